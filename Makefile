@@ -1,0 +1,92 @@
+# Everything a developer types. Each target sets up what it needs and says what it installs; nothing is installed twice.
+# As root, or with sudo where Debian packages are missing and for the lab.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 2
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+LAB := $(SUDO) env SSHD_KEEPALIVE_REQUIRE_LAB=$(SSHD_KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m tests.lab
+CONSTRAINTS := $(wildcard constraints.txt)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
+SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
+
+.PHONY: help demo dev lint test test-plain test-sshd test-lab fuzz bench docs constraints clean packages-ssh packages-shells packages-lab
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: packages-ssh .venv/run.stamp ## real sshd servers on loopback, and the main job done to them
+	$(BIN)/sshd-keepalive demo
+
+dev: .venv/dev.stamp ## the virtual environment .venv with everything a developer needs
+
+lint: dev ## format, lint, types, import rules, shell scripts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/shellcheck $(SHELL_FILES)
+
+test: test-plain test-sshd test-lab ## all tests
+
+test-plain: packages-ssh packages-shells dev ## what plain `pytest` runs: no root, no server; ssh-keygen makes its keys
+	$(PYTEST) -q -n $(WORKERS)
+
+test-sshd: packages-ssh dev ## against real sshd servers on loopback, no root needed
+	$(PYTEST) -q -n $(WORKERS) -m sshd
+
+test-lab: packages-ssh packages-lab dev ## against real Debian hosts; needs root for systemd-nspawn
+	$(LAB) run $(PYTEST) -q -n $(WORKERS) --dist loadfile -p no:cacheprovider -rs -m lab tests/lab
+	$(SUDO) env SSHD_KEEPALIVE_REQUIRE_LAB=$(SSHD_KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -n $(WORKERS) -p no:cacheprovider -rs -m lab tests/sshd
+
+fuzz: packages-ssh packages-lab dev ## 20,000 trees against real servers, and ten minutes of mutated files; needs root
+	$(LAB) build d11 d12 d13
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -s -n $(WORKERS) -p no:cacheprovider -rs -m fuzz tests/sshd tests/fuzz
+
+bench: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## ours beside ssh, paramiko, pyinfra, Ansible; writes bench/results.md
+	$(LAB) build d12py
+	$(LAB) run $(BIN)/python -m bench
+
+docs: dev ## the pages that are made from the program: its commands
+	$(BIN)/python tools/write-reference
+
+constraints: dev ## write down the versions that .venv holds; `make` installs these from then on
+	$(BIN)/python -m pip freeze --exclude-editable >constraints.txt
+
+clean: ## forget the environments and caches of this checkout; the lab's roots stay in the user's cache
+	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+
+.venv/run.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
+	@echo "Installing sshd-keepalive into .venv"
+	$(PIP) -e .
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
+	@echo "Installing sshd-keepalive and the developers' tools into .venv"
+	$(PIP) -e '.[dev]'
+	@touch .venv/run.stamp $@
+
+.venv-bench/stamp: bench/requirements.txt | .venv/bin/python
+	@echo "Installing what we are compared with into .venv-bench"
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@touch $@
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/install-packages python3-venv
+	$(PYTHON) -m venv .venv
+
+packages-shells:
+	@tools/install-packages busybox mksh
+
+packages-ssh:
+	@tools/install-packages openssh-server openssh-client
+	@[ "$$(id -u)" != 0 ] || install -d -m 755 /run/sshd # sshd run by root wants it; the service, never started here, makes it
+
+packages-test:
+	@tools/install-packages patch
+
+packages-lab:
+	@tools/install-packages systemd-container debootstrap debian-archive-keyring iproute2 mount util-linux

@@ -1,0 +1,74 @@
+"""sshd-keepalive: make SSH servers keep quiet sessions alive.
+
+The names below are the library: the pure half, which reads, judges and edits sshd configurations given as bytes.
+They are loaded when first used, and none of them imports paramiko or click. See docs/reference/library.md.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sshd_keepalive.core.diff import unified, values
+    from sshd_keepalive.core.document import parse, render
+    from sshd_keepalive.core.judge import judge
+    from sshd_keepalive.core.plan import plan, plan_files
+    from sshd_keepalive.core.policy import from_mapping as policy_from_mapping
+    from sshd_keepalive.core.resolve import resolve, scopes, tree, tree_of_files
+    from sshd_keepalive.core.version import Version
+    from sshd_keepalive.errors import ConfigError, KeepaliveError, ParseError, PlanError
+    from sshd_keepalive.model import Context, Effective, Finding, Plan, Policy, Setting, Snapshot, Verdict
+
+__version__ = "0.1.0"
+__all__ = [
+    "ConfigError",
+    "Context",
+    "Effective",
+    "Finding",
+    "KeepaliveError",
+    "ParseError",
+    "Plan",
+    "PlanError",
+    "Policy",
+    "Setting",
+    "Snapshot",
+    "Verdict",
+    "Version",
+    "judge",
+    "parse",
+    "plan",
+    "plan_files",
+    "policy_from_mapping",
+    "render",
+    "resolve",
+    "scopes",
+    "tree",
+    "tree_of_files",
+    "unified",
+    "values",
+]
+
+_HOMES = {
+    "core.diff": ("unified", "values"),
+    "core.document": ("parse", "render"),
+    "core.judge": ("judge",),
+    "core.plan": ("plan", "plan_files"),
+    "core.resolve": ("resolve", "scopes", "tree", "tree_of_files"),
+    "core.version": ("Version",),
+    "errors": ("ConfigError", "KeepaliveError", "ParseError", "PlanError"),
+    "model": ("Context", "Effective", "Finding", "Plan", "Policy", "Setting", "Snapshot", "Verdict"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "policy_from_mapping":
+        return import_module("sshd_keepalive.core.policy").from_mapping
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"sshd_keepalive.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,134 @@
+"""The command line: a group whose commands are imported when they are called, one file each."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from sshd_keepalive import __version__
+from sshd_keepalive.errors import KeepaliveError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+#: In the order in which the help shows them.
+COMMANDS = (
+    "check",
+    "plan",
+    "apply",
+    "confirm",
+    "undo",
+    "why",
+    "hosts",
+    "probe",
+    "sessions",
+    "diagnose",
+    "client-config",
+    "config",
+    "completion",
+    "demo",
+)
+
+#: Set while a shell asks what Tab means; the name is click's.
+COMPLETES = "_SSHD_KEEPALIVE_COMPLETE"
+
+
+class _Commands(click.Group):
+    """Imports a command when it is called: `--version` and completion stay quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = import_module(f"sshd_keepalive.cli.{cmd_name.replace('-', '_')}").command
+        if COMPLETES in os.environ:
+            from sshd_keepalive.cli.complete import offer
+
+            offer(found)
+        return found
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        if COMPLETES in os.environ:
+            from sshd_keepalive.cli import complete as complete  # brings our bash along
+        return super().main(*args, **extra)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names only: a description would cost the import of every command."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from sshd_keepalive.spelling import did_you_mean
+
+            ctx.fail(f"no such command {name!r}{did_you_mean(name, COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeepaliveError as error:
+            raise Wrong(error) from None
+
+
+class Wrong(click.ClickException):
+    """A wrong command line, inventory or configuration: exit code 2, no traceback."""
+
+    exit_code = 2
+
+    def __init__(self, error: KeepaliveError) -> None:
+        super().__init__(str(error))
+        self.hint = error.hint
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Message and hint, on standard error."""
+        from sshd_keepalive.core.quoting import printable
+
+        click.echo(f"error: {printable(self.message)}", err=True, file=file)
+        if self.hint:
+            click.echo(f"next: {printable(self.hint)}", err=True, file=file)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 ok, 1 drift, 2 usage, 3 unreached, 4 rolled back, 5 unknown, 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="sshd-keepalive")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Make SSH servers keep quiet sessions alive, without ever locking anybody out.
+
+    \b
+    sshd-keepalive check ops@192.0.2.11         look at one host, no inventory needed
+    sshd-keepalive plan  -i hosts.yaml          the diff, nothing is changed
+    sshd-keepalive apply -i hosts.yaml          change, restart, prove over a new login, or roll back
+    """
+    ctx.default_map = _configured(ctx)
+
+
+def _configured(ctx: click.Context) -> dict[str, Any] | None:
+    """What the configuration file says, when there is one: defaults below the environment and the command line."""
+    from sshd_keepalive.config import options
+
+    path = options.find()
+    if path is None:
+        return None
+    known = {}
+    for name in COMMANDS:
+        found = command.get_command(ctx, name)
+        known[name] = {
+            p.name: p.multiple for p in (found.params if found else ()) if isinstance(p, click.Option) and p.name
+        }
+    return options.read(path, known)

@@ -1,0 +1,158 @@
+"""What Tab offers: hosts and groups of the inventory, kinds of sources, reports, engines. Nothing is connected to.
+
+click's shell_completion asks the parameters by their types; `offer` gives the types to the parameters by their names.
+Nothing here may cost much: no paramiko, no program and no cloud is asked, see `inventories.known`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+
+MOST: Final = 1000  # more than anybody reads, less than a shell chokes on
+
+#: What begins a new word for bash, as far as it can stand in a host, a pattern or a source (COMP_WORDBREAKS).
+_BASH_BREAKS: Final = ":=@"
+_BASH: Final = """\
+%(complete_func)s() {
+    local IFS=$'\\n' completion type value
+    COMPREPLY=()
+    for completion in $(env COMP_LINE="${COMP_LINE:0:$COMP_POINT}" %(complete_var)s=bash_complete "$1"); do
+        IFS=',' read -r type value <<< "$completion"
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain) COMPREPLY+=("$value"); case $value in *:|*,) compopt -o nospace ;; esac ;;
+        esac
+    done
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+
+class Bash(BashComplete):
+    """bash takes `yaml:hosts` for three words; here the line is cut again, and only the last part is answered."""
+
+    source_template = _BASH
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The finished words, and the one under the cursor."""
+        line = os.environ.get("COMP_LINE", "")
+        words = split_arg_string(line)
+        incomplete = words.pop() if words and not line[-1].isspace() else ""
+        self._answered = max(incomplete.rfind(letter) for letter in _BASH_BREAKS) + 1
+        return words[1:], incomplete
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """The type and what bash is to put in place of its own last word."""
+        return f"{item.type},{item.value[self._answered :] if item.type == 'plain' else item.value}"
+
+
+add_completion_class(Bash)
+
+
+class _Offered(click.types.StringParamType):
+    """Text, as before, with something to offer."""
+
+    def __init__(self, give: Callable[[click.Context, str], Iterable[str]], *, several: bool = False) -> None:
+        self._give = give
+        self._several = several  # values joined by commas: only the last one is completed
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The values that begin with what is there; a value that ends in `/` or is `*` asks the shell for files."""
+        before, comma, last = incomplete.rpartition(",") if self._several else ("", "", incomplete)
+        sign = last[: len(last) - len(last.lstrip("!&"))] if self._several else ""
+        try:
+            values = list(self._give(ctx, last[len(sign) :]))
+        except Exception:  # a broken inventory is told when the command runs, not between two keystrokes
+            return []
+        if values == [FILES]:
+            return [CompletionItem(incomplete, type="file")]
+        found = sorted({value for value in values if value.startswith(last[len(sign) :])})
+        return [CompletionItem(f"{before}{comma}{sign}{value}") for value in found[:MOST]]
+
+
+FILES: Final = "\0files"  # the shell's own completion of paths
+
+
+def _files(ctx: click.Context, incomplete: str) -> Iterable[str]:
+    del ctx, incomplete
+    return [FILES]
+
+
+def _hosts(ctx: click.Context, incomplete: str) -> Iterable[str]:
+    """Hosts and groups of the inventory of this command line, the environment or the configuration file."""
+    del incomplete
+    from sshd_keepalive import inventories
+    from sshd_keepalive.config import options
+
+    sources: Any = ctx.params.get("inventory") or options.peek("inventory", ctx.info_name or "")
+    hosts = inventories.known(sources or ())
+    names = [name for host in hosts for name in (host.name, *host.groups)]
+    return [*names, "all"] if names else []
+
+
+def _sources(ctx: click.Context, incomplete: str) -> Iterable[str]:
+    del ctx
+    return _kinds("inventories", incomplete)
+
+
+def _outputs(ctx: click.Context, incomplete: str) -> Iterable[str]:
+    del ctx
+    return _kinds("reports", incomplete)
+
+
+def _kinds(kind: str, incomplete: str) -> Iterable[str]:
+    """`KIND:` where one begins like this, paths behind it, else files."""
+    from sshd_keepalive import registry
+
+    known = registry.names(kind)
+    name, colon, rest = incomplete.partition(":")
+    if colon and name in known:
+        return [f"{name}:{path}" for path in _paths(rest)]
+    found = [f"{one}:" for one in known if incomplete and one.startswith(incomplete)]
+    return found if found and not any(_paths(incomplete)) else [FILES]
+
+
+def _paths(begin: str) -> list[str]:
+    folder, slash, rest = begin.rpartition("/")
+    found = Path(f"{folder}{slash}" or ".").expanduser().iterdir()
+    hits = [path for path in found if path.name.startswith(rest) and (rest or not path.name.startswith("."))]
+    return [f"{folder}{slash}{path.name}{'/' if path.is_dir() else ''}" for path in hits]
+
+
+def _named(kind: str) -> Callable[[click.Context, str], Iterable[str]]:
+    def give(ctx: click.Context, incomplete: str) -> Iterable[str]:
+        del ctx, incomplete
+        from sshd_keepalive import registry
+
+        return registry.names(kind)
+
+    return give
+
+
+#: Parameter, named alike on every command → what it offers.
+_OFFERS: Final[dict[str, _Offered]] = {
+    "inventory": _Offered(_sources),
+    "limit": _Offered(_hosts, several=True),
+    "hosts": _Offered(_hosts, several=True),
+    "jump": _Offered(_hosts, several=True),
+    "format": _Offered(_named("reports")),
+    "out": _Offered(_outputs),
+    "engine": _Offered(_named("engines")),
+    "private_key": _Offered(_files),
+    "log": _Offered(_files),
+}
+
+
+def offer(command: click.Command) -> click.Command:
+    """Let the parameters of a command be completed, those that are plain text so far."""
+    for parameter in command.params:
+        if parameter.name in _OFFERS and type(parameter.type) is click.types.StringParamType:
+            parameter.type = _OFFERS[parameter.name]
+    return command

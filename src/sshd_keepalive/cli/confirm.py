@@ -1,0 +1,31 @@
+"""`confirm`: the second half of `apply --no-confirm`."""
+
+from __future__ import annotations
+
+import click
+
+from sshd_keepalive import fleet
+from sshd_keepalive.cli import output, passes
+from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+
+
+@click.command("confirm")
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@fleet_options
+def command(hosts: tuple[str, ...], options: Options) -> None:
+    """Confirm the changes that wait for it, each over a new login that finds it in effect.
+
+    A host that is not confirmed before its --confirm-timeout is over reverts by itself.
+    """
+    out = output.Output(options, "confirm")
+    chosen = selected(options, hosts)
+    started_at = passes.now()
+    given = passes.orders(options, passes.new_run_id(started_at))
+    with passes.interruptible() as stop:
+        reports = passes.repeat(fleet.confirm_host, chosen, given, out, stop)
+    code = output.INTERRUPTED if stop.is_set() else output.exit_code(reports, "confirm")
+    out.run(output.finished(given.run_id, "confirm", started_at, reports, code), with_diffs=False)
+    raise SystemExit(code)
+
+
+named_in_environment(command)

@@ -1,0 +1,191 @@
+"""`demo`: the main job against real sshd servers on loopback, in a directory that is gone afterwards."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from sshd_keepalive.errors import ConfigError
+
+#: name → (what is typical about it, the files below its directory). `@` is that directory, `ME` the account.
+SERVERS = {
+    "stock": (
+        "as the package ships it: both settings commented out",
+        {"sshd_config": "#TCPKeepAlive yes\n#ClientAliveInterval 0\n#ClientAliveCountMax 3\n#UseDNS no\n"},
+    ),
+    "drop-in": (
+        "somebody edited the main file, but a drop-in is read first and wins",
+        {
+            "sshd_config": "Include @/sshd_config.d/*.conf\n\nClientAliveInterval 300\nClientAliveCountMax 3\n",
+            "sshd_config.d/50-cloudimg-settings.conf": "ClientAliveInterval 120\n",
+        },
+    ),
+    "match": (
+        "right for everybody, except for the account that runs the jobs",
+        {
+            "sshd_config": "ClientAliveInterval 300\nClientAliveCountMax 3\n\n"
+            "# batch jobs\nMatch User ME\n    ClientAliveInterval 0\n    X11Forwarding no\n"
+        },
+    ),
+    "deadly": (
+        "the pair 300/0: before OpenSSH 8.2 it ends every quiet session after 300 s",
+        {"sshd_config": "ClientAliveInterval 300\nClientAliveCountMax 0\n"},
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One sshd of the demo."""
+
+    name: str
+    directory: Path
+    port: int
+
+
+@click.command("demo")
+@click.option("--keep", is_flag=True, help="Leave the directory and the servers for you to look at; Ctrl-C ends them.")
+def command(keep: bool) -> None:
+    """Start real sshd servers on loopback, and check, plan, apply and check them."""
+    binary = _sshd()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sshd-keepalive-demo-")))
+        if os.geteuid() == 0:
+            stack.enter_context(_privilege_separation())
+        key = _keygen(folder / "id_ed25519")
+        servers = [stack.enter_context(_server(binary, folder, name, key)) for name in SERVERS]
+        _say(f"{len(servers)} real sshd servers on loopback, each with a typical configuration:")
+        for server in servers:
+            _say(f"  {server.name:<8} 127.0.0.1:{server.port}  {SERVERS[server.name][0]}")
+        (folder / "hosts.yaml").write_text(_inventory(servers, key, folder), encoding="utf-8")
+        expected = [("check", 1), ("plan", 1), ("apply --yes", 0), ("apply --yes", 0), ("check", 0)]
+        as_promised = [_run(folder, words) == code for words, code in expected]
+        if keep:
+            _say(f"\nthe inventory is {folder}/hosts.yaml; Ctrl-C ends the servers and removes it")
+            _wait_for_interrupt()
+    if not all(as_promised):
+        _say("\nthe demo did not go as it should; please report what it printed")
+        raise SystemExit(5)
+    _say("\nfour servers, four different cures, every one proved over a new login; the servers are gone")
+    _say("next: sshd-keepalive check user@host")
+
+
+def _say(text: str) -> None:
+    click.echo(text)
+
+
+def _sshd() -> str:
+    found = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin")
+    if found is None:
+        raise ConfigError(
+            "there is no sshd on this machine", hint="install it, for example: apt install openssh-server"
+        )
+    return found
+
+
+@contextmanager
+def _privilege_separation() -> Iterator[None]:
+    """An sshd of root wants this directory, which Debian makes only when its service starts."""
+    directory = Path("/run/sshd")
+    if directory.exists():
+        yield
+        return
+    directory.mkdir(mode=0o755)
+    try:
+        yield
+    finally:
+        directory.rmdir()
+
+
+def _keygen(path: Path) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "demo", "-f", str(path)], check=True)
+    return path
+
+
+@contextmanager
+def _server(binary: str, folder: Path, name: str, key: Path) -> Iterator[Server]:
+    """Run one sshd as this account until the end of the block."""
+    directory = folder / name
+    directory.mkdir()
+    _keygen(directory / "host_key")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    own = (
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host_key\nPidFile {directory}/sshd.pid\n"
+        f"AuthorizedKeysFile {key}.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\n"
+    )
+    for path, content in SERVERS[name][1].items():
+        file = directory / path
+        file.parent.mkdir(exist_ok=True)
+        text = content.replace("@", str(directory)).replace("ME", getpass.getuser())
+        file.write_text(own + text if path == "sshd_config" else text, encoding="utf-8")
+    log = directory / "log"
+    process = subprocess.Popen([binary, "-D", "-f", str(directory / "sshd_config"), "-E", str(log)])
+    try:
+        _until_it_answers(process, directory, log)
+        yield Server(name, directory, port)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _until_it_answers(process: subprocess.Popen[bytes], directory: Path, log: Path) -> None:
+    """The PID file is the last thing an sshd writes before it serves."""
+    for _ in range(500):
+        if (directory / "sshd.pid").exists():
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    words = log.read_text(errors="replace").strip() if log.exists() else ""
+    raise ConfigError(f"sshd did not start: {words or 'it said nothing'}")
+
+
+def _inventory(servers: list[Server], key: Path, folder: Path) -> str:
+    known = folder / "known_hosts"
+    known.write_text(
+        "".join(f"[127.0.0.1]:{s.port} {(s.directory / 'host_key.pub').read_text()}" for s in servers), encoding="utf-8"
+    )
+    hosts = "".join(
+        f"  {s.name}:\n"
+        f"    address: 127.0.0.1\n    port: {s.port}\n"
+        f"    sshd_config: {s.directory}/sshd_config\n"
+        f"    service: {{manager: pidfile, pidfile: {s.directory}/sshd.pid}}\n"
+        for s in servers
+    )
+    return (
+        f"defaults:\n  user: {getpass.getuser()}\n  identity_file: {key}\n"
+        f"  known_hosts: {known}\n  become: none\nhosts:\n{hosts}"
+    )
+
+
+def _run(folder: Path, words: str) -> int:
+    """Show a command as a person would type it, run it, and give its exit code."""
+    typed = f"sshd-keepalive {words} -i hosts.yaml"
+    _say(f"\n$ {typed}")
+    arguments = [sys.executable, "-m", "sshd_keepalive", *shlex.split(typed)[1:], "--no-progress"]
+    environment = {**os.environ, "XDG_STATE_HOME": str(folder)}  # the journals too are gone afterwards
+    code = subprocess.run(arguments, cwd=folder, env=environment, check=False).returncode
+    _say(f"(exit code {code})")
+    return code
+
+
+def _wait_for_interrupt() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        _say("")

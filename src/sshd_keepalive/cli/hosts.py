@@ -1,0 +1,65 @@
+"""`hosts`: list and lint the inventory; no connection is made."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import click
+
+from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.model import SPELLING, Host
+
+
+@click.command("hosts")
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@fleet_options
+def command(hosts: tuple[str, ...], options: Options) -> None:
+    """List the hosts of the inventory and what looks wrong in it. No connection is made."""
+    from sshd_keepalive.hosts.lint import lint
+
+    chosen = selected(options, hosts)
+    warnings = lint(chosen, today=datetime.now(UTC).date())
+    if options.format != "text":
+        for host in chosen if options.format == "jsonl" else ():
+            click.echo(json.dumps(_data(host)))
+        if options.format == "json":
+            data = {"schema_version": 1, "command": "hosts", "hosts": [_data(h) for h in chosen], "warnings": warnings}
+            click.echo(json.dumps(data, indent=1))
+        return
+    width = max(len(host.name) for host in chosen)
+    for host in chosen:
+        way = f" via {','.join(hop.name for hop in host.jump)}" if host.jump else ""
+        groups = f"  [{', '.join(host.groups)}]" if host.groups else ""
+        click.echo(printable(f"{host.name:<{width}}  {_login(host)}{way}  {_policy(host)}{groups}"))
+    for warning in warnings:
+        click.echo(printable(f"warning: {warning}"), err=True)
+    click.echo(f"{len(chosen)} host{'s' * (len(chosen) != 1)}")
+
+
+def _login(host: Host) -> str:
+    address = f"[{host.address}]" if ":" in host.address else host.address
+    return f"{host.user + '@' if host.user else ''}{address}:{host.port}"
+
+
+def _policy(host: Host) -> str:
+    return "/".join(str(value) for value in host.policy.wanted().values())
+
+
+def _data(host: Host) -> dict[str, object]:
+    return {
+        "name": host.name,
+        "address": host.address,
+        "port": host.port,
+        "user": host.user,
+        "groups": list(host.groups),
+        "jump": [hop.name for hop in host.jump],
+        "become": host.become.method,
+        "sshd_config": host.sshd_config,
+        "policy": {SPELLING[keyword]: value for keyword, value in host.policy.wanted().items()},
+        "labels": dict(host.labels),
+    }
+
+
+named_in_environment(command)

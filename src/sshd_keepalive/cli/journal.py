@@ -1,0 +1,103 @@
+"""What a run has done so far, on disk as it goes: so that an interrupted one can go on, and nobody is done twice.
+
+One file for each run that changes hosts, `runs/RUN.jsonl` in the program's state directory, one line a host; and
+`RUN.failed`, the names of the hosts that did not end as wanted, for `--limit @FILE`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from sshd_keepalive.core.waves import has_failed
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.model import End, HostReport
+
+KEPT = 100  # runs
+_RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_DONE = frozenset({End.APPLIED.value, End.UNCHANGED.value})
+
+
+def directory() -> Path:
+    """Where journals are kept; the account's own."""
+    from platformdirs import user_state_path
+
+    return user_state_path("sshd-keepalive") / "runs"
+
+
+class Journal:
+    """The journal of one run. Without a place to write the run goes on, and says once that it cannot be resumed."""
+
+    def __init__(self, run_id: str, command: str) -> None:
+        self._command = command
+        self._path = directory() / f"{run_id}.jsonl"
+        self._fd: int | None = None
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            _prune(self._path.parent)
+        except OSError as error:
+            sys.stderr.write(f"no journal of this run is kept: {self._path}: {error.strerror}\n")
+
+    def write(self, report: HostReport) -> None:
+        """One host has ended. On disk before the next one is told."""
+        if self._fd is None:
+            return
+        end = report.end.value if report.end else None
+        line = json.dumps(
+            {"host": report.host.name, "command": self._command, "end": end, "failed": has_failed(report)}
+        )
+        try:
+            os.write(self._fd, f"{line}\n".encode())
+            os.fsync(self._fd)
+        except OSError as error:
+            sys.stderr.write(f"the journal breaks off here: {self._path}: {error.strerror}\n")
+            os.close(self._fd)
+            self._fd = None
+
+    def close(self, reports: Iterable[HostReport]) -> Path | None:
+        """End the journal; gives the file with the hosts that did not end as wanted, if there are any."""
+        if self._fd is None:
+            return None
+        os.close(self._fd)
+        self._fd = None
+        failed = [report.host.name for report in reports if has_failed(report)]
+        if not failed:
+            return None
+        path = self._path.with_suffix(".failed")
+        try:
+            path.write_text("".join(f"{name}\n" for name in failed), encoding="utf-8")
+        except OSError:
+            return None
+        return path
+
+
+def done_in(run_id: str, command: str) -> frozenset[str]:
+    """The hosts that an earlier run brought to a good end; the last word on a host counts.
+
+    Raises:
+        ConfigError: there is no such run, or it was one of another command.
+    """
+    path = directory() / f"{run_id}.jsonl"
+    if not _RUN_ID.fullmatch(run_id) or not path.is_file():
+        raise ConfigError(f"--resume {run_id}: there is no journal of this run", hint=f"runs are kept in {directory()}")
+    done: dict[str, bool] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:  # the last line, where the machine went down in mid-write
+            continue
+        if entry.get("command") != command:
+            raise ConfigError(f"--resume {run_id}: that was a run of {entry.get('command')}, not of {command}")
+        done[entry["host"]] = entry.get("end") in _DONE and not entry.get("failed")
+    return frozenset(host for host, is_done in done.items() if is_done)
+
+
+def _prune(folder: Path) -> None:
+    for path in sorted(folder.glob("*.jsonl"), reverse=True)[KEPT:]:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".failed").unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""The options that mean the same on every command that talks to hosts, and the hosts they select."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.model import Become, Host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the shared options said."""
+
+    inventory: tuple[str, ...]
+    limit: str | None
+    forks: int
+    user: str | None
+    private_key: str | None
+    jump: str | None
+    ask_become_pass: bool
+    timeout: float
+    format: str
+    out: tuple[str, ...]
+    quiet: bool
+    verbose: int
+    color: str
+    no_progress: bool
+    engine: str
+
+
+_SHARED = (
+    click.option("-i", "--inventory", metavar="SOURCE", multiple=True, help="A file, or KIND:ARGUMENT; repeatable."),
+    click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts or groups: a,b  web*  !db  @FILE."),
+    click.option(
+        "-f",
+        "--forks",
+        metavar="N",
+        type=click.IntRange(1, 1000),
+        default=20,
+        show_default=True,
+        help="Hosts at a time.",
+    ),
+    click.option("-u", "--user", metavar="NAME", help="Log in as this account, whatever the inventory says."),
+    click.option("--private-key", metavar="FILE", help="Log in with this key."),
+    click.option("-J", "--jump", metavar="HOPS", help="Go through user@host:port[,…]; none: directly."),
+    click.option("-K", "--ask-become-pass", is_flag=True, help="Ask once for the sudo password."),
+    click.option(
+        "--timeout",
+        metavar="SECONDS",
+        type=click.FloatRange(1, 3600),
+        default=60.0,
+        show_default=True,
+        help="For one login, and for one exchange over it.",
+    ),
+    click.option(
+        "--format", metavar="FORMAT", default="text", show_default=True, help="text, json, jsonl or another report."
+    ),
+    click.option("--out", metavar="KIND:FILE", multiple=True, help="Write a report to a file as well; repeatable."),
+    click.option("-q", "--quiet", is_flag=True, help="Only the hosts that are not as wanted."),
+    click.option("-v", "--verbose", count=True, help="Every step; -vv: diagnosis."),
+    click.option(
+        "--color",
+        type=click.Choice(("auto", "always", "never")),
+        default="auto",
+        show_default=True,
+        help="NO_COLOR is honoured.",
+    ),
+    click.option("--no-progress", is_flag=True, help="No progress bar."),
+    click.option("--engine", metavar="NAME", default="thread", hidden=True, help="How hosts are worked on at once."),
+)
+
+
+def fleet_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the shared options; the command gets them as one value, `options`."""
+
+    @functools.wraps(function)
+    def called(**given: Any) -> Any:
+        shared = {field.name: given.pop(field.name) for field in fields(Options)}
+        return function(options=Options(**shared), **given)
+
+    wrapped: Callable[..., Any] = called
+    for option in reversed(_SHARED):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def named_in_environment(command: click.Command) -> click.Command:
+    """Every option also comes from SSHD_KEEPALIVE_…, named alike on every command; spaces divide several values."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name:
+            parameter.envvar = f"SSHD_KEEPALIVE_{parameter.name.upper()}"
+    return command
+
+
+def selected(options: Options, arguments: Sequence[str] = ()) -> tuple[Host, ...]:
+    """The hosts that a command line means.
+
+    With an inventory, arguments are patterns like those of `--limit`; without one they are targets, `user@host`.
+
+    Raises:
+        ConfigError: the inventory, a pattern or a target is wrong, or no host was named.
+    """
+    from sshd_keepalive import inventories
+    from sshd_keepalive.hosts import jump, limit, target
+
+    if options.inventory:
+        hosts = inventories.load(options.inventory)
+        for pattern in (options.limit, ",".join(arguments)):
+            if pattern:
+                hosts = limit.select(hosts, pattern)
+    elif arguments:
+        hosts = target.targets(arguments)
+        if options.limit:
+            hosts = limit.select(hosts, options.limit)
+    else:
+        raise ConfigError("no hosts were named", hint="give an inventory, -i hosts.yaml, or a target, user@host")
+    if options.jump:
+        hosts = jump.through(hosts, options.jump)
+    return tuple(_as_asked(host, options) for host in hosts)
+
+
+def _as_asked(host: Host, options: Options) -> Host:
+    if options.user:
+        host = replace(host, user=options.user)
+    if options.private_key:
+        host = replace(host, identity_file=str(Path(options.private_key).expanduser()))
+    if options.ask_become_pass:
+        host = replace(host, become=Become(method=host.become.method, password="prompt"))  # noqa: S106 (a reference)
+    return host

@@ -1,0 +1,136 @@
+"""`why`: which line decides each value, for whom, and which lines it hides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from sshd_keepalive import fleet
+from sshd_keepalive.cli import output, passes
+from sshd_keepalive.cli.offline import read_tree
+from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.core import explain, judge, reach
+from sshd_keepalive.core import resolve as resolving
+from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.core.tree import Tree
+from sshd_keepalive.core.version import NEWEST, Version
+from sshd_keepalive.errors import ConfigError, HostError, ParseError
+from sshd_keepalive.model import SCHEMA_VERSION, Context, Host
+
+_CONNECTION = (
+    click.option("--as", "as_user", metavar="NAME", help="The account that logs in; with --file also --user."),
+    click.option("--group", "groups", metavar="NAME", multiple=True, help="A group of that account; repeatable."),
+    click.option("--address", metavar="ADDRESS", help="Where the connection comes from."),
+    click.option("--client-host", metavar="NAME", help="The name of that address."),
+    click.option("--local-address", metavar="ADDRESS", help="The address it comes in on."),
+    click.option("--local-port", metavar="PORT", type=click.IntRange(1, 65535), help="The port it comes in on."),
+)
+
+
+def _connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_CONNECTION):
+        function = option(function)
+    return function
+
+
+@click.command("why")
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@click.option("--file", "path", metavar="PATH", help="Read this file, or a copied tree, instead of a host.")
+@click.option("--openssh", metavar="VERSION", help=f"The release that reads --file.  [default: {NEWEST}]")
+@_connection_options
+@fleet_options
+def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, options: Options, **connection: Any) -> None:
+    """Tell which line of which file decides each value, and which lines it hides.
+
+    Without a connection: for everybody, and for every Match block that decides for somebody. With --as,
+    --address and the like: for that one connection; what is left out is a stranger's.
+
+    --file reads a file as sshd -f would here. A directory is a copied root (with etc/ssh in it) or a copied
+    /etc/ssh. Nothing is changed anywhere.
+    """
+    if path is not None:
+        connection["as_user"] = connection["as_user"] or options.user
+        asked = _context(**connection)
+        tree = read_tree(path, Version.parse(openssh) if openssh else NEWEST)
+        _tell(options, [_answered(path, tree, asked, ())])
+        return
+    if openssh:
+        raise ConfigError("--openssh goes with --file; a host tells its own release")
+    asked = _context(**connection)
+    given = passes.orders(options, passes.new_run_id(passes.now()))
+    told = [_looked(host, given, asked) for host in selected(options, hosts)]
+    _tell(options, told)
+    if any(one["failure"] for one in told):
+        raise SystemExit(output.UNREACHED)
+
+
+def _context(as_user: str | None, groups: tuple[str, ...], **rest: Any) -> Context | None:
+    """The connection that was asked about; None when nothing was said of one."""
+    if as_user is None and not groups and not any(rest.values()):
+        return None
+    stranger = reach.STRANGER
+    return Context(
+        user=as_user or stranger.user,
+        groups=groups or None,
+        address=rest["address"] or stranger.address,
+        host=rest["client_host"] or rest["address"] or stranger.host,
+        local_address=rest["local_address"] or stranger.local_address,
+        local_port=rest["local_port"] or stranger.local_port,
+    )
+
+
+def _looked(host: Host, given: fleet.Orders, asked: Context | None) -> dict[str, Any]:
+    """One host's answers, or why there are none."""
+    try:
+        snapshot = fleet.look_at(host, given)
+        tree = resolving.tree(snapshot)
+        refused = judge.broken(snapshot)
+        if refused:
+            raise HostError(f"sshd refuses the present configuration: {refused}", kind="config_broken")
+        doubts = {judge.doubt(snapshot, tree, keyword) for keyword in resolving.KEYWORDS} - {None}
+        return _answered(host.name, tree, asked, tuple(sorted(str(doubt) for doubt in doubts)))
+    except (HostError, ParseError) as error:
+        kind = error.kind if isinstance(error, HostError) else "config_broken"
+        failure = {"kind": kind, "message": str(error), "hint": error.hint or ""}
+        return {"name": host.name, "openssh": "", "answers": [], "warnings": (), "failure": failure, "text": ""}
+
+
+def _answered(name: str, tree: Tree, asked: Context | None, warnings: tuple[str, ...]) -> dict[str, Any]:
+    found = explain.answers(tree, asked)
+    return {
+        "name": name,
+        "openssh": str(tree.version),
+        "answers": explain.data(found),
+        "warnings": warnings,
+        "failure": None,
+        "text": explain.text(tree, found),
+    }
+
+
+def _tell(options: Options, told: list[dict[str, Any]]) -> None:
+    out = output.Output(options, "why")
+    if not out.is_text:
+        plain = [{key: value for key, value in one.items() if key != "text"} for one in told]
+        if options.format == "jsonl":
+            out.write("".join(f"{json.dumps(one)}\n" for one in plain))
+            return
+        code = output.UNREACHED if any(one["failure"] for one in told) else output.OK
+        data = {"schema_version": SCHEMA_VERSION, "command": "why", "exit_code": code, "hosts": plain}
+        out.write(json.dumps(data, indent=1) + "\n")
+        return
+    for one in told:
+        if len(told) > 1:
+            out.write(f"{printable(one['name'])}\n")
+        out.write(one["text"])
+        for warning in one["warnings"]:
+            click.echo(f"warning: {printable(one['name'])}: {printable(warning)}", err=True)
+        if one["failure"]:
+            click.echo(f"error: {printable(one['name'])}: {printable(one['failure']['message'])}", err=True)
+            if one["failure"]["hint"]:
+                click.echo(f"next: {printable(one['failure']['hint'])}", err=True)
+
+
+named_in_environment(command)

@@ -1,0 +1,228 @@
+"""Ansible's plain inventory files, for machines without Ansible: INI and YAML, group_vars and host_vars beside them.
+
+Sources: Ansible's documentation of the inventory plugins `ini`, `yaml` and of the vars plugin `host_group_vars`;
+compared with ansible-inventory in tests/unit/test_ansible.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from sshd_keepalive.config import document as documents
+from sshd_keepalive.config.ansible import ALL, UNGROUPED, Variables, Written, as_text
+from sshd_keepalive.config.document import Document
+from sshd_keepalive.config.nodes import Node
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.hosts import ranges
+from sshd_keepalive.spelling import shown
+
+_SECTION: Final = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
+_NAME: Final = re.compile(r"([^\s\[\]:]+)\s*(?:#.*)?")
+_WITH_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]|(?:[^:\[\]]|\[[^\]]*\])+):([0-9]+)")
+_BRACKETS: Final = re.compile(r"\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]")
+_SUFFIXES: Final = ("", ".yml", ".yaml", ".json")
+_DEPTH_MAX: Final = 64
+
+
+def read(path: Path) -> Written:
+    """Read one file, by what is in it, with group_vars and host_vars in its folder.
+
+    Raises:
+        ConfigError: it cannot be read, or it needs a plugin of Ansible.
+    """
+    written = Written(str(path))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    first = next((line for line in map(str.strip, text.splitlines()) if line and line[0] not in "#;"), "")
+    if first.startswith("$ANSIBLE_VAULT"):
+        raise ConfigError(f"{path}: encrypted with ansible-vault", hint="install ansible-core, which can open it")
+    if first == "---" or re.match(r"[^\s\[=]+:(\s|$)|\{", first):
+        _Yaml(written, path).read()
+    else:
+        _Ini(written, text).read()
+    written.raise_mistakes()
+    _read_vars_files(written, path.absolute().parent)
+    return written
+
+
+def _add_hosts(written: Written, pattern: str, group: str, variables: Variables) -> None:
+    """The hosts of one pattern, `web[01:20].example.com:2222`, in one group."""
+    text, number = pattern, ""
+    if found := _WITH_PORT.fullmatch(pattern):
+        text, number = found[1], found[2]
+    if found := _BRACKETS.fullmatch(text):
+        text = found[1]
+    own = {**({"ansible_port": number} if number else {}), **variables}
+    for name in ranges.expand(text):
+        written.group(group).hosts[name] = None
+        written.hosts.setdefault(name, {}).update(own)
+
+
+class _Ini:
+    """`[group]`, `[group:vars]` and `[group:children]`; hosts above all sections belong to no group."""
+
+    def __init__(self, written: Written, text: str) -> None:
+        self._written = written
+        self._lines = text.splitlines()
+
+    def read(self) -> None:
+        """All lines; a mistake is told with its line."""
+        group, kind = UNGROUPED, "hosts"
+        used: dict[str, int] = {}
+        for number, raw in enumerate(self._lines, 1):
+            line = raw.strip()
+            if not line or line[0] in "#;":
+                continue
+            try:
+                if line.startswith("["):
+                    section = _SECTION.fullmatch(line)
+                    if section and section[2] not in (None, "hosts", "vars", "children"):
+                        raise ValueError(f"a section is [group], [group:vars] or [group:children], not {shown(line)}")
+                    if section:
+                        group, kind = section[1], section[2] or "hosts"
+                        if kind == "vars":
+                            used.setdefault(group, number)
+                        else:
+                            self._written.group(group)
+                        continue
+                self._line(line, group, kind)
+            except ValueError as error:
+                self._written.mistake(f"{number}: {error}")
+        known = {*self._written.groups, ALL, UNGROUPED}
+        known |= {child for members in self._written.groups.values() for child in members.children}
+        for name, number in used.items():
+            if name not in known:
+                self._written.mistake(f"{number}: [{name}:vars], but there is no group {name!r}")
+
+    def _line(self, line: str, group: str, kind: str) -> None:
+        if kind == "vars":
+            key, equals, value = line.partition("=")
+            if not equals:
+                raise ValueError("name=value is expected here")
+            self._vars(group)[key.strip()] = _literal(value.strip())
+        elif kind == "children":
+            found = _NAME.fullmatch(line)
+            if not found:
+                raise ValueError(f"the name of a group is expected here, not {shown(line)}")
+            self._written.group(group).children[found[1]] = None
+        else:
+            words = shlex.split(line, comments=True)
+            pairs = [word.partition("=") for word in words[1:]]
+            wrong = next((key for key, equals, _ in pairs if not equals), None)
+            if wrong is not None:
+                raise ValueError(f"name=value is expected behind the host, not {shown(wrong)}")
+            _add_hosts(self._written, words[0], group, {key: _literal(value) for key, _, value in pairs})
+
+    def _vars(self, group: str) -> Variables:
+        if group not in self._written.groups:
+            self._written.groups[group] = type(self._written.group(ALL))()
+        return self._written.groups[group].variables
+
+
+def _literal(text: str) -> str:
+    """A value as Python reads it, else as it stands: quotes and a comment behind a literal go."""
+    try:
+        return as_text(ast.literal_eval(text)) or ""
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text
+
+
+class _Yaml:
+    """Groups with `hosts`, `vars` and `children`; at the top `all`, or any groups."""
+
+    def __init__(self, written: Written, path: Path) -> None:
+        self._written = written
+        self._document = documents.read(str(path))
+        self._seen: set[tuple[int, str]] = set()
+
+    def read(self) -> None:
+        """The whole file."""
+        root = self._document.root
+        if root is None or root.is_empty:
+            return
+        for name, (key, node) in self._document.pairs(root).items():
+            if name == "plugin":
+                raise ConfigError(
+                    f"{self._document.path}:{key.line}: an inventory plugin of Ansible",
+                    hint="install ansible-core and the plugin: ansible-inventory is used when it is there",
+                )
+            self._group(name, node, 0)
+        self._document.raise_mistakes()
+
+    def _group(self, name: str, node: Node, depth: int) -> None:
+        members = self._written.group(name)
+        if depth > _DEPTH_MAX or (id(node), name) in self._seen:
+            return  # an alias inside itself; Ansible's own reader ends on it
+        self._seen.add((id(node), name))
+        if node.is_empty:
+            return
+        pairs = self._document.fields(node, ("hosts", "vars", "children"))
+        if "vars" in pairs:
+            members.variables.update(_variables(pairs["vars"][1], self._document))
+        if "hosts" in pairs:
+            self._hosts(name, pairs["hosts"][1])
+        if "children" in pairs:
+            for child, (_, inner) in self._document.pairs(pairs["children"][1]).items():
+                members.children[child] = None
+                self._group(child, inner, depth + 1)
+
+    def _hosts(self, group: str, node: Node) -> None:
+        if node.kind == "text" and not node.is_empty:  # `hosts: web1`
+            self._add(group, node.value, node, {})
+            return
+        for pattern, (key, given) in self._document.pairs(node).items():
+            self._add(group, pattern, key, _variables(given, self._document))
+
+    def _add(self, group: str, pattern: str, at: Node, variables: Variables) -> None:
+        try:
+            _add_hosts(self._written, pattern, group, variables)
+        except ValueError as error:
+            self._document.mistake(at, str(error))
+
+
+def _variables(node: Node, document: Document) -> Variables:
+    """The single values of a mapping; a vault's `!vault`, lists and mappings have no meaning here."""
+    found: Variables = {}
+    for key, (_, value) in document.pairs(node).items():
+        if value.kind == "text" and not value.is_empty and "vault" not in (value.tag or ""):
+            found[key] = value.value
+    return found
+
+
+def _read_vars_files(written: Written, folder: Path) -> None:
+    """`group_vars/NAME`, `group_vars/NAME.yml`, all files below `group_vars/NAME/`; the same with host_vars."""
+    if (folder / "group_vars").is_dir():
+        for name in {ALL: None, UNGROUPED: None, **dict.fromkeys(written.groups)}:
+            for file in _files(folder / "group_vars", name):
+                written.group(name).files.update(_vars_file(file))
+    if (folder / "host_vars").is_dir():
+        for name, own in written.hosts.items():
+            for file in _files(folder / "host_vars", name):
+                own.update(_vars_file(file))
+
+
+def _files(folder: Path, name: str) -> Iterator[Path]:
+    if "/" in name:
+        return
+    for suffix in _SUFFIXES:
+        path = folder / f"{name}{suffix}"
+        if path.is_file():
+            yield path
+        elif path.is_dir():
+            yield from sorted(one for one in path.rglob("*") if one.is_file() and one.suffix in _SUFFIXES)
+
+
+def _vars_file(path: Path) -> Variables:
+    if path.read_bytes()[:14] == b"$ANSIBLE_VAULT":
+        return {}  # secrets; those are not taken from here anyway
+    document = documents.read(str(path))
+    found = {} if document.root is None or document.root.is_empty else _variables(document.root, document)
+    document.raise_mistakes()
+    return found

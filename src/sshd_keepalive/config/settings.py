@@ -1,0 +1,184 @@
+"""The table of host settings: what a host, a group and `defaults` can be told. Checker and JSON Schema read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sshd_keepalive import registry
+from sshd_keepalive.config import values
+from sshd_keepalive.config.document import Document, Pairs
+from sshd_keepalive.config.shapes import Field, Free, Local, Many, Record, Text
+from sshd_keepalive.core.policy import from_mapping
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.hosts.inherit import Given, Settings
+from sshd_keepalive.model import Become, ServiceChoice, Waiver
+from sshd_keepalive.spelling import did_you_mean
+
+STRING: Final = {"type": "string", "minLength": 1}
+NAME: Final = Text(values.name, {"type": "string", "pattern": r"^[^!&~@\s,/*?\[\]-][^\s,/*?\[\]]*$", "maxLength": 253})
+LINE: Final = Text(values.line, STRING)
+LABEL: Final = Text(values.line, {"type": ["string", "number"]})
+ADDRESS: Final = Text(values.address, STRING)
+PORT: Final = Text(values.port_number, {"type": "integer", "minimum": 1, "maximum": 65535})
+LOCAL_PATH: Final = Local(values.local_path, STRING)
+REMOTE_PATH: Final = Text(values.remote_path, {"type": "string", "pattern": "^/"})
+DAY: Final = Text(values.day, {"type": "string", "format": "date"})
+SECRET: Final = Local(
+    values.secret, {"type": "string", "pattern": "^(env:|file:|keyring:.+/|command:).|^prompt$"}, prefix="file:"
+)
+FINGERPRINT: Final = Text(values.fingerprint, {"type": "string", "pattern": "^SHA256:[A-Za-z0-9+/]{43}=?$"})
+
+
+def _one_of(*words: str) -> Text:
+    return Text(values.choice(*words), {"enum": list(words)})
+
+
+METHOD: Final = _one_of("sudo", "doas", "none")
+
+
+def _become(method: str) -> Become:
+    return Become(method=METHOD.parse(method))
+
+
+def _manager(text: str) -> str:
+    known = registry.names("services")
+    if text not in known:
+        raise ValueError(f"only {', '.join(known)} may stand here{did_you_mean(text, known)}")
+    return text
+
+
+_SERVICE_NEEDS: Final = {"command": ("restart", "is_active"), "pidfile": ("pidfile",)}
+
+
+def _service(given: dict[str, Any]) -> ServiceChoice:
+    manager = given.get("manager", "")
+    needed = _SERVICE_NEEDS.get(manager, ())
+    if missing := [key for key in needed if key not in given]:
+        raise ValueError(f"manager {manager} needs {' and '.join(missing)}")
+    if surplus := [key for key in given if key not in ("manager", *(needed or ("unit",)))]:
+        raise ValueError(
+            f"{' and '.join(surplus)} does not go with {f'manager {manager}' if manager else 'no manager'}"
+        )
+    return ServiceChoice(**given)
+
+
+def _policy_value(keyword: str) -> Callable[[str], int | str]:
+    """Check one value of a policy by itself; what goes together is checked with the whole policy of each host."""
+
+    def check(text: str) -> int | str:
+        value = values.number(text) if text[:1].isdigit() and not text[-1:].isalpha() else text
+        try:
+            from_mapping({"ClientAliveInterval": 0, keyword: value})  # no rule ties anything to 0
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    return check
+
+
+_SECONDS: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        {"type": "string", "pattern": "^([0-9]+[sSmMhHdDwW])*[0-9]*$", "minLength": 1},
+    ]
+}
+POLICY: Final = Record(
+    {
+        "ClientAliveInterval": Field(
+            Text(_policy_value("ClientAliveInterval"), _SECONDS), "Seconds between keep-alives, 300 or 5m."
+        ),
+        "ClientAliveCountMax": Field(
+            Text(_policy_value("ClientAliveCountMax"), {"type": "integer", "minimum": 0}),
+            "Unanswered keep-alives after which sshd gives the session up.",
+        ),
+        "match_overrides": Field(
+            Text(_policy_value("match_overrides"), {"enum": ["override", "keep"]}),
+            "override changes other values inside Match blocks too, keep leaves and lists them.",
+        ),
+        "strategy": Field(
+            Text(_policy_value("strategy"), {"enum": ["edit", "drop-in"]}),
+            "edit changes the file that decides, drop-in writes one file of its own that wins.",
+        ),
+    }
+)
+BECOME: Final = Record(
+    {
+        "method": Field(METHOD, "How the login becomes root."),
+        "password": Field(SECRET, "Reference to the password that sudo or doas asks for."),
+    },
+    build=lambda given: Become(**given),
+    short=Text(_become, METHOD.json),
+)
+SERVICE: Final = Record(
+    {
+        "manager": Field(Text(_manager, STRING), "The service manager, for example systemd, command or pidfile."),
+        "unit": Field(LINE, "The unit, for example ssh.service."),
+        "pidfile": Field(REMOTE_PATH, "With manager pidfile: the file that sshd writes its process number to."),
+        "restart": Field(LINE, "With manager command: the shell command that restarts sshd."),
+        "is_active": Field(LINE, "With manager command: the shell command that exits 0 while sshd is up."),
+    },
+    build=_service,
+)
+WAIVER: Final = Record(
+    {
+        "reason": Field(LINE, "Why this host may differ.", required=True),
+        "owner": Field(LINE, "Who answers for it.", required=True),
+        "until": Field(DAY, "The last day of the waiver, 2027-01-31.", required=True),
+    },
+    build=lambda given: Waiver(**given),
+)
+
+HOST: Final[Mapping[str, Field]] = {
+    "address": Field(ADDRESS, "Host name or IP address to connect to. Default: the name of the host."),
+    "port": Field(PORT, "TCP port of sshd. Default: 22."),
+    "user": Field(Text(values.login, STRING), "Login name. Default: the account that runs the program."),
+    "identity_file": Field(LOCAL_PATH, "Private key. Default: the agent, then the usual files of ssh."),
+    "certificate_file": Field(LOCAL_PATH, "Certificate that belongs to the private key."),
+    "password": Field(SECRET, "Reference to the login password."),
+    "become": Field(BECOME, "How the login becomes root: sudo (default), doas, none, or a method with a password."),
+    "jump": Field(
+        Many(Text(values.hop, STRING)),
+        "Hosts to go through, first hop first: names of this inventory or user@name:port. none: go directly.",
+    ),
+    "known_hosts": Field(LOCAL_PATH, "File with known host keys. Default: the user's and the system's."),
+    "host_keys": Field(_one_of("strict", "accept-new"), "strict (default) refuses unknown host keys."),
+    "host_key": Field(FINGERPRINT, "Pinned fingerprint of the host key, SHA256:..."),
+    "sshd_config": Field(REMOTE_PATH, "The file sshd reads. Default: /etc/ssh/sshd_config."),
+    "sshd": Field(REMOTE_PATH, "The sshd binary. Default: found on the host."),
+    "service": Field(SERVICE, "What restarts sshd. Default: found on the host."),
+    "policy": Field(POLICY, "What every connection should get. Merged key by key."),
+    "waiver": Field(WAIVER, "The host may differ from the policy until a day; it never counts as passing."),
+    "labels": Field(Free(NAME, LABEL), "Free keys and values, for reports. Merged key by key."),
+}
+#: What several hosts can have in common.
+SHARED: Final = {key: field for key, field in HOST.items() if key != "address"}
+#: Settings that are merged key by key instead of being replaced as a whole.
+MERGED: Final = ("policy", "labels")
+#: Words of other programs' inventories → ours.
+MEANT: Final = {
+    **dict.fromkeys(("ansible_host", "ansible_ssh_host", "host", "hostname", "HostName", "ip"), "write 'address'"),
+    **dict.fromkeys(("ansible_port", "ansible_ssh_port", "Port"), "write 'port'"),
+    **dict.fromkeys(("ansible_user", "ansible_ssh_user", "username", "login", "User"), "write 'user'"),
+    **dict.fromkeys(("ansible_ssh_private_key_file", "private_key", "key", "IdentityFile"), "write 'identity_file'"),
+    **dict.fromkeys(("ansible_become_method", "sudo"), "write 'become'"),
+    **dict.fromkeys(("ansible_password", "ansible_ssh_pass"), "write 'password' with a reference such as env:NAME"),
+    **dict.fromkeys(("bastion", "proxy", "proxyjump", "ProxyJump", "proxy_jump"), "write 'jump'"),
+    "vars": "settings stand directly in the group",
+    "children": "groups inside a group stand under 'groups'",
+    "tags": "write 'labels'",
+}
+
+
+def read_settings(pairs: Pairs, document: Document) -> Settings:
+    """Read the settings among the entries of a host, a group or `defaults`; wrong ones are noted and left out."""
+    settings: Settings = {}
+    for key, (_, node) in pairs.items():
+        value = HOST[key].shape.read(node, document)
+        if value is None:
+            continue
+        if key in MERGED:
+            settings.update((f"{key}.{part}", Given(one, node)) for part, one in value.items())
+        else:
+            settings[key] = Given(value, node)
+    return settings

@@ -1,0 +1,149 @@
+"""Shapes of values: each reads a node into a value and says the same thing as JSON Schema.
+
+`read` never raises: it notes the mistake in the document and gives None, which is no value of any shape.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sshd_keepalive.config.document import Document
+from sshd_keepalive.config.nodes import Node
+
+Schema = dict[str, Any]
+
+
+class Shape(Protocol):
+    """What a setting may look like."""
+
+    def read(self, node: Node, document: Document) -> Any:
+        """Give the value, or None after noting the mistake."""
+
+    def schema(self) -> Schema:
+        """Say it as JSON Schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One value, checked by a function that raises ValueError."""
+
+    parse: Callable[[str], Any]
+    json: Mapping[str, Any]
+
+    def read(self, node: Node, document: Document) -> Any:
+        """Give what `parse` makes of the text."""
+        text = document.text(node)
+        if text is None:
+            return None
+        try:
+            return self.parse(text)
+        except ValueError as error:
+            document.mistake(node, str(error))
+            return None
+
+    def schema(self) -> Schema:
+        """Say it as JSON Schema."""
+        return dict(self.json)
+
+
+@dataclass(frozen=True, slots=True)
+class Local(Text):
+    """A value that is, or behind `prefix` holds, a path on this machine, counted from the folder of the file."""
+
+    prefix: str = ""
+
+    def read(self, node: Node, document: Document) -> Any:
+        """Give the value with the path made independent of the working directory."""
+        value = Text.read(self, node, document)
+        if value is None or not value.startswith(self.prefix):
+            return value
+        path = os.path.expanduser(value[len(self.prefix) :])  # noqa: PTH111 - pathlib raises for an unknown user
+        if path.startswith("~"):
+            document.mistake(node, "there is no such user on this machine, so '~' has no meaning")
+        return self.prefix + os.path.join(document.folder, path)  # noqa: PTH118 - no object per host
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list, or one text with commas in it."""
+
+    entry: Text
+
+    def read(self, node: Node, document: Document) -> tuple[Any, ...] | None:
+        """Give all entries as a tuple; None if one of them is wrong."""
+        if node.kind == "list":
+            values = [self.entry.read(one, document) for one in node.value]
+            return None if None in values else tuple(values)
+        whole = Text(lambda text: tuple(self.entry.parse(part.strip()) for part in text.split(",")), {})
+        value: tuple[Any, ...] | None = whole.read(node, document)
+        return value
+
+    def schema(self) -> Schema:
+        """Say it as JSON Schema."""
+        return {"anyOf": [self.entry.schema(), {"type": "array", "items": self.entry.schema()}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """A mapping with keys of the user's own choice."""
+
+    key: Text
+    value: Text
+
+    def read(self, node: Node, document: Document) -> dict[str, Any] | None:
+        """Give the entries that are right."""
+        pairs = document.pairs(node)
+        read = {self.key.read(key, document): self.value.read(value, document) for key, value in pairs.values()}
+        return {key: value for key, value in read.items() if key is not None and value is not None}
+
+    def schema(self) -> Schema:
+        """Say it as JSON Schema."""
+        return {"type": "object", "propertyNames": self.key.schema(), "additionalProperties": self.value.schema()}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One key of a record."""
+
+    shape: Shape
+    about: str  # for the reference and for editors
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A mapping with known keys, made into a value by `build`, whose ValueError is a mistake of the whole."""
+
+    fields: Mapping[str, Field]
+    build: Callable[[dict[str, Any]], Any] = dict
+    short: Text | None = None  # what may stand in place of the mapping
+    meant: dict[str, str] = field(default_factory=dict)  # wrong key → what to write instead
+
+    def read(self, node: Node, document: Document) -> Any:
+        """Give what `build` makes of the values; None if a key is missing or a value is wrong."""
+        if self.short and node.kind == "text":
+            return self.short.read(node, document)
+        entries = document.fields(node, self.fields, meant=self.meant)
+        values = {key: self.fields[key].shape.read(value, document) for key, (_, value) in entries.items()}
+        missing = [key for key, field in self.fields.items() if field.required and key not in entries]
+        if missing:
+            document.mistake(node, f"{' and '.join(missing)} must be given here")
+        if missing or None in values.values():
+            return None
+        try:
+            return self.build(values)
+        except ValueError as error:
+            document.mistake(node, str(error))
+            return None
+
+    def schema(self) -> Schema:
+        """Say it as JSON Schema."""
+        properties = {key: {**field.shape.schema(), "description": field.about} for key, field in self.fields.items()}
+        required = [key for key, field in self.fields.items() if field.required]
+        schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+        if required:
+            schema["required"] = required
+        return {"anyOf": [self.short.schema(), schema]} if self.short else schema

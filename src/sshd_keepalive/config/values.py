@@ -1,0 +1,173 @@
+"""Single values: text → value, or a ValueError that says what would be right. No file is touched."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from datetime import date
+from typing import Any, Final
+
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.hosts.target import address, login, port, target
+from sshd_keepalive.spelling import did_you_mean, shown
+
+_ENVIRONMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_SEXAGESIMAL: Final = re.compile(r"[0-9]+(:[0-5]?[0-9])+")
+_OTHER_BASE: Final = re.compile(r"0[0-7_]+|0[xXob][0-9A-Fa-f_]+|[0-9]+_[0-9_]+")
+_FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s,/*?\[\]]")
+
+__all__ = ["address", "choice", "fingerprint", "line", "local_path", "login", "name", "port"]
+
+
+def line(text: str) -> str:
+    """One line of printable text.
+
+    Raises:
+        ValueError: empty, or with control characters.
+    """
+    if not text.strip() or not text.isprintable():
+        raise ValueError(f"{shown(text)} is not one line of printable text")
+    return text
+
+
+def name(text: str) -> str:
+    """The name of a host, a group or a label: what `--limit` and a file name can hold.
+
+    Raises:
+        ValueError: white space, control characters, `, / * ? [ ]` anywhere, or `! & ~ @ -` in front.
+    """
+    if not text.isprintable() or len(text) > 253:
+        raise ValueError(f"{shown(text)} cannot be a name: it holds a control character or is too long")
+    if not text or text[0] in "!&~@-" or _FORBIDDEN_IN_NAMES.search(text):
+        raise ValueError(f"{shown(text)} cannot be a name: no white space, no , / * ? [ ], no ! & ~ @ - in front")
+    return text
+
+
+def local_path(text: str) -> str:
+    """A path on this machine.
+
+    Raises:
+        ValueError: empty, or with control characters.
+    """
+    return line(text)
+
+
+def remote_path(text: str) -> str:
+    """A path on the host.
+
+    Raises:
+        ValueError: not absolute.
+    """
+    if not line(text).startswith("/"):
+        raise ValueError(f"{shown(text)} is a path on the host and must begin with '/'")
+    return text
+
+
+def number(text: str) -> int:
+    """A whole number in plain decimal digits.
+
+    Raises:
+        ValueError: anything else, above all what YAML 1.1 silently reads as another number.
+    """
+    if _SEXAGESIMAL.fullmatch(text):
+        raise ValueError(f"{text} means a number to the base of 60 in YAML, write plain digits")
+    if _OTHER_BASE.fullmatch(text):
+        raise ValueError(f"{text} means another number in YAML than it seems, write plain decimal digits")
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{shown(text)} is not a whole number")
+    return int(text)
+
+
+def hop(text: str) -> str:
+    """One hop of a way: a name of the inventory, `user@name:port`, or `none` for no hop.
+
+    Raises:
+        ValueError: none of these.
+    """
+    if not text:
+        raise ValueError("a hop is missing; `none` stands for no hop at all")
+    if "@" not in text and ":" not in text:
+        return name(text)
+    try:
+        target(text)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def port_number(text: str) -> int:
+    """A TCP port.
+
+    Raises:
+        ValueError: not a whole number from 1 to 65535.
+    """
+    return port(str(number(text)))
+
+
+def fingerprint(text: str) -> str:
+    """A host key's fingerprint as `ssh-keygen -l` prints it.
+
+    Raises:
+        ValueError: not SHA256 in unpadded base64.
+    """
+    bare = text.rstrip("=")
+    if not _FINGERPRINT.fullmatch(bare):
+        raise ValueError(
+            f"{shown(text)} is not a fingerprint, it is SHA256: and 43 characters, as `ssh-keygen -lf KEY` prints it"
+        )
+    return bare
+
+
+def day(text: str) -> date:
+    """A day.
+
+    Raises:
+        ValueError: not written YYYY-MM-DD.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{shown(text)} is not a day, a day is written 2027-01-31") from None
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """Make the check for one of a few words.
+
+    The message does not repeat what was written: `become` stands so close to a password that one may land there.
+    """
+
+    def check(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"only {', '.join(words)} may stand here{did_you_mean(text, words)}")
+        return text
+
+    return check
+
+
+REFERENCES: Final = "env:NAME, file:PATH, keyring:SERVICE/USER, command:ARGV or prompt"
+
+
+def secret(text: str) -> str:
+    """A reference to a secret. No message repeats the text, because it may be the secret itself.
+
+    Raises:
+        ValueError: not a complete reference.
+    """
+    kind, colon, rest = text.partition(":")
+    try:
+        argv = shlex.split(rest)
+    except ValueError:
+        argv = []
+    complete: dict[str, Any] = {
+        "env": _ENVIRONMENT.fullmatch(rest),
+        "file": rest and rest.isprintable(),
+        "keyring": all(rest.partition("/")),
+        "command": argv,
+    }
+    if text == "prompt" or (colon and complete.get(kind)):
+        return text
+    if colon and kind in complete:
+        raise ValueError(f"this reference to a secret is not complete, the forms are {REFERENCES}")
+    raise ValueError(f"a secret is never written into this file, name its place: {REFERENCES}")

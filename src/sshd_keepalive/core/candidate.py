@@ -1,0 +1,90 @@
+"""The files that stand in for a changed configuration while sshd checks it, before anything is replaced.
+
+A new main file alone can be checked as it is. A changed drop-in cannot be: its Include would still find the old
+one. So every file on the way to a change gets a stand-in whose Include names its members one by one, the
+changed ones by their stand-ins. Several arguments of an Include keep their order (checked on OpenSSH 8.2 to 10.5).
+"""
+
+from __future__ import annotations
+
+from sshd_keepalive.core import resolve
+from sshd_keepalive.core import tree as trees
+from sshd_keepalive.core.tree import Tree
+from sshd_keepalive.model import Line, Place, Plan, Snapshot
+
+
+def candidate(snapshot: Snapshot, plan: Plan, directory: str) -> tuple[tuple[str, bytes], ...]:
+    """Name → content of the stand-ins, the main file's first; empty when the plan writes nothing.
+
+    Args:
+        directory: where they will be on the host; no Include of the host may reach into it.
+    """
+    if not plan.contents:
+        return ()
+    stand_ins = _StandIns(resolve.tree(snapshot), plan, directory)
+    main = stand_ins.tree.main
+    stand_ins.write(main)
+    return tuple(sorted(stand_ins.contents.items(), key=lambda item: item[0] != stand_ins.name(main)))
+
+
+class _StandIns:
+    def __init__(self, before: Tree, plan: Plan, directory: str) -> None:
+        self._gone = {content.path for content in plan.contents if content.gone}
+        self._changed = {content.path for content in plan.contents} - self._gone
+        self._before = before
+        self.tree = after(before, plan)
+        self._directory = directory
+        self._names: dict[str, str] = {}
+        self._reaches: dict[str, bool] = {}
+        self.contents: dict[str, bytes] = {}
+
+    def name(self, path: str) -> str:
+        return self._names.setdefault(path, f"candidate.{len(self._names)}")
+
+    def write(self, path: str) -> None:
+        """Make the stand-in of one file and of all its members that need one."""
+        name = self.name(path)
+        if name in self.contents:
+            return
+        self.contents[name] = b""  # a file that includes itself was refused before; this is for repeats
+        self.contents[name] = b"".join(self._line(path, line) for line in self.tree.documents[path].lines)
+
+    def _line(self, path: str, line: Line) -> bytes:
+        if not self._is_other(path, line):
+            return line.raw
+        words = []
+        for member in self._members(self.tree, path, line):
+            if self._leads_to_change(member):
+                self.write(member)
+                words.append(f'"{self._directory}/{self.name(member)}"')
+            else:
+                words.append(f'"{member}"')
+        if not words:
+            return b"\n"
+        return f"Include {' '.join(words)}\n".encode("utf-8", "surrogateescape")
+
+    def _is_other(self, path: str, line: Line) -> bool:
+        """An Include that would find an old file, or one that is to go."""
+        if line.keyword != "include":
+            return False
+        if self._gone and self._gone.intersection(self._members(self._before, path, line)):
+            return True
+        return any(self._leads_to_change(member) for member in self._members(self.tree, path, line))
+
+    def _leads_to_change(self, path: str) -> bool:
+        if path in self._changed:
+            return True
+        if path not in self._reaches:
+            self._reaches[path] = False  # also what ends a loop
+            self._reaches[path] = any(self._is_other(path, line) for line in self.tree.documents[path].lines)
+        return self._reaches[path]
+
+    @staticmethod
+    def _members(tree: Tree, path: str, line: Line) -> tuple[str, ...]:
+        return trees.members(tree, line, Place(path=path, line=line.number))
+
+
+def after(before: Tree, plan: Plan) -> Tree:
+    """The tree once the plan is carried out."""
+    written = before.with_files({content.path: content.after for content in plan.contents if not content.gone})
+    return written.without({content.path for content in plan.contents if content.gone})

@@ -1,0 +1,114 @@
+"""The twin of the host's keep-alives: what the other side of a session can send, for every client people use.
+
+A keep-alive from either side keeps the way open. That of the host reaches every client; that of a client works where
+nobody may change the host. Sources: ssh_config(5); Transport.set_keepalive of paramiko; Session of JSch; the pages on
+SSHHook of Airflow, on the ssh connection of Ansible, and on the ping thread of Jenkins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """One client and its setting."""
+
+    name: str
+    place: str  # where the text goes
+    render: Callable[[int, int], str]  # interval in seconds, count
+    remark: str  # what it does that the others do not
+
+
+def _openssh(interval_s: int, count: int) -> str:
+    return f"Host *\n    ServerAliveInterval {interval_s}\n    ServerAliveCountMax {count}"
+
+
+def _paramiko(interval_s: int, count: int) -> str:
+    del count
+    return f"client.get_transport().set_keepalive({interval_s})"
+
+
+def _jsch(interval_s: int, count: int) -> str:
+    return f"session.setServerAliveInterval({interval_s * 1000});\nsession.setServerAliveCountMax({count});"
+
+
+def _ansible(interval_s: int, count: int) -> str:
+    arguments = "-C -o ControlMaster=auto -o ControlPersist=60s"
+    return (
+        f"[ssh_connection]\nssh_args = {arguments} -o ServerAliveInterval={interval_s} -o ServerAliveCountMax={count}"
+    )
+
+
+def _airflow(interval_s: int, count: int) -> str:
+    del count
+    return f'SSHOperator(ssh_hook=SSHHook(ssh_conn_id="…", keepalive_interval={interval_s}), …)'
+
+
+def _jenkins(interval_s: int, count: int) -> str:
+    return (
+        f"-Dhudson.slaves.ChannelPinger.pingIntervalSeconds={interval_s} "
+        f"-Dhudson.slaves.ChannelPinger.pingTimeoutSeconds={interval_s * count}"
+    )
+
+
+CLIENTS: Final[tuple[Client, ...]] = (
+    Client(
+        name="openssh",
+        place="~/.ssh/config, or /etc/ssh/ssh_config for everybody",
+        render=_openssh,
+        remark="ssh gives up on a host that does not answer after (count + 1) intervals; 0, the default, sends nothing",
+    ),
+    Client(
+        name="paramiko",
+        place="after connect()",
+        render=_paramiko,
+        remark="wants no answer: it keeps the way open and never notices a dead host",
+    ),
+    Client(
+        name="jsch",
+        place="before session.connect()",
+        render=_jsch,
+        remark="milliseconds; also the socket's read timeout",
+    ),
+    Client(
+        name="ansible",
+        place="ansible.cfg",
+        render=_ansible,
+        remark="ssh_args replaces the default, so that stands in it as well; for long tasks prefer async and poll",
+    ),
+    Client(
+        name="airflow",
+        place="the DAG",
+        render=_airflow,
+        remark="the hook's default is 30 s; cmd_timeout, 10 s by default, is a limit of its own",
+    ),
+    Client(
+        name="jenkins",
+        place="the controller's Java options",
+        render=_jenkins,
+        remark="Jenkins pings its agents every 300 s by default; for ssh steps of a job use openssh's setting",
+    ),
+)
+NAMES: Final = tuple(client.name for client in CLIENTS)
+
+#: ssh_config(5) has no keep-alive unless it is asked for.
+DEFAULT_INTERVAL: Final = "0"
+DEFAULT_COUNT: Final = "3"
+
+
+def text(interval_s: int, count: int, names: tuple[str, ...] = NAMES) -> str:
+    """The settings, ready to be copied."""
+    parts = []
+    for client in CLIENTS:
+        if client.name in names:
+            lines = "".join(f"    {line}\n" for line in client.render(interval_s, count).splitlines())
+            parts.append(f"{client.name}: {client.place}\n{lines}    ({client.remark})\n")
+    return "\n".join(parts)
+
+
+def is_enough(interval_s: int | None, wanted_s: int) -> bool:
+    """Whether a client's interval keeps the way at least as busy as wanted; 0 and None send nothing."""
+    return interval_s is not None and 0 < interval_s <= wanted_s

@@ -1,0 +1,71 @@
+"""What a pair of values does to a session on one release of OpenSSH, in seconds and in one sentence.
+
+Sources: serverloop.c of each release (client_alive_check, wait_until_can_do_something), and measurements on
+live daemons: with 2/3 a dead client is dropped after 8 s on 7.4, 8.2, 8.8, 9.0, 9.6, 9.9 and 10.2, and after
+16 s on 9.2. The manual page counts one interval less than really passes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sshd_keepalive.core.version import Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consequence:
+    """What happens to a session in which nothing is said. None stands for never."""
+
+    request_after_s: int | None  # silence after which sshd asks the client whether it is there
+    alive_dropped_after_s: int | None  # a client that answers, but has nothing else to say
+    dead_dropped_after_s: int | None  # a client that is gone
+    sentence: str
+
+
+def of(version: Version, interval_s: int, count_max: int) -> Consequence:
+    """Tell what `interval_s`/`count_max` means; the timer runs only after authentication."""
+    pair = f"{interval_s}/{count_max}"
+    if interval_s <= 0:
+        broken = "" if interval_s == 0 else f"the interval {interval_s} has overflowed, so "
+        return Consequence(
+            request_after_s=None,
+            alive_dropped_after_s=None,
+            dead_dropped_after_s=None,
+            sentence=f"{broken}0 keep-alives are sent: whatever sits between may cut a quiet session, "
+            "and a dead client is never noticed",
+        )
+    every_s = 2 * interval_s if probes_late(version) else interval_s
+    if count_max <= 0 and not zero_means_never(version):
+        return Consequence(
+            request_after_s=interval_s,
+            alive_dropped_after_s=interval_s,
+            dead_dropped_after_s=interval_s,
+            sentence=f"{pair} is a known-harmful pair: OpenSSH up to 8.1 ends every session that is quiet for "
+            f"{interval_s} s, also that of a client which is alive",
+        )
+    if count_max <= 0:
+        return Consequence(
+            request_after_s=every_s,
+            alive_dropped_after_s=None,
+            dead_dropped_after_s=None,
+            sentence=f"{pair} is a known-harmful pair: OpenSSH from 8.2 asks every {every_s} s and never ends the "
+            f"session of a dead client (up to 8.1 it ended every session that was quiet for {interval_s} s)",
+        )
+    dead_s = (count_max + 1) * every_s
+    late = f" (OpenSSH 9.2 to 9.4 wait twice the interval of {interval_s} s)" if every_s != interval_s else ""
+    return Consequence(
+        request_after_s=every_s,
+        alive_dropped_after_s=None,
+        dead_dropped_after_s=dead_s,
+        sentence=f"a quiet session gets a keep-alive every {every_s} s{late}, a dead one is dropped after {dead_s} s",
+    )
+
+
+def probes_late(version: Version) -> bool:
+    """9.2, 9.3 and 9.4 ask after two intervals instead of one; fixed in 9.5."""
+    return (9, 2) <= (version.major, version.minor) <= (9, 4)
+
+
+def zero_means_never(version: Version) -> bool:
+    """From 8.2 a count of 0 switches dropping off; RHEL 8 took that over soon after Include."""
+    return version.at_least(8, 2) or version.include_backport

@@ -1,0 +1,170 @@
+"""What else ends quiet sessions on a host, beside the two keep-alive settings.
+
+A finding is what ends a job without a terminal; what ends only prompts, or only connections between jobs, is a note:
+TMOUT counts at a prompt alone (bash(1)), logind stops sessions by the idle time of their terminal
+(logind.conf(5), StopIdleSessionSec), sshd's UnusedConnectionTimeout looks at connections without any channel.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from sshd_keepalive.core.judge import spoken
+from sshd_keepalive.core.patterns import matches
+from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.scripts import text
+from sshd_keepalive.core.values import BadValue, seconds
+from sshd_keepalive.core.version import Version
+from sshd_keepalive.model import GLOBAL, Dump, Finding, Place, Snapshot, Verdict
+
+#: The channel types of a job's command, as ChannelTimeout names them: sshd_config(5).
+_JOB_CHANNELS: Final = (b"session:command", b"session")
+_NEVER_USEC: Final = 2**64 - 1
+_TMOUT: Final = re.compile(r"^(?P<path>[^:]+):(?P<line>\d+):.*?TMOUT=(?P<seconds>\d+)")
+_TIMES_9_2: Final = Version(9, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deep:
+    """What was found."""
+
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    limits: tuple[tuple[str, float], ...] = ()  # killer (core.killers) → its limit here, seconds
+
+
+def script() -> str:
+    """The script that looks."""
+    return "LC_ALL=C; export LC_ALL\n" + text("common") + text("deep")
+
+
+def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> Deep:
+    """Judge what the script said and what `sshd -T` says.
+
+    Args:
+        concurrency: sessions that are to run over one connection at once; None: not asked.
+    Raises:
+        HostError: kind `observe`, the output is cut.
+    """
+    words = {kind: decoded(value) for kind, value in records(stdout)}
+    findings, notes, limits = [], [], []
+    for dump in (dump for dump in snapshot.dumps if dump.error is None):
+        findings += [finding for finding in _from_dump(dump, concurrency) if finding not in findings]
+        notes += [note for note in _notes_of(dump, concurrency) if note not in notes]
+        if (limit_s := _channel_limit(dump)) is not None:
+            limits.append(("channel-timeout", float(limit_s)))
+        if limit_s := _seconds(dump.value("unusedconnectiontimeout")):
+            limits.append(("unused-connection", float(limit_s)))
+    for path, line, limit_s in _tmouts(words.get("tmout", "")):
+        notes.append(f"TMOUT={limit_s} ({path}:{line}) ends a shell that waits at its prompt for {limit_s} s, no job")
+        limits.append(("shell-tmout", float(limit_s)))
+    if (idle_s := _logind_s(words)) is not None:
+        notes.append(
+            f"logind's StopIdleSessionSec ends sessions whose terminal is idle for {idle_s} s, also while a command "
+            "runs on it; a session without a terminal is not idle"
+        )
+        limits.append(("logind", float(idle_s)))
+    return Deep(
+        findings=tuple(findings),
+        notes=tuple(notes),
+        facts=tuple(_facts(words, snapshot)),
+        limits=tuple(dict.fromkeys(limits)),
+    )
+
+
+def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
+    scope = GLOBAL if spoken(dump.context) == "everybody" else spoken(dump.context)
+    if (limit_s := _channel_limit(dump)) is not None:
+        yield Finding(
+            setting="ChannelTimeout",
+            scope=scope,
+            wanted="none for a job's channel",
+            value=str(dump.value("channeltimeout")),
+            verdict=Verdict.FAIL,
+            reason=f"a job that is quiet for {limit_s} s loses its channel; keep-alives are no data and do not help",
+        )
+    most = dump.value("maxsessions") or ""
+    if concurrency is not None and most.isdigit() and int(most) < concurrency:
+        yield Finding(
+            setting="MaxSessions",
+            scope=scope,
+            wanted=f"at least {concurrency}",
+            value=most,
+            verdict=Verdict.FAIL,
+            reason=f"over one connection the session after the first {most} is refused",
+        )
+
+
+def _notes_of(dump: Dump, concurrency: int | None) -> Iterator[str]:
+    if limit_s := _seconds(dump.value("unusedconnectiontimeout")):
+        yield (
+            f"UnusedConnectionTimeout {limit_s}: a connection that a scheduler keeps open between two jobs is closed "
+            f"after {limit_s} s, whatever keep-alives flow"
+        )
+    starts = (dump.value("maxstartups") or "").partition(":")[0]
+    if concurrency is not None and starts.isdigit() and int(starts) < concurrency:
+        yield (
+            f"MaxStartups {dump.value('maxstartups')}: when {concurrency} connections log in at the same moment, "
+            f"some beyond the first {starts} are refused"
+        )
+
+
+def _channel_limit(dump: Dump) -> int | None:
+    """The shortest time after which a job's quiet channel is closed."""
+    limits = []
+    for entry in (dump.value("channeltimeout") or "").split():
+        pattern, equals, told = entry.strip('"').partition("=")
+        limit_s = _seconds(told) if equals else 0
+        if limit_s and any(matches(channel, pattern.encode()) for channel in _JOB_CHANNELS):
+            limits.append(limit_s)
+    return min(limits, default=None)
+
+
+def _seconds(told: str | None) -> int:
+    """A time of `sshd -T`; 0 for none and for what cannot be read."""
+    if not told or told == "none":
+        return 0
+    try:
+        return seconds(told.encode(), _TIMES_9_2)
+    except BadValue:
+        return 0
+
+
+def _tmouts(said: str) -> Iterator[tuple[str, int, int]]:
+    for line in said.splitlines():
+        found = _TMOUT.match(line)
+        if found and int(found["seconds"]) > 0:
+            place = Place(path=found["path"], line=int(found["line"]))
+            yield place.path, place.line, int(found["seconds"])
+
+
+def _logind_s(words: dict[str, str]) -> int | None:
+    """`t 900000000` of busctl, in effect; else the last line of its files, which systemd reads in this order."""
+    told = words.get("logind", "").split()
+    if len(told) == 2 and told[0] == "t" and told[1].isdigit():
+        return None if int(told[1]) >= _NEVER_USEC else int(told[1]) // 1_000_000
+    for line in reversed(words.get("files", "").splitlines()):
+        value = line.partition("StopIdleSessionSec=")[2].strip()
+        return None if value in ("", "infinity") else _seconds(value.replace("min", "m")) or None
+    return None
+
+
+def _facts(words: dict[str, str], snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    dump = next((dump for dump in snapshot.dumps if dump.error is None), None)
+    told = words.get("kernel", "").split()
+    if dump is not None and dump.value("tcpkeepalive") == "no":
+        yield "tcp_keepalive", "off: TCPKeepAlive no"
+    elif len(told) == 3:
+        time_s, every_s, probes = (int(word) for word in told)
+        yield (
+            "tcp_keepalive",
+            f"after {time_s} s, then {probes} times every {every_s} s: given up after {time_s + probes * every_s} s",
+        )
+    if dump is not None:
+        for keyword in ("maxsessions", "maxstartups"):
+            if value := dump.value(keyword):
+                yield keyword, value

@@ -1,0 +1,111 @@
+"""What would change, as text: a unified diff of the files, and the values each scope gets before and after.
+
+The text is safe to print: bytes that are not UTF-8 and control characters are escaped.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+
+from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.core.resolve import KEYWORDS
+from sshd_keepalive.model import SPELLING, Edit, NewContent, Plan
+
+_CONTEXT = 3
+_NO_NEWLINE = "\\ No newline at end of file\n"
+
+
+def unified(plan: Plan) -> str:
+    """The unified diff of all files of a plan, in time linear in their size."""
+    parts: list[str] = []
+    for content in plan.contents:
+        edits = [edit for edit in plan.edits if edit.path == content.path]
+        parts += _header(content)
+        parts += _hunks(_lines(content.before or b""), edits)
+    return "".join(parts)
+
+
+def between(path: str, before: bytes | None, after: bytes | None) -> str:
+    """The unified diff of one file for which no edits are known, as for an undo; None is no file."""
+    old, new = _lines(before or b""), _lines(after or b"")
+    content = NewContent(path=path, before=before, after=after or b"")
+    lines = difflib.unified_diff([*map(_shown, old)], [*map(_shown, new)], n=_CONTEXT)
+    body = [line for number, line in enumerate(lines) if number > 1]
+    return "".join([*_header(content, gone=after is None), *body]) if body or before is None or after is None else ""
+
+
+def values(plan: Plan) -> str:
+    """One line per scope and setting: `global  ClientAliveInterval  0 -> 300`; scopes that keep their values too."""
+    rows: dict[tuple[str, str], tuple[str, str]] = {}
+    for prediction in plan.predictions:
+        before, after = dict(prediction.before), dict(prediction.after)
+        for keyword in KEYWORDS:
+            rows.setdefault((printable(prediction.scope), keyword), (before[keyword], after[keyword]))
+    width = max((len(scope) for scope, _ in rows), default=0)
+    return "".join(
+        f"{scope:<{width}}  {SPELLING[keyword]:<19}  {old if old == new else f'{old} -> {new}'}\n"
+        for (scope, keyword), (old, new) in rows.items()
+    )
+
+
+def _header(content: NewContent, *, gone: bool = False) -> list[str]:
+    path = printable(content.path)
+    old = "/dev/null" if content.before is None else path
+    return [f"--- {old}\n", f"+++ {'/dev/null' if gone else path}\n"]
+
+
+def _hunks(lines: Sequence[bytes], edits: Sequence[Edit]) -> Iterator[str]:
+    """Hunks from edits whose places are known: edits close to each other share one."""
+    groups: list[list[Edit]] = []
+    for edit in edits:
+        if groups and edit.line - groups[-1][-1].line <= 2 * _CONTEXT + 1:
+            groups[-1].append(edit)
+        else:
+            groups.append([edit])
+    by_line: dict[int, list[Edit]] = {}
+    for edit in edits:
+        by_line.setdefault(edit.line, []).append(edit)
+    grown = 0  # how many lines the file has gained so far
+    for group in groups:
+        first = max(1, group[0].line - _CONTEXT)
+        last = min(len(lines), group[-1].line + _CONTEXT - (not group[-1].before))
+        body: list[str] = []
+        n_old = n_new = 0
+        for number in range(first, max(last, group[-1].line) + 1):
+            old = lines[number - 1] if number <= len(lines) else None
+            here = by_line.get(number, [])
+            replaced = any(edit.before for edit in here)
+            # An insertion stands before the line; a replacement after what it replaces.
+            added = [text for edit in here if not edit.before for text in _lines(edit.after)]
+            body += [f"+{_shown(text)}" for text in added]
+            n_new += len(added)
+            if old is None or number > last:
+                continue
+            body.append(f"{'-' if replaced else ' '}{_shown(old)}")
+            n_old += 1
+            added = [text for edit in here if edit.before for text in _lines(edit.after)] if replaced else [old]
+            n_new += len(added)
+            if replaced:
+                body += [f"+{_shown(text)}" for text in added]
+        yield f"@@ -{_span(first, n_old)} +{_span(first + grown, n_new)} @@\n"
+        yield from body
+        grown += n_new - n_old
+
+
+def _span(first: int, count: int) -> str:
+    """A range as diff writes it: an empty one names the line before it."""
+    if count == 0:
+        return f"{first - 1},0"
+    return str(first) if count == 1 else f"{first},{count}"
+
+
+def _shown(line: bytes) -> str:
+    body = line.removesuffix(b"\n")
+    text = printable(body.decode("utf-8", "surrogateescape").replace("\n", ""))
+    return f"{text}\n" if line.endswith(b"\n") else f"{text}\n{_NO_NEWLINE}"
+
+
+def _lines(content: bytes) -> list[bytes]:
+    lines = content.split(b"\n")
+    return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])

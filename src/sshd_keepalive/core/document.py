@@ -1,0 +1,150 @@
+"""Files as bytes, and the same files as the lines one OpenSSH release makes of them.
+
+Nothing is lost and nothing is decoded: joining `Line.raw` gives the file back, whatever was in it. What a
+line means to its neighbours (Match, Include, first wins) is `resolve`'s business.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+from functools import lru_cache
+from typing import Final
+
+from sshd_keepalive.core import tokens
+from sshd_keepalive.core.version import NEWEST, Tokeniser, Version
+from sshd_keepalive.model import Document, Line, Token
+
+_PHYSICAL: Final = re.compile(rb"[^\n]*\n|[^\n]+")
+_COMMENT: Final = re.compile(rb"[ \t\r]*(?:#|\n?\Z)")
+_LEADING: Final = b" \t\r"
+_TRAILING: Final = b" \t\r\n"
+# Every keyword of every release and known vendor is a word of these; anything else sshd refuses.
+_KEYWORD: Final = re.compile(rb"[A-Za-z0-9]+\Z")
+# Fleets hold the same stock file thousands of times: small files are read once. Large ones are not kept.
+_REMEMBERED_BYTES: Final = 32 * 1024
+_LARGE_BYTES: Final = 1024 * 1024  # no release of sshd takes more than 4 MiB
+
+NO_ARGUMENT: Final = "no argument after the keyword"
+OPEN_QUOTE: Final = "a quote is not closed"
+
+
+def parse(path: str, content: bytes, *, version: Version = NEWEST) -> Document:
+    """Read a file as `version` would. Never raises; time is linear in the number of bytes.
+
+    Lines that this release would refuse for their words alone carry a `problem`; unknown keywords are kept.
+    """
+    if len(content) <= _REMEMBERED_BYTES:
+        return Document(path=path, lines=_remembered(content, version))
+    return Document(path=path, lines=(_read if len(content) <= _LARGE_BYTES else _read_large)(content, version))
+
+
+def render(document: Document) -> bytes:
+    """Give the file back, byte for byte."""
+    return b"".join([line.raw for line in document.lines])
+
+
+def line_ending(raw: bytes) -> bytes:
+    """The line ending of a line: CR LF, LF, or nothing."""
+    if raw.endswith(b"\r\n"):
+        return b"\r\n"
+    return b"\n" if raw.endswith(b"\n") else b""
+
+
+def _read(content: bytes, version: Version) -> tuple[Line, ...]:
+    if b"\0" in content:
+        return _read_with_nul(content, version)
+    blank = _COMMENT.match if version.max_line_bytes is None else _never
+    return tuple(
+        Line(number=number, raw=raw) if blank(raw) else tokenise(number, raw, version)
+        for number, raw in enumerate(_PHYSICAL.findall(content), 1)
+    )
+
+
+def _read_large(content: bytes, version: Version) -> tuple[Line, ...]:
+    """Like `_read`, without the garbage collector: it would walk all lines again and again, and none is garbage."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        return _read(content, version)
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _never(raw: bytes) -> None:
+    """No line is skipped unseen where even a comment can be too long."""
+
+
+_remembered = lru_cache(maxsize=128)(_read)
+
+
+def _read_with_nul(content: bytes, version: Version) -> tuple[Line, ...]:
+    """Read a file with NUL bytes: sshd cuts a line there and loses its newline, so the next line is glued on.
+
+    The words of a glued line belong to its first physical line; the others are kept without meaning.
+    Source: servconf.c, load_server_config (getline, then strlen). Up to 8.6 a `#` gives the newline back.
+    """
+    lines: list[Line] = []
+    pending: list[bytes] = []
+    text = b""
+
+    def flush() -> None:
+        nonlocal text
+        if pending:
+            first = tokenise(len(lines) + 1, text, version)
+            lines.append(Line(number=first.number, raw=pending[0], keyword=first.keyword, problem=first.problem,
+                              arguments=first.arguments))  # fmt: skip
+            lines.extend(Line(number=first.number + n, raw=raw) for n, raw in enumerate(pending[1:], 1))
+        pending.clear()
+        text = b""
+
+    for raw in _PHYSICAL.findall(content):
+        seen = raw.split(b"\0", 1)[0]
+        if version.tokeniser is Tokeniser.DELIMITED and b"#" in seen:
+            seen = seen.split(b"#", 1)[0] + b"\n"
+        text += seen.lstrip(_LEADING) if pending else seen
+        pending.append(raw)
+        if seen.endswith(b"\n"):
+            flush()
+    flush()
+    return tuple(lines)
+
+
+def tokenise(number: int, raw: bytes, version: Version) -> Line:
+    """Cut one line into keyword and arguments; offsets of the tokens count in `raw`."""
+    limit = version.max_line_bytes
+    if limit is not None and len(raw) - raw.endswith(b"\n") > limit:
+        return Line(number=number, raw=raw, keyword="?", problem=f"the line is longer than {limit} bytes")
+    body = raw
+    if version.tokeniser is Tokeniser.DELIMITED:
+        body = raw.partition(b"#")[0]
+    body = body.removesuffix(b"\n")
+    start = len(body) - len(body.lstrip(_LEADING))
+    if start < len(body):  # the first byte of the line is never stripped from its end
+        trailing = _TRAILING + b"\f" if version.at_least(7, 5) else _TRAILING
+        body = body[: start + 1] + body[start + 1 :].rstrip(trailing)
+    keyword, at = tokens.delimited(body, start)
+    if keyword is not None and not keyword.text and at is not None:
+        keyword, at = tokens.delimited(body, at)
+    if keyword is None or not keyword.text or keyword.text.startswith(b"#"):
+        return Line(number=number, raw=raw)
+    folded = keyword.text.decode("latin-1").lower()
+    if _KEYWORD.match(keyword.text) is None:
+        return Line(number=number, raw=raw, keyword=folded, problem="no keyword of OpenSSH looks like this")
+    if at is None or at >= len(body):
+        return Line(number=number, raw=raw, keyword=folded, problem=NO_ARGUMENT)
+    arguments, closed = _arguments(folded, body, at, version)
+    return Line(number=number, raw=raw, keyword=folded, arguments=arguments, problem="" if closed else OPEN_QUOTE)
+
+
+def _arguments(keyword: str, body: bytes, at: int, version: Version) -> tuple[tuple[Token, ...], bool]:
+    if version.tokeniser is Tokeniser.DELIMITED:
+        # An open quote just ends the list here; a keyword that wants a word finds none and refuses.
+        return tokens.delimited_words(body, at), True
+    split = tokens.argv(body, at)
+    if split is None:
+        return (), False
+    if keyword == "match" and version.match_tokeniser is Tokeniser.DELIMITED:
+        return tokens.delimited_words(body, at), True
+    return split, True

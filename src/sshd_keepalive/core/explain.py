@@ -1,0 +1,112 @@
+"""Why a value is what it is: for each scope the line that decides, how it is reached, and the lines it hides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sshd_keepalive.core import judge
+from sshd_keepalive.core import resolve as resolving
+from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.core.resolve import BLANK, KEYWORDS
+from sshd_keepalive.core.tree import Tree
+from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place, Setting
+
+_EVERYBODY = "everybody whom no Match block below names"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one kind of connection gets."""
+
+    scope: str  # GLOBAL, the Match block with its place, or the connection that was asked about
+    settings: tuple[Setting, ...]
+    undecided: tuple[Place, ...] = ()  # Match lines that may or may not apply to the connection
+
+
+def answers(tree: Tree, context: Context | None = None) -> tuple[Answer, ...]:
+    """Explain both settings for one connection, or for everybody and for each Match block that decides.
+
+    Raises:
+        ParseError: sshd would refuse the files.
+    """
+    if context is not None:
+        read = resolving.resolve(tree, context)
+        settings = tuple(read[keyword] for keyword in KEYWORDS)
+        # Only blocks that would decide one of the two settings are worth a word.
+        deciding = {event.block.place for event in resolving.overrides(tree) if event.block}
+        undecided = tuple(place for place in read.undecided if place in deciding)
+        return (Answer(scope=judge.spoken(context), settings=settings, undecided=undecided),)
+    return tuple(_scopes(tree))
+
+
+def _scopes(tree: Tree) -> Iterator[Answer]:
+    everybody = resolving.resolve(tree)
+    yield Answer(scope=GLOBAL, settings=tuple(everybody[keyword] for keyword in KEYWORDS))
+    lines = resolving.overrides(tree)
+    for scope in resolving.scopes(tree)[1:]:
+        read = resolving.resolve(tree, scope.context or BLANK)
+        settings: list[Setting] = []
+        for event in lines:
+            if event.block is None or event.block.place != scope.place or event.block.label != scope.text:
+                continue
+            setting = read[event.line.keyword]
+            if setting.place != event.place:  # no connection could be made up, or an earlier block comes first for it
+                setting = Setting(
+                    keyword=event.line.keyword,
+                    value=str(event.number),
+                    place=event.place,
+                    scope=event.block.label,
+                    chain=event.chain,
+                )
+            settings.append(setting)
+        yield Answer(scope=str(scope), settings=tuple(settings))
+
+
+def text(tree: Tree, found: tuple[Answer, ...]) -> str:
+    """The answers for a reader: value, file and line, the line itself, what led there and what it hides."""
+    out: list[str] = []
+    for answer in found:
+        out.append(_EVERYBODY if answer.scope == GLOBAL and len(found) > 1 else answer.scope)
+        if answer.scope == GLOBAL and len(found) == 1:
+            out[-1] = "everybody"
+        for setting in answer.settings:
+            where = "compiled in, no line sets it" if setting.place is None else _line(tree, setting.place)
+            out.append(f"  {SPELLING[setting.keyword]} {setting.value}  {where}")
+            out += [f"    included by  {_line(tree, place)}" for place in setting.chain]
+            out += [f"    hides        {_line(tree, place)}" for place in setting.hides]
+        out += [f"  may also match: {_line(tree, place)}" for place in answer.undecided]
+    return "".join(f"{line}\n" for line in map(printable, out))
+
+
+def data(found: tuple[Answer, ...]) -> list[dict[str, object]]:
+    """The answers as plain values, for JSON."""
+    return [
+        {
+            "scope": answer.scope,
+            "settings": [
+                {
+                    "setting": SPELLING[setting.keyword],
+                    "value": setting.value,
+                    "decided_in": setting.scope,
+                    "place": _place(setting.place),
+                    "included_by": [_place(place) for place in setting.chain],
+                    "hides": [_place(place) for place in setting.hides],
+                }
+                for setting in answer.settings
+            ],
+            "may_also_match": [_place(place) for place in answer.undecided],
+        }
+        for answer in found
+    ]
+
+
+def _line(tree: Tree, place: Place) -> str:
+    if place.path == COMMAND_LINE or place.path not in tree.documents:
+        return str(place)
+    raw = tree.documents[place.path].lines[place.line - 1].raw.strip()
+    return f"{place}  {raw.decode('utf-8', 'surrogateescape')}"
+
+
+def _place(place: Place | None) -> dict[str, object] | None:
+    return None if place is None else {"path": place.path, "line": place.line}

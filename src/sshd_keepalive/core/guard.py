@@ -1,0 +1,238 @@
+"""The scripts that change a host, and what they say.
+
+One change is one directory on the host, `<state>/<run id>/`: the guard (a script that any root can also start by
+hand), the backups, the old and the new contents. `change_script` brings it there and makes the change, or prepares
+and arms it and leaves the rest to `go_command`, so that a login can be rehearsed in between; `confirm_command` ends
+it well, over a new login; `restore_command` takes it back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from sshd_keepalive.core.quoting import quote, quote_bytes
+from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.scripts import text, variables
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, NewContent, Plan, Snapshot, Step
+
+
+class Action(Enum):
+    """What makes sshd read its files."""
+
+    RESTART = "restart"
+    RELOAD = "reload"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A plan and all that its scripts need to know.
+
+    Args:
+        candidate: name → content of the files that stand in for the tree while sshd checks it, the main file
+            first; empty when nothing is written.
+        functions: the service managers' shell functions, `services.functions` and `services.guard_functions`.
+    """
+
+    plan: Plan
+    snapshot: Snapshot
+    run_id: str
+    deadline_s: int
+    candidate: tuple[tuple[str, bytes], ...]
+    functions: str
+    action: Action = Action.RESTART
+    judged: bool = True  # the policy must hold afterwards; an undo brings back whatever was there
+    rehearsed: bool = True  # a login through the candidate comes before the change
+    confirmed: bool = True  # the proof confirms; else somebody does it later
+    undoes: str = ""  # the run that is taken back
+
+    @property
+    def state(self) -> str:
+        """The directory of this configuration on the host."""
+        return dict(self.snapshot.facts)["state"]
+
+    @property
+    def directory(self) -> str:
+        """The directory of this run on the host: backups and guard."""
+        return f"{self.state}/{self.run_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a guard script said. `end` is empty when the output broke off before the end."""
+
+    end: str = ""  # ready | changed | applied | refused | rolled_back | unknown
+    kind: str = ""
+    cause: str = ""
+    reason: str = ""
+    steps: tuple[Step, ...] = ()
+
+
+def change_script(change: Change) -> str:
+    """Take the lock, bring the files, make the change."""
+    plan = change.plan
+    writes = []
+    for number, content in enumerate(plan.contents, 1):
+        writes.append(f"put {number}.target {quote(target(change.snapshot, content.path))}\n")
+        if content.before is not None:
+            writes.append(f"put {number}.base {quote_bytes(content.before)}\n")
+        if not content.gone:
+            writes.append(f"put {number}.after {quote_bytes(content.after)}\n")
+    if change.undoes:
+        writes.append(f"put undoes {quote(change.undoes)}\n")
+    writes += [f"put {quote(name)} {quote_bytes(content)}\n" for name, content in change.candidate]
+    values = {
+        "STATE": change.state,
+        "RUN": change.directory,
+        "ID": change.run_id,
+        "DEADLINE_S": str(change.deadline_s),
+        "PHASE": "prepare" if change.rehearsed else "change",
+        "GUARD": guard_script(change),
+    }
+    functions = "write_files() {\n:\n" + "".join(writes) + "}\n"
+    return "LC_ALL=C; export LC_ALL\n" + variables(values) + functions + text("common") + text("prepare")
+
+
+def guard_script(change: Change) -> str:
+    """The script that stays on the host beside the backups."""
+    snapshot, host = change.snapshot, change.snapshot.host
+    values = {
+        "RUN": change.directory,
+        "STATE": change.state,
+        "ID": change.run_id,
+        "CONFIG": dict(snapshot.facts)["sshd_config"],
+        "SSHD": host.sshd or "",
+        "PIDFILE": host.service.pidfile or "",
+        "LOOK": {"command": "no", "pidfile": "pidfile"}.get(host.service.manager or "", "yes"),
+        "UNIT": snapshot.unit,
+        "MANAGER": snapshot.manager,
+        "COUNT": str(len(change.plan.contents)),
+        "DEADLINE_S": str(change.deadline_s),
+        # One process per connection reads the files anew each time: there is nothing to restart.
+        "ACTION": "none" if snapshot.daemon is not None and snapshot.daemon.pid is None else change.action.value,
+    }
+    expectations = "".join(
+        f'"$1" {quote(specification(p.context))} {quote(pair(p.before))} {quote(pair(p.after))} || return 1\n'
+        for p in change.plan.predictions
+    )
+    candidate = f"{change.directory}/{change.candidate[0][0]}" if change.candidate else ""
+    targets = "".join(
+        f"{number}) target={quote(target(snapshot, content.path))} ;;\n"
+        for number, content in enumerate(change.plan.contents, 1)
+    )
+    functions = (
+        f"expectations() {{\n:\n{expectations}}}\n"
+        f"candidate() {{ printf '%s' {quote(candidate)}; }}\n"
+        f"target_of() {{\ncase $1 in\n{targets}*) return 1 ;;\nesac\n}}\n"
+    )
+    return "#!/bin/sh\n" + variables(values) + functions + change.functions + text("common") + text("guard")
+
+
+def target(snapshot: Snapshot, path: str) -> str:
+    """The file behind a path: a rename must replace the file, not a link to it."""
+    return next((file.real_path or path for file in snapshot.files if file.path == path), path)
+
+
+def rehearse_command(change: Change, *, present: bool = False) -> str:
+    """Serve one connection through the candidate, or through the files of today."""
+    words = f"sh {change.directory}/guard.sh rehearse"
+    return words if present or not change.candidate else f"{words} {change.directory}/{change.candidate[0][0]}"
+
+
+def go_command(directory: str) -> str:
+    """The second half: install and restart. A guard whose time was up has cleared itself away."""
+    guard = quote(directory + "/guard.sh")
+    told = {"kind": "restart", "cause": "fired", "reason": "the guard's time was up before the change began"}
+    records = "".join(f"{kind} {len(text)}\n{text}\n" for kind, text in {**told, "end": "refused"}.items())
+    return f"if [ -e {guard} ]; then sh {guard} go 2>/dev/null; else printf '%s' {quote(records)}; fi\n"
+
+
+def confirm_command(directory: str) -> str:
+    """Confirm over a new login; the guard stands down."""
+    return f"sh {quote(directory + '/guard.sh')} confirm 2>/dev/null\n"
+
+
+def restore_command(directory: str) -> str:
+    """Take the change back now. A guard that never reached the host has changed nothing."""
+    guard = quote(directory + "/guard.sh")
+    return f"if [ -e {guard} ]; then sh {guard} restore 2>/dev/null; else printf 'end 7\\nrefused\\n'; fi\n"
+
+
+def restore_hint(directory: str) -> str:
+    """What an operator types on the host."""
+    return f"sudo sh {quote(directory + '/guard.sh')} restore"
+
+
+def fire_command(directory: str) -> str:
+    """What the armed guard runs when nobody confirmed."""
+    return f"/bin/sh {quote(directory + '/guard.sh')} fire"
+
+
+def boot_command(directory: str) -> str:
+    """What the next boot runs, before sshd."""
+    return f"/bin/sh {quote(directory + '/guard.sh')} boot"
+
+
+def specification(context: Context) -> str:
+    """The `-C` argument for a context; empty for the blank one.
+
+    user, host and addr always stand together, as OpenSSH before 8.1 demands.
+    """
+    if context.user is None and context.host is None and context.address is None and context.local_port is None:
+        return ""
+    parts = {
+        "user": context.user or "nobody",
+        "host": context.host or "localhost",
+        "addr": context.address or "127.0.0.1",
+        "laddr": context.local_address or "127.0.0.1",
+        "lport": str(context.local_port or 22),
+    }
+    return ",".join(f"{key}={value}" for key, value in parts.items())
+
+
+def pair(values: tuple[tuple[str, str], ...]) -> str:
+    """Both settings as the scripts compare them: `300 3`."""
+    by_keyword = dict(values)
+    return f"{by_keyword[INTERVAL]} {by_keyword[COUNT_MAX]}"
+
+
+def parse(stdout: bytes) -> Answer:
+    """Read a guard script's records.
+
+    Raises:
+        HostError: kind `observe`, the output is cut or mixed up.
+    """
+    words: dict[str, str] = {}
+    steps = []
+    for kind, value in records(stdout):
+        if kind == "step":
+            try:
+                name, result, since, until, *detail = decoded(value).split(" ", 4)
+                seconds_s = float(until) - float(since)
+            except ValueError:
+                raise HostError(
+                    "what the host told of a step cannot be read",
+                    kind="observe",
+                    cause="output-cut",
+                    hint="look at check",
+                ) from None
+            # Not a number, endless, a day: a host says what it likes.
+            seconds_s = round(seconds_s, 2) if 0 <= seconds_s < 86_400 else 0.0
+            steps.append(Step(name=name, ok=result == "ok", detail=" ".join(detail), seconds_s=seconds_s))
+        else:
+            words[kind] = decoded(value)
+    return Answer(
+        end=words.get("end", ""),
+        kind=words.get("kind", ""),
+        cause=words.get("cause", ""),
+        reason=words.get("reason", ""),
+        steps=tuple(steps),
+    )
+
+
+def contents_of(snapshot: Snapshot, contents: tuple[NewContent, ...]) -> tuple[tuple[str, bytes | None], ...]:
+    """What the changed paths hold now; None for a file that is not there."""
+    now = {file.path: file.content for file in snapshot.files}
+    return tuple((content.path, now.get(content.path)) for content in contents)

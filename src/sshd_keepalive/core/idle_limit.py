@@ -1,0 +1,116 @@
+"""The smallest idle limit between here and a host, from many connections that speak at different spacings.
+
+A connection that spoke again after N quiet seconds and was answered proves that nothing on the way forgets sooner;
+one that was not answered proves the opposite. The host's own keep-alives are traffic too and hide every limit above
+their spacing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sshd_keepalive.core.proof import Loss, Values
+from sshd_keepalive.model import GLOBAL, Finding, Verdict
+
+#: On both sides of the limits that products have: 240, 300, 350, 600, 900, 3600 s.
+_LADDER_S: Final = (
+    1,
+    2,
+    3,
+    5,
+    8,
+    15,
+    30,
+    60,
+    90,
+    120,
+    180,
+    235,
+    290,
+    310,
+    345,
+    355,
+    590,
+    610,
+    890,
+    910,
+    1790,
+    3590,
+    7190,
+)
+_CONNECTIONS_MAX: Final = 10  # logged in one after the other, so no MaxStartups is met
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paced:
+    """One connection that spoke every `spacing_s` seconds."""
+
+    spacing_s: float
+    proven_s: float  # the longest silence, in both directions, that it outlived
+    lethal_s: float | None = None  # the silence in which it was lost; None: it lives
+    loss: Loss | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What all connections together prove."""
+
+    at_least_s: float  # a silence of this length is outlived
+    at_most_s: float | None  # this one is not; None: no limit was met
+
+    @property
+    def advised_s(self) -> int | None:
+        """An interval that leaves room for one lost packet: half of what is outlived for sure."""
+        return None if self.at_most_s is None else max(1, int(self.at_least_s / 2))
+
+
+def spacings(idle_s: float) -> tuple[int, ...]:
+    """The spacings to try, shortest first; the longest ones that fit into the time."""
+    return tuple(spacing for spacing in _LADDER_S if spacing <= idle_s)[-_CONNECTIONS_MAX:]
+
+
+def bounds(paced: tuple[Paced, ...]) -> Bounds:
+    """The limit lies between what was outlived and what was not."""
+    lethal = [one.lethal_s for one in paced if one.lethal_s is not None]
+    at_most_s = min(lethal, default=None)
+    # A lost connection may have been lost for another reason: only shorter silences speak for the limit.
+    proven = [one.proven_s for one in paced if at_most_s is None or one.proven_s < at_most_s]
+    return Bounds(at_least_s=max(proven, default=0.0), at_most_s=at_most_s)
+
+
+def finding(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
+    """Hold the limit against the keep-alives of the host, or those that the policy wants."""
+    every_s = values.consequence.request_after_s if values is not None else wanted_s
+    advice = f"configure ClientAliveInterval {found.advised_s} or less" if found.advised_s else ""
+    if values is not None and values.consequence.request_after_s not in (None, values.interval_s) and found.advised_s:
+        advice = f"configure ClientAliveInterval {max(1, found.advised_s // 2)} or less (this release doubles it)"
+    if found.at_most_s is None:
+        verdict, reason = Verdict.PASS, ""
+        if every_s and every_s <= found.at_least_s * 1.2:
+            reason = f"the host's keep-alive every {every_s} s keeps the way open and hides limits above that"
+    elif every_s is None:
+        verdict, reason = Verdict.FAIL, f"the host sends no keep-alive; {advice}"
+    elif every_s >= found.at_least_s:
+        verdict = Verdict.FAIL
+        reason = f"a keep-alive every {every_s} s comes too late, or loses the race; {advice}"
+    else:
+        tight = every_s * 2 > found.at_least_s
+        verdict, reason = Verdict.PASS, f"one lost packet is enough to die; {advice}" if tight else ""
+    return Finding(
+        setting="idle limit",
+        scope=GLOBAL,
+        wanted=f"more than {every_s} s" if every_s else "none",
+        value=spoken(found),
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def spoken(found: Bounds) -> str:
+    """`between 290 s and 310 s`."""
+    if found.at_most_s is None:
+        return f"none up to {found.at_least_s:.0f} s"
+    if found.at_least_s <= 0:
+        return f"below {found.at_most_s:.0f} s"
+    return f"between {found.at_least_s:.0f} s and {found.at_most_s:.0f} s"

@@ -1,0 +1,133 @@
+"""The keywords of sshd_config: which may stand inside Match, which repeat, how `sshd -T` prints their values.
+
+A keyword is in the table only if its rules and its printed form are the same in every release and build that was
+compared. Others, a vendor's for example, are kept as they stand and judged by nobody but the host's own sshd.
+Source: OpenSSH servconf.c (keywords[], process_server_config_line, dump_config), 7.4 to 10.0; compared with
+real servers in tests/sshd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sshd_keepalive.core import values
+from sshd_keepalive.core.version import Version
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, Line, Token
+
+#: Never allowed in a Match block that depends on the connection, in any release.
+_GLOBAL_ONLY: Final = frozenset({
+    "addressfamily", "ciphers", "compression", "fingerprinthash", "hostcertificate", "hostkey", "hostkeyagent",
+    "hostkeyalgorithms", "kexalgorithms", "listenaddress", "logingracetime", "macs", "maxstartups",
+    "keyregenerationinterval", "persourcemaxstartups", "persourcenetblocksize", "pidfile", "port", "printlastlog",
+    "printmotd", "protocol", "serverkeybits", "strictmodes", "uselogin", "useprivilegeseparation",
+    "syslogfacility", "tcpkeepalive", "usedns", "usepam", "versionaddendum", "xauthlocation",
+})  # fmt: skip
+#: Keywords of which every line counts, not only the first.
+_REPEATING: Final = frozenset({"acceptenv", "allowgroups", "allowusers", "denygroups", "denyusers", "port"})
+#: Other names of the same keyword, in every release.
+_ALIASES: Final = {"keepalive": "tcpkeepalive", "dsaauthentication": "pubkeyauthentication", "hostdsakey": "hostkey"}
+
+_FORWARDING: Final = {"yes": "yes", "all": "yes", "no": "no", "local": "local", "remote": "remote"}
+_FLAG: Final = {"yes": "yes", "no": "no"}
+_WORDS: Final = {
+    **dict.fromkeys(
+        (
+            "allowagentforwarding", "disableforwarding", "exposeauthinfo", "hostbasedauthentication",
+            "ignoreuserknownhosts", "passwordauthentication", "permitemptypasswords", "permittty", "permituserrc",
+            "printlastlog", "printmotd", "pubkeyauthentication", "streamlocalbindunlink", "strictmodes",
+            "tcpkeepalive", "usedns", "x11forwarding", "x11uselocalhost",
+        ),
+        _FLAG,
+    ),
+    "addressfamily": {"any": "any", "inet": "inet", "inet6": "inet6"},
+    "allowstreamlocalforwarding": _FORWARDING,
+    "allowtcpforwarding": _FORWARDING,
+    "gatewayports": {"yes": "yes", "no": "no", "clientspecified": "clientspecified"},
+    "permitrootlogin": {
+        "yes": "yes",
+        "no": "no",
+        "forced-commands-only": "forced-commands-only",
+        "prohibit-password": "without-password",
+        "without-password": "without-password",
+    },
+}  # fmt: skip
+_INTEGERS: Final = frozenset({"maxauthtries", "maxsessions", "x11displayoffset"})
+
+Printed = tuple[str, ...]
+
+
+def folded(keyword: str) -> str:
+    """The keyword a folded name stands for: itself, or what it is an alias of."""
+    return _ALIASES.get(keyword, keyword)
+
+
+def is_global_only(keyword: str, version: Version) -> bool:
+    """Whether sshd refuses the keyword inside a Match block."""
+    if keyword in (INTERVAL, COUNT_MAX):
+        return not version.keepalive_in_match
+    return folded(keyword) in _GLOBAL_ONLY
+
+
+def repeats(keyword: str) -> bool:
+    """Whether all lines of the keyword count; of any other the first one does."""
+    return keyword in _REPEATING
+
+
+def is_garbage(token: Token, version: Version) -> bool:
+    """Whether a word after the last one expected makes sshd refuse the line; up to 8.6 an empty word does not."""
+    return bool(token.text) or version.at_least(8, 7)
+
+
+def printed(keyword: str, line: Line, version: Version) -> Printed | None:
+    """The values `sshd -T` prints for a line of this (folded) keyword; None where the table does not tell."""
+    words = [token.text for token in line.arguments]
+    if not words or not words[0]:
+        return None
+    render = _PRINTERS.get(keyword)
+    return None if render is None else render(words, version)
+
+
+def _word(table: dict[str, str]) -> Callable[[list[bytes], Version], Printed | None]:
+    def render(words: list[bytes], version: Version) -> Printed | None:
+        found = table.get(words[0].decode("latin-1").lower())
+        return None if found is None else (found,)
+
+    return render
+
+
+def _integer(words: list[bytes], version: Version) -> Printed | None:
+    try:
+        number = values.count(words[0], version)
+    except values.BadValue:
+        return None
+    return None if number is None else (str(number),)
+
+
+def _time(words: list[bytes], version: Version) -> Printed | None:
+    try:
+        return (str(values.seconds(words[0], version)),)
+    except values.BadValue:
+        return None
+
+
+def _each(words: list[bytes], version: Version) -> Printed | None:
+    return tuple(word.decode("utf-8", "surrogateescape") for word in words if word)
+
+
+def _first(words: list[bytes], version: Version) -> Printed | None:
+    return (words[0].decode("utf-8", "surrogateescape"),)
+
+
+def _port(words: list[bytes], version: Version) -> Printed | None:
+    return (str(int(words[0])),) if words[0].isdigit() and len(words[0]) < 6 else None
+
+
+_PRINTERS: Final[dict[str, Callable[[list[bytes], Version], Printed | None]]] = {
+    **{keyword: _word(table) for keyword, table in _WORDS.items()},
+    **dict.fromkeys(_INTEGERS, _integer),
+    **dict.fromkeys(("acceptenv", "allowgroups", "allowusers", "denygroups", "denyusers"), _each),
+    "banner": _first,
+    "logingracetime": _time,
+    "port": _port,
+}

@@ -1,0 +1,224 @@
+"""Match lines: which criteria they hold, and whether a connection meets them.
+
+An answer has three values. None means that neither the file nor the connection as given decides: a group
+whose members only the host knows, a routing domain, a suffix that a vendor adds to its version.
+Source: OpenSSH servconf.c, match_cfg_line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Final
+
+from sshd_keepalive.core import patterns
+from sshd_keepalive.core.version import Tokeniser, Version
+from sshd_keepalive.model import Context, Line, Place, Token
+
+#: Criterion → the first release that knows it.
+SINCE: Final = {
+    "user": (0, 0),
+    "group": (0, 0),
+    "host": (0, 0),
+    "address": (0, 0),
+    "localaddress": (6, 1),
+    "localport": (6, 1),
+    "all": (6, 5),
+    "rdomain": (7, 7),
+    "invalid-user": (9, 9),
+    "version": (10, 0),
+}
+_BARE: Final = frozenset({"all", "invalid-user"})
+#: What a vendor may add behind the release in `Match Version`; it decides only if such a text makes a difference.
+_SUFFIXES: Final = (b"", b" Debian-1")
+_PORT: Final = re.compile(rb"[ \t\n\v\f\r]*\+?0*([0-9]{1,5})\Z")
+
+
+class BadMatch(ValueError):
+    """sshd would refuse this Match line; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One condition of a Match line."""
+
+    name: str  # folded, a key of SINCE
+    argument: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """What stands between a Match line and the next, or the end of its file. Compared by identity.
+
+    A block inside a file that another block includes applies only where that one does: `outer`.
+    """
+
+    place: Place
+    text: str  # the line, words joined by one space
+    criteria: tuple[Criterion, ...]
+    outer: Block | None = None
+    dead: bool = False  # no connection ever reaches it (8.2 and 8.3, in a globally included file)
+
+    def chain(self) -> Iterator[Block]:
+        """This block and the ones around it."""
+        block: Block | None = self
+        while block is not None:
+            yield block
+            block = block.outer
+
+    @property
+    def label(self) -> str:
+        """The lines that must all match, outermost first."""
+        return " / ".join(reversed([block.text for block in self.chain()]))
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether no connection ever reaches it."""
+        return any(block.dead for block in self.chain())
+
+
+def parse_criteria(line: Line, version: Version) -> tuple[Criterion, ...]:
+    """Read the criteria of a Match line.
+
+    Raises:
+        BadMatch: this release would refuse the line.
+    """
+    criteria: list[Criterion] = []
+    words = [token.text for token in line.arguments]
+    argv = version.match_tokeniser is Tokeniser.ARGV
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if word.startswith(b"#"):
+            at = len(words)
+            break
+        if not word and not argv:
+            break
+        name, equals, _ = word.decode("latin-1").lower().partition("=")
+        if not (argv and equals and version.match_equals and name in SINCE and name not in _BARE):
+            name, equals = word.decode("latin-1").lower(), ""
+        if name not in SINCE or not version.at_least(*SINCE[name]):
+            raise BadMatch(f"unsupported Match criterion {name!r}")
+        if name == "all":
+            if criteria or (at < len(words) and words[at] and not words[at].startswith(b"#")):
+                raise BadMatch("'all' cannot be combined with other criteria")
+            return (Criterion("all"),)
+        if name in _BARE:
+            criteria.append(Criterion(name))
+            continue
+        if equals:
+            value = word[len(name) + 1 :]
+        else:
+            value = words[at] if at < len(words) else b""
+            at += 1
+        if not value or value.startswith(b"#"):
+            raise BadMatch(f"no value for the Match criterion {name!r}")
+        _check(name, value, version)
+        criteria.append(Criterion(name, value))
+    if any(words[at:]):
+        raise BadMatch("text after the Match criteria")
+    if not criteria:
+        raise BadMatch("Match without criteria")
+    return tuple(criteria)
+
+
+def text_of(arguments: tuple[Token, ...]) -> str:
+    """A Match line as one reads it aloud: words joined by one space, bytes that are no UTF-8 escaped."""
+    texts = takewhile(lambda text: not text.startswith(b"#"), (token.text for token in arguments))
+    words = b" ".join(filter(None, texts))
+    return f"Match {words.decode('utf-8', 'backslashreplace')}"
+
+
+def _check(name: str, value: bytes, version: Version) -> None:
+    if name in ("address", "localaddress") and version.at_least(8, 4):
+        try:
+            patterns.address_result(None, value)
+        except patterns.BadPattern as error:
+            raise BadMatch(str(error)) from None
+    if name == "localport" and value[:1] in b"-+0123456789" and _port(value) is None:
+        raise BadMatch(f"{value.decode('latin-1')} is not a port")
+
+
+def _port(value: bytes) -> int | None:
+    found = _PORT.match(value)
+    return int(found[1]) if found and int(found[1]) <= 65535 else None
+
+
+def at_start(block: Block, version: Version) -> bool | None:
+    """Whether the block is active when the daemon reads its file, before any connection.
+
+    Only `all` and `Version` can be; global-only keywords are allowed there, and values count as global.
+    """
+    answer: bool | None = True
+    for around in block.chain():
+        for criterion in around.criteria:
+            if criterion.name == "all":
+                continue
+            met = _version(criterion.argument, version) if criterion.name == "version" else False
+            answer = _and(answer, met)
+    return answer
+
+
+def applies(block: Block, context: Context, version: Version) -> bool | None:
+    """Whether a connection meets every criterion of the block and of those around it; None: cannot be told."""
+    answer: bool | None = True
+    for around in block.chain():
+        if around.dead:
+            return False
+        for criterion in around.criteria:
+            answer = _and(answer, meets(criterion, context, version))
+            if answer is False:
+                return False
+    return answer
+
+
+def meets(criterion: Criterion, context: Context, version: Version) -> bool | None:
+    """Whether a connection meets one criterion. What a context leaves out, only `all` and `Version` survive."""
+    name, argument = criterion.name, criterion.argument
+    if name == "all":
+        return True
+    if name == "version":
+        return _version(argument, version)
+    if name == "user":
+        return context.user is not None and patterns.list_result(_bytes(context.user), argument) == 1
+    if name == "group":
+        return _group(argument, context)
+    if name == "host":
+        return context.host is not None and patterns.list_result(_bytes(context.host), argument, fold=True) == 1
+    if name in ("address", "localaddress"):
+        address = context.address if name == "address" else context.local_address
+        try:
+            return address is not None and patterns.address_result(address, argument) == 1
+        except patterns.BadPattern:
+            return None  # up to 8.3 such a line passes every test and kills the connection
+    if name == "localport":
+        port = _port(argument)
+        if context.local_port is None:
+            return False
+        return None if port is None else port == context.local_port
+    return None if context.user is not None else False  # rdomain, invalid-user: nothing here says
+
+
+def _group(argument: bytes, context: Context) -> bool | None:
+    if context.groups is None:
+        return None if context.user is not None and patterns.positive(argument) else False
+    results = [patterns.list_result(_bytes(group), argument) for group in context.groups]
+    return -1 not in results and 1 in results
+
+
+def _version(argument: bytes, version: Version) -> bool | None:
+    results = {patterns.list_result(version.release.encode() + suffix, argument) == 1 for suffix in _SUFFIXES}
+    return results.pop() if len(results) == 1 else None
+
+
+def _and(left: bool | None, right: bool | None) -> bool | None:
+    if left is False or right is False:
+        return False
+    return None if left is None or right is None else True
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,73 @@
+"""What a plan tells beside its edits: who else writes a file, which lines have no effect, what was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from sshd_keepalive.core import managed, values
+from sshd_keepalive.core import resolve as resolving
+from sshd_keepalive.core.resolve import KEYWORDS
+from sshd_keepalive.core.tree import Tree
+from sshd_keepalive.model import SPELLING, NewContent, Place, Policy
+
+_MAX_PLACES: Final = 10  # told one by one; the rest is counted
+
+
+def notes(before: Tree, after: Tree, policy: Policy, contents: Sequence[NewContent]) -> Iterator[str]:
+    """Sentences about the new files; `contents` are those that change."""
+    yield from _owners(before, after, contents)
+    yield from _kept(after, policy)
+    if contents:
+        yield from _inert(after, policy)
+    yield from _not_portable(after)
+    size = managed.size_bytes(tuple(after.documents.values()))
+    if size > after.version.max_config_bytes:
+        yield f"the configuration has {size} bytes; above {after.version.max_config_bytes} every connection fails"
+
+
+def _owners(before: Tree, after: Tree, contents: Sequence[NewContent]) -> Iterator[str]:
+    settings = [event.place for event in after.events() if event.line.keyword in KEYWORDS]
+    for content in contents:
+        document = before.documents.get(content.path)
+        near = tuple(place.line for place in settings if place.path == content.path)
+        owner = None if document is None else managed.manager(document, near)
+        if owner is not None:
+            yield f"{content.path} says that {owner} writes it: make the change there too, or it may be taken back"
+
+
+def _kept(after: Tree, policy: Policy) -> Iterator[str]:
+    wanted = policy.wanted()
+    lines = [event for event in resolving.overrides(after) if event.number != wanted[event.line.keyword]]
+    for event in lines[:_MAX_PLACES]:
+        assert event.block is not None  # overrides() gives lines inside Match blocks
+        yield f"{event.place}: {SPELLING[event.line.keyword]} {event.number} for {event.block.text} is kept"
+    if lines[_MAX_PLACES:]:
+        yield f"{len(lines) - _MAX_PLACES} more values in Match blocks are kept"
+
+
+def _inert(after: Tree, policy: Policy) -> Iterator[str]:
+    numbers = {(event.place, event.line.keyword): event.number for event in after.events()}
+    everybody = resolving.resolve(after)
+    for keyword, wanted in policy.wanted().items():
+        setting = everybody[keyword]
+        inert = [place for place in setting.hides if numbers[place, keyword] != wanted]
+        if inert:
+            yield f"{_listed(inert)}: {SPELLING[keyword]} has no effect there, {setting.place} comes first"
+
+
+def _not_portable(after: Tree) -> Iterator[str]:
+    odd = (
+        event
+        for event in after.events()
+        if event.number is not None and not values.is_portable(event.line.keyword, event.line.arguments[0].text)
+    )
+    for event in islice(odd, _MAX_PLACES):
+        shown = event.line.arguments[0].text.decode("utf-8", "backslashreplace")
+        yield f"{event.place}: other releases of OpenSSH read {shown!r} differently or refuse it"
+
+
+def _listed(places: Sequence[Place]) -> str:
+    more = f" and {len(places) - _MAX_PLACES} more" if places[_MAX_PLACES:] else ""
+    return ", ".join(map(str, places[:_MAX_PLACES])) + more

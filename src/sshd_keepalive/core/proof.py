@@ -1,0 +1,193 @@
+"""What a quiet session proves: configured, loaded, observed; the third is the only one a user feels.
+
+A proof is a spacing: from our last packet to the first keep-alive, and from each keep-alive to the next. It is held
+against what the release does with the values it has (core.consequence), since OpenSSH 9.2 to 9.4 keep their own time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+from statistics import median
+from typing import Final
+
+from sshd_keepalive.core import consequence
+from sshd_keepalive.core.version import Version
+from sshd_keepalive.model import GLOBAL, Finding, Verdict
+
+OBSERVED: Final = "observed"
+#: sshd's timer counts whole seconds, and a busy host is late by a little; 2 % for long intervals.
+_TOLERANCE_S: Final = 1.5
+_TOLERANCE: Final = 0.02
+_NO_KEEPALIVES_S: Final = 360.0
+_SHORT_S: Final = 120
+_SPARE_S: Final = 60.0
+
+
+class Loss(Enum):
+    """How a connection ended, as the client sees it."""
+
+    CLOSED = "closed by the host's side"  # TCP FIN
+    RESET = "cut by a TCP reset"
+    NO_ANSWER = "gone without a word: nobody answers any more"
+    BASTION = "lost together with the connection to its jump host: the way to that one is the shorter-lived"
+    CHANNEL = "its session was closed, the connection lives"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """One keep-alive that arrived."""
+
+    at_s: float  # since the silence began
+    is_global: bool = False  # sshd sends a channel request where a channel is open
+    wants_reply: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One silence."""
+
+    idle_s: float  # how long it was to last
+    quiet_s: float  # how long it lasted
+    beats: tuple[Beat, ...] = ()
+    loss: Loss | None = None  # None: alive, and it answered at the end
+    farewell: str = ""  # the server's own last words
+    was_stopped: bool = False  # somebody pressed Ctrl-C
+
+    @property
+    def spacings_s(self) -> tuple[float, ...]:
+        """From our last packet to the first keep-alive, then between keep-alives."""
+        times = [0.0, *(beat.at_s for beat in self.beats)]
+        return tuple(later - earlier for earlier, later in pairwise(times))
+
+    @property
+    def spacing_s(self) -> float | None:
+        """The usual one; None when no keep-alive arrived."""
+        return median(self.spacings_s) if self.beats else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """What is in effect for a session, as far as files and daemon tell, and the release that acts on it."""
+
+    version: Version
+    interval_s: int
+    count_max: int
+
+    @property
+    def consequence(self) -> consequence.Consequence:
+        """What that means in seconds."""
+        return consequence.of(self.version, self.interval_s, self.count_max)
+
+    def __str__(self) -> str:
+        return f"{self.interval_s}/{self.count_max} on OpenSSH {self.version}"
+
+
+def needed_s(values: Values | None, policy_interval_s: int) -> float:
+    """How long a silence must be to prove something: past the first keep-alive, for short intervals the second."""
+    first_s = policy_interval_s
+    if values is not None:
+        first_s = values.consequence.request_after_s or 0
+    if first_s <= 0:
+        return _NO_KEEPALIVES_S
+    return 2 * first_s + 5.0 if first_s <= _SHORT_S else first_s + _SPARE_S
+
+
+def finding(held: Held, values: Values | None, wanted_s: int) -> Finding:
+    """Judge a silence.
+
+    Args:
+        values: None: the configuration could not be read, so the policy alone says what to expect.
+        wanted_s: the policy's interval.
+    """
+    verdict, reason = _judged(held, values, wanted_s)
+    expected_s = values.consequence.request_after_s if values is not None else wanted_s
+    return Finding(
+        setting=OBSERVED,
+        scope=GLOBAL,
+        wanted=f"a keep-alive every {expected_s} s, alive" if expected_s else "alive",
+        value=spoken(held),
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def spoken(held: Held) -> str:
+    """`a keep-alive every 2.0 s (7 seen), alive after 15 s`."""
+    ending = f"alive after {held.quiet_s:.0f} s" if held.loss is None else f"dead after {held.quiet_s:.1f} s"
+    if held.spacing_s is None:
+        return f"no keep-alive, {ending}"
+    return f"a keep-alive every {held.spacing_s:.1f} s ({len(held.beats)} seen), {ending}"
+
+
+def recommendation(values: Values, wanted_s: int) -> str:
+    """What to configure where the release does not keep the interval; empty where it does."""
+    if not consequence.probes_late(values.version) or values.interval_s <= 0:
+        return ""
+    late_s = values.consequence.request_after_s
+    return (
+        f"OpenSSH {values.version} sends a keep-alive every {late_s} s, twice its interval of {values.interval_s} s, "
+        f"as all of 9.2 to 9.4; for one every {wanted_s} s configure ClientAliveInterval {max(1, wanted_s // 2)}"
+    )
+
+
+def _judged(held: Held, values: Values | None, wanted_s: int) -> tuple[Verdict, str]:
+    if held.loss is not None:
+        return Verdict.FAIL, _why_dead(held, values)
+    expected_s = values.consequence.request_after_s if values is not None else wanted_s
+    if values is not None and values.interval_s <= 0:
+        if held.beats:
+            return Verdict.FAIL, f"keep-alives arrive although {values} sends none: the running sshd has other values"
+        return Verdict.FAIL, values.consequence.sentence
+    if expected_s is None:  # never together with an interval above 0
+        return Verdict.UNKNOWN, ""
+    if held.spacing_s is None:
+        if held.quiet_s + tolerance_s(expected_s) < expected_s or held.was_stopped:
+            return (
+                Verdict.UNKNOWN,
+                f"the first keep-alive is due after {expected_s} s; look longer: --idle {_ask(expected_s)}",
+            )
+        return Verdict.FAIL, f"no keep-alive in {held.quiet_s:.0f} s, although one was due after {expected_s} s"
+    least_s = earliest_s(values) if values is not None else expected_s
+    if not least_s - tolerance_s(least_s) <= held.spacing_s <= expected_s + tolerance_s(expected_s):
+        source = f"{values} means" if values is not None else "the policy wants"
+        return (
+            Verdict.FAIL,
+            f"{source} one every {expected_s} s, the running sshd sends one every {held.spacing_s:.1f} s",
+        )
+    return Verdict.PASS, ""
+
+
+def earliest_s(values: Values) -> int:
+    """The spacing that is expected at least.
+
+    OpenSSH 9.2 to 9.4 wake up after one interval and then find, in whole seconds, that it is not over yet; where the
+    host is busy they wake up late enough to ask after one already (seen on 9.2 under load: 10 s, then 20 s).
+    """
+    expected_s = values.consequence.request_after_s or 0
+    return values.interval_s if consequence.probes_late(values.version) else expected_s
+
+
+def tolerance_s(expected_s: float) -> float:
+    """How far from its time a keep-alive may come."""
+    return max(_TOLERANCE_S, _TOLERANCE * expected_s)
+
+
+def _ask(expected_s: int) -> str:
+    return f"{int(expected_s + _SPARE_S) // 60 + 1}m"
+
+
+def _why_dead(held: Held, values: Values | None) -> str:
+    loss = held.loss.value if held.loss is not None else ""
+    words = f", saying {held.farewell!r}" if held.farewell else ""
+    after = f"{loss}{words}"
+    if values is not None and held.loss is Loss.CLOSED:
+        limit_s = values.consequence.alive_dropped_after_s
+        if limit_s is not None and abs(held.quiet_s - limit_s) <= tolerance_s(limit_s):
+            return f"{after}: {values.consequence.sentence}"
+    if held.loss in (Loss.RESET, Loss.NO_ANSWER):
+        last_s = held.beats[-1].at_s if held.beats else 0.0
+        quiet_s = held.quiet_s - last_s
+        return f"{after}; something on the way forgets a connection that is quiet for less than {quiet_s:.0f} s"
+    return after

@@ -1,0 +1,34 @@
+"""The one place where a value becomes a word of shell text, and where hostile text becomes printable."""
+
+from __future__ import annotations
+
+
+def quote(value: str) -> str:
+    """One POSIX shell word that means exactly `value`, whatever is in it.
+
+    Raises:
+        ValueError: a NUL byte, which no shell can carry.
+    """
+    if "\0" in value:
+        raise ValueError("a NUL byte cannot be passed to a shell")
+    return "'" + value.replace("'", "'\\''") + "'"
+
+
+def quote_bytes(value: bytes) -> str:
+    """Like `quote`, for file contents; bytes that are not UTF-8 travel as surrogate escapes."""
+    return quote(value.decode("utf-8", "surrogateescape"))
+
+
+def printable(text: str) -> str:
+    r"""Text from a host, safe for a terminal: control characters as \x1b, line ends and tabs kept.
+
+    Also escapes what rearranges lines (bidirectional overrides) and undecodable bytes (surrogates).
+    """
+    return "".join(ch if ch in "\n\t" or ch.isprintable() else _escaped(ch) for ch in text)
+
+
+def _escaped(ch: str) -> str:
+    code = ord(ch)
+    if 0xDC80 <= code <= 0xDCFF:  # a surrogate escape stands for one undecodable byte
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -1,0 +1,41 @@
+"""The records in which scripts answer: `KIND LENGTH`, a line end, LENGTH bytes, a line end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sshd_keepalive.errors import HostError
+
+Record = tuple[str, bytes]
+
+
+def records(stdout: bytes) -> Iterator[Record]:
+    """Each record in order; nothing in a value can be taken for a record.
+
+    Raises:
+        HostError: kind `observe`, the output does not add up: cut off, or a file changed while it was read.
+    """
+    position = 0
+    while position < len(stdout):
+        end = stdout.find(b"\n", position)
+        kind, _, length = stdout[position : end if end >= 0 else None].partition(b" ")
+        if end < 0 or not kind.isalpha() or not length.isdigit():
+            raise _broken(position)
+        start, position = end + 1, end + 1 + int(length) + 1
+        if position > len(stdout) or stdout[position - 1 : position] != b"\n":
+            raise _broken(start)
+        yield kind.decode("ascii"), stdout[start : position - 1]
+
+
+def _broken(position: int) -> HostError:
+    return HostError(
+        f"what the host told does not add up at byte {position}: its output was cut off, or a file changed meanwhile",
+        kind="observe",
+        cause="output-cut",
+        hint="run the command again",
+    )
+
+
+def decoded(value: bytes) -> str:
+    """Text of a record; bytes that are not UTF-8 survive as surrogate escapes."""
+    return value.decode("utf-8", "surrogateescape")

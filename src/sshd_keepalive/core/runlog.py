@@ -1,0 +1,179 @@
+"""A run log read once, from front to back, in bounded memory: which telling lines stand in it, and when.
+
+A block without any word of `signs` is not read line by line: of it only the first and the last time count, to know
+how long the log ran and how long it was silent before the session was lost. 200 MB take seconds, and a line of
+200 MB is read in pieces.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from sshd_keepalive.core import moments, signs
+from sshd_keepalive.core.killers import Sign
+from sshd_keepalive.core.signs import Row
+
+BLOCK_BYTES: Final = 1 << 20  # a good size to feed
+_LINE_MAX: Final = 64 * 1024  # a longer line is read in pieces
+_OVERLAP: Final = 512  # so that no word is cut in two
+_TEXT_MAX: Final = 240  # of a sighting
+_PER_ROW: Final = 20  # the first and the last of each kind of line; the others are counted
+_SNIFF_BYTES: Final = 4096
+
+#: Signs that say when the session ended.
+_ENDS: Final = frozenset(Sign) - {Sign.STARTED, Sign.RAN, Sign.NO_LOGIN}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """One telling line."""
+
+    row: Row
+    line: int  # 1-based
+    text: str
+    at: datetime | None
+    silence_s: float | None  # since the line before it that has a time
+    values: tuple[tuple[str, str], ...]
+
+    def value(self, name: str) -> str | None:
+        """What a group of the row's pattern held."""
+        return next((value for key, value in self.values if key == name), None)
+
+
+@dataclass(slots=True)
+class RunLog:
+    """All that a log tells. Made by `read`."""
+
+    sightings: list[Sighting] = field(default_factory=list)
+    counts: dict[int, int] = field(default_factory=dict)  # index of the row → how often
+    names: set[str] = field(default_factory=set)  # products whose name was met
+    n_lines: int = 0
+    n_bytes: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+
+    @property
+    def lasted_s(self) -> float | None:
+        """From the first time in the log to the end of the session, or to the last time when no end is told."""
+        ends = [s.at for s in self.sightings if s.row.sign in _ENDS and s.at is not None]
+        end = ends[0] if ends else self.last_at
+        if self.first_at is None or end is None:
+            return None
+        return moments.elapsed_s(self.first_at, end)
+
+
+def read(blocks: Iterable[bytes]) -> RunLog:
+    """Read a log of any size, in any encoding that holds ASCII, or UTF-16.
+
+    Args:
+        blocks: the file in pieces of any size; about BLOCK_BYTES is quick.
+    """
+    log = RunLog()
+    reader = _Reader(log)
+    for text, is_whole in _texts(blocks, log):
+        reader.take(text, is_whole=is_whole)
+    return log
+
+
+def _texts(blocks: Iterable[bytes], log: RunLog) -> Iterator[tuple[str, bool]]:
+    """Text that ends at a line end wherever there is one; False: the last line goes on."""
+    decoder: codecs.IncrementalDecoder | None = None
+    rest = ""
+    for block in blocks:
+        log.n_bytes += len(block)
+        if decoder is None:
+            decoder = codecs.getincrementaldecoder(_encoding(block))(errors="replace")
+        rest += decoder.decode(block)
+        end = max(rest.rfind("\n"), rest.rfind("\r")) + 1
+        if end:
+            yield rest[:end], True
+            rest = rest[end:]
+        elif len(rest) > _LINE_MAX:
+            yield rest, False
+            rest = rest[-_OVERLAP:]
+    if decoder is not None:
+        rest += decoder.decode(b"", final=True)
+    if rest:
+        yield rest, True
+
+
+def _encoding(head: bytes) -> str:
+    """UTF-16 by its mark or its zeros; anything else as UTF-8, in which every telling word is ASCII."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    sniffed = head[:_SNIFF_BYTES]
+    if len(sniffed) > 3 and sniffed[1::2].count(0) > len(sniffed) // 4:
+        return "utf-16-le"
+    if len(sniffed) > 3 and sniffed[0::2].count(0) > len(sniffed) // 4:
+        return "utf-16-be"
+    return "utf-8-sig"
+
+
+class _Reader:
+    def __init__(self, log: RunLog) -> None:
+        self._log = log
+
+    def take(self, text: str, *, is_whole: bool) -> None:
+        """One piece of the log."""
+        lowered = text.lower()
+        words = {word for word in signs.WORDS if word in lowered}
+        self._log.names.update(name for word, name in signs.NAMES if word in lowered)
+        if not words:
+            self._skim(text)
+            self._log.n_lines += text.count("\n") + (is_whole and not text.endswith("\n"))
+            return
+        rows = [(index, row) for index, row in enumerate(signs.ROWS) if row.word in words]
+        for line in text.splitlines():
+            self._log.n_lines += 1
+            for start in range(0, max(1, len(line)), _LINE_MAX):
+                piece = line[max(0, start - _OVERLAP) : start + _LINE_MAX]
+                self._read(piece, rows)
+        if not is_whole:
+            self._log.n_lines -= 1
+
+    def _read(self, line: str, rows: list[tuple[int, Row]]) -> None:
+        lowered = line.lower()
+        before = self._log.last_at
+        at = moments.moment(line)
+        self._keep_time(at)
+        for index, row in rows:
+            if row.word not in lowered:
+                continue
+            for found in row.pattern.finditer(line):
+                values = tuple((key, value) for key, value in found.groupdict().items() if value is not None)
+                start = max(0, found.start() - _TEXT_MAX // 3)
+                self._keep(
+                    index,
+                    Sighting(
+                        row=row,
+                        line=self._log.n_lines,
+                        text=line[start : start + _TEXT_MAX].strip(),
+                        at=at or self._log.last_at,
+                        silence_s=moments.elapsed_s(before, at) if before and at else None,
+                        values=values,
+                    ),
+                )
+
+    def _keep(self, index: int, sighting: Sighting) -> None:
+        log = self._log
+        n_seen = log.counts[index] = log.counts.get(index, 0) + 1
+        if n_seen <= _PER_ROW:
+            log.sightings.append(sighting)
+
+    def _skim(self, text: str) -> None:
+        """Only the times at both ends; a stretch without any word tells nothing else."""
+        lines = (text[:_LINE_MAX].splitlines() or [""])[:50]
+        self._keep_time(next((at for line in lines if (at := moments.moment(line))), None))
+        lines = text[-_LINE_MAX:].splitlines()[-50:]
+        self._keep_time(next((at for line in reversed(lines) if (at := moments.moment(line))), None))
+
+    def _keep_time(self, at: datetime | None) -> None:
+        if at is None:
+            return
+        if self._log.first_at is None:
+            self._log.first_at = at
+        self._log.last_at = at

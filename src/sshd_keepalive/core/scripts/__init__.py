@@ -1,0 +1,21 @@
+"""What runs on a host, as real shell files: checked with shellcheck, run under four shells in the tests."""
+
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def text(name: str) -> str:
+    """One script of this package, without its comments: they would travel to every host.
+
+    Lines that only hold a comment go; everything else stays as it is in the file.
+    """
+    lines = files(__package__).joinpath(f"{name}.sh").read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#")) + "\n"
+
+
+def variables(values: dict[str, str]) -> str:
+    """Assignments of quoted values, one a line."""
+    from sshd_keepalive.core.quoting import quote
+
+    return "".join(f"{name}={quote(value)}\n" for name, value in values.items())

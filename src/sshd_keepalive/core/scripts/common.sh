@@ -1,0 +1,152 @@
+# What every script shares: records, finding the daemon, asking sshd. POSIX sh; data comes in as variables.
+#
+# A record is `KIND LENGTH`, a line end, LENGTH bytes, a line end: nothing a host prints can be taken for one.
+# shellcheck shell=sh disable=SC2034
+
+say() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
+
+now() { if read -r up _ </proc/uptime; then printf '%s' "$up"; else date +%s; fi 2>/dev/null; }
+
+boot() { if { read -r id </proc/sys/kernel/random/boot_id; } 2>/dev/null; then printf '%s\n' "$id"; else echo unknown; fi; }
+
+# Never wait for ever: a FIFO in an Include hangs sshd.
+limited() { if command -v timeout >/dev/null; then timeout 20 "$@"; else "$@"; fi; }
+
+# comm_of PID: name of a process; parent and start come along. The name may hold spaces and brackets.
+comm_of() {
+    comm='' parent=0 started=''
+    # The process may be gone: then the redirection fails, and read with it.
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    comm=${stat#*\(} comm=${comm%)*}
+    # shellcheck disable=SC2086 # numbers and one letter
+    { set -f; set -- ${stat##*) }; set +f; }
+    parent=$2
+    shift 19
+    started=$1
+}
+
+# listening PID: the addresses a process listens on, as /proc/net/tcp writes them, sorted, on one line.
+listening() {
+    # shellcheck disable=SC2012 # the names are numbers; find -printf is not POSIX
+    ls -l "/proc/$1/fd" 2>/dev/null | awk '
+        match($0, /socket:\[[0-9]+\]$/) { mine[substr($0, RSTART + 8, RLENGTH - 9)] }
+        END {
+            for (n = 1; n <= 2; n++) {
+                file = n == 1 ? "/proc/net/tcp" : "/proc/net/tcp6"
+                while ((getline <file) > 0) if ($4 == "0A" && ($10 in mine)) found[$2]
+            }
+            for (one in found) {
+                for (at = ++many; at > 1 && list[at - 1] > one; at--) list[at] = list[at - 1]
+                list[at] = one
+            }
+            for (at = 1; at <= many; at++) printf "%s ", list[at]
+        }'
+}
+
+# find_listener: sets pid to the sshd that listens for the session this script runs in, '' when each
+# connection has a process of its own (inetd, Accept=yes), and command_line to how it was called.
+# Among our ancestors, it is the last of the nearest unbroken row of sshd: whatever else runs here, this one let us in.
+find_listener() {
+    pid='' top='' walk=$$
+    while [ "$walk" -gt 1 ] && comm_of "$walk"; do
+        case $comm in
+            sshd*) top=$walk top_started=$started ;;
+            *) [ -z "$top" ] || break ;;
+        esac
+        walk=$parent
+    done
+    [ -n "$top" ] || return 1
+    read_command_line "$top"
+    case $command_line in
+        # The title of a process that serves one connection; the listener's ends in [listener].
+        *'[listener]'*) pid=$top ;;
+        sshd*) case ${command_line%% *} in *:) ;; *) [ $by_inetd = yes ] || pid=$top ;; esac ;;
+        *) [ $by_inetd = yes ] || pid=$top ;;
+    esac
+    started=$top_started
+}
+
+# read_command_line PID: the words of a process, one a line. From OpenSSH 8.2 on it is a title, with spaces.
+read_command_line() {
+    command_line=$(tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null)
+    by_inetd=no
+    case "
+$command_line
+" in *'
+-i
+'*) by_inetd=yes ;; esac
+}
+
+# daemon_words: sets words to the listener's own words after its name, for a faithful sshd -T.
+daemon_words() {
+    words=''
+    [ -n "$pid" ] || return 0
+    words=$command_line
+    # A title begins with the name of the program, which is not always sshd: sshd.pam, sshd.krb5 on Alpine.
+    case ${words%% *} in *:) words=${words#* } ;; esac
+    words=${words%% \[listener\]*}
+    # shellcheck disable=SC2086 # splitting is the point: a title has lost its quotes for good
+    { set -f; set -- $words; set +f; }
+    shift
+    words=
+    skip=no
+    for word; do
+        if [ $skip = yes ]; then skip=no; continue; fi
+        case $word in
+            -D | -e | -q | -d | -dd | -ddd) ;;
+            -E) skip=yes ;; # its complaints are wanted here, not in its log
+            -E*) ;;
+            *) words="$words $word" ;;
+        esac
+    done
+}
+
+# find_sshd: sets sshd to the binary: the inventory's, the one that runs, or the usual ones.
+find_sshd() {
+    runs_as_it_is=no
+    if [ -n "$SSHD" ]; then sshd=$SSHD; return; fi
+    if [ -n "$pid" ]; then
+        exe=$(readlink "/proc/$pid/exe" 2>/dev/null)
+        sshd=${exe% (deleted)}
+        case $sshd in
+            */sshd*)
+                [ "$exe" != "$sshd" ] || runs_as_it_is=yes
+                [ -x "$sshd" ] && return
+                ;;
+        esac
+    fi
+    for sshd in /usr/sbin/sshd /usr/local/sbin/sshd /sbin/sshd /usr/bin/sshd /usr/lib/ssh/sshd; do
+        [ -x "$sshd" ] && return
+    done
+    sshd=''
+}
+
+# ask CONFIG SPEC: sshd's own reading of a file for one connection, in $answer; its complaint when it has none.
+ask() {
+    # shellcheck disable=SC2086 # the daemon's words were split on purpose, globbing is off
+    {
+        set -f
+        if [ -n "$2" ]; then set -- "$1" -C "$2"; else set -- "$1"; fi
+        file=$1; shift
+        set -- -T $words -f "$file" "$@"
+        set +f
+    }
+    answer=$(limited "$sshd" "$@" 2>/dev/null </dev/null) && return 0
+    code=$?
+    answer=$(limited "$sshd" "$@" 2>&1 >/dev/null </dev/null)
+    return $code
+}
+
+# find_state: sets STATE, the directory that holds lock, backups and guard of one configuration. A daemon
+# with a configuration of its own, outside /etc, keeps them beside it; no Include sees a name with a dot.
+find_state() {
+    case $CONFIG in
+        /etc/* | /usr/*) STATE=/var/backups/sshd-keepalive ;;
+        *) STATE=${CONFIG%/*}/.sshd-keepalive ;;
+    esac
+    rest=${CONFIG#/} name=''
+    while :; do
+        case $rest in */*) name=$name${rest%%/*}- rest=${rest#*/} ;; *) break ;; esac
+    done
+    STATE=$STATE/$name$rest
+}

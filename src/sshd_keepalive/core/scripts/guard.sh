@@ -1,0 +1,611 @@
+# The guard of one change: it compares, validates, arms, installs, restarts, proves; and it undoes all of that.
+# It is kept on the host beside the backups of its run, so that anybody with root can type
+#     sh RUN/guard.sh restore
+#
+# Given: RUN (its directory) ID CONFIG SSHD PIDFILE LOOK UNIT MANAGER COUNT (files) DEADLINE_S ACTION (restart,
+# reload, none), and the functions restart_unit, is_active, obstacle, detect_init, arm, disarm, catch_boot,
+# release_boot, expectations, candidate, target_of (sets target for a number).
+# The files: N.target (path), N.before (backup, with owner and mode; absent: the file is new), N.base (the
+# content that was planned upon), N.after (the content to be; absent: the file is removed). All of them for N from
+# 1 to COUNT.
+# shellcheck shell=sh disable=SC2034,SC2153,SC2154
+
+# --- telling ---------------------------------------------------------------------------------------------
+
+begin() { step=$1 since=$(now); }
+
+# done_ TEXT: the step succeeded. When nobody hears it the login is gone, and nobody is left who could confirm.
+done_() { say step "$step ok $since $(now) $1" 2>/dev/null || give_up tcp 'the login was lost' lost; }
+
+# give_up KIND TEXT [CAUSE]: the step failed; what has been changed is put back before anything is said.
+give_up() {
+    say step "$step failed $since $(now) $2"
+    say kind "$1"
+    say reason "$2"
+    say cause "$3"
+    restore "$step failed"
+    exit 1
+} 2>/dev/null
+
+# withdraw: nothing was changed yet, and nothing of this run is to be left.
+withdraw() {
+    unstage
+    disarm
+    release_boot
+    release
+    rm -rf "$RUN"
+} 2>/dev/null
+
+# failure_kind TEXT: which of our words a system's complaint stands for.
+failure_kind() {
+    case $1 in
+        *'No space left'* | *uota*) kind=no_space ;;
+        *'Read-only file system'* | *'not permitted'* | *'ermission denied'*) kind=read_only ;;
+        *) kind=validate ;;
+    esac
+}
+
+# --- files -----------------------------------------------------------------------------------------------
+
+# for_each FUNCTION: FUNCTION N target, for every file; stops at the first that fails.
+for_each() {
+    n=0
+    while [ $n -lt "$COUNT" ]; do
+        n=$((n + 1))
+        target_of $n
+        staged=${target%/*}/.sshd-keepalive.$ID.$n
+        "$1" || return 1
+    done
+}
+
+is_absent() { [ ! -e "$target" ] && [ ! -L "$target" ]; }
+
+# The file is still what was planned upon, byte for byte.
+is_unchanged() { if [ -e "$RUN/$n.base" ]; then cmp -s "$RUN/$n.base" "$target"; else is_absent; fi; }
+is_installed() { if [ -e "$RUN/$n.after" ]; then cmp -s "$RUN/$n.after" "$target"; else is_absent; fi; }
+is_restored() { if [ -e "$RUN/$n.before" ]; then cmp -s "$RUN/$n.before" "$target"; else is_absent; fi; }
+
+# copy FROM TO: with owner, mode, ACL, extended attributes and label where cp knows how.
+copy() {
+    # Never a link: what is written into the copy would go through it into somebody's file.
+    rm -f "$2"
+    cp -aL "$1" "$2" 2>/dev/null || cp -pL "$1" "$2" || return 1
+    [ -f "$2" ] && [ ! -L "$2" ] || return 1
+    [ ! -e /sys/fs/selinux/enforce ] || chcon "--reference=$1" "$2" 2>/dev/null || :
+}
+
+# flush PATH...: onto the disk; an old sync takes no names and flushes everything.
+flush() { sync "$@" 2>/dev/null || sync; }
+
+# look_of PATH: mode with the signs of ACL and label, owner, group.
+# shellcheck disable=SC2012 # the path is one argument, and its name is not looked at
+look_of() { ls -ldLn "$1" | awk 'NR == 1 { print $1, $3, $4 }'; }
+
+# May it be written at all, and is it one file? Opening it for reading and writing changes nothing, and fails for
+# an immutable or append-only file. A rename would part it from its other names.
+is_replaceable() {
+    [ -e "$target" ] || return 0
+    complaint=$({ true 1<>"$target"; } 2>&1) || {
+        complaint=$(printf '%s\n' "$complaint" | sed -n '1s/.*: //p') # without the shell's own words
+        failure_kind "$complaint"
+        cause=immutable
+        case $complaint in *'Read-only'*) cause=mount ;; esac
+        return 1
+    }
+    # shellcheck disable=SC2012 # the second field is all that counts
+    names=$(ls -ldn "$target" | awk 'NR == 1 { print $2 }')
+    [ "$names" -gt 1 ] || return 0
+    complaint="it has $names names (hard links), and a replacement would part them"
+    kind=validate cause=hard_link
+    return 1
+}
+
+back_up() {
+    [ -e "$RUN/$n.base" ] || return 0
+    complaint=$(copy "$target" "$RUN/$n.before" 2>&1) && cmp -s "$RUN/$n.base" "$RUN/$n.before"
+}
+
+# The new content beside its target, under a name that no Include of *.conf reads, dressed like the old file.
+stage() {
+    [ -e "$RUN/$n.after" ] || return 0
+    like=$target
+    [ -e "$like" ] || like=$CONFIG
+    complaint=$({ mkdir -p "${target%/*}" && copy "$like" "$staged" && cat "$RUN/$n.after" >"$staged"; } 2>&1) && cmp -s "$RUN/$n.after" "$staged" && flush "$staged" || return 1
+    [ "$(look_of "$like")" = "$(look_of "$staged")" ] && return
+    complaint="owner, mode, ACL or label cannot be kept here"
+    return 1
+}
+
+unstage() { for_each drop_staged; }
+drop_staged() { rm -f "$staged" "$staged".*; }
+
+# replace WITH: a rename is all or nothing. A file that is a mount point of its own cannot be renamed over: then in
+# place.
+replace() {
+    mv -f "$1" "$target" 2>/dev/null && return
+    cat "$1" >"$target" && rm -f "$1"
+}
+
+install() {
+    if [ -e "$RUN/$n.after" ]; then
+        complaint=$(replace "$staged" 2>&1)
+    else
+        complaint=$(rm -f "$target" 2>&1)
+    fi
+    is_installed && flush "${target%/*}"
+}
+
+# What somebody else wrote there meanwhile is kept beside the backup, then the old bytes come back.
+put_back() {
+    rm -f "$staged"
+    is_restored && return 0
+    if ! is_installed && [ -e "$target" ]; then copy "$target" "$RUN/$n.found"; fi
+    if [ -e "$RUN/$n.before" ]; then
+        like=$target
+        [ -f "$like" ] && [ ! -L "$like" ] || like=$RUN/$n.before
+        mkdir -p "${target%/*}"
+        copy "$like" "$staged.$$" && cat "$RUN/$n.before" >"$staged.$$" && flush "$staged.$$" && replace "$staged.$$"
+        is_restored || cat "$RUN/$n.before" >"$target" # no room beside it: in place
+        rm -f "$staged.$$"
+    else
+        rm -f "$target"
+    fi
+    flush "${target%/*}"
+    is_restored
+}
+
+# --- asking sshd -----------------------------------------------------------------------------------------
+
+# asked CONFIG SPEC: like ask, and provides the directory that Debian's unit removes whenever it stops.
+asked() {
+    ask "$1" "$2" && return 0
+    case $answer in
+        *'rivilege separation directory'*': /'*)
+            directory=${answer##*: }
+            mkdir -p "$directory" && chmod 0755 "$directory" && ask "$1" "$2"
+            ;;
+        *) return 1 ;;
+    esac
+}
+
+# the_two, the_rest: both settings, and all others, of $answer. OpenSSH 10.4 and newer print keywords in mixed case.
+the_two() {
+    interval='' count=''
+    while read -r key value; do
+        case $key in
+            [Cc]lient[Aa]live[Ii]nterval) interval=$value ;;
+            [Cc]lient[Aa]live[Cc]ount[Mm]ax) count=$value ;;
+        esac
+    done <<END
+$answer
+END
+    echo "$interval $count"
+}
+the_rest() {
+    while read -r line; do
+        case $line in [Cc]lient[Aa]live[IiCc]*) ;; *) printf '%s\n' "$line" ;; esac
+    done <<END
+$answer
+END
+}
+
+# hold_before, hold_after SPEC BEFORE AFTER: sshd reads the present files as we do, and the candidate as predicted.
+hold_before() {
+    asked "$CONFIG" "$1" || { problem="sshd refuses the present configuration: $answer"; kind=config_broken; return 1; }
+    two=$(the_two)
+    while read -r key value; do case $key in [Pp]id[Ff]ile) pidfile=$value ;; esac; done <<END
+$answer
+END
+    if [ "$two" != "$2" ]; then
+        problem="sshd reads the present files as $two${1:+ for $1}, this program as $2"
+        kind=observe
+        return 1
+    fi
+    [ "$COUNT" = 0 ] && return 0
+    rest=$(the_rest)
+    asked "$candidate" "$1" || { problem="sshd refuses the new configuration: $answer"; kind=validate; return 1; }
+    two=$(the_two)
+    if [ "$two" != "$3" ]; then
+        problem="sshd would read the new files as $two${1:+ for $1}, not as $3"
+        kind=effective
+        return 1
+    fi
+    if [ "$(the_rest)" != "$rest" ]; then
+        problem="the new files would change another setting${1:+ for $1}"
+        kind=effective
+        return 1
+    fi
+}
+
+hold_after() {
+    asked "$CONFIG" "$1" || { problem="sshd refuses the installed configuration: $answer"; kind=validate; return 1; }
+    two=$(the_two)
+    [ "$two" = "$3" ] && return 0
+    problem="sshd reads the installed files as $two${1:+ for $1}, not as $3"
+    kind=effective
+    return 1
+}
+
+# --- the daemon ------------------------------------------------------------------------------------------
+
+# can_restart: the daemon that let us in is the one that ACTION reaches, and would start again as it did.
+can_restart() {
+    [ "$ACTION" != none ] || return 0
+    kind=restart
+    problem=$(obstacle 2>/dev/null)
+    if [ -n "$problem" ]; then
+        cause=${problem%% *}
+        problem=${problem#* }
+        return 1
+    fi
+    [ -n "$pid" ] || return 0
+    program=$(readlink "/proc/$pid/exe" 2>/dev/null)
+    case $program in
+        *' (deleted)')
+            cause=binary_replaced
+            problem="${program% (deleted)} was replaced since sshd started: a restart would start another program; restart it by hand first"
+            return 1
+            ;;
+    esac
+    if [ "$ACTION" = reload ] && [ "$(cat "$pidfile" 2>/dev/null)" != "$pid" ]; then
+        cause=no_pidfile
+        problem="no PID file of this sshd is to be found, so nothing would tell that it has read its files again: restart it"
+        return 1
+    fi
+}
+
+# reload_daemon: SIGHUP has it execute itself anew; it writes its PID file again at the end of the start.
+reload_daemon() {
+    daemon=$(cat "$pidfile") && comm_of "$daemon" || return 1
+    case $comm in sshd*) ;; *) return 1 ;; esac # a stale number may be anybody's by now
+    rm -f "$pidfile" && kill -HUP "$daemon" || return 1
+    tries=0
+    until [ -s "$pidfile" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] || return 1
+        sleep 0.1 2>/dev/null || sleep 1
+    done
+}
+
+# start_daemon: as it was called, for those without a manager; without -D it detaches itself.
+start_daemon() {
+    set -f
+    # shellcheck disable=SC2086 # the daemon's words were split on purpose
+    "$(cat "$RUN/sshd")" $words -f "$CONFIG"
+    code=$?
+    set +f
+    return $code
+}
+
+# listener_is_back: some sshd, not the old one, listens on the very addresses that were listened on before.
+listener_is_back() {
+    wanted=$(cat "$RUN/sockets" 2>/dev/null)
+    case $LOOK in
+        no) return 0 ;;
+        pidfile) [ "$(listening "$(cat "$PIDFILE")")" = "$wanted" ]; return ;;
+    esac
+    [ -n "$wanted" ] || return 0
+    for each in /proc/[0-9]*; do
+        { read -r name <"$each/comm"; } 2>/dev/null || continue
+        case $name in sshd*) ;; *) continue ;; esac
+        [ "${each#/proc/}" != "$old" ] || continue
+        [ "$(listening "${each#/proc/}")" = "$wanted" ] && return 0
+    done
+    return 1
+}
+
+# listeners: the numbers of all sshd that listen, wherever.
+listeners() {
+    for each in /proc/[0-9]*; do
+        { read -r name <"$each/comm"; } 2>/dev/null || continue
+        case $name in sshd*) [ -z "$(listening "${each#/proc/}")" ] || echo "${each#/proc/}" ;; esac
+    done
+}
+
+anybody_listens() {
+    case $LOOK in
+        no) return 0 ;;
+        pidfile) [ -n "$(listening "$(cat "$PIDFILE")")" ]; return ;;
+    esac
+    [ ! -s "$RUN/sockets" ] || [ -n "$(listeners)" ]
+}
+
+is_up() { listener_is_back && is_active </dev/null >/dev/null 2>&1; }
+
+# restarted: restart and wait for the proof. A manager's good word alone proves nothing. It gets twenty seconds to
+# speak, sshd another five to listen, or one where the manager says that it failed.
+restarted() {
+    [ "$ACTION" != none ] || return 0
+    echo "$ACTION" >"$RUN/restarted"
+    # By process: what a hung restart of somebody else writes one day is not our answer.
+    rm -f "$RUN/restart.code.$$"
+    # A daemon started by hand keeps our output open for ever: into a file with it.
+    {
+        if [ "$ACTION" = reload ] && is_up && reload_daemon; then code=0; else restart_unit; code=$?; fi
+        echo $code >"$RUN/restart.code.$$"
+    } </dev/null >"$RUN/restart.log" 2>&1 &
+    tries=0 after=0
+    while [ $tries -lt 130 ]; do
+        tries=$((tries + 1))
+        code=''
+        { read -r code <"$RUN/restart.code.$$"; } 2>/dev/null || :
+        if [ "$code" = 0 ] && is_up; then return 0; fi
+        case $code in '') ;; 0) after=$((after + 1)) ;; *) after=$((after + 5)) ;; esac
+        [ $after -lt 60 ] || break
+        if [ $tries -le 20 ]; then sleep 0.1 2>/dev/null || sleep 1; else sleep 0.2 2>/dev/null || sleep 1; fi
+    done
+    problem="$MANAGER did not bring ${UNIT:-sshd} back (exit ${code:-none in 20 s}): $(tail -n 7 "$RUN/restart.log" | tr '\n' ' ')"
+    return 1
+}
+
+# --- deciding --------------------------------------------------------------------------------------------
+
+# decide HOW: the first to decide wins, be it the confirmation, the timer or a person.
+decide() { mkdir "$RUN/decided" 2>/dev/null && verdict "$1"; }
+verdict() { printf '%s\n' "$1" >"$RUN/decided/how"; }
+how() { cat "$RUN/decided/how" 2>/dev/null; }
+release() { case $(cat "$STATE/lock" 2>/dev/null) in "$ID "*) rm -f "$STATE/lock" ;; esac; }
+
+# is_busy FILE: the process whose number stands in a file of this run lives, and is not this one.
+is_busy() {
+    [ "$(cat "$RUN/boot" 2>/dev/null)" = "$(boot)" ] || return 1
+    busy=$(cat "$1" 2>/dev/null)
+    [ -n "$busy" ] && [ "$busy" != $$ ] && kill -0 "$busy" 2>/dev/null
+}
+
+# stand_by FILE: let the process of a file come to its end; it looks at what was decided before each step.
+stand_by() {
+    tries=0
+    while is_busy "$1" && [ $tries -lt 150 ]; do
+        tries=$((tries + 1))
+        sleep 0.2 2>/dev/null || sleep 1
+    done
+}
+
+# still_ours: nobody has decided to take it back meanwhile.
+still_ours() { [ ! -d "$RUN/decided" ] || give_up restart 'the host took the change back before it was complete' fired; }
+
+# --- the change ------------------------------------------------------------------------------------------
+
+# prepare: everything that leaves the host as it is, and the timer.
+prepare() {
+    begin compare
+    for_each is_unchanged || give_up changed_meanwhile "$target is no longer what the plan was made for"
+    for_each is_replaceable || give_up "$kind" "$target cannot be replaced: $complaint" "$cause"
+    done_ "$COUNT file(s) as planned upon"
+    if [ "$COUNT" != 0 ]; then
+        begin back_up
+        for_each back_up || { failure_kind "$complaint"; give_up "$kind" "$target could not be backed up: $complaint"; }
+        flush "$RUN"/*
+        done_ "$RUN"
+        begin stage
+        for_each stage || { failure_kind "$complaint"; give_up "$kind" "$target cannot be written beside: $complaint"; }
+        done_ ''
+    fi
+    begin validate
+    candidate=$(candidate)
+    expectations hold_before || give_up "$kind" "$problem"
+    if [ -z "$answer" ]; then # no connection could be made up to ask about
+        asked "$CONFIG" '' || give_up config_broken "sshd refuses the present configuration: $answer"
+        [ "$COUNT" = 0 ] || asked "$candidate" '' || give_up validate "sshd refuses the new configuration: $answer"
+    fi
+    can_restart || give_up "$kind" "$problem" "$cause"
+    done_ 'sshd reads the present and the new files as predicted'
+    begin arm
+    detect_init
+    echo "$init" >"$RUN/init"
+    printf '%s' "$pidfile" >"$RUN/pidfile"
+    # The timer first: should the script die between the two, the timer clears up.
+    complaint=$({ echo yes >"$RUN/armed" && arm; } 2>&1) || { failure_kind "$complaint"; give_up "$kind" "the guard could not be armed: $complaint"; }
+    complaint=$(catch_boot 2>&1)
+    case $? in
+        0) done_ "reverts by itself after $DEADLINE_S s, or at a reboot" ;;
+        2) done_ "reverts by itself after $DEADLINE_S s; a reboot before that is not noticed on this host" ;;
+        *)
+            failure_kind "$complaint"
+            give_up "$kind" "the guard could not be armed for a reboot: $complaint"
+            ;;
+    esac
+}
+
+# go: the change itself.
+go() {
+    old=$pid
+    if [ "$COUNT" != 0 ]; then
+        begin install
+        still_ours
+        for_each is_unchanged || give_up changed_meanwhile "$target was edited while this ran"
+        complaint=$({ echo yes >"$RUN/touched"; } 2>&1) || { failure_kind "$complaint"; give_up "$kind" "$RUN cannot be written: $complaint"; }
+        for_each install || { failure_kind "$complaint"; give_up "$kind" "$target cannot be replaced: $complaint"; }
+        expectations hold_after || give_up "$kind" "$problem"
+        done_ "$COUNT file(s)"
+    fi
+    if [ "$ACTION" != none ]; then
+        begin restart
+        still_ours
+        echo yes >"$RUN/touched"
+        [ "$ACTION" = restart ] || old=''
+        restarted || give_up restart "$problem"
+        done_ "${UNIT:-sshd}"
+    fi
+    still_ours
+    echo yes >"$RUN/changed"
+    say end changed 2>/dev/null || give_up tcp 'the login was lost' lost
+}
+
+# confirm: called over a login that was made after the change. The timer stays: should sshd be gone when it is up,
+# because it came up and fell over later, it still takes the change back.
+confirm() {
+    begin confirm
+    if [ ! -e "$RUN/changed" ]; then
+        say step "confirm failed $since $(now) the change is not complete yet"
+        say end unknown
+        exit 1
+    fi
+    decide applied || :
+    if [ "$(how)" = applied ]; then
+        release_boot
+        release
+        rm -f "$STATE/taken_back" "$RUN"/candidate.*
+        prune
+        done_ ''
+        say end applied
+    else
+        say step "confirm failed $since $(now) the host has decided already: $(how)"
+        say end "$(how)"
+        exit 1
+    fi
+}
+
+# restore WHY: back to the old bytes and the old daemon; safe to be called at any time, any number of times.
+restore() {
+    begin restore
+    if ! decide restoring; then
+        # Deciding is two steps, a directory and a word in it: wait for the word.
+        tries=0
+        while [ -d "$RUN/decided" ] && [ -z "$(how)" ] && [ $tries -lt 50 ]; do
+            tries=$((tries + 1))
+            sleep 0.1 2>/dev/null || sleep 1
+        done
+        # Whoever decided waits for the change to stop: it has.
+        [ "$(cat "$RUN/pid" 2>/dev/null)" != $$ ] || rm -f "$RUN/pid"
+        stand_by "$RUN/decided/by"
+        if [ ! -d "$RUN" ]; then say end refused; return 0; fi
+        case $(how) in
+            applied)
+                if [ "$1" != asked ]; then say end applied; return 0; fi
+                for_each is_installed || {
+                    say reason "$target was edited since; the old content is $RUN/$n.before"
+                    say end refused
+                    return 1
+                }
+                ;;
+            rolled_back) if for_each is_restored; then say end rolled_back; return 0; fi ;;
+        esac
+        verdict restoring
+    fi
+    echo $$ >"$RUN/decided/by"
+    stand_by "$RUN/pid"
+    if [ ! -e "$RUN/touched" ]; then
+        withdraw
+        say end refused
+        return 0
+    fi
+    # Whatever listens on these addresses now may have read the new files: another process must come.
+    old=''
+    wanted=$(cat "$RUN/sockets" 2>/dev/null)
+    if [ "$ACTION" = restart ] && [ "$LOOK" = yes ] && [ -n "$wanted" ]; then
+        for each in $(listeners); do [ "$(listening "$each")" != "$wanted" ] || old=$each; done
+    fi
+    worst=rolled_back
+    for_each put_back || { worst=unknown; problem="$target could not be put back"; }
+    if [ -e "$RUN/restarted" ] && { [ "$(cat "$RUN/boot")" = "$(boot)" ] || is_active </dev/null >/dev/null 2>&1; }; then
+        restarted || worst=unknown
+    fi
+    verdict $worst
+    if [ $worst = rolled_back ]; then
+        printf 'run %s was taken back: %s\n' "$ID" "$1" >"$STATE/taken_back"
+        disarm
+        release_boot
+        release
+        step=restore
+        say step "restore ok $since $(now) $1; the old files and the old daemon are back" 2>/dev/null
+    else
+        say step "restore failed $since $(now) $problem" 2>/dev/null
+    fi
+    say end $worst 2>/dev/null
+}
+
+# fire: the time is up. What was confirmed stays, unless sshd has gone since and the files are still those of this run.
+fire() {
+    disarm() { :; } # it would end this very process
+    if [ "$(how)" != applied ]; then restore "not confirmed within $DEADLINE_S s"; return; fi
+    rm -f "$RUN/sleeper"
+    old=''
+    tries=0
+    while [ $tries -lt 3 ]; do
+        if [ "$ACTION" = none ] || [ ! -e "$RUN/restarted" ] || [ -e "$STATE/lock" ]; then return; fi
+        # Not is_up: somebody may have given it other addresses since.
+        if is_active </dev/null >/dev/null 2>&1 && anybody_listens; then return; fi
+        tries=$((tries + 1))
+        sleep 1
+    done
+    for_each is_installed || return
+    verdict restoring
+    rm -f "$RUN/decided/by"
+    restore 'sshd was confirmed, and was gone when the time was up'
+}
+
+# prune: the ten newest runs are kept.
+prune() {
+    # shellcheck disable=SC2010,SC2012 # the names are ours
+    ls -1 "$STATE" | grep -E '^[0-9]{8}T' | sort -r | sed 1,10d | while read -r run; do rm -rf "${STATE:?}/$run"; done
+}
+
+# remember: what the second half and the timer must know; they may run without any sshd around.
+remember() {
+    boot >"$RUN/boot"
+    if [ -n "$pid" ]; then listening "$pid" >"$RUN/sockets"; fi
+    daemon_words
+    printf '%s' "$words" >"$RUN/words"
+    printf '%s' "$sshd" >"$RUN/sshd"
+}
+
+recall() {
+    words=$(cat "$RUN/words" 2>/dev/null)
+    init=$(cat "$RUN/init" 2>/dev/null)
+    pidfile=${pidfile:-$(cat "$RUN/pidfile" 2>/dev/null)}
+}
+
+PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin
+umask 077
+LC_ALL=C
+export LC_ALL PATH
+# A lost login must neither end this nor stay unnoticed.
+trap '' HUP PIPE
+cause='' answer='' pid='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
+if [ "$1" = rehearse ]; then
+    recall
+    sshd=$(cat "$RUN/sshd")
+    set -f
+    echo 'SKA1 READY' >&2
+    # Its standard input and output are the connection.
+    # shellcheck disable=SC2086 # the daemon's words were split on purpose
+    exec "$sshd" $words -f "${2:-$CONFIG}" -i 2>/dev/null
+fi
+case $LOOK in
+    yes) find_listener || : ;;
+    pidfile) pid=$(cat "$PIDFILE" 2>/dev/null) && read_command_line "$pid" ;;
+esac
+find_sshd
+case $1 in
+    prepare | change)
+        echo $$ >"$RUN/pid"
+        remember
+        prepare
+        if [ "$1" = change ]; then go; else say end ready 2>/dev/null || give_up tcp 'the login was lost' lost; fi
+        ;;
+    go)
+        echo $$ >"$RUN/pid"
+        recall
+        go
+        ;;
+    confirm) recall; confirm ;;
+    restore) recall; restore asked ;;
+    recover)
+        recall
+        case $(how) in applied | rolled_back | refused) release_boot; exit 0 ;; esac
+        restore 'its run was interrupted'
+        [ ! -d "$RUN" ] || [ "$(how)" = rolled_back ]
+        ;;
+    fire) recall; fire >"$RUN/fired.log" 2>&1 ;;
+    boot)
+        recall
+        [ "$(cat "$RUN/boot" 2>/dev/null)" != "$(boot)" ] || exit 0
+        case $(how) in
+            applied | rolled_back | refused) release_boot; release ;;
+            *) restore 'the host was started anew before anybody confirmed' >"$RUN/fired.log" 2>&1 ;;
+        esac
+        ;;
+    *) echo "usage: sh $0 confirm | restore" >&2; exit 2 ;;
+esac

@@ -1,0 +1,90 @@
+# Bring the guard and its data to the host, take the lock, and let the guard do the first half of the change.
+#
+# Given: STATE RUN ID DEADLINE_S PHASE (prepare, change) GUARD (the text of guard.sh), and the function write_files.
+# shellcheck shell=sh disable=SC2154
+
+refuse() {
+    say kind "$1"
+    say reason "$2"
+    say end refused
+    exit 1
+}
+
+# put NAME CONTENT: one file of the run. The size tells a full disk even where printf does not.
+put() {
+    complaint=$({ printf '%s' "$2" >"$RUN/$1"; } 2>&1) && [ "$(wc -c <"$RUN/$1")" -eq "${#2}" ] && return
+    rm -rf "$RUN"
+    rm -f "$STATE/lock"
+    refuse_for "$RUN/$1 cannot be written: ${complaint:-No space left}"
+}
+
+# refuse_for COMPLAINT: with the word for what the system complains about.
+refuse_for() {
+    case $1 in
+        *'No space'* | *uota*) refuse no_space "$1" ;;
+        *) refuse read_only "$1" ;;
+    esac
+}
+
+# is_dead: the run of the lock in $holder … $began will never end by itself: the machine was started anew, its
+# time is over, or its script died before a timer was set.
+is_dead() {
+    uptime=$(now)
+    [ "$booted" = "$(boot)" ] && [ "${uptime%.*}" -lt "$expires" ] || return 0
+    [ ! -e "$STATE/$holder/armed" ] || return 1
+    comm_of "$by" && [ "$started" = "$began" ] && return 1
+    return 0
+}
+
+# read_lock: what stands in the lock; fails when there is none.
+read_lock() { { read -r holder expires booted by began <"$STATE/lock"; } 2>/dev/null; }
+
+# take_lock: one run at a time for one configuration. The lock is one file that appears complete or not at all. It
+# outlives its run only when host or guard died in between: then that run is undone first, for nobody confirmed it.
+take_lock() {
+    comm_of $$
+    uptime=$(now)
+    mine=$STATE/new.$ID
+    complaint=$({ printf '%s %s %s %s %s\n' "$ID" $((${uptime%.*} + DEADLINE_S + 120)) "$(boot)" $$ "$started" >"$mine"; } 2>&1)
+    if [ ! -s "$mine" ]; then
+        rm -f "$mine"
+        refuse_for "$mine cannot be written: ${complaint:-No space left}"
+    fi
+    if ! ln "$mine" "$STATE/lock" 2>/dev/null; then
+        take_over || { rm -f "$mine"; refuse locked "$problem"; }
+    fi
+    rm -f "$mine"
+}
+
+# take_over: only one may clear a dead run's lock away, and only that very lock.
+take_over() {
+    read_lock || { ln "$mine" "$STATE/lock" 2>/dev/null; return; }
+    dead=$holder
+    if ! is_dead; then
+        problem="run $holder holds the lock $STATE/lock for another $((expires - ${uptime%.*})) s at most"
+        return 1
+    fi
+    claim=$STATE/claim.$dead
+    if ! mkdir "$claim" 2>/dev/null; then
+        problem="another run clears the lock of run $dead away; if none does, remove $claim"
+        return 1
+    fi
+    problem="run $dead was never confirmed and could not be undone: sh $STATE/$dead/guard.sh restore"
+    if [ -e "$STATE/$dead/guard.sh" ]; then sh "$STATE/$dead/guard.sh" recover >/dev/null 2>&1 </dev/null; fi
+    code=$?
+    if [ $code = 0 ] && read_lock && [ "$holder" = "$dead" ]; then rm -f "$STATE/lock"; fi
+    rmdir "$claim"
+    [ $code = 0 ] || return 1
+    ln "$mine" "$STATE/lock" 2>/dev/null && return
+    problem="another run took the lock $STATE/lock just now"
+    return 1
+}
+
+umask 077
+complaint=$(mkdir -p "$STATE" 2>&1 && chmod 0700 "${STATE%/*}" "$STATE" 2>&1) || refuse_for "$complaint"
+take_lock
+complaint=$(mkdir "$RUN" 2>&1) || { rm -f "$STATE/lock"; refuse_for "$complaint"; }
+put guard.sh "$GUARD"
+write_files
+# Not exec: whatever becomes of the guard, this script's last line is still read.
+sh "$RUN/guard.sh" "$PHASE" </dev/null 2>"$RUN/stderr"

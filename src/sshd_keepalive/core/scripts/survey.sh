@@ -1,0 +1,205 @@
+# One look at a host: its files, what sshd makes of them, and the daemon that runs. Writes nothing, anywhere.
+#
+# Given: CONFIG SSHD PIDFILE LOOK (yes: find the daemon; pidfile; no: believe the inventory) USERS (for -C)
+# EXTRA (patterns of an Include that the last look missed), and the functions detect, find_unit, is_active.
+# shellcheck shell=sh disable=SC2034,SC2154
+
+# details PATH...: size, mode, owner, group, mtime and ctime of each, one line each, links followed.
+details() {
+    stat -L -c '%s %a %u %g %.6Y %.6Z' -- "$@" 2>/dev/null && return
+    # A FIFO's or a vanished file's line is missing then: the reader counts the lines.
+    stat -L -f '%z %Lp %u %g %Fm %Fc' -- "$@" 2>/dev/null
+}
+
+# tell_files PATH...: the files of one Include level, and their content in one piece.
+tell_files() {
+    [ $# -gt 0 ] || return 0
+    for path; do
+        say path "$path"
+        if [ -L "$path" ]; then say real "$(readlink -f "$path")"; fi
+    done
+    lines=$(details "$@")
+    say details "$lines"
+    total=0
+    while read -r size _; do total=$((total + size)); done <<END
+$lines
+END
+    printf 'content %s\n' "$total"
+    cat -- "$@"
+    printf '\n'
+}
+
+# includes PATH...: the patterns these files include, one a line, roughly: a pattern with spaces or
+# escapes is told apart by the reader, who then asks again.
+# A Match among them is told as //match//.
+includes() {
+    sed -n -e "s/[\"$cr]//g" -e 't quoted' -e ':quoted' \
+        -e 's,^[[:space:]=]*[Mm][Aa][Tt][Cc][Hh].*,//match//,' -e 't print' \
+        -e 's/^[[:space:]=]*[Ii][Nn][Cc][Ll][Uu][Dd][Ee][[:space:]=]\{1,\}//' -e 't found' -e d \
+        -e ':found' -e 's/[[:space:]]#.*//' -e ':print' -e p -- "$@" 2>/dev/null
+}
+
+# expand PATTERN: the regular files it names, in $found one after the other, each told as a match.
+expand() {
+    case $1 in /*) pattern=$1 ;; *) pattern=/etc/ssh/$1 ;; esac
+    say glob "$pattern"
+    IFS=''
+    # shellcheck disable=SC2086 # globbing is the point, IFS keeps spaces whole
+    set -- $pattern
+    IFS=$space
+    directory=${pattern%/*}
+    case $pattern in *[*?[]*) [ -d "$directory" ] && say directory "$(details "$directory") $directory" ;; esac
+    for path; do
+        if [ -f "$path" ]; then
+            say match "$path"
+            if [ -r "$path" ]; then found="$found$path$nl"; else say unreadable "$path"; fi
+        elif [ -L "$path" ]; then say dangling "$path"
+        elif [ -d "$path" ]; then :
+        elif [ -e "$path" ]; then say irregular "$path"; fi
+    done
+}
+
+# read_tree: the main file and all it includes, level by level, at most 16 deep as sshd allows.
+read_tree() {
+    nl='
+' cr=$(printf '\r') space=$IFS asked=$nl depth=0 matches=no
+    if [ ! -e "$CONFIG" ]; then say absent "$CONFIG"
+    elif [ ! -r "$CONFIG" ]; then say unreadable "$CONFIG"; return
+    elif [ ! -f "$CONFIG" ]; then say irregular "$CONFIG"; return
+    fi
+    found=''
+    [ -f "$CONFIG" ] && found=$CONFIG$nl
+    IFS=$nl
+    set -f
+    # shellcheck disable=SC2086 # one pattern a line
+    set -- $EXTRA
+    set +f
+    IFS=$space
+    for pattern; do expand "$pattern"; done
+    while [ -n "$found" ] && [ $depth -le 17 ]; do
+        depth=$((depth + 1))
+        IFS=$nl
+        set -f
+        # shellcheck disable=SC2086 # one word a line
+        set -- $found
+        IFS=$space
+        tell_files "$@"
+        found=''
+        wanted=$(includes "$@")
+        for pattern in $wanted; do
+            # Each pattern once: a file that includes itself ends here.
+            case $pattern in //match//) matches=yes; continue ;; esac
+            case $asked in *"$nl$pattern$nl"*) continue ;; esac
+            asked=$asked$pattern$nl
+            set +f
+            expand "$pattern"
+            set -f
+        done
+        set +f
+    done
+}
+
+tell_daemon() {
+    say pid "$pid"
+    say command "$command_line"
+    [ -n "$pid" ] || return 0
+    say listening "$(listening "$pid")"
+    say binary "$sshd"
+    # The daemon writes its PID file at the end of every start, also after SIGHUP: the moment it last read its files.
+    file=$PIDFILE
+    if [ -z "$file" ]; then
+        file=${answer#*"$nl"[Pp][Ii][Dd][Ff][Ii][Ll][Ee] }
+        file=${file%%"$nl"*}
+    fi
+    said=''
+    { read -r said <"$file"; } 2>/dev/null || :
+    if [ "$said" = "$pid" ]; then
+        say loaded "$(details "$file")"
+        return
+    fi
+    # Without one: when the process was started.
+    say clock "$(date -u +%s.%N)"
+    say started "$started"
+    say hertz "$(getconf CLK_TCK 2>/dev/null || echo 100)"
+    say uptime "$(now)"
+}
+
+# choose_config: the file that the daemon was told to read, unless the inventory names one; when that is another one
+# it is told: nothing that is written there would ever be read.
+choose_config() {
+    theirs=''
+    case " $words" in *' -f '*) theirs=${words##* -f } theirs=${theirs%% *} ;; esac
+    if [ "$CONFIG_GIVEN" = no ]; then
+        if [ -n "$theirs" ]; then CONFIG=$theirs; return; fi
+        # The path that was compiled in stands in the program; a wrapper in its place holds no path at all.
+        if [ -z "$SSHD" ] && [ "$LOOK" != no ] && grep -q -F sshd_config "$sshd"; then
+            grep -q -F -- "$CONFIG" "$sshd" || say elsewhere "the file that was compiled in"
+        fi
+        return
+    fi
+    [ -n "$pid" ] || return
+    if [ -n "$theirs" ]; then
+        # A title has lost its quotes: a path with a space in it cannot be told from two words.
+        case $CONFIG in "$theirs"*) return ;; esac
+        [ "$(readlink -f "$theirs")" = "$(readlink -f "$CONFIG")" ] || say elsewhere "$theirs"
+    else
+        grep -q -F -- "$CONFIG" "$sshd" || say elsewhere "the file that was compiled in"
+    fi
+}
+
+# tell_system: kernel and distribution, for people.
+tell_system() {
+    if read -r kernel </proc/sys/kernel/ostype && read -r release </proc/sys/kernel/osrelease; then
+        say system "$kernel $release"
+    else
+        say system "$(uname -sr)"
+    fi
+    [ -r /etc/os-release ] || return 0
+    while IFS='=' read -r key value; do
+        case $key in PRETTY_NAME) say os "$value" ;; esac
+    done </etc/os-release
+}
+
+survey() {
+    tell_system
+    pid='' command_line='' started='' unit='' manager=''
+    case $LOOK in
+        yes) find_listener || say lost "no sshd among the ancestors of this login" ;;
+        pidfile)
+            pid=$(cat "$PIDFILE" 2>/dev/null)
+            if [ -n "$pid" ] && comm_of "$pid"; then read_command_line "$pid"; else say lost "no process behind $PIDFILE"; pid=''; fi ;;
+    esac
+    find_sshd
+    if [ -z "$sshd" ]; then say nosshd "${SSHD:-not in the usual places}"; return; fi
+    daemon_words
+    choose_config
+    say config "$CONFIG"
+    find_state
+    say state "$STATE"
+    read_tree
+    detect
+    say manager "$manager"
+    [ -n "$pid$PIDFILE" ] || [ "$LOOK" = no ] && unit=$(find_unit)
+    say unit "$unit"
+    # A daemon that let us in needs no manager's word for being up.
+    if [ -n "$unit" ] && [ "$LOOK" != yes ]; then
+        if is_active </dev/null >/dev/null 2>&1; then say active yes; else say active no; fi
+    fi
+    if ask "$CONFIG" ''; then say dump ''; say answer "$answer"; else say dump ''; say refusal "$answer"; fi
+    tell_daemon
+    # Without a Match every connection gets what the blank one gets.
+    [ $matches = yes ] || USERS=''
+    for user in $USERS; do
+        spec="user=$user,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
+        if ask "$CONFIG" "$spec"; then say dump "$spec"; say answer "$answer"; else say dump "$spec"; say refusal "$answer"; fi
+    done
+    # The program that runs is the one on disk: then it has introduced itself already.
+    case $runs_as_it_is$BANNER in
+        yes*OpenSSH_*) say version "$BANNER" ;;
+        *) say version "$(limited "$sshd" -V 2>&1 </dev/null | head -n 2)" ;;
+    esac
+    [ ! -e "$STATE/lock" ] || say held "$(cat "$STATE/lock")"
+    [ ! -e "$STATE/taken_back" ] || say taken "$(cat "$STATE/taken_back")"
+}
+
+survey 2>/dev/null

@@ -1,0 +1,172 @@
+"""The live sessions of a host, and which of them still run with older values.
+
+A session keeps the values it was set up with for life (measured; serverloop.c reads them once, before the loop). So
+one that began before the daemon last read its files does not have what the files say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.scripts import text
+from sshd_keepalive.model import Snapshot
+
+# The title of a session's process: `sshd: ops [priv]`, `sshd-session: root@pts/0`; before a login `[accepted]`.
+_TITLE: Final = re.compile(r"sshd(?:-session)?: (?P<user>[^\s@\[]+)(?:@(?P<line>\S+))?(?: \[(?P<part>\w+)\])?")
+_BEFORE_LOGIN: Final = frozenset({"accepted", "net", "preauth", "pam"})
+#: Clock ticks and the moment between two readings: a session this much older may be as old as the values.
+_TICK_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One connection somebody has logged in on."""
+
+    pid: int
+    user: str
+    line: str  # pts/0, notty; empty where sshd does not tell
+    peer: str  # address:port of the client; empty when it cannot be told
+    port: int | None  # the daemon's
+    began_at: datetime
+    age_s: float
+    commands: tuple[str, ...]  # what runs in it; empty: nothing, or only forwarded ports
+    is_ours: bool  # this very login
+
+    def is_older(self, than: datetime | None) -> bool:
+        """Whether it began before a moment; never when that is not known."""
+        return than is not None and self.began_at < than - timedelta(seconds=_TICK_S)
+
+
+@dataclass(slots=True)
+class _Process:
+    pid: int
+    parent: int
+    started: int
+    name: str
+    title: str = ""
+    sockets: frozenset[str] = frozenset()
+
+
+def script() -> str:
+    """The script that lists them."""
+    return "LC_ALL=C; export LC_ALL\n" + text("common") + text("sessions")
+
+
+def parse(stdout: bytes) -> tuple[Session, ...]:
+    """Read the script's records, oldest session first. All times are the host's own: its clock may be wrong.
+
+    Raises:
+        HostError: kind `observe`, the output is cut.
+    """
+    words: dict[str, str] = {}
+    processes: dict[int, _Process] = {}
+    commands: dict[int, list[str]] = {}
+    current = 0
+    for kind, value in records(stdout):
+        said = decoded(value)
+        if kind == "processes":
+            processes = {process.pid: process for process in _table(said)}
+        elif kind in ("server", "child"):
+            current = int(said.split()[0])
+        elif kind == "title" and current in processes:
+            processes[current].title = said.strip()
+        elif kind == "sockets" and current in processes:
+            processes[current].sockets = frozenset(said.split())
+        elif kind == "command":
+            if current in processes:
+                commands.setdefault(processes[current].parent, []).append(said.strip() or processes[current].name)
+        else:
+            words[kind] = said
+    clock = words.get("clock", "")
+    # busybox date knows no %N: then the second is all there is.
+    now_s = float(clock) if clock.replace(".", "").isdigit() else float(clock.split(".")[0] or 0)
+    now = datetime.fromtimestamp(now_s, UTC)
+    hertz, uptime_s = int(words.get("hertz") or 100), float(words.get("uptime") or 0)
+    peers = dict(_network(words.get("network", "")))
+    ours = _ancestors(int(words.get("self") or 0), processes)
+    children: dict[int, list[_Process]] = {}
+    for process in processes.values():
+        children.setdefault(process.parent, []).append(process)
+    found = []
+    for process in processes.values():
+        title = _TITLE.match(process.title)
+        if title is None or title["part"] in _BEFORE_LOGIN or title["user"] == "unknown":
+            continue
+        if process.title.endswith("startups") or "[listener]" in process.title or _is_inner(process, processes):
+            continue
+        family = [process, *(p for p in children.get(process.pid, ()) if _TITLE.match(p.title))]
+        line = next((m["line"] for p in family if (m := _TITLE.match(p.title)) and m["line"]), "")
+        local, peer = next((peers[s] for p in family for s in sorted(p.sockets) if s in peers), (None, ""))
+        if peers and local is None and any(p.sockets for p in family):
+            continue  # its connection is closed or closing, or it serves a pipe: nobody is there
+        age_s = max(0.0, uptime_s - process.started / hertz)
+        found.append(
+            Session(
+                pid=process.pid,
+                user=title["user"],
+                line=line,
+                peer=peer,
+                port=local,
+                began_at=now - timedelta(seconds=age_s),
+                age_s=age_s,
+                commands=tuple(command for p in family for command in commands.get(p.pid, [])),
+                is_ours=process.pid in ours,
+            )
+        )
+    return tuple(sorted(found, key=lambda session: (-session.age_s, session.pid)))
+
+
+def of_daemon(sessions: tuple[Session, ...], snapshot: Snapshot) -> tuple[Session, ...]:
+    """Those of the daemon of a snapshot, by the ports it listens on; all where that is not known."""
+    if snapshot.daemon is None or not snapshot.daemon.sockets:
+        return sessions
+    ports = {int(socket.rpartition(":")[2], 16) for socket in snapshot.daemon.sockets}
+    return tuple(session for session in sessions if session.port is None or session.port in ports)
+
+
+def _table(said: str) -> Iterator[_Process]:
+    for row in said.splitlines():
+        words = row.split(" ", 3)
+        if len(words) == 4 and all(word.isdigit() for word in words[:3]):
+            yield _Process(pid=int(words[0]), parent=int(words[1]), started=int(words[2]), name=words[3])
+
+
+def _is_inner(process: _Process, processes: dict[int, _Process]) -> bool:
+    """The unprivileged half of a session, `sshd: ops@notty` below `sshd: ops [priv]`."""
+    above = processes.get(process.parent)
+    if above is None:
+        return False
+    title = _TITLE.match(above.title)
+    return title is not None and title["part"] == "priv"
+
+
+def _ancestors(pid: int, processes: dict[int, _Process]) -> set[int]:
+    found: set[int] = set()
+    while pid in processes and pid not in found:
+        found.add(pid)
+        pid = processes[pid].parent
+    return found
+
+
+def _network(said: str) -> Iterator[tuple[str, tuple[int, str]]]:
+    """Inode → the port here and the address there."""
+    for row in said.splitlines():
+        words = row.split()
+        if len(words) == 3:
+            yield words[2], (int(words[0].rpartition(":")[2], 16), _address(words[1]))
+
+
+def _address(told: str) -> str:
+    """`0100007F:0016` of /proc/net/tcp: four bytes at a time, little-endian nearly everywhere."""
+    digits, _, port = told.rpartition(":")
+    packed = b"".join(bytes.fromhex(digits[at : at + 8])[::-1] for at in range(0, len(digits), 8))
+    if len(packed) == 4:
+        return f"{IPv4Address(packed)}:{int(port, 16)}"
+    address = IPv6Address(packed)
+    return f"{address.ipv4_mapped or f'[{address}]'}:{int(port, 16)}"

@@ -1,0 +1,272 @@
+"""One look at a host: the script that takes it and the parser that reads it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sshd_keepalive.core.include import as_bytes
+from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.scripts import text, variables
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import DEFAULT_CONFIG, Context, Daemon, Dump, Glob, Host, RemoteFile, Snapshot
+
+#: Clock ticks are 10 ms wide and the two clocks are read one after the other: this much earlier proves nothing.
+_TICK_S = 0.05
+
+
+def script(host: Host, functions: str, *, users: tuple[str, ...], extra: tuple[str, ...] = (), banner: str = "") -> str:
+    """The observing script.
+
+    Args:
+        functions: shell functions of the service managers, `services.functions`.
+        users: accounts to ask `sshd -T -C` for when a Match block is there.
+        extra: absolute Include patterns that the last look missed.
+    """
+    manager = host.service.manager
+    values = {
+        "CONFIG": host.sshd_config,
+        "CONFIG_GIVEN": "no" if host.sshd_config == DEFAULT_CONFIG else "yes",
+        "SSHD": host.sshd or "",
+        "PIDFILE": host.service.pidfile or "",
+        "LOOK": {"command": "no", "pidfile": "pidfile"}.get(manager or "", "yes"),
+        "BANNER": banner,
+        "USERS": " ".join(user for user in users if _USER.fullmatch(user)),
+    }
+    patterns = "EXTRA=''\n" if not extra else "EXTRA=" + variables({"": "\n".join(extra)})[1:]
+    return variables(values) + patterns + text("common") + functions + text("survey")
+
+
+_VERSION = re.compile(r"OpenSSH_(?:for_\w+_)?(\d+\.\d+(?:p\d+)?)")
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.$-]*")
+
+
+@dataclass(slots=True)
+class _Look:
+    """What the records said so far."""
+
+    words: dict[str, str] = field(default_factory=dict)
+    files: list[RemoteFile] = field(default_factory=list)
+    globs: list[tuple[str, list[str]]] = field(default_factory=list)
+    dumps: list[Dump] = field(default_factory=list)
+    directories: list[tuple[str, float]] = field(default_factory=list)
+    pending: list[tuple[str, str | None]] = field(default_factory=list)
+    details: list[list[str]] = field(default_factory=list)
+
+
+def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") -> Snapshot:
+    """Read the script's records.
+
+    Args:
+        banner: what the server said of itself; Debian's `sshd -V` leaves out the patch level, the banner has it.
+    Raises:
+        HostError: kind `observe`: no sshd, a file that cannot be read, the output cut off.
+    """
+    look = _Look()
+    context = Context()
+    for kind, value in records(stdout):
+        match kind:
+            case "path":
+                look.pending.append((decoded(value), None))
+            case "real":
+                look.pending[-1] = (look.pending[-1][0], decoded(value))
+            case "details":
+                look.details = [line.split() for line in decoded(value).splitlines()]
+            case "content":
+                _take_files(look, value)
+            case "glob":
+                look.globs.append((decoded(value), []))
+            case "match":
+                look.globs[-1][1].append(decoded(value))
+            case "directory":
+                parts = decoded(value).split(" ", 6)
+                if len(parts) == 7:
+                    look.directories.append((parts[6], _latest(parts)))
+            case "dump":
+                context = _context(decoded(value))
+            case "answer":
+                look.dumps.append(Dump(context=context, settings=_settings(decoded(value))))
+            case "refusal":
+                look.dumps.append(Dump(context=context, error=decoded(value) or "sshd -T failed without a word"))
+            case "unreadable" | "dangling" | "irregular":
+                raise _unusable(kind, decoded(value))
+            case "nosshd":
+                raise HostError(
+                    f"no sshd was found on the host ({decoded(value)})",
+                    kind="observe",
+                    cause="no-sshd",
+                    hint="name the binary in the inventory: sshd: /path/to/sshd",
+                )
+            case "elsewhere":
+                raise HostError(
+                    f"the sshd that answers reads {decoded(value)}, not {host.sshd_config}",
+                    kind="observe",
+                    cause="other-config",
+                    hint="correct sshd_config in the inventory, or leave it out: then the daemon's own is taken",
+                )
+            case _:
+                look.words[kind] = decoded(value)
+    return _snapshot(look, host, taken_at, banner)
+
+
+def _unusable(kind: str, path: str) -> HostError:
+    why, hint = {
+        "unreadable": ("cannot be read by this login", "log in as root, or let it become root: become: sudo"),
+        "dangling": (
+            "is a symbolic link that leads nowhere, which sshd refuses at its next start",
+            "remove or mend the link",
+        ),
+        "irregular": ("is neither a file nor a directory", "move it out of the reach of Include"),
+    }[kind]
+    return HostError(f"{path} {why}", kind="observe", cause=f"{kind}-file", hint=hint)
+
+
+def _take_files(look: _Look, content: bytes) -> None:
+    if len(look.details) != len(look.pending):
+        raise HostError(
+            "a file vanished while it was read", kind="observe", cause="output-cut", hint="run the command again"
+        )
+    position = 0
+    for (path, real), details in zip(look.pending, look.details, strict=True):
+        size, mode, uid, gid = int(details[0]), int(details[1], 8), int(details[2]), int(details[3])
+        look.files.append(
+            RemoteFile(
+                path=path,
+                content=content[position : position + size],
+                mode=mode,
+                uid=uid,
+                gid=gid,
+                real_path=real,
+                changed_at=datetime.fromtimestamp(_latest(details), UTC),
+            )
+        )
+        position += size
+    look.pending, look.details = [], []
+
+
+def _latest(details: list[str]) -> float:
+    """The later of mtime and ctime: a file moved or restored into place keeps its old mtime."""
+    return max(float(details[4]), float(details[5]))
+
+
+def _settings(answer: str) -> tuple[tuple[str, str], ...]:
+    """OpenSSH 10.4 and newer print keywords in mixed case."""
+    lines = (line.partition(" ") for line in answer.splitlines())
+    return tuple((keyword.lower(), value) for keyword, _, value in lines)
+
+
+def _context(spec: str) -> Context:
+    parts = dict(part.split("=", 1) for part in spec.split(",") if part)
+    port = parts.get("lport")
+    return Context(
+        user=parts.get("user"),
+        host=parts.get("host"),
+        address=parts.get("addr"),
+        local_address=parts.get("laddr"),
+        local_port=int(port) if port else None,
+    )
+
+
+def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snapshot:
+    words = look.words
+    found = _VERSION.search(words.get("version", ""))
+    if found is None:
+        raise HostError(
+            "the sshd of this host is not OpenSSH",
+            kind="observe",
+            cause="not-openssh",
+            hint="this program understands OpenSSH only; take the host out of the inventory",
+        )
+    running = _VERSION.search(banner)
+    version = running[1] if running and running[1].startswith(found[1] + "p") else found[1]
+    daemon = _daemon(look, host)
+    facts = {
+        "openssh": version,
+        "service_manager": words.get("manager", ""),
+        "unit": words.get("unit", ""),
+        "os": words.get("os", "").strip('"'),
+        "system": words.get("system", ""),
+        "sshd_config": words.get("config", host.sshd_config),
+        "state": words.get("state", ""),
+    }
+    facts["held"] = words.get("held", "")
+    facts["taken_back"] = words.get("taken", "")
+    return Snapshot(
+        host=host,
+        taken_at=taken_at,
+        version=version,
+        files=tuple(look.files),
+        globs=tuple(Glob(pattern=pattern, paths=tuple(sorted(paths, key=as_bytes))) for pattern, paths in look.globs),
+        dumps=tuple(look.dumps),
+        daemon=daemon,
+        manager=words.get("manager", ""),
+        unit=words.get("unit", ""),
+        active=words.get("active", "yes") == "yes",
+        facts=tuple((key, value) for key, value in facts.items() if value),
+    )
+
+
+def _daemon(look: _Look, host: Host) -> Daemon | None:
+    words = look.words
+    if "lost" in words:
+        raise HostError(
+            f"the sshd that answers cannot be found: {words['lost']}",
+            kind="observe",
+            cause="no-daemon",
+            hint="name it in the inventory, service: {manager: pidfile, pidfile: …} or {manager: command, …}",
+        )
+    if host.service.manager == "command":
+        return None
+    options = _options(words.get("command", ""))
+    if not words.get("pid"):
+        return Daemon(pid=None, command_line=words.get("command", ""), options=options)
+    loaded, certain = _loaded(words)
+    newer = [file.path for file in look.files if file.changed_at and file.changed_at.timestamp() > loaded + certain]
+    newer += [path for path, changed in look.directories if changed > loaded + certain]
+    return Daemon(
+        pid=int(words["pid"]),
+        loaded_at=datetime.fromtimestamp(loaded, UTC),
+        binary=words.get("binary", ""),
+        command_line=" ".join(words.get("command", "").split()),
+        options=options,
+        sockets=tuple(words.get("listening", "").split()),
+        stale=tuple(dict.fromkeys(newer)),
+    )
+
+
+def _loaded(words: dict[str, str]) -> tuple[float, float]:
+    """When the daemon last read its files, and how much later a change must be to count (seconds)."""
+    if "loaded" in words:
+        return _latest(words["loaded"].split()), 0.0
+    try:
+        age = float(words["uptime"]) - int(words["started"]) / int(words["hertz"])
+        clock = words["clock"]
+        # busybox date knows no %N: then a whole second is all there is.
+        return (
+            (float(clock) - age, _TICK_S)
+            if clock.replace(".", "").isdigit()
+            else (float(clock.split(".")[0]) - age, 1.0)
+        )
+    except (KeyError, ValueError):
+        raise HostError(
+            "the start of the running sshd could not be determined",
+            kind="observe",
+            cause="no-start-time",
+            hint="restart sshd by hand, or name two commands: service: {manager: command, …}",
+        ) from None
+
+
+def _options(command_line: str) -> tuple[str, ...]:
+    """The values of the -o options. A title has lost its quotes: `-o A b` is one option of two words."""
+    words = command_line.split("[listener]")[0].split()
+    options: list[str] = []
+    for index, word in enumerate(words):
+        if not word.startswith("-o"):
+            continue
+        option = word[2:]
+        rest = words[index + 1 :]
+        while rest and not rest[0].startswith("-") and (not option or ("=" not in option and " " not in option)):
+            option = f"{option} {rest.pop(0)}".strip()
+        options.append(option)
+    return tuple(options)

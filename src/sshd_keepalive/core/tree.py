@@ -1,0 +1,280 @@
+"""All files of one configuration, unrolled into the order in which sshd reads them.
+
+Includes are followed where they stand; each line is kept with the block it belongs to and the Include lines
+that led to it. What sshd would refuse while reading is a ParseError here, as far as the files alone tell; the
+rest is left to the host's own `sshd -t`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from sshd_keepalive.core import include, keywords, match, values
+from sshd_keepalive.core.document import parse, tokenise
+from sshd_keepalive.core.match import Block
+from sshd_keepalive.core.version import NEWEST, Version
+from sshd_keepalive.errors import ParseError
+from sshd_keepalive.model import (
+    COMMAND_LINE,
+    COUNT_MAX,
+    DEFAULT_CONFIG,
+    INTERVAL,
+    Document,
+    Line,
+    Place,
+    Snapshot,
+)
+
+MAX_DEPTH: Final = 16  # servconf.c, SERVCONF_MAX_DEPTH: the main file and 16 levels below it
+_MAX_READS: Final = 200_000  # files read, repeats counted; sshd has no such limit and would not come back
+_BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_VENDOR_CONFIG: Final = "/usr/etc/ssh/sshd_config"
+_OTHER_CONFIG: Final = re.compile(r"\s-[46DdeiqtTG]*f\s*(\S+)")
+CONFIG_DIR: Final = "/etc/ssh"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """One line with a keyword, where the reading order puts it."""
+
+    line: Line
+    place: Place
+    block: Block | None  # None: global
+    chain: tuple[Place, ...]  # the Include lines that lead here, outermost first
+    number: int | None = None  # the value of a keep-alive setting; None also for one that counts as not written
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The files of one configuration and how to read them. Build it with `of_files` or `of_snapshot`."""
+
+    main: str
+    documents: Mapping[str, Document]
+    version: Version
+    globs: Mapping[str, tuple[str, ...]] | None  # absolute pattern → paths; None: look among the documents
+    options: tuple[str, ...] = ()  # values of the daemon's -o options
+    config_dir: str = CONFIG_DIR
+    _events: list[Event] = field(default_factory=list, compare=False, repr=False)
+
+    def events(self) -> Sequence[Event]:
+        """Every line with a keyword, in reading order; daemon options first. Read once, then remembered.
+
+        Raises:
+            ParseError: sshd would refuse the files (path and line of the first reason).
+        """
+        if not self._events:
+            self._events.extend(_Reading(self).run())
+        return self._events
+
+    def with_files(self, contents: Mapping[str, bytes]) -> Tree:
+        """The same tree after some files got new contents or came to be."""
+        documents = {**self.documents, **{path: parse(path, c, version=self.version) for path, c in contents.items()}}
+        globs = self.globs
+        if globs is not None:
+            globs = {
+                pattern: include.expand(pattern, {*paths, *(p for p in contents if include.covers(pattern, p))})
+                for pattern, paths in globs.items()
+            }
+        return replace(self, documents=documents, globs=globs, _events=[])
+
+    def without(self, gone: Collection[str]) -> Tree:
+        """The same tree after some files were removed."""
+        documents = {path: document for path, document in self.documents.items() if path not in gone}
+        globs = self.globs
+        if globs is not None:
+            globs = {pattern: tuple(path for path in paths if path not in gone) for pattern, paths in globs.items()}
+        return replace(self, documents=documents, globs=globs, _events=[])
+
+
+def of_files(
+    files: Mapping[str, bytes],
+    *,
+    main: str = DEFAULT_CONFIG,
+    version: Version = NEWEST,
+    globs: Mapping[str, tuple[str, ...]] | None = None,
+    options: tuple[str, ...] = (),
+    config_dir: str = CONFIG_DIR,
+) -> Tree:
+    """Build a tree from path → bytes. Without `globs`, Include patterns are matched against the paths given."""
+    documents = {path: parse(path, content, version=version) for path, content in files.items()}
+    return Tree(main, documents, version, globs, options, config_dir)
+
+
+def of_snapshot(snapshot: Snapshot) -> Tree:
+    """Build a tree from what was found on a host.
+
+    A release below 8.2 that accepts its files, an Include among them, has that keyword from its vendor.
+
+    Raises:
+        ParseError: the release cannot be told.
+    """
+    version = Version.parse(snapshot.version)
+    files = {file.path: file.content for file in snapshot.files}
+    daemon = snapshot.daemon
+    built = of_files(
+        files,
+        main=_main_path(snapshot, files),
+        version=version,
+        globs={glob.pattern: glob.paths for glob in snapshot.globs},
+        options=daemon.options if daemon else (),
+    )
+    if not version.include and any(dump.error is None for dump in snapshot.dumps):
+        main = built.documents.get(built.main)
+        if main is not None and any(line.keyword == "include" for line in main.lines):
+            return replace(built, version=version.with_include())
+    return built
+
+
+def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
+    """The file the daemon reads first: its -f, else the inventory's, else the vendor's where that is absent.
+
+    The look at the host names the one it used; where a snapshot does not say, the daemon's words do.
+    """
+    named = _OTHER_CONFIG.search(snapshot.daemon.command_line) if snapshot.daemon else None
+    used = dict(snapshot.facts).get("sshd_config", "")
+    choices = [used, *([named[1]] if named else []), snapshot.host.sshd_config, _VENDOR_CONFIG]
+    return next((path for path in choices if path in files), snapshot.host.sshd_config)
+
+
+class _Reading:
+    """One pass over the files. The only state: how many files were read."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.version = tree.version
+        self.reads = 0
+
+    def run(self) -> Iterator[Event]:
+        yield from self._options()
+        yield from self._file(self.tree.main, None, (), dead_matches=False)
+
+    def _options(self) -> Iterator[Event]:
+        place = Place(path=COMMAND_LINE, line=0)
+        for option in self.tree.options:
+            line = tokenise(0, option.encode("utf-8", "surrogateescape"), self.version)
+            if line.keyword in ("match", "include"):
+                raise ParseError(f"{line.keyword} is not allowed as a daemon option", path=place.path, line=0)
+            if line.keyword:
+                yield self._event(line, place, None, ())
+
+    def _file(self, path: str, outer: Block | None, chain: tuple[Place, ...], *, dead_matches: bool) -> Iterator[Event]:
+        document = self.tree.documents.get(path)
+        here = chain[-1] if chain else Place(path=path, line=0)
+        if document is None:
+            why = f"{path} is included but was not read (gone, or no permission)" if chain else "no such file"
+            raise ParseError(why, path=here.path, line=here.line)
+        if len(chain) > MAX_DEPTH:
+            raise ParseError("too many levels of Include", path=here.path, line=here.line)
+        self.reads += 1
+        if self.reads > _MAX_READS:
+            raise ParseError(f"more than {_MAX_READS} files to read", path=here.path, line=here.line)
+        _refuse_encoding(document)
+        block = outer
+        for line in document.lines:
+            if not line.keyword:
+                continue
+            place = Place(path=path, line=line.number)
+            event = self._event(line, place, block, chain)
+            if line.keyword == "match":
+                block = self._block(line, place, outer, dead=dead_matches and outer is None)
+            yield event
+            if line.keyword == "include":
+                # Upstream 8.2 and 8.3: Match lines of a globally included file never meet a connection.
+                dead = block is None and not self.version.match_in_include
+                for member in self._members(line, place):
+                    yield from self._file(member, block, (*chain, place), dead_matches=dead)
+
+    def _event(self, line: Line, place: Place, block: Block | None, chain: tuple[Place, ...]) -> Event:
+        if line.problem:
+            raise ParseError(line.problem, path=place.path, line=place.line)
+        if self._is_misplaced(line.keyword, block):
+            raise ParseError(f"{line.keyword} is not allowed within a Match block", path=place.path, line=place.line)
+        number = self._number(line, place) if line.keyword in (INTERVAL, COUNT_MAX) else None
+        return Event(line, place, block, chain, number)
+
+    def _is_misplaced(self, keyword: str, block: Block | None) -> bool:
+        if block is None or not keywords.is_global_only(keyword, self.version):
+            return False
+        return match.at_start(block, self.version) is False
+
+    def _number(self, line: Line, place: Place) -> int | None:
+        first = line.arguments[0].text if line.arguments else b""
+        try:
+            if not first:
+                raise values.BadValue("no value")
+            number = values.number(line.keyword, first, self.version)
+        except values.BadValue as error:
+            shown = first.decode("utf-8", "backslashreplace")
+            message = f"bad value {shown!r} for {line.keyword}: {error}"
+            raise ParseError(message, path=place.path, line=place.line) from None
+        if len(line.arguments) > 1 and keywords.is_garbage(line.arguments[1], self.version):
+            raise ParseError(f"text after the value of {line.keyword}", path=place.path, line=place.line)
+        return number
+
+    def _block(self, line: Line, place: Place, outer: Block | None, *, dead: bool) -> Block:
+        try:
+            criteria = match.parse_criteria(line, self.version)
+        except match.BadMatch as error:
+            raise ParseError(str(error), path=place.path, line=place.line) from None
+        return Block(place, match.text_of(line.arguments), criteria, outer, dead)
+
+    def _members(self, line: Line, place: Place) -> Iterator[str]:
+        if not self.version.include:
+            raise ParseError(f"OpenSSH {self.version} knows no Include", path=place.path, line=place.line)
+        words = [token.text for token in line.arguments]
+        if not words or not words[0] or (b"" in words and self.version.at_least(8, 7)):
+            raise ParseError("Include without a file name", path=place.path, line=place.line)
+        for pattern in include.patterns(line, self.tree.config_dir, self.version):
+            yield from self._expand(pattern, place)
+
+    def _expand(self, pattern: str, place: Place) -> tuple[str, ...]:
+        tree = self.tree
+        if tree.globs is None:
+            return include.expand(pattern, tree.documents)
+        known = tree.globs.get(pattern)
+        if known is not None:
+            return known
+        if include.is_literal(pattern) and pattern in tree.documents:
+            return (pattern,)
+        raise MissingGlob(pattern, place)
+
+
+class MissingGlob(ParseError):
+    """Nobody looked on the host what this Include names."""
+
+    def __init__(self, pattern: str, place: Place) -> None:
+        super().__init__(f"Include {pattern} was not looked up on the host", path=place.path, line=place.line)
+        self.pattern = pattern
+
+
+def members(tree: Tree, line: Line, place: Place) -> tuple[str, ...]:
+    """The files that one Include line brings in, in the order in which sshd reads them."""
+    return tuple(_Reading(tree)._members(line, place))
+
+
+def missing_globs(tree: Tree) -> tuple[str, ...]:
+    """Absolute Include patterns that reading the tree needs and nobody looked up; ask the host, then ask again.
+
+    Files that cannot be read further, for another reason, need nothing more: the reason is told by `events`.
+    """
+    missing: list[str] = []
+    while tree.globs is not None:
+        try:
+            tree.events()
+        except MissingGlob as error:
+            missing.append(error.pattern)
+            tree = replace(tree, globs={**tree.globs, error.pattern: ()}, _events=[])
+            continue
+        except ParseError:
+            pass
+        break
+    return tuple(missing)
+
+
+def _refuse_encoding(document: Document) -> None:
+    first = document.lines[0].raw if document.lines else b""
+    if first.startswith(_BOMS):
+        raise ParseError("the file begins with a byte order mark", path=document.path, line=1)

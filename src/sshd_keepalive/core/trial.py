@@ -1,0 +1,86 @@
+"""The same proof in seconds: what this host's own sshd does with short intervals, on connections made for it.
+
+`sshd -i` serves one connection on its standard input and output (sshd(8)). So the binary that serves the host is
+tried with an interval of 1 s, without touching its service, its files or a port.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sshd_keepalive.core import consequence, resolve
+from sshd_keepalive.core.proof import Held, Loss, Values, spoken
+from sshd_keepalive.core.scripts import text, variables
+from sshd_keepalive.model import GLOBAL, Finding, Snapshot, Verdict
+
+#: sshd's timer counts whole seconds; a busy host is late.
+_TOLERANCE_S: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One connection: a pair of values and a client that answers or does not."""
+
+    name: str
+    interval_s: int
+    count_max: int
+    idle_s: float
+    answers: bool = True
+
+
+#: 4.5 s show four keep-alives, or two where they come at half the rate; 7 s a dead client's end at 2 or 4 s.
+TRIALS: Final = (
+    Trial(name="observed", interval_s=1, count_max=3, idle_s=4.5),
+    Trial(name="count 0", interval_s=1, count_max=0, idle_s=3.0),
+    Trial(name="dead client", interval_s=1, count_max=1, idle_s=7.0, answers=False),
+)
+
+
+def script(snapshot: Snapshot, trial: Trial) -> str:
+    """What is sent to a shell of the host, as root."""
+    values = {
+        "CONFIG": dict(snapshot.facts)["sshd_config"],
+        "SSHD": snapshot.host.sshd or "",
+        "INTERVAL": str(trial.interval_s),
+        "COUNT": str(trial.count_max),
+    }
+    return "LC_ALL=C; export LC_ALL\n" + variables(values) + text("common") + text("trial")
+
+
+def finding(trial: Trial, held: Held, values: Values) -> Finding:
+    """Hold a trial against what the release should do, and say what it means for the values of the host."""
+    told = consequence.of(values.version, trial.interval_s, trial.count_max)
+    late = 2 if consequence.probes_late(values.version) else 1
+    if trial.name == "observed":
+        wanted = f"a keep-alive every {told.request_after_s} s"
+        right = held.loss is None and held.spacing_s is not None and _near(held.spacing_s, told.request_after_s, late)
+    elif told.alive_dropped_after_s is not None:
+        wanted = f"a living client is dropped after {told.alive_dropped_after_s} s"
+        right = held.loss is Loss.CLOSED and _near(held.quiet_s, told.alive_dropped_after_s, late)
+    elif told.dead_dropped_after_s is None:
+        wanted = "a living client is never dropped"
+        right = held.loss is None
+    else:
+        wanted = f"a dead client is dropped after {told.dead_dropped_after_s} s"
+        right = held.loss is Loss.CLOSED and _near(held.quiet_s, told.dead_dropped_after_s, late)
+    return Finding(
+        setting=trial.name,
+        scope=GLOBAL,
+        wanted=f"{wanted} (interval {trial.interval_s} s, count {trial.count_max})",
+        value=spoken(held),
+        verdict=Verdict.PASS if right else Verdict.FAIL,
+        reason="" if right else f"OpenSSH {values.version} is known to do otherwise: a changed build, or a busy host",
+    )
+
+
+def deciding_match(snapshot: Snapshot) -> str:
+    """Why options of ours would not win on this host: sshd lets a Match block beat them; empty when they do."""
+    overrides = resolve.overrides(resolve.tree(snapshot))
+    place = next((event.place for event in overrides), None)
+    return f"a Match block decides the values ({place}), and sshd lets no option replace it" if place else ""
+
+
+def _near(seconds: float, expected_s: int | None, late: int) -> bool:
+    """Whether a time is as expected; `late` 2: a busy host may keep the interval after all (proof.earliest_s)."""
+    return expected_s is not None and expected_s / late - _TOLERANCE_S <= seconds <= expected_s + _TOLERANCE_S

@@ -1,0 +1,94 @@
+"""What an earlier run changed on a host, and the plan that takes it back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sshd_keepalive.core import candidate, diff, resolve
+from sshd_keepalive.core import plan as planning
+from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.scripts import text, variables
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import NewContent, Plan, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """One run as its directory on the host tells it."""
+
+    run_id: str
+    how: str  # applied, rolled_back, …
+    files: tuple[tuple[str, bytes | None, bytes | None], ...]  # real path, before, after; None: no file
+
+
+def runs_script(snapshot: Snapshot, run_id: str) -> str:
+    """Tell one run; an empty id stands for the latest that can be undone."""
+    values = {"STATE": dict(snapshot.facts)["state"], "WANTED": run_id}
+    return variables(values) + text("common") + text("runs")
+
+
+def parse(stdout: bytes) -> Past | None:
+    """Read what `runs_script` told; None when there is no such run.
+
+    Raises:
+        HostError: kind `observe`, the output is cut.
+    """
+    run_id = how = ""
+    files: list[tuple[str, bytes | None, bytes | None]] = []
+    for kind, value in records(stdout):
+        match kind:
+            case "run":
+                run_id = decoded(value)
+            case "how":
+                how = decoded(value)
+            case "target":
+                files.append((decoded(value), None, None))
+            case "old":
+                files[-1] = (files[-1][0], value, None)
+            case "new":
+                files[-1] = (files[-1][0], files[-1][1], value)
+    return Past(run_id=run_id, how=how, files=tuple(files)) if run_id else None
+
+
+def plan(snapshot: Snapshot, past: Past, *, force: bool) -> Plan:
+    """Bring back the bytes from before a run.
+
+    Args:
+        force: also where somebody has edited a file since.
+    Raises:
+        HostError: kind `changed_meanwhile`, a file was edited since.
+        ParseError: sshd would refuse the old files.
+    """
+    by_real_path = {file.real_path or file.path: file for file in snapshot.files}
+    contents = []
+    for path, old, new in past.files:
+        file = by_real_path.get(path)
+        now = file.content if file is not None else None
+        if now == old:
+            continue
+        if now != new and not force:
+            raise HostError(
+                f"{path} was edited since run {past.run_id}",
+                kind="changed_meanwhile",
+                cause="edited-since",
+                hint="undo --force brings the old content back all the same; its diff shows what would be lost",
+            )
+        shown = file.path if file is not None else path
+        contents.append(NewContent(path=shown, before=now, after=old or b"", gone=old is None))
+    tree = resolve.tree(snapshot)
+    bare = Plan(host=snapshot.host, contents=tuple(contents), restart=bool(contents))
+    after = candidate.after(tree, bare)
+    after.events()  # sshd may have learnt to refuse what it took then
+    return Plan(
+        host=snapshot.host,
+        contents=bare.contents,
+        predictions=tuple(planning.predictions(snapshot, tree, after)),
+        restart=bare.restart,
+    )
+
+
+def unified(plan: Plan) -> str:
+    """The unified diff of all files of an undo."""
+    return "".join(
+        diff.between(content.path, content.before, None if content.gone else content.after) for content in plan.contents
+    )

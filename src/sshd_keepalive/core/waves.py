@@ -1,0 +1,100 @@
+"""Hosts in waves, and one error budget over all of them: how a change reaches a fleet without taking it down.
+
+Sizes are those of Ansible's `serial` (numbers or shares of all hosts, the last one repeated) and its
+`max_fail_percentage`, with one difference: a host that was not reached counts as failed.
+Source: Ansible's user guide, "Controlling playbook execution".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.model import End, Host, HostReport, Verdict
+
+_SIZE = re.compile(r"([0-9]+)(%?)")
+Wave = tuple[Host, ...]
+
+
+def waves(hosts: Sequence[Host], serial: str = "100%", *, canary: int = 0) -> tuple[Wave, ...]:
+    """Divide hosts into waves; every host is in exactly one, in the order given.
+
+    Args:
+        serial: `1,10%,100%`: sizes, the last one repeated; shares are of all hosts, at least one host.
+            `label:NAME`: one wave for each value of a label, in order of first appearance, hosts without it last.
+        canary: this many hosts go before everybody else.
+    Raises:
+        ConfigError: a size that cannot be read, a label that no host has.
+    """
+    first, rest = tuple(hosts[:canary]), tuple(hosts[canary:])
+    kind, colon, name = serial.partition(":")
+    divided = _by_label(rest, name) if colon and kind == "label" else _by_size(rest, _sizes(serial, len(hosts)))
+    return tuple(wave for wave in (first, *divided) if wave)
+
+
+def _sizes(serial: str, n_hosts: int) -> list[int]:
+    sizes = []
+    for text in serial.split(","):
+        found = _SIZE.fullmatch(text.strip())
+        if found is None or int(found[1]) == 0 or (found[2] and int(found[1]) > 100):
+            raise ConfigError(
+                f"--serial {serial}: {text.strip()!r} is no size of a wave",
+                hint="for example 1,10%,100% or label:zone",
+            )
+        sizes.append(max(1, n_hosts * int(found[1]) // 100) if found[2] else int(found[1]))
+    return sizes
+
+
+def _by_size(hosts: Wave, sizes: Sequence[int]) -> tuple[Wave, ...]:
+    divided: list[Wave] = []
+    start = 0
+    while start < len(hosts):
+        size = sizes[min(len(divided), len(sizes) - 1)]
+        divided.append(hosts[start : start + size])
+        start += size
+    return tuple(divided)
+
+
+def _by_label(hosts: Wave, name: str) -> tuple[Wave, ...]:
+    by_value: dict[str | None, list[Host]] = {}
+    for host in hosts:
+        by_value.setdefault(dict(host.labels).get(name), []).append(host)
+    if hosts and not by_value.keys() - {None}:
+        raise ConfigError(f"--serial label:{name}: no host has this label")
+    without = by_value.pop(None, [])
+    return tuple(tuple(wave) for wave in (*by_value.values(), without))
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many hosts of the whole run may fail. None: any number."""
+
+    n_max: int | None
+
+    @classmethod
+    def parse(cls, text: str, n_hosts: int) -> Budget:
+        """Read `3` or `10%`; a share is rounded down.
+
+        Raises:
+            ConfigError: neither.
+        """
+        found = _SIZE.fullmatch(text.strip())
+        if found is None or (found[2] and int(found[1]) > 100):
+            raise ConfigError(
+                f"--max-fail {text}: not a number of hosts or a share of them", hint="for example 0 or 5%"
+            )
+        return cls(math.floor(n_hosts * int(found[1]) / 100) if found[2] else int(found[1]))
+
+    def is_spent(self, n_failed: int) -> bool:
+        """More hosts failed than may."""
+        return self.n_max is not None and n_failed > self.n_max
+
+
+def has_failed(report: HostReport) -> bool:
+    """Whether a host counts against the budget: not reached, not judged, refused, rolled back, unknown."""
+    if report.failure is not None or report.end in (End.REFUSED, End.UNREACHABLE, End.ROLLED_BACK, End.UNKNOWN):
+        return True
+    return report.verdict is Verdict.UNKNOWN

@@ -1,0 +1,50 @@
+"""One host's check with all that can end its sessions: the look of every check, and a second script."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from sshd_keepalive import fleet
+from sshd_keepalive.core import deep
+from sshd_keepalive.core.deep import Deep
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.fleet import Orders
+from sshd_keepalive.model import Host, HostReport, Snapshot, Verdict
+from sshd_keepalive.remote.shell import Shell
+
+
+def check_host(host: Host, orders: Orders, concurrency: int | None = None) -> HostReport:
+    """Compare one host with its policy, and look for other killers; changes nothing there."""
+    return fleet.look_host(host, orders, partial(_deepened, orders=orders, concurrency=concurrency))
+
+
+def look(shell: Shell, snapshot: Snapshot, orders: Orders, concurrency: int | None = None) -> Deep:
+    """The second script, over the login of the look.
+
+    Raises:
+        HostError: as Shell.run; kind timeout, the answer was cut off.
+    """
+    completed = shell.run(deep.script(), timeout_s=orders.timeout_s)
+    if not completed.ended:
+        raise HostError("the connection was lost in mid-answer", kind="timeout", cause="lost", hint="run it again")
+    return deep.judge(completed.stdout, snapshot, concurrency)
+
+
+def _deepened(
+    shell: Shell, snapshot: Snapshot | HostError, report: HostReport, *, orders: Orders, concurrency: int | None
+) -> HostReport:
+    if not isinstance(snapshot, Snapshot):
+        return report
+    found = look(shell, snapshot, orders, concurrency)
+    verdict = report.verdict
+    # A waiver is about the policy; what else ends sessions was never waived.
+    if found.findings and (verdict is not Verdict.UNKNOWN or report.failure is None):
+        verdict = fleet.worst((*report.findings, *found.findings))
+    return replace(
+        report,
+        findings=(*report.findings, *found.findings),
+        notes=(*report.notes, *found.notes),
+        facts=(*report.facts, *found.facts),
+        verdict=verdict,
+    )

@@ -1,0 +1,71 @@
+"""Every error of the program, in one tree.
+
+::
+
+    KeepaliveError               .hint: one sentence the user can act on, or None
+    ├─ ConfigError               command line, inventory, policy or configuration; no host was contacted
+    ├─ ExtensionError            unknown extension, contract not met, extra not installed
+    ├─ ParseError                a line of sshd_config that sshd would refuse; .path and .line
+    ├─ PlanError                 no edit could be proved right; nothing was written
+    └─ HostError                 trouble of one host: .kind and .cause as in the JSON report
+       └─ ConnectError           no login came about; the host was not touched
+
+The core raises ParseError, PlanError and ConfigError only. `fleet` turns every HostError into a
+`Failure` inside the host's report, so that one bad host never hides another.
+"""
+
+from __future__ import annotations
+
+
+class KeepaliveError(Exception):
+    """Base of all errors raised on purpose; the text is lower case, without a full stop."""
+
+    hint: str | None = None
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(KeepaliveError):
+    """The command line, an inventory, a policy or the configuration is wrong; exit code 2.
+
+    Several mistakes of one file are told at once, one per line of the message.
+    """
+
+
+class ExtensionError(ConfigError):
+    """A name after `KIND:` is not known, does not keep its contract, or needs an extra."""
+
+
+class ParseError(KeepaliveError):
+    """sshd would refuse this line. `line` is 1-based; 0 stands for the command line of the daemon."""
+
+    def __init__(self, message: str, *, path: str, line: int, hint: str | None = None) -> None:
+        super().__init__(f"{path}:{line}: {message}", hint=hint)
+        self.reason = message
+        self.path = path
+        self.line = line
+
+
+class PlanError(KeepaliveError):
+    """No edit could be proved right (see `core.plan`); nothing was written."""
+
+
+class HostError(KeepaliveError):
+    """Something went wrong with one host before or while it was changed.
+
+    Args:
+        message: what happened; never contains a secret.
+        kind: one of the `failure.kind` words of the JSON report, `tcp`, `auth`, `become`, …
+        cause: the finer class, `refused`, `hostkey-changed`, …; empty where there is none.
+    """
+
+    def __init__(self, message: str, *, kind: str, cause: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.cause = cause
+
+
+class ConnectError(HostError):
+    """No login came about, for whatever reason: the host counts as unreachable."""

@@ -1,0 +1,396 @@
+"""One host's whole pass, as one function per command; and a fleet's run, which is that function repeated.
+
+A pass logs in at most twice when all goes well: once to work, once to prove. It never raises for the host's
+trouble: what went wrong is the `failure` of the report, so that one bad host never delays or hides another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+from zlib import crc32
+
+from sshd_keepalive.core import candidate, diff, judge, plan, undo
+from sshd_keepalive.core.guard import Action, Change
+from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError, ParseError, PlanError
+from sshd_keepalive.model import (
+    End,
+    Failure,
+    Finding,
+    Host,
+    HostReport,
+    NewContent,
+    Plan,
+    Snapshot,
+    Step,
+    Verdict,
+)
+from sshd_keepalive.remote.shell import Shell
+
+if TYPE_CHECKING:
+    from sshd_keepalive.engines import Engine
+    from sshd_keepalive.remote.secret import Secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What a pass is to do and how long it may take."""
+
+    run_id: str
+    secrets: Secrets
+    timeout_s: float = 60.0  # for one login, and for one exchange over it
+    connect_timeout_s: float = 10.0
+    confirm_timeout_s: int = 60
+    action: Action = Action.RESTART
+    rehearses: bool = True  # a login through the new files comes before the change
+    confirms: bool = True  # the proof confirms; else `confirm` does it later
+    undoes: str = ""  # undo: the run to take back; empty: the latest that can be
+    force: bool = False  # undo: also over edits made since
+    #: host name → what the shown plan would write; a pass that would write anything else refuses.
+    shown: dict[str, tuple[NewContent, ...]] | None = field(default=None)
+
+
+class Pass(Protocol):
+    """One of the functions below."""
+
+    def __call__(self, host: Host, orders: Orders) -> HostReport:
+        """Never raises for the host's trouble."""
+
+
+def run(job: Pass, hosts: Iterable[Host], orders: Orders, engine: Engine, *, workers: int) -> Iterator[HostReport]:
+    """Repeat one pass for many hosts; reports come as they finish, each host exactly once."""
+    return engine.run(partial(job, orders=orders), hosts, workers=workers)
+
+
+def check_host(host: Host, orders: Orders) -> HostReport:
+    """Compare one host with its policy; changes nothing there."""
+    return _reported(_checked, host, orders)
+
+
+def plan_host(host: Host, orders: Orders) -> HostReport:
+    """What apply would do to one host; changes nothing there."""
+    return _reported(_planned, host, orders)
+
+
+def apply_host(host: Host, orders: Orders) -> HostReport:
+    """Make one host as its policy wants it, prove it, or leave it as it was."""
+    return _reported(_applied, host, orders, End.REFUSED)
+
+
+def undo_plan_host(host: Host, orders: Orders) -> HostReport:
+    """What an undo would do to one host; changes nothing there."""
+    return _reported(partial(_undone, only_plan=True), host, orders)
+
+
+def undo_host(host: Host, orders: Orders) -> HostReport:
+    """Bring back the files from before a run, prove it, or leave the host as it was."""
+    return _reported(_undone, host, orders, End.REFUSED)
+
+
+def confirm_host(host: Host, orders: Orders) -> HostReport:
+    """Confirm a change that waits for it, over this new login."""
+    return _reported(_confirmed, host, orders, End.REFUSED)
+
+
+def look_at(host: Host, orders: Orders) -> Snapshot:
+    """One look at a host; changes nothing there.
+
+    Raises:
+        HostError.
+    """
+    shell = _connect(host, orders)
+    try:
+        return _observe(shell, orders)
+    finally:
+        shell.close()
+
+
+#: What a command does over the login after the look; without root there may be a reason instead of a snapshot.
+Then = Callable[[Shell, Snapshot | HostError, HostReport], HostReport]
+
+
+def look_host(host: Host, orders: Orders, then: Then) -> HostReport:
+    """Look at one host, then do something else over the same login, which is open until `then` returns.
+
+    A login that cannot read the configuration can still do much: `then` gets the error in place of the snapshot.
+    """
+    return _reported(partial(_looked, then=then), host, orders)
+
+
+# ------------------------------------------------------------------------------------------- one pass
+
+
+def _checked(host: Host, orders: Orders) -> HostReport:
+    with _looked_at(host, orders) as (_, snapshot):
+        return _report(snapshot)
+
+
+def _looked(host: Host, orders: Orders, *, then: Then) -> HostReport:
+    shell = _connect(host, orders)
+    try:
+        try:
+            snapshot = _observe(shell, orders)
+        except HostError as error:
+            if error.kind == "banner":
+                raise
+            failure = Failure(kind=error.kind, cause=error.cause, message=str(error), hint=error.hint or "")
+            return then(shell, error, HostReport(host=host, verdict=Verdict.UNKNOWN, failure=failure))
+        return then(shell, snapshot, _report(snapshot))
+    finally:
+        shell.close()
+
+
+def _planned(host: Host, orders: Orders) -> HostReport:
+    with _looked_at(host, orders) as (_, snapshot):
+        report = _report(snapshot)
+    if report.verdict is Verdict.WAIVED or report.failure is not None:
+        return report
+    return _with_plan(report, plan.plan(snapshot, host.policy))
+
+
+def _applied(host: Host, orders: Orders) -> HostReport:
+    with _looked_at(host, orders) as (shell, snapshot):
+        report = replace(_report(snapshot), end=End.UNCHANGED)
+        if report.verdict is Verdict.WAIVED:
+            return report
+        if report.failure is not None:
+            return replace(report, end=End.REFUSED)
+        planned = plan.plan(snapshot, host.policy)
+        report = _with_plan(report, planned)
+        _refuse_other_than_shown(planned, orders, host)
+        if planned.is_empty:
+            return report
+        return _executed(shell, change_of(snapshot, planned, orders), report, orders)
+
+
+def _undone(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
+    with _looked_at(host, orders) as (shell, snapshot):
+        report = replace(_report(snapshot), end=None if only_plan else End.UNCHANGED)
+        past = _past(shell, snapshot, orders)
+        if past is None:
+            return replace(report, notes=(*report.notes, "there is no run to undo"))
+        planned = undo.plan(snapshot, past, force=orders.force)
+        report = replace(
+            report,
+            diff=undo.unified(planned),
+            value_diff=diff.values(planned) if planned.contents else "",
+            contents=planned.contents,
+            restarts=planned.restart,
+        )
+        _refuse_other_than_shown(planned, orders, host)
+        if only_plan or planned.is_empty:
+            return report
+        change = replace(change_of(snapshot, planned, orders), judged=False, undoes=past.run_id)
+        return _executed(shell, change, report, orders)
+
+
+def _past(shell: Shell, snapshot: Snapshot, orders: Orders) -> undo.Past | None:
+    completed = shell.run(undo.runs_script(snapshot, orders.undoes), timeout_s=orders.timeout_s)
+    if not completed.ended:
+        raise HostError("the connection was lost in mid-answer", kind="timeout", cause="lost", hint="run it again")
+    past = undo.parse(completed.stdout)
+    if past is None and orders.undoes:
+        raise HostError(
+            f"the host knows no run {orders.undoes}",
+            kind="observe",
+            cause="no-run",
+            hint="the runs it keeps are the directories below " + dict(snapshot.facts)["state"],
+        )
+    if past is not None and past.how != "applied":
+        raise HostError(
+            f"run {past.run_id} is {past.how or 'not confirmed'}", kind="observe", cause="not-applied", hint=None
+        )
+    return past
+
+
+def _confirmed(host: Host, orders: Orders) -> HostReport:
+    from sshd_keepalive.remote import verify
+
+    with _looked_at(host, orders) as (shell, snapshot):
+        report = replace(_report(snapshot), end=End.UNCHANGED)
+        facts = dict(snapshot.facts)
+        if "held" not in facts:
+            return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
+        if report.verdict is not Verdict.PASS:
+            raise HostError(
+                "this login does not find the change in effect, so it is not confirmed",
+                kind="effective",
+                hint="look at check; the host reverts by itself",
+            )
+        steps = verify.confirmed(shell, f"{facts['state']}/{facts['held'].split()[0]}", timeout_s=orders.timeout_s)
+        return replace(report, end=End.APPLIED, steps=steps)
+
+
+def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
+    if orders.shown is not None and planned.contents != orders.shown.get(host.name, ()):
+        raise HostError(
+            "the host is no longer as it was when the plan was shown",
+            kind="changed_meanwhile",
+            hint="look at the new diff: run plan again",
+        )
+
+
+def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) -> HostReport:
+    from sshd_keepalive.remote import lasting
+    from sshd_keepalive.remote.execute import execute
+
+    # Nothing may be shared with the login at work: only a login from scratch proves that logins work.
+    outcome = execute(shell, partial(_connect, change.snapshot.host, orders), change, timeout_s=orders.timeout_s)
+    if outcome.after is not None:
+        after = _report(outcome.after)
+        report = replace(report, findings=after.findings, verdict=after.verdict, facts=after.facts)
+    elif outcome.end is End.UNKNOWN:
+        report = replace(report, verdict=Verdict.UNKNOWN)
+    if outcome.end is End.APPLIED:  # over the login from before the change, which is still open
+        said = lasting.reminder(shell, outcome.after, timeout_s=orders.timeout_s)
+        report = replace(report, notes=(*report.notes, *said))
+    return replace(
+        report, end=outcome.end, steps=(*report.steps, *outcome.steps), backup=outcome.backup, failure=outcome.failure
+    )
+
+
+def change_of(snapshot: Snapshot, planned: Plan, orders: Orders) -> Change:
+    """The plan with all that its scripts need to know."""
+    from sshd_keepalive.remote.observe import found, functions, guard_functions
+
+    directory = f"{dict(snapshot.facts)['state']}/{orders.run_id}"
+    service = found(snapshot)
+    # Several daemons of one machine may be hosts of one run: the name tells their guards apart.
+    name = f"sshd-keepalive-{orders.run_id}-{crc32(directory.encode()):08x}"
+    return Change(
+        plan=planned,
+        snapshot=snapshot,
+        run_id=orders.run_id,
+        deadline_s=orders.confirm_timeout_s,
+        candidate=candidate.candidate(snapshot, planned, directory),
+        functions=functions(service)
+        + guard_functions(service.manager or "sysv", name, directory, orders.confirm_timeout_s),
+        action=orders.action,
+        rehearsed=orders.rehearses,
+        confirmed=orders.confirms,
+    )
+
+
+@contextmanager
+def _looked_at(host: Host, orders: Orders) -> Iterator[tuple[Shell, Snapshot]]:
+    """A login and what it found; both together within the host's time, unless a login was slow but good."""
+    began = time.monotonic()
+    shell = _connect(host, orders)
+    try:
+        left_s = orders.timeout_s - (time.monotonic() - began)
+        yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s / 4))
+    finally:
+        shell.close()
+
+
+def _connect(host: Host, orders: Orders) -> Shell:
+    from sshd_keepalive.remote import ssh  # paramiko costs 200 ms: not before a connection is needed
+
+    return ssh.connect(
+        host, secrets=orders.secrets, timeout_s=orders.timeout_s, connect_timeout_s=orders.connect_timeout_s
+    )
+
+
+def _observe(shell: Shell, orders: Orders, *, timeout_s: float | None = None) -> Snapshot:
+    from sshd_keepalive.remote.observe import observe
+
+    return observe(shell, datetime.now(UTC), timeout_s=timeout_s or orders.timeout_s)
+
+
+# ---------------------------------------------------------------------------------------- its report
+
+
+def _reported(
+    work: Callable[[Host, Orders], HostReport], host: Host, orders: Orders, end: End | None = None
+) -> HostReport:
+    """Run one pass; whatever it raises becomes the failure of its report.
+
+    Args:
+        end: how a pass that changes hosts ends when it raises; None for one that only reads.
+    """
+    began = time.monotonic()
+    try:
+        report = work(host, orders)
+    except HostError as error:
+        unreached = isinstance(error, ConnectError)
+        if end is not None and unreached:
+            end = End.UNREACHABLE
+        failure = Failure(kind=error.kind, cause=error.cause, message=str(error), hint=error.hint or "")
+        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure, unreached=unreached)
+    except ParseError as error:
+        failure = Failure(
+            kind="config_broken", message=str(error), hint=error.hint or "mend that line first; sshd refuses it too"
+        )
+        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure)
+    except PlanError as error:
+        failure = Failure(
+            kind="validate", message=str(error), hint=error.hint or "nothing was written; please report the file"
+        )
+        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure)
+    except KeepaliveError as error:
+        failure = Failure(kind="internal", message=str(error), hint=error.hint or "")
+        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure)
+    except Exception as error:  # a defect of ours must not take the other hosts down
+        failure = Failure(
+            kind="internal",
+            message=f"{type(error).__name__}: {error}",
+            hint="this is a defect; run again with -vv for the traceback and report it",
+        )
+        _remember_traceback(error)
+        # In mid-change nobody knows how far it came.
+        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=End.UNKNOWN if end else None, failure=failure)
+    return replace(report, seconds_s=round(time.monotonic() - began, 3))
+
+
+def _remember_traceback(error: Exception) -> None:
+    import logging
+
+    logging.getLogger("sshd_keepalive").debug("internal error", exc_info=error)
+
+
+def _report(snapshot: Snapshot) -> HostReport:
+    host = snapshot.host
+    findings = judge.judge(snapshot, host.policy)
+    complaint = judge.broken(snapshot)
+    if complaint:  # nothing else matters: the next restart, ours or anybody's, would lock everybody out
+        failure = Failure(
+            kind="config_broken",
+            message=f"sshd refuses the present configuration: {complaint}",
+            hint="mend it before sshd is restarted; a restart would lock everybody out",
+        )
+        return HostReport(host=host, verdict=Verdict.UNKNOWN, findings=findings, facts=snapshot.facts, failure=failure)
+    notes: tuple[str, ...] = ()
+    verdict = worst(findings)
+    if host.waiver is not None and verdict is Verdict.FAIL:
+        if snapshot.taken_at.date() <= host.waiver.until:
+            verdict = Verdict.WAIVED
+            notes = (f"waived until {host.waiver.until} by {host.waiver.owner}: {host.waiver.reason}",)
+        else:
+            notes = (f"the waiver of {host.waiver.owner} ended on {host.waiver.until}: {host.waiver.reason}",)
+    return HostReport(host=host, verdict=verdict, findings=findings, facts=snapshot.facts, notes=notes)
+
+
+def worst(findings: Sequence[Finding]) -> Verdict:
+    """A known failure outweighs what could not be told; both outweigh a pass. No findings: nothing was told."""
+    verdicts = {finding.verdict for finding in findings}
+    return next((v for v in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS) if v in verdicts), Verdict.UNKNOWN)
+
+
+def _with_plan(report: HostReport, planned: Plan) -> HostReport:
+    steps = report.steps
+    if planned.restart and not planned.contents:
+        steps = (*steps, Step(name="pending_restart", ok=True, detail="the files are right, the running sshd is older"))
+    return replace(
+        report,
+        diff=diff.unified(planned),
+        value_diff=diff.values(planned),
+        contents=planned.contents,
+        restarts=planned.restart,
+        notes=(*report.notes, *planned.notes),
+        steps=steps,
+    )

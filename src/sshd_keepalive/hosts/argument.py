@@ -1,0 +1,32 @@
+"""What stands behind `KIND:`, with the options that some kinds take: `openstack:mycloud?address=public&zone=eu-1`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.spelling import did_you_mean, shown
+
+
+def split(argument: str, known: Collection[str]) -> tuple[str, dict[str, str]]:
+    """Split an argument at `?` into what it names and its options; a file that has the whole name goes before.
+
+    Raises:
+        ConfigError: an option is not known, stands twice or has no value.
+    """
+    named, question, rest = argument.partition("?")
+    if not question or Path(argument).expanduser().exists():
+        return argument, {}
+    options: dict[str, str] = {}
+    for part in rest.split("&"):
+        key, _, value = part.partition("=")
+        if key not in known:
+            raise ConfigError(
+                f"{named}: {shown(key)} is no option here{did_you_mean(key, known)}",
+                hint=f"known options are {', '.join(known) or 'none'}",
+            )
+        if key in options or not value:
+            raise ConfigError(f"{named}: give {key} once, as {key}=VALUE")
+        options[key] = value
+    return named, options

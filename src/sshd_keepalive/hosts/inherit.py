@@ -1,0 +1,66 @@
+"""Inheritance: defaults, then groups from the outermost to the innermost, then the host itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Given(NamedTuple):
+    """A setting where it was written."""
+
+    value: Any
+    at: Any  # the place: something with a `line`
+
+
+#: "port", or "policy.ClientAliveInterval" for what is merged key by key.
+Settings = dict[str, Given]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Group:
+    """A group, the group around it, and the settings that stand in it."""
+
+    name: str
+    parent: Group | None = None
+    settings: Settings
+
+    def line(self) -> tuple[Group, ...]:
+        """The groups from the outermost to this one."""
+        return (*(self.parent.line() if self.parent else ()), self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Two groups, neither of them inside the other, that set the same thing differently."""
+
+    setting: str
+    one: Group
+    other: Group
+
+
+def group_names(groups: Iterable[Group]) -> tuple[str, ...]:
+    """Name the groups and those around them, outer before inner, each once."""
+    return tuple(dict.fromkeys(group.name for member in groups for group in member.line()))
+
+
+def inherited(defaults: Settings, groups: Iterable[Group]) -> tuple[Settings, list[Conflict]]:
+    """Give what a host in these groups inherits, and what the groups cannot agree on.
+
+    A setting of a group beats the same one of the groups around it; what groups side by side say must be equal.
+    """
+    lines = [member.line() for member in groups]
+    around = {group: set(line[:depth]) for line in lines for depth, group in enumerate(line)}
+    settings = dict(defaults)
+    source: dict[str, Group] = {}
+    conflicts: dict[str, Conflict] = {}
+    for group in sorted(around, key=lambda group: len(around[group])):
+        for key, given in group.settings.items():
+            earlier = source.get(key)
+            if earlier and earlier not in around[group] and given.value != settings[key].value:
+                conflicts[key] = Conflict(setting=key, one=earlier, other=group)
+            else:
+                conflicts.pop(key, None)  # an inner group settles what the groups around it disagreed about
+                settings[key], source[key] = given, group
+    return settings, list(conflicts.values())

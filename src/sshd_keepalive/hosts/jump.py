@@ -1,0 +1,92 @@
+"""The way in: from the hops each host names to the hops to go through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.hosts.target import parts, target
+from sshd_keepalive.model import Host
+
+MOST_HOPS: Final = 16
+DIRECT: Final = ("none",)  # as ProxyJump in ssh_config(5)
+
+
+class Ways:
+    """The ways through one inventory.
+
+    Args:
+        hosts: its hosts, not yet knowing their own ways.
+        jumps: host → the hops it names. Absent or `none`: it is reached directly.
+        outside: completes a hop that is not a host of this inventory with what holds for all hosts.
+    """
+
+    def __init__(
+        self,
+        hosts: Mapping[str, Host],
+        jumps: Mapping[str, tuple[str, ...]],
+        outside: Callable[[Host], Host] = lambda hop: hop,
+    ) -> None:
+        self._hosts = hosts
+        self._jumps = jumps
+        self._outside = outside
+        self._known: dict[tuple[str, ...], tuple[Host, ...]] = {DIRECT: (), (): ()}
+
+    def to(self, name: str) -> tuple[Host, ...]:
+        """Give the hops to a host, first hop first.
+
+        The first hop is reached its own way, the others from the hop before, as with `ssh -J a,b`. A hop's own
+        `jump` is empty: the whole way is in the tuple.
+
+        Raises:
+            ConfigError: a loop, a hop that cannot be read, or more than MOST_HOPS hops.
+        """
+        way = self._through(self._jumps.get(name, ()), (name,))
+        self._refuse_loop((name, *(hop.name for hop in reversed(way))))
+        return way
+
+    def _through(self, hops: tuple[str, ...], behind: tuple[str, ...]) -> tuple[Host, ...]:
+        if hops not in self._known:
+            first, *rest = [self._hop(text) for text in hops]
+            line = (*behind, *(hop.name for hop in reversed(rest)), first.name)
+            self._refuse_loop(line)
+            self._known[hops] = (*self._through(self._jumps.get(first.name, ()), line), first, *rest)
+        return self._known[hops]
+
+    def _refuse_loop(self, line: tuple[str, ...]) -> None:
+        """Args: line: host, then its hops, the nearest first."""
+        if len(set(line)) < len(line):
+            raise ConfigError(f"jump loop: {' → '.join(line)}; `jump: none` at one of them ends it")
+        if len(line) > MOST_HOPS:
+            raise ConfigError(f"jump through more than {MOST_HOPS} hops: {' → '.join(line)}")
+
+    def _hop(self, text: str) -> Host:
+        if text in self._hosts:
+            return self._hosts[text]
+        user, address, port = parts(text)
+        if inside := self._hosts.get(address):
+            return replace(inside, user=user or inside.user, port=port or inside.port)
+        return self._outside(target(text))
+
+
+def before_itself(name: str, hops: tuple[str, ...]) -> tuple[str, ...]:
+    """Cut an inherited way at the host itself: the bastion of `defaults` is not reached through the bastion."""
+    for number, hop in enumerate(hops):
+        if hop == name or (("@" in hop or ":" in hop) and parts(hop)[1] == name):
+            return hops[:number]
+    return hops
+
+
+def through(hosts: tuple[Host, ...], text: str) -> tuple[Host, ...]:
+    """Send all hosts through the hops of `-J a,user@b:port`, whatever the inventory says; `none`: directly.
+
+    Raises:
+        ConfigError: a hop that cannot be read.
+    """
+    hops = tuple(part.strip() for part in text.split(","))
+    ways = Ways(
+        {host.name: replace(host, jump=()) for host in hosts}, {h.name: before_itself(h.name, hops) for h in hosts}
+    )
+    return tuple(replace(host, jump=ways.to(host.name), obstacle="") for host in hosts)

@@ -1,0 +1,174 @@
+"""`--limit`: which hosts of the inventory are meant, in the language of Ansible's host patterns."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from fnmatch import translate
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.hosts import ranges
+from sshd_keepalive.model import Host
+from sshd_keepalive.spelling import did_you_mean, shown
+
+_SUBSCRIPT: Final = re.compile(r"(?P<base>[^\[\]]+)\[(?P<first>-?[0-9]+)(?:(?P<to>:)(?P<last>-?[0-9]*))?\]")
+
+
+def select(hosts: tuple[Host, ...], pattern: str) -> tuple[Host, ...]:
+    """Give the hosts that a pattern means, each once, in the order of the inventory.
+
+    Terms are joined by `,` or `:`. A plain term adds hosts, `&term` keeps only those it means too, `!term` takes
+    away; first all plain ones count, then all `&`, then all `!`, wherever they stand. Without a plain term all
+    hosts are the start. A colon does not divide a known name, an IPv6 address, nor what stands in brackets.
+
+    `~TEXT` is a regular expression for the beginning of a name, `@FILE` a file with one pattern a line. Any other
+    term is the first of these that means a host: the name of a host or a group, `all`, `ungrouped`; an address;
+    `group[0]` or `group[0:4]`, counted from 0, both ends included; a range as in the inventory, `ecs-[01:05]`; a glob.
+    Source: Ansible's user guide, "Patterns: targeting hosts and groups", and lib/ansible/inventory/manager.py. There a
+    term that means nothing is a warning; here it is an error, because a slip in `!term` would change a host too many.
+
+    Raises:
+        ConfigError: a term means no host at all, or nothing is left.
+    """
+    index = _Index(hosts)
+    start: set[str] | None = None
+    kept: list[set[str]] = []
+    dropped: set[str] = set()
+    terms = list(index.terms(pattern))
+    if not terms:
+        raise ConfigError("--limit is empty")
+    for term in terms:
+        meant = index.meant(term.lstrip("&!"))
+        if term.startswith("!"):
+            dropped |= meant
+        elif term.startswith("&"):
+            kept.append(meant)
+        else:
+            start = meant | (start or set())
+    chosen = (set(index.hosts) if start is None else start).intersection(*kept) - dropped
+    if not chosen:
+        raise ConfigError(f"--limit {shown(pattern)} leaves no host")
+    return tuple(host for host in hosts if host.name in chosen)
+
+
+class _Index:
+    """The names of an inventory, each with the hosts that it means."""
+
+    def __init__(self, hosts: tuple[Host, ...]) -> None:
+        self.hosts = {host.name: host for host in hosts}
+        self._groups: dict[str, list[str]] = {"all": list(self.hosts), "ungrouped": []}
+        for host in hosts:
+            for group in host.groups or ("ungrouped",):
+                self._groups.setdefault(group, []).append(host.name)
+        self._addresses: dict[str, list[str]] | None = None
+
+    def terms(self, pattern: str) -> Iterator[str]:
+        """The terms of a pattern; colons divide only where no name and no address is meant."""
+        for part in filter(None, map(str.strip, _split(pattern, ","))):
+            bare = part.lstrip("&!")
+            if bare[:1] in "~@" or self._is_known(bare) or _is_address(bare):
+                yield part
+            else:
+                yield from filter(None, map(str.strip, _split(part, ":")))
+
+    def meant(self, term: str) -> set[str]:
+        """The names of the hosts that one term, without its `&` or `!`, means.
+
+        Raises:
+            ConfigError: none, or a regular expression, range or file that cannot be read.
+        """
+        if term.startswith("@"):
+            return self._listed_in(term[1:])
+        found = set(self._matching(term[1:]) if term.startswith("~") else self._named(term))
+        if not found:
+            known = (*self.hosts, *self._groups)
+            hint = "" if term.startswith("~") else did_you_mean(term, known)
+            raise ConfigError(f"--limit: no host and no group is called {shown(term)}{hint}")
+        return found
+
+    def _is_known(self, term: str) -> bool:
+        return term in self.hosts or term in self._groups
+
+    def _named(self, term: str) -> Iterable[str]:
+        if self._is_known(term):
+            return [*self._groups.get(term, ()), *([term] if term in self.hosts else [])]
+        if by_address := self._at(term):
+            return by_address
+        if subscript := _SUBSCRIPT.fullmatch(term):
+            base = self._matching(translate(subscript["base"]))
+            if counted := _counted(base, subscript):
+                return counted
+        if ranges.has_range(term):
+            try:
+                return [name for name in ranges.expand(term) if name in self.hosts]
+            except ValueError as error:
+                raise ConfigError(f"--limit {shown(term)}: {error}") from None
+        return self._matching(translate(term))
+
+    def _matching(self, expression: str) -> list[str]:
+        """The hosts whose name, or the name of a group of theirs, matches from its beginning."""
+        try:
+            with warnings.catch_warnings():  # `[[` means itself today; what it may mean one day is no news for a user
+                warnings.simplefilter("ignore", FutureWarning)
+                matches = re.compile(expression).match
+        except re.error as error:
+            raise ConfigError(f"--limit: {shown(expression)} is not a regular expression: {error}") from None
+        chosen = {name for group, names in self._groups.items() if matches(group) for name in names}
+        return [name for name in self.hosts if name in chosen or matches(name)]
+
+    def _at(self, term: str) -> list[str]:
+        if self._addresses is None:
+            self._addresses = {}
+            for host in self.hosts.values():
+                self._addresses.setdefault(host.address, []).append(host.name)
+        return self._addresses.get(term, [])
+
+    def _listed_in(self, file: str) -> set[str]:
+        """What the lines of a file mean; `#` begins a comment. A line cannot name another file."""
+        try:
+            lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"--limit @{file}: {getattr(error, 'strerror', None) or 'not a text file'}") from None
+        patterns = [text for line in lines if (text := line.partition("#")[0].strip())]
+        if not patterns:
+            raise ConfigError(f"--limit @{file}: there is no host in this file")
+        found: set[str] = set()
+        for pattern in patterns:
+            if pattern.startswith("@"):
+                raise ConfigError(f"--limit @{file}: a line names hosts, not another file")
+            found.update([pattern] if pattern in self.hosts else self.meant(pattern))
+        return found
+
+
+def _counted(names: list[str], subscript: re.Match[str]) -> list[str]:
+    first = int(subscript["first"])
+    if not subscript["to"]:
+        return names[first : first + 1 or None]
+    last = subscript["last"]
+    return names[first : int(last) + 1 or None] if last else names[first:]
+
+
+def _split(text: str, separator: str) -> Iterator[str]:
+    """Split where the separator stands outside all brackets."""
+    depth = begin = 0
+    for position, character in enumerate(text):
+        if character in "[({":
+            depth += 1
+        elif character in "])}":
+            depth = max(0, depth - 1)
+        elif character == separator and not depth:
+            yield text[begin:position]
+            begin = position + 1
+    yield text[begin:]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return True

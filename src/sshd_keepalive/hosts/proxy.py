@@ -1,0 +1,56 @@
+"""ProxyCommand, as people wrote it before ProxyJump: which of them are plain jumps."""
+
+from __future__ import annotations
+
+import getopt
+import shlex
+from pathlib import Path
+from typing import Final
+
+#: Options of ssh that change nothing about the way; its `-o` settings that may be passed over without any risk.
+_FLAGS: Final = "46ACTaknqx"
+_HARMLESS: Final = frozenset(
+    [
+        "batchmode",
+        "compression",
+        "connecttimeout",
+        "controlmaster",
+        "controlpath",
+        "controlpersist",
+        "forwardagent",
+        "loglevel",
+        "serveraliveinterval",
+        "serveralivecountmax",
+        "stricthostkeychecking",
+        "userknownhostsfile",
+    ]
+)
+
+
+def hop_of(command: str) -> str | None:
+    """Give the hop that a ProxyCommand goes through, as ProxyJump would name it; None: it is another program.
+
+    Read are `ssh … -W %h:%p HOP` and `ssh … HOP nc %h %p`, what people wrote before ProxyJump (OpenSSH 7.3).
+    """
+    try:
+        words = [word for word in shlex.split(command) if word not in ("exec", "2>/dev/null")]
+        if not words or Path(words.pop(0)).name != "ssh":
+            return None
+        given, rest = getopt.getopt(words, f"{_FLAGS}W:l:p:o:")
+        more, words = getopt.getopt(rest[1:], f"{_FLAGS}W:l:p:o:")  # as ssh: options may follow the host
+    except (ValueError, getopt.GetoptError):
+        return None
+    options = given + more
+    if any(key == "-o" and value.partition("=")[0].strip().lower() not in _HARMLESS for key, value in options):
+        return None
+    known = dict(options)
+    is_forwarding = known.get("-W", "").replace("[%h]", "%h") == "%h:%p" and not words
+    if not rest or not (is_forwarding or ("-W" not in known and _is_netcat(words))):
+        return None
+    user, _, host = rest[0].rpartition("@")
+    user = known.get("-l") or user
+    return (f"{user}@" if user else "") + host + (f":{known['-p']}" if "-p" in known else "")
+
+
+def _is_netcat(words: list[str]) -> bool:
+    return len(words) >= 3 and Path(words[0]).name in ("nc", "netcat", "ncat") and words[-2:] == ["%h", "%p"]

@@ -1,0 +1,123 @@
+"""A host written on one line, as people type it for ssh: `user@host`, `host:2222`, `ssh://user@[2001:db8::5]:22`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.model import Host
+from sshd_keepalive.spelling import shown
+
+_NAME = re.compile(r"(?!-)\w[\w-]{0,62}(\.[\w-]{1,63})*\.?")
+_DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
+_LIKE_AN_ADDRESS = re.compile(r"[\w.-]*")
+_ZONE = re.compile(r"[\w.-]{1,32}")
+_USER = re.compile(r"(?!-)[^\s:@/\x00-\x1f\x7f]+")
+
+
+def target(text: str) -> Host:
+    """Make a host from `[ssh://][user@]host[:port]`, with every other setting at its default.
+
+    An IPv6 address with a port needs brackets; without brackets several colons are an address. The name of the
+    host is its address, with the port where it is not 22.
+
+    Raises:
+        ConfigError: not such a text, or it holds a password.
+    """
+    user, host, given_port = parts(text)
+    name = host
+    if given_port not in (None, 22):
+        name = f"[{host}]:{given_port}" if ":" in host else f"{host}:{given_port}"
+    return Host(name=name, address=host, port=given_port or 22, user=user)
+
+
+def parts(text: str) -> tuple[str | None, str, int | None]:
+    """Give user, address and port of a target as far as they were written; see `target`."""
+    given_user, at, rest = text.strip().removeprefix("ssh://").rstrip("/").rpartition("@")
+    if ":" in given_user:
+        raise ConfigError("a password does not belong in a target", hint="store it and name the place: env:NAME")
+    try:
+        host, number = _split_port(rest)
+        return login(given_user) if at else None, address(host), None if number is None else port(number)
+    except ValueError as error:
+        raise ConfigError(f"target {shown(text)}: {error}") from None
+
+
+def targets(texts: Iterable[str]) -> tuple[Host, ...]:
+    """Make a host from each text; the same text twice is one host.
+
+    Raises:
+        ConfigError: a text is no target, or two texts name the same port of one host.
+    """
+    found: dict[str, tuple[Host, str]] = {}
+    for text in dict.fromkeys(texts):
+        host = target(text)
+        if host.name in found:
+            raise ConfigError(f"{shown(found[host.name][1])} and {shown(text)} are the same host")
+        found[host.name] = (host, text)
+    return tuple(host for host, _ in found.values())
+
+
+def _split_port(text: str) -> tuple[str, str | None]:
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or rest[:1] not in ("", ":"):
+            raise ValueError("an address in brackets is written [2001:db8::5] or [2001:db8::5]:22")
+        return host, rest[1:] if rest else None
+    if text.count(":") == 1:
+        host, _, number = text.partition(":")
+        return host, number
+    return text, None
+
+
+def address(text: str) -> str:
+    """Check a host name or IP address; brackets around an IPv6 address are taken off.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if "@" in text:
+        raise ValueError("a host name holds no '@', user and password have their own settings")  # nor repeats one
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" in bare or _DIGITS_AND_DOTS.fullmatch(bare):
+        plain, percent, zone = bare.partition("%")
+        try:
+            ip_address(plain)
+        except ValueError:
+            port_hint = ", a port has its own setting" if bare.count(":") == 1 else ""
+            raise ValueError(f"{shown(text)} is not an IP address{port_hint}") from None
+        if percent and not _ZONE.fullmatch(zone):
+            raise ValueError(f"{shown(text)} has no usable zone behind '%'")
+        return bare
+    if len(bare) > 253 or not _NAME.fullmatch(bare):
+        # a `{` lost from `{password: …}` makes a secret an address: what cannot be one is not repeated
+        raise ValueError(
+            f"{shown(text) if _LIKE_AN_ADDRESS.fullmatch(text) else 'this'} is not a host name or IP address"
+        )
+    return bare
+
+
+def port(text: str) -> int:
+    """Check a TCP port.
+
+    Raises:
+        ValueError: not a whole number from 1 to 65535.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        raise ValueError(f"{shown(text)} is not a port, a port is a whole number from 1 to 65535")
+    return int(text)
+
+
+def login(text: str) -> str:
+    """Check a user name.
+
+    Raises:
+        ValueError: empty, or with white space, ':', '@', '/' or a leading '-'.
+    """
+    if ":" in text:
+        raise ValueError("a user name holds no ':', and a password is not written here")
+    if not _USER.fullmatch(text):
+        raise ValueError(f"{shown(text)} is not a user name")
+    return text

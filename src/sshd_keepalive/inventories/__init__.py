@@ -1,0 +1,120 @@
+"""Inventories: where the hosts come from. One module for each kind of source."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+from sshd_keepalive import registry
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.model import Host
+from sshd_keepalive.spelling import did_you_mean
+
+_HEAD_BYTES: Final = 64 * 1024
+MOST_TOLD: Final = 30
+
+
+@runtime_checkable
+class Inventory(Protocol):
+    """What a module of this package provides."""
+
+    def load(self, source: str) -> tuple[Host, ...]:
+        """Give the hosts behind what stands after `KIND:`, in their order, names unique, ways in resolved.
+
+        Raises:
+            ConfigError: every mistake that was found, each with its place.
+        """
+
+    # A module may also hold `known(source)`: the hosts it can name at once, for completion, where `load` would ask a
+    # program, a cloud or standard input.
+
+    def recognises(self, head: bytes, path: str) -> bool:
+        """Tell from the first 64 KiB of a file (and its path) whether it is of this kind."""
+
+
+def load(sources: Iterable[str]) -> tuple[Host, ...]:
+    """Give the hosts of all sources, in order. A source is a path or `KIND:ARGUMENT`.
+
+    Raises:
+        ConfigError: a source cannot be read or holds mistakes, or two sources name the same host.
+    """
+    found: dict[str, tuple[Host, str]] = {}
+    twice: list[str] = []
+    with _collector_at_rest():
+        for source in dict.fromkeys(sources):
+            kind, argument = recognise(source)
+            for host in registry.load("inventories", kind).load(argument):
+                if host.name in found:
+                    twice.append(f"host {host.name!r} is in {found[host.name][1]} and in {source}")
+                found[host.name] = (host, source)
+    if twice:
+        raise ConfigError("\n".join(twice[:MOST_TOLD]), hint="host names are unique over all inventories of a run")
+    return tuple(host for host, _ in found.values())
+
+
+def known(sources: Iterable[str]) -> tuple[Host, ...]:
+    """Give the hosts that can be named without asking anybody: what completion offers. Mistakes raise as in `load`."""
+    found: list[Host] = []
+    for source in dict.fromkeys(sources):
+        kind, argument = recognise(source)
+        module = registry.load("inventories", kind)
+        found += getattr(module, "known", module.load)(argument)
+    return tuple(found)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keep the garbage collector from walking over a growing tree: 100,000 hosts load in 4.9 s instead of 9.6 s."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def recognise(source: str) -> tuple[str, str]:
+    """Split a SOURCE into kind and argument. An existing file goes before a kind of the same spelling.
+
+    Raises:
+        ConfigError: no file, and no kind that is known.
+    """
+    if source == "-":
+        return "stdin", ""
+    kind, colon, argument = source.partition(":")
+    path = Path(source).expanduser()
+    if not path.exists() and colon and kind.isidentifier() and len(kind) > 1:  # one letter is a Windows drive
+        known = registry.names("inventories")
+        if kind in known:
+            return kind, argument
+        raise ConfigError(
+            f"inventory {source}: there is no such file, and {kind!r} is no kind{did_you_mean(kind, known)}",
+            hint=f"known kinds are {', '.join(known)}",
+        )
+    if not path.is_file():  # a pipe can be read only once; a directory and a missing file are told by the reader
+        return "yaml", str(path)
+    return _kind_of(path), str(path)
+
+
+def _kind_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return "yaml"
+    built_in = registry.built_in("inventories")
+    kinds = _recognising(head, path, built_in)
+    if not kinds:  # only now pay for a look at what else is installed
+        kinds = _recognising(head, path, [name for name in registry.names("inventories") if name not in built_in])
+    if len(kinds) > 1:
+        choices = " or ".join(f"{kind}:{path}" for kind in kinds)
+        raise ConfigError(f"inventory {path} could be of several kinds", hint=f"say which: {choices}")
+    return kinds[0] if kinds else "yaml"
+
+
+def _recognising(head: bytes, path: Path, kinds: Iterable[str]) -> list[str]:
+    return [kind for kind in kinds if registry.load("inventories", kind).recognises(head, str(path))]

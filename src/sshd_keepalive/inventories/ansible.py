@@ -1,0 +1,81 @@
+"""Ansible's inventories, `ansible:site.ini`: through ansible-inventory where it is installed, else by ourselves.
+
+ansible-inventory is asked without `--export`: that option moves group_vars in among the groups' own variables, and
+which of the two wins can no longer be told. Without it Ansible has already decided for every host.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Final
+
+from sshd_keepalive.config import ansible, ansible_files
+from sshd_keepalive.config.program import output_of
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.hosts import argument
+from sshd_keepalive.model import Host
+
+PROGRAM: Final = "ansible-inventory"
+#: A source that Ansible cannot read is an error, not an empty inventory; and no colours in what it says.
+ENVIRONMENT: Final = {
+    "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
+    "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
+    "ANSIBLE_NOCOLOR": "true",
+    "ANSIBLE_LOCALHOST_WARNING": "false",
+}
+_NATIVE: Final = re.compile(rb"^(defaults|policy|groups|hosts)[ \t]*:", re.MULTILINE)
+_YAML: Final = re.compile(rb"^(?:['\"]?(?:all|ungrouped)['\"]?|plugin)[ \t]*:", re.MULTILINE)
+_YAML_GROUP: Final = re.compile(
+    rb"^[\w.-]+[ \t]*:[ \t]*\r?\n(?:[ \t]*(?:#.*)?\r?\n)*[ \t]+(hosts|vars|children)[ \t]*:", re.MULTILINE
+)
+_INI: Final = re.compile(rb"^\[[^\]\s,:]+(:\w+)?\][ \t]*(#.*)?\r?$|^[^\s#:]+[ \t]+ansible_\w+=", re.MULTILINE)
+_BARE: Final = re.compile(
+    rb"(?:[ \t]*(?:[#;].*)?\r?\n"
+    rb"|(?:[\w.-]+(?:\[\w+:\w+\][\w.-]*)*|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?[ \t]*(?:#.*)?\r?(?:\n|\Z))+"
+)
+
+
+def recognises(head: bytes, path: str) -> bool:
+    """Tell by sections, by `ansible_` variables, by `all:`, or by bare names one a line."""
+    if _NATIVE.search(head) or head.startswith(b"#!"):  # ours, or a program
+        return False
+    if _YAML.search(head) or _YAML_GROUP.search(head) or _INI.search(head):
+        return True
+    return (
+        bool(head.strip())
+        and _BARE.fullmatch(head[: head.rfind(b"\n") + 1] if len(head) >= 65536 else head) is not None
+    )
+
+
+def known(source: str) -> tuple[Host, ...]:
+    """The hosts of plain files, read by ourselves."""
+    file, _ = argument.split(source, ("with",))
+    return ansible.hosts_of(ansible_files.read(Path(file).expanduser()))
+
+
+def load(source: str) -> tuple[Host, ...]:
+    """Read the hosts of an inventory of Ansible, whatever its plugin.
+
+    Options behind `?`: `with=ansible-inventory` insists on that program, `with=own` reads plain files without it.
+
+    Raises:
+        ConfigError: all mistakes.
+    """
+    file, options = argument.split(source, ("with",))
+    wanted = options.get("with", "")
+    if wanted not in ("", "own", PROGRAM):
+        raise ConfigError(f"{file}: with is own or {PROGRAM}")
+    path = Path(file).expanduser()
+    if not path.exists():
+        raise ConfigError(f"{file}: there is no such file")
+    program = shutil.which(PROGRAM) if wanted != "own" else None
+    if program:
+        printed = output_of([program, "--list", "-i", str(path)], environment=ENVIRONMENT)
+        return ansible.hosts_of(ansible.from_json(printed, str(path)))
+    if wanted == PROGRAM:
+        raise ConfigError(f"{PROGRAM} is not installed", hint="pip install ansible-core")
+    if path.is_dir():
+        raise ConfigError(f"{file}: a directory of inventories needs {PROGRAM}", hint="pip install ansible-core")
+    return ansible.hosts_of(ansible_files.read(path))

@@ -1,0 +1,72 @@
+"""Any program that prints Ansible's dynamic inventory, `command:./list-hosts`: groups as JSON for `--list`.
+
+Variables of the hosts stand in `_meta.hostvars`; a program without `_meta` is asked `--host NAME` for each of them.
+Source: Ansible's developers' guide, "Developing dynamic inventory".
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from pathlib import Path
+
+from sshd_keepalive.config import ansible
+from sshd_keepalive.config.program import LIMIT_S, output_of
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.hosts import argument
+from sshd_keepalive.model import Host
+
+
+def recognises(head: bytes, path: str) -> bool:
+    """Tell by `#!` in a file that can be executed: Ansible runs such a source, and so do we."""
+    return head.startswith(b"#!") and os.access(path, os.X_OK)
+
+
+def load(source: str) -> tuple[Host, ...]:
+    """Run the program, words behind it included, and read the hosts it prints.
+
+    Options behind `?`: `timeout=SECONDS`, for everything together.
+
+    Raises:
+        ConfigError: it cannot be run, fails, hangs, floods, or prints something else.
+    """
+    named, options = argument.split(source, ("timeout",))
+    limit_s = _seconds(options.get("timeout"), named)
+    argv = _argv(named)
+    end_at = time.monotonic() + limit_s
+    text = output_of([*argv, "--list"], limit_s=limit_s)
+    written = ansible.from_json(text, named)
+    if b'"_meta"' not in text:
+        for name in written.hosts:
+            left_s = end_at - time.monotonic()
+            if left_s <= 0:
+                raise ConfigError(f"{named} did not end within {limit_s:g} s", hint="print _meta.hostvars with --list")
+            answer = output_of([*argv, "--host", name], limit_s=left_s)
+            written.hosts[name] = ansible.variables_from_json(answer, f"{named} --host {name}")
+    return ansible.hosts_of(written)
+
+
+def known(source: str) -> tuple[Host, ...]:
+    """None: no program is run between two keystrokes."""
+    return ()
+
+
+def _seconds(text: str | None, named: str) -> float:
+    if text is None:
+        return LIMIT_S
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 3600):
+        raise ConfigError(f"{named}: timeout is a number of seconds from 1 to 3600")
+    return float(text)
+
+
+def _argv(text: str) -> list[str]:
+    """A path as it stands, else words as a shell would cut them; `./` may be left out as for Ansible."""
+    try:
+        argv = [text] if Path(text).expanduser().is_file() else shlex.split(text)
+    except ValueError as error:
+        raise ConfigError(f"command:{text}: {error}") from None
+    if not argv:
+        raise ConfigError("command: needs a program", hint="command:./list-hosts")
+    program = Path(argv[0]).expanduser()
+    return [str(program.absolute()) if program.is_file() else argv[0], *argv[1:]]

@@ -1,0 +1,232 @@
+"""The servers of an OpenStack cloud, `openstack:CLOUD`: Open Telekom Cloud, Huawei Cloud and any other.
+
+CLOUD is an entry of clouds.yaml; openstacksdk logs in and renews its token. The pages are asked for here, each behind
+the last server of the one before, until one is empty: clouds exist that cap a page without a link to the next one.
+Source: OpenStack's Compute API, "Paginated collections"; Huawei Cloud's ECS API, "Querying Data in Pages".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from sshd_keepalive.errors import ConfigError, ExtensionError
+from sshd_keepalive.hosts import argument
+from sshd_keepalive.hosts.servers import Wanted, hosts_of, image_of, is_active
+from sshd_keepalive.model import Host
+from sshd_keepalive.spelling import shown
+
+LOG: Final = logging.getLogger(__name__)
+OPTIONS: Final = ("address", "region", "user", "prefix", "cache")
+REQUEST_LIMIT_S: Final = 60
+LISTING_LIMIT_S: Final = 900
+TRIES: Final = 3
+TAGS_SINCE: Final = "2.26"  # the microversion that lists a server's tags
+_KEPT: Final = (
+    "id", "name", "status", "addresses", "accessIPv4", "accessIPv6", "metadata", "tags", "image",
+    "OS-EXT-AZ:availability_zone",
+)  # fmt: skip
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+
+class _Moved(Exception):
+    """The server that a page was to begin behind is gone."""
+
+
+def recognises(head: bytes, path: str) -> bool:
+    """Never: a cloud is named."""
+    return False
+
+
+def load(source: str) -> tuple[Host, ...]:
+    """List the ACTIVE servers of a cloud that do not run Windows.
+
+    Options behind `?`: `address=private` (default), `public` or `cidr:10.0.0.0/8`; `region`; `user`, the login name;
+    `prefix`, for the names; `cache=SECONDS`, how old an earlier answer may be (default 0: the cloud is asked).
+
+    Raises:
+        ConfigError: the cloud is not configured, not verified, not reachable, or gives something else than servers.
+    """
+    cloud, options = argument.split(source, OPTIONS)
+    wanted, most_s = _wanted(cloud, options)
+    file = _cache_file(cloud, options.get("region", ""))
+    kept = _cached(file)
+    age_s = time.time() - kept["asked_at"] if kept else 0.0
+    if kept is None or not 0 <= age_s <= most_s:
+        kept = _asked(cloud, options.get("region"))
+        _keep(file, kept)
+    else:
+        LOG.warning(
+            "openstack:%s: %d servers from the cache, %d s old; cache=0 asks the cloud",
+            cloud, len(kept["servers"]), age_s,
+        )  # fmt: skip
+    found = hosts_of(kept["servers"], wanted, systems=kept["systems"])
+    LOG.info("openstack:%s: %d servers, %d of them are hosts", cloud, len(kept["servers"]), len(found))
+    if not found:
+        raise ConfigError(f"openstack:{cloud}: none of {len(kept['servers'])} servers is ACTIVE and runs Linux")
+    return found
+
+
+def known(source: str) -> tuple[Host, ...]:
+    """The hosts of the last answer, however old: what completion offers."""
+    cloud, options = argument.split(source, OPTIONS)
+    kept = _cached(_cache_file(cloud, options.get("region", "")))
+    return hosts_of(kept["servers"], _wanted(cloud, options)[0], systems=kept["systems"]) if kept else ()
+
+
+def _wanted(cloud: str, options: dict[str, str]) -> tuple[Wanted, float]:
+    if not cloud:
+        raise ConfigError("openstack: which cloud?", hint="openstack:CLOUD, an entry of clouds.yaml")
+    wanted = Wanted(
+        address=options.get("address", "private"), prefix=options.get("prefix", ""), user=options.get("user")
+    )
+    cache = options.get("cache", "0")
+    try:
+        wanted.network()
+        if not (cache.isascii() and cache.isdigit()):
+            raise ValueError(f"cache is a number of seconds, not {shown(cache)}")
+    except ValueError as error:
+        raise ConfigError(f"openstack:{cloud}: {error}") from None
+    return wanted, float(cache)
+
+
+# ------------------------------------------------------------------------------------------------- the cloud
+
+
+def _asked(cloud: str, region: str | None) -> dict[str, Any]:
+    """Log in and list everything; any trouble is one ConfigError."""
+    try:
+        import openstack
+        from keystoneauth1.exceptions import ClientException
+        from openstack.exceptions import SDKException
+    except ImportError as error:
+        raise ExtensionError(
+            f"openstack:{cloud}: openstacksdk is not installed ({error.name})",
+            hint="pip install 'sshd-keepalive[openstack]'",
+        ) from None
+    try:
+        config = openstack.config.OpenStackConfig()
+        more: dict[str, Any] = {"region_name": region} if region else {}
+        chosen = config.get_one(cloud=cloud, api_timeout=REQUEST_LIMIT_S, **more)
+        _refuse_unverified(cloud, chosen)
+        with openstack.connection.Connection(config=chosen) as connection:
+            _refuse_plain(cloud, str(connection.compute.get_endpoint() or ""))
+            servers = _all_servers(connection, cloud)
+            systems = _systems(connection, servers)
+        return {"schema": 1, "asked_at": time.time(), "servers": servers, "systems": systems}
+    except (SDKException, ClientException, OSError) as error:
+        text = " ".join(str(error).split())
+        hint = "check its entry in clouds.yaml"
+        if "certificate" in text.lower() or "ssl" in text.lower():
+            hint = "name the authority as `cacert` in clouds.yaml; the check is never switched off"
+        raise ConfigError(f"openstack:{cloud}: {shown(text, longest=300)}", hint=hint) from None
+
+
+def _refuse_unverified(cloud: str, chosen: Any) -> None:
+    verify, _ = chosen.get_requests_verify_args()
+    if verify is False:
+        raise ConfigError(
+            f"openstack:{cloud}: clouds.yaml says `verify: false`, so anybody could name our hosts",
+            hint="take it out, and name the authority as `cacert`",
+        )
+    _refuse_plain(cloud, str(chosen.config.get("auth", {}).get("auth_url") or ""))
+
+
+def _refuse_plain(cloud: str, url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ConfigError(f"openstack:{cloud}: {url} is not https, the password or token would go unprotected")
+
+
+def _all_servers(connection: Any, cloud: str) -> list[dict[str, Any]]:
+    from openstack.utils import maximum_supported_microversion
+
+    version = maximum_supported_microversion(connection.compute, TAGS_SINCE)
+    for _ in range(TRIES):
+        try:
+            return _pages(lambda marker: _page(connection, marker, version, cloud), cloud)
+        except _Moved:
+            continue  # it was deleted between two pages: from the beginning
+    raise ConfigError(f"openstack:{cloud}: the servers change faster than they can be listed, try again")
+
+
+def _pages(page: Callable[[str | None], list[dict[str, Any]]], cloud: str) -> list[dict[str, Any]]:
+    """All pages: each begins behind the last server of the one before; an empty one is the end."""
+    found: dict[str, dict[str, Any]] = {}
+    marker: str | None = None
+    end_at = time.monotonic() + LISTING_LIMIT_S
+    while servers := page(marker):
+        fresh = {server["id"]: server for server in servers if server["id"] not in found}
+        if not fresh:
+            raise ConfigError(f"openstack:{cloud}: gives the same servers again, whatever page is asked for")
+        if time.monotonic() > end_at:
+            raise ConfigError(f"openstack:{cloud}: not all servers were listed within {LISTING_LIMIT_S} s")
+        found |= fresh
+        marker = servers[-1]["id"]
+    return list(found.values())
+
+
+def _page(connection: Any, marker: str | None, version: str | None, cloud: str) -> list[dict[str, Any]]:
+    from openstack.exceptions import raise_from_response
+
+    response = connection.compute.get(
+        "/servers/detail", params={"marker": marker} if marker else {}, microversion=version
+    )
+    if marker and response.status_code == 400:
+        raise _Moved
+    raise_from_response(response)
+    try:
+        servers = response.json()["servers"]
+        return [{key: server[key] for key in _KEPT if key in server} for server in servers if server["id"]]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"openstack:{cloud}: what answers gives no list of servers") from None
+
+
+def _systems(connection: Any, servers: list[dict[str, Any]]) -> dict[str, str]:
+    """The operating systems of images, for servers that do not say; an image that is gone stands for Linux."""
+    found: dict[str, str] = {}
+    for image in {image for server in servers if is_active(server) and (image := image_of(server))}:
+        response = connection.image.get(f"/images/{image}")
+        if response.status_code == 200:
+            data = response.json()
+            found[image] = str(data.get("os_type") or data.get("__os_type") or "")
+    return found
+
+
+# ------------------------------------------------------------------------------------------------- the cache
+
+
+def _cache_file(cloud: str, region: str) -> Path:
+    from platformdirs import user_cache_path
+
+    which = "\0".join((cloud, region, os.environ.get("OS_CLIENT_CONFIG_FILE", ""), str(Path.cwd())))
+    return user_cache_path("sshd-keepalive") / f"openstack-{hashlib.sha256(which.encode()).hexdigest()[:24]}.json"
+
+
+def _cached(file: Path) -> dict[str, Any] | None:
+    try:
+        kept = json.loads(file.read_bytes())
+        complete = kept["schema"] == 1 and isinstance(kept["servers"], list) and isinstance(kept["asked_at"], float)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return kept if complete else None
+
+
+def _keep(file: Path, kept: dict[str, Any]) -> None:
+    """Write it whole or not at all, for this account only; without a cache the cloud is asked again, no more."""
+    fresh = file.with_suffix(f".{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            json.dump(kept, stream)
+        fresh.replace(file)
+    except OSError as error:
+        LOG.info("no cache: %s", error)

@@ -1,0 +1,59 @@
+"""A list on standard input, `-i -` or `stdin:`: one target a line, `ops@web1:2222`, `#` begins a comment."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.hosts import ranges
+from sshd_keepalive.hosts.target import target
+from sshd_keepalive.model import Host
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+_MOST_TOLD: Final = 30
+
+
+def recognises(head: bytes, path: str) -> bool:
+    """Never: standard input is named."""
+    return False
+
+
+def known(source: str) -> tuple[Host, ...]:
+    """None: who completes a command line has not sent the list yet."""
+    return ()
+
+
+def load(source: str) -> tuple[Host, ...]:
+    """Read all lines; the same line twice is one host. `web[01:20]` is a range as in other inventories.
+
+    Raises:
+        ConfigError: all lines that are no targets, or no line at all.
+    """
+    if source not in ("", "-"):
+        raise ConfigError(f"stdin:{source}: standard input has no name", hint="-i - or -i stdin:")
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ConfigError("-i - reads the hosts from standard input, which is a terminal", hint="list-hosts | …")
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"standard input: more than {MAX_BYTES // 1024 // 1024} MiB")
+    hosts: dict[str, tuple[Host, int]] = {}
+    mistakes: list[str] = []
+    for number, raw in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
+        line = raw.partition("#")[0].strip()
+        if not line:
+            continue
+        try:
+            found = [target(text) for text in ranges.expand(line)]
+        except (ConfigError, ValueError) as error:
+            mistakes.append(f"standard input:{number}: {error}")
+            continue
+        for host in found:
+            known, before = hosts.setdefault(host.name, (host, number))
+            if known != host:
+                mistakes.append(f"standard input:{number}: {host.name!r} was given differently, in line {before}")
+    if not hosts and not mistakes:
+        mistakes.append("standard input: there are no hosts")
+    if mistakes:
+        raise ConfigError("\n".join(mistakes[:_MOST_TOLD]))
+    return tuple(host for host, _ in hosts.values())

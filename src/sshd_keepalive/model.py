@@ -1,0 +1,451 @@
+"""The types that flow through the program, in the order in which they come to be.
+
+found → understood → judged → decided → done → told. All of them are frozen, hold tuples instead of lists,
+and can be pickled, so that an engine may carry them to another process. Secrets never enter them; a
+reference such as `env:NAME` does, and only `remote.secret` resolves it. Times are aware UTC datetimes,
+durations are seconds (`_s`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import Enum
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+SCHEMA_VERSION: Final = 1
+INTERVAL: Final = "clientaliveinterval"
+COUNT_MAX: Final = "clientalivecountmax"
+#: How OpenSSH spells the settings that a policy can name; keys are the folded names used everywhere inside.
+SPELLING: Final[Mapping[str, str]] = MappingProxyType(
+    {INTERVAL: "ClientAliveInterval", COUNT_MAX: "ClientAliveCountMax"}
+)
+DEFAULT_CONFIG: Final = "/etc/ssh/sshd_config"
+COMMAND_LINE: Final = "<command line>"
+
+
+# ---------------------------------------------------------------------------------------------- found
+
+
+class MatchOverrides(Enum):
+    """What becomes of a value inside a `Match` block that differs from the policy."""
+
+    OVERRIDE = "override"  # it is changed too: the value must hold for everybody
+    KEEP = "keep"  # it is left alone and listed
+
+
+class Strategy(Enum):
+    """Where a missing or wrong value is written."""
+
+    EDIT = "edit"  # in place, in the file that decides
+    DROP_IN = "drop-in"  # one file of ours that wins, where Include is supported
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What every connection should get."""
+
+    interval_s: int = 300  # ClientAliveInterval, seconds
+    count_max: int = 3  # ClientAliveCountMax
+    match_overrides: MatchOverrides = MatchOverrides.OVERRIDE
+    strategy: Strategy = Strategy.EDIT
+
+    def wanted(self) -> dict[str, int]:
+        """Folded keyword → wanted number, in the order in which they are reported and inserted."""
+        return {INTERVAL: self.interval_s, COUNT_MAX: self.count_max}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Become:
+    """How an ordinary login becomes root."""
+
+    method: str = "sudo"  # sudo | doas | none
+    password: str | None = None  # a secret reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceChoice:
+    """The service manager and unit, as far as the inventory names them; the rest is found on the host."""
+
+    manager: str | None = None  # a module of `services`
+    unit: str | None = None
+    pidfile: str | None = None  # manager pidfile
+    restart: str | None = None  # manager command: shell text
+    is_active: str | None = None  # manager command: shell text, exit 0 when active
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """A host that may differ from the policy until a day; it never counts as passing."""
+
+    reason: str
+    owner: str
+    until: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One sshd of the fleet and the way in."""
+
+    name: str  # the inventory's name, unique in a run
+    address: str  # name or IP address to connect to
+    port: int = 22
+    user: str | None = None  # None: the account that runs the program
+    identity_file: str | None = None  # None: the agent, then the default files of ssh(1)
+    certificate_file: str | None = None
+    password: str | None = None  # a secret reference
+    become: Become = Become()
+    jump: tuple[Host, ...] = ()  # the hops to go through, first hop first
+    known_hosts: str | None = None  # None: the user's and the system's files
+    more_known_hosts: tuple[str, ...] = ()  # files that count beside `known_hosts`; nothing is written to them
+    host_keys: str = "strict"  # strict | accept-new
+    host_key: str | None = None  # a pinned fingerprint, SHA256:…
+    host_key_alias: str | None = None  # the name in known_hosts and in host certificates; None: address and port
+    obstacle: str = ""  # why there is no way in that this program can take; the host is reported as unreachable
+    sshd_config: str = DEFAULT_CONFIG
+    sshd: str | None = None  # the binary; None: found on the host
+    service: ServiceChoice = ServiceChoice()
+    policy: Policy = Policy()
+    waiver: Waiver | None = None
+    groups: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """What one script left behind. Only text between the markers of its run is `stdout`."""
+
+    status: int | None  # exit status the script reported; None: it never said
+    stdout: bytes  # what stood between the markers
+    noise: bytes = b""  # everything else: profiles, banners, sudo's lectures; for diagnosis only
+    begun: bool = True  # the begin marker was seen
+    ended: bool = True  # the end marker was seen; begun and not ended = nobody knows how far it came
+    seconds_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """One file of a host, exactly as it is there."""
+
+    path: str  # the path sshd opens: absolute, symlinks not resolved
+    content: bytes
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    real_path: str | None = None  # where a symlink leads; None: the path itself
+    changed_at: datetime | None = None  # the later of mtime and ctime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glob:
+    """One pattern of an Include, as the host's own shell expanded it (existing paths only)."""
+
+    pattern: str  # absolute
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """A connection to answer for, the `-C` specification of sshd.
+
+    `None` everywhere (the blank context) is what plain `sshd -T` shows: only `Match all` applies.
+    """
+
+    user: str | None = None
+    host: str | None = None
+    address: str | None = None
+    local_address: str | None = None
+    local_port: int | None = None
+    groups: tuple[str, ...] | None = None  # None: unknown, so `Match Group` may match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dump:
+    """What the host's own `sshd -T` says for one context, or why it would not."""
+
+    context: Context
+    settings: tuple[tuple[str, str], ...] = ()  # (folded keyword, value), in its order, repeats kept
+    error: str | None = None  # sshd's own words
+
+    def value(self, keyword: str) -> str | None:
+        """The first value of a folded keyword; None when sshd did not print it."""
+        return next((value for name, value in self.settings if name == keyword), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """The sshd that answers, as seen from inside a session it serves."""
+
+    pid: int | None  # the listener; None: one process per connection (inetd, Accept=yes)
+    loaded_at: datetime | None = None  # when it last read its configuration
+    binary: str = "/usr/sbin/sshd"
+    command_line: str = ""  # as /proc shows it
+    options: tuple[str, ...] = ()  # the values of its -o options, in order
+    sockets: tuple[str, ...] = ()  # address:port it listens on
+    stale: tuple[str, ...] = ()  # configuration files or directories newer than what it loaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything one look at a host found."""
+
+    host: Host
+    taken_at: datetime
+    version: str  # OpenSSH version of the binary on disk, "9.2p1"
+    files: tuple[RemoteFile, ...]
+    globs: tuple[Glob, ...]
+    dumps: tuple[Dump, ...]
+    daemon: Daemon | None  # None: the service is believed without looking (manager `command`)
+    manager: str = ""  # the service manager that answered
+    unit: str = ""
+    active: bool = True
+    facts: tuple[tuple[str, str], ...] = ()  # os, kernel, login user, …: told, never decided upon
+
+
+# ----------------------------------------------------------------------------------------- understood
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Place:
+    """A line of a file; line 0 of COMMAND_LINE is a daemon option. None in its stead: compiled in."""
+
+    path: str
+    line: int
+
+    def __str__(self) -> str:
+        return self.path if self.path == COMMAND_LINE else f"{self.path}:{self.line}"
+
+
+GLOBAL: Final = "global"
+
+
+class Token(NamedTuple):
+    """One word of a line after quotes and escapes are gone, and the bytes of `Line.raw` it was written with."""
+
+    text: bytes
+    start: int  # offset of the first byte in Line.raw, an opening quote included
+    end: int  # offset behind the last byte, a closing quote included
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One physical line as one OpenSSH release reads it. Blank, comment and ignored lines have no keyword."""
+
+    number: int  # 1-based
+    raw: bytes  # with its line ending, if it has one
+    keyword: str = ""  # folded
+    arguments: tuple[Token, ...] = ()
+    problem: str = ""  # why sshd would refuse the line, where the words alone tell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One file, without loss: the `raw` of all lines joined is the file."""
+
+    path: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Those connections for which one Match block decides; GLOBAL for everybody else."""
+
+    text: str  # GLOBAL or the block's line, "Match User root"; nested blocks joined by " / "
+    place: Place | None  # the Match line; None for GLOBAL
+    context: Context | None  # a connection that reaches the block; None: none can be made up from the file
+    keywords: tuple[str, ...]  # which settings the block decides, folded
+
+    def __str__(self) -> str:
+        return self.text if self.place is None else f"{self.text} ({self.place})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """The value that wins for one keyword in one scope, where it stands, and what it hides."""
+
+    keyword: str  # folded
+    value: str  # canonical: what sshd -T would print
+    place: Place | None  # None: compiled-in default
+    scope: str = GLOBAL  # GLOBAL or the text of the deciding Match line, "Match User root"
+    hides: tuple[Place, ...] = ()  # lines for the same keyword that lose against this one
+    chain: tuple[Place, ...] = ()  # the Include lines that lead to the place, outermost first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effective:
+    """What sshd would use for one connection: the two keep-alive settings always, others where a line sets them."""
+
+    context: Context
+    settings: tuple[Setting, ...]  # in order of first appearance; several for a keyword that repeats (Port, …)
+    undecided: tuple[Place, ...] = ()  # Match lines that may match, but not by anything the file or context says
+
+    def __getitem__(self, keyword: str) -> Setting:
+        """The deciding setting of a folded keyword; KeyError when no line sets it."""
+        for setting in self.settings:
+            if setting.keyword == keyword:
+                return setting
+        raise KeyError(keyword)
+
+    def values(self, keyword: str) -> tuple[str, ...]:
+        """All values of a folded keyword, in order."""
+        return tuple(setting.value for setting in self.settings if setting.keyword == keyword)
+
+
+# --------------------------------------------------------------------------------------------- judged
+
+
+class Verdict(Enum):
+    """UNKNOWN is never PASS: could not tell is a result of its own."""
+
+    PASS = "pass"  # noqa: S105 (a verdict)
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+    WAIVED = "waived"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One setting in one scope, held against the policy."""
+
+    setting: str  # as OpenSSH spells it, or "daemon" for what the running sshd has loaded
+    scope: str  # GLOBAL or the Match line with its place
+    wanted: str
+    value: str
+    verdict: Verdict
+    place: Place | None = None
+    hides: tuple[Place, ...] = ()
+    reason: str = ""  # one sentence with a number, where there is something to say
+
+
+# -------------------------------------------------------------------------------------------- decided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One line that changes: `before` is empty for an insertion. Bytes with their line ending."""
+
+    path: str
+    line: int  # 1-based line in the old file; an insertion comes before that line
+    before: bytes
+    after: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewContent:
+    """The whole new content of one file, and what it replaces (None: the file is created)."""
+
+    path: str
+    before: bytes | None
+    after: bytes
+    gone: bool = False  # the file is removed, `after` is empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What `sshd -T -C context` must print, before and after the edits; folded keyword → value."""
+
+    context: Context
+    before: tuple[tuple[str, str], ...]
+    after: tuple[tuple[str, str], ...]
+    scope: str = GLOBAL  # the scope this context stands for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Proved edits. Without edits nothing is written; `restart` alone is a pending restart."""
+
+    host: Host
+    edits: tuple[Edit, ...] = ()
+    contents: tuple[NewContent, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
+    restart: bool = False
+    notes: tuple[str, ...] = ()  # managed headers, inert duplicates, kept overrides: told, not acted upon
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing to write and nothing to restart."""
+        return not self.contents and not self.restart
+
+
+# ----------------------------------------------------------------------------------------------- done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that was tried on a host."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+    seconds_s: float = 0.0
+
+
+class End(Enum):
+    """The state a host was left in. Said only when proved; otherwise UNKNOWN."""
+
+    UNCHANGED = "unchanged"
+    APPLIED = "applied"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled_back"
+    UNREACHABLE = "unreachable"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a host did not end as wanted; `kind` and `cause` are the words of the JSON contract."""
+
+    kind: str
+    message: str
+    cause: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What executing a plan came to."""
+
+    end: End
+    steps: tuple[Step, ...] = ()
+    backup: str | None = None  # directory on the host
+    failure: Failure | None = None
+    after: Snapshot | None = None  # the look over the new login
+
+
+# ----------------------------------------------------------------------------------------------- told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostReport:
+    """All that is told of one host."""
+
+    host: Host
+    verdict: Verdict
+    end: End | None = None  # None for commands that only read
+    findings: tuple[Finding, ...] = ()
+    diff: str = ""
+    value_diff: str = ""  # the diff of effective values, one line per scope and setting
+    contents: tuple[NewContent, ...] = ()  # what a plan would write; never reported
+    restarts: bool = False  # sshd would be, or was, restarted
+    steps: tuple[Step, ...] = ()
+    backup: str | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    failure: Failure | None = None
+    unreached: bool = False  # no login came about
+    seconds_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One command over a set of hosts. Hosts stand in the order of the inventory."""
+
+    id: str
+    command: str  # check, plan, apply, …
+    started_at: datetime
+    ended_at: datetime
+    exit_code: int
+    hosts: tuple[HostReport, ...] = field(default=())

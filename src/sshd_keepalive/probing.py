@@ -1,0 +1,231 @@
+"""One host's probe: look, then be a client that says nothing, and see what its sshd really does.
+
+Logins go a few at a time, silences all at once: the proof of 500 hosts takes as long as that of one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final, Protocol
+
+from sshd_keepalive import fleet
+from sshd_keepalive.core import idle_limit, proof, resolve, trial
+from sshd_keepalive.core.proof import Held, Values
+from sshd_keepalive.core.trial import TRIALS, Trial
+from sshd_keepalive.errors import HostError, ParseError
+from sshd_keepalive.fleet import Orders
+from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Context, Finding, Host, HostReport, Snapshot, Verdict
+from sshd_keepalive.remote.shell import Shell
+
+_LIMIT_S: Final = 360.0
+
+
+class Board(Protocol):
+    """Somebody who watches: how long the silence will still last, and how many are in it."""
+
+    def quiet(self, until_s: float) -> None:
+        """One host is silent until a moment of the monotonic clock."""
+
+    def over(self, *, alive: bool) -> None:
+        """Its silence is over."""
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def quiet(self, until_s: float) -> None:
+        """Ignored."""
+
+    def over(self, *, alive: bool) -> None:
+        """Ignored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What to prove, and how many may log in at once."""
+
+    logins: threading.Semaphore
+    idle_s: float | None = None  # None: as long as the host's own values need
+    is_fast: bool = False
+    finds_limit: bool = False
+    stop: Callable[[], bool] = lambda: False
+    board: Board = field(default_factory=Nobody)
+
+
+def probe_host(host: Host, orders: Orders, probe: Probe) -> HostReport:
+    """Hold a silence against one host; changes nothing there."""
+    gate = _Gate(probe.logins)
+    try:
+        return fleet.look_host(host, orders, partial(_proved, orders=orders, probe=probe, gate=gate))
+    finally:
+        gate.leave()
+
+
+class _Gate:
+    """A login at a time of a few; left once, by whoever comes first."""
+
+    def __init__(self, logins: threading.Semaphore) -> None:
+        self._logins = logins
+        self._is_in = logins.acquire()
+
+    def leave(self) -> None:
+        is_in, self._is_in = self._is_in, False
+        if is_in:
+            self._logins.release()
+
+
+def _proved(
+    shell: Shell, snapshot: Snapshot | HostError, report: HostReport, *, orders: Orders, probe: Probe, gate: _Gate
+) -> HostReport:
+    values = _values(shell, snapshot)
+    if probe.is_fast:
+        return _fast(shell, snapshot, report, values, orders)
+    if probe.finds_limit:
+        return _limited(shell, report, values, orders, probe, gate)
+    gate.leave()
+    wanted_s = shell.host.policy.interval_s
+    idle_s = probe.idle_s if probe.idle_s is not None else proof.needed_s(values, wanted_s)
+    probe.board.quiet(time.monotonic() + idle_s)
+    held = None
+    try:
+        held = shell.hold(idle_s, stop=probe.stop)
+    finally:
+        probe.board.over(alive=held is not None and held.loss is None)
+    notes = [recommendation] if values and (recommendation := proof.recommendation(values, wanted_s)) else []
+    return _told(report, (proof.finding(held, values, wanted_s),), values, held, tuple(notes))
+
+
+def _values(shell: Shell, snapshot: Snapshot | HostError) -> Values | None:
+    """What should be in effect for the login; None when the files cannot be read."""
+    if not isinstance(snapshot, Snapshot):
+        return None
+    from sshd_keepalive.remote.login import user_of
+
+    try:
+        tree = resolve.tree(snapshot)
+        effective = resolve.resolve(tree, Context(user=user_of(shell.host)))
+    except ParseError:
+        return None
+    return Values(
+        version=tree.version, interval_s=int(effective[INTERVAL].value), count_max=int(effective[COUNT_MAX].value)
+    )
+
+
+def _fast(
+    shell: Shell, snapshot: Snapshot | HostError, report: HostReport, values: Values | None, orders: Orders
+) -> HostReport:
+    if not isinstance(snapshot, Snapshot) or values is None:
+        return report
+    obstacle = trial.deciding_match(snapshot)
+    if obstacle:
+        return _told(report, (_not_tried(obstacle),), values, None, ())
+    with ThreadPoolExecutor(max_workers=len(TRIALS)) as pool:
+        tried = pool.map(lambda one: _tried(shell, snapshot, one, values, orders), TRIALS)
+        findings = list(tried)
+    # MaxSessions may allow one channel only: what found no room is tried again alone.
+    for index, (finding, one) in enumerate(zip(findings, TRIALS, strict=True)):
+        if finding is None:
+            findings[index] = _tried(shell, snapshot, one, values, orders, is_last=True)
+    wanted_s = shell.host.policy.interval_s
+    notes = [recommendation] if (recommendation := proof.recommendation(values, wanted_s)) else []
+    return _told(report, tuple(finding for finding in findings if finding), values, None, tuple(notes))
+
+
+def _tried(
+    shell: Shell, snapshot: Snapshot, one: Trial, values: Values, orders: Orders, *, is_last: bool = False
+) -> Finding | None:
+    try:
+        held = shell.rehearse(trial.script(snapshot, one), one.idle_s, answers=one.answers, timeout_s=orders.timeout_s)
+    except HostError as error:
+        if error.cause == "no-session" and not is_last:
+            return None
+        return _not_tried(str(error), one.name)
+    return trial.finding(one, held, values)
+
+
+def _limited(
+    shell: Shell, report: HostReport, values: Values | None, orders: Orders, probe: Probe, gate: _Gate
+) -> HostReport:
+    """Many connections to one host, each with a spacing of its own, all at the same time."""
+    from sshd_keepalive.remote import ssh
+
+    total_s = probe.idle_s if probe.idle_s is not None else _LIMIT_S
+    spacings = idle_limit.spacings(total_s)
+    shells = [shell]
+    try:
+        for _ in spacings[1:]:  # one login after the other: no MaxStartups is met
+            shells.append(
+                ssh.connect(
+                    shell.host,
+                    secrets=orders.secrets,
+                    timeout_s=orders.timeout_s,
+                    connect_timeout_s=orders.connect_timeout_s,
+                )
+            )
+        gate.leave()
+        probe.board.quiet(time.monotonic() + total_s)
+        try:
+            with ThreadPoolExecutor(max_workers=len(shells)) as pool:
+                paced = tuple(
+                    pool.map(
+                        lambda pair: pair[0].pace(pair[1], total_s, stop=probe.stop), zip(shells, spacings, strict=True)
+                    )
+                )
+        finally:
+            probe.board.over(alive=True)
+    finally:
+        for other in shells[1:]:
+            other.close()
+    found = idle_limit.bounds(paced)
+    finding = idle_limit.finding(found, values, shell.host.policy.interval_s)
+    told = _told(report, (finding,), values, None, (finding.reason,) if finding.reason else ())
+    facts = (
+        *told.facts,
+        ("idle_limit", idle_limit.spoken(found)),
+        ("lost", str(sum(p.loss is not None for p in paced))),
+    )
+    return replace(told, facts=facts)
+
+
+def _not_tried(reason: str, name: str = proof.OBSERVED) -> Finding:
+    return Finding(setting=name, scope=GLOBAL, wanted="", value="not tried", verdict=Verdict.UNKNOWN, reason=reason)
+
+
+def _told(
+    report: HostReport, observed: tuple[Finding, ...], values: Values | None, held: Held | None, notes: tuple[str, ...]
+) -> HostReport:
+    """The report of the look with what was observed; without root the observation stands alone."""
+    facts = dict(report.facts)
+    if values is not None:
+        facts["configured"] = f"{values.interval_s}/{values.count_max}"
+        stale = any(finding.setting == "daemon" for finding in report.findings)
+        facts["loaded"] = "older files" if stale else "the present files"
+    if held is not None:
+        facts["observed"] = proof.spoken(held)
+        facts["keepalives"] = str(len(held.beats))
+        facts["quiet_s"] = f"{held.quiet_s:.1f}"
+        if held.spacing_s is not None:
+            facts["spacing_s"] = f"{held.spacing_s:.2f}"
+        if held.loss is not None:
+            facts["loss"] = held.loss.name.lower()
+    findings = (*report.findings, *observed)
+    failure = report.failure
+    if values is None and failure is not None and failure.kind in ("observe", "become", "shell"):
+        notes = (*notes, f"the configuration could not be read: {failure.message}")
+        failure = None
+    verdict = fleet.worst(findings) if failure is None else Verdict.UNKNOWN
+    if report.verdict is Verdict.WAIVED and fleet.worst(observed) is Verdict.PASS:
+        verdict = Verdict.WAIVED  # a waiver is about values, never about sessions that die
+    return replace(
+        report,
+        findings=findings,
+        facts=tuple(facts.items()),
+        notes=(*report.notes, *notes),
+        failure=failure,
+        verdict=verdict,
+    )

@@ -1,0 +1,83 @@
+"""Find the modules of the plural packages: the module is the plug-in.
+
+A kind is such a package (`services`, `inventories`, `reports`, ...). What stands in its directory is found by
+listing, what somebody else installed by the entry point group `sshd_keepalive.<kind>`. Both keep the one
+`Protocol` that the package's `__init__` holds.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any, Protocol
+
+from sshd_keepalive.errors import ExtensionError
+from sshd_keepalive.spelling import did_you_mean
+
+PACKAGE = __name__.rpartition(".")[0]
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Name all extensions of a kind, sorted; nothing is imported but the package itself."""
+    return tuple(sorted({*built_in(kind), *_entry_points(kind)}))
+
+
+@cache
+def built_in(kind: str) -> tuple[str, ...]:
+    """Name the extensions in the package's own directory, sorted. Costs no look at installed distributions."""
+    listed = iter_modules(_package(kind).__path__)
+    return tuple(sorted(module.name for module in listed if not module.name.startswith("_")))
+
+
+def load(kind: str, name: str) -> Any:
+    """Import one extension and check that it keeps its contract.
+
+    Returns:
+        What satisfies the package's Protocol: a module, or the object an entry point names.
+    Raises:
+        ExtensionError: unknown name, an import that fails, or something the Protocol asks for is missing.
+    """
+    if name in built_in(kind):
+        extension: Any = import_module(f"{PACKAGE}.{kind}.{name}")
+    elif entry_point := _entry_points(kind).get(name):
+        try:
+            extension = entry_point.load()
+        except Exception as error:  # a stranger's code: whatever it raises, it cannot be used
+            raise ExtensionError(f"{kind}: {name!r} ({entry_point.value}) cannot be imported: {error!r}") from error
+    else:
+        known = names(kind)
+        message = f"{kind}: {name!r} is not known{did_you_mean(name, known)}"
+        raise ExtensionError(message, hint=f"known are {', '.join(known) or 'none'}")
+    contract = _contract(_package(kind))
+    if not isinstance(extension, contract):
+        missing = ", ".join(sorted(member for member in _members(contract) if not hasattr(extension, member)))
+        raise ExtensionError(f"{kind}: {name!r} does not keep the contract of {contract.__name__}, it lacks {missing}")
+    return extension
+
+
+def _package(kind: str) -> ModuleType:
+    return import_module(f"{PACKAGE}.{kind}")
+
+
+@cache
+def _entry_points(kind: str) -> dict[str, Any]:
+    from importlib.metadata import entry_points  # 35 ms
+
+    return {entry_point.name: entry_point for entry_point in entry_points(group=f"{PACKAGE}.{kind}")}
+
+
+def _contract(package: ModuleType) -> type:
+    """The Protocol defined in the package's `__init__`; `typing.is_protocol` exists from Python 3.13 on."""
+    own = (value for value in vars(package).values() if getattr(value, "__module__", "") == package.__name__)
+    found = [value for value in own if isinstance(value, type) and getattr(value, "_is_protocol", False)]
+    if len(found) != 1:
+        raise ExtensionError(f"{package.__name__} must hold one Protocol, it holds {len(found)}")
+    return found[0]
+
+
+def _members(contract: type) -> set[str]:
+    ordinary = set(dir(type("Ordinary", (Protocol,), {}))) | {"__abstractmethods__", "__annotations__"}
+    named = {name for name in vars(contract) if name not in ordinary and not name.startswith("_")}
+    return named | set(getattr(contract, "__annotations__", {}))

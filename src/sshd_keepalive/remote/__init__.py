@@ -1,0 +1,1 @@
+"""What talks to one host: connect, observe, execute, verify."""

@@ -1,0 +1,99 @@
+"""From a name to a connected TCP socket, within a time limit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+from typing import Any, Final
+
+from sshd_keepalive.model import Host
+from sshd_keepalive.remote.deadline import Deadline
+from sshd_keepalive.remote.trouble import trouble
+
+_Address = tuple[socket.AddressFamily, Any]
+_UNACKNOWLEDGED_MS: Final = 20_000
+
+
+class _Lookup:
+    """One name being resolved. getaddrinfo(3) has no time limit, so it gets a thread that may be left behind."""
+
+    def __init__(self, name: str, port: int) -> None:
+        self._name = name
+        self._port = port
+        self.addresses: tuple[_Address, ...] = ()
+        self.error: OSError | None = None
+        self.done = threading.Event()
+
+    def run(self, flags: int = 0) -> None:
+        try:
+            rows = socket.getaddrinfo(self._name, self._port, type=socket.SOCK_STREAM, flags=flags)
+            self.addresses = tuple((row[0], row[4]) for row in rows)
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label longer than 63 characters
+            self.error = error if isinstance(error, OSError) else OSError(str(error))
+        finally:
+            self.done.set()
+
+
+_lookups: dict[tuple[str, int], _Lookup] = {}
+_lock = threading.Lock()
+
+
+def dial(host: Host, deadline: Deadline, connect_timeout_s: float) -> socket.socket:
+    """Connect to a host, trying its addresses in the system's order.
+
+    Args:
+        connect_timeout_s: for all addresses together; each gets an equal share of what is left.
+    Raises:
+        HostError: unresolved, unreachable, refused.
+    """
+    limit = Deadline(deadline.left_s(connect_timeout_s))
+    addresses = _resolve(host, limit)
+    error: OSError = TimeoutError(errno.ETIMEDOUT, "timed out")
+    for n, (family, address) in enumerate(addresses):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(max(0.001, limit.left_s() / (len(addresses) - n)))
+            sock.connect(address)
+            _tune(sock)
+        except OSError as failure:
+            sock.close()
+            error = failure
+        else:
+            return sock
+    if isinstance(error, TimeoutError):
+        raise trouble(host, "unreachable", f"{connect_timeout_s:g} s")
+    if error.errno == errno.ECONNREFUSED:
+        raise trouble(host, "refused")
+    raise trouble(host, "unreachable", error.strerror or str(error))
+
+
+def _resolve(host: Host, limit: Deadline) -> tuple[_Address, ...]:
+    key = (host.address, host.port)
+    with _lock:
+        lookup = _lookups.get(key)
+        if lookup is None:
+            # One try of one second for each name server: a dead one costs 1 s instead of 10 (resolv.conf(5)).
+            os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
+            lookup = _lookups[key] = _Lookup(host.address, host.port)
+            lookup.run(socket.AI_NUMERICHOST)  # an address needs neither thread nor resolver
+            if lookup.error is not None:
+                lookup.error = None
+                lookup.done.clear()
+                threading.Thread(target=lookup.run, name=f"resolve {host.address}", daemon=True).start()
+    if not lookup.done.wait(limit.left_s()):
+        raise trouble(host, "unresolved", "the resolver does not answer")
+    if lookup.error is not None:
+        with _lock:
+            _lookups.pop(key, None)  # the next pass may have better luck
+        raise trouble(host, "unresolved", lookup.error.strerror or str(lookup.error))
+    return lookup.addresses
+
+
+def _tune(sock: socket.socket) -> None:
+    """Send small packets at once, and notice a peer that is gone."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)

@@ -1,0 +1,192 @@
+"""paramiko's Transport with our settings: what is offered, how long is waited, what is remembered.
+
+Everything here overrides a class attribute or a method of paramiko 5; tests/unit/remote/test_client.py holds the
+names against the installed release.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import paramiko
+from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST, MSG_GLOBAL_REQUEST
+from paramiko.kex_curve25519 import KexCurve25519
+from paramiko.packet import Packetizer
+
+from sshd_keepalive.remote.deadline import Deadline
+from sshd_keepalive.remote.wire import Wire
+
+_VERSION_BYTES: Final = 64 * 1024  # what a server may say before its version
+_DISCONNECT_BYTES: Final = 200
+_REQUESTS: Final = (MSG_GLOBAL_REQUEST, MSG_CHANNEL_REQUEST)
+
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # otherwise 21 lines of traceback for a failed host
+
+
+class PatientPacketizer(Packetizer):
+    """Keeps one deadline for the handshake instead of a timer thread, and what came before the version.
+
+    Attributes:
+        lines: what the server said instead of, or before, its version.
+        n_early_bytes: how much arrived before the version was complete.
+        listener: is told of every global and channel request before paramiko answers it; one for which it
+            returns False is not answered at all, as if the client were frozen.
+    """
+
+    deadline: Deadline | None = None
+    listener: Callable[[int, paramiko.Message], bool] | None = None
+
+    def __init__(self, socket: Any) -> None:
+        super().__init__(socket)
+        self.lines: list[str] = []
+        self.n_early_bytes = 0
+        self._shaking_hands = False
+
+    def start_handshake(self, timeout: float) -> None:
+        """Start no timer thread: a failed handshake would leave it behind for the whole timeout."""
+        self._shaking_hands = True
+
+    def handshake_timed_out(self) -> bool:
+        """Tell whether the deadline passed during the handshake."""
+        return self._shaking_hands and self.deadline is not None and self.deadline.is_over
+
+    def complete_handshake(self) -> None:
+        """From here on the deadline is somebody else's."""
+        self._shaking_hands = False
+
+    def read_message(self) -> tuple[int, paramiko.Message]:
+        """Read the next packet that is to be acted upon."""
+        while True:
+            kind, message = super().read_message()
+            if self.listener is None or kind not in _REQUESTS or self.listener(kind, message):
+                return kind, message
+
+    def readline(self, timeout: float) -> str:
+        """Read a line of what comes before the key exchange."""
+        # paramiko allows 2 s for each line after the first; the deadline is the only limit that counts.
+        line = super().readline(self.deadline.left_s() if self.deadline else timeout)
+        if not line.startswith("SSH-"):
+            self.lines.append(line)
+        return line
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        data = cast(bytes, super()._read_timeout(timeout))  # type: ignore[misc]
+        self.n_early_bytes += len(data)
+        if self.n_early_bytes > _VERSION_BYTES:
+            raise EOFError
+        return data
+
+
+def _preferred_kex() -> tuple[str, ...]:
+    wanted = (
+        "mlkem768x25519-sha256",  # where cryptography has it
+        "curve25519-sha256",
+        "curve25519-sha256@libssh.org",
+        "ecdh-sha2-nistp256",
+        "ecdh-sha2-nistp384",
+        "ecdh-sha2-nistp521",
+        "diffie-hellman-group14-sha256",
+        "diffie-hellman-group16-sha512",
+        "diffie-hellman-group-exchange-sha256",
+    )
+    return tuple(name for name in wanted if name in Client._kex_info)
+
+
+def _on_channel_request(channel: Any, message: paramiko.Message) -> None:
+    """Remember `exit-signal`, which paramiko drops; the message is parsed from a copy."""
+    copy = paramiko.Message(message.asbytes())
+    copy.get_int()
+    if copy.get_text() == "exit-signal":
+        copy.get_boolean()
+        channel.exit_signal = copy.get_text()
+    channel._handle_request(message)
+
+
+def _on_channel_close(channel: Any, message: paramiko.Message) -> None:
+    """Remember who closed, and let no sender stand between its check and its packet (see ChannelWire)."""
+    channel.ended_by_peer = True  # paramiko's own marks look the same when the connection is lost
+    lock: threading.Lock | None = getattr(channel, "wire_lock", None)
+    if lock is None:
+        channel._handle_close(message)
+        return
+    # During a re-exchange of keys a sender waits for this very thread, hence the limit.
+    held = lock.acquire(timeout=0.5)
+    try:
+        channel._handle_close(message)
+    finally:
+        if held:
+            lock.release()
+
+
+def ended_by_peer(channel: paramiko.Channel) -> bool:
+    """Tell whether the other side has ended the channel, so that nothing it said can be missing."""
+    return bool(channel.eof_received) or getattr(channel, "ended_by_peer", False)
+
+
+class Client(paramiko.Transport):
+    """One SSH connection.
+
+    Attributes:
+        farewell: the text of the server's DISCONNECT.
+    """
+
+    _preferred_ciphers = (
+        "aes128-gcm@openssh.com",
+        "aes256-gcm@openssh.com",
+        "aes128-ctr",
+        "aes192-ctr",
+        "aes256-ctr",
+    )
+    _preferred_macs = (
+        "hmac-sha2-256-etm@openssh.com",
+        "hmac-sha2-512-etm@openssh.com",
+        "hmac-sha2-256",
+        "hmac-sha2-512",
+    )
+    # paramiko knows the name of the draft only; a server may list just that of RFC 8731.
+    _kex_info = {**paramiko.Transport._kex_info, "curve25519-sha256": KexCurve25519}  # type: ignore[attr-defined]  # noqa: RUF012
+    _channel_handler_table = {  # noqa: RUF012
+        **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
+        MSG_CHANNEL_REQUEST: _on_channel_request,
+        MSG_CHANNEL_CLOSE: _on_channel_close,
+    }
+    # How often an idle connection wakes up. Ten times a second, paramiko's choice, triples the cost of 200
+    # connections; once means that every close must be preceded by a shutdown of the wire.
+    _active_check_timeout = 1.0
+
+    def __init__(self, wire: Wire, deadline: Deadline, host_key_algorithms: tuple[str, ...]) -> None:
+        self._host_key_algorithms = host_key_algorithms
+        super().__init__(cast(socket.socket, wire), packetizer_class=PatientPacketizer)
+        self.farewell = ""
+        self.wait_until(deadline)
+
+    def wait_until(self, deadline: Deadline) -> None:
+        """Bound every wait of paramiko by a new deadline."""
+        self.steps.deadline = deadline
+        left_s = max(0.001, deadline.left_s())
+        self.banner_timeout = self.handshake_timeout = self.auth_timeout = self.channel_timeout = left_s
+
+    @property
+    def steps(self) -> PatientPacketizer:
+        """The packetizer, by its real type."""
+        return cast(PatientPacketizer, self.packetizer)
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """Host key algorithms in our order; paramiko would put all certificates last."""
+        return self._host_key_algorithms
+
+    def _parse_disconnect(self, m: paramiko.Message) -> None:
+        m.get_int()
+        self.farewell = m.get_string().decode("utf-8", "replace")[:_DISCONNECT_BYTES]
+
+    def _log(self, level: int, msg: Any, *args: Any) -> None:
+        if self.logger.isEnabledFor(level):
+            super()._log(level, msg, *args)  # type: ignore[misc]
+
+
+Client._preferred_kex = _preferred_kex()  # type: ignore[attr-defined]

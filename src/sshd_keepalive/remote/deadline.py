@@ -1,0 +1,112 @@
+"""Time limits: a deadline to ask, and a reaper that ends what does not ask.
+
+paramiko waits without a limit in several places (`exec_command`, for one), so every wait on it happens with the
+reaper armed: at the deadline it runs an action, in practice the shutdown of the socket, which wakes every waiter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+Action = Callable[[], None]
+
+
+class Deadline:
+    """A moment on the monotonic clock. An alarm that was armed with it keeps the moment it had then."""
+
+    __slots__ = ("at_s",)
+
+    def __init__(self, after_s: float) -> None:
+        self.at_s = time.monotonic() + after_s
+
+    def left_s(self, at_most_s: float = float("inf")) -> float:
+        """Seconds that are left, never negative, never more than `at_most_s`."""
+        return min(at_most_s, max(0.0, self.at_s - time.monotonic()))
+
+    def extend(self, by_s: float) -> None:
+        """Move it: the time was not the host's."""
+        self.at_s += by_s
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the moment has passed."""
+        return time.monotonic() >= self.at_s
+
+
+class Alarm:
+    """One armed action; `cancel` is safe at any time and from any thread."""
+
+    __slots__ = ("_action", "_reaper", "fired")
+
+    def __init__(self, action: Action, reaper: Reaper) -> None:
+        self._action: Action | None = action
+        self._reaper = reaper
+        self.fired = False
+
+    def cancel(self) -> None:
+        """Forget the action and all that it refers to."""
+        if self._action is not None:
+            self._action = None
+            self._reaper.blank()
+
+    def fire(self) -> None:
+        """Run the action unless it was cancelled; an action's error is its own."""
+        action, self._action = self._action, None
+        if action is None:
+            return
+        self.fired = True
+        with contextlib.suppress(Exception):  # a socket that is gone already; the reaper must outlive it
+            action()
+
+
+class Reaper:
+    """One daemon thread for all deadlines of the process, started with the first one."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Alarm]] = []
+        self._order = itertools.count()
+        self._n_blank = 0
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def arm(self, deadline: Deadline, action: Action) -> Alarm:
+        """Have `action` run at the deadline, in the reaper's thread; it must not block."""
+        alarm = Alarm(action, self)
+        with self._changed:
+            heapq.heappush(self._heap, (deadline.at_s, next(self._order), alarm))
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+                self._thread.start()
+            elif self._heap[0][2] is alarm:
+                self._changed.notify()
+        return alarm
+
+    def blank(self) -> None:
+        """Count a cancelled alarm and drop all of them when they are more than half of the heap."""
+        with self._changed:
+            self._n_blank += 1
+            if self._n_blank * 2 > len(self._heap):
+                self._heap = [entry for entry in self._heap if entry[2]._action is not None]
+                heapq.heapify(self._heap)
+                self._n_blank = 0
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                now = time.monotonic()
+                due = None
+                if self._heap and self._heap[0][0] <= now:
+                    due = heapq.heappop(self._heap)[2]
+                else:
+                    self._changed.wait(self._heap[0][0] - now if self._heap else None)
+            if due is not None:
+                due.fire()
+
+
+REAPER: Final = Reaper()

@@ -1,0 +1,234 @@
+"""Carry out a plan on one host so that it ends changed and proved, or as it was, or said to be unknown.
+
+The order is the safety: compare, back up, stage, validate, arm (one script, `core.guard`), rehearse a login, install,
+restart (another one), then a new login that looks again, and only that login confirms. Whatever goes wrong before,
+the change is taken back: by the script itself, by the login that is still open, or by the guard on the host when its
+time is up.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from sshd_keepalive.core import guard
+from sshd_keepalive.core.guard import Answer, Change
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import End, Failure, Outcome, Snapshot, Step
+from sshd_keepalive.remote import verify
+from sshd_keepalive.remote.rehearse import rehearse
+from sshd_keepalive.remote.shell import Shell
+from sshd_keepalive.remote.verify import Connect
+
+#: A restore script restarts at most once and waits ten seconds for the proof.
+_RESTORE_S = 45.0
+_PAUSE_S = 3.0
+#: Logins that fail like this make OpenSSH 9.8 and newer bar the address for a while.
+_BARRING = frozenset({"auth", "host_key", "banned"})
+
+
+def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float) -> Outcome:
+    """Change the host behind `shell`; `connect` makes the new logins that prove it.
+
+    Never raises for the host's trouble: the outcome names the state it was left in.
+    """
+    fires_at = datetime.now(UTC) + timedelta(seconds=change.deadline_s)
+    outcome = _Execution(shell, connect, change, timeout_s).run()
+    if outcome.end is End.UNKNOWN and outcome.failure is not None:
+        hint = (
+            f"unless it was confirmed the host reverts by itself at {fires_at:%H:%M:%S} UTC or soon after; "
+            f"look now, and if need be type there: {guard.restore_hint(change.directory)}"
+        )
+        return replace(outcome, failure=replace(outcome.failure, hint=hint))
+    if outcome.end is End.APPLIED and not change.confirmed:
+        detail = f"left to you: the host reverts by itself at {fires_at:%H:%M:%S} UTC"
+        return replace(outcome, steps=(*outcome.steps, Step(name="confirm", ok=True, detail=detail)))
+    return outcome
+
+
+_HINTS = {
+    "changed_meanwhile": "look at the new diff: run plan again",
+    "locked": "wait until the other run is over, then run the command again",
+    "no_space": "make room on the host, then run the command again",
+    "read_only": "the file is immutable or on a read-only file system; lift that first, then run the command again",
+    "config_broken": "mend the configuration first: sshd -t names the line",
+    "observe": "this program and sshd read the files differently; please report the file",
+    "validate": "sshd would not start with it; please report the file",
+    "effective": "another file or option decides; look at why HOST",
+    "restart": "look at the unit's log on the host: journalctl -u ssh, or /var/log/auth.log",
+    "hard_link": "keep the file under one name, or put the settings into a drop-in: strategy: drop-in",
+    "immutable": "lift the attribute on the host (lsattr, chattr -i), then run the command again",
+    "masked": "unmask the unit, then run the command again",
+    "not_to_be_run": "remove that file, then run the command again",
+    "no_unit": "name the unit in the inventory: service: {unit: …}, or {manager: pidfile, pidfile: …}",
+    "other_daemon": "name the right unit in the inventory: service: {unit: …}",
+    "binary_replaced": "restart sshd once by hand while you are logged in, then run the command again",
+    "kill_mode": "set KillMode=process in the unit, or use --service-action reload",
+    "socket": "use --service-action restart",
+    "fired": "raise --confirm-timeout",
+    "lost": "run the command again",
+}
+
+
+class _Execution:
+    """One change of one host; `steps` grows as they are done."""
+
+    def __init__(self, shell: Shell, connect: Connect, change: Change, timeout_s: float) -> None:
+        self._shell = shell
+        self._connect = connect
+        self._change = change
+        self._timeout_s = timeout_s
+        self._steps: list[Step] = []
+        self._pause_s = 1.0
+        self._ends_at_s = time.monotonic() + change.deadline_s
+
+    def run(self) -> Outcome:
+        change = self._change
+        answer = self._tell(guard.change_script(change))
+        if answer is not None and answer.end == "ready":
+            step, failure = rehearse(self._shell, change, timeout_s=self._timeout_s)
+            self._steps.append(step)
+            if failure is not None:
+                withdrawn = _ask(self._shell, guard.restore_command(change.directory), _RESTORE_S)
+                if withdrawn is not None and withdrawn.end == "refused":
+                    return self._outcome(End.REFUSED, failure)
+                return self._take_back(None, failure)
+            answer = self._tell(guard.go_command(change.directory))
+        if answer is None:
+            lost = Failure(kind="timeout", cause="lost", message="the connection was lost while the change was made")
+            return self._take_back(None, lost)
+        if answer.end == "changed":
+            return self._prove()
+        failure = Failure(
+            kind=answer.kind or "internal",
+            cause=answer.cause,
+            message=answer.reason,
+            hint=_HINTS.get(answer.cause) or _HINTS.get(answer.kind, ""),
+        )
+        if answer.end == "rolled_back":
+            return self._prove_back(failure)
+        return self._outcome(End.REFUSED if answer.end == "refused" else End.UNKNOWN, failure)
+
+    def _tell(self, script: str) -> Answer | None:
+        answer = _ask(self._shell, script, self._timeout_s + _RESTORE_S)
+        self._steps += answer.steps if answer else ()
+        return answer
+
+    def _outcome(self, end: End, failure: Failure | None = None, after: Snapshot | None = None) -> Outcome:
+        kept = end is not End.REFUSED and bool(self._change.plan.contents)
+        backup = self._change.directory if kept else None
+        return Outcome(end=end, steps=tuple(self._steps), backup=backup, failure=failure, after=after)
+
+    def _prove(self) -> Outcome:
+        """A new login must see what was promised; it confirms, or the old login takes everything back."""
+        began = time.monotonic()
+        change = self._change
+        try:
+            fresh = self._connect_for_proof()
+            try:
+                after = verify.in_effect(fresh, change, datetime.now(UTC), timeout_s=self._timeout_s)
+                detail = f"a new login finds it in effect, daemon {_pid(after)}"
+                self._step("verify", began, detail)
+                if change.confirmed:
+                    self._confirm(fresh)
+            finally:
+                fresh.close()
+        except HostError as error:
+            kind = error.kind if error.kind == "effective" else "login"
+            self._step("verify", began, str(error), ok=False)
+            message = f"the new login did not prove the change: {error}"
+            return self._take_back(self._shell, Failure(kind=kind, cause=error.cause, message=message))
+        return self._outcome(End.APPLIED, after=after)
+
+    def _connect_for_proof(self) -> Shell:
+        """One more attempt where sshd only had too much to do, or not quite begun to listen."""
+        try:
+            return self._connect()
+        except HostError as error:
+            if error.kind not in ("banned", "tcp") or time.monotonic() + 2 * _PAUSE_S > self._ends_at_s:
+                raise
+        time.sleep(_PAUSE_S)
+        return self._connect()
+
+    def _confirm(self, fresh: Shell) -> None:
+        answer = _ask(fresh, guard.confirm_command(self._change.directory), self._timeout_s)
+        self._steps += answer.steps if answer else ()
+        if answer is None or answer.end != "applied":
+            why = f": the host says {answer.end} already" if answer else ""
+            raise HostError(f"the change could not be confirmed{why}", kind="effective", cause="confirm")
+
+    def _take_back(self, shell: Shell | None, failure: Failure) -> Outcome:
+        """Restore over the old login, else over a new one, else leave it to the guard and look after its deadline."""
+        restore = guard.restore_command(self._change.directory)
+        answer = _ask(shell, restore, _RESTORE_S) if shell is not None else None
+        while answer is None:
+            answer = self._restored_over_new_login(restore)
+            if answer is None and time.monotonic() > self._ends_at_s + 30:
+                return self._outcome(End.UNKNOWN, failure)
+            if answer is None:
+                time.sleep(self._pause_s)
+        self._steps += answer.steps
+        if answer.end == "applied":  # the confirmation had arrived, only its answer was lost
+            return self._look_again(failure)
+        if answer.end == "refused" and not answer.kind:  # nothing had been changed when it was taken back
+            return self._outcome(End.REFUSED, failure)
+        return self._prove_back(failure) if answer.end == "rolled_back" else self._outcome(End.UNKNOWN, failure)
+
+    def _restored_over_new_login(self, restore: str) -> Answer | None:
+        self._pause_s = 1.0
+        try:
+            fresh = self._connect()
+        except HostError as error:
+            if error.kind in _BARRING:  # more of it would bar this address: the guard comes first
+                self._pause_s = max(1.0, self._ends_at_s + _PAUSE_S - time.monotonic())
+            return None
+        try:
+            return _ask(fresh, restore, _RESTORE_S)
+        finally:
+            fresh.close()
+
+    def _look_again(self, failure: Failure) -> Outcome:
+        try:
+            fresh = self._connect()
+            try:
+                after = verify.in_effect(fresh, self._change, datetime.now(UTC), timeout_s=self._timeout_s)
+            finally:
+                fresh.close()
+        except HostError:
+            return self._outcome(End.UNKNOWN, failure)
+        return self._outcome(End.APPLIED, after=after)
+
+    def _prove_back(self, failure: Failure) -> Outcome:
+        """`rolled_back` is said only when a new login has seen the old bytes and an active daemon."""
+        began = time.monotonic()
+        try:
+            fresh = self._connect()
+            try:
+                problem = verify.not_back(fresh, self._change, datetime.now(UTC), timeout_s=self._timeout_s)
+            finally:
+                fresh.close()
+        except HostError as error:
+            problem = str(error)
+        detail = problem or "a new login finds the old files and an active daemon"
+        self._step("verify_rollback", began, detail, ok=not problem)
+        return self._outcome(End.UNKNOWN if problem else End.ROLLED_BACK, failure)
+
+    def _step(self, name: str, began: float, detail: str, *, ok: bool = True) -> None:
+        self._steps.append(Step(name=name, ok=ok, detail=detail, seconds_s=round(time.monotonic() - began, 2)))
+
+
+def _ask(shell: Shell, script: str, timeout_s: float) -> Answer | None:
+    """None: nobody knows how far the script came."""
+    try:
+        completed = shell.run(script, timeout_s=timeout_s)
+        answer = guard.parse(completed.stdout) if completed.ended else None
+    except HostError as error:
+        if error.kind in ("become", "shell"):  # refused before the script began
+            return Answer(end="refused", kind=error.kind, cause=error.cause, reason=str(error))
+        return None
+    return answer if answer and answer.end else None
+
+
+def _pid(snapshot: Snapshot) -> str:
+    return str(snapshot.daemon.pid) if snapshot.daemon and snapshot.daemon.pid else "per connection"

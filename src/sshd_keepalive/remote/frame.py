@@ -1,0 +1,235 @@
+"""A script on its way to `sh -s` and its output on the way back, without any input or output of its own.
+
+`sh -s` is the one command line that every login shell passes on unharmed. The text that follows on standard input
+defines a function and calls it on the last line, so that a cut transmission runs nothing. Markers with a nonce of
+this exchange bracket what the script prints; everything outside of them (profiles, banners, lectures) is noise.
+
+With a sudo password the exchange is a conversation: sudo prints a prompt of ours, gets the password, and only when
+the shell behind it has said READY the script is sent. So the password never shares an input with a script that
+could be mistaken for it, a second prompt is the sign of a wrong password and is never answered, and neither
+secret nor script is ever an argument.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Final
+
+CAP_BYTES: Final = 8 * 1024 * 1024  # a tree of configuration files is large
+NOISE_BYTES: Final = 4 * 1024
+_MARK: Final = "SKA1"
+_TAIL_BYTES: Final = 256  # longer than any marker line
+
+# A PAM module may insist on a prompt of its own ("LDAP Password: "); one that asks for anything else gets nothing.
+_FOREIGN_PROMPT: Final = re.compile(rb"password[^\n:]{0,80}: ?\Z", re.IGNORECASE)
+
+
+class Way(Enum):
+    """How the script becomes root."""
+
+    PLAIN = "plain"  # it does not: the login user runs it
+    ROOT = "root"  # the login user is root, or sudo or doas work without a password
+    DOAS = "doas"  # the same without sudo
+    PASSWORD = "password"  # noqa: S105  sudo may ask for a password
+
+
+class Exchange:
+    """One script and what came back. Feed it what arrives; send what `feed` and `answer` return.
+
+    Attributes:
+        asks: sudo waits for the password; call `answer` or `refuse`.
+        accepted: sudo took the password.
+        rejected: sudo asked again.
+        sends_more: False when nothing more will be sent: end the input.
+        sent: the whole script was handed out; from here on it may run.
+        begun, done: the markers were seen.
+        overflow: there was more output than CAP_BYTES.
+    """
+
+    def __init__(self, script: str, *, way: Way, nonce: str) -> None:
+        self._inner = _inner(script, nonce)
+        self._way = way
+        self._nonce = nonce
+        self._begin = f"\n{_MARK} BEGIN {nonce}\n".encode()
+        self._end = re.compile(rb"\n%s END %s (\d+)\n" % (_MARK.encode(), nonce.encode()))
+        self._ready = f"\n{_MARK} READY {nonce}\n".encode()
+        self._prompt = f"{_MARK} PASSWORD {nonce}".encode()
+        self._noise = bytearray()
+        self._out = bytearray()
+        self._scanned = 0
+        self._answered = False
+        self.asks = self.accepted = self.rejected = False
+        self.sends_more = way is Way.PASSWORD
+        self.sent = self.begun = self.done = self.overflow = False
+        self.status: int | None = None
+
+    def opening(self) -> bytes:
+        """Give the text to send first."""
+        if self._way is Way.PASSWORD:
+            return _conversation(self._nonce).encode()
+        self.sent = True
+        if self._way is Way.PLAIN:
+            return self._inner.encode("utf-8", "surrogateescape")  # the bytes of files ride along
+        return _piped(self._inner, self._nonce, sudo=self._way is Way.ROOT).encode("utf-8", "surrogateescape")
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what arrived; return what must be sent now, often nothing."""
+        if self.done:
+            self.hear(data)
+            return b""
+        if self.begun:
+            self._out += data
+            self._look_for_end()
+            return b""
+        self._noise += data
+        if (at := self._noise.find(self._begin)) >= 0:
+            self.begun = True
+            self._out += self._noise[at + len(self._begin) :]
+            del self._noise[at:]
+            self._look_for_end()
+            return b""
+        reply = self._converse() if self.sends_more else b""
+        if len(self._noise) > 4 * NOISE_BYTES:  # the first words and the last ones say most
+            del self._noise[NOISE_BYTES : -2 * NOISE_BYTES]
+        return reply
+
+    def answer(self, password: str) -> bytes:
+        """Return the answer to the prompt; given once."""
+        self.asks = False
+        return password.encode() + b"\n"
+
+    def refuse(self) -> None:
+        """Answer the prompt with the end of input."""
+        self.asks = self.sends_more = False
+
+    @property
+    def is_stuck(self) -> bool:
+        """Neither sudo nor doas is there."""
+        return f"{_MARK} MISSING {self._nonce}".encode() in self._noise
+
+    @property
+    def has_met_sudo(self) -> bool:
+        """Whether what is printed may be sudo's words."""
+        return f"{_MARK} SUDO {self._nonce}".encode() in self._noise
+
+    @property
+    def stdout(self) -> bytes:
+        """What the script has printed so far."""
+        return bytes(self._out[:CAP_BYTES])
+
+    @property
+    def noise(self) -> bytes:
+        """What anybody else printed: the beginning and the end of it."""
+        noise = bytes(self._noise)
+        if len(noise) > NOISE_BYTES:
+            noise = noise[: NOISE_BYTES // 4] + noise[-3 * NOISE_BYTES // 4 :]
+        return noise
+
+    def hear(self, data: bytes) -> None:
+        """Take standard error, which never carries our output."""
+        if len(self._noise) < 2 * NOISE_BYTES:
+            self._noise += data
+
+    def _look_for_end(self) -> None:
+        if found := self._end.search(self._out, self._scanned):
+            self.status = int(found[1])
+            self.done = True
+            self._noise += self._out[found.end() :]
+            del self._out[found.start() :]
+            self.overflow = self.overflow or len(self._out) > CAP_BYTES
+            return
+        if len(self._out) > CAP_BYTES + 2 * _TAIL_BYTES:
+            self.overflow = True
+            del self._out[CAP_BYTES:-_TAIL_BYTES]
+        self._scanned = max(0, len(self._out) - _TAIL_BYTES)
+
+    def _converse(self) -> bytes:
+        """Follow sudo until the shell behind it is ready for the script."""
+        if self._ready in self._noise:
+            self.accepted = self._answered
+            self.sends_more = False
+            self.sent = True
+            return self._inner.encode("utf-8", "surrogateescape")  # the bytes of files ride along
+        if self.is_stuck:
+            self.sends_more = False
+        elif (at := self._noise.find(self._prompt)) >= 0 or (at := self._foreign_prompt()) >= 0:
+            del self._noise[at:]  # a prompt is met once
+            if self._answered:
+                self.rejected = True
+                self.sends_more = False
+            else:
+                self._answered = self.asks = True
+        return b""
+
+    def _foreign_prompt(self) -> int:
+        found = _FOREIGN_PROMPT.search(self._noise) if self.has_met_sudo else None
+        return found.start() if found else -1
+
+
+def quoted(text: str) -> str:
+    """Quote for a POSIX shell, whatever is in it except NUL."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _inner(script: str, nonce: str) -> str:
+    """Frame the script. It runs in a subshell, so `exit` and `cd` are its own; exit status 0 means it was run."""
+    return (
+        "task() {\n"
+        "LC_ALL=C; export LC_ALL; umask 077\n"
+        f"printf '\\n%s\\n' '{_MARK} BEGIN {nonce}'\n"
+        f"(\n:\n{script}\n) </dev/null 2>&1\n"
+        f"printf '\\n%s %s\\n' '{_MARK} END {nonce}' \"$?\"\n"
+        "}\n"
+        "task; exit 0\n"
+    )
+
+
+# `printf` is a builtin nearly everywhere. Where it is a program (mksh, older ksh), `print` is the builtin: the
+# script must neither show up in `ps` nor meet the limit of one argument (131,071 bytes on Linux).
+_SAY: Final = """\
+case $(command -v printf) in
+/*) say() { print -r -- "$1"; } ;;
+*) say() { printf '%s\\n' "$1"; } ;;
+esac
+"""
+
+
+def _piped(inner: str, nonce: str, *, sudo: bool) -> str:
+    """Run the framed script as root, without any password."""
+    by_sudo = 'elif command -v sudo >/dev/null 2>&1; then say "$payload" | sudo -n sh -s\n' if sudo else ""
+    return (
+        "main() {\n"
+        "exec 2>&1\n"
+        f"LC_ALL=C; export LC_ALL\n{_SAY}"
+        f"payload={quoted(inner)}\n"
+        'if [ "$(id -u)" = 0 ]; then eval "$payload"\n'
+        f"{by_sudo}"
+        'elif command -v doas >/dev/null 2>&1; then say "$payload" | doas -n sh -s\n'
+        f"else printf '\\n%s\\n' '{_MARK} MISSING {nonce}'\n"
+        "fi\n"
+        "}\n"
+        "main; exit $?\n"
+    )
+
+
+def _conversation(nonce: str) -> str:
+    """Start a root shell that reads the script from what follows on standard input.
+
+    `-k` neither uses nor leaves a ticket, so the prompt comes exactly when sudoers demands a password.
+    """
+    starter = f'printf "\\n%s\\n" "{_MARK} READY {nonce}"; exec sh -s'
+    return (
+        "main() {\n"
+        "exec 2>&1\n"
+        "LC_ALL=C; export LC_ALL\n"
+        f'if [ "$(id -u)" = 0 ]; then sh -c {quoted(starter)}\n'
+        "elif command -v sudo >/dev/null 2>&1; then\n"
+        f"printf '\\n%s\\n' '{_MARK} SUDO {nonce}'\n"
+        f"sudo -S -k -p '{_MARK} PASSWORD {nonce}' sh -c {quoted(starter)}\n"
+        f"elif command -v doas >/dev/null 2>&1; then doas -n sh -c {quoted(starter)}\n"
+        f"else printf '\\n%s\\n' '{_MARK} MISSING {nonce}'\n"
+        "fi\n"
+        "}\n"
+        "main; exit $?\n"
+    )

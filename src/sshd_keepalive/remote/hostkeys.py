@@ -1,0 +1,198 @@
+"""known_hosts: who is who, read once per process and indexed.
+
+The format is that of sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. paramiko's own reader is quadratic and stops at
+`@cert-authority` and `@revoked`, so it is not used.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import hmac
+import logging
+import os
+import re
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+LOG: Final = logging.getLogger(__name__)
+SYSTEM_FILES: Final = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+USER_FILES: Final = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key of one line."""
+
+    kind: str  # ssh-ed25519, ssh-rsa, …
+    blob: bytes  # the key as it travels
+    marker: str  # "", "revoked" or "cert-authority"
+    path: str
+    line: int
+
+    @property
+    def place(self) -> str:
+        """File and line."""
+        return f"{self.path}:{self.line}"
+
+
+def fingerprint(blob: bytes) -> str:
+    """Give a key's fingerprint as `ssh-keygen -l` prints it."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def name_of(address: str, port: int) -> str:
+    """Give the name under which a host stands in known_hosts."""
+    return address.lower() if port == 22 else f"[{address.lower()}]:{port}"
+
+
+class KnownHosts:
+    """All entries of some files. Thread-safe; `append` is the only change."""
+
+    def __init__(self, paths: tuple[str, ...]) -> None:
+        self.paths = paths
+        self._exact: dict[str, list[Entry]] = {}
+        self._patterns: list[tuple[tuple[tuple[bool, re.Pattern[str]], ...], Entry]] = []
+        self._hashed: list[tuple[bytes, bytes, Entry]] = []
+        self._lock = threading.Lock()
+        for path in paths:
+            self._read(path)
+
+    def lookup(self, name: str) -> tuple[Entry, ...]:
+        """Give all entries for a name, in no particular order."""
+        name = name.lower()
+        found = list(self._exact.get(name, ()))
+        for patterns, entry in self._patterns:
+            if _matches(patterns, name):
+                found.append(entry)
+        encoded = name.encode()
+        for salt, digest, entry in self._hashed:
+            if hmac.digest(salt, encoded, "sha1") == digest:
+                found.append(entry)
+        return tuple(found)
+
+    def append(self, name: str, kind: str, blob: bytes) -> Entry | None:
+        """Add a key for a name to the first file, unless somebody else was faster.
+
+        Whole lines are appended under flock(2); a file that was replaced meanwhile (ssh-keygen -R renames) is
+        opened again.
+
+        Returns:
+            An entry of the same name that another process wrote since the file was read; None: ours was written.
+        Raises:
+            OSError: the file cannot be written.
+        """
+        path = Path(self.paths[0])
+        with self._lock:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            while True:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX)
+                    if not _is_same(fd, path):
+                        continue
+                    size = os.fstat(fd).st_size
+                    text = os.pread(fd, size, 0)
+                    if others := KnownHosts._of(text, str(path)).lookup(name):
+                        return others[0]
+                    missing = b"\n" if text and not text.endswith(b"\n") else b""
+                    line = f"{name} {kind} {base64.b64encode(blob).decode()}\n".encode()
+                    os.write(fd, missing + line)
+                finally:
+                    os.close(fd)
+                number = (text + missing).count(b"\n") + 1
+                self._exact.setdefault(name, []).append(Entry(kind, blob, "", str(path), number))
+                return None
+
+    @classmethod
+    def _of(cls, text: bytes, path: str) -> KnownHosts:
+        known = cls(())
+        known._parse(text, path)
+        return known
+
+    def _read(self, path: str) -> None:
+        try:
+            self._parse(Path(path).read_bytes(), path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            LOG.warning("%s: %s", path, error.strerror)
+
+    def _parse(self, text: bytes, path: str) -> None:
+        for number, raw in enumerate(text.split(b"\n"), 1):
+            line = raw.strip()
+            if not line or line.startswith(b"#"):
+                continue
+            try:
+                self._add(line.decode(), path, number)
+            except ValueError:
+                LOG.warning("%s:%d: not a known_hosts line, skipped", path, number)
+
+    def _add(self, line: str, path: str, number: int) -> None:
+        marker = ""
+        if line.startswith("@"):
+            marker, _, line = line[1:].partition(" ")
+            if marker not in ("revoked", "cert-authority"):
+                raise ValueError(marker)
+        fields = line.split(None, 3)
+        if len(fields) < 3:
+            raise ValueError(line)
+        names, kind, encoded = fields[:3]
+        blob = base64.b64decode(encoded, validate=True)
+        if blob[4 : 4 + int.from_bytes(blob[:4], "big")] != kind.encode():
+            raise ValueError(kind)
+        entry = Entry(kind, blob, marker, path, number)
+        if names.startswith("|1|"):
+            _, _, salt, digest = names.split("|")
+            self._hashed.append((base64.b64decode(salt), base64.b64decode(digest), entry))
+        elif any(c in names for c in "*?!"):
+            self._patterns.append((_patterns(names), entry))
+        else:
+            for name in names.lower().split(","):
+                self._exact.setdefault(name, []).append(entry)
+
+
+def _patterns(names: str) -> tuple[tuple[bool, re.Pattern[str]], ...]:
+    """Compile a pattern list as ssh_config(5) PATTERNS defines it; True: the pattern is negated."""
+    compiled = []
+    for name in names.lower().split(","):
+        text = "".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in name.removeprefix("!"))
+        compiled.append((name.startswith("!"), re.compile(text)))
+    return tuple(compiled)
+
+
+def _matches(patterns: tuple[tuple[bool, re.Pattern[str]], ...], name: str) -> bool:
+    hits = {negated for negated, pattern in patterns if pattern.fullmatch(name)}
+    return hits == {False}
+
+
+def _is_same(fd: int, path: Path) -> bool:
+    """Tell whether the open file is still the one at the path."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def known_hosts(chosen: str | None, more: tuple[str, ...] = ()) -> KnownHosts:
+    """Give the parsed files for a host: the chosen one with those beside it, else the user's and the system's."""
+    if chosen is not None:
+        return _parsed((str(Path(chosen).expanduser()), *more))
+    return _parsed((*(str(Path(path).expanduser()) for path in USER_FILES), *SYSTEM_FILES))
+
+
+_PARSING: Final = threading.Lock()
+
+
+def _parsed(paths: tuple[str, ...]) -> KnownHosts:
+    with _PARSING:  # lru_cache alone would let every thread parse once
+        return _parse_once(paths)
+
+
+@lru_cache(maxsize=64)
+def _parse_once(paths: tuple[str, ...]) -> KnownHosts:
+    return KnownHosts(paths)

@@ -1,0 +1,124 @@
+"""One logged-in SSH connection, from a fresh wire to the point where channels can be opened."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+import paramiko
+
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import Host
+from sshd_keepalive.remote.client import Client
+from sshd_keepalive.remote.deadline import REAPER, Deadline
+from sshd_keepalive.remote.login import authenticate, user_of
+from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.remote.trouble import trouble
+from sshd_keepalive.remote.trust import Trust
+from sshd_keepalive.remote.wire import Wire
+
+_JOIN_S: Final = 1.0
+
+
+class Link:
+    """A connection whose other end has shown who it is and has let us in."""
+
+    def __init__(self, wire: Wire, client: Client) -> None:
+        self._wire = wire
+        self.client = client
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether channels can still be opened."""
+        return self.client.is_active()
+
+    def interrupt(self) -> None:
+        """End every wait on this connection; any thread may call it."""
+        self._wire.shutdown()
+
+    def close(self) -> None:
+        """End the connection; leaves no thread and no descriptor behind."""
+        # The shutdown wakes paramiko's thread from its read; a Transport that is merely dropped lives for ever.
+        self._wire.shutdown()
+        self.client.close()
+        if self.client.is_alive():
+            self.client.join(_JOIN_S)
+        self._wire.close()
+
+
+def open_link(host: Host, wire: Wire, secrets: Secrets, deadline: Deadline) -> Link:
+    """Exchange keys, check the host key, log in.
+
+    The wire belongs to the link from here on, also when this fails.
+
+    Raises:
+        HostError: with the phase the deadline or the loss of the connection fell into.
+    """
+    alarm = REAPER.arm(deadline, wire.shutdown)
+    link = None
+    phase = "version"
+    try:
+        trust = Trust(host)
+        client = Client(wire, deadline, trust.offer())
+        link = Link(wire, client)
+        _exchange_keys(client, deadline)
+        phase = "hostkey"
+        key = client.get_remote_server_key()
+        certificate = key.public_blob.key_blob if key.public_blob else None
+        trust.check(key.get_name(), key.asbytes(), certificate)
+        phase = "auth"
+        authenticate(client, host, secrets, deadline)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        failure = _failure(host, link, phase, error, deadline)
+        _give_up(link, wire)
+        raise failure from None
+    except BaseException:
+        _give_up(link, wire)
+        raise
+    finally:
+        alarm.cancel()
+    return link
+
+
+def _exchange_keys(client: Client, deadline: Deadline) -> None:
+    # start_client(timeout=…) returns silently when the time is up; an event of ours does not.
+    done = threading.Event()
+    client.start_client(event=done)
+    done.wait(deadline.left_s())
+    if not (client.is_active() and client.initial_kex_done):
+        raise client.get_exception() or EOFError()
+
+
+def _give_up(link: Link | None, wire: Wire) -> None:
+    if link is not None:
+        link.close()
+    else:
+        wire.close()
+
+
+def _failure(host: Host, link: Link | None, phase: str, error: Exception, deadline: Deadline) -> HostError:
+    """Tell the class of a failed login from what was seen, not from paramiko's words."""
+    if link is None:
+        return trouble(host, f"lost({phase})", str(error))
+    client = link.client
+    steps = client.steps
+    if phase == "version" and client.remote_version:
+        phase = "kex"
+    if phase == "version":
+        said = " ".join(steps.lines)
+        if "Exceeded MaxStartups" in said:
+            return trouble(host, "busy", said)
+        if "Not allowed at this time" in said:
+            return trouble(host, "penalised", said)
+        if deadline.is_over:
+            return trouble(host, "deadline(version)", "nothing that looks like SSH" if steps.n_early_bytes else "")
+        return trouble(host, "not-ssh", said) if steps.n_early_bytes else trouble(host, "busy")
+    if deadline.is_over:
+        return trouble(host, f"deadline({phase})")
+    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+        reason = str(error).partition("(")[2].rstrip(")")  # "no acceptable kex algorithm"
+        return trouble(host, "incompatible", f"{reason}; {client.remote_version}")
+    if phase == "auth":
+        detail = client.farewell or f"user {user_of(host)}"
+        return trouble(host, "auth-failed" if "oo many" in client.farewell else "account-closed", detail)
+    return trouble(host, f"lost({phase})", client.farewell or str(error))

@@ -1,0 +1,77 @@
+"""Look at a host over an open login: one round trip, a second one when an Include was missed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from functools import lru_cache
+
+from sshd_keepalive import registry, services
+from sshd_keepalive.core import guard, resolve, survey
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import ServiceChoice, Snapshot
+from sshd_keepalive.remote.shell import Shell
+
+_ATTEMPTS = 4  # one look, and three more for Includes within Includes that only our own reading finds
+
+
+def observe(shell: Shell, now: datetime, *, timeout_s: float) -> Snapshot:
+    """What is on the host now. Writes nothing there.
+
+    Raises:
+        HostError: kinds observe, banner, and those of `Shell.run`.
+    """
+    if "OpenSSH" not in shell.server_version:
+        raise HostError(
+            f"the server introduces itself as {shell.server_version!r}, which is not OpenSSH",
+            kind="banner",
+            cause="not-openssh",
+            hint="this program understands OpenSSH only; take the host out of the inventory",
+        )
+    extra: tuple[str, ...] = ()
+    for _ in range(_ATTEMPTS):
+        snapshot = _look(shell, now, extra, timeout_s)
+        missing = resolve.missing_globs(resolve.tree(snapshot))
+        if not missing:
+            return snapshot
+        extra = (*extra, *missing)
+    raise HostError(
+        f"the Include of {missing[0]} could not be followed",
+        kind="observe",
+        cause="include",
+        hint="show `sshd-keepalive why` the files with --file, and report it",
+    )
+
+
+def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float) -> Snapshot:
+    host = shell.host
+    users = tuple(dict.fromkeys(("root", host.user or "root")))
+    script = survey.script(host, functions(host.service), users=users, extra=extra, banner=shell.server_version)
+    completed = shell.run(script, timeout_s=timeout_s)
+    if not completed.ended:
+        raise HostError(
+            "the connection was lost in mid-answer", kind="timeout", cause="lost", hint="run the command again"
+        )
+    return survey.parse(completed.stdout, host, now, banner=shell.server_version)
+
+
+@lru_cache(maxsize=256)
+def functions(service: ServiceChoice) -> str:
+    """The service managers' shell functions for one choice of the inventory."""
+    # Only the program's own managers are looked for; one from elsewhere is used when the inventory names it.
+    names = (service.manager,) if service.manager else registry.built_in("services")
+    return services.functions({name: registry.load("services", name) for name in names}, service)
+
+
+@lru_cache(maxsize=256)
+def guard_functions(manager: str, name: str, directory: str, after_s: int) -> str:
+    """The functions with which a guard outlives its login; a manager that steers no machine gets all of those."""
+    names = registry.built_in("services") if registry.load("services", manager).RANK == 0 else (manager,)
+    managers = {key: registry.load("services", key) for key in names}
+    fire, boot = guard.fire_command(directory), guard.boot_command(directory)
+    return services.guard_functions(managers, name, fire, boot, after_s)
+
+
+def found(snapshot: Snapshot) -> ServiceChoice:
+    """The host's service with what was found filled in."""
+    return replace(snapshot.host.service, manager=snapshot.manager or None, unit=snapshot.unit or None)

@@ -1,0 +1,184 @@
+"""A client that says nothing: hold a session, note every keep-alive that arrives, and see whether it lives.
+
+The library answers keep-alives by itself, with a failure, which is what sshd expects: it only wants to hear
+something (RFC 4254, 4; serverloop.c client_alive_check). They are noted where packets are read, before that answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Final
+
+import paramiko
+from paramiko.common import MSG_GLOBAL_REQUEST
+
+from sshd_keepalive.core.idle_limit import Paced
+from sshd_keepalive.core.proof import Beat, Held, Loss
+from sshd_keepalive.model import Host
+from sshd_keepalive.remote.client import Client, ended_by_peer
+from sshd_keepalive.remote.deadline import REAPER, Deadline
+from sshd_keepalive.remote.inside import link_through
+from sshd_keepalive.remote.link import Link
+from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.remote.trouble import trouble
+
+KEEPALIVE: Final = "keepalive@openssh.com"
+#: Reads standard input and therefore does nothing, on every login shell; it ends with its channel.
+_QUIET_COMMAND: Final = "sh -s"
+_POLL_S: Final = 1.0
+_OPEN_S: Final = 30.0
+#: How long the other side may take to answer at the end. A way that forgot the connection never does.
+ANSWER_S: Final = 10.0
+
+
+class _Watch:
+    """What arrived, by the monotonic clock."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self.began_s = time.monotonic()
+        self.beats: list[Beat] = []
+        self._answers = answers
+
+    def hear(self, kind: int, message: paramiko.Message) -> bool:
+        """Note a request; True lets it be answered."""
+        at_s = time.monotonic() - self.began_s
+        copy = paramiko.Message(message.asbytes())
+        is_global = kind == MSG_GLOBAL_REQUEST
+        if not is_global:
+            copy.get_int()
+        if copy.get_text() != KEEPALIVE:
+            return True
+        self.beats.append(Beat(at_s=at_s, is_global=is_global, wants_reply=copy.get_boolean()))
+        return self._answers
+
+
+def hold(host: Host, link: Link, idle_s: float, *, stop: Callable[[], bool]) -> Held:
+    """Open a session, stay silent, and at the end ask the host whether it is still there.
+
+    Raises:
+        HostError: kind shell, no session can be opened.
+    """
+    deadline = Deadline(_OPEN_S)
+    alarm = REAPER.arm(deadline, link.interrupt)
+    try:
+        link.client.wait_until(deadline)
+        channel = link.client.open_session(timeout=deadline.left_s())
+        channel.exec_command(_QUIET_COMMAND)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise trouble(host, "no-session", str(error)) from None
+    finally:
+        alarm.cancel()
+    held = _silence(link, idle_s, stop=stop, channel=channel)
+    with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+        channel.close()
+    return held
+
+
+def rehearse(
+    host: Host, link: Link, secrets: Secrets, script: str, idle_s: float, *, answers: bool, deadline: Deadline
+) -> Held:
+    """Be a silent client of an sshd that a script starts for this one connection (`sshd -i`).
+
+    Args:
+        answers: False: a client that is frozen; it is not asked anything at the end.
+    Raises:
+        HostError: as for any login; kind shell when the script cannot be run.
+    """
+    inner = link_through(host, link, secrets, "sh -s", deadline, script=script)
+    try:
+        return _silence(inner, idle_s, stop=lambda: not link.is_alive, answers=answers)
+    finally:
+        inner.close()
+
+
+def pace(link: Link, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
+    """Speak every `spacing_s` seconds, be silent in between, and see whether anybody still answers.
+
+    Without a session: nothing is run on the host. Its keep-alives are answered and end the silence.
+    """
+    client = link.client
+    client.wait_until(Deadline(total_s + _OPEN_S))
+    watch = _Watch(answers=True)
+    client.steps.listener = watch.hear
+    proven_s = last_s = 0.0
+    loss: Loss | None = None
+    while loss is None and last_s + spacing_s <= total_s + _POLL_S:
+        end_s = watch.began_s + last_s + spacing_s
+        while (left_s := end_s - time.monotonic()) > 0 and client.is_active() and not stop():
+            client.join(min(left_s, _POLL_S))
+        if stop():
+            break
+        spoken_s = time.monotonic() - watch.began_s
+        traffic = [last_s, *(beat.at_s for beat in watch.beats if last_s < beat.at_s < spoken_s), spoken_s]
+        gaps = [later - earlier for earlier, later in pairwise(traffic)]
+        loss = asked(link) if client.is_active() else _loss(client)
+        # The last gap is the one that nobody has answered yet.
+        proven_s = max([proven_s, *(gaps[:-1] if loss is not None else gaps)])
+        if loss is not None:
+            client.steps.listener = None
+            return Paced(spacing_s=spacing_s, proven_s=proven_s, lethal_s=gaps[-1], loss=loss)
+        last_s = time.monotonic() - watch.began_s
+    client.steps.listener = None
+    return Paced(spacing_s=spacing_s, proven_s=proven_s)
+
+
+def _silence(
+    link: Link,
+    idle_s: float,
+    *,
+    stop: Callable[[], bool],
+    answers: bool = True,
+    channel: paramiko.Channel | None = None,
+) -> Held:
+    client = link.client
+    client.wait_until(Deadline(idle_s + _OPEN_S))  # the server may want new keys meanwhile
+    watch = _Watch(answers=answers)
+    client.steps.listener = watch.hear
+    end_s = watch.began_s + idle_s
+    was_stopped = is_closed = False
+    while (left_s := end_s - time.monotonic()) > 0:
+        client.join(min(left_s, _POLL_S))  # returns at once when the connection ends
+        is_closed = channel is not None and ended_by_peer(channel)
+        was_stopped = stop()
+        if not client.is_active() or is_closed or was_stopped:
+            break
+    quiet_s = time.monotonic() - watch.began_s
+    client.steps.listener = None
+    loss = None
+    if not client.is_active():
+        loss = _loss(client)
+    elif is_closed:
+        loss = Loss.CHANNEL
+    elif answers:
+        loss = asked(link)
+    return Held(
+        idle_s=idle_s,
+        quiet_s=quiet_s,
+        beats=tuple(watch.beats),
+        loss=loss,
+        farewell=client.farewell,
+        was_stopped=was_stopped and loss is None,
+    )
+
+
+def _loss(client: Client) -> Loss:
+    error = client.get_exception()
+    if isinstance(error, TimeoutError):
+        return Loss.NO_ANSWER
+    return Loss.RESET if isinstance(error, OSError) else Loss.CLOSED
+
+
+def asked(link: Link, *, within_s: float = ANSWER_S) -> Loss | None:
+    """Send one keep-alive of ours; a reply, of whatever kind, proves the whole way there and back."""
+    alarm = REAPER.arm(Deadline(within_s), link.interrupt)
+    try:
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+            link.client.global_request(KEEPALIVE, wait=True)
+    finally:
+        alarm.cancel()
+    if alarm.fired:
+        return Loss.NO_ANSWER
+    return None if link.client.is_active() else _loss(link.client)

@@ -1,0 +1,213 @@
+"""One script on one channel of a connection, bounded by the reaper, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets as randomness
+import time
+from typing import Final
+
+import paramiko
+
+from sshd_keepalive.errors import HostError, KeepaliveError
+from sshd_keepalive.model import Completed, Host
+from sshd_keepalive.remote.client import ended_by_peer
+from sshd_keepalive.remote.deadline import REAPER, Deadline
+from sshd_keepalive.remote.frame import CAP_BYTES, Exchange, Way
+from sshd_keepalive.remote.ledger import Attempt, Spent
+from sshd_keepalive.remote.link import Link
+from sshd_keepalive.remote.login import user_of
+from sshd_keepalive.remote.secret import Secret, Secrets
+from sshd_keepalive.remote.trouble import silence, trouble
+
+_WINDOW_BYTES: Final = 256 * 1024
+_READ_BYTES: Final = 32 * 1024
+_POLL_S: Final = 1.0
+_BUSY_POLL_S: Final = 0.02  # while standard error talks, which wakes nobody
+_REAP_S: Final = 2.0
+_REAP_POLL_S: Final = 0.05
+_HELD_S: Final = 2.0  # how long output may stay open after its command ended: a background child holds it
+_COMMAND: Final = "sh -s"  # survives every login shell: tcsh, fish and rbash included
+
+
+class Session:
+    """A single use; the login survives it unless the deadline cuts it off."""
+
+    def __init__(self, host: Host, link: Link, secrets: Secrets, deadline: Deadline, *, is_repeated: bool) -> None:
+        self._host = host
+        self._link = link
+        self._secrets = secrets
+        self._deadline = deadline
+        self._is_repeated = is_repeated
+        self._phase = "channel"
+        self._attempt: Attempt | None = None
+
+    def run(self, script: str) -> Completed:
+        """Run a script; see Shell.run."""
+        exchange = Exchange(script, way=_way(self._host), nonce=randomness.token_hex(8))
+        started_s = time.monotonic()
+        self._alarm = REAPER.arm(self._deadline, self._link.interrupt)
+        channel: paramiko.Channel | None = None
+        lost: Exception | None = None
+        try:
+            try:
+                self._link.client.wait_until(self._deadline)
+                channel = self._open()
+                self._converse(channel, exchange)
+            except (paramiko.SSHException, EOFError, OSError) as error:
+                lost = error
+            return self._judge(exchange, channel, lost, time.monotonic() - started_s)
+        finally:
+            self._alarm.cancel()
+            if self._attempt is not None:
+                self._attempt.close()
+            if channel is not None:
+                _close(channel)
+
+    def _open(self) -> paramiko.Channel:
+        try:
+            channel = self._open_session()
+            self._phase = "exec"
+            channel.exec_command(_COMMAND)  # has no time limit of its own; the reaper has
+        except paramiko.ChannelException as error:
+            raise trouble(self._host, "no-session", str(error.text)) from None
+        except paramiko.SSHException:
+            # A refusal makes paramiko say EOF and CLOSE; a lost connection leaves it silent.
+            if self._phase == "exec" and channel.eof_sent:
+                raise trouble(self._host, "no-session", "it refused to run sh") from None
+            raise
+        return channel
+
+    def _open_session(self) -> paramiko.Channel:
+        """Open a channel; where MaxSessions is small, sshd has to notice first that the last script is over."""
+        patience = Deadline(self._deadline.left_s(_REAP_S) if self._is_repeated else 0)
+        while True:
+            try:
+                return self._link.client.open_session(window_size=_WINDOW_BYTES, timeout=self._deadline.left_s())
+            except paramiko.ChannelException:
+                if patience.is_over:
+                    raise
+                time.sleep(_REAP_POLL_S)
+
+    def _converse(self, channel: paramiko.Channel, exchange: Exchange) -> None:
+        self._send(channel, exchange, exchange.opening())
+        held = Deadline(float("inf"))
+        poll_s = _POLL_S
+        while not exchange.done:
+            channel.settimeout(self._deadline.left_s(poll_s))
+            try:
+                data = channel.recv(_READ_BYTES)
+            except TimeoutError:
+                data = None
+            poll_s = _POLL_S
+            while channel.recv_stderr_ready():  # it shares the window: unread, it would stall standard output
+                exchange.hear(channel.recv_stderr(_READ_BYTES))
+                poll_s = _BUSY_POLL_S
+            if data:
+                if reply := exchange.feed(data):
+                    self._send(channel, exchange, reply)
+                if exchange.asks:
+                    self._answer(channel, exchange)
+                elif not exchange.sends_more and not channel.eof_sent:
+                    channel.shutdown_write()
+                self._settle(exchange)
+            elif data == b"" or held.is_over or self._deadline.is_over:
+                break
+            elif channel.status_event.is_set() and held.at_s == float("inf"):
+                held = Deadline(_HELD_S)
+        if not exchange.begun:
+            channel.status_event.wait(self._deadline.left_s(_HELD_S))  # the status may come after the end of output
+
+    def _send(self, channel: paramiko.Channel, exchange: Exchange, data: bytes) -> None:
+        self._phase = "stdin"
+        channel.settimeout(max(0.001, self._deadline.left_s()))
+        channel.sendall(data)
+        if not exchange.sends_more:
+            channel.shutdown_write()
+        self._phase = "read"
+
+    def _answer(self, channel: paramiko.Channel, exchange: Exchange) -> None:
+        """Send the sudo password; a failure to get it is the end of the exchange."""
+        reference = self._host.become.password or ""
+        user = user_of(self._host)
+        place = (self._host.address, self._host.port, "sudo")
+        try:
+            secret = self._fetch(reference, f"sudo password of {user}")
+            self._attempt = self._secrets.ledger.attempt((reference, user), place, self._deadline)
+        except Spent as spent:
+            raise trouble(self._host, "bad-password", f"not sent: {spent}") from None
+        except KeepaliveError as error:
+            raise trouble(self._host, "become-secret", str(error), hint=error.hint) from None
+        self._send(channel, exchange, exchange.answer(secret.reveal()))
+
+    def _fetch(self, reference: str, purpose: str) -> Secret:
+        """Get a secret with the clock stopped: a person may have to type it."""
+        self._alarm.cancel()
+        started_s = time.monotonic()
+        try:
+            return self._secrets.get(reference, purpose=purpose)
+        finally:
+            self._deadline.extend(time.monotonic() - started_s)
+            self._alarm = REAPER.arm(self._deadline, self._link.interrupt)
+
+    def _settle(self, exchange: Exchange) -> None:
+        if self._attempt is not None and exchange.accepted:
+            self._attempt.accepted()
+        elif self._attempt is not None and exchange.rejected:
+            self._attempt.refused()
+
+    def _judge(
+        self, exchange: Exchange, channel: paramiko.Channel | None, lost: Exception | None, seconds_s: float
+    ) -> Completed:
+        """Turn what was seen into a result; only what surely did not run is an error."""
+        if exchange.overflow and exchange.done:
+            raise trouble(self._host, "overflow", f"more than {CAP_BYTES >> 20} MiB")
+        if not exchange.begun and lost is None and channel is not None and ended_by_peer(channel):
+            raise self._silence(exchange, channel)
+        if not exchange.begun and not (exchange.sent and self._phase == "read"):
+            if exchange.rejected:
+                raise self._silence(exchange, channel)
+            if self._deadline.is_over and exchange.sends_more and exchange.has_met_sudo:
+                raise trouble(self._host, "sudo-prompt", exchange.noise.decode("utf-8", "replace")[-200:])
+            raise trouble(self._host, f"{'deadline' if self._deadline.is_over else 'lost'}({self._phase})")
+        return Completed(
+            status=exchange.status,
+            stdout=exchange.stdout,
+            noise=exchange.noise,
+            begun=exchange.begun,
+            ended=exchange.done,
+            seconds_s=seconds_s,
+        )
+
+    def _silence(self, exchange: Exchange, channel: paramiko.Channel | None) -> HostError:
+        if exchange.rejected:
+            return trouble(self._host, "bad-password")
+        if exchange.is_stuck:
+            return trouble(self._host, "sudo-missing")
+        failure = silence(
+            self._host, exchange.noise, ended=_ending(channel), became=self._host.become.method in ("sudo", "doas")
+        )
+        if failure.cause == "bad-password" and self._attempt is not None:
+            self._attempt.refused()
+        return failure
+
+
+def _way(host: Host) -> Way:
+    if host.become.method == "none":
+        return Way.PLAIN
+    if host.become.method == "doas":
+        return Way.DOAS
+    return Way.PASSWORD if host.become.password else Way.ROOT
+
+
+def _ending(channel: paramiko.Channel | None) -> str:
+    """Say how the command ended."""
+    if channel is not None and channel.exit_status >= 0:
+        return f"exit status {channel.exit_status}"
+    name = getattr(channel, "exit_signal", "")
+    return f"killed by SIG{name}" if name else "ended without a status"
+
+
+def _close(channel: paramiko.Channel) -> None:
+    with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+        channel.close()

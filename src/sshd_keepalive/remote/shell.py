@@ -1,0 +1,66 @@
+"""The one seam between what we want from a host and how its bytes travel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from sshd_keepalive.core.idle_limit import Paced
+from sshd_keepalive.core.proof import Held
+from sshd_keepalive.model import Completed, Host
+
+
+@runtime_checkable
+class Shell(Protocol):
+    """One login on one host."""
+
+    @property
+    def host(self) -> Host:
+        """The host behind it."""
+
+    @property
+    def server_version(self) -> str:
+        """The line the server introduced itself with, `SSH-2.0-OpenSSH_9.2p1 …`."""
+
+    def run(self, script: str, *, timeout_s: float) -> Completed:
+        """Run a POSIX sh script as root (by the host's `become`; with method none as the login user).
+
+        The script travels on standard input, is framed by markers of its own and never reads standard input.
+        It may be of any size. One script runs at a time.
+
+        Returns:
+            Completed; `stdout` (both streams) holds at most 8 MiB, more is an error. `begun` and `ended` both
+            False: the whole script was sent and nothing came back, so it may have run all the same.
+        Raises:
+            HostError: kinds become, shell, timeout; when the script had begun and its end was not seen,
+                no error is raised: Completed.ended is False and the caller must find out what happened.
+        """
+
+    def login_through(self, command: str, *, timeout_s: float) -> None:
+        """Log in to the host once more, through a command that speaks SSH there, and hang up; see remote.inside.
+
+        Raises:
+            HostError: as for any login; kind `shell` when the command cannot be run at all.
+        """
+
+    def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> Held:
+        """Be a client with one quiet session that answers keep-alives; see remote.prove.
+
+        Args:
+            stop: asked every second; True ends the silence early.
+        Raises:
+            HostError: kind shell, no session can be opened.
+        """
+
+    def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
+        """Be a client that speaks every so many seconds and is silent in between; see remote.prove."""
+
+    def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> Held:
+        """Hold a quiet connection to the sshd that a script starts in this login; see remote.prove.
+
+        Raises:
+            HostError: as for any login; kind shell when the script cannot be run.
+        """
+
+    def close(self) -> None:
+        """End the login; never raises, never waits long."""

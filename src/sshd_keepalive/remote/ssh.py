@@ -1,0 +1,108 @@
+"""The way to a host: connect, log in, run scripts. The standard driver, on paramiko's public interface."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from sshd_keepalive.core.idle_limit import Paced
+from sshd_keepalive.core.proof import Held, Loss
+from sshd_keepalive.errors import ConnectError, HostError
+from sshd_keepalive.model import Completed, Host
+from sshd_keepalive.remote import library  # noqa: F401 (before anything imports paramiko)
+from sshd_keepalive.remote.bastion import is_lost, wire_to
+from sshd_keepalive.remote.deadline import Deadline
+from sshd_keepalive.remote.link import Link, open_link
+from sshd_keepalive.remote.login import prepare
+from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.remote.session import Session
+from sshd_keepalive.remote.shell import Shell
+from sshd_keepalive.remote.trouble import trouble
+
+#: What the end of a jump host's connection looks like from behind it.
+_LOOKS_LIKE_LOSS: Final = frozenset({"lost", "busy", "account-closed"})
+
+
+def connect(host: Host, *, secrets: Secrets, timeout_s: float, connect_timeout_s: float = 10.0) -> Shell:
+    """Log in.
+
+    Args:
+        timeout_s: for everything from the first packet to the ready Shell, jump hosts included.
+        connect_timeout_s: for the TCP connection alone.
+    Raises:
+        ConnectError: with `kind` and `cause` as remote.trouble lists them.
+    """
+    try:
+        if host.obstacle:
+            raise trouble(host, "no-way", host.obstacle)
+        for hop in (*host.jump, host):
+            prepare(hop, secrets)
+        deadline = Deadline(timeout_s)  # what a person needs to answer is not the host's time
+        wire = wire_to(host, secrets, deadline, connect_timeout_s)
+        link = open_link(host, wire, secrets, deadline)
+    except HostError as error:
+        if host.jump and error.cause.partition("(")[0] in _LOOKS_LIKE_LOSS and is_lost(host.jump):
+            error = trouble(host.jump[-1], "bastion-lost", f"on the way to {host.name}")
+        raise ConnectError(str(error), kind=error.kind, cause=error.cause, hint=error.hint) from None
+    return SshShell(host, link, secrets)
+
+
+class SshShell:
+    """A login on one host; see remote.shell.Shell."""
+
+    def __init__(self, host: Host, link: Link, secrets: Secrets) -> None:
+        self._host = host
+        self._link = link
+        self._secrets = secrets
+        self._was_used = False
+
+    @property
+    def host(self) -> Host:
+        """The host behind it."""
+        return self._host
+
+    @property
+    def server_version(self) -> str:
+        """The line the server introduced itself with."""
+        return str(self._link.client.remote_version)
+
+    def run(self, script: str, *, timeout_s: float) -> Completed:
+        """Run a script as root; see Shell.run."""
+        is_repeated, self._was_used = self._was_used, True
+        session = Session(self._host, self._link, self._secrets, Deadline(timeout_s), is_repeated=is_repeated)
+        return session.run(script)
+
+    def login_through(self, command: str, *, timeout_s: float) -> None:
+        """Log in once more through a command of the host; see Shell.login_through."""
+        from sshd_keepalive.remote.inside import login_through
+
+        login_through(self._host, self._link, self._secrets, command, Deadline(timeout_s))
+
+    def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> Held:
+        """Hold one quiet session; see Shell.hold."""
+        from sshd_keepalive.remote.prove import hold
+
+        held = hold(self._host, self._link, idle_s, stop=stop)
+        if held.loss in (Loss.CLOSED, Loss.RESET) and self._host.jump and is_lost(self._host.jump):
+            return replace(held, loss=Loss.BASTION)
+        return held
+
+    def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
+        """Speak at a spacing; see Shell.pace."""
+        from sshd_keepalive.remote.prove import pace
+
+        return pace(self._link, spacing_s, total_s, stop=stop)
+
+    def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> Held:
+        """Hold a quiet connection to an sshd started for it; see Shell.rehearse."""
+        from sshd_keepalive.remote.prove import rehearse
+
+        deadline = Deadline(timeout_s)
+        return rehearse(self._host, self._link, self._secrets, script, idle_s, answers=answers, deadline=deadline)
+
+    def close(self) -> None:
+        """End the login."""
+        with contextlib.suppress(Exception):
+            self._link.close()

@@ -1,0 +1,145 @@
+"""What can go wrong with a host, in words for its owner: one row per class, with the next step to take.
+
+The classes are the `cause` of the JSON report, the kinds its `kind`. paramiko's own words ("No existing session",
+"Error reading SSH protocol banner") are symptoms and never shown.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import Host
+
+#: class → (kind, what happened, next step). The class before "(" counts: `deadline(kex)`.
+_ROWS: Final[dict[str, tuple[str, str, str]]] = {
+    "unresolved": ("dns", "the name has no address", "check `address` in the inventory, and the resolver"),
+    "no-way": ("tcp", "there is no way in that this program can take", "name one with -J, or leave it out: -l '!HOST'"),
+    "unreachable": ("tcp", "no answer", "check that the host is up and that a firewall lets this machine through"),
+    "refused": ("tcp", "connection refused", "check that sshd runs there and listens on this port"),
+    "busy": (
+        "banned",
+        "sshd hung up before it introduced itself: too many logins at once, or this address is barred",
+        "use fewer --forks; see MaxStartups, fail2ban and hosts.deny on the host",
+    ),
+    "penalised": (
+        "banned",
+        "sshd bars this address for a while after failed logins",
+        "wait a minute; see PerSourcePenalties in sshd_config(5)",
+    ),
+    "not-ssh": ("banner", "what answers is not an SSH server", "check `port`"),
+    "incompatible": ("banner", "no algorithm in common", "the server is too old or its algorithms are too narrow"),
+    "hostkey-unknown": (
+        "host_key",
+        "its host key is not known",
+        "compare the fingerprint and add it to known_hosts, pin it as `host_key`, or allow `host_keys: accept-new`",
+    ),
+    "hostkey-changed": (
+        "host_key",
+        "its host key is not the one on file",
+        "find out why before anything else; if the change is right: ssh-keygen -R",
+    ),
+    "hostkey-revoked": ("host_key", "its host key is marked as revoked", "give the host a new key"),
+    "hostkey-certificate": ("host_key", "its host certificate is not valid", "sign its host key anew"),
+    "hostkey-file": ("host_key", "the known_hosts file cannot be used", "check `known_hosts` in the inventory"),
+    "auth-failed": ("auth", "the login was refused", "check `user` and `identity_file`; try it with ssh once"),
+    "auth-more": ("auth", "the server wants one more proof", "add `password`, or exempt this account"),
+    "auth-prompt": ("auth", "the server asks for something else than a password", "use a key for this account"),
+    "no-key": ("auth", "there is no key to log in with", "name one as `identity_file`, or start an agent"),
+    "key-file": ("auth", "the key cannot be used", "check `identity_file`"),
+    "secret": ("auth", "the password is not to be had", "check the secret reference"),
+    "account-closed": (
+        "auth",
+        "sshd hung up during the login",
+        "the account may be expired or barred (AllowUsers, PAM); its log on the host says more",
+    ),
+    "password-expired": ("auth", "the account's password has expired", "log in by hand and change it"),
+    "no-session": ("shell", "sshd grants no session", "see MaxSessions and restrictions of the key on the host"),
+    "no-shell": ("shell", "no shell ran the script", "the account needs a POSIX shell and no forced command"),
+    "overflow": ("shell", "more output than fits", "look at the host by hand"),
+    "need-password": ("become", "sudo wants a password", "set `become: {method: sudo, password: …}` or use -K"),
+    "bad-password": ("become", "sudo refused the password", "correct the secret; it is not tried again in this run"),
+    "sudo-denied": ("become", "sudo does not let this account run a shell", "allow it in sudoers, or log in as root"),
+    "sudo-tty": ("become", "sudo insists on a terminal", "put `Defaults:USER !requiretty` into sudoers"),
+    "sudo-prompt": ("become", "sudo asks for something we cannot answer", "allow the account NOPASSWD, or use root"),
+    "sudo-missing": ("become", "neither sudo nor doas is installed", "log in as root"),
+    "sudo-broken": ("become", "sudo does not work", "try it on the host by hand"),
+    "doas-denied": ("become", "doas does not let this account run a shell without a password", "use nopass"),
+    "become-secret": ("become", "the sudo password is not to be had", "check the secret reference"),
+    "deadline": ("timeout", "no progress before the time limit", "raise --timeout, or look at the host's load"),
+    "lost": ("tcp", "the connection broke", "try again; if it stays, look at the host's sshd log"),
+    "bastion-lost": ("tcp", "the jump host's connection broke", "try again"),
+    "bastion-denied": ("tcp", "the jump host does not forward", "see AllowTcpForwarding and PermitOpen there"),
+}
+
+
+def trouble(host: Host, cause: str, detail: str = "", *, hint: str | None = None) -> HostError:
+    """Make the error for a class, naming the host.
+
+    Args:
+        cause: a class of the table, with a phase where it has one: `deadline(kex)`.
+        detail: what the host or the system said; made printable here.
+        hint: a better next step than the table's.
+    """
+    kind, what, step = _ROWS[cause.partition("(")[0]]
+    said = f" ({printable(detail)})" if detail else ""
+    return HostError(f"{where(host)}: {what}{said}", kind=kind, cause=cause, hint=hint or step)
+
+
+def where(host: Host) -> str:
+    """Name a host by its name and the address it is reached at."""
+    address = f"[{host.address}]:{host.port}" if ":" in host.address else f"{host.address}:{host.port}"
+    return address if host.name in (host.address, address) else f"{host.name} ({address})"
+
+
+def printable(text: str, length: int = 300) -> str:
+    """Make what a stranger sent fit for a terminal: one line, no control characters, not long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+#: First match wins; sudo(8) and doas(1) under LC_ALL=C, and sudo-rs.
+_SAID: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), cause)
+    for pattern, cause in (
+        (r"incorrect (password|authentication) attempt|sorry, try again", "bad-password"),
+        (r"must have a tty|terminal is required to read", "sudo-tty"),
+        (r"not in the sudoers file|not allowed to (execute|run)|may not run sudo|i'm afraid i can't", "sudo-denied"),
+        (r"sudo: .*(password is required|authentication is required|no password was provided)", "need-password"),
+        (r"sudo: .*(account|password).*(expired|locked|not available)", "sudo-denied"),
+        (r"doas: (authentication|operation|a tty|not enabled|password)", "doas-denied"),
+        (
+            r"sudo: .*(effective uid|no new privileges|must be owned|setuid|syntax error|parse error|no valid)",
+            "sudo-broken",
+        ),
+    )
+)
+_EXPIRED: Final = re.compile(r"password change required|your password has expired|must change your password", re.I)
+
+
+def silence(host: Host, noise: bytes, *, ended: str, became: bool) -> HostError:
+    """Say why a shell ended without running the script, from what it printed instead.
+
+    Args:
+        noise: all that was printed.
+        ended: how the command ended, in words.
+        became: sudo or doas was in play.
+    """
+    text = noise.decode("utf-8", "replace")
+    if _EXPIRED.search(text):
+        return trouble(host, "password-expired", last_line(text))
+    if became:
+        for pattern, cause in _SAID:
+            if found := pattern.search(text):
+                return trouble(host, cause, last_line(text, found.start()))
+    said = last_line(text)
+    return trouble(host, "no-shell", f"{ended}: {said}" if said else ended)
+
+
+def last_line(text: str, at: int | None = None) -> str:
+    """Give the line that stands at `at`, or the last one that is not blank; our own markers are not lines."""
+    if at is not None:
+        return text[text.rfind("\n", 0, at) + 1 :].partition("\n")[0].strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("SKA1 ")]
+    return lines[-1] if lines else ""

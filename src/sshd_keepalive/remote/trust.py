@@ -1,0 +1,146 @@
+"""Whether the key a server shows is the key of the host we want.
+
+Order: revoked, pinned by the inventory, on file, certified by an authority on file, policy. A key that differs
+from the one on file is refused under every policy, and there is no way to switch the check off.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import Final
+
+from sshd_keepalive.model import Host
+from sshd_keepalive.remote.hostkeys import Entry, KnownHosts, fingerprint, known_hosts, name_of
+from sshd_keepalive.remote.trouble import trouble
+
+_CERTIFICATE: Final = "-cert-v01@openssh.com"
+_ECDSA: Final = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+_RSA: Final = ("rsa-sha2-512", "rsa-sha2-256")
+_PREFERRED: Final = ("ssh-ed25519", *_ECDSA, *_RSA)
+
+
+class Trust:
+    """The judgement of one host's key."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._name = host.host_key_alias or name_of(host.address, host.port)
+        self._known: KnownHosts = known_hosts(host.known_hosts, host.more_known_hosts)
+        found = self._known.lookup(self._name)
+        # As ssh(1) does (sshconnect.c, check_host_key, HOST_NEW): what is on file for the host at port 22
+        # is good evidence for its other ports, but no reason to call another key there a changed one.
+        bare = self._known.lookup(host.address) if host.port != 22 and not host.host_key_alias else ()
+        self._keys = tuple(entry for entry in found if not entry.marker)
+        self._bare = tuple(entry for entry in bare if not entry.marker)
+        self._authorities = tuple(entry for entry in (*found, *bare) if entry.marker == "cert-authority")
+        self._revoked = tuple(entry for entry in (*found, *bare) if entry.marker == "revoked")
+
+    def offer(self) -> tuple[str, ...]:
+        """Give the host key algorithms to propose: those we can check come first.
+
+        Otherwise a server with several keys would show one that is not on file, and look like an impostor.
+        """
+        plain = tuple(name for entry in (*self._keys, *self._bare) for name in _algorithms(entry.kind))
+        certified = tuple(name + _CERTIFICATE for name in _PREFERRED) if self._by_authority() else ()
+        return tuple(dict.fromkeys((*certified, *plain, *_PREFERRED)))
+
+    def check(self, kind: str, blob: bytes, certificate: bytes | None) -> None:
+        """Accept the key, or refuse it.
+
+        Args:
+            kind, blob: the plain public key.
+            certificate: the host certificate that came in its place.
+        Raises:
+            HostError: kind `host_key`.
+        """
+        shown = f"{kind} {fingerprint(blob)}"
+        if any(entry.blob == blob for entry in self._revoked):
+            raise trouble(self._host, "hostkey-revoked", shown)
+        if self._host.host_key is not None:
+            if fingerprint(blob) != self._host.host_key.rstrip("="):
+                raise trouble(self._host, "hostkey-changed", f"{shown}, pinned {self._host.host_key}")
+            return
+        if any(entry.blob == blob for entry in self._keys):
+            return
+        if certificate is not None and self._by_authority():
+            self._check_certificate(certificate)
+            return
+        if self._keys:
+            entry = next((entry for entry in self._keys if entry.kind == kind), self._keys[0])
+            raise trouble(
+                self._host,
+                "hostkey-changed",
+                f"{shown}, on file {entry.kind} {fingerprint(entry.blob)} at {entry.place}",
+                hint=f"find out why before anything else; if the change is right: ssh-keygen -R '{self._name}'"
+                f" -f {entry.path}",
+            )
+        if any(entry.blob == blob for entry in self._bare):
+            return
+        if self._host.host_keys != "accept-new":
+            raise trouble(self._host, "hostkey-unknown", shown)
+        self._accept(kind, blob, shown)
+
+    def _by_authority(self) -> bool:
+        return bool(self._authorities) and self._host.host_key is None
+
+    def _accept(self, kind: str, blob: bytes, shown: str) -> None:
+        try:
+            other = self._known.append(self._name, kind, blob)
+        except OSError as error:
+            raise trouble(self._host, "hostkey-file", f"{error.filename}: {error.strerror}") from None
+        if other is not None and other.blob != blob:
+            raise trouble(self._host, "hostkey-changed", f"{shown}, on file since a moment ago at {other.place}")
+
+    def _check_certificate(self, certificate: bytes) -> None:
+        """Check what PROTOCOL.certkeys asks of a host certificate; paramiko checks only the key exchange."""
+        reason = _fault_of(certificate, self._host, self._authorities, self._revoked, time.time())
+        if reason:
+            cause = "hostkey-revoked" if reason == "revoked" else "hostkey-certificate"
+            raise trouble(self._host, cause, reason)
+
+
+def _algorithms(kind: str) -> tuple[str, ...]:
+    """Signature algorithms of a key type; an RSA key signs with SHA-2, never with SHA-1."""
+    if kind == "ssh-rsa":
+        return _RSA
+    return (kind,) if kind in _PREFERRED else ()
+
+
+def _fault_of(
+    certificate: bytes, host: Host, authorities: tuple[Entry, ...], revoked: tuple[Entry, ...], now_s: float
+) -> str:
+    """Give the reason to refuse a host certificate; empty: it is good."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        SSHCertificate,
+        SSHCertificateType,
+        load_ssh_public_identity,
+    )
+
+    kind = certificate[4 : 4 + int.from_bytes(certificate[:4], "big")]
+    try:
+        identity = load_ssh_public_identity(kind + b" " + base64.b64encode(certificate))
+        if not isinstance(identity, SSHCertificate):
+            return "not a certificate"
+        identity.verify_cert_signature()
+    except (ValueError, InvalidSignature):
+        return "it cannot be verified"
+    public = identity.signature_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    authority = base64.b64decode(public.split()[1])
+    if any(entry.blob == authority for entry in revoked):
+        return "revoked"
+    if all(entry.blob != authority for entry in authorities):
+        return f"signed by {fingerprint(authority)}, not by the authority at {authorities[0].place}"
+    if identity.type is not SSHCertificateType.HOST:
+        return "it is a user's certificate"
+    if not identity.valid_after <= now_s < identity.valid_before:
+        return "it is expired or not valid yet"
+    principals = {name.decode("utf-8", "replace").lower() for name in identity.valid_principals}
+    if (host.host_key_alias or host.address).lower() not in principals:  # an empty list would be good for every host
+        return f"it is for {', '.join(sorted(principals)) or 'nobody in particular'}"
+    if identity.critical_options:
+        return f"unknown critical option {next(iter(identity.critical_options))!r}"
+    return ""

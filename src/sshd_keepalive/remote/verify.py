@@ -1,0 +1,71 @@
+"""Prove over a login of its own that a change holds, or that it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sshd_keepalive.core import guard, judge
+from sshd_keepalive.core.guard import Action, Change
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import Snapshot, Step, Verdict
+from sshd_keepalive.remote.observe import observe
+from sshd_keepalive.remote.shell import Shell
+
+Connect = Callable[[], Shell]
+
+
+def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> Snapshot:
+    """Look again over a login made after the change: files, daemon and values must be as promised.
+
+    Raises:
+        HostError: kind `effective`, naming the first thing that is not.
+    """
+    after = observe(shell, now, timeout_s=timeout_s)
+    if not after.active:
+        raise HostError(f"{after.unit or 'sshd'} is not active after the restart", kind="effective", cause="inactive")
+    now_there = dict(guard.contents_of(after, change.plan.contents))
+    for content in change.plan.contents:
+        if now_there[content.path] != (None if content.gone else content.after):
+            raise HostError(f"{content.path} is not what was installed", kind="effective", cause="file")
+    wrong = [f for f in judge.judge(after, change.plan.host.policy) if f.verdict in (Verdict.FAIL, Verdict.UNKNOWN)]
+    if change.action is Action.NONE:  # that the daemon is older is what was asked for
+        wrong = [finding for finding in wrong if finding.setting != judge.DAEMON]
+    if not change.judged:  # an undo brings back values that no policy asked for; only doubts and old daemons count
+        wrong = [f for f in wrong if f.setting == judge.DAEMON or f.verdict is Verdict.UNKNOWN]
+    if wrong:
+        first = wrong[0]
+        raise HostError(
+            f"{first.setting} reads {first.value}, not {first.wanted}, for {first.scope}: {first.reason}".rstrip(": "),
+            kind="effective",
+            cause="value",
+        )
+    return after
+
+
+def not_back(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> str:
+    """What is missing, over a fresh login, from the old bytes and an active daemon; empty when all is back."""
+    seen = observe(shell, now, timeout_s=timeout_s)
+    now_there = dict(guard.contents_of(seen, change.plan.contents))
+    for content in change.plan.contents:
+        if now_there[content.path] != content.before:
+            return f"{content.path} does not hold its old content"
+    return "" if seen.active else f"{seen.unit or 'sshd'} is not active"
+
+
+def confirmed(shell: Shell, directory: str, *, timeout_s: float) -> tuple[Step, ...]:
+    """Confirm the run of a directory over this login.
+
+    Raises:
+        HostError: kind `effective`, the host has taken it back already, or is still at it.
+    """
+    completed = shell.run(guard.confirm_command(directory), timeout_s=timeout_s)
+    answer = guard.parse(completed.stdout) if completed.ended else None
+    if answer is None or answer.end != "applied":
+        raise HostError(
+            f"the change could not be confirmed: the host says {answer.end if answer else 'nothing'}",
+            kind="effective",
+            cause="confirm",
+            hint="look at check",
+        )
+    return answer.steps

@@ -1,0 +1,23 @@
+"""JSON: one document for one run, as docs/reference/json.md promises."""
+
+import json
+
+from sshd_keepalive.model import SCHEMA_VERSION, Run
+from sshd_keepalive.reports import host_data, summary, timestamp
+
+SUFFIX: str = ".json"
+
+
+def render(run: Run) -> str:
+    """The whole run. Undecodable bytes of a host stand as lone surrogates escaped in ASCII."""
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "command": run.command,
+        "run_id": run.id,
+        "started_at": timestamp(run.started_at),
+        "ended_at": timestamp(run.ended_at),
+        "exit_code": run.exit_code,
+        "summary": summary(run),
+        "hosts": [host_data(report) for report in run.hosts],
+    }
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"

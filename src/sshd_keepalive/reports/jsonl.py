@@ -1,0 +1,18 @@
+"""JSON lines: one host a line, the same objects as in the JSON report."""
+
+import json
+
+from sshd_keepalive.model import HostReport, Run
+from sshd_keepalive.reports import host_data
+
+SUFFIX: str = ".jsonl"
+
+
+def line(report: HostReport) -> str:
+    """One host, ending in a line end; the command line prints it as soon as the host is done."""
+    return json.dumps(host_data(report), allow_nan=False) + "\n"
+
+
+def render(run: Run) -> str:
+    """All hosts, in the order of the inventory."""
+    return "".join(line(report) for report in run.hosts)

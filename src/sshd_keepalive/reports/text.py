@@ -1,0 +1,103 @@
+"""Text for people: what matters about each host, worst last, and the next command to type."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.model import HostReport, Run, Verdict
+from sshd_keepalive.reports import outcome_word
+
+SUFFIX: str = ".txt"
+
+#: From the best to the worst; unknown words (a new end) count as worst.
+_ORDER = ("ok", "waived", "applied", "change", "drift", "refused", "unreachable", "rolled_back", "unknown")
+
+
+_HUNK = re.compile(r"^@@ .*? @@", re.MULTILINE)
+
+
+def render(run: Run) -> str:
+    """Every host, problem hosts last, then the summary."""
+    ranked = sorted(run.hosts, key=rank)
+    shown_diffs = diffs(run)
+    parts = [host(report) for report in ranked if needs_telling(report)]
+    return "".join([*shown_diffs, *parts, totals(run)])
+
+
+def rank(report: HostReport) -> int:
+    """Where a host stands in the order from fine to bad."""
+    word = outcome_word(report)
+    return _ORDER.index(word) if word in _ORDER else len(_ORDER)
+
+
+def is_fine(report: HostReport) -> bool:
+    """Nothing about this host wants attention."""
+    return rank(report) <= _ORDER.index("applied") and not report.notes
+
+
+def needs_telling(report: HostReport) -> bool:
+    """There is more to say of this host than the diff under its name."""
+    return outcome_word(report) != "change" or bool(report.notes)
+
+
+def host(report: HostReport, *, steps: bool = False) -> str:
+    """The lines of one host: the word, the name, what is wrong and which line decides; all steps on request."""
+    word = outcome_word(report)
+    lines = [f"{word:<11} {printable(report.host.name)}"]
+    lines[0] += _headline(report)
+    # What a change is about stands in its diff.
+    wrong = [f for f in report.findings if f.verdict is not Verdict.PASS and (word != "change" or steps)]
+    for finding in wrong:
+        value = f"{finding.setting} {finding.value}" if finding.value else finding.setting
+        wanted = f", wanted {finding.wanted}" if finding.wanted else ""
+        scope = "" if finding.scope == "global" else f" for {finding.scope}"
+        place = f"  {finding.place}" if finding.place else ""
+        lines.append(f"    {value}{wanted}{scope}{place}")
+        if finding.reason:
+            lines.append(f"        {finding.reason}")
+    said = report.failure.message if report.failure else ""
+    for step in report.steps:
+        if steps or not (step.ok or step.detail in said):
+            lines.append(f"    {'did' if step.ok else 'failed'} {step.name}: {step.detail}  ({step.seconds_s:.2f} s)")
+    if report.failure is not None:
+        lines.append(f"    {report.failure.kind}: {report.failure.message}")
+        if report.failure.hint:
+            lines.append(f"    next: {report.failure.hint}")
+    lines += [f"    note: {note}" for note in report.notes]
+    return "".join(printable(line.replace("\n", " ")) + "\n" for line in lines)
+
+
+def _headline(report: HostReport) -> str:
+    """What there is to say of a host that is fine, on the same line."""
+    values = [f"{f.setting} {f.value}" for f in report.findings if f.scope == "global" and f.setting != "daemon"]
+    if report.verdict is Verdict.PASS and values:
+        seconds = f", {report.seconds_s:.1f} s" if report.end is not None else ""
+        return f"  {', '.join(values)}{seconds}"
+    return ""
+
+
+def diffs(run: Run) -> list[str]:
+    """Each different change once, with the hosts it is for."""
+    groups: dict[tuple[str, str, bool], list[str]] = {}
+    for report in run.hosts:
+        if report.diff or report.restarts:
+            groups.setdefault((report.diff, report.value_diff, report.restarts), []).append(report.host.name)
+    texts = []
+    for (text, values, restarts), names in groups.items():
+        title = f"{len(names)} host{'s' * (len(names) > 1)}: {', '.join(names)}"
+        restart = (
+            "restart sshd\n" if restarts and text else "restart sshd: it is older than its files\n" if restarts else ""
+        )
+        texts.append(printable(f"{title}\n{text}{values}{restart}\n"))
+    return texts
+
+
+def totals(run: Run) -> str:
+    """`5 hosts: 3 ok, 2 drift`, and what to type next."""
+    counts = Counter(outcome_word(report) for report in run.hosts)
+    order = sorted(counts, key=lambda word: _ORDER.index(word) if word in _ORDER else len(_ORDER))
+    told = ", ".join(f"{counts[word]} {word}" for word in order)
+    hosts = f"{len(run.hosts)} host{'s' * (len(run.hosts) != 1)}"
+    return f"{hosts}: {told}\n" if told else "no hosts\n"

@@ -1,0 +1,108 @@
+"""A change for many hosts in waves: soak, look again, stop when the error budget is spent.
+
+Nothing is begun after the stop; what is in flight is finished first. Every host ends with exactly one report.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from sshd_keepalive import fleet
+from sshd_keepalive.core.waves import Budget, Wave, has_failed
+from sshd_keepalive.engines import Engine
+from sshd_keepalive.fleet import Orders, Pass
+from sshd_keepalive.model import End, Failure, Host, HostReport, Verdict
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One run over waves.
+
+    Args:
+        waves: who goes when; see `core.waves`.
+        budget: how many hosts may fail before nothing more is begun.
+        soak_s: how long a wave is left alone before it is looked at again and the next one begins.
+        engine: repeats a pass.
+        stop: set by Ctrl-C, or by a spent budget.
+    """
+
+    waves: Sequence[Wave]
+    budget: Budget
+    engine: Engine
+    workers: int
+    stop: threading.Event
+    soak_s: float = 0.0
+    n_failed: int = 0
+    is_spent: bool = False
+    soaked: Callable[[int, float], None] = field(default=lambda wave, seconds: None)
+
+    def run(self, job: Pass, orders: Orders) -> Iterator[HostReport]:
+        """Reports as they come; those of a wave that has soaked come after its second look."""
+        for number, wave in enumerate(self.waves, 1):
+            last = number == len(self.waves)
+            held: list[HostReport] = []
+            for report in fleet.run(job, self._begun(wave), orders, self.engine, workers=self.workers):
+                self.count(has_failed(report))
+                if self.soak_s and not last and report.end is End.APPLIED:
+                    held.append(report)
+                else:
+                    yield report
+            if held:
+                yield from self._looked_at_again(number, held, orders)
+
+    def not_begun(self, host: Host) -> HostReport:
+        """The report of a host that the stop spared."""
+        why = "the error budget is spent" if self.is_spent else "the run was interrupted"
+        failure = Failure(
+            kind="internal",
+            cause="stopped" if self.is_spent else "interrupted",
+            message=f"not begun: {why}",
+            hint="look at the hosts that failed, then go on with --resume",
+        )
+        return HostReport(host=host, verdict=Verdict.UNKNOWN, end=End.REFUSED, failure=failure)
+
+    def _begun(self, wave: Wave) -> Iterator[Host]:
+        return (host for host in wave if not self.stop.is_set())
+
+    def count(self, n_failed: int) -> None:
+        """So many more hosts have failed."""
+        self.n_failed += n_failed
+        if self.budget.is_spent(self.n_failed) and not self.stop.is_set():
+            self.is_spent = True
+            self.stop.set()
+
+    def _looked_at_again(self, number: int, held: list[HostReport], orders: Orders) -> Iterator[HostReport]:
+        """What held a moment ago must still hold after the soak; an interrupted soak is still looked at."""
+        self.soaked(number, self.soak_s)
+        self.stop.wait(self.soak_s)
+        by_name = {report.host.name: report for report in held}
+        hosts = [report.host for report in held]
+        for seen in fleet.run(fleet.check_host, hosts, orders, self.engine, workers=self.workers):
+            report = by_name[seen.host.name]
+            # After an undo, or without a restart, the policy is not met, and was not when the host was proved.
+            if seen.verdict is Verdict.PASS or (
+                seen.failure is None and _values(seen) and _values(seen) == _values(report)
+            ):
+                yield report
+                continue
+            failure = seen.failure or Failure(
+                kind="effective",
+                cause="relapse",
+                message="the settings did not hold while the wave soaked",
+                hint="look at why; something on the host writes the file too",
+            )
+            report = replace(
+                report,
+                end=End.UNKNOWN,
+                verdict=seen.verdict,
+                findings=seen.findings or report.findings,
+                failure=failure,
+            )
+            self.count(has_failed(report))
+            yield report
+
+
+def _values(report: HostReport) -> list[tuple[str, str, str]]:
+    return [(finding.setting, finding.scope, finding.value) for finding in report.findings]

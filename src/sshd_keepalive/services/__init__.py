@@ -1,0 +1,159 @@
+"""Service managers: how sshd is found, asked and restarted, and how the guard outlives a login and a reboot.
+
+One module each, nothing but shell text. A module knows no host and runs nothing. Its texts are POSIX sh; they run
+as root inside the scripts of `core.survey` and `core.guard`, which offer them the variables `$pid` (the listener),
+`$unit` and `$RUN` (the directory of the run), the function `flush PATH...`, and to `obstacle` also `$pidfile` (the
+file sshd writes its number to) and `$ACTION` (restart, reload or none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
+
+from sshd_keepalive.core.quoting import quote
+from sshd_keepalive.model import ServiceChoice
+
+
+@runtime_checkable
+class Service(Protocol):
+    """What a module of this package provides.
+
+    RANK: lowest first; the first whose DETECT answers is the host's manager. 0: only when the inventory says so.
+    DETECT: a shell test, exit 0 when this manager steers the machine.
+    """
+
+    RANK: int
+    DETECT: str
+
+    def find(self, service: ServiceChoice) -> str:
+        """Shell text that prints the unit which runs process `$pid`, or nothing when there is none."""
+
+    def is_active(self, service: ServiceChoice) -> str:
+        """Shell text, exit 0 when the unit is up."""
+
+    def restart(self, service: ServiceChoice) -> str:
+        """Shell text that stops and starts, also from a failed state; exit 0 when the manager is content."""
+
+    def obstacle(self, service: ServiceChoice) -> str:
+        """Shell text that prints `CAUSE SENTENCE` when `$ACTION` would not reach the daemon `$pid`, else nothing."""
+
+    def later(self, name: str, command: str, after_s: int) -> str:
+        """Shell text that has `command` run in `after_s` seconds, whatever becomes of this session."""
+
+    def cancel(self, name: str) -> str:
+        """Shell text that calls off what `later` started under this name; content when there is none."""
+
+    def at_boot(self, name: str, command: str) -> str:
+        """Shell text that has `command` run at every boot, before sshd; `return 2` where that cannot be had."""
+
+    def not_at_boot(self, name: str) -> str:
+        """Shell text that takes `at_boot` back; content when there is nothing."""
+
+
+def unit_of(service: ServiceChoice) -> str:
+    """The unit as one word of shell text: the inventory's, else the one that `find` put into `$unit`."""
+    return quote(service.unit) if service.unit else '"$unit"'
+
+
+def functions(managers: Mapping[str, Service], service: ServiceChoice) -> str:
+    """The shell functions that the scripts call: detect, find_unit, is_active, restart_unit, obstacle.
+
+    `detect` sets `$manager`; the others follow it. The manager that the inventory names is not looked for.
+    """
+    tests = f"manager={quote(service.manager)}\n" if service.manager else _first(managers, "manager")
+    known = {service.manager: managers[service.manager]} if service.manager else managers
+
+    def by_manager(text: Callable[[Service], str]) -> str:
+        return _cases(known, "$manager", text, "false")
+
+    return (
+        f"detect() {{\nmanager=''\n{tests}}}\n"
+        f"find_unit() {{\n{by_manager(lambda m: m.find(service))}\n}}\n"
+        f"is_active() {{\n{by_manager(lambda m: m.is_active(service))}\n}}\n"
+        f"restart_unit() {{\n{by_manager(lambda m: m.restart(service))}\n}}\n"
+        f"obstacle() {{\n{by_manager(lambda m: m.obstacle(service))}\n}}\n"
+    )
+
+
+def guard_functions(managers: Mapping[str, Service], name: str, fire: str, boot: str, after_s: int) -> str:
+    """The shell functions with which a guard outlives its login: detect_init, arm, disarm, catch_boot, release_boot.
+
+    Whatever manager runs sshd, timers and boots belong to the machine's own: `detect_init` finds it anew and
+    sets `$init`, empty where there is none or where we are not root.
+
+    Args:
+        managers: the candidates; those without a RANK never steer a machine.
+        fire: the command to run when the time is up.
+        boot: the command to run at a boot.
+    """
+    ranked = {key: module for key, module in managers.items() if module.RANK}
+
+    def by_init(text: Callable[[Service], str], otherwise: str) -> str:
+        return _cases(ranked, "$init", text, otherwise)
+
+    sleeper = detached(name, fire, after_s)
+    return (
+        f"detect_init() {{\ninit=''\n[ \"$(id -u)\" = 0 ] || return 0\n{_first(ranked, 'init')}}}\n"
+        f"arm() {{\n{by_init(lambda m: m.later(name, fire, after_s), 'false')} || {{ {sleeper}; }}\n}}\n"
+        f"disarm() {{\n{by_init(lambda m: m.cancel(name), ':')}\n{woken(name)}\n}}\n"
+        f"catch_boot() {{\n{by_init(lambda m: m.at_boot(name, boot), 'return 2')}\n}}\n"
+        f"release_boot() {{\n{by_init(lambda m: m.not_at_boot(name), ':')}\n}}\n"
+    )
+
+
+def _first(managers: Mapping[str, Service], variable: str) -> str:
+    by_rank = sorted((module.RANK, name) for name, module in managers.items() if module.RANK)
+    return "".join(f"if {managers[name].DETECT}; then {variable}={name}; return; fi\n" for _, name in by_rank)
+
+
+def _cases(managers: Mapping[str, Service], word: str, text: Callable[[Service], str], otherwise: str) -> str:
+    cases = "".join(f"{name}) {text(module)}\n;;\n" for name, module in sorted(managers.items()))
+    return f"case {word} in\n{cases}*) {otherwise} ;;\nesac"
+
+
+def detached(name: str, command: str, after_s: int) -> str:
+    """`later` for managers without timers: a shell in a session of its own, its number in `$RUN/sleeper`.
+
+    `setsid` is in util-linux and busybox; where it is missing, `nohup` still survives the end of the login.
+    """
+    wait = quote(f"sleep {int(after_s)}; {command} # {name}")
+    return f'$(command -v setsid || command -v nohup) sh -c {wait} </dev/null >/dev/null 2>&1 & echo $! >"$RUN/sleeper"'
+
+
+def woken(name: str) -> str:
+    """`cancel` for `detached`: ends the sleeping shell and its sleep."""
+    return (
+        f'sleeper=$(cat "$RUN/sleeper" 2>/dev/null) && rm -f "$RUN/sleeper" && '
+        f'{{ kill -- "-$sleeper" || kill "$sleeper"; }} 2>/dev/null || : {quote(name)}'
+    )
+
+
+def no_boot(name: str, command: str) -> str:
+    """`at_boot` for managers that start no machine, or have no place for one command: a reboot is not noticed."""
+    del name, command
+    return "return 2"
+
+
+def nothing(name: str) -> str:
+    """`not_at_boot` for them."""
+    del name
+    return ":"
+
+
+def pidfile_obstacle(service: ServiceChoice) -> str:
+    """`obstacle` for init scripts, which stop the process of sshd's PID file, whoever that is."""
+    del service
+    return (
+        'if [ -z "$unit" ]; then echo "no_unit no init script for sshd was found"; '
+        'elif [ -e /etc/ssh/sshd_not_to_be_run ]; then echo "not_to_be_run /etc/ssh/sshd_not_to_be_run forbids '
+        'its start"; '
+        'elif [ -n "$pid" ] && [ -n "$pidfile" ] && [ "$(cat "$pidfile" 2>/dev/null)" != "$pid" ]; then '
+        'echo "other_daemon $pidfile names another process than the sshd that let us in ($pid)"; fi'
+    )
+
+
+def believed(service: ServiceChoice) -> str:
+    """`obstacle` for managers that the inventory describes: it knows best."""
+    del service
+    return ":"

@@ -1,0 +1,42 @@
+"""An sshd without a manager, known by its PID file: SIGHUP makes it execute itself anew; where it is gone
+it is started again as it was.
+
+Source: sshd(8), "SIGHUP". The process keeps its number; the PID file is written again at the end of the start,
+which is how the guard sees that it came back. Before OpenSSH 8.0 a SIGHUP under connection load can lose the
+listening socket (bug 2953), so a supervised daemon deserves its manager's restart instead.
+"""
+
+from sshd_keepalive.core.quoting import quote
+from sshd_keepalive.model import ServiceChoice
+from sshd_keepalive.services import believed, detached, no_boot, nothing, woken
+
+RANK: int = 0
+DETECT: str = "false"
+later = detached
+cancel = woken
+at_boot = no_boot
+not_at_boot = nothing
+obstacle = believed
+
+
+def find(service: ServiceChoice) -> str:
+    """There is no unit; the file stands for it."""
+    return f"printf '%s' {quote(service.pidfile or '')}"
+
+
+def is_active(service: ServiceChoice) -> str:
+    """The process of the file lives."""
+    return f'kill -0 "$(cat {quote(service.pidfile or "")})"'
+
+
+def restart(service: ServiceChoice) -> str:
+    """Waits (10 s at most) until the new start has removed and rewritten its PID file.
+
+    A daemon that is gone is started with the words the guard remembers in `$RUN`; without -D it detaches itself.
+    """
+    path = quote(service.pidfile or "")
+    return (
+        f'if old=$(cat {path} 2>/dev/null) && kill -0 "$old" 2>/dev/null; then rm -f {path} && kill -HUP "$old"; '
+        "else start_daemon; fi && n=0 && "
+        f"until test -s {path}; do n=$((n+1)); test $n -lt 100 || return 1; sleep 0.1; done"
+    )

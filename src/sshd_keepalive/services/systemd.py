@@ -1,0 +1,123 @@
+"""systemd: a restart starts a failed unit and its failed socket anew.
+
+Source: systemctl(1), systemd-run(1), systemd.unit(5), systemd.kill(5). A restart takes part in the start limit (5
+in 10 s by default), which `reset-failed` forgives; a broken start in socket mode fails the socket unit too, so that
+is healed first. `reload` is not the default: it kills a socket-activated sshd and leaves no trace of having happened.
+"""
+
+from sshd_keepalive.core.quoting import quote
+from sshd_keepalive.model import ServiceChoice
+from sshd_keepalive.services import unit_of
+
+RANK: int = 10
+DETECT: str = "test -d /run/systemd/system"
+_UNITS = "/etc/systemd/system"
+
+
+def find(service: ServiceChoice) -> str:
+    """The service in whose control group the listener lives."""
+    if service.unit:
+        return f"printf '%s' {unit_of(service)}"
+    return (
+        "while IFS= read -r line; do\ncase $line in\n"
+        "*:name=systemd:*/*.service | 0::*/*.service) printf '%s' \"${line##*/}\"; break ;;\nesac\n"
+        'done <"/proc/$pid/cgroup"'
+    )
+
+
+def is_active(service: ServiceChoice) -> str:
+    """`activating`, the state between two failed starts, does not count."""
+    return f"systemctl --quiet is-active {unit_of(service)}"
+
+
+def restart(service: ServiceChoice) -> str:
+    """Restart; where that fails, heal what a failed start left and do it once more.
+
+    When that fails too, the last words of the unit's journal.
+    """
+    unit = unit_of(service)
+    return (
+        f"systemctl restart {unit} 2>/dev/null && return\n"
+        f"for socket in $(systemctl show --property=TriggeredBy --value {unit}); do "
+        'if systemctl --quiet is-failed "$socket"; then '
+        'systemctl reset-failed "$socket"; systemctl start "$socket"; fi; done\n'
+        f"systemctl reset-failed {unit} 2>/dev/null; systemctl restart {unit} || {{ code=$?; "
+        f"journalctl --unit={unit} --lines=6 --output=cat --no-pager; return $code; }}"
+    )
+
+
+def obstacle(service: ServiceChoice) -> str:
+    """What the unit says of itself: masked, another daemon, a kill mode that would end this very session."""
+    return (
+        f"name={unit_of(service)} load='' main='' kill='' socket=''\n"
+        'if [ -z "$name" ]; then echo "no_unit no unit runs the sshd that let us in"; return; fi\n'
+        "while IFS='=' read -r key value; do\n"
+        "case $key in LoadState) load=$value ;; MainPID) main=$value ;; KillMode) kill=$value ;; "
+        "TriggeredBy) socket=$value ;; esac\n"
+        "done <<END\n"
+        "$(systemctl show --property=LoadState --property=MainPID --property=KillMode --property=TriggeredBy "
+        '"$name")\nEND\n'
+        'if [ "$load" = masked ]; then echo "masked $name is masked: systemctl unmask it first"\n'
+        'elif [ "$load" != loaded ]; then echo "no_unit $name is not known to systemd ($load)"\n'
+        "elif [ -e /etc/ssh/sshd_not_to_be_run ]; then "
+        'echo "not_to_be_run /etc/ssh/sshd_not_to_be_run forbids the start of sshd"\n'
+        'elif [ -n "$pid" ] && [ "$main" != "$pid" ]; then '
+        'echo "other_daemon $name runs process $main, the sshd that let us in is $pid"\n'
+        'elif [ "$ACTION" = reload ] && [ -n "$socket" ]; then '
+        'echo "socket a reload would end a socket-activated sshd: restart it"\n'
+        'elif [ "$kill" != process ] && [ "$kill" != none ] && [ "$ACTION" = restart ] && '
+        'grep -q -F "/$name" /proc/self/cgroup; then '
+        'echo "kill_mode KillMode=$kill of $name would end every session, this one included"; fi'
+    )
+
+
+def later(name: str, command: str, after_s: int) -> str:
+    """A transient timer: it belongs to PID 1, not to this login."""
+    return (
+        f"systemd-run --quiet --collect --unit={quote(name)} --on-active={int(after_s)} "
+        # A manager of the inventory's own may start sshd from here: it must outlive this service.
+        f"--timer-property=AccuracySec=1s --property=KillMode=process /bin/sh -c {quote(command)}"
+    )
+
+
+def cancel(name: str) -> str:
+    """Stops the timer only: the service it started may be the one that asks."""
+    return f"systemctl stop {quote(name + '.timer')} 2>/dev/null || :"
+
+
+def at_boot(name: str, command: str) -> str:
+    """A unit that the next boot starts before sshd and its socket; it is only written, never loaded now.
+
+    No default dependencies: those would put it after sockets.target, and so after ssh.socket.
+    """
+    lines = (
+        "[Service]",
+        "Type=oneshot",
+        f"ExecStart=/bin/sh -c {_word(command)}",
+        "KillMode=process",
+        "[Unit]",
+        "Description=sshd-keepalive takes back an unconfirmed change",
+        "DefaultDependencies=no",
+        "After=local-fs.target systemd-remount-fs.service",
+        "RequiresMountsFor=/etc /var",
+        "Before=ssh.service sshd.service ssh.socket sshd.socket",
+    )
+    text = " ".join(quote(line) for line in lines) + ' "Before=$unit"'
+    wants = f"{_UNITS}/multi-user.target.wants"
+    file = f"{_UNITS}/{quote(name)}.service"
+    return (
+        f"mkdir -p {wants} && printf '%s\\n' {text} >{file} && chmod 0644 {file} && "
+        f"ln -sf {file} {wants}/{quote(name)}.service && flush {file} {wants}"
+    )
+
+
+def not_at_boot(name: str) -> str:
+    """The unit was never loaded: removing the files is all."""
+    file = quote(f"{name}.service")
+    return f"rm -f {_UNITS}/{file} {_UNITS}/multi-user.target.wants/{file}"
+
+
+def _word(text: str) -> str:
+    """One word of an Exec line: systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers"."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"'

@@ -1,0 +1,63 @@
+"""System V init scripts (Devuan, Debian with sysvinit, CentOS 6): the last resort of detection.
+
+Source: the LSB init script actions; service(8), insserv(8), init(8). The scripts are called without `service`, whose
+only addition is a clean environment.
+"""
+
+from sshd_keepalive.core.quoting import quote
+from sshd_keepalive.model import ServiceChoice
+from sshd_keepalive.services import detached, pidfile_obstacle, unit_of, woken
+
+RANK: int = 90
+DETECT: str = "test -x /etc/init.d/ssh || test -x /etc/init.d/sshd"
+later = detached
+cancel = woken
+obstacle = pidfile_obstacle
+
+
+def find(service: ServiceChoice) -> str:
+    """The script that exists."""
+    if service.unit:
+        return f"printf '%s' {unit_of(service)}"
+    return "for name in ssh sshd; do if test -x /etc/init.d/$name; then printf '%s' $name; break; fi; done"
+
+
+def is_active(service: ServiceChoice) -> str:
+    """LSB: 0 running, 3 not running."""
+    return f"/etc/init.d/{unit_of(service)} status"
+
+
+def restart(service: ServiceChoice) -> str:
+    """`restart` of a daemon that is not running starts it."""
+    return f"/etc/init.d/{unit_of(service)} restart"
+
+
+def at_boot(name: str, command: str) -> str:
+    """A script of runlevels 2 to 5, before ssh.
+
+    Debian starts only what `update-rc.d` has sorted into its own list (startpar(8)); elsewhere the links are all.
+    """
+    script = f"/etc/init.d/{quote(name)}"
+    header = "### BEGIN INIT INFO|# Provides: NAME|# Required-Start: $local_fs $remote_fs|# Required-Stop:|"
+    header += "# X-Start-Before: ssh sshd|# Default-Start: 2 3 4 5|# Default-Stop:|"
+    header += "# Short-Description: takes back an unconfirmed change of sshd|### END INIT INFO"
+    lines = ("#!/bin/sh", *header.replace("NAME", name).split("|"), f"case $1 in start) {command} ;; esac")
+    text = " ".join(quote(line) for line in lines)
+    return (
+        f"printf '%s\\n' {text} >{script} && chmod 0755 {script} || return 1\n"
+        f"if command -v update-rc.d >/dev/null; then update-rc.d {quote(name)} defaults >/dev/null || return 1; else "
+        "made=no; for folder in /etc/rc[2345].d /etc/rc.d/rc[2345].d; do "
+        f'if test -d "$folder"; then ln -sf {script} "$folder"/S00{quote(name)} || return 1; made=yes; fi; done; '
+        f"if test $made = no; then rm -f {script}; return 2; fi; fi\n"
+        f"flush {script} /etc/init.d"
+    )
+
+
+def not_at_boot(name: str) -> str:
+    """The script and its links away."""
+    script = f"/etc/init.d/{quote(name)}"
+    return (
+        f"if test -e {script}; then rm -f {script} /etc/rc[2345].d/S00{quote(name)} "
+        f"/etc/rc.d/rc[2345].d/S00{quote(name)}; "
+        f"if command -v update-rc.d >/dev/null; then update-rc.d {quote(name)} remove >/dev/null; fi; fi"
+    )

@@ -1,0 +1,106 @@
+"""A wrong command line, inventory or configuration: exit code 2, one clear message, no host contacted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tests.support.cli import keepalive
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    path = tmp_path / "hosts.yaml"
+    path.write_text("groups: {etl: {hosts: {ecs-01: 192.0.2.11, ecs-02: 192.0.2.12}}}\n")
+    return path
+
+
+def test_version_and_help_say_what_there_is() -> None:
+    assert keepalive("--version").stdout.startswith("sshd-keepalive, version ")
+    shown = keepalive("--help").stdout
+    for command in ("check", "plan", "apply", "hosts", "demo"):
+        assert f"\n  {command} " in shown
+    assert "Exit codes: 0 ok, 1 drift, 2 usage" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["chekc"], "did you mean 'check'?"),
+        (["check"], "no hosts were named"),
+        (["check", "--inventroy", "x"], "--inventory"),
+        (["check", "-i", "/nowhere/hosts.yaml"], "/nowhere/hosts.yaml"),
+        (["check", "-i", "nosuchkind:x"], "nosuchkind"),
+        (["check", "user@"], "user@"),
+        (["check", "root:secret@host"], "a password does not belong in a target"),
+        (["check", "host", "--format", "jason"], "did you mean 'json'?"),
+        (["check", "host", "--out", "json"], "KIND:FILE"),
+        (["check", "host", "--out", "json:/nowhere/x.json"], "no such directory"),
+        (["check", "host", "-f", "0"], "0"),
+        (["apply", "host"], "add --yes"),
+    ],
+)
+def test_mistakes_on_the_command_line(words: list[str], said: str) -> None:
+    ran = keepalive(*words)
+    assert ran.status == 2
+    assert said in ran.stderr
+    assert ran.stdout == ""
+    assert "secret" not in ran.stderr
+
+
+def test_unknown_pattern_and_wrong_key_in_the_inventory(inventory: Path) -> None:
+    ran = keepalive("check", "-i", inventory, "--limit", "elt")
+    assert (ran.status, "did you mean 'etl'?" in ran.stderr) == (2, True)
+    inventory.write_text("hosts: {a: {adress: 192.0.2.1}}\n")
+    ran = keepalive("apply", "--yes", "-i", inventory)
+    assert ran.status == 2
+    assert f"{inventory}:1:13: " in ran.stderr
+    assert "did you mean 'address'?" in ran.stderr
+
+
+def test_hosts_lists_without_connecting(inventory: Path) -> None:
+    ran = keepalive("hosts", "-i", inventory)
+    assert ran.status == 0
+    assert "ecs-01  192.0.2.11:22  300/3  [etl]\n" in ran.stdout
+    assert keepalive("hosts", "-i", inventory, "--limit", "ecs-02").stdout.count("192.0.2") == 1
+    assert '"name": "ecs-01"' in keepalive("hosts", "-i", inventory, "--format", "json").stdout
+
+
+def test_options_come_from_the_environment_and_the_configuration_file(inventory: Path, tmp_path: Path) -> None:
+    assert keepalive("hosts", SSHD_KEEPALIVE_INVENTORY=str(inventory)).stdout.endswith("2 hosts\n")
+    config = tmp_path / "own.yaml"
+    config.write_text(f"inventory: {inventory}\nhosts: {{limit: ecs-02}}\n")
+    ran = keepalive("hosts", SSHD_KEEPALIVE_CONFIG=str(config))
+    assert ran.stdout.endswith("1 host\n"), ran
+    config.write_text("inventry: x\n")
+    ran = keepalive("hosts", SSHD_KEEPALIVE_CONFIG=str(config))
+    assert (ran.status, "did you mean 'inventory'?" in ran.stderr) == (2, True)
+
+
+def test_unreachable_and_unknown_addresses_are_told_apart_and_hide_nobody(tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text("hosts: {closed: {address: 127.0.0.1, port: 1}, lost: {address: nowhere.invalid}}\n")
+    key = tmp_path / "key"
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    key.write_bytes(pem)
+    key.chmod(0o600)
+    ran = keepalive("check", "-i", inventory, "--format", "json", "--private-key", key)
+    assert ran.status == 3
+    assert (ran.host("closed")["failure"]["kind"], ran.host("lost")["failure"]["kind"]) == ("tcp", "dns")
+    assert all(host["failure"]["hint"] for host in ran.data["hosts"])
+    assert ran.data["summary"]["unreachable"] == 2
+    applied = keepalive("apply", "--yes", "-i", inventory, "--format", "jsonl", "--private-key", key)
+    assert applied.status == 3
+    assert applied.stdout.count('"end": "unreachable"') == 2
+
+
+def test_a_reader_who_goes_away_ends_the_program_quietly(inventory: Path) -> None:
+    import subprocess
+    import sys
+
+    pipe = f"{sys.executable} -m sshd_keepalive hosts -i {inventory} --format jsonl | true"
+    completed = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, check=False)
+    assert completed.stderr == ""

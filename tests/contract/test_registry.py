@@ -1,0 +1,88 @@
+"""Whatever the registry names can be loaded and keeps its contract; what does not is refused by name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sshd_keepalive
+from sshd_keepalive import registry
+from sshd_keepalive.errors import ConfigError, ExtensionError
+
+KINDS = [
+    folder.name
+    for folder in sorted(Path(sshd_keepalive.__file__).parent.iterdir())
+    if (folder / "__init__.py").exists() and "runtime_checkable" in (folder / "__init__.py").read_text()
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in registry.built_in(kind)])
+def test_every_extension_keeps_its_contract(kind: str, name: str) -> None:
+    assert registry.load(kind, name)
+    assert name in registry.names(kind)
+
+
+def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+    with pytest.raises(ExtensionError, match="services: 'sistemd' is not known, did you mean 'systemd'") as caught:
+        registry.load("services", "sistemd")
+    assert caught.value.hint
+    assert "openrc" in caught.value.hint
+
+
+@pytest.fixture
+def dropped_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory whose modules count as inventories."""
+    from sshd_keepalive import inventories
+
+    monkeypatch.setattr(inventories, "__path__", [*inventories.__path__, str(tmp_path)])
+    registry.built_in.cache_clear()
+    yield tmp_path
+    registry.built_in.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("sshd_keepalive.inventories.dropped")]:
+        del sys.modules[name]
+
+
+def test_a_file_dropped_in_is_found_and_used(dropped_in: Path) -> None:
+    from sshd_keepalive import inventories
+
+    (dropped_in / "dropped.py").write_text(
+        "from sshd_keepalive.model import Host\n"
+        "def load(source): return (Host(name=source, address=source),)\n"
+        "def recognises(head, path): return head.startswith(b'#dropped')\n"
+    )
+    (dropped_in / "file").write_text("#dropped\nhosts:\n")
+    assert "dropped" in registry.names("inventories")
+    assert [host.name for host in inventories.load(["dropped:web1"])] == ["web1"]
+    with pytest.raises(ConfigError, match="could be of several kinds"):
+        inventories.load([str(dropped_in / "file")])
+
+
+def test_a_file_without_the_functions_is_refused(dropped_in: Path) -> None:
+    (dropped_in / "dropped_wrong.py").write_text("def load(source): return ()\n")
+    with pytest.raises(ExtensionError, match="does not keep the contract of Inventory, it lacks recognises"):
+        registry.load("inventories", "dropped_wrong")
+
+
+def test_a_stranger_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "foreign_hosts.py").write_text(
+        "def load(source): return ()\ndef recognises(head, path): return False\n"
+    )
+    metadata = tmp_path / "foreign-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[sshd_keepalive.inventories]\nforeign = foreign_hosts\nbroken = not_there\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._entry_points.cache_clear()
+    try:
+        assert {"foreign", "broken", "yaml"} <= set(registry.names("inventories"))
+        assert registry.load("inventories", "foreign").load("x") == ()
+        with pytest.raises(ExtensionError, match=r"'broken' .* cannot be imported"):
+            registry.load("inventories", "broken")
+    finally:
+        registry._entry_points.cache_clear()
+        sys.modules.pop("foreign_hosts", None)

@@ -1,0 +1,141 @@
+"""Every service manager keeps the contract, also one that was dropped in a minute ago."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sshd_keepalive import registry, services
+from sshd_keepalive.core.quoting import quote
+from sshd_keepalive.model import ServiceChoice
+
+HOSTILE = 'it\'s; touch /tmp/never "$(exit 7)" `exit 7`\n*'
+CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
+PARTS = ("find", "is_active", "restart")
+
+
+def sh(text: str, shell: str = "dash", **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [shell, "-c", text], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", **environment}
+    )
+
+
+def parses(text: str) -> None:
+    """The text is whole: no quote left open, no word split."""
+    completed = subprocess.run(["dash", "-n"], input=text, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr + text
+
+
+@pytest.fixture
+def dropped_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The service manager of CONTRIBUTING.md, as a file among the others."""
+    (code,) = re.findall(r"```python\n(.*?)```", CONTRIBUTING.read_text(), re.DOTALL)
+    (tmp_path / "runit.py").write_text(code)
+    monkeypatch.setattr(services, "__path__", [*services.__path__, str(tmp_path)])
+    registry.built_in.cache_clear()
+    yield "runit"
+    registry.built_in.cache_clear()
+    sys.modules.pop("sshd_keepalive.services.runit", None)
+
+
+def test_the_one_file_of_contributing_is_all_there_is_to_add(dropped_in: str) -> None:
+    assert dropped_in in registry.names("services")
+    module = registry.load("services", dropped_in)
+    text = services.functions({dropped_in: module}, ServiceChoice())
+    parses(text)
+    assert "manager=runit" in text
+    assert sh(module.find(ServiceChoice(unit=HOSTILE))).stdout == HOSTILE
+
+
+@pytest.mark.parametrize("name", registry.names("services"))
+def test_a_hostile_unit_stays_one_word(name: str) -> None:
+    choice = ServiceChoice(
+        manager=name, unit=HOSTILE, pidfile=f"/{HOSTILE}", restart="restart-it now", is_active="ask-it"
+    )
+    module = registry.load("services", name)
+    text = services.functions({name: module}, choice)
+    parses(text)
+    for part in PARTS:
+        shell_text = getattr(module, part)(choice)
+        parses(shell_text)
+        if name != "command":  # which believes two commands and names no unit
+            assert quote(HOSTILE)[1:-1] in shell_text
+
+
+@pytest.mark.parametrize("name", registry.names("services"))
+def test_the_timer_gets_its_command_as_one_word(name: str) -> None:
+    module = registry.load("services", name)
+    text = module.later("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} fire", 60)
+    parses(text)
+    parses(module.cancel("sshd-keepalive-r"))
+
+
+def test_detection_takes_the_lowest_rank_that_answers() -> None:
+    managers = {name: registry.load("services", name) for name in registry.names("services")}
+    text = services.functions(managers, ServiceChoice())
+    found = sh(f"test() {{ return 0; }}; {text}detect; echo $manager", "bash").stdout
+    assert found == "systemd\n"
+    assert sh(f'test() {{ return 1; }}; {text}detect; echo "<$manager>"', "bash").stdout == "<>\n"
+
+
+def test_a_manager_that_the_inventory_names_is_not_looked_for() -> None:
+    managers = {"command": registry.load("services", "command")}
+    choice = ServiceChoice(manager="command", restart="echo restarted", is_active="exit 3")
+    text = services.functions(managers, choice)
+    assert sh(f"{text}detect; restart_unit; echo $manager").stdout == "restarted\ncommand\n"
+    assert sh(f"{text}detect; is_active").returncode == 3
+
+
+@pytest.mark.parametrize("name", registry.names("services"))
+def test_what_a_boot_runs_is_written_and_taken_back(name: str, tmp_path: Path) -> None:
+    module = registry.load("services", name)
+    text = module.at_boot("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} boot")
+    parses(f"f() {{\n{text}\n}}")
+    if "return 2" in text:
+        return
+    folders = ("etc/systemd/system", "etc/init.d", "etc/rc2.d", "etc/runlevels/default")
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    here = text.replace("/etc/", f"{tmp_path}/etc/")
+    done = sh(f"flush() {{ :; }}; command() {{ return 1; }}; unit=x.service; f() {{ {here}\n}}; f")
+    assert (done.returncode, done.stderr) == (0, "")
+    written = [path for path in tmp_path.rglob("*sshd-keepalive-r*") if path.is_file() and not path.is_symlink()]
+    assert len(written) == 1
+    gone = module.not_at_boot("sshd-keepalive-r").replace("/etc/", f"{tmp_path}/etc/")
+    assert sh(f"command() {{ return 1; }}; {gone}").returncode == 0
+    assert list(tmp_path.rglob("*sshd-keepalive-r*")) == []
+
+
+@pytest.mark.parametrize("name", registry.names("services"))
+def test_an_obstacle_is_a_word_and_a_sentence(name: str) -> None:
+    choice = ServiceChoice(manager=name, unit=HOSTILE)
+    text = registry.load("services", name).obstacle(choice)
+    parses(f"f() {{\n{text}\n}}")
+    said = sh(
+        f"systemctl() {{ echo LoadState=masked; }}\nunit='' pid=1 pidfile=/none ACTION=restart\nf() {{ {text}\n}}\nf"
+    )
+    if name in ("pidfile", "command"):  # believed as the inventory says
+        assert said.stdout == ""
+    else:
+        assert re.match(r"[a-z_]+ .+", said.stdout)
+
+
+def test_all_texts_together_are_clean_shell() -> None:
+    managers = {name: registry.load("services", name) for name in registry.names("services")}
+    text = services.functions(managers, ServiceChoice())
+    text += services.guard_functions(managers, "sshd-keepalive-r", "/bin/sh x fire", "/bin/sh x boot", 60)
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run(
+        # Variables come from the scripts around them; what is written to a file is not to be expanded now.
+        [shellcheck, "--shell=sh", "--exclude=SC2154,SC2034,SC2016,SC2317", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,175 @@
+"""Stop a change exactly before a step, let something go wrong there, and say what became of the host.
+
+A step is stopped from outside: a stand-in for the command with which the guard begins it comes first on sudo's PATH
+and waits. Nothing in the program knows of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.cli import keepalive
+
+from .hosts import Lab, LabError, LabHost
+
+CONFIG = "/etc/ssh/sshd_config"
+STATE = "/var/backups/sshd-keepalive/etc-ssh-sshd_config"
+LITTER = (
+    "find /etc/ssh -name '.sshd-keepalive*'; find /etc/systemd /etc/init.d /etc/rc?.d /etc/runlevels "
+    f"-name '*sshd-keepalive*' 2>/dev/null; ls {STATE} 2>/dev/null | grep -v -E '^[0-9]{{8}}T' | grep -v taken_back"
+)
+DEADLINE_S = 5
+_STAND_IN = """#!/bin/sh
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+if [ -e /stop ]; then case "$*" in PATTERN) if CONDITION; then
+: >/reached
+n=0
+while [ -e /stop ] && [ $n -lt 1200 ]; do sleep 0.05; n=$((n + 1)); done
+fi ;; esac; fi
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where a change is stopped: before this command with words like these."""
+
+    command: str
+    pattern: str
+    condition: str = "true"
+
+
+#: Step → the command that begins it. Where managers differ: see `stop_for`.
+STOPS = {
+    "lock": Stop("ln", "*new.*"),
+    "bring": Stop("mkdir", "*Z-??????"),
+    "compare": Stop("cmp", "*.base*"),
+    "back up": Stop("cp", "*1.before"),
+    "stage": Stop("cp", "*.sshd-keepalive.*"),
+    "validate": Stop("timeout", "*candidate*"),
+    "arm": Stop("", ""),
+    "arm for a reboot": Stop("ln", "*-sf*"),
+    "rehearse": Stop("cat", "*/sshd"),
+    "install": Stop("mv", "*"),
+    "installed": Stop("sync", "/etc/ssh"),
+    "restart": Stop("", ""),
+    "verify": Stop("stat", "*", f"ls {STATE}/*/changed >/dev/null 2>&1"),
+    "confirm": Stop("mkdir", "*decided"),
+    "confirmed": Stop("rm", "*taken_back*"),
+}
+
+
+def stop_for(step: str, kind: str) -> Stop:
+    if step == "arm":
+        return Stop("setsid", "*") if kind in ("sysv", "openrc") else Stop("systemd-run", "*")
+    if step == "arm for a reboot" and kind == "sysv":
+        return Stop("update-rc.d", "*defaults")
+    if step == "restart":
+        return {
+            "sysv": Stop("/etc/init.d/ssh", "restart"),
+            "openrc": Stop("rc-service", "*restart"),
+        }.get(kind, Stop("systemctl", "restart*"))
+    return STOPS[step]
+
+
+class Victim:
+    """A host of the lab, the program aimed at it, and a place to stop."""
+
+    def __init__(self, lab: Lab, host: LabHost, folder: Path) -> None:
+        self.host = host
+        self.inventory = folder / f"{host.kind}.yaml"
+        self.inventory.write_text(lab.inventory())
+        self.only = ("-i", str(self.inventory), "--limit", host.name, "--format", "json")
+        self.stock = (host.root / CONFIG.lstrip("/")).read_bytes()
+
+    @property
+    def config(self) -> bytes:
+        return (self.host.files / CONFIG.lstrip("/")).read_bytes()
+
+    def fresh(self) -> None:
+        self.host.run(f"rm -rf {STATE}")
+        self.host.reset()
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "sshd_keepalive", "apply", "--yes", *self.only]
+        command += ["--confirm-timeout", str(DEADLINE_S), "--timeout", "20", *words]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    @contextlib.contextmanager
+    def stopped_before(self, step: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A run that stands still before a step; at the end of the block it goes on."""
+        stop = stop_for(step, self.host.kind)
+        text = _STAND_IN.replace("PATTERN", stop.pattern).replace("CONDITION", stop.condition)
+        script = self.host.files / (
+            stop.command.lstrip("/") if "/" in stop.command else f"usr/local/sbin/{stop.command}"
+        )
+        original = script.read_text() if script.exists() else None
+        rest = original if original is not None else f'exec {stop.command} "$@"\n'
+        for name in ("reached", "stop"):
+            (self.host.files / name).unlink(missing_ok=True)
+        (self.host.files / "stop").touch()
+        script.write_text(text.replace("PATH=/usr", "PATH=$PATH:/usr") + rest if original else text + rest)
+        script.chmod(0o755)
+        # A machine with much to do must come as far as the late steps before the guard's time is up.
+        late = step in ("verify", "confirm", "confirmed")
+        process = self.start(*(("--confirm-timeout", str(2 * DEADLINE_S)) if late else ()))
+        try:
+            wait_for(lambda: (self.host.files / "reached").exists() or process.poll() is not None, 40, f"step {step}")
+            if process.poll() is not None:
+                raise AssertionError(f"never came to {step}: {process.communicate()}")
+            yield process
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                (self.host.files / "stop").unlink()
+            if original is None:
+                script.unlink()
+            else:
+                script.write_text(original)
+
+    def settled(self) -> None:
+        """Nothing of a run is pending any more."""
+        lock = self.host.files / f"{STATE.lstrip('/')}/lock"
+        wait_for(lambda: not lock.exists(), 2 * DEADLINE_S + 20, "the host to settle")
+
+    def verdict(self) -> str:
+        """`old` or `new`; anything that must never be is an AssertionError. Then the next apply has to succeed."""
+        self.settled()
+        seen = keepalive("check", *self.only)
+        assert seen.status in (0, 1), seen.stdout  # the login works
+        is_old = self.config == self.stock
+        wrong = [finding["setting"] for finding in seen.host()["findings"] if finding["verdict"] != "pass"]
+        values = self.host.sshd_values()
+        if is_old:
+            assert "ClientAliveInterval" in wrong
+        else:
+            assert (values["clientaliveinterval"], values["clientalivecountmax"]) == ("300", "3")
+            assert wrong == [], wrong  # what runs is what is on disk
+        # A file that was put back before any restart is younger than the daemon, which yet holds the same bytes.
+        if "daemon" in wrong:
+            assert not list(self.host.files.glob(f"{STATE.lstrip('/')}/2*/restarted")), seen.stdout
+        litter = self.host.run(LITTER, check=False).stdout
+        assert litter == "", litter
+        again = keepalive("apply", "--yes", *self.only, "--confirm-timeout", "30", "--no-rehearsal")
+        assert again.status == 0, again.stdout
+        return "old" if is_old else "new"
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """As hard as it gets."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def wait_for(happened: Callable[[], bool], timeout_s: float, what: str) -> None:
+    end = time.monotonic() + timeout_s
+    while not happened():
+        if time.monotonic() > end:
+            raise LabError(f"waited {timeout_s:.0f} s for {what}")
+        time.sleep(0.05)

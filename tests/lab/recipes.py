@@ -1,0 +1,85 @@
+"""What a root filesystem of each kind is made of, and the key that changes when any of it does."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+ALWAYS = ("openssh-server", "sudo", "iproute2", "passwd", "procps")
+SYSTEMD = ("systemd", "systemd-sysv", "dbus")
+SHELLS = ("tcsh", "fish", "zsh", "ksh")  # login shells people have; dash, bash and rbash are always there
+ACCOUNTS_SCRIPT = Path(__file__).with_name("accounts.sh")
+
+USERS = ("root", "ops", "pwd", "nosudo")
+"""Accounts of every host; the lab's client key opens all of them. `root` and `ops` need no password for sudo."""
+
+PASSWORD = "lab secret"  # of `pwd` and `nosudo`; with a space, because passwords have them
+"""Password of `pwd` (sudo asks for it) and of `nosudo` (sudo refuses); both may also log in with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A kind of host: debootstrap's suite and packages, or another kind's root plus packages and one command.
+
+    `finish` is shell text run in the root at the very end. `init` is the file name of the host's process 1,
+    `restart` what its administrator types to bring sshd back into the state it boots into, and `booted` succeeds once
+    everything that is started at boot was started.
+    """
+
+    suite: str
+    packages: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    base: str | None = None
+    finish: str = ""
+    init: str = "systemd"
+    restart: str = "systemctl reset-failed; systemctl restart ssh.service"
+    booted: str = "systemctl is-system-running --wait | grep -qE 'running|degraded'"
+
+
+_TRIXIE = Recipe(suite="trixie", packages=(*SYSTEMD, *SHELLS))
+_SYSV = Recipe(
+    suite="bookworm",
+    packages=("sysvinit-core", "sysv-rc"),
+    exclude=("systemd", "systemd-sysv"),
+    init="init",
+    restart="service ssh restart",
+    booted="pgrep -x getty",  # inittab(5): started when the run level's scripts have ended
+)
+
+RECIPES: dict[str, Recipe] = {
+    "d11": Recipe(suite="bullseye", packages=(*SYSTEMD, *SHELLS)),
+    "d12": Recipe(suite="bookworm", packages=(*SYSTEMD, *SHELLS)),
+    "d13": _TRIXIE,
+    "sysv": _SYSV,
+    # openrc takes the place of sysv-rc: debootstrap cannot choose between the two, apt can.
+    "openrc": replace(_SYSV, packages=("openrc", "busybox"), exclude=(), base="sysv", restart="rc-service ssh restart"),
+    "socket": replace(
+        _TRIXIE,
+        packages=(),
+        base="d13",
+        finish="systemctl disable ssh.service && systemctl enable ssh.socket",
+        restart="systemctl reset-failed; systemctl stop ssh.service; systemctl restart ssh.socket",
+    ),
+}
+
+
+EXTRA_RECIPES: dict[str, Recipe] = {
+    # The benchmark's hosts: Ansible needs Python on them.
+    "d12py": Recipe(suite="bookworm", base="d12", packages=("python3",)),
+}
+"""Kinds that are built when they are asked for, and that no test runs over."""
+
+
+def recipe_of(kind: str) -> Recipe:
+    """Give the recipe of a kind, also of an extra one."""
+    return (RECIPES | EXTRA_RECIPES)[kind]
+
+
+def digest(kind: str, public_key: str) -> str:
+    """Give the key of a root: it changes with the recipe, its base, the accounts and the key that opens them."""
+    recipe = recipe_of(kind)
+    contents = [recipe.suite, recipe.packages, recipe.exclude, recipe.base, recipe.finish]
+    parts = [json.dumps(contents), ACCOUNTS_SCRIPT.read_text(), PASSWORD, public_key, *ALWAYS]
+    if recipe.base:
+        parts.append(digest(recipe.base, public_key))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

@@ -1,0 +1,356 @@
+"""The guard on real hosts: what is refused with nothing changed, what can be undone, what a login proves."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import Ran, keepalive
+
+from .hosts import Lab, LabHost
+
+CONFIG = "/etc/ssh/sshd_config"
+STATE = "/var/backups/sshd-keepalive/etc-ssh-sshd_config"
+#: Everything that tells whether a host was changed: bytes, owner, mode, and the process that serves.
+LOOK = f"cat {CONFIG} /etc/ssh/sshd_config.d/* 2>/dev/null | cksum; stat -c '%i %a %U %G' {CONFIG}; pgrep -o -x sshd"
+#: What a run may leave behind nowhere but in its own directory.
+LITTER = (
+    "find /etc/ssh -name '.sshd-keepalive*'; find /etc/systemd /etc/init.d /etc/rc?.d /etc/runlevels "
+    f"-name '*sshd-keepalive*' 2>/dev/null; ls {STATE} 2>/dev/null | grep -v -E '^[0-9]{{8}}T' | grep -v taken_back"
+)
+
+
+class Target:
+    """One host and the program aimed at it."""
+
+    def __init__(self, lab: Lab, host: LabHost, inventory: Path, user: str = "ops") -> None:
+        self.host = host
+        inventory.write_text(lab.inventory(user=user))
+        self._only = ("-i", inventory, "--limit", host.name, "--format", "json")
+
+    def __call__(self, command: str, *words: str) -> Ran:
+        yes = ("--yes",) if command in ("apply", "undo") and "--dry-run" not in words else ()
+        return keepalive(command, *yes, *self._only, *words)
+
+    def apply(self, *words: str) -> Ran:
+        return self("apply", "--confirm-timeout", "8", *words)
+
+    def litter(self) -> str:
+        return self.host.run(LITTER, check=False).stdout
+
+
+@pytest.fixture(scope="module")
+def d12(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    with lab.borrow("d12") as (host,):
+        yield Target(lab, host, tmp_path_factory.mktemp("d12") / "hosts.yaml")
+
+
+@pytest.fixture
+def target(d12: Target) -> Iterator[Target]:
+    """A stock host; what the test did to it is taken back."""
+    d12.host.run(f"rm -rf {STATE}")
+    yield d12
+    d12.host.reset()
+
+
+def steps(ran: Ran) -> dict[str, dict[str, object]]:
+    return {step["name"]: step for step in ran.host()["steps"]}
+
+
+# ------------------------------------------------------------------------------------------- refusing first
+
+
+REFUSALS: dict[str, tuple[str, str, str, str]] = {
+    "broken": (f"echo Nonsense >>{CONFIG}", ":", "config_broken", ""),
+    "read-only": (
+        "mount --bind /etc/ssh /etc/ssh; mount -o remount,bind,ro /etc/ssh",
+        "umount /etc/ssh",
+        "read_only",
+        "mount",
+    ),
+    "immutable": (f"chattr +i {CONFIG}", f"chattr -i {CONFIG}", "read_only", "immutable"),
+    "append-only": (f"chattr +a {CONFIG}", f"chattr -a {CONFIG}", "read_only", "immutable"),
+    "hard-link": (f"ln {CONFIG} /etc/ssh/other", "rm /etc/ssh/other", "validate", "hard_link"),
+    "masked": (
+        "ln -s /dev/null /etc/systemd/system/ssh.service; systemctl daemon-reload",
+        "rm /etc/systemd/system/ssh.service; systemctl daemon-reload",
+        "restart",
+        "masked",
+    ),
+    "not-to-be-run": (
+        "touch /etc/ssh/sshd_not_to_be_run",
+        "rm /etc/ssh/sshd_not_to_be_run",
+        "restart",
+        "not_to_be_run",
+    ),
+    "replaced": (
+        "cp -p /usr/sbin/sshd /usr/sbin/sshd.new; mv /usr/sbin/sshd.new /usr/sbin/sshd",
+        ":",
+        "restart",
+        "binary_replaced",
+    ),
+    "full-state": (
+        f"mkdir -p {STATE}; mount -t tmpfs -o size=8k,nr_inodes=3 tmpfs {STATE}",
+        f"umount {STATE}",
+        "no_space",
+        "",
+    ),
+    "full-beside": (
+        "mkdir /tmp/small; mount -t tmpfs -o size=32k tmpfs /tmp/small; cp -a /etc/ssh/. /tmp/small; "
+        "mount --bind /tmp/small /etc/ssh; dd if=/dev/zero of=/etc/ssh/fill bs=4k 2>/dev/null",
+        "umount /etc/ssh; umount /tmp/small; rmdir /tmp/small",
+        "no_space",
+        "",
+    ),
+    "no-inodes-beside": (
+        "mkdir /tmp/small; mount -t tmpfs -o nr_inodes=40 tmpfs /tmp/small; cp -a /etc/ssh/. /tmp/small; "
+        "mount --bind /tmp/small /etc/ssh; i=0; while touch /etc/ssh/f$i 2>/dev/null; do i=$((i+1)); done",
+        "umount /etc/ssh; umount /tmp/small; rmdir /tmp/small",
+        "no_space",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refused_with_nothing_changed(target: Target, name: str) -> None:
+    prepare, undo, kind, cause = REFUSALS[name]
+    target.host.run(prepare, check=False)
+    try:
+        before = target.host.run(LOOK).stdout
+        ran = target.apply()
+        found = ran.host()
+        assert (ran.status, found["end"]) == (3, "refused"), found
+        assert (found["failure"]["kind"], found["failure"]["cause"]) == (kind, cause), found["failure"]
+        assert found["failure"]["hint"]
+        assert target.host.run(LOOK).stdout == before
+        assert target.litter() == ""
+    finally:
+        target.host.run(undo, check=False)
+
+
+def test_a_unit_that_would_kill_this_very_session_is_refused(target: Target) -> None:
+    folder = "/etc/systemd/system/ssh.service.d"
+    target.host.run(
+        f"mkdir {folder}; printf '[Service]\\nKillMode=control-group\\n' >{folder}/kill.conf; systemctl daemon-reload; "
+        f"sed -i 's/^UsePAM yes/UsePAM no/' {CONFIG}; usermod -p '*' ops"
+    )
+    target.host.restart_sshd()
+    try:
+        found = target.apply().host()
+        assert (found["end"], found["failure"]["cause"]) == ("refused", "kill_mode")
+        assert target.apply("--service-action", "reload").host()["end"] == "applied"
+    finally:
+        target.host.run(f"rm -r {folder}; systemctl daemon-reload")
+
+
+def test_one_at_a_time_and_a_dead_run_holds_nothing(target: Target) -> None:
+    target.host.run(
+        f"mkdir -p {STATE}; sleep 100 >/dev/null 2>&1 & set -- $(cat /proc/$!/stat); read up _ </proc/uptime; "
+        "boot=$(cat /proc/sys/kernel/random/boot_id); "
+        f"echo 20000101T000000Z-abcdef $((${{up%.*}} + 100)) $boot $1 ${{22}} >{STATE}/lock"
+    )
+    found = target.apply().host()
+    assert (found["end"], found["failure"]["kind"]) == ("refused", "locked")
+    target.host.run("pkill -x sleep")
+    assert target.apply().host()["end"] == "applied"
+    target.host.reset()
+    target.host.run(f"echo 20000101T000000Z-abcdef 999999999 another-boot 1 1 >{STATE}/lock")
+    assert target.apply().host()["end"] == "applied"
+
+
+# ----------------------------------------------------------------------------------------------- rehearsing
+
+
+def test_a_login_that_the_new_files_would_not_allow_changes_nothing(target: Target) -> None:
+    """sshd -i with the candidate refuses the login; sshd -T sees nothing wrong with it."""
+    target.host.run(
+        "printf '#!/bin/sh\\ncase \"$*\" in *candidate*-i) exit 1 ;; esac\\n' >/tmp/sshd; "
+        "printf 'exec /usr/sbin/sshd.real \"$@\"\\n' >>/tmp/sshd; "
+        "chmod 755 /tmp/sshd; cp -p /usr/sbin/sshd /usr/sbin/sshd.real; mount --bind /tmp/sshd /usr/sbin/sshd"
+    )
+    try:
+        before = target.host.run(LOOK).stdout
+        ran = target.apply()
+        found = ran.host()
+        assert (ran.status, found["end"], found["failure"]["cause"]) == (3, "refused", "rehearsal"), found
+        assert steps(ran)["rehearse"]["ok"] is False
+        assert "install" not in steps(ran)
+        assert target.host.run(LOOK).stdout == before
+        assert target.litter() == ""
+    finally:
+        target.host.run("umount /usr/sbin/sshd; rm /usr/sbin/sshd.real")
+    skipped = target.apply("--no-rehearsal")
+    assert "rehearse" not in steps(skipped)
+    assert skipped.host()["end"] == "applied"
+
+
+def test_a_login_bound_to_an_address_cannot_be_rehearsed_and_is_changed_all_the_same(target: Target, lab: Lab) -> None:
+    keys = "/home/ops/.ssh/authorized_keys"
+    target.host.run(f"sed -i 's/^ssh/from=\"{lab.controller_address}\" ssh/' {keys}")
+    try:
+        ran = target.apply()
+        assert ran.host()["end"] == "applied"
+        assert str(steps(ran)["rehearse"]["detail"]).startswith("not possible here")
+    finally:
+        target.host.run(f"sed -i 's/^from=[^ ]* //' {keys}")
+
+
+@pytest.mark.parametrize("user", ["root", "pwd"])
+def test_rehearsed_as_root_and_through_sudo_with_a_password(
+    lab: Lab, target: Target, user: str, tmp_path: Path
+) -> None:
+    other = Target(lab, target.host, tmp_path / "hosts.yaml", user=user)
+    inventory = tmp_path / "hosts.yaml"
+    if user == "pwd":
+        (tmp_path / "secret").write_text(lab.password)
+        (tmp_path / "secret").chmod(0o600)
+        text = inventory.read_text()
+        inventory.write_text(
+            text.replace("become: sudo", f"become: {{method: sudo, password: 'file:{tmp_path}/secret'}}")
+        )
+    ran = other.apply()
+    assert ran.host()["end"] == "applied", ran.stdout
+    assert str(steps(ran)["rehearse"]["detail"]).startswith("a login through the new files works")
+
+
+# ------------------------------------------------------------------------------------ confirming, undoing
+
+
+def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
+    ran = target.apply("--no-confirm")
+    assert (ran.status, ran.host()["end"]) == (0, "applied")
+    assert "left to you" in str(steps(ran)["confirm"]["detail"])
+    confirmed = target("confirm")
+    assert (confirmed.status, confirmed.host()["end"]) == (0, "applied")
+    assert target("confirm").host()["end"] == "unchanged"
+    time.sleep(10)
+    assert target("check").status == 0
+    assert target.litter() == ""
+    target.host.reset()
+    stock = target.host.run(f"cat {CONFIG}").stdout
+    assert target.apply("--no-confirm").host()["end"] == "applied"
+    time.sleep(11)
+    assert target.host.run(f"cat {CONFIG}").stdout == stock
+    seen = target("check").host()
+    assert seen["verdict"] == "fail"
+    assert "not confirmed within 8 s" in seen["facts"]["taken_back"]
+    assert target.litter() == ""
+
+
+def test_undo_days_later(target: Target) -> None:
+    stock = target.host.run(f"cat {CONFIG}; stat -c '%a %U' {CONFIG}").stdout
+    applied = target.apply()
+    run = applied.data["run_id"]
+    dry = target("undo", "--dry-run")
+    assert dry.status == 1
+    assert "-ClientAliveInterval 300" in dry.host()["diff"]
+    target.host.run(f"echo '# by hand' >>{CONFIG}")
+    refused = target("undo")
+    assert (refused.status, refused.host()["failure"]["cause"]) == (3, "edited-since")
+    assert "# by hand" in target("undo", "--dry-run", "--force").host()["diff"]
+    target.host.run(f"sed -i '$d' {CONFIG}")
+    undone = target("undo", "--run", run, "--confirm-timeout", "8")
+    assert (undone.status, undone.host()["end"]) == (0, "applied"), undone.stdout
+    assert {"validate", "arm", "rehearse", "install", "restart", "verify", "confirm"} <= set(steps(undone))
+    assert target.host.run(f"cat {CONFIG}; stat -c '%a %U' {CONFIG}").stdout == stock
+    assert [f["value"] for f in target("check").host()["findings"]] == ["0", "3"]  # and no older daemon
+    assert target("undo").host()["end"] == "unchanged"
+    assert target("undo", "--run", "20000101T000000Z-abcdef").host()["failure"]["cause"] == "no-run"
+    assert target("undo", "--run", undone.data["run_id"], "--confirm-timeout", "8").host()["end"] == "applied"
+    assert target("check").status == 0
+
+
+def test_undo_removes_what_was_created_and_keeps_what_was_there(target: Target, tmp_path: Path, lab: Lab) -> None:
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text(lab.inventory() + "policy: {strategy: drop-in}\n")
+    only = ("--yes", "-i", inventory, "--limit", target.host.name, "--format", "json", "--confirm-timeout", "8")
+    stock = target.host.run(LOOK).stdout.split()[:2]
+    applied = keepalive("apply", *only)
+    assert (applied.status, applied.host()["end"]) == (0, "applied"), applied.stdout
+    (created,) = target.host.run("ls /etc/ssh/sshd_config.d").stdout.split()
+    undone = keepalive("undo", *only)
+    assert undone.host()["end"] == "applied", undone.stdout
+    assert f"--- /etc/ssh/sshd_config.d/{created}\n+++ /dev/null" in undone.host()["diff"]
+    assert target.host.run("ls /etc/ssh/sshd_config.d").stdout == ""
+    assert target.host.run(LOOK).stdout.split()[:2] == stock
+
+
+# ------------------------------------------------------------------------------------------------ installing
+
+
+def test_owner_mode_acl_attributes_and_links_stay(target: Target) -> None:
+    target.host.run(
+        f"mv {CONFIG} /etc/ssh/real; ln -s real {CONFIG}; chmod 640 /etc/ssh/real; chgrp adm /etc/ssh/real; "
+        "touch -d '2001-01-01' /etc/ssh/real"
+    )
+    real = target.host.files / "etc/ssh/real"
+    os.setxattr(real, "user.note", b"kept")
+    acl = bytes.fromhex(
+        "0200000001000600ffffffff02000400" + "e8030000" + "04000400ffffffff10000400ffffffff20000000ffffffff"
+    )
+    os.setxattr(real, "system.posix_acl_access", acl)
+    target.host.restart_sshd()
+    before = {name: os.getxattr(real, name) for name in os.listxattr(real)}
+    assert target.apply().host()["end"] == "applied"
+    assert target.host.run(f"readlink {CONFIG}; stat -c '%a %U %G' /etc/ssh/real").stdout.split() == [
+        "real",
+        "640",
+        "root",
+        "adm",
+    ]
+    assert {name: os.getxattr(real, name) for name in os.listxattr(real)} == before
+    assert target.host.sshd_values()["clientaliveinterval"] == "300"
+
+
+def test_a_file_that_is_a_mount_point_is_changed_in_place(target: Target) -> None:
+    target.host.run(f"cp -p {CONFIG} /tmp/elsewhere; mount --bind /tmp/elsewhere {CONFIG}")
+    try:
+        target.host.restart_sshd()
+        assert target.apply().host()["end"] == "applied"
+        assert "ClientAliveInterval 300" in target.host.run("cat /tmp/elsewhere").stdout
+        assert target("undo", "--confirm-timeout", "8").host()["end"] == "applied"
+        assert "\nClientAliveInterval 300" not in target.host.run("cat /tmp/elsewhere").stdout
+    finally:
+        target.host.run(f"umount {CONFIG}; rm /tmp/elsewhere")
+
+
+def test_backups_are_private_and_ten_are_kept(target: Target) -> None:
+    target.host.run(
+        f"mkdir -p {STATE}; for n in 10 11 12 13 14 15 16 17 18 19; do mkdir {STATE}/200001${{n}}T000000Z-aaaaaa; done"
+    )
+    assert target.apply().host()["end"] == "applied"
+    modes = target.host.run(
+        f"stat -c %a /var/backups/sshd-keepalive {STATE} {STATE}/2*; stat -c %a {STATE}/2*/1.before"
+    ).stdout
+    assert modes.split()[:3] == ["700", "700", "755"] or set(modes.split()[:2]) == {"700"}
+    assert len(target.host.run(f"ls -d {STATE}/2*").stdout.split()) == 10
+    newest = target.host.run(f"ls -d {STATE}/2* | tail -n 1").stdout.strip()
+    assert target.host.run(f"stat -c %a {newest} {newest}/guard.sh {newest}/1.after").stdout.split() == [
+        "700",
+        "600",
+        "600",
+    ]
+
+
+@pytest.mark.parametrize("action", ["reload", "none"])
+def test_other_service_actions(target: Target, action: str) -> None:
+    pid = target.host.run("cat /run/sshd.pid").stdout
+    ran = target.apply("--service-action", action)
+    assert ran.host()["end"] == "applied", ran.stdout
+    assert target.host.run("cat /run/sshd.pid").stdout == pid
+    assert ran.status == (0 if action == "reload" else 1)
+    if action == "none":
+        assert [f["setting"] for f in ran.host()["findings"] if f["verdict"] == "fail"] == ["daemon"]
+
+
+def test_a_file_that_the_daemon_does_not_read_is_not_judged(lab: Lab, target: Target, tmp_path: Path) -> None:
+    target.host.run(f"cp {CONFIG} /etc/ssh/elsewhere")
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text(lab.inventory().replace("\nhosts:", "\n  sshd_config: /etc/ssh/elsewhere\nhosts:"))
+    ran = keepalive("check", "-i", inventory, "--limit", target.host.name, "--format", "json")
+    assert (ran.status, ran.host()["failure"]["cause"]) == (3, "other-config"), ran.stdout

@@ -1,0 +1,144 @@
+"""Whatever a server does or does not do: an end at the deadline, the right class, nothing left behind."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import Completed, Host
+from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.remote.ssh import connect
+from tests.support import hostile
+from tests.support.hostile import HostileServer
+from tests.support.leaks import nothing_left
+from tests.support.sshd import make_key
+
+TIMEOUT_S = 0.3
+LATE_S = 3.0  # idle it is 0.1 s; paramiko's own timers, which must not be what ends it, run for 15 s and more
+
+Treatment = Callable[[socket.socket, threading.Event], None]
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_key(tmp_path_factory.mktemp("keys") / "key")
+
+
+def attempt(treat: Treatment, key: Path, timeout_s: float = TIMEOUT_S) -> tuple[HostError | Completed, float]:
+    """One login and one script; what came of it and after how many seconds."""
+    with nothing_left(), HostileServer(treat) as server:
+        # A file of its own: each is read once per process.
+        known = key.with_name(f"known_hosts_{server.port}")
+        host = server.reach(identity_file=str(key), known_hosts=str(known))
+        known.write_text(f"[127.0.0.1]:{host.port} {Path(f'{key}.pub').read_text()}")
+        started_s = time.monotonic()
+        return _run(host, timeout_s), time.monotonic() - started_s
+
+
+def _run(host: Host, timeout_s: float) -> HostError | Completed:
+    try:
+        shell = connect(host, secrets=Secrets(), timeout_s=timeout_s)
+    except HostError as error:
+        return error
+    try:
+        return shell.run("echo never", timeout_s=timeout_s)
+    except HostError as error:
+        return error
+    finally:
+        shell.close()
+
+
+@pytest.mark.parametrize(
+    ("treat", "cause"),
+    [
+        (hostile.silence, "deadline(version)"),
+        (hostile.endless_lines, "deadline(version)"),
+        (hostile.one_byte_at_a_time, "deadline(version)"),
+        (hostile.version_and_silence, "deadline(kex)"),
+        (hostile.silence_after_kexinit, "deadline(kex)"),
+        ("auth", "deadline(auth)"),
+        ("channel", "deadline(channel)"),
+        ("exec", "deadline(exec)"),
+    ],
+)
+def test_no_answer_ends_at_the_deadline(treat: Treatment | str, cause: str, key: Path) -> None:
+    found, after_s = attempt(hostile.deaf_at(treat, key) if isinstance(treat, str) else treat, key)
+    assert isinstance(found, HostError)
+    assert (found.kind, found.cause) == ("timeout", cause)
+    assert TIMEOUT_S - 0.05 <= after_s <= TIMEOUT_S + LATE_S
+
+
+def test_no_output_ends_at_the_deadline_and_nobody_knows(key: Path) -> None:
+    found, after_s = attempt(hostile.deaf_at("output", key), key)
+    assert isinstance(found, Completed)
+    assert (found.begun, found.ended) == (False, False)
+    assert after_s <= TIMEOUT_S + LATE_S
+
+
+@pytest.mark.parametrize(
+    ("treat", "kind", "cause"),
+    [
+        (hostile.http, "banner", "not-ssh"),
+        (hostile.endless_line, "banner", "not-ssh"),
+        (hostile.saying(b"\x15\x03\x01\x00\x02\x02\x46"), "banner", "not-ssh"),
+        (hostile.saying(b"220 mail.example ESMTP\r\n"), "banner", "not-ssh"),
+        (hostile.saying(b"SSH-1.5-old\r\n"), "banner", "incompatible"),
+        (hostile.saying(b""), "banned", "busy"),
+        (hostile.saying(b"Exceeded MaxStartups\r\n"), "banned", "busy"),
+        (hostile.saying(b"Not allowed at this time\r\n"), "banned", "penalised"),
+        (hostile.reset_after_version, "tcp", "lost(kex)"),
+        ("hangup", "auth", "account-closed"),
+        ("refuse", "shell", "no-session"),
+    ],
+)
+def test_nonsense_has_a_class_at_once(treat: Treatment | str, kind: str, cause: str, key: Path) -> None:
+    found, after_s = attempt(hostile.deaf_at(treat, key) if isinstance(treat, str) else treat, key, 5)
+    assert isinstance(found, HostError)
+    assert (found.kind, found.cause) == (kind, cause)
+    assert found.hint
+    assert "127.0.0.1" in str(found)
+    assert "\n" not in str(found)
+    assert after_s < 2
+
+
+def reach(port: int, key: Path) -> Host:
+    return Host(name="x", address="127.0.0.1", port=port, identity_file=str(key))
+
+
+def test_nobody_listens(key: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with nothing_left(), pytest.raises(HostError) as caught:
+        connect(reach(port, key), secrets=Secrets(), timeout_s=2)
+    assert (caught.value.kind, caught.value.cause) == ("tcp", "refused")
+
+
+def test_a_full_backlog_is_unreachable(key: Path) -> None:
+    """A listener that accepts nothing drops further SYNs, as a firewall would."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
+        socket.socket() as first,
+        socket.socket() as second,
+    ):
+        first.connect(listener.getsockname())
+        second.setblocking(False)
+        second.connect_ex(listener.getsockname())
+        host = reach(listener.getsockname()[1], key)
+        started_s = time.monotonic()
+        with nothing_left(), pytest.raises(HostError) as caught:
+            connect(host, secrets=Secrets(), timeout_s=5, connect_timeout_s=0.3)
+    assert (caught.value.kind, caught.value.cause) == ("tcp", "unreachable")
+    assert time.monotonic() - started_s < 3  # not the 5 s of the whole login
+
+
+def test_a_name_without_an_address(key: Path) -> None:
+    with pytest.raises(HostError) as caught:
+        connect(replace(reach(22, key), address="a..invalid"), secrets=Secrets(), timeout_s=5)
+    assert caught.value.kind == "dns"

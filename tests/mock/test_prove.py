@@ -1,0 +1,130 @@
+"""The silent client against a server that we steer: what is noted, what is answered, how each loss is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from sshd_keepalive.core.proof import Held, Loss
+from sshd_keepalive.remote import prove
+from sshd_keepalive.remote.prove import KEEPALIVE
+from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.remote.ssh import connect
+from tests.support.leaks import nothing_left
+from tests.support.mock import FencedServer
+from tests.support.sshd import wait_until
+
+IDLE_S = 0.3
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FencedServer]:
+    monkeypatch.setattr(prove, "_POLL_S", 0.05)
+    with nothing_left(), FencedServer(tmp_path) as server:
+        yield server
+
+
+def held_while(
+    server: FencedServer, act: Callable[[paramiko.Transport], None], *, idle_s: float = IDLE_S, stop: bool = False
+) -> Held:
+    """Hold a silence; once the quiet command runs, act as the server."""
+    shell = connect(server.reach(), secrets=Secrets(), timeout_s=5)
+    begun = threading.Event()
+
+    def acting() -> None:
+        wait_until(lambda: bool(server.processes), 5, "the quiet command")
+        begun.set()
+        act(server.transports[0])
+
+    thread = threading.Thread(target=acting)
+    thread.start()
+    try:
+        return shell.hold(idle_s, stop=lambda: stop and begun.is_set())
+    finally:
+        thread.join(5)
+        shell.close()
+
+
+def test_keep_alives_are_noted_and_answered(server: FencedServer) -> None:
+    took_s = []
+
+    def ask(transport: paramiko.Transport) -> None:
+        for _ in range(3):
+            began_s = time.monotonic()
+            transport.global_request(KEEPALIVE, wait=True)  # returns when the client has answered
+            took_s.append(time.monotonic() - began_s)
+        transport.global_request("hostkeys-00@openssh.com", wait=False)  # traffic, but no keep-alive
+
+    held = held_while(server, ask)
+    assert len(held.beats) == len(took_s) == 3
+    assert all(beat.is_global and beat.wants_reply for beat in held.beats)
+    assert (held.loss, held.was_stopped) == (None, False)
+    assert held.quiet_s == pytest.approx(IDLE_S, abs=0.4)
+    assert server.commands == ["sh -s"]
+
+
+def test_a_keep_alive_of_the_channel_counts_as_well(server: FencedServer) -> None:
+    def ask(transport: paramiko.Transport) -> None:
+        (channel,) = transport._channels.values()  # what sshd does: a request on the open session
+        message = paramiko.Message()
+        message.add_byte(paramiko.common.cMSG_CHANNEL_REQUEST)
+        message.add_int(channel.remote_chanid)
+        message.add_string(KEEPALIVE)
+        message.add_boolean(True)
+        transport._send_user_message(message)
+
+    held = held_while(server, ask)
+    assert [(beat.is_global, beat.wants_reply) for beat in held.beats] == [(False, True)]
+    # It was answered: a paramiko that serves closes a channel when its request is answered with a failure.
+    assert held.loss is Loss.CHANNEL
+
+
+def test_a_server_that_closes_is_noticed_at_once(server: FencedServer) -> None:
+    held = held_while(server, lambda transport: transport.close(), idle_s=30)
+    assert held.loss is Loss.CLOSED
+    assert held.quiet_s < 5
+
+
+def test_a_session_that_ends_alone_is_told_apart(server: FencedServer) -> None:
+    def end(transport: paramiko.Transport) -> None:
+        os.killpg(server.processes[0].pid, signal.SIGKILL)
+
+    held = held_while(server, end, idle_s=30)
+    assert held.loss is Loss.CHANNEL
+
+
+def test_a_server_that_no_longer_answers_is_noticed_at_the_end(
+    server: FencedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prove.asked, "__kwdefaults__", {"within_s": 0.3})
+
+    over = threading.Event()
+
+    def nothing() -> tuple[int, paramiko.Message]:
+        over.wait(10)
+        raise EOFError
+
+    def freeze(transport: paramiko.Transport) -> None:
+        transport.packetizer.read_message = nothing  # type: ignore[method-assign]
+        transport.global_request(KEEPALIVE, wait=True)  # its answer is the last packet that is read
+
+    began_s = time.monotonic()
+    try:
+        held = held_while(server, freeze)
+    finally:
+        over.set()
+    assert held.loss is Loss.NO_ANSWER
+    assert time.monotonic() - began_s < 5
+
+
+def test_ctrl_c_ends_the_silence(server: FencedServer) -> None:
+    held = held_while(server, lambda transport: None, idle_s=30, stop=True)
+    assert (held.was_stopped, held.loss) == (True, None)
+    assert held.quiet_s < 5

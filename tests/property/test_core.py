@@ -1,0 +1,175 @@
+"""Invariants of the pure core over generated files; the same examples in every run."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sshd_keepalive.core import diff, document, judge, plan, resolve
+from sshd_keepalive.core.version import Version
+from sshd_keepalive.errors import ParseError, PlanError
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, MatchOverrides, RemoteFile, Snapshot, Verdict
+from tests.support import configs
+from tests.support.snapshots import dump, look
+
+settings.register_profile("core", derandomize=True, deadline=None, max_examples=150)
+settings.load_profile("core")
+
+VERSIONS = st.sampled_from(
+    [
+        Version.parse(v)
+        for v in ("7.4", "7.9", "8.0+include", "8.2", "8.4", "8.6", "8.7", "9.2", "9.9p1", "10.0p2", "10.5")
+    ]
+)
+PIECES = st.sampled_from(
+    (
+        *(
+            b"ClientAliveInterval ",
+            b"clientalivecountmax=",
+            b"Match ",
+            b"all",
+            b"User ",
+            b"root",
+            b"Include ",
+            b"/etc/ssh/*",
+        ),
+        *(
+            b"300",
+            b"5m",
+            b"\n",
+            b"\r\n",
+            b" ",
+            b"\t",
+            b'"',
+            b"'",
+            b"\\",
+            b"#",
+            b"=",
+            b"\0",
+            b"\x0c",
+            b"\xff",
+            b"\xef\xbb\xbf",
+        ),
+        *(b"!", b","),
+    )
+)
+CONTENTS = st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=40).map(b"".join))
+SEEDS = st.integers(0, 10**9)
+
+
+def found(seed: int, version: str) -> Snapshot:
+    made = configs.case(seed, "/etc/ssh/c", relative_to="/etc/ssh")
+    answers = (dump(made.files, version, main=made.main),)
+    snapshot = look(
+        dict(sorted(made.files.items(), key=lambda item: item[0] != made.main)), version=version, dumps=answers
+    )
+    host = replace(snapshot.host, sshd_config=made.main, policy=made.policy)
+    return replace(snapshot, host=host)
+
+
+@given(CONTENTS, VERSIONS)
+def test_render_gives_back_what_parse_was_given(content: bytes, version: Version) -> None:
+    read = document.parse("/x", content, version=version)
+    assert document.render(read) == content
+    for line in read.lines:
+        for token in line.arguments:
+            assert 0 <= token.start <= token.end
+            if b"\0" not in content:
+                assert token.end <= len(line.raw)
+
+
+@given(CONTENTS, CONTENTS, VERSIONS)
+def test_any_bytes_are_read_or_refused(main: bytes, other: bytes, version: Version) -> None:
+    tree = resolve.tree_of_files({"/etc/ssh/sshd_config": main, "/etc/ssh/x": other}, version=version)
+    try:
+        read = resolve.resolve(tree)
+        scopes = resolve.scopes(tree)
+    except ParseError:
+        return
+    assert read[INTERVAL].value.lstrip("-").isdigit()
+    for scope in scopes[1:]:
+        assert scope.place is not None
+
+
+@given(SEEDS, st.sampled_from(["8.4p1", "9.2p1", "10.0p2"]))
+def test_a_plan_keeps_every_promise(seed: int, version: str) -> None:
+    snapshot = found(seed, version)
+    policy = snapshot.host.policy
+    verdicts = {finding.verdict for finding in judge.judge(snapshot, policy)}
+    try:
+        planned = plan.plan(snapshot, policy)
+    except (ParseError, PlanError):
+        assert verdicts != {Verdict.PASS}
+        return
+    assert planned.is_empty == (verdicts == {Verdict.PASS})
+    before = {file.path: file.content for file in snapshot.files}
+    after = before | {content.path: content.after for content in planned.contents}
+    # Only named lines change.
+    for content in planned.contents:
+        old, new = (content.before or b"").splitlines(keepends=True), content.after.splitlines(keepends=True)
+        changed = [
+            op for op in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if op[0] != "equal"
+        ]
+        named = {edit.line for edit in planned.edits if edit.path == content.path}
+        for _, first, last, *_ in changed:
+            assert set(range(first + 1, max(last, first + 1) + 1)) & named or first == last
+    # Everybody gets what was asked for, and a second plan is empty.
+    tree = resolve.tree_of_files(after, main=snapshot.host.sshd_config, version=Version.parse(version))
+    wanted = {keyword: str(number) for keyword, number in policy.wanted().items()}
+    for scope in resolve.scopes(tree):
+        read = resolve.resolve(tree, scope.context) if scope.context else None
+        for keyword in (INTERVAL, COUNT_MAX):
+            if read is not None and (scope.place is None or policy.match_overrides is MatchOverrides.OVERRIDE):
+                assert read[keyword].value == wanted[keyword]
+    files = tuple(RemoteFile(path=path, content=content) for path, content in after.items())
+    again = replace(look(after, version=version), host=snapshot.host, files=files)
+    assert not plan.plan(again, policy).contents
+    # Undoing is putting the old bytes back.
+    assert {c.path: c.before for c in planned.contents if c.before is not None}.items() <= before.items()
+
+
+@given(SEEDS)
+def test_the_diff_tells_every_change(seed: int) -> None:
+    snapshot = found(seed, "9.2p1")
+    try:
+        planned = plan.plan(snapshot, snapshot.host.policy)
+    except (ParseError, PlanError):
+        return
+    shown = diff.unified(planned)
+    removed = sum(line.startswith("-") and not line.startswith("--- ") for line in shown.splitlines())
+    added = sum(line.startswith("+") and not line.startswith("+++ ") for line in shown.splitlines())
+    assert removed == sum(bool(edit.before) for edit in planned.edits)
+    assert added == sum(edit.after.count(b"\n") or 1 for edit in planned.edits)
+    assert all(char.isprintable() or char in "\n\t" for char in shown)
+
+
+@given(SEEDS, VERSIONS)
+def test_a_scopes_connection_reaches_it(seed: int, version: Version) -> None:
+    made = configs.case(seed, "/etc/ssh/c", relative_to="/etc/ssh")
+    tree = resolve.tree_of_files(made.files, main=made.main, version=version)
+    try:
+        scopes = resolve.scopes(tree)
+    except ParseError:
+        return
+    for scope in scopes[1:]:
+        if scope.context is not None:
+            reached = resolve.resolve(tree, scope.context)
+            values = {s.keyword: s.scope for s in reached.settings}
+            # Another block may come first for this very connection, but then it reaches that one as well.
+            assert any(values[keyword] != "global" for keyword in scope.keywords)
+
+
+@given(SEEDS)
+def test_the_blank_connection_meets_only_match_all(seed: int) -> None:
+    made = configs.case(seed, "/etc/ssh/c")
+    tree = resolve.tree_of_files(made.files, main=made.main, version=Version.parse("9.2p1"))
+    try:
+        read = resolve.resolve(tree, Context())
+    except ParseError:
+        return
+    assert all(
+        part.lower() == "match all" for s in read.settings for part in s.scope.split(" / ") if s.scope != "global"
+    )

@@ -1,0 +1,274 @@
+"""The commands against a real sshd on loopback, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.cli import keepalive
+from tests.support.sshd import Sshd, make_key, why_not
+from tests.support.terminal import Terminal
+
+pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
+
+
+@pytest.fixture
+def sshd() -> Iterator[Sshd]:
+    with Sshd("ClientAliveInterval 300\nClientAliveCountMax 0\n") as server:
+        yield server
+
+
+def inventory(server: Sshd, folder: Path, **settings: object) -> Path:
+    """An inventory with one host, `one`, with some settings replaced."""
+    host: dict[str, object] = {
+        "address": server.address,
+        "port": server.port,
+        "user": server.user,
+        "identity_file": str(server.user_key),
+        "known_hosts": str(server.known_hosts),
+        "become": "none",
+        "sshd_config": str(server.config_file),
+        "service": {"manager": "pidfile", "pidfile": str(server.folder / "pid")},
+    }
+    path = folder / "hosts.yaml"
+    path.write_text(yaml.safe_dump({"hosts": {"one": {**host, **settings}}}))
+    return path
+
+
+def test_check_plan_apply_check(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = inventory(sshd, tmp_path)
+    before = sshd.config_file.read_text()
+    checked = keepalive("check", "-i", hosts)
+    assert checked.status == 1
+    assert "ClientAliveCountMax 0, wanted 3" in checked.stdout
+    assert "300/0 is a known-harmful pair" in checked.stdout
+    assert checked.stderr == f"next: sshd-keepalive plan -i {hosts}\n"
+
+    planned = keepalive("apply", "--check", "--diff", "-i", hosts)
+    assert planned.status == 1
+    assert "-ClientAliveCountMax 0\n+ClientAliveCountMax 3\n" in planned.stdout
+    assert sshd.config_file.read_text() == before
+
+    applied = keepalive("apply", "--yes", "-i", hosts, "--format", "json")
+    assert applied.host()["end"] == "applied", applied.stdout
+    assert [step["name"] for step in applied.host()["steps"]][-2:] == ["verify", "confirm"]
+    assert all(step["ok"] for step in applied.host()["steps"])
+    assert sshd.config_file.read_text() == before.replace("ClientAliveCountMax 0", "ClientAliveCountMax 3")
+    assert keepalive("check", "-i", hosts, "-q").stdout == "1 host: 1 ok\n"
+
+
+def test_the_running_daemon_is_part_of_the_verdict(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = inventory(sshd, tmp_path)
+    text = sshd.config_file.read_text()
+    sshd.config_file.write_text(text.replace("ClientAliveCountMax 0", "ClientAliveCountMax 3"))
+    ran = keepalive("check", "-i", hosts, "--format", "json")
+    assert ran.status == 1
+    wrong = [finding for finding in ran.host()["findings"] if finding["verdict"] == "fail"]
+    assert [finding["setting"] for finding in wrong] == ["daemon"]
+    sshd.reload()
+    assert keepalive("check", "-i", hosts).status == 0
+
+
+@pytest.mark.parametrize("command", ["check", "apply"])
+def test_a_wrong_key_is_an_auth_failure(sshd: Sshd, tmp_path: Path, command: str) -> None:
+    hosts = inventory(sshd, tmp_path, identity_file=str(make_key(tmp_path / "other")))
+    ran = keepalive(command, *(["--yes"] if command == "apply" else []), "-i", hosts, "--format", "json")
+    assert ran.status == 3
+    assert ran.host()["failure"]["kind"] == "auth"
+    assert ran.host()["end"] == ("unreachable" if command == "apply" else None)
+    assert "one" in keepalive("check", "-i", hosts).stdout
+
+
+def test_a_changed_and_an_unknown_host_key_are_refused(sshd: Sshd, tmp_path: Path) -> None:
+    other = make_key(tmp_path / "other")
+    kind, blob = Path(f"{other}.pub").read_text().split()[:2]
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[{sshd.address}]:{sshd.port} {kind} {blob}\n")
+    failure = keepalive("check", "-i", inventory(sshd, tmp_path, known_hosts=str(known)), "--format", "json").host()[
+        "failure"
+    ]
+    assert (failure["kind"], failure["cause"]) == ("host_key", "hostkey-changed")
+    known.write_text("")
+    failure = keepalive("check", "-i", inventory(sshd, tmp_path, known_hosts=str(known)), "--format", "json").host()[
+        "failure"
+    ]
+    assert (failure["kind"], failure["cause"]) == ("host_key", "hostkey-unknown")
+    hosts = inventory(sshd, tmp_path, known_hosts=str(known), host_keys="accept-new")
+    assert keepalive("check", "-i", hosts).status == 1
+    assert f"[{sshd.address}]:{sshd.port}" in known.read_text()
+
+
+def test_a_host_without_sshd_and_one_with_a_broken_file_say_so(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = inventory(sshd, tmp_path, sshd="/nowhere/sshd")
+    failure = keepalive("check", "-i", hosts, "--format", "json").host()["failure"]
+    assert failure["kind"] == "observe"
+    hosts = inventory(sshd, tmp_path)
+    text = sshd.config_file.read_text()
+    sshd.config_file.write_text(text + "ClientAliveIntervall 300\n")
+    checked = keepalive("check", "-i", hosts, "--format", "json")
+    assert (checked.status, checked.host()["verdict"]) == (3, "unknown")
+    assert "ClientAliveIntervall" in json.dumps(checked.host()["findings"])
+    applied = keepalive("apply", "--yes", "-i", hosts, "--format", "json").host()
+    assert (applied["end"], applied["failure"]["kind"]) == ("refused", "config_broken")
+    assert sshd.config_file.read_text().endswith("ClientAliveIntervall 300\n")
+
+
+def test_reports_for_files_are_written_beside_the_text(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = inventory(sshd, tmp_path)
+    out = tmp_path / "report.json"
+    ran = keepalive("check", "-i", hosts, "--out", f"json:{out}", "--out", f"text:{tmp_path}/report.txt")
+    assert ran.status == 1
+    assert json.loads(out.read_text())["summary"]["fail"] == 1
+    assert "drift" in (tmp_path / "report.txt").read_text()
+    assert sorted(path.name for path in tmp_path.glob(".report*")) == []
+
+
+def test_interrupted_before_anything_was_begun_leaves_everything_and_exits_130(sshd: Sshd, tmp_path: Path) -> None:
+    """A silent server holds the first host; the second one is never begun."""
+    import socket
+
+    before = sshd.config_file.read_text()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hosts = inventory(sshd, tmp_path)
+        data = yaml.safe_load(hosts.read_text())
+        deaf = {**data["hosts"]["one"], "port": silent.getsockname()[1]}
+        data["hosts"] = {"silent": deaf, **data["hosts"]}
+        hosts.write_text(yaml.safe_dump(data, sort_keys=False))
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "sshd_keepalive",
+                "apply",
+                "--yes",
+                "-f1",
+                "-i",
+                str(hosts),
+                "--format",
+                "json",
+                "--timeout",
+                "3",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ,
+        )
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+        connection.close()
+    assert process.returncode == 130
+    assert "interrupted" in stderr
+    hosts_told = {host["name"]: host["failure"]["cause"] for host in json.loads(stdout)["hosts"]}
+    assert set(hosts_told) == {"silent", "one"}
+    assert hosts_told["one"] == "interrupted"
+    assert sshd.config_file.read_text() == before
+
+
+@pytest.mark.parametrize(("answer", "code", "end"), [("y", 0, "applied"), ("n", 1, "next")])
+def test_on_a_terminal_the_plan_is_shown_and_asked_about(
+    sshd: Sshd, tmp_path: Path, answer: str, code: int, end: str
+) -> None:
+    hosts = inventory(sshd, tmp_path)
+    before = sshd.config_file.read_text()
+    with Terminal("apply", "-i", str(hosts), NO_COLOR="1") as terminal:
+        terminal.wait_for("change 1 of 1 host(s)? [y/N]")
+        assert "-ClientAliveCountMax 0\n+ClientAliveCountMax 3\n" in terminal.shown
+        assert sshd.config_file.read_text() == before
+        terminal.answer(answer)
+        assert terminal.end() == code
+        assert ("\napplied " in terminal.shown) == (answer == "y")
+    assert (sshd.config_file.read_text() == before) == (answer == "n")
+
+
+def test_colour_is_for_terminals_and_can_be_turned_off(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = str(inventory(sshd, tmp_path))
+    with Terminal("check", "-i", hosts) as terminal:
+        assert terminal.end() == 1
+        assert "\x1b[33mdrift" in terminal.raw
+    with Terminal("check", "-i", hosts, NO_COLOR="1") as terminal:
+        assert terminal.end() == 1
+        assert "\x1b[" not in terminal.raw
+    assert "\x1b[" not in keepalive("check", "-i", hosts).stdout
+    assert "\x1b[33mdrift" in keepalive("check", "-i", hosts, "--color", "always").stdout
+
+
+def test_a_plan_that_is_no_longer_true_is_not_carried_out(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = inventory(sshd, tmp_path)
+    with Terminal("apply", "-i", str(hosts), NO_COLOR="1") as terminal:
+        terminal.wait_for("[y/N]")
+        edited = sshd.config_file.read_text() + "# somebody was here\n"
+        sshd.config_file.write_text(edited)
+        terminal.answer("y")
+        assert terminal.end() == 3
+        assert "changed_meanwhile" in terminal.shown
+    assert sshd.config_file.read_text() == edited
+
+
+def two_hosts(server: Sshd, folder: Path) -> Path:
+    """An inventory whose first host nobody answers for, and whose second one is the server."""
+    hosts = inventory(server, folder)
+    data = yaml.safe_load(hosts.read_text())
+    closed = {**data["hosts"]["one"], "port": 1}
+    hosts.write_text(yaml.safe_dump({"hosts": {"closed": closed, "one": data["hosts"]["one"]}}, sort_keys=False))
+    return hosts
+
+
+def test_a_spent_budget_begins_nothing_more_and_the_run_can_be_resumed(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = two_hosts(sshd, tmp_path)
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    before = sshd.config_file.read_text()
+    ran = keepalive("apply", "--yes", "-i", hosts, "--canary", "1", "--format", "json", **state)
+    assert ran.status == 3
+    assert "stopped: 1 host(s) failed, more than the budget of 0" in ran.stderr
+    assert ran.host("one")["failure"]["cause"] == "stopped"
+    assert sshd.config_file.read_text() == before
+    run_id = ran.data["run_id"]
+    assert (tmp_path / f"state/sshd-keepalive/runs/{run_id}.failed").read_text() == "closed\none\n"
+
+    resumed = keepalive("apply", "--yes", "-i", hosts, "--resume", run_id, "--format", "json", **state)
+    assert (resumed.host("closed")["end"], resumed.host("one")["end"]) == ("unreachable", "applied")
+    again = keepalive("apply", "--yes", "-i", hosts, "--resume", resumed.data["run_id"], "--format", "json", **state)
+    assert [host["name"] for host in again.data["hosts"]] == ["closed"]
+    failed = tmp_path / f"state/sshd-keepalive/runs/{again.data['run_id']}.failed"
+    assert keepalive("hosts", "-i", hosts, "--limit", f"@{failed}").stdout.endswith("\n1 host\n")
+
+
+def test_what_a_spent_budget_takes_back_is_as_it_was(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = two_hosts(sshd, tmp_path)
+    before = sshd.config_file.read_text()
+    data = yaml.safe_load(hosts.read_text())["hosts"]
+    hosts.write_text(yaml.safe_dump({"hosts": {"one": data["one"], "closed": data["closed"]}}, sort_keys=False))
+    words = ("--serial", "1", "--on-failure", "undo", "--format", "json")
+    ran = keepalive("apply", "--yes", "-i", hosts, *words, XDG_STATE_HOME=str(tmp_path / "state"))
+    assert ran.status == 4
+    assert (ran.host("one")["end"], ran.host("one")["failure"]["cause"]) == ("rolled_back", "taken-back")
+    assert ran.host("closed")["end"] == "unreachable"
+    assert sshd.config_file.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--serial", "0"], "no size of a wave"),
+        (["--max-fail", "lots"], "--max-fail"),
+        (["--resume", "../x"], "no journal"),
+        (["--serial", "label:zone"], "no host has this label"),
+    ],
+)
+def test_a_rollout_that_means_nothing_is_told_before_any_host_is_contacted(
+    sshd: Sshd, tmp_path: Path, words: list[str], said: str
+) -> None:
+    ran = keepalive("apply", "--yes", "-i", inventory(sshd, tmp_path), *words)
+    assert (ran.status, said in ran.stderr) == (2, True)
+    assert "Accepted" not in sshd.log

@@ -1,0 +1,157 @@
+"""The recorded facts and the planned cases, asked of the servers of the lab."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshd_keepalive.core import plan, resolve, values
+from sshd_keepalive.core.version import Version
+from sshd_keepalive.errors import ParseError
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
+from tests.sshd.test_differential import root_of
+from tests.support import oracle, plans
+
+FACTS = [json.loads(line) for line in (Path(__file__).parents[1] / "cases/facts.jsonl").read_text().splitlines()]
+ROOT = Context(user="root", host="h", address="10.0.0.1", local_address="10.0.0.2", local_port=22)
+SERVERS = [
+    pytest.param("here", marks=pytest.mark.sshd),
+    *(pytest.param(kind, marks=pytest.mark.lab) for kind in ("d11", "d12", "d13")),
+]
+
+
+def recorded(fact: dict[str, Any], version: Version) -> str:
+    number = lambda text: tuple(int(part) for part in text.split("."))  # noqa: E731
+    for part in fact["r"].split():
+        span, _, result = part.partition(":")
+        first, _, last = span.partition("-")
+        if span == "*" or number(first) <= (version.major, version.minor) <= number(last or first):
+            return str(result)
+    raise AssertionError(fact["id"])
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_facts_hold(kind: str) -> None:
+    wrong = {}
+    with oracle.Oracle(root_of(kind)) as asked:
+        version = Version.parse(asked.version)
+        for fact in FACTS:
+            base = f"{oracle.CONFIG_DIR}/{fact['id']}"
+            texts = fact["f"] if isinstance(fact["f"], dict) else {"main": fact["f"]}
+            asked.write({f"{base}/{name}": text.replace("@/", f"{base}/").encode() for name, text in texts.items()})
+            dump = asked.ask_raw(f"{base}/main", fact.get("c"), *(o for o in fact.get("o", ()) if o != "-o"))
+            if dump.error is not None:
+                theirs = "E"
+            elif "k" in fact:
+                theirs = dump.value(fact["k"]) or ""
+            else:
+                theirs = f"{dump.value(INTERVAL)}/{dump.value(COUNT_MAX)}"
+            if theirs != recorded(fact, version):
+                wrong[fact["id"]] = theirs
+    assert not wrong
+
+
+VALUES = {
+    INTERVAL: (
+        *("0", "300", "300s", "5m", "5M0S", "1h30m", "2w3d", "00300", "+300", "-0", "-1", "5m300", "5m30s", "1h 30m"),
+        *(" 300", "300 ", "300 400", "300s30", "300s300s", "300.5", ".5", "1.5m", "300.", "0x12c", "3e2", "5min", "m"),
+        *(
+            "none",
+            "68y",
+            "2147483647",
+            "2147483648",
+            "4294967596",
+            "4294967295",
+            "35791395m",
+            "9" * 30,
+            "+",
+            "5m+3",
+            "5m -3",
+        ),
+    ),
+    COUNT_MAX: (
+        "0",
+        "3",
+        "+3",
+        "03",
+        "-0",
+        "-1",
+        " 3",
+        "3 ",
+        "3abc",
+        "yes",
+        "0x3",
+        "2147483647",
+        "2147483648",
+        "9" * 30,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_values_are_read_alike(kind: str) -> None:
+    wrong = {}
+    with oracle.Oracle(root_of(kind)) as asked:
+        version = Version.parse(asked.version)
+        for keyword, texts in VALUES.items():
+            for number, text in enumerate(texts):
+                main = f"{oracle.CONFIG_DIR}/value-{keyword}-{number}"
+                asked.write({main: f'{keyword} "{text}"\n'.encode()})
+                theirs = asked.ask_raw(main, None).value(keyword)
+                try:
+                    ours = str(values.number(keyword, text.encode(), version))
+                except values.BadValue:
+                    ours = None
+                if ours != theirs:
+                    wrong[text] = (theirs, ours)
+    assert not wrong
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_includes_end_at_the_same_depth(kind: str) -> None:
+    with oracle.Oracle(root_of(kind)) as asked:
+        version = Version.parse(asked.version)
+        for length in (15, 16, 17):
+            base = f"{oracle.CONFIG_DIR}/chain-{length}"
+            files = {f"{base}/f{n}": f"Include {base}/f{n + 1}\n".encode() for n in range(length)}
+            files[f"{base}/f{length}"] = b"ClientAliveInterval 7\n"
+            asked.write(files)
+            tree = resolve.tree_of_files(files, main=f"{base}/f0", version=version)
+            theirs = asked.ask_raw(f"{base}/f0", None)
+            if theirs.error is None:
+                assert resolve.resolve(tree)[INTERVAL].value == theirs.value(INTERVAL) == "7"
+            else:
+                with pytest.raises(ParseError, match="too many levels"):
+                    resolve.resolve(tree)
+            assert (theirs.error is None) == (length <= 16)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_planned_files_are_read_as_wanted(kind: str) -> None:
+    """Each case is moved below a directory of its own; a vendor's paths are kept for the plan only."""
+    wrong = {}
+    with oracle.Oracle(root_of(kind)) as asked:
+        version = Version.parse(asked.version)
+        for case in plans.load():
+            low, _, high = case.words["versions"].partition("-")
+            if "refuse" in case.words or not Version.parse(f"{low}p0") <= version <= Version.parse(f"{high}p9"):
+                continue
+            snapshot = case.snapshot(str(version))
+            planned = plan.plan(snapshot, snapshot.host.policy)
+            base = f"{oracle.CONFIG_DIR}/plan-{case.name}"
+            files = {**case.files(), **{content.path: content.after for content in planned.contents}}
+            moved = {
+                f"{base}{path}": text.replace(b"/etc/ssh/sshd", f"{base}/etc/ssh/sshd".encode())
+                for path, text in files.items()
+            }
+            asked.write(moved)
+            wanted = tuple((keyword, str(number)) for keyword, number in snapshot.host.policy.wanted().items())
+            for dump in asked.ask(f"{base}{case.main}", [Context(), ROOT]):
+                if dump.context == ROOT and snapshot.host.policy.match_overrides.value == "keep":
+                    continue
+                if tuple((keyword, dump.value(keyword)) for keyword, _ in wanted) != wanted:
+                    wrong[case.name] = dump.error or str([dump.value(keyword) for keyword, _ in wanted])
+    assert not wrong

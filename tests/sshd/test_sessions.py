@@ -1,0 +1,78 @@
+"""`sessions` against a real sshd: who still runs with the old values."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sshd.test_probe import inventory
+from tests.support.cli import keepalive
+from tests.support.sshd import Sshd, why_not
+
+pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
+
+
+@pytest.fixture
+def sshd() -> Iterator[Sshd]:
+    with Sshd("ClientAliveInterval 2\nClientAliveCountMax 3\n") as server:
+        yield server
+
+
+def client(server: Sshd, name: str) -> subprocess.Popen[str]:
+    """A session of the ssh program that has begun."""
+    process = subprocess.Popen(
+        ["ssh", "-F", "none", "-o", f"UserKnownHostsFile={server.known_hosts}", "-o", "BatchMode=yes",
+         "-i", str(server.user_key), "-p", str(server.port), f"{server.user}@{server.address}",
+         f"echo here; exec sleep {name}"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    return process
+
+
+def test_what_began_before_the_reload_is_listed_and_what_began_after_is_not(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = inventory(sshd, tmp_path)
+    old = client(sshd, "3001")
+    began_s = time.monotonic()
+    new = None
+    try:
+        nothing = keepalive("sessions", "-i", hosts, "--format", "json")
+        assert (nothing.status, nothing.host()["findings"]) == (0, []), nothing.stdout
+        assert nothing.host()["facts"]["sessions"] == "1"
+        while time.monotonic() - began_s < 1:  # what lies closer together is not told apart
+            time.sleep(0.05)
+        sshd.reload()
+        new = client(sshd, "3002")
+        ran = keepalive("sessions", "-i", hosts, "--format", "json")
+        (found,) = ran.host()["findings"]
+        assert (ran.status, ran.host()["verdict"], found["verdict"]) == (1, "fail", "fail")
+        assert "sleep 3001" in found["value"]
+        assert found["value"].startswith(f"{sshd.user} on notty from 127.0.0.1:")
+        everybody = keepalive("sessions", "--all", "-i", hosts, "--format", "json").host()
+        assert [finding["verdict"] for finding in everybody["findings"]] == ["fail", "pass"]
+    finally:
+        for process in (old, new):
+            if process is not None:
+                process.kill()
+                process.communicate()
+
+
+def test_apply_says_that_sessions_keep_the_old_values(tmp_path: Path) -> None:
+    with Sshd("ClientAliveInterval 7\nClientAliveCountMax 3\n") as server:
+        hosts = inventory(server, tmp_path)
+        old = client(server, "3003")
+        began_s = time.monotonic()
+        try:
+            while time.monotonic() - began_s < 1:
+                time.sleep(0.05)
+            applied = keepalive("apply", "--yes", "-i", hosts)
+        finally:
+            old.kill()
+            old.communicate()
+        assert applied.status == 0, applied.stdout
+        assert "note: 1 session keeps the old values" in applied.stdout

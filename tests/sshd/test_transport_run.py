@@ -1,0 +1,135 @@
+"""Scripts over a real sshd: what stands between us and `sh`, and what may go wrong on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.remote.ssh import connect
+from tests.support.reach import reach, run
+from tests.support.sshd import Sshd, wait_until, why_not
+
+pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
+
+
+@pytest.fixture(scope="module")
+def sshd() -> Iterator[Sshd]:
+    with Sshd() as sshd:
+        yield sshd
+
+
+def forced(folder: Path, body: str) -> str:
+    """The configuration line for a stand-in of the login shell; $SSH_ORIGINAL_COMMAND is what we sent."""
+    script = folder / "forced"
+    script.write_text(f"#!/bin/sh\n{body}\n")
+    script.chmod(0o755)
+    return f"ForceCommand {script}"
+
+
+def test_a_megabyte(sshd: Sshd) -> None:
+    script = "cat\n" + "# it's a \\ comment\n" * 60_000 + "echo end; exit 5"
+    done = run(reach(sshd), script, timeout_s=20)
+    assert (done.stdout, done.status) == (b"end\n", 5)
+
+
+def test_both_streams_in_their_order_and_any_bytes(sshd: Sshd) -> None:
+    done = run(reach(sshd), r"for n in 1 2 3; do echo out; echo err >&2; done; printf '\000\377\r\n'")
+    assert done.stdout == b"out\nerr\n" * 3 + b"\0\xff\r\n"
+    assert len(run(reach(sshd), "head -c 5000000 /dev/zero >&2", timeout_s=30).stdout) == 5_000_000
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh", "mksh", "zsh", "ksh", "fish", "tcsh", "rbash"])
+def test_login_shells(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell.split()[0]) is None:
+        pytest.skip(f"no {shell} here")
+    with Sshd(forced(tmp_path, f'exec {shell} -c "$SSH_ORIGINAL_COMMAND"')) as sshd:
+        done = run(reach(sshd), "echo it\\'s fine; exit 3")
+        assert (done.stdout, done.status) == (b"it's fine\n", 3)
+
+
+def test_a_noisy_profile_that_does_not_end_its_line(tmp_path: Path) -> None:
+    noise = "echo Welcome; echo trouble >&2; printf 'no newline'; eval \"$SSH_ORIGINAL_COMMAND\"; printf bye"
+    with Sshd(forced(tmp_path, noise)) as sshd:
+        done = run(reach(sshd), "echo payload")
+    assert done.stdout == b"payload\n"
+    assert b"Welcome" in done.noise
+    assert b"trouble" in done.noise
+
+
+def test_a_background_child_from_the_profile_does_not_hold_us(tmp_path: Path) -> None:
+    with Sshd(forced(tmp_path, 'sleep 3 & eval "$SSH_ORIGINAL_COMMAND"')) as sshd:
+        started_s = time.monotonic()
+        assert run(reach(sshd), "echo payload").stdout == b"payload\n"
+        assert time.monotonic() - started_s < 2
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("echo 'This account is currently not available.'; exit 1", "This account is currently not available."),
+        ("echo menu; exit 0", "menu"),
+        ("exit 127", "exit status 127"),
+        ("kill -KILL $$", "KILL"),
+    ],
+)
+def test_no_shell(tmp_path: Path, body: str, said: str) -> None:
+    with Sshd(forced(tmp_path, body)) as sshd, pytest.raises(HostError) as caught:
+        run(reach(sshd))
+    assert (caught.value.kind, caught.value.cause) == ("shell", "no-shell")
+    assert said in str(caught.value)
+
+
+def test_no_session() -> None:
+    with Sshd("MaxSessions 0") as sshd, pytest.raises(HostError) as caught:
+        run(reach(sshd))
+    assert (caught.value.kind, caught.value.cause) == ("shell", "no-session")
+
+
+def test_one_session_at_a_time_is_enough() -> None:
+    with Sshd("MaxSessions 1") as sshd:
+        shell = connect(reach(sshd), secrets=Secrets(), timeout_s=5)
+        assert [shell.run(f"echo {n}", timeout_s=5).stdout for n in range(5)] == [b"%d\n" % n for n in range(5)]
+        shell.close()
+
+
+def test_cut_off_in_the_middle_nobody_knows(sshd: Sshd, tmp_path: Path) -> None:
+    """The connection dies; without a terminal the script goes on."""
+    mark = tmp_path / "mark"
+
+    def cut() -> None:
+        wait_until(mark.exists, 5, "the script's pid")
+        os.kill(int(mark.read_text()), signal.SIGKILL)
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    # The parent of our shell is the sshd process of this session.
+    script = (
+        f"echo first; ps -o ppid= -p $PPID >/dev/null; echo $PPID >{mark}.new; mv {mark}.new {mark}; sleep 5; echo last"
+    )
+    host = reach(sshd)
+    started_s = time.monotonic()
+    done = run(host, script)
+    thread.join()
+    assert (done.begun, done.ended, done.status) == (True, False, None)
+    assert done.stdout == b"first\n"
+    assert time.monotonic() - started_s < 4
+
+
+def test_out_of_time_in_the_middle(sshd: Sshd) -> None:
+    done = run(reach(sshd), "echo first; sleep 5", timeout_s=1)
+    assert (done.begun, done.ended, done.stdout) == (True, False, b"first\n")
+
+
+def test_a_hanging_profile_is_cut_off_and_nobody_knows(tmp_path: Path) -> None:
+    with Sshd(forced(tmp_path, "exec sleep 3")) as sshd:
+        done = run(reach(sshd), timeout_s=1)
+    assert (done.begun, done.ended) == (False, False)

@@ -1,0 +1,55 @@
+"""The program as a user starts it: a process of its own, its output and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Journals and whatever else the program remembers: never the account's own directory.
+_STATE = tempfile.TemporaryDirectory(prefix="sshd-keepalive-state-")
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One call of the program."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The JSON document on standard output; there must be nothing else."""
+        document = json.loads(self.stdout)
+        assert document["exit_code"] == self.status, self.stdout
+        assert sum(document["summary"][verdict] for verdict in ("pass", "fail", "unknown")) <= len(document["hosts"])
+        return document
+
+    def host(self, name: str | None = None) -> dict[str, Any]:
+        """One host of the JSON document; without a name there must be only one."""
+        hosts = self.data["hosts"]
+        if name is None:
+            assert len(hosts) == 1, self.stdout
+            return hosts[0]
+        return next(host for host in hosts if host["name"] == name)
+
+
+def keepalive(*words: str | Path, timeout_s: float = 180, **environment: str) -> Ran:
+    """Run `sshd-keepalive WORDS…` without a terminal. A traceback is a failure wherever it shows up."""
+    completed = subprocess.run(
+        [sys.executable, "-m", "sshd_keepalive", *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        env={**os.environ, "XDG_STATE_HOME": _STATE.name, **environment},
+        check=False,
+    )
+    assert "Traceback" not in completed.stdout + completed.stderr, completed.stderr
+    return Ran(completed.returncode, completed.stdout, completed.stderr)

@@ -1,0 +1,177 @@
+"""One generated tree, read by us and by a real sshd, before and after our plan; every difference is a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from sshd_keepalive.core import include, judge, plan, reach, resolve
+from sshd_keepalive.core.tree import Tree
+from sshd_keepalive.core.version import Version
+from sshd_keepalive.errors import ParseError, PlanError
+from sshd_keepalive.model import (
+    COUNT_MAX,
+    INTERVAL,
+    Context,
+    Daemon,
+    Dump,
+    Glob,
+    Host,
+    MatchOverrides,
+    RemoteFile,
+    Snapshot,
+    Verdict,
+)
+from tests.support.configs import Case, case
+from tests.support.oracle import CONFIG_DIR, Oracle
+
+BLANK = Context()
+KEYS = (INTERVAL, COUNT_MAX)
+_NOT_THE_FILE = "not in connection test specification"
+
+
+def snapshot_of(made: Case, version: str, dumps: tuple[Dump, ...]) -> Snapshot:
+    """What a look at a host with these files would have found."""
+    found = Snapshot(
+        host=Host(name="h", address="h", sshd_config=made.main, policy=made.policy),
+        taken_at=datetime(2026, 1, 1, tzinfo=UTC),
+        version=version,
+        files=tuple(RemoteFile(path=path, content=content) for path, content in made.files.items()),
+        globs=(),
+        dumps=dumps,
+        daemon=Daemon(pid=1, options=made.options),
+    )
+    while missing := resolve.missing_globs(resolve.tree(found)):
+        expanded = tuple(Glob(pattern=pattern, paths=include.expand(pattern, made.files)) for pattern in missing)
+        found = replace(found, globs=found.globs + expanded)
+    return found
+
+
+def differences(oracle: Oracle, seed: int) -> list[str]:
+    """Ask the oracle about the tree of a seed; every way in which it contradicts us."""
+    made = case(seed, f"{CONFIG_DIR}/c{seed}", relative_to=CONFIG_DIR)
+    oracle.write(made.files)
+    try:
+        return [f"seed {seed}: {text}" for text in _compared(oracle, made)]
+    finally:
+        oracle.remove(made.base)
+
+
+def _compared(oracle: Oracle, made: Case) -> Iterator[str]:
+    groups = {user: oracle.groups(user) for user in {c.user for c in made.contexts if c.user}}
+    contexts = [replace(c, groups=groups[c.user]) if c.user else c for c in made.contexts]
+    version = Version.parse(oracle.version)
+    tree = resolve.tree_of_files(made.files, main=made.main, version=version, options=made.options)
+    try:
+        tree.events()
+    except ParseError as error:
+        dumps = oracle.ask(made.main, [BLANK, reach.STRANGER], *made.options)
+        dump = next((dump for dump in dumps if not (dump.error and _NOT_THE_FILE in dump.error)), dumps[0])
+        if dump.error is None:
+            yield f"we refuse ({error}), sshd reads it"
+        yield from _refused(made, oracle.version, dump)
+        return
+    for scope in resolve.scopes(tree):
+        if scope.context is not None and scope.context.groups is None and scope.context not in contexts:
+            contexts.append(scope.context)
+    before = oracle.ask(made.main, contexts, *made.options)
+    if any(dump.error and _is_left_to_the_host(dump.error, made) for dump in before):
+        return
+    # With a Match LocalPort, plain -T is refused by every release asked: the question, not the file.
+    before = [dump for dump in before if not (dump.error and _NOT_THE_FILE in dump.error)]
+    contexts = [dump.context for dump in before]
+    yield from _read_alike(tree, before)
+    if any(dump.error for dump in before):
+        return
+    yield from _planned(oracle, made, contexts, before)
+
+
+def _is_left_to_the_host(refusal: str, made: Case) -> bool:
+    """Other keywords, and their values, are for the host's sshd to know; a NUL byte glues lines to such ones."""
+    glued = any(b"\0" in content for content in made.files.values())
+    return "Bad configuration option" in refusal or (glued and "ClientAlive" not in refusal)
+
+
+def _refused(made: Case, version: str, dump: Dump) -> Iterator[str]:
+    snapshot = snapshot_of(made, version, (dump,))
+    if dump.error is not None and judge.broken(snapshot) is None:
+        yield f"sshd's refusal is not recognised as one: {dump.error}"
+    verdicts = {finding.verdict for finding in judge.judge(snapshot, made.policy)}
+    if verdicts != {Verdict.UNKNOWN}:
+        yield f"a refused tree is judged {verdicts}"
+    try:
+        plan.plan(snapshot, made.policy)
+        yield "a refused tree is planned for"
+    except ParseError:
+        pass
+
+
+def _read_alike(tree: Tree, dumps: list[Dump]) -> Iterator[str]:
+    for dump in dumps:
+        who = judge.spoken(dump.context)
+        if dump.error is not None:
+            yield f"sshd refuses {who}, we read it: {dump.error}"
+            continue
+        ours = resolve.resolve(tree, dump.context)
+        for keyword in dict.fromkeys(setting.keyword for setting in ours.settings):
+            theirs = tuple(value for name, value in dump.settings if name == keyword)
+            possible = [ours.values(keyword)]
+            if keyword in KEYS:
+                possible = [(str(number),) for number in resolve.candidates(tree, dump.context, keyword)]
+            elif ours.undecided:
+                continue
+            if theirs not in possible:
+                yield f"{keyword} for {who}: sshd {theirs}, we {possible}"
+
+
+def _planned(oracle: Oracle, made: Case, contexts: list[Context], before: list[Dump]) -> Iterator[str]:
+    policy = made.policy
+    asked = tuple(replace(dump, context=replace(dump.context, groups=None)) for dump in before)
+    if BLANK not in contexts:
+        asked = (Dump(context=BLANK, error=f"'Match LocalPort' in configuration but 'lport' {_NOT_THE_FILE}"), *asked)
+    snapshot = snapshot_of(made, oracle.version, asked)
+    try:
+        planned = plan.plan(snapshot, policy)
+    except PlanError as error:
+        if not made.options:
+            yield f"no plan: {error}"
+        return
+    except ParseError as error:
+        if not any(b"\0" in content for content in made.files.values()):
+            yield f"no plan: {error}"
+        return
+    verdicts = {finding.verdict for finding in judge.judge(snapshot, policy)}
+    if Verdict.UNKNOWN in verdicts:
+        yield "sshd agrees, yet something is UNKNOWN"
+    if planned.is_empty != (verdicts == {Verdict.PASS}):
+        yield f"the plan is {'empty' if planned.is_empty else 'not empty'}, the verdicts are {verdicts}"
+    if planned.is_empty:
+        return
+    oracle.write({content.path: content.after for content in planned.contents})
+    everyone = [*contexts, *(p.context for p in planned.predictions)]
+    after = oracle.ask(made.main, everyone, *made.options)
+    wanted = {keyword: str(number) for keyword, number in policy.wanted().items()}
+    for dump in after:
+        if dump.error is not None:
+            yield f"sshd refuses the result for {judge.spoken(dump.context)}: {dump.error}"
+            return
+        if policy.match_overrides is MatchOverrides.OVERRIDE:
+            for keyword in KEYS:
+                if dump.value(keyword) != wanted[keyword]:
+                    yield f"{keyword} after the plan for {judge.spoken(dump.context)}: {dump.value(keyword)}"
+    for old, new in zip(before, after, strict=False):
+        if _others(old) != _others(new):
+            yield f"another setting changed for {judge.spoken(old.context)}"
+    for prediction, dump in zip(planned.predictions, after[len(contexts) :], strict=True):
+        theirs = tuple((keyword, dump.value(keyword)) for keyword in KEYS)
+        if theirs != prediction.after:
+            yield f"predicted {prediction.after} for {judge.spoken(dump.context)}, sshd says {theirs}"
+    files = {**made.files, **{content.path: content.after for content in planned.contents}}
+    again = plan.plan(snapshot_of(replace(made, files=files), oracle.version, tuple(after[:1])), policy)
+    if again.contents:
+        yield f"planning again changes {[content.path for content in again.contents]}"
+
+
+def _others(dump: Dump) -> list[tuple[str, str]]:
+    return [pair for pair in dump.settings if pair[0] not in KEYS]

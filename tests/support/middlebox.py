@@ -1,0 +1,119 @@
+"""A box on the way that forgets quiet connections, as NAT gateways and firewalls do, in seconds instead of minutes."""
+
+import selectors
+import socket
+import struct
+import threading
+import time
+from types import TracebackType
+
+_BLOCK_BYTES = 65536
+_TICK_S = 0.05
+_RST_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Middlebox:
+    """A TCP proxy with an idle limit. Use it as a context.
+
+    Args:
+        target: where connections lead.
+        limit_s: a connection over which nothing went for so long, in either direction, is forgotten.
+        resets: both sides get a RST at the limit; else whatever comes after it vanishes, and nobody is told.
+    Attributes:
+        forgotten: for each connection that was forgotten, its age in seconds.
+    """
+
+    def __init__(self, target: tuple[str, int], limit_s: float, *, resets: bool, address: str = "127.0.0.1") -> None:
+        self.limit_s = limit_s
+        self.forgotten: list[float] = []
+        self._target = target
+        self._resets = resets
+        self._server = socket.create_server((address, 0), backlog=64)
+        self._pairs: dict[socket.socket, _Flow] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._server, selectors.EVENT_READ)
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="middlebox", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where clients connect to."""
+        host, port = self._server.getsockname()[:2]
+        return str(host), int(port)
+
+    def __enter__(self) -> "Middlebox":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ends.set()
+        self._thread.join(5)
+        for end in list(self._pairs):
+            end.close()
+        self._server.close()
+        self._selector.close()
+
+    def _run(self) -> None:
+        while not self._ends.is_set():
+            for key, _ in self._selector.select(_TICK_S):
+                if key.fileobj is self._server:
+                    self._accept()
+                else:
+                    self._carry(key.fileobj)  # type: ignore[arg-type]
+            now = time.monotonic()
+            for flow in {id(flow): flow for flow in self._pairs.values()}.values():
+                if not flow.is_forgotten and now - flow.last_s >= self.limit_s:
+                    self._forget(flow, now)
+
+    def _accept(self) -> None:
+        client, _ = self._server.accept()
+        try:
+            host = socket.create_connection(self._target, timeout=5)
+        except OSError:
+            client.close()
+            return
+        flow = _Flow(client, host)
+        for end in (client, host):
+            self._pairs[end] = flow
+            self._selector.register(end, selectors.EVENT_READ)
+
+    def _carry(self, end: socket.socket) -> None:
+        flow = self._pairs.get(end)
+        if flow is None:
+            return
+        other = flow.host if end is flow.client else flow.client
+        try:
+            data = end.recv(_BLOCK_BYTES)
+            if data and not flow.is_forgotten:
+                flow.last_s = time.monotonic()
+                other.sendall(data)
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(flow)
+
+    def _forget(self, flow: "_Flow", now: float) -> None:
+        flow.is_forgotten = True
+        self.forgotten.append(now - flow.began_s)
+        if self._resets:
+            for end in (flow.client, flow.host):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
+            self._drop(flow)
+
+    def _drop(self, flow: "_Flow") -> None:
+        for end in (flow.client, flow.host):
+            if self._pairs.pop(end, None) is not None:
+                self._selector.unregister(end)
+                end.close()
+
+
+class _Flow:
+    """One connection through the box."""
+
+    def __init__(self, client: socket.socket, host: socket.socket) -> None:
+        self.client = client
+        self.host = host
+        self.began_s = self.last_s = time.monotonic()
+        self.is_forgotten = False

@@ -1,0 +1,156 @@
+"""A Shell that runs scripts with a shell of this machine, framed as over SSH, but without SSH.
+
+Scripts run for real, as the account that runs the tests: give them a `fence`, a directory of stand-ins (`sshd`,
+`systemctl`, `sudo`, …) that comes before everything else on PATH, and paths below a temporary directory.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from sshd_keepalive.model import Become, Completed, Host
+from sshd_keepalive.remote.frame import Exchange, Way
+
+#: Shells a host may have as `sh`; argv that reads a script from standard input.
+SHELLS = {"dash": ("dash", "-s"), "bash": ("bash", "-s"), "busybox": ("busybox", "sh", "-s"), "mksh": ("mksh", "-s")}
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LOCAL = Host(name="local", address="127.0.0.1", become=Become(method="none"))
+
+
+def installed_shells() -> list[str]:
+    """The names of SHELLS that this machine has."""
+    return [name for name, argv in SHELLS.items() if shutil.which(argv[0])]
+
+
+def write_command(fence: Path, name: str, body: str) -> Path:
+    """Put a stand-in for a command into a fence; the body is sh."""
+    fence.mkdir(parents=True, exist_ok=True)
+    path = fence / name
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+class LocalShell:
+    """See remote.shell.Shell.
+
+    Args:
+        shell: a key of SHELLS, or the path of one.
+        fence: comes first on PATH; None: nothing stands in for anything.
+        path: the rest of PATH.
+        environment: what the script sees beside PATH and HOME; nothing else is passed on.
+        way: how the script becomes root; with a fence that holds `id` and `sudo`, root is not needed.
+        password: what the stand-in for sudo gets when it asks.
+    """
+
+    server_version = "SSH-2.0-OpenSSH_9.2p1 local"
+
+    def __init__(
+        self,
+        host: Host = LOCAL,
+        *,
+        shell: str = "dash",
+        fence: Path | None = None,
+        path: str = SYSTEM_PATH,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        way: Way = Way.PLAIN,
+        password: str | None = None,
+    ) -> None:
+        self.host = host
+        self.exchanges: list[Exchange] = []
+        self.scripts: list[str] = []
+        self._argv = SHELLS.get(shell, (shell, "-s"))
+        self._folder = folder or Path("/")
+        full = f"{fence}:{path}" if fence else path
+        self._environment = {"HOME": str(self._folder), "PATH": full, **(environment or {})}
+        self._way = way
+        self._password = password
+
+    def run(self, script: str, *, timeout_s: float) -> Completed:
+        self.scripts.append(script)
+        exchange = Exchange(script, way=self._way, nonce=os.urandom(8).hex())
+        self.exchanges.append(exchange)
+        started_s = time.monotonic()
+        process = subprocess.Popen(
+            self._argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self._folder,
+            env=self._environment,
+            start_new_session=True,
+            bufsize=0,
+        )
+        try:
+            _converse(process, exchange, self._password, started_s + timeout_s)
+        finally:
+            _end(process)
+        return Completed(
+            status=exchange.status,
+            stdout=exchange.stdout,
+            noise=exchange.noise,
+            begun=exchange.begun,
+            ended=exchange.done,
+            seconds_s=time.monotonic() - started_s,
+        )
+
+    def close(self) -> None:
+        pass
+
+
+def _converse(process: subprocess.Popen[bytes], exchange: Exchange, password: str | None, end_s: float) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    outgoing = bytearray(exchange.opening())
+    os.set_blocking(process.stdin.fileno(), False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        selector.register(process.stdin, selectors.EVENT_WRITE)
+        writing = True
+        while not exchange.done and (left_s := end_s - time.monotonic()) > 0:
+            for key, _ in selector.select(left_s):
+                if key.fileobj is process.stdin:
+                    try:
+                        del outgoing[: os.write(process.stdin.fileno(), outgoing[:65536])]
+                    except BrokenPipeError:
+                        outgoing.clear()
+                    continue
+                data = os.read(process.stdout.fileno(), 65536)
+                if not data:
+                    return
+                outgoing += exchange.feed(data)
+                if exchange.asks:
+                    if password is None:
+                        exchange.refuse()
+                    else:
+                        outgoing += exchange.answer(password)
+            if writing and not outgoing:
+                selector.unregister(process.stdin)
+                writing = False
+                if not exchange.sends_more:
+                    process.stdin.close()
+            elif not writing and outgoing:
+                selector.register(process.stdin, selectors.EVENT_WRITE)
+                writing = True
+            elif not writing and not exchange.sends_more and not process.stdin.closed:
+                process.stdin.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End what the script left behind: only what belongs to its own session."""
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+    try:
+        process.wait(0.5)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

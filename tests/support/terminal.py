@@ -1,0 +1,73 @@
+"""The program on a terminal: what it shows there, and what a person answers."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import sys
+import time
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+
+
+class Terminal:
+    """One run of `sshd-keepalive` on a terminal of its own. Use it as a context."""
+
+    def __init__(self, *words: str, **environment: str) -> None:
+        self._words = [sys.executable, "-m", "sshd_keepalive", *words]
+        self._environment = {**os.environ, "TERM": "xterm", **environment}
+        self._raw = b""
+        self._status: int | None = None
+
+    def __enter__(self) -> Terminal:
+        self._pid, self._fd = pty.fork()
+        if self._pid == 0:  # the child
+            os.execve(self._words[0], self._words, self._environment)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is None:
+            os.kill(self._pid, 9)
+            os.waitpid(self._pid, 0)
+        os.close(self._fd)
+
+    @property
+    def shown(self) -> str:
+        """All that was shown so far, without colours and cursor movements."""
+        return _ESCAPES.sub("", self.raw)
+
+    @property
+    def raw(self) -> str:
+        """All that was shown so far, escape sequences included."""
+        return self._raw.decode(errors="replace")
+
+    def wait_for(self, text: str, timeout_s: float = 30) -> None:
+        """Read until a text was shown."""
+        end = time.monotonic() + timeout_s
+        while text not in self.shown:
+            assert self._read(end), f"{text!r} was not shown: {self.shown}"
+
+    def answer(self, line: str) -> None:
+        """Type a line."""
+        os.write(self._fd, line.encode() + b"\n")
+
+    def end(self, timeout_s: float = 60) -> int:
+        """Read to the end and give the exit code."""
+        end = time.monotonic() + timeout_s
+        while self._read(end):
+            pass
+        _, status = os.waitpid(self._pid, 0)
+        self._status = os.waitstatus_to_exitcode(status)
+        return self._status
+
+    def _read(self, end: float) -> bool:
+        ready, _, _ = select.select([self._fd], [], [], max(0.0, end - time.monotonic()))
+        assert ready, f"nothing more was shown after: {self.shown}"
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:  # Linux: the other side has gone
+            return False
+        self._raw += data
+        return bool(data)

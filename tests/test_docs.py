@@ -1,0 +1,48 @@
+"""The documentation says what the program does."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+import pytest
+
+from sshd_keepalive.cli import COMMANDS
+from sshd_keepalive.remote import trouble
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+
+
+def test_the_reference_of_commands_is_current() -> None:
+    loader = SourceFileLoader("write_reference", str(ROOT / "tools/write-reference"))
+    spec = importlib.util.spec_from_loader("write_reference", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    assert (ROOT / "docs/reference/commands.md").read_text() == module.reference(), "run make docs"
+
+
+def test_the_readme_names_every_command() -> None:
+    table = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert set(COMMANDS) <= set(table)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_every_failure_kind_of_the_code_is_documented() -> None:
+    python = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    scripts = "".join(path.read_text() for path in (ROOT / "src").rglob("*.sh"))
+    used = set(re.findall(r'\bkind="(\w+)"', python)) | set(re.findall(r"\bkind=([a-z_]+)\b", scripts))
+    used |= {kind for kind, _, _ in trouble._ROWS.values()}
+    used |= set(re.findall(r"^[^#]*\b(?:give_up|refuse) ([a-z_]+) \"", scripts, re.MULTILINE))
+    page = (ROOT / "docs/reference/json.md").read_text()
+    known = set(re.findall(r"`(\w+)`", page.split("## failure.kind")[1]))
+    assert used >= {"tcp", "locked", "changed_meanwhile"}
+    assert used <= known, used - known

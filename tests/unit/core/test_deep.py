@@ -1,0 +1,83 @@
+"""Other killers: what counts as one for a job, and what is only told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from sshd_keepalive.core import deep
+from sshd_keepalive.model import Context, Dump, Host, Snapshot, Verdict
+
+
+def snapshot(**values: str) -> Snapshot:
+    return Snapshot(
+        host=Host(name="one", address="192.0.2.1"),
+        taken_at=datetime(2026, 1, 31, tzinfo=UTC),
+        version="9.6p1",
+        files=(),
+        globs=(),
+        dumps=(Dump(context=Context(), settings=tuple(values.items())),),
+        daemon=None,
+    )
+
+
+def said(**words: str) -> bytes:
+    return b"".join(b"%s %d\n%s\n" % (k.encode(), len(v.encode()), v.encode()) for k, v in words.items())
+
+
+@pytest.mark.parametrize(
+    ("channeltimeout", "limit_s"),
+    [
+        ("none", None),
+        ("session=300", 300),
+        ("session:command=5m", 300),
+        ("session:*=1h", 3600),
+        ("*=10m", 600),
+        ("x11-connection=5m", None),
+        ("session:shell=5m", None),  # a prompt is not a job
+        ("agent-connection=1m session*=90", 90),
+        ("session=0", None),
+    ],
+)
+def test_a_channel_timeout_that_a_job_can_meet_is_a_finding(channeltimeout: str, limit_s: int | None) -> None:
+    found = deep.judge(b"", snapshot(channeltimeout=channeltimeout))
+    assert [finding.setting for finding in found.findings] == ([] if limit_s is None else ["ChannelTimeout"])
+    if limit_s is not None:
+        assert f"quiet for {limit_s} s" in found.findings[0].reason
+        assert ("channel-timeout", limit_s) in found.limits
+
+
+@pytest.mark.parametrize(("most", "n", "is_wrong"), [("10", 10, False), ("10", 11, True), ("1", None, False)])
+def test_max_sessions_counts_against_the_concurrency_asked_about(most: str, n: int | None, is_wrong: bool) -> None:
+    found = deep.judge(b"", snapshot(maxsessions=most), n)
+    assert [finding.verdict for finding in found.findings] == [Verdict.FAIL] * is_wrong
+
+
+def test_what_ends_prompts_only_is_told_but_no_finding() -> None:
+    found = deep.judge(
+        said(
+            tmout="/etc/profile.d/tmout.sh:3:readonly TMOUT=900\n/etc/profile:9:TMOUT=0\n",
+            logind="t 900000000",
+            kernel="7200 75 9 ",
+        ),
+        snapshot(unusedconnectiontimeout="5m"),
+    )
+    assert found.findings == ()
+    assert len(found.notes) == 3
+    assert dict(found.limits) == {"shell-tmout": 900, "logind": 900, "unused-connection": 300}
+    assert "7875 s" in dict(found.facts)["tcp_keepalive"]
+
+
+@pytest.mark.parametrize(
+    ("logind", "files", "limit_s"),
+    [
+        ("t 18446744073709551615", "/etc/systemd/logind.conf:1:StopIdleSessionSec=900", None),  # in effect beats files
+        ("", "/a:1:StopIdleSessionSec=infinity\n/b:1:StopIdleSessionSec=15min\n", 900),
+        ("", "", None),
+        ("Failed to connect", "", None),
+    ],
+)
+def test_logind_says_what_is_in_effect(logind: str, files: str, limit_s: int | None) -> None:
+    found = deep.judge(said(logind=logind, files=files), snapshot())
+    assert dict(found.limits).get("logind") == limit_s

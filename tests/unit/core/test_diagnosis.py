@@ -1,0 +1,142 @@
+"""Logs as people have them, and what `diagnose` makes of each; see tests/cases/logs/expected.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sshd_keepalive.core import consequence, diagnosis, runlog
+from sshd_keepalive.core.diagnosis import Diagnosis, Known, Likelihood
+from sshd_keepalive.core.killers import KILLERS, Sign
+from sshd_keepalive.core.signs import ROWS
+from sshd_keepalive.core.version import Version
+
+CASES = Path(__file__).parents[2] / "cases/logs"
+EXPECTED: dict[str, dict[str, Any]] = yaml.safe_load((CASES / "expected.yaml").read_text())
+PUBLISHED = (CASES / "dataarts-published.log").read_bytes()
+
+
+def of(log: bytes, known: Known | None = None) -> Diagnosis:
+    return diagnosis.diagnose(runlog.read([log]), known)
+
+
+def test_every_log_is_expected_and_every_expectation_has_a_log() -> None:
+    assert {path.stem for path in CASES.glob("*.log")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_log(name: str) -> None:
+    wanted = EXPECTED[name]
+    found = of((CASES / f"{name}.log").read_bytes())
+    assert found.was_killed is wanted["killed"]
+    assert found.product == wanted["product"]
+    if "duration" in wanted:
+        assert found.duration_s == pytest.approx(wanted["duration"])
+    if "silence" in wanted:
+        assert found.silence_s == pytest.approx(wanted["silence"])
+    for index, key in enumerate(("first", "second")):
+        if key in wanted:
+            assert [suspect.name for suspect in found.suspects][index] == wanted[key], found.suspects
+    if "finished" in wanted:
+        assert found.finished.value == wanted["finished"]
+    if "next" in wanted:
+        assert found.next_step == wanted["next"]
+    assert bool(found.suspects) is bool(wanted["killed"])
+
+
+def test_the_published_case_names_the_pair_and_the_release() -> None:
+    first = of(PUBLISHED).suspects[0]
+    assert first.likelihood is Likelihood.LIKELY
+    assert "before 8.2" in first.title
+    assert any("300/0" in reason for reason in first.reasons)
+
+
+@pytest.mark.parametrize(
+    ("version", "interval_s", "count_max", "first", "likelihood"),
+    [
+        ("7.4p1", 300, 0, "count-zero", Likelihood.CERTAIN),
+        ("8.1p1", 300, 0, "count-zero", Likelihood.CERTAIN),
+        ("8.2p1", 300, 0, "idle-limit", Likelihood.LIKELY),  # 0 means never from 8.2 on
+        ("8.0p1+include", 300, 0, "idle-limit", Likelihood.LIKELY),  # and in RHEL 8
+        ("7.4p1", 300, 3, "idle-limit", Likelihood.LIKELY),
+        ("9.2p1", 0, 3, "idle-limit", Likelihood.LIKELY),
+        ("9.6p1", 75, 3, "dead-client", Likelihood.CERTAIN),
+        ("9.2p1", 75, 1, "dead-client", Likelihood.CERTAIN),  # (1 + 1) x 2 x 75
+    ],
+)
+def test_what_the_host_does_outweighs_every_guess(
+    version: str, interval_s: int, count_max: int, first: str, likelihood: Likelihood
+) -> None:
+    known = Known(name="ecs-01", version=Version.parse(version), interval_s=interval_s, count_max=count_max)
+    found = of(PUBLISHED, known)
+    assert (found.suspects[0].name, found.suspects[0].likelihood) == (first, likelihood)
+    zero = next((suspect for suspect in found.suspects if suspect.name == "count-zero"), None)
+    ends_living = consequence.of(known.version, interval_s, count_max).alive_dropped_after_s is not None
+    assert (zero is not None and zero.points > 10) is ends_living
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "gbk", "latin-1"])
+def test_another_encoding_tells_the_same(encoding: str) -> None:
+    text = PUBLISHED.decode()
+    if encoding == "gbk":
+        text = "作业实例执行失败\n" * 3 + text
+    found = of(text.encode(encoding))
+    assert (found.duration_s, found.suspects[0].name) == (300.609, "count-zero")
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1 << 20])
+def test_the_size_of_the_pieces_means_nothing(size: int) -> None:
+    whole = of(PUBLISHED)
+    pieces = [PUBLISHED[at : at + size] for at in range(0, len(PUBLISHED), size)]
+    found = diagnosis.diagnose(runlog.read(pieces))
+    assert [s.name for s in found.suspects] == [s.name for s in whole.suspects]
+    assert [(s.line, s.text) for s in found.sightings] == [(s.line, s.text) for s in whole.sightings]
+
+
+def test_one_line_without_an_end_is_read_in_pieces_and_nothing_is_missed() -> None:
+    def endless() -> Iterator[bytes]:
+        for number in range(64):
+            yield b"x" * 65_000
+            if number == 40:
+                yield b'"exeTime":300.609,"error":"session is d'
+                yield b'own"'
+
+    found = diagnosis.diagnose(runlog.read(endless()))
+    assert (found.duration_s, found.suspects[0].name) == (300.609, "count-zero")
+
+
+def test_a_log_that_repeats_itself_is_counted_not_kept() -> None:
+    log = runlog.read(b"com.jcraft.jsch.JSchException: session is down\n" * 5000 for _ in range(4))
+    assert sum(log.counts.values()) == 20_000
+    assert len(log.sightings) < 100
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=2000), st.lists(st.sampled_from([row.word for row in ROWS]), max_size=4))
+def test_any_bytes_have_an_answer(noise: bytes, words: list[str]) -> None:
+    found = of(noise + "\n".join(words).encode() + noise)
+    assert (found.was_killed is True) == bool(found.suspects)
+
+
+@settings(max_examples=200)
+@given(st.floats(min_value=0.1, max_value=100_000))
+def test_points_are_ordered_and_every_suspect_says_why(seconds: float) -> None:
+    found = of(b'{"exeTime":%.3f} session is down' % seconds)
+    points = [suspect.points for suspect in found.suspects]
+    assert points == sorted(points, reverse=True)
+    assert all(suspect.reasons for suspect in found.suspects)
+
+
+def test_the_tables_agree() -> None:
+    words = {row.sign for row in ROWS}
+    told_of = {sign for killer in KILLERS for sign in killer.signs}
+    assert told_of <= words, "a sign no line can give"
+    assert set(diagnosis.SPOKEN) == set(Sign)
+    for row in ROWS:
+        assert row.word == row.word.lower()

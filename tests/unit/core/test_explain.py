@@ -1,0 +1,71 @@
+"""The answers of `why`."""
+
+from __future__ import annotations
+
+from sshd_keepalive.core import explain, resolve
+from sshd_keepalive.model import Context
+from tests.support.snapshots import MAIN
+
+D = "/etc/ssh/sshd_config.d"
+FILES = {
+    MAIN: f"Include {D}/*.conf\nClientAliveInterval 60\nMatch User bob\n  ClientAliveCountMax 0 # why\n".encode(),
+    f"{D}/a.conf": b"ClientAliveInterval 5m\n",
+}
+
+
+def told(files: dict[str, bytes], context: Context | None = None, options: tuple[str, ...] = ()) -> str:
+    tree = resolve.tree_of_files(files, options=options)
+    return explain.text(tree, explain.answers(tree, context))
+
+
+def test_everybody_and_each_block() -> None:
+    assert told(FILES) == (
+        "everybody whom no Match block below names\n"
+        f"  ClientAliveInterval 300  {D}/a.conf:1  ClientAliveInterval 5m\n"
+        f"    included by  {MAIN}:1  Include {D}/*.conf\n"
+        f"    hides        {MAIN}:2  ClientAliveInterval 60\n"
+        "  ClientAliveCountMax 3  compiled in, no line sets it\n"
+        f"Match User bob ({MAIN}:3)\n"
+        f"  ClientAliveCountMax 0  {MAIN}:4  ClientAliveCountMax 0 # why\n"
+    )
+
+
+def test_one_connection() -> None:
+    shown = told(FILES, Context(user="bob"))
+    assert shown.startswith("user=bob\n  ClientAliveInterval 300")
+    assert f"ClientAliveCountMax 0  {MAIN}:4" in shown
+
+
+def test_without_match_it_is_everybody() -> None:
+    shown = told({MAIN: b"ClientAliveInterval 9\n"}, options=("ClientAliveInterval=7",))
+    assert shown.startswith("everybody\n  ClientAliveInterval 7  <command line>\n    hides ")
+
+
+def test_a_block_that_may_match_is_told() -> None:
+    files = {MAIN: b"Match Group g\nClientAliveInterval 9\nMatch Group h\nX11Forwarding no\n"}
+    shown = told(files, Context(user="bob"))
+    assert shown.endswith(f"  may also match: {MAIN}:1  Match Group g\n")
+
+
+def test_a_line_that_an_earlier_block_may_beat_is_still_told() -> None:
+    text = b"Match User a*\nClientAliveInterval 1\nMatch User *\nClientAliveInterval 2\n"
+    assert f"ClientAliveInterval 2  {MAIN}:4" in told({MAIN: text})
+    assert f"ClientAliveInterval 3  {MAIN}:2" in told({MAIN: b"Match RDomain x\nClientAliveInterval 3\n"})
+
+
+def test_hostile_lines_are_escaped() -> None:
+    assert "\x1b" not in told({MAIN: b"ClientAliveInterval 9 # \x1b[2J\n"})
+
+
+def test_as_plain_values() -> None:
+    (everybody, bob) = explain.data(explain.answers(resolve.tree_of_files(FILES)))
+    assert everybody["scope"] == "global"
+    assert everybody["settings"][0] == {  # type: ignore[index]
+        "setting": "ClientAliveInterval",
+        "value": "300",
+        "decided_in": "global",
+        "place": {"path": f"{D}/a.conf", "line": 1},
+        "included_by": [{"path": MAIN, "line": 1}],
+        "hides": [{"path": MAIN, "line": 2}],
+    }
+    assert bob["may_also_match"] == []

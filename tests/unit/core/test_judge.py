@@ -1,0 +1,207 @@
+"""Verdicts: when three readings agree, and when they do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from sshd_keepalive.core import judge
+from sshd_keepalive.model import (
+    COMMAND_LINE,
+    COUNT_MAX,
+    INTERVAL,
+    Context,
+    Daemon,
+    Dump,
+    Finding,
+    MatchOverrides,
+    Place,
+    Policy,
+    Verdict,
+)
+from tests.support.snapshots import EVERYBODY, MAIN, USUAL, look
+
+GOOD = "ClientAliveInterval 5m\nClientAliveCountMax 3\n"
+NO_KEYS = Dump(context=Context(), error="sshd: no hostkeys available -- exiting.")
+ROOT = Context(user="root", host="h", address="10.0.0.1")
+
+
+def says(interval: str, count: str = "3", context: Context = EVERYBODY) -> Dump:
+    return Dump(context=context, settings=((INTERVAL, interval), (COUNT_MAX, count)))
+
+
+def judged(text: str, policy: Policy = USUAL, **more: object) -> tuple[Finding, ...]:
+    return judge.judge(look({MAIN: text}, **more), policy)  # type: ignore[arg-type]
+
+
+def verdicts(findings: tuple[Finding, ...]) -> list[str]:
+    return [finding.verdict.value for finding in findings]
+
+
+def test_both_settings_always() -> None:
+    findings = judged(GOOD)
+    assert [(f.setting, f.scope, f.wanted, f.value, f.verdict) for f in findings] == [
+        ("ClientAliveInterval", "global", "300", "300", Verdict.PASS),
+        ("ClientAliveCountMax", "global", "3", "3", Verdict.PASS),
+    ]
+    assert findings[0].place == Place(path=MAIN, line=1)
+
+
+def test_a_default_can_pass() -> None:
+    assert verdicts(judged("ClientAliveInterval 300\n")) == ["pass", "pass"]
+    assert verdicts(judged("")) == ["fail", "pass"]
+
+
+def test_a_failure_tells_its_consequence_with_a_number() -> None:
+    (interval, _) = judged("", version="9.6p1")
+    assert "0 keep-alives" in interval.reason
+    (_, count) = judged("ClientAliveInterval 300\nClientAliveCountMax 0\n", version="8.1p1")
+    assert "known-harmful" in count.reason
+    assert "300 s" in count.reason
+
+
+def test_a_pass_on_9_2_tells_that_probes_come_late() -> None:
+    (interval, count) = judged(GOOD, version="9.2p1")
+    assert "600 s" in interval.reason
+    assert count.reason == ""
+    assert judged(GOOD, version="9.6p1")[0].reason == ""
+
+
+def test_every_block_that_decides_is_judged() -> None:
+    findings = judged(GOOD + "Match User root\nClientAliveInterval 0\nClientAliveCountMax 3\n")
+    assert verdicts(findings) == ["pass", "pass", "fail", "pass"]
+    assert findings[2].scope == f"Match User root ({MAIN}:3)"
+    assert findings[2].hides == (Place(path=MAIN, line=1),)
+
+
+def test_match_all_is_told_once() -> None:
+    findings = judged("Match all\nClientAliveInterval 60\n")
+    assert [(f.scope, f.value) for f in findings] == [("global", "60"), ("global", "3")]
+
+
+def test_kept_overrides_pass_and_are_told() -> None:
+    keep = Policy(match_overrides=MatchOverrides.KEEP)
+    findings = judged(GOOD + "Match User root\nClientAliveInterval 0\nMatch all\nClientAliveCountMax 9\n", keep)
+    assert verdicts(findings) == ["pass", "fail", "pass"]  # what counts for everybody is never exempt
+    assert "kept" in findings[2].reason
+
+
+def test_an_unreachable_group_is_judged_as_may_match() -> None:
+    assert verdicts(judged(GOOD + "Match Group g Group !g\nClientAliveInterval 1\n")) == ["pass", "pass"]
+    assert verdicts(judged(GOOD + "Match RDomain x\nClientAliveInterval 1\n")) == ["pass", "pass", "fail"]
+
+
+# ------------------------------------------------------------------------------- what the host says
+
+
+def test_a_contradiction_is_unknown_with_both_readings() -> None:
+    findings = judged(GOOD, dumps=(says("0"),))
+    assert verdicts(findings) == ["unknown", "pass"]
+    assert "sshd -T says 0 for everybody, we read 300" in findings[0].reason
+
+
+def test_a_contradiction_for_one_connection_counts() -> None:
+    findings = judged(GOOD, dumps=(says("300"), says("7", context=ROOT)))
+    assert findings[0].verdict is Verdict.UNKNOWN
+    assert "user=root" in findings[0].reason
+
+
+def test_an_undecided_block_allows_either_value() -> None:
+    text = GOOD + "Match Group g\nClientAliveInterval 7\n"
+    for value in ("300", "7"):
+        assert verdicts(judged(text, dumps=(says("300"), says(value, context=ROOT)))) == ["pass", "pass", "fail"]
+    assert judged(text, dumps=(says("300"), says("8", context=ROOT)))[0].verdict is Verdict.UNKNOWN
+    doubtful = judged(text, dumps=(says("300"), says("8", context=ROOT)))
+    assert "300 or 7" in doubtful[0].reason
+
+
+def test_a_dump_without_the_setting_confirms_nothing() -> None:
+    findings = judged(GOOD, dumps=(Dump(context=Context(), settings=((INTERVAL, "300"),)),))
+    assert verdicts(findings) == ["pass", "unknown"]
+
+
+@pytest.mark.parametrize("dumps", [(), (NO_KEYS,)])
+def test_unconfirmed_is_no_pass_but_wrong_stays_wrong(dumps: tuple[Dump, ...]) -> None:
+    findings = judged("ClientAliveInterval 60\n", dumps=dumps)
+    assert verdicts(findings) == ["fail", "unknown"]
+    assert "could not be asked" in findings[1].reason
+
+
+def test_one_answer_is_enough() -> None:
+    refused = Dump(
+        context=Context(), error="'Match LocalPort' in configuration but 'lport' not in connection test specification."
+    )
+    assert verdicts(judged(GOOD, dumps=(refused, says("300", context=ROOT)))) == ["pass", "pass"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        f"{MAIN} line 3: Bad configuration option: Foo\n{MAIN}: terminating, 1 bad configuration options",
+        f"{MAIN}: line 3: Bad configuration option: Foo",
+        f"{MAIN} line 9: Directive 'Port' is not allowed within a Match block",
+        f"{MAIN} line 2: Too many recursive configuration includes",
+        "/etc/ssh/sshd_config.d/x.conf: No such file or directory",
+    ],
+)
+def test_a_configuration_that_sshd_refuses(error: str) -> None:
+    found = look({MAIN: GOOD}, dumps=(Dump(context=Context(), error=error),))
+    assert judge.broken(found) == " ".join(error.split())
+    findings = judge.judge(found, Policy())
+    assert verdicts(findings) == ["unknown", "unknown"]
+    assert "line" in findings[0].reason or "No such file" in findings[0].reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "sshd: no hostkeys available -- exiting.",
+        "Missing privilege separation directory: /run/sshd",
+        "/etc/ssh/sshd_config: Permission denied",
+        "'Match User' in configuration but 'user' not in connection test specification.",
+        "sudo: a password is required",
+        "",
+    ],
+)
+def test_a_question_that_was_refused_is_no_broken_configuration(error: str) -> None:
+    found = look({MAIN: GOOD}, dumps=(Dump(context=Context(), error=error),))
+    assert judge.broken(found) is None
+    assert verdicts(judge.judge(found, Policy())) == ["unknown", "unknown"]
+
+
+def test_files_we_cannot_read() -> None:
+    findings = judged("ClientAliveInterval abc\n")
+    assert verdicts(findings) == ["unknown", "unknown"]
+    assert f"{MAIN} line 1: bad value" in findings[0].reason
+    findings = judged("ClientAliveInterval abc\n", dumps=(says("7"),))
+    assert "sshd -T reads 7/3 for everybody, but we cannot follow it" in findings[0].reason
+    findings = judged("ClientAliveInterval abc\n", dumps=(NO_KEYS,))
+    assert "cannot be read" in findings[0].reason
+    assert findings[0].value == ""
+
+
+# ---------------------------------------------------------------------------------------- the daemon
+
+
+def test_files_that_the_daemon_has_not_read() -> None:
+    daemon = Daemon(pid=1, loaded_at=datetime(2026, 1, 1, tzinfo=UTC), stale=(MAIN,))
+    (*files, running) = judged(GOOD, daemon=daemon)
+    assert verdicts(tuple(files)) == ["pass", "pass"]
+    assert (running.setting, running.verdict) == ("daemon", Verdict.FAIL)
+    assert "pending restart" in running.reason
+    assert MAIN in running.reason
+    assert judged(GOOD, daemon=replace(daemon, loaded_at=None))[-1].setting == "daemon"
+
+
+def test_a_daemon_option_is_named() -> None:
+    findings = judged(GOOD, daemon=Daemon(pid=1, options=("ClientAliveInterval=60",)))
+    assert (findings[0].verdict, findings[0].value) == (Verdict.FAIL, "60")
+    assert findings[0].place == Place(path=COMMAND_LINE, line=0)
+    assert "-o option" in findings[0].reason
+
+
+def test_a_refused_question_names_its_connection() -> None:
+    context = Context(user="u", host="h", address="a", local_address="l", local_port=7, groups=("g", "k"))
+    assert judge.spoken(context) == "user=u, group=g,k, host=h, addr=a, laddr=l, lport=7"

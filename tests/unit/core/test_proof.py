@@ -1,0 +1,111 @@
+"""What a silence proves, for every release and every way to die."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sshd_keepalive.core import consequence, proof, trial
+from sshd_keepalive.core.proof import Beat, Held, Loss, Values
+from sshd_keepalive.core.trial import TRIALS
+from sshd_keepalive.core.version import Version
+from sshd_keepalive.model import Verdict
+
+RELEASES = ("7.4p1", "8.0p1", "8.0p1+include", "8.1p1", "8.2p1", "9.1p1", "9.2p1", "9.4p1", "9.5p1", "9.6p1", "10.2p1")
+
+
+def values(pair: str, version: str = "9.6p1") -> Values:
+    interval, count = pair.split("/")
+    return Values(version=Version.parse(version), interval_s=int(interval), count_max=int(count))
+
+
+def silence(quiet_s: float, every_s: float | None = None, loss: Loss | None = None) -> Held:
+    times = [] if every_s is None else [every_s * n for n in range(1, 1000) if every_s * n <= quiet_s]
+    return Held(idle_s=quiet_s, quiet_s=quiet_s, beats=tuple(Beat(at_s=at) for at in times), loss=loss)
+
+
+@pytest.mark.parametrize("version", RELEASES)
+@pytest.mark.parametrize("pair", ["300/3", "2/3", "60/1", "300/0"])
+def test_the_silence_a_host_needs_proves_what_its_release_does(pair: str, version: str) -> None:
+    effect = values(pair, version)
+    told = effect.consequence
+    assert told.request_after_s is not None
+    held_s = proof.needed_s(effect, 300)
+    if told.alive_dropped_after_s is not None:  # OpenSSH up to 8.1 with count 0
+        found = proof.finding(silence(told.alive_dropped_after_s + 0.4, loss=Loss.CLOSED), effect, 300)
+        assert found.verdict is Verdict.FAIL
+        assert "known-harmful pair" in found.reason
+        assert held_s > told.alive_dropped_after_s
+        return
+    assert proof.finding(silence(held_s, told.request_after_s), effect, 300).verdict is Verdict.PASS
+    assert proof.finding(silence(held_s), effect, 300).verdict is Verdict.FAIL
+    other = 1 if told.request_after_s > 6 else 3 * told.request_after_s
+    assert proof.finding(silence(held_s, other), effect, 300).verdict is Verdict.FAIL
+    short = proof.finding(silence(told.request_after_s - proof.tolerance_s(told.request_after_s) - 0.1), effect, 300)
+    assert (short.verdict, "look longer" in short.reason) == (Verdict.UNKNOWN, True)
+
+
+def test_a_busy_host_of_a_late_release_may_keep_its_interval() -> None:
+    mixed = Held(idle_s=45, quiet_s=45, beats=(Beat(at_s=10.0), Beat(at_s=30.2)))
+    assert proof.finding(mixed, values("10/3", "9.2p1"), 10).verdict is Verdict.PASS
+    assert proof.finding(silence(45, 20), values("10/3", "9.2p1"), 10).verdict is Verdict.PASS
+    assert proof.finding(mixed, values("10/3", "9.5p1"), 10).verdict is Verdict.FAIL
+    assert proof.finding(silence(45, 5), values("10/3", "9.2p1"), 10).verdict is Verdict.FAIL
+
+
+def test_half_the_rate_is_explained_and_the_cure_has_a_number() -> None:
+    assert "configure ClientAliveInterval 150" in proof.recommendation(values("300/3", "9.2p1"), 300)
+    assert proof.recommendation(values("300/3", "9.5p1"), 300) == ""
+    assert proof.recommendation(values("0/3", "9.2p1"), 300) == ""
+
+
+def test_no_keep_alives_configured_is_never_a_pass() -> None:
+    for held in (silence(360), silence(360, 60)):
+        assert proof.finding(held, values("0/3"), 300).verdict is Verdict.FAIL
+
+
+def test_without_the_files_the_policy_says_what_to_expect() -> None:
+    assert proof.finding(silence(360, 300), None, 300).verdict is Verdict.PASS
+    assert proof.finding(silence(360, 120), None, 300).verdict is Verdict.FAIL
+    assert proof.finding(silence(60), None, 300).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("loss", list(Loss))
+def test_every_death_is_a_failure_with_a_side(loss: Loss) -> None:
+    found = proof.finding(silence(42, 10, loss), values("10/3"), 10)
+    assert found.verdict is Verdict.FAIL
+    assert loss.value in found.reason
+    assert "dead after 42.0 s" in found.value
+
+
+def test_an_interrupted_silence_is_no_failure() -> None:
+    held = replace(silence(5), idle_s=60, was_stopped=True)
+    assert proof.finding(held, values("4/3"), 4).verdict is Verdict.UNKNOWN
+
+
+@given(st.lists(st.floats(min_value=0.01, max_value=1e4), max_size=20))
+def test_spacings_add_up_to_the_last_keep_alive(gaps: list[float]) -> None:
+    at_s, beats = 0.0, []
+    for gap in gaps:
+        at_s += gap
+        beats.append(Beat(at_s=at_s))
+    held = Held(idle_s=at_s, quiet_s=at_s, beats=tuple(beats))
+    assert sum(held.spacings_s) == pytest.approx(at_s)
+    assert (held.spacing_s is None) == (not gaps)
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_each_trial_is_judged_by_what_the_release_does(version: str) -> None:
+    effect = values("300/3", version)
+    for one in TRIALS:
+        told = consequence.of(effect.version, one.interval_s, one.count_max)
+        end_s = told.alive_dropped_after_s if one.answers else told.dead_dropped_after_s
+        assert end_s is None or end_s + 1 < one.idle_s, "too short to see it"
+        dead = silence((end_s or 0) + 0.3, told.request_after_s, Loss.CLOSED)
+        alive = silence(one.idle_s, told.request_after_s)
+        right, wrong = (alive, dead) if end_s is None else (dead, alive)
+        assert trial.finding(one, right, effect).verdict is Verdict.PASS
+        assert trial.finding(one, wrong, effect).verdict is Verdict.FAIL

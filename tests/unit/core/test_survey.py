@@ -1,0 +1,189 @@
+"""The observing script, run for real by a shell of this machine over trees of files; its parser, fed by hand."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sshd_keepalive.core import resolve, survey
+from sshd_keepalive.core.records import records
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import Host, ServiceChoice, Snapshot
+from sshd_keepalive.remote.observe import functions, observe
+from tests.support.shell import LOCAL, LocalShell, installed_shells, write_command
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+DUMP = "port 22\nclientaliveinterval 0\nclientalivecountmax 3\npidfile none\n"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host whose sshd is a stand-in that prints one dump, and whose service is believed."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/sshd_config").write_text("ClientAliveInterval 0\n")
+    body = f"case $1 in -V) echo OpenSSH_9.2p1 >&2; exit 1 ;; esac\nprintf '{DUMP}'"
+    sshd = write_command(tmp_path / "fence", "sshd", body)
+    service = ServiceChoice(manager="command", restart="true", is_active="true")
+    return replace(LOCAL, sshd=str(sshd), sshd_config=str(tmp_path / "etc/sshd_config"), service=service)
+
+
+def look(host: Host, *, shell: str = "dash", extra: tuple[str, ...] = (), timeout_s: float = 60) -> Snapshot:
+    script = survey.script(host, functions(host.service), users=("root",), extra=extra)
+    completed = LocalShell(host, shell=shell).run(script, timeout_s=timeout_s)
+    assert completed.ended, completed
+    return survey.parse(completed.stdout, host, NOW)
+
+
+def tree(host: Host, **files: str) -> Path:
+    """Write files beside the main one; `__` stands for a slash. Gives their directory."""
+    folder = Path(host.sshd_config).parent
+    for name, text in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.replace("@", str(folder)))
+    return folder
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+def test_all_files_that_an_include_can_reach_are_brought(host: Host, shell: str) -> None:
+    folder = tree(
+        host,
+        sshd_config='Include @/d/*.conf\n include\t@/one  @/missing # not @/this\nINCLUDE=@/eq\n"Include" @/quoted\n',
+        d__20="no",
+        d__10="no",
+        one="Include @/deep\n",
+        deep="Include @/one\nClientAliveInterval 5\r\n",
+        eq="x",
+        quoted="no newline",
+        this="not included",
+    )
+    (folder / "d/b.conf").write_bytes(b"\xff\x00\n")
+    (folder / "d/a.conf").write_bytes(b"")
+    (folder / "d/.hidden.conf").write_text("not matched by a star")
+    (folder / "d/sub.conf").mkdir()
+    snapshot = look(host, shell=shell)
+    names = [str(Path(file.path).relative_to(folder)) for file in snapshot.files]
+    assert sorted(names) == ["d/a.conf", "d/b.conf", "deep", "eq", "one", "quoted", "sshd_config"]
+    assert all(file.content == Path(file.path).read_bytes() for file in snapshot.files)
+    globs = {glob.pattern: glob.paths for glob in snapshot.globs}
+    assert globs[f"{folder}/d/*.conf"] == (f"{folder}/d/a.conf", f"{folder}/d/b.conf")
+    assert globs[f"{folder}/missing"] == ()
+    assert resolve.missing_globs(resolve.tree(snapshot)) == ()
+
+
+def test_an_include_that_the_shell_did_not_understand_is_asked_for_again(host: Host) -> None:
+    folder = tree(host, sshd_config='Include "@/with space.conf"\n')
+    (folder / "with space.conf").write_text("ClientAliveInterval 7\n")
+    shell = LocalShell(host)
+    snapshot = observe(shell, NOW, timeout_s=20)
+    assert [Path(file.path).name for file in snapshot.files] == ["sshd_config", "with space.conf"]
+    assert len(shell.scripts) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "cause"),
+    [
+        (lambda path: path.symlink_to("/nowhere/at-all"), "dangling-file"),
+        (lambda path: os.mkfifo(path), "irregular-file"),
+    ],
+    ids=["dangling link", "fifo"],
+)
+def test_what_no_sshd_should_read_is_refused_by_name(host: Host, make: object, cause: str) -> None:
+    folder = tree(host, sshd_config="Include @/d/*.conf\n", d__a="x")
+    make(folder / "d/x.conf")  # type: ignore[operator]
+    with pytest.raises(HostError, match=r"d/x\.conf") as raised:
+        look(host)
+    assert (raised.value.kind, raised.value.cause) == ("observe", cause)
+
+
+def test_a_link_is_read_and_its_target_told(host: Host) -> None:
+    folder = tree(host, sshd_config="Include @/link\n", real="ClientAliveInterval 9\n")
+    (folder / "link").symlink_to("real")
+    file = look(host).files[1]
+    assert (file.path, file.real_path, file.content) == (f"{folder}/link", f"{folder}/real", b"ClientAliveInterval 9\n")
+
+
+@pytest.mark.sshd  # not that it needs one: it takes seconds
+def test_ten_thousand_drop_ins_are_brought_in_one_look(host: Host) -> None:
+    folder = tree(host, sshd_config="Include @/d/*\n")
+    (folder / "d").mkdir()
+    for number in range(10_000):
+        (folder / f"d/{number:05}").write_text(f"# {number}\n")
+    snapshot = look(host, timeout_s=240)
+    assert len(snapshot.files) == 10_001
+    assert snapshot.files[-1].content == b"# 9999\n"
+
+
+def test_a_look_writes_nothing(host: Host) -> None:
+    folder = tree(host, sshd_config="Include @/d/*\nMatch User x\n", d__a="x")
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in folder.parent.rglob("*"))
+    look(host)
+    assert sorted((str(path), path.stat().st_mtime_ns) for path in folder.parent.rglob("*")) == before
+
+
+def test_sshd_is_asked_for_users_only_where_a_match_stands(host: Host) -> None:
+    assert [dump.context.user for dump in look(host).dumps] == [None]
+    tree(host, sshd_config="match user root\n X11Forwarding no\n")
+    assert [dump.context.user for dump in look(host).dumps] == [None, "root"]
+
+
+def test_sshds_own_complaint_is_kept(host: Host, tmp_path: Path) -> None:
+    write_command(tmp_path / "fence", "sshd", "echo OpenSSH_9.2p1; echo 'line 1: Bad option' >&2; exit 255")
+    dump = look(host).dumps[0]
+    assert (dump.error, dump.settings) == ("line 1: Bad option", ())
+
+
+def test_a_host_without_sshd_and_one_with_another_kind_say_so(host: Host, tmp_path: Path) -> None:
+    write_command(tmp_path / "fence", "sshd", "echo Dropbear v2022.83")
+    with pytest.raises(HostError) as raised:
+        look(host)
+    assert raised.value.cause == "not-openssh"
+    with pytest.raises(HostError) as raised:
+        survey.parse(b"nosshd 3\nnot\n", host, NOW)
+    assert raised.value.cause == "no-sshd"
+
+
+@pytest.mark.parametrize("at", [1, 5, 20, 60, -1, -7])
+def test_output_that_was_cut_off_is_never_taken_for_an_answer(host: Host, at: int) -> None:
+    script = survey.script(host, functions(host.service), users=("root",))
+    stdout = LocalShell(host).run(script, timeout_s=20).stdout
+    with pytest.raises(HostError) as raised:
+        survey.parse(stdout[:at], host, NOW)
+    assert raised.value.kind == "observe"
+
+
+def test_no_value_can_be_taken_for_a_record() -> None:
+    hostile = b"x\nend 7\napplied\n"
+    data = b"reason %d\n%s\nend 7\nrefused\n" % (len(hostile), hostile)
+    assert list(records(data)) == [("reason", hostile), ("end", b"refused")]
+
+
+@pytest.mark.parametrize(
+    ("command_line", "options"),
+    [
+        ("sshd: /usr/sbin/sshd -D -o ClientAliveInterval=77 [listener] 0 of 10", ("ClientAliveInterval=77",)),
+        ("/usr/sbin/sshd\n-D\n-oClientAliveInterval=77\n-p\n22", ("ClientAliveInterval=77",)),
+        ("sshd: /usr/sbin/sshd -o ClientAliveInterval 77 -D [listener]", ("ClientAliveInterval 77",)),
+        ("sshd: /usr/sbin/sshd -o A=1 -o B=2 [listener] 3 of 10-100", ("A=1", "B=2")),
+        ("sshd: /usr/sbin/sshd -D [listener]", ()),
+    ],
+)
+def test_daemon_options_are_read_from_arguments_and_from_a_title(command_line: str, options: tuple[str, ...]) -> None:
+    assert survey._options(command_line) == options
+
+
+def words(**more: str) -> dict[str, str]:
+    return {"started": "1000", "hertz": "100", "uptime": "110.00", "clock": "1000.500000000", **more}
+
+
+def test_when_the_daemon_last_read_its_files() -> None:
+    assert survey._loaded(words(loaded="5 644 0 0 900.25 901.5")) == (901.5, 0.0)
+    assert survey._loaded(words()) == (900.5, survey._TICK_S)
+    assert survey._loaded(words(clock="1000.%N")) == (900.0, 1.0)
+    with pytest.raises(HostError) as raised:
+        survey._loaded({})
+    assert raised.value.cause == "no-start-time"

@@ -1,0 +1,67 @@
+"""The names of paramiko that the transport relies on, held against the installed release."""
+
+from __future__ import annotations
+
+import inspect
+
+import paramiko
+import pytest
+from paramiko.packet import Packetizer
+
+from sshd_keepalive.remote.client import Client, PatientPacketizer
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_preferred_ciphers",
+        "_preferred_macs",
+        "_preferred_kex",
+        "_kex_info",
+        "_cipher_info",
+        "_mac_info",
+        "_key_info",
+        "_channel_handler_table",
+        "_active_check_timeout",
+        "_parse_disconnect",
+        "_log",
+        "preferred_keys",
+        "preferred_ciphers",
+    ],
+)
+def test_the_transport_has(name: str) -> None:
+    assert hasattr(paramiko.Transport, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("start_handshake", ["self", "timeout"]),
+        ("handshake_timed_out", ["self"]),
+        ("complete_handshake", ["self"]),
+        ("readline", ["self", "timeout"]),
+        ("read_message", ["self"]),
+        ("_read_timeout", ["self", "timeout"]),
+    ],
+)
+def test_the_packetizer_has(name: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(Packetizer, name)).parameters) == parameters
+    assert name in vars(PatientPacketizer)
+
+
+@pytest.mark.parametrize("name", ["_handle_request", "_handle_close", "recv_stderr_ready", "status_event"])
+def test_the_channel_has(name: str) -> None:
+    assert hasattr(paramiko.Channel(0), name)
+
+
+def test_what_we_offer_is_what_paramiko_has() -> None:
+    assert set(Client._preferred_ciphers) <= set(Client._cipher_info)
+    assert set(Client._preferred_macs) <= set(Client._mac_info)
+    assert set(Client._preferred_kex) <= set(Client._kex_info)
+    assert "curve25519-sha256" in Client._preferred_kex
+
+
+def test_nothing_weak_is_offered() -> None:
+    offered = " ".join((*Client._preferred_ciphers, *Client._preferred_macs, *Client._preferred_kex))
+    for weak in ("cbc", "3des", "arcfour", "md5", "hmac-sha1", "group1-", "group-exchange-sha1"):
+        assert weak not in offered

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import threading
+import time
+
+from sshd_keepalive.remote.deadline import Deadline, Reaper
+
+
+def test_alarms_fire_in_order_and_not_early() -> None:
+    reaper = Reaper()
+    fired: list[str] = []
+    done = threading.Event()
+    started_s = time.monotonic()
+    reaper.arm(Deadline(0.06), done.set)
+    reaper.arm(Deadline(0.04), lambda: fired.append("second"))
+    reaper.arm(Deadline(0.02), lambda: fired.append("first"))
+    assert done.wait(2)
+    assert fired == ["first", "second"]
+    assert time.monotonic() - started_s >= 0.06
+
+
+def test_a_cancelled_alarm_is_forgotten() -> None:
+    reaper = Reaper()
+    fired: list[int] = []
+    done = threading.Event()
+    alarms = [reaper.arm(Deadline(60), lambda: fired.append(1)) for _ in range(100)]
+    for alarm in alarms:
+        alarm.cancel()
+        alarm.cancel()
+    assert len(reaper._heap) < 100
+    reaper.arm(Deadline(0.01), done.set)
+    assert done.wait(2)
+    for alarm in alarms:
+        alarm.fire()
+    assert fired == []
+
+
+def test_an_action_that_fails_stops_nobody() -> None:
+    reaper = Reaper()
+    done = threading.Event()
+    reaper.arm(Deadline(0), lambda: 1 / 0)
+    reaper.arm(Deadline(0.01), done.set)
+    assert done.wait(2)
+
+
+def test_deadline() -> None:
+    assert Deadline(-1).is_over
+    assert Deadline(-1).left_s() == 0
+    assert Deadline(60).left_s(5) == 5
+    assert 59 < Deadline(60).left_s() <= 60

@@ -1,0 +1,187 @@
+"""The framing of scripts, run by the shells of this machine, with stand-ins for id, sudo and doas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sshd_keepalive.remote.frame import CAP_BYTES, NOISE_BYTES, Exchange, Way, quoted
+from tests.support.shell import LocalShell, installed_shells, write_command
+
+SHELLS = installed_shells()
+BEGIN = b"\nSKA1 BEGIN n0\n"
+SCRIPT = 'cat; cd /; printf "%s|" "it\'s" "a\\b" \'$HOME `id`\'; echo err >&2; exit 7'
+PRINTED = b"it's|a\\b|$HOME `id`|err\n"
+
+#: sudo(8) as far as we use it: -n, -S -k -p PROMPT; asks three times for the password "good".
+SUDO = r"""
+echo "sudo $*" >>"$HOME/log"
+while :; do
+  case $1 in
+  -n) n=1 ;; -S) s=1 ;; -k) ;; -p) shift; prompt=$1 ;; *) break ;;
+  esac
+  shift
+done
+if [ -e "$HOME/nopasswd" ]; then exec "$@"; fi
+[ -z "$n" ] || { echo "sudo: a password is required" >&2; exit 1; }
+echo "We trust you have received the usual lecture." >&2
+for try in 1 2 3; do
+  printf %s "$prompt" >&2
+  IFS= read -r pw || { echo "sudo: no password was provided" >&2; exit 1; }
+  echo "password $pw" >>"$HOME/log"
+  [ "$pw" != "good one" ] || exec "$@"
+  echo "Sorry, try again." >&2
+done
+exit 1
+"""
+
+
+@pytest.fixture
+def fence(tmp_path: Path) -> Path:
+    fence = tmp_path / "fence"
+    write_command(fence, "id", "echo 1000")
+    write_command(fence, "sudo", SUDO)
+    return fence
+
+
+def log_of(fence: Path) -> str:
+    return (fence.parent / "log").read_text()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_plain(shell: str, tmp_path: Path) -> None:
+    done = LocalShell(shell=shell, folder=tmp_path).run(SCRIPT, timeout_s=5)
+    assert (done.stdout, done.status, done.ended) == (PRINTED, 7, True)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_root_runs_directly(shell: str, tmp_path: Path, fence: Path) -> None:
+    write_command(fence, "id", "echo 0")
+    done = LocalShell(shell=shell, fence=fence, folder=tmp_path, way=Way.ROOT).run(SCRIPT, timeout_s=5)
+    assert (done.stdout, done.status) == (PRINTED, 7)
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_sudo_without_a_password_sees_no_script(shell: str, tmp_path: Path, fence: Path) -> None:
+    (tmp_path / "nopasswd").touch()
+    done = LocalShell(shell=shell, fence=fence, folder=tmp_path, way=Way.ROOT).run(SCRIPT, timeout_s=5)
+    assert (done.stdout, done.status) == (PRINTED, 7)
+    assert log_of(fence) == "sudo -n sh -s\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_sudo_with_a_password(shell: str, tmp_path: Path, fence: Path) -> None:
+    local = LocalShell(shell=shell, fence=fence, folder=tmp_path, way=Way.PASSWORD, password="good one")
+    done = local.run(SCRIPT, timeout_s=5)
+    assert (done.stdout, done.status) == (PRINTED, 7)
+    assert b"lecture" in done.noise
+    assert local.exchanges[0].accepted
+    assert log_of(fence).count("password good one") == 1
+    assert "it's" not in log_of(fence)
+
+
+def test_a_wrong_password_is_one_attempt(tmp_path: Path, fence: Path) -> None:
+    local = LocalShell(fence=fence, folder=tmp_path, way=Way.PASSWORD, password="bad")
+    done = local.run("echo never", timeout_s=5)
+    exchange = local.exchanges[0]
+    assert (done.begun, exchange.rejected, exchange.accepted, exchange.sent) == (False, True, False, False)
+    assert log_of(fence).count("password ") == 1
+
+
+def test_a_password_that_is_not_needed_is_not_sent(tmp_path: Path, fence: Path) -> None:
+    (tmp_path / "nopasswd").touch()
+    local = LocalShell(fence=fence, folder=tmp_path, way=Way.PASSWORD, password="good one")
+    assert local.run("echo fine", timeout_s=5).stdout == b"fine\n"
+    assert "password" not in log_of(fence).lower().replace("ska1 password", "")
+
+
+def test_a_prompt_of_pam_is_answered(tmp_path: Path, fence: Path) -> None:
+    write_command(fence, "sudo", SUDO.replace('"$prompt" >&2', '"LDAP Password: " >&2'))
+    local = LocalShell(fence=fence, folder=tmp_path, way=Way.PASSWORD, password="good one")
+    assert local.run("echo fine", timeout_s=5).stdout == b"fine\n"
+
+
+def test_another_question_is_not_answered(tmp_path: Path, fence: Path) -> None:
+    write_command(fence, "sudo", SUDO.replace('"$prompt" >&2', '"One-time code: " >&2'))
+    local = LocalShell(fence=fence, folder=tmp_path, way=Way.PASSWORD, password="good one")
+    assert not local.run("echo never", timeout_s=0.3).begun
+    assert "password" not in log_of(fence).lower().replace("ska1 password", "")
+
+
+@pytest.mark.parametrize("way", [Way.ROOT, Way.PASSWORD])
+def test_neither_sudo_nor_doas(tmp_path: Path, way: Way) -> None:
+    fence = tmp_path / "fence"
+    write_command(fence, "id", "echo 1000")
+    write_command(fence, "sh", 'exec /bin/sh "$@"')
+    local = LocalShell(shell="/bin/sh", fence=fence, path="/nowhere", folder=tmp_path, way=way)
+    local.run("echo never", timeout_s=5)
+    assert local.exchanges[0].is_stuck
+
+
+@pytest.mark.parametrize(("way", "argv"), [(Way.ROOT, "-n sh -s"), (Way.DOAS, "-n sh -s"), (Way.PASSWORD, "-n sh -c")])
+def test_doas_in_place_of_sudo(tmp_path: Path, way: Way, argv: str) -> None:
+    fence = tmp_path / "fence"
+    write_command(fence, "id", "echo 1000")
+    write_command(fence, "sh", 'exec /bin/sh "$@"')
+    write_command(fence, "doas", 'echo "doas $*" >>"$HOME/log"; shift; exec "$@"')
+    local = LocalShell(shell="/bin/sh", fence=fence, path="/nowhere", folder=tmp_path, way=way)
+    assert local.run("echo fine", timeout_s=5).stdout == b"fine\n"
+    assert log_of(fence).startswith(f"doas {argv}")
+
+
+def test_a_cut_transmission_runs_nothing(tmp_path: Path) -> None:
+    import subprocess
+
+    for way in (Way.PLAIN, Way.ROOT):
+        text = Exchange("touch ran", way=way, nonce="n0").opening()
+        for cut in range(0, len(text) - 12, 7):
+            subprocess.run(["sh", "-s"], input=text[:cut], cwd=tmp_path, capture_output=True, check=False)
+        assert not (tmp_path / "ran").exists()
+
+
+def test_bytes_in_any_pieces() -> None:
+    stream = b"motd\n" + BEGIN + b"out\n\nSKA1 END other 0\nmore" + b"\nSKA1 END n0 0\n" + b"bye"
+    for size in (1, 2, 5, 17, len(stream)):
+        exchange = Exchange("", way=Way.PLAIN, nonce="n0")
+        for at in range(0, len(stream), size):
+            exchange.feed(stream[at : at + size])
+        assert (exchange.status, exchange.stdout) == (0, b"out\n\nSKA1 END other 0\nmore")
+        assert exchange.noise.startswith(b"motd\n")
+
+
+def test_output_cut_inside_a_marker() -> None:
+    exchange = Exchange("", way=Way.PLAIN, nonce="n0")
+    exchange.feed(BEGIN + b"out\nSKA1 END n0 1")
+    assert (exchange.begun, exchange.done, exchange.status) == (True, False, None)
+
+
+def test_the_wrong_nonce_is_noise() -> None:
+    exchange = Exchange("", way=Way.PLAIN, nonce="n0")
+    exchange.feed(b"\nSKA1 BEGIN n1\nforged\nSKA1 END n1 0\n")
+    assert (exchange.begun, exchange.stdout) == (False, b"")
+
+
+def test_noise_keeps_its_beginning_and_its_end() -> None:
+    exchange = Exchange("", way=Way.PLAIN, nonce="n0")
+    for n in range(3000):
+        exchange.feed(b"line %d\n" % n)
+    assert len(exchange.noise) <= NOISE_BYTES
+    assert exchange.noise.startswith(b"line 0\n")
+    assert exchange.noise.endswith(b"line 2999\n")
+
+
+def test_more_output_than_the_cap_is_dropped_and_told() -> None:
+    exchange = Exchange("", way=Way.PLAIN, nonce="n0")
+    exchange.feed(BEGIN)
+    for _ in range(CAP_BYTES // 65536 + 3):
+        exchange.feed(b"x" * 65536)
+    exchange.feed(b"\nSKA1 END n0 0\n")
+    assert (exchange.done, exchange.overflow, len(exchange.stdout)) == (True, True, CAP_BYTES)
+
+
+@pytest.mark.parametrize("text", ["", "plain", "it's", "'", "''", "a\nb", '$x `y` \\ "', "ünïcödé", "-n"])
+def test_quoting(text: str) -> None:
+    done = LocalShell().run(f"printf %s {quoted(text)}", timeout_s=5)
+    assert done.stdout == text.encode()

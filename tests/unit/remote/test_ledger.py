@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from sshd_keepalive.remote.deadline import Deadline
+from sshd_keepalive.remote.ledger import LIMIT, Ledger, Spent
+
+OPS = ("env:OPS", "ops")
+
+
+def soon() -> Deadline:
+    return Deadline(0.05)
+
+
+def test_a_refusal_is_final_for_the_host() -> None:
+    ledger = Ledger()
+    ledger.attempt(OPS, "a", soon()).refused()
+    with pytest.raises(Spent):
+        ledger.attempt(OPS, "a", soon())
+    ledger.attempt(OPS, "b", soon())
+    ledger.attempt(("env:OTHER", "ops"), "a", soon())
+
+
+def test_after_some_hosts_it_is_final_for_all() -> None:
+    ledger = Ledger()
+    for n in range(LIMIT):
+        ledger.attempt(OPS, n, soon()).refused()
+    with pytest.raises(Spent, match=str(LIMIT)):
+        ledger.attempt(OPS, "another", soon())
+
+
+def test_an_unproved_password_is_tried_by_few_at_a_time() -> None:
+    ledger = Ledger()
+    attempts = [ledger.attempt(OPS, n, soon()) for n in range(LIMIT)]
+    with pytest.raises(Spent, match="in vain"):
+        ledger.attempt(OPS, "late", soon())
+    attempts[0].accepted()
+    for n in range(20):
+        ledger.attempt(OPS, f"more {n}", soon())
+
+
+def test_those_who_wait_go_on_with_the_verdict() -> None:
+    ledger = Ledger()
+    attempts = [ledger.attempt(OPS, n, soon()) for n in range(LIMIT)]
+    outcome: list[str] = []
+
+    def wait() -> None:
+        try:
+            ledger.attempt(OPS, "late", Deadline(5))
+            outcome.append("sent")
+        except Spent as spent:
+            outcome.append(str(spent))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    started_s = time.monotonic()
+    for attempt in attempts:
+        attempt.refused()
+    thread.join()
+    assert time.monotonic() - started_s < 4  # not the 5 s of the deadline
+    assert "hosts refused it" in outcome[0]
+
+
+def test_an_attempt_without_a_verdict_counts_for_nothing() -> None:
+    ledger = Ledger()
+    for _ in range(10):
+        ledger.attempt(OPS, "a", soon()).close()

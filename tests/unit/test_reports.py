@@ -1,0 +1,157 @@
+"""Reports say the same of a host in every format, and nothing a host prints can do harm."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from sshd_keepalive import registry
+from sshd_keepalive.cli.output import exit_code
+from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Place, Run, Step, Verdict
+from sshd_keepalive.reports import outcome_word, summary
+from sshd_keepalive.reports import text as text_report
+
+NOW = datetime(2026, 1, 31, 2, 0, tzinfo=UTC)
+HOST = Host(name="ecs-01", address="192.0.2.11", groups=("etl",))
+RIGHT = Finding(
+    setting="ClientAliveInterval",
+    scope="global",
+    wanted="300",
+    value="300",
+    verdict=Verdict.PASS,
+    place=Place(path="/etc/ssh/sshd_config", line=98),
+)
+WRONG = replace(RIGHT, value="0", verdict=Verdict.FAIL, place=None, reason="0 keep-alives are sent")
+FAILURE = Failure(kind="tcp", cause="refused", message="192.0.2.11 port 22 refused", hint="is sshd running?")
+
+OK = HostReport(host=HOST, verdict=Verdict.PASS, findings=(RIGHT,))
+DRIFT = HostReport(host=HOST, verdict=Verdict.FAIL, findings=(WRONG,))
+UNREACHED = HostReport(host=HOST, verdict=Verdict.UNKNOWN, failure=FAILURE, unreached=True)
+
+
+def a_run(*reports: HostReport, command: str = "check") -> Run:
+    code = exit_code(reports, command)
+    return Run(id="r", command=command, started_at=NOW, ended_at=NOW, exit_code=code, hosts=reports)
+
+
+@pytest.mark.parametrize(
+    ("report", "command", "code", "word"),
+    [
+        (OK, "check", 0, "ok"),
+        (DRIFT, "check", 1, "drift"),
+        (replace(DRIFT, verdict=Verdict.WAIVED), "check", 0, "waived"),
+        (replace(OK, verdict=Verdict.UNKNOWN), "check", 3, "unknown"),
+        (UNREACHED, "check", 3, "unreachable"),
+        (OK, "plan", 0, "ok"),
+        (replace(DRIFT, diff="+x\n", restarts=True), "plan", 1, "change"),
+        (replace(DRIFT, restarts=True), "plan", 1, "change"),
+        (replace(OK, end=End.UNCHANGED), "apply", 0, "ok"),
+        (replace(OK, end=End.APPLIED), "apply", 0, "applied"),
+        (replace(DRIFT, end=End.REFUSED, failure=FAILURE), "apply", 3, "refused"),
+        (replace(UNREACHED, end=End.UNREACHABLE), "apply", 3, "unreachable"),
+        (replace(DRIFT, end=End.ROLLED_BACK, failure=FAILURE), "apply", 4, "rolled_back"),
+        (replace(DRIFT, end=End.UNKNOWN, verdict=Verdict.UNKNOWN, failure=FAILURE), "apply", 5, "unknown"),
+    ],
+)
+def test_each_end_has_its_exit_code_and_its_word(report: HostReport, command: str, code: int, word: str) -> None:
+    assert exit_code([report], command) == code
+    assert outcome_word(report) == word
+
+
+def test_the_worst_host_decides() -> None:
+    rolled_back = replace(DRIFT, end=End.ROLLED_BACK)
+    assert exit_code([OK, rolled_back, UNREACHED], "apply") == 4
+    assert exit_code([], "check") == 0
+
+
+def test_json_is_what_the_contract_shows() -> None:
+    step = Step(name="restart", ok=True, detail="ssh.service", seconds_s=0.21)
+    report = replace(OK, end=End.APPLIED, steps=(step,), backup="/var/backups/x", facts=(("openssh", "9.2p1"),))
+    document = json.loads(registry.load("reports", "json").render(a_run(report, command="apply")))
+    assert document == {
+        "schema_version": 1,
+        "command": "apply",
+        "run_id": "r",
+        "started_at": "2026-01-31T02:00:00Z",
+        "ended_at": "2026-01-31T02:00:00Z",
+        "exit_code": 0,
+        "summary": {
+            "hosts": 1,
+            "pass": 1,
+            "fail": 0,
+            "unknown": 0,
+            "applied": 1,
+            "unchanged": 0,
+            "refused": 0,
+            "rolled_back": 0,
+            "unreachable": 0,
+        },
+        "hosts": [
+            {
+                "name": "ecs-01",
+                "address": "192.0.2.11",
+                "groups": ["etl"],
+                "verdict": "pass",
+                "end": "applied",
+                "findings": [
+                    {
+                        "setting": "ClientAliveInterval",
+                        "scope": "global",
+                        "wanted": "300",
+                        "value": "300",
+                        "verdict": "pass",
+                        "place": {"path": "/etc/ssh/sshd_config", "line": 98},
+                        "hides": [],
+                        "reason": "",
+                    }
+                ],
+                "diff": "",
+                "steps": [{"name": "restart", "ok": True, "detail": "ssh.service", "seconds": 0.21}],
+                "backup": "/var/backups/x",
+                "facts": {"openssh": "9.2p1"},
+                "failure": None,
+            }
+        ],
+    }
+
+
+def test_a_failure_carries_its_kind_cause_message_and_hint() -> None:
+    line = registry.load("reports", "jsonl").render(a_run(UNREACHED))
+    assert json.loads(line)["failure"] == {
+        "kind": "tcp",
+        "cause": "refused",
+        "message": "192.0.2.11 port 22 refused",
+        "hint": "is sshd running?",
+    }
+    assert summary(a_run(UNREACHED, OK))["unreachable"] == 1
+
+
+def test_text_puts_problems_last_and_names_the_line_that_decides() -> None:
+    shown = registry.load("reports", "text").render(a_run(UNREACHED, DRIFT, OK))
+    words = [line.split()[0] for line in shown.splitlines() if not line.startswith(" ")]
+    assert words == ["ok", "drift", "unreachable", "3"]
+    assert "ClientAliveInterval 0, wanted 300" in shown
+    assert "next: is sshd running?" in shown
+
+
+def test_text_never_passes_a_control_character_on() -> None:
+    hostile = replace(FAILURE, message="\x1b[2Jgone\u202e", hint="a\nb\x07")
+    report = replace(UNREACHED, failure=hostile, host=replace(HOST, name="a\x1b]0;x\x07"))
+    drifted = replace(DRIFT, findings=(replace(WRONG, value="\x1b[31m", scope="Match User \x9b"),))
+    shown = registry.load("reports", "text").render(a_run(report, drifted))
+    assert not any((ch < " " and ch != "\n") or ch in "\x7f\x9b\u202e" for ch in shown)
+    assert text_report.host(report).count("\n") == 3
+
+
+def test_same_diff_is_shown_once_with_its_hosts() -> None:
+    changes = [
+        replace(DRIFT, host=replace(HOST, name=name), diff="--- a\n+++ b\n", value_diff="global\n", restarts=True)
+        for name in ("a", "b")
+    ]
+    shown = registry.load("reports", "text").render(a_run(*changes, command="plan"))
+    assert shown.count("--- a\n") == 1
+    assert "2 hosts: a, b\n" in shown
+    assert "restart sshd\n" in shown

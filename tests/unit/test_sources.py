@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import pytest
+
+from sshd_keepalive import inventories
+from sshd_keepalive.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*sources: str) -> list[str]:
+    return [host.name for host in inventories.load(sources)]
+
+
+def test_sources_stand_in_their_order(place: Path) -> None:
+    (place / "one.yaml").write_text("hosts: {b: , a: }\n")
+    (place / "two").write_text("hosts: {c: }\n")
+    assert names("two", "one.yaml") == ["c", "b", "a"]
+    assert names("one.yaml", "one.yaml") == ["b", "a"]
+    assert names(str(place / "two")) == names("yaml:two") == ["c"]
+
+
+@pytest.mark.parametrize("name", ["yaml:hosts", "C:\\hosts.yaml", "a:b:c", "ünï cödé.yaml"])
+def test_a_file_goes_before_a_kind(place: Path, name: str) -> None:
+    (place / name).write_text("hosts: {a: }\n")
+    assert names(name) == ["a"]
+
+
+def test_a_host_in_two_sources_is_refused_with_both(place: Path) -> None:
+    (place / "one").write_text("hosts: {a: , b: }\n")
+    (place / "two").write_text("hosts: {b: , a: }\n")
+    with pytest.raises(ConfigError) as caught:
+        names("one", "two")
+    assert str(caught.value) == "host 'b' is in one and in two\nhost 'a' is in one and in two"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("gone.yaml", "gone.yaml: there is no such file"),
+        (".", ".: is a directory, a file is expected"),
+        ("ymal:hosts", "inventory ymal:hosts: there is no such file, and 'ymal' is no kind, did you mean 'yaml'?"),
+        ("yaml:gone", "gone: there is no such file"),
+        ("C:\\gone.yaml", "C:\\gone.yaml: there is no such file"),
+        ("", ".: is a directory, a file is expected"),
+    ],
+)
+def test_a_source_that_is_none_is_told(source: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        names(source)
+    assert str(caught.value) == message
+
+
+def test_the_collector_runs_again_after_a_mistake(place: Path) -> None:
+    (place / "bad").write_text("hosts: {a: {prot: 1}}\n")
+    with pytest.raises(ConfigError, match="did you mean 'port'"):
+        names("bad")
+    assert gc.isenabled()
+
+
+def test_paths_count_from_the_folder_of_the_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/jo")
+    (place / "sub").mkdir()
+    (place / "sub" / "h.yaml").write_text(
+        "hosts:\n  a: {identity_file: keys/id, certificate_file: ~/c.pub, known_hosts: /k, password: 'file:~/pw'}\n"
+    )
+    (host,) = inventories.load(["sub/h.yaml"])
+    assert host.identity_file == str(place / "sub" / "keys" / "id")
+    assert (host.certificate_file, host.known_hosts, host.password) == ("/home/jo/c.pub", "/k", "file:/home/jo/pw")
+
+
+def test_a_home_of_nobody_is_told(place: Path) -> None:
+    (place / "h").write_text("hosts:\n  a: {identity_file: ~nobody-here/id}\n")
+    with pytest.raises(ConfigError, match="h:2:22: there is no such user on this machine"):
+        names("h")
+
+
+def test_five_thousand_hosts_load_in_seconds(place: Path) -> None:
+    lines = (f"      ecs-{n}: {{address: 10.0.{n >> 8}.{n & 255}, port: 22}}\n" for n in range(5_000))
+    (place / "big").write_text("groups:\n  g:\n    hosts:\n" + "".join(lines))
+    assert len(names("big")) == 5_000

@@ -1,0 +1,168 @@
+"""Inventories that a program prints or that come in on standard input, whatever goes wrong on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sshd_keepalive import inventories
+from sshd_keepalive.config.program import output_of
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.inventories import command, stdin
+
+GROUPS = {
+    "etl": {"hosts": ["a", "b"], "vars": {"ansible_user": "ops"}},
+    "_meta": {"hostvars": {"b": {"ansible_port": 2200}}},
+}
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    monkeypatch.chdir(tmp_path)
+
+    def make(text: str) -> Path:
+        path = tmp_path / "list hosts"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+def told(source: str) -> list[tuple[str, str | None, int]]:
+    return [(host.name, host.user, host.port) for host in inventories.load([source])]
+
+
+def test_a_program_is_run_by_its_path_by_words_and_when_it_is_recognised(script: Callable[[str], Path]) -> None:
+    path = script(f"test \"$#\" = 1 && test \"$1\" = --list && printf '%s' '{json.dumps(GROUPS)}'")
+    expected = [("a", "ops", 22), ("b", "ops", 2200)]
+    assert told(f"command:{path}") == expected
+    assert told("command:list hosts") == expected
+    assert told("command:'./list hosts'") == expected
+    assert told("command:'./list hosts'?timeout=20") == expected
+    assert told("list hosts") == expected
+    path.write_text(path.read_text() + "[web]\nHost a\nall:\n")  # what a program holds is not looked at
+    assert inventories.recognise("list hosts")[0] == "command"
+    path.chmod(0o644)
+    assert inventories.recognise("list hosts")[0] != "command"
+
+
+def test_a_program_without_meta_is_asked_for_each_host(script: Callable[[str], Path]) -> None:
+    script('if test "$1" = --list; then echo \'{"g": ["a", "b"]}\'; else echo "{\\"ansible_user\\": \\"of-$2\\"}"; fi')
+    assert told("list hosts") == [("a", "of-a", 22), ("b", "of-b", 22)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("echo hello", "what was printed is not JSON (line 1, column 1): it begins with 'hello'"),
+        ("printf '\\000\\377'", "what was printed is not JSON"),
+        ("exit 3", "failed with exit code 3"),
+        ("echo no token >&2; exit 3", "failed with exit code 3: 'no token'"),
+        ("kill -9 $$", "was killed by signal 9"),
+        ("true", "it is empty"),
+    ],
+)
+def test_garbage_is_told(script: Callable[[str], Path], text: str, said: str) -> None:
+    path = script(text)
+    with pytest.raises(ConfigError) as caught:
+        command.load(str(path))
+    assert said in str(caught.value)
+    assert "list hosts" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["sleep 60", "sleep 60 & wait", "exec >&- 2>&-; sleep 60", "trap '' TERM; echo '{'; sleep 60"]
+)
+def test_a_program_that_hangs_is_ended_with_all_it_started(script: Callable[[str], Path], text: str) -> None:
+    path = script(text)
+    begin = time.monotonic()
+    with pytest.raises(ConfigError, match=r"did not end within 0\.3 s"):
+        output_of([str(path)], limit_s=0.3, environment={"STARTED_BY": str(path)})
+    assert time.monotonic() - begin < 5
+    until = time.monotonic() + 5
+    while alive(str(path)) and time.monotonic() < until:  # who is killed is not gone at once
+        time.sleep(0.01)
+    assert alive(str(path)) == []
+
+
+def alive(started_by: str) -> list[str]:
+    """Processes that still run; of one that ended and that nobody waited for nothing can be read."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"STARTED_BY={started_by}".encode() in environment.read_bytes().split(b"\0"):
+                found.append(environment.parent.name)
+    return found
+
+
+def test_what_a_program_leaves_running_does_not_hold_us(script: Callable[[str], Path]) -> None:
+    path = script("sleep 60 & echo done")
+    assert output_of([str(path)]) == b"done\n"
+
+
+def test_a_flood_is_cut(script: Callable[[str], Path]) -> None:
+    path = script("yes")
+    with pytest.raises(ConfigError, match="prints more than 1 MiB"):
+        output_of([str(path)], most_bytes=1024 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("command:./gone", "./gone cannot be run: No such file or directory"),
+        ("command:", "command: needs a program"),
+        ("command:'x", "No closing quotation"),
+        ("command:x?tmeout=1", "'tmeout' is no option here, did you mean 'timeout'?"),
+        ("command:x?timeout=soon", "timeout is a number of seconds"),
+    ],
+)
+def test_a_program_that_is_none_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        inventories.load([source])
+    assert said in str(caught.value)
+
+
+def test_the_list_on_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "# mine\n\nops@web[1:2]:2200 # two\n [2001:db8::5]:22\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    assert told("-") == [("web1:2200", "ops", 2200), ("web2:2200", "ops", 2200), ("2001:db8::5", None, 22)]
+
+
+def test_all_mistakes_of_the_list_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = b"a\nroot:hunter2@b\nx y\n\xff\na\njo@a\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    with pytest.raises(ConfigError) as caught:
+        stdin.load("")
+    assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["2", "3", "4", "6"]
+    assert "hunter2" not in str(caught.value)
+    assert "'a' was given differently, in line 1" in str(caught.value)
+
+
+def test_an_empty_list_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"# none\n")))
+    with pytest.raises(ConfigError, match="standard input: there are no hosts"):
+        stdin.load("")
+
+
+def test_hosts_of_several_sources_are_listed(script: Callable[[str], Path]) -> None:
+    path = script(f"printf '%s' '{json.dumps(GROUPS)}'")
+    done = subprocess.run(
+        [sys.executable, "-m", "sshd_keepalive", "hosts", "-i", str(path), "-i", "-"],
+        input="c\nA\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "4 hosts")
