@@ -140,8 +140,12 @@ def test_a_frozen_client_is_dropped_when_predicted_and_a_healthy_one_never(
     assert healthy.poll() is None
     assert host.run("pgrep -fx 'sleep 1001'").stdout, "without a terminal nothing tells the script"
 
-    log = host.run("journalctl -q -o short-iso -u ssh --no-pager").stdout
-    said = keepalive_diagnosis(log, tmp_path)
+    # By program, not by unit: a session may be in a scope of its own, and the journal may lag behind.
+    def log() -> str:
+        return host.run("journalctl -q -o short-iso -t sshd -t sshd-session --no-pager").stdout
+
+    wait_until(lambda: "not responding" in log(), 15, "the journal to tell of it")
+    said = keepalive_diagnosis(log(), tmp_path)
     assert said["suspects"][0]["name"] in ("dead-client", "count-zero")
     path = tmp_path / "run.log"
     looked = keepalive("diagnose", str(path), "--host", "one", "-i", hosts, "--format", "json").data["diagnosis"]

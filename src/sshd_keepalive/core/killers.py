@@ -205,7 +205,7 @@ KILLERS: Final[tuple[Killer, ...]] = (
         title="sshd's service or the host itself was stopped",
         base=3,
         signs=MappingProxyType({Sign.SERVER_STOPPED: 80, Sign.CLOSED: 10}),
-        next_step="look at the host's log of that minute: journalctl -u ssh -u sshd, last -x",
+        next_step="look at the host's log of that minute: journalctl -t sshd -t sshd-session, last -x",
     ),
     Killer(
         name="killed",
