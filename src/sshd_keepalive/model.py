@@ -434,9 +434,23 @@ class HostReport:
     backup: str | None = None
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()  # what changed since the last recorded run, one sentence each
     failure: Failure | None = None
     unreached: bool = False  # no login came about
     seconds_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """One recorded run in numbers: how many hosts came to which verdict."""
+
+    id: str
+    command: str
+    started_at: datetime
+    n_pass: int
+    n_fail: int
+    n_unknown: int
+    n_waived: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -449,3 +463,4 @@ class Run:
     ended_at: datetime
     exit_code: int
     hosts: tuple[HostReport, ...] = field(default=())
+    past: tuple[PastRun, ...] = ()  # earlier recorded runs of the same selection, oldest first
