@@ -214,7 +214,8 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
     with _looked_at(host, orders) as (shell, snapshot):
         report = replace(_report(snapshot), end=End.UNCHANGED)
         facts = dict(snapshot.facts)
-        if "held" not in facts:
+        held = facts.get("held", "").split()
+        if not held:
             return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
         if report.verdict is not Verdict.PASS:
             raise HostError(
@@ -222,7 +223,7 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
                 kind="effective",
                 hint="look at check; the host reverts by itself",
             )
-        steps = verify.confirmed(shell, f"{facts['state']}/{facts['held'].split()[0]}", timeout_s=orders.timeout_s)
+        steps = verify.confirmed(shell, f"{facts['state']}/{held[0]}", timeout_s=orders.timeout_s)
         return replace(report, end=End.APPLIED, steps=steps)
 
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sshd_keepalive.core.quoting import quote, quote_bytes
-from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text, variables
-from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, NewContent, Plan, Snapshot, Step
 
 
@@ -198,6 +197,7 @@ def pair(values: tuple[tuple[str, str], ...]) -> str:
     return f"{by_keyword[INTERVAL]} {by_keyword[COUNT_MAX]}"
 
 
+@legible("a step")
 def parse(stdout: bytes) -> Answer:
     """Read a guard script's records.
 
@@ -208,16 +208,8 @@ def parse(stdout: bytes) -> Answer:
     steps = []
     for kind, value in records(stdout):
         if kind == "step":
-            try:
-                name, result, since, until, *detail = decoded(value).split(" ", 4)
-                seconds_s = float(until) - float(since)
-            except ValueError:
-                raise HostError(
-                    "what the host told of a step cannot be read",
-                    kind="observe",
-                    cause="output-cut",
-                    hint="look at check",
-                ) from None
+            name, result, since, until, *detail = decoded(value).split(" ", 4)
+            seconds_s = float(until) - float(since)
             # Not a number, endless, a day: a host says what it likes.
             seconds_s = round(seconds_s, 2) if 0 <= seconds_s < 86_400 else 0.0
             steps.append(Step(name=name, ok=result == "ok", detail=" ".join(detail), seconds_s=seconds_s))

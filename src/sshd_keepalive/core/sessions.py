@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text
 from sshd_keepalive.model import Snapshot
 
@@ -58,6 +58,7 @@ def script() -> str:
     return "LC_ALL=C; export LC_ALL\n" + text("common") + text("sessions")
 
 
+@legible("its processes")
 def parse(stdout: bytes) -> tuple[Session, ...]:
     """Read the script's records, oldest session first. All times are the host's own: its clock may be wrong.
 
@@ -122,6 +123,7 @@ def parse(stdout: bytes) -> tuple[Session, ...]:
     return tuple(sorted(found, key=lambda session: (-session.age_s, session.pid)))
 
 
+@legible("its sockets")
 def of_daemon(sessions: tuple[Session, ...], snapshot: Snapshot) -> tuple[Session, ...]:
     """Those of the daemon of a snapshot, by the ports it listens on; all where that is not known."""
     if snapshot.daemon is None or not snapshot.daemon.sockets:
