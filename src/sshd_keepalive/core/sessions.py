@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from sshd_keepalive.core.records import decoded, legible, records
-from sshd_keepalive.core.scripts import text
+from sshd_keepalive.core.scripts import text, variables
 from sshd_keepalive.model import Snapshot
 
 # The title of a session's process: `sshd: ops [priv]`, `sshd-session: root@pts/0`; before a login `[accepted]`.
@@ -56,6 +56,21 @@ class _Process:
 def script() -> str:
     """The script that lists them."""
     return "LC_ALL=C; export LC_ALL\n" + text("common") + text("sessions")
+
+
+def complaints_script(pid: int) -> str:
+    """What follows `script` to hear also what the new daemon complained of."""
+    return variables({"DAEMON": str(pid)}) + text("complaints")
+
+
+def complaints(stdout: bytes) -> tuple[str, ...]:
+    """The lines that `complaints_script` found, each once.
+
+    Raises:
+        HostError: kind `observe`, the output is cut.
+    """
+    said = [line for kind, value in records(stdout) if kind == "complaints" for line in decoded(value).splitlines()]
+    return tuple(dict.fromkeys(said))
 
 
 @legible("its processes")

@@ -17,12 +17,20 @@ def live(shell: Shell, snapshot: Snapshot, *, timeout_s: float) -> tuple[Session
     Raises:
         HostError: as Shell.run; kind timeout, the answer was cut off.
     """
-    completed = shell.run(sessions.script(), timeout_s=timeout_s)
+    return _others(_told(shell, sessions.script(), timeout_s), snapshot)
+
+
+def _told(shell: Shell, script: str, timeout_s: float) -> bytes:
+    completed = shell.run(script, timeout_s=timeout_s)
     if not completed.ended:
         raise HostError(
             "the connection was lost in mid-answer", kind="timeout", cause="lost", hint="run the command again"
         )
-    found = sessions.of_daemon(sessions.parse(completed.stdout), snapshot)
+    return completed.stdout
+
+
+def _others(stdout: bytes, snapshot: Snapshot) -> tuple[Session, ...]:
+    found = sessions.of_daemon(sessions.parse(stdout), snapshot)
     return tuple(session for session in found if not session.is_ours)
 
 
@@ -37,16 +45,19 @@ def in_effect_since(snapshot: Snapshot) -> datetime | None:
 
 
 def reminder(shell: Shell, after: Snapshot | None, *, timeout_s: float) -> tuple[str, ...]:
-    """What to say after a change of the sessions that do not have it; nothing when there are none or none are told."""
+    """What to say after a change: the new sshd's warnings in the journal, and how many sessions do not have it."""
     if after is None:
         return ()
+    pid = after.daemon.pid if after.daemon is not None else None
+    script = sessions.script() + (sessions.complaints_script(pid) if pid is not None else "")
     try:
-        found = live(shell, after, timeout_s=timeout_s)
+        stdout = _told(shell, script, timeout_s)
+        complaints, found = sessions.complaints(stdout), _others(stdout, after)
     except HostError:  # the change is made and proved; this is a courtesy
         return ()
+    notes = [f"the new sshd says in the journal: {line}" for line in complaints]
     since = in_effect_since(after)
-    n_old = sum(session.is_older(since) for session in found)
-    if not n_old:
-        return ()
-    they = "1 session keeps" if n_old == 1 else f"{n_old} sessions keep"
-    return (f"{they} the old values until it ends: `sshd-keepalive sessions` lists what is older than the change",)
+    if n_old := sum(session.is_older(since) for session in found):
+        they = "1 session keeps" if n_old == 1 else f"{n_old} sessions keep"
+        notes.append(f"{they} the old values until it ends: `sshd-keepalive sessions` lists what is older")
+    return tuple(notes)

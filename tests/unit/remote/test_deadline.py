@@ -14,7 +14,7 @@ def test_alarms_fire_in_order_and_not_early() -> None:
     reaper.arm(Deadline(0.06), done.set)
     reaper.arm(Deadline(0.04), lambda: fired.append("second"))
     reaper.arm(Deadline(0.02), lambda: fired.append("first"))
-    assert done.wait(2)
+    assert done.wait(60)
     assert fired == ["first", "second"]
     assert time.monotonic() - started_s >= 0.06
 
@@ -29,7 +29,7 @@ def test_a_cancelled_alarm_is_forgotten() -> None:
         alarm.cancel()
     assert len(reaper._heap) < 100
     reaper.arm(Deadline(0.01), done.set)
-    assert done.wait(2)
+    assert done.wait(60)
     for alarm in alarms:
         alarm.fire()
     assert fired == []
@@ -40,7 +40,7 @@ def test_an_action_that_fails_stops_nobody() -> None:
     done = threading.Event()
     reaper.arm(Deadline(0), lambda: 1 / 0)
     reaper.arm(Deadline(0.01), done.set)
-    assert done.wait(2)
+    assert done.wait(60)
 
 
 def test_deadline() -> None:
