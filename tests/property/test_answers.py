@@ -48,7 +48,6 @@ def told(answer: list[tuple[str, bytes]]) -> bytes:
 def looked_at(stdout: bytes) -> None:
     seen = survey.parse(stdout, HOST, AT)
     assert dict(seen.facts)["state"]
-    sessions.of_daemon((), seen)
     report = HostReport(host=HOST, verdict=Verdict.UNKNOWN, findings=judge.judge(seen, Policy()), facts=seen.facts)
     run = Run(id="r", command="check", started_at=AT, ended_at=AT, exit_code=3, hosts=(report,))
     json.loads(json_report.render(run))
@@ -59,7 +58,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "survey": looked_at,
     "guard": guard.parse,
     "undo": undo.parse,
-    "sessions": lambda stdout: sessions.of_daemon(sessions.parse(stdout), LOOK),
+    "sessions": lambda stdout: sessions.parse(stdout, daemon=1),
     "deep": lambda stdout: deep.judge(stdout, LOOK),
 }
 
