@@ -223,8 +223,13 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
                 kind="effective",
                 hint="look at check; the host reverts by itself",
             )
-        steps = verify.confirmed(shell, f"{facts['state']}/{held[0]}", timeout_s=orders.timeout_s)
-        return replace(report, end=End.APPLIED, steps=steps)
+        answer = verify.confirmed(shell, f"{facts['state']}/{held[0]}", timeout_s=orders.timeout_s)
+        return replace(report, end=End.APPLIED, steps=answer.steps, notes=complained(answer.complaints))
+
+
+def complained(lines: Sequence[str]) -> tuple[str, ...]:
+    """The notes on what a new sshd says in the journal."""
+    return tuple(f"the new sshd says in the journal: {line}" for line in lines)
 
 
 def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
@@ -247,7 +252,9 @@ def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) 
     elif outcome.end is End.UNKNOWN:
         report = replace(report, verdict=Verdict.UNKNOWN)
     if outcome.end is End.APPLIED:
-        report = replace(report, notes=(*report.notes, *sessions.reminder(outcome.lasting)))
+        report = replace(
+            report, notes=(*report.notes, *complained(outcome.complaints), *sessions.reminder(outcome.lasting))
+        )
     return replace(
         report, end=outcome.end, steps=(*report.steps, *outcome.steps), backup=outcome.backup, failure=outcome.failure
     )

@@ -67,6 +67,7 @@ class Answer:
     cause: str = ""
     reason: str = ""
     steps: tuple[Step, ...] = ()
+    complaints: tuple[str, ...] = ()  # what the new sshd says in the journal
     lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 
@@ -223,6 +224,7 @@ def parse(stdout: bytes) -> Answer:
         cause=words.get("cause", ""),
         reason=words.get("reason", ""),
         steps=tuple(steps),
+        complaints=tuple(dict.fromkeys(words.get("complaints", "").splitlines())),
         lasting=tuple(words.get("lasting", "").splitlines()),
     )
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sshd_keepalive.core import guard, judge
-from sshd_keepalive.core.guard import Action, Change
+from sshd_keepalive.core.guard import Action, Answer, Change
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import SPELLING, Snapshot, Step, Verdict
+from sshd_keepalive.model import SPELLING, Snapshot, Verdict
 from sshd_keepalive.remote.observe import observe
 from sshd_keepalive.remote.shell import Shell
 
@@ -69,7 +69,7 @@ def difference(seen: Snapshot, change: Change) -> str:
     return "" if seen.active else f"{seen.unit or 'sshd'} is not active"
 
 
-def confirmed(shell: Shell, directory: str, *, timeout_s: float) -> tuple[Step, ...]:
+def confirmed(shell: Shell, directory: str, *, timeout_s: float) -> Answer:
     """Confirm the run of a directory over this login.
 
     Raises:
@@ -84,4 +84,4 @@ def confirmed(shell: Shell, directory: str, *, timeout_s: float) -> tuple[Step, 
             cause="confirm",
             hint="look at check",
         )
-    return answer.steps
+    return answer

@@ -33,7 +33,7 @@ def is_active(service: ServiceChoice) -> str:
 def restart(service: ServiceChoice) -> str:
     """Restart; where that fails, heal what a failed start left and do it once more.
 
-    When that fails too, the last words of the unit's journal.
+    When that fails too, the last words of the unit's processes.
     """
     unit = unit_of(service)
     return (
@@ -42,7 +42,8 @@ def restart(service: ServiceChoice) -> str:
         'if systemctl --quiet is-failed "$socket"; then '
         'systemctl reset-failed "$socket"; systemctl start "$socket"; fi; done\n'
         f"systemctl reset-failed {unit} 2>/dev/null; systemctl restart {unit} || {{ code=$?; "
-        f"journalctl --unit={unit} --lines=6 --output=cat --no-pager; return $code; }}"
+        # What its processes say, without what systemd says of them.
+        f"journalctl --sync; journalctl _SYSTEMD_UNIT={unit} --boot --lines=6 --output=cat --no-pager; return $code; }}"
     )
 
 
