@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from sshd_keepalive.core.quoting import quote
 from tests.support.cli import Ran, keepalive
 
 from .hosts import Lab, LabHost
@@ -450,3 +452,38 @@ def test_what_the_new_daemon_complains_of_in_the_journal_is_shown(target: Target
     ran = target.apply()
     assert ran.host()["end"] == "applied", ran.stdout
     assert "/etc/ssh/never" in ran.host()["facts"]["notes"], ran.stdout
+
+
+# ------------------------------------------------------------------------------------------- hostile values
+
+
+def test_a_hostile_path_is_one_word_for_the_timer_and_for_the_boot_too(
+    lab: Lab, boot: Callable[..., list[LabHost]], tmp_path: Path
+) -> None:
+    """A daemon of its own whose files have names that a shell, or systemd, might take for more than names."""
+    (host,) = boot("d12")
+    folder = """/etc/it's"$(touch${IFS}/never)"`id`%n"""
+    config = quote(f"{folder}/sshd_config")
+    start = f"mkdir -p /run/sshd; /usr/sbin/sshd -p 2222 -f {config}"
+    host.run(f"mkdir -p {quote(folder)}; cp {CONFIG} {config}; echo 'PidFile /run/hostile.pid' >>{config}; {start}")
+    settings = {
+        "address": host.address, "port": 2222, "user": "ops", "become": "sudo", "host_keys": "accept-new",
+        "identity_file": str(lab.identity_file), "known_hosts": str(tmp_path / "known"),
+        "sshd_config": f"{folder}/sshd_config", "service": {"manager": "pidfile", "pidfile": "/run/hostile.pid"},
+    }  # fmt: skip
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text(yaml.safe_dump({"hosts": {"hostile": settings}}))
+    before = host.run(f"cksum <{config}").stdout
+    for timeout_s in ("6", "600"):
+        ran = keepalive(
+            "apply", "--yes", "-i", inventory, "--format", "json", "--no-confirm", "--confirm-timeout", timeout_s
+        )
+        assert ran.host()["end"] == "applied", ran.stdout
+        if timeout_s == "6":
+            host.run("systemctl daemon-reload")  # somebody installs a package meanwhile
+        else:
+            host.reboot(orderly=False)
+        taken_back = f"{quote(ran.host()['backup'])}/../taken_back"
+        host.wait_until(f"grep -q {ran.data['run_id']} {taken_back}", "the guard to take it back")
+        assert host.run(f"cksum <{config}").stdout == before
+        assert host.run("find /etc/systemd -name 'sshd-keepalive*'; ls -d /never 2>/dev/null", check=False).stdout == ""

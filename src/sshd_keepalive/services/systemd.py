@@ -73,11 +73,17 @@ def obstacle(service: ServiceChoice) -> str:
 
 
 def later(name: str, command: str, after_s: int) -> str:
-    """A transient timer: it belongs to PID 1, not to this login."""
+    """A transient timer: it belongs to PID 1, not to this login.
+
+    PID 1 expands variables in the words of a transient command (systemd-run(1), `--expand-environment`), and does not
+    understand its own escape for a dollar any more after a daemon-reload (found with 252). A dollar of a file's name
+    stands within quotes; a `?` outside of them names the same file.
+    """
+    word = quote(command.replace("$", "'?'"))
     return (
         f"systemd-run --quiet --collect --unit={quote(name)} --on-active={int(after_s)} "
         # A manager of the inventory's own may start sshd from here: it must outlive this service.
-        f"--timer-property=AccuracySec=1s --property=KillMode=process /bin/sh -c {quote(command)}"
+        f"--timer-property=AccuracySec=1s --property=KillMode=process /bin/sh -c {word}"
     )
 
 
