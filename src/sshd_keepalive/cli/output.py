@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from sshd_keepalive import registry
 from sshd_keepalive.cli.options import Options
+from sshd_keepalive.core import outcome
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import End, HostReport, Run, Verdict
 from sshd_keepalive.reports import text as text_report
@@ -77,7 +78,7 @@ class Output:
         if self.is_text:
             for diff in text_report.diffs(run) if with_diffs else ():
                 self.write(diff)
-            for report in sorted(run.hosts, key=text_report.rank):
+            for report in sorted(run.hosts, key=outcome.rank):
                 if not text_report.is_fine(report) and (text_report.needs_telling(report) or self.options.verbose):
                     self.write(text_report.host(report, steps=self.options.verbose > 0))
             self.write(text_report.totals(run))
