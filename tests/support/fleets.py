@@ -49,16 +49,16 @@ def pair(interval: str, count: str, *, path: str = MAIN, line: int = 98) -> tupl
     )
 
 
-def a_fleet(n_hosts: int, *, n_past: int = 30, seed: int = 7) -> Run:
-    """A run over a fleet in which most hosts are well, and every other state is there."""
+def a_fleet(n_hosts: int, *, n_past: int = 30, command: str = "check", seed: int = 7) -> Run:
+    """A run over a fleet in which most hosts are well, and every other state is there; a plan has diffs, too."""
     random = Random(seed)
-    reports = tuple(_hosts(n_hosts, random))
+    reports = tuple(_hosts(n_hosts, DIFF if command == "plan" else "", random))
     count = {verdict: sum(report.verdict is verdict for report in reports) for verdict in Verdict}
     past = tuple(_past(n_hosts, n_past, count[Verdict.FAIL], count[Verdict.WAIVED], random))
     ended = NOW + timedelta(seconds=42)
     return Run(
         id="20260131T020000Z-3f9a1c",
-        command="check",
+        command=command,
         started_at=NOW,
         ended_at=ended,
         exit_code=3,
@@ -67,7 +67,7 @@ def a_fleet(n_hosts: int, *, n_past: int = 30, seed: int = 7) -> Run:
     )
 
 
-def _hosts(n_hosts: int, random: Random) -> Iterator[HostReport]:
+def _hosts(n_hosts: int, diff: str, random: Random) -> Iterator[HostReport]:
     for number in range(n_hosts):
         group = GROUPS[number % len(GROUPS)]
         host = Host(name=f"{group}-{number:04}", address=f"10.{number >> 8}.{number & 255}.7", groups=(group, "prod"))
@@ -77,7 +77,7 @@ def _hosts(n_hosts: int, random: Random) -> Iterator[HostReport]:
             drift = ("ClientAliveInterval went from 300 to 0", f"{MAIN}:{90 + number % 9} decides now")
             found = pair("0", "3", line=90 + number % 9)
             yield HostReport(
-                host=host, verdict=Verdict.FAIL, findings=found, diff=DIFF, drift=drift, facts=facts, seconds_s=0.4
+                host=host, verdict=Verdict.FAIL, findings=found, diff=diff, drift=drift, facts=facts, seconds_s=0.4
             )
         elif number == 1 or dice < 0.08:
             yield HostReport(

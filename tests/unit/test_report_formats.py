@@ -21,7 +21,7 @@ from sshd_keepalive.model import COMMAND_LINE, HostReport, Place, Run, Verdict
 from tests.contract.test_reports import FULL, a_run
 from tests.support.fleets import a_fleet
 
-FLEET = replace(a_fleet(40), benchmarks=benchmarks.choose(["cis", "stig-rhel-9", "hss"]))
+FLEET = replace(a_fleet(40, command="plan"), benchmarks=benchmarks.choose(["cis", "stig-rhel-9", "hss"]))
 RUNS = {"none": a_run(()), "hostile": a_run((FULL, replace(FULL, end=None, unreached=True))), "fleet": FLEET}
 all_runs = pytest.mark.parametrize("run", RUNS.values(), ids=list(RUNS))
 
@@ -84,7 +84,7 @@ def test_markdown_keeps_a_hostile_name_in_its_cell() -> None:
 
 def test_markdown_puts_the_worst_first_and_shows_a_shared_diff_once() -> None:
     text = render("markdown", FLEET)
-    assert text.index("unreachable |") < text.index("drift |")
+    assert text.index("unreachable |") < text.index("change |")
     assert len([report for report in FLEET.hosts if report.diff]) > 1
     assert text.count("```diff") == 1
     assert "no pair satisfies all of them: of ClientAliveCountMax cis-sle-15 wants 0" in text

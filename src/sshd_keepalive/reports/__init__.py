@@ -95,7 +95,7 @@ def benchmark_data(run: Run) -> dict[str, Any]:
 
 def flat(text: str) -> str:
     """Text from a host as one printable line."""
-    return printable(" ".join(text.splitlines()))
+    return text if text.isprintable() else printable(" ".join(text.splitlines()))
 
 
 def timestamp(at: datetime) -> str:
