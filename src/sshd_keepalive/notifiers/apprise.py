@@ -1,0 +1,55 @@
+"""Mail, Slack, Teams, webhooks and a hundred others, by the library apprise: `apprise:env:TEAM_CHAT`.
+
+Such a service is named by an URL, and the URL holds its password or token; so it always comes by reference.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sshd_keepalive.core import notice
+from sshd_keepalive.errors import ConfigError, ExtensionError, NotifyError
+from sshd_keepalive.model import Run
+
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
+SECRET: bool = True
+
+
+def check(target: str) -> None:
+    """The URL must be one that apprise knows."""
+    _service(target)
+
+
+def send(run: Run, target: str) -> None:
+    """Send as plain text. Apprise limits every connection to a few seconds by itself."""
+    from apprise import NotifyFormat
+
+    service = _service(target)
+    message = notice.compose(run)
+    if not service.notify(body=message.body, title=message.subject, body_format=NotifyFormat.TEXT):
+        name = str(service.service_name)
+        raise NotifyError(f"{name}: the notice was not taken", hint="try the same URL with: apprise -vv -b test URL")
+
+
+def _service(target: str) -> NotifyBase:
+    try:
+        from apprise import Apprise  # 300 ms
+    except ImportError:
+        raise ExtensionError("apprise: not installed", hint="pip install 'sshd-keepalive[notify]'") from None
+    for name in ("apprise", "urllib3"):  # what they log, on any level, may hold the URL
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        logger.addHandler(logging.NullHandler())
+    service = Apprise.instantiate(target, suppress_exceptions=True)
+    if service is None:
+        scheme = target.partition("://")[0] if "://" in target else ""
+        known = "" if _is_scheme(scheme) else ", it begins with no kind of service such as mailtos:// or slack://"
+        raise ConfigError(f"apprise: not an URL that it takes{known}", hint="see https://appriseit.com/services/")
+    return service
+
+
+def _is_scheme(scheme: str) -> bool:
+    return 0 < len(scheme) <= 20 and scheme.isalnum()
