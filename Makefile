@@ -52,7 +52,7 @@ bench: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## ours besid
 	$(LAB) build d12py
 	$(LAB) run $(BIN)/python -m bench
 
-docs: dev ## the pages that are made from the program: its commands
+docs: dev ## the pages that are made from the program: its commands, the benchmarks
 	$(BIN)/python tools/write-reference
 
 constraints: dev ## write down the versions that .venv holds; `make` installs these from then on
