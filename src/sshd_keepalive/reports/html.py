@@ -115,7 +115,7 @@ def _states(run: Run) -> list[tuple[str, int]]:
 def _percent(part: int, whole: int) -> str:
     """Rounded towards the bad side: 100 % is said only when it is all of them."""
     if not whole:
-        return "–"
+        return "none"
     return f"{1000 * part // whole / 10:g} %"
 
 
