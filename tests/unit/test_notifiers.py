@@ -26,12 +26,6 @@ FLEET = a_fleet(12, n_past=0)
 PASSWORD = "pa55-W0rd-t0ken"
 
 
-@pytest.fixture(autouse=True)
-def loggers() -> None:
-    """Everything that is logged would be seen, as with -vv."""
-    logging.getLogger().setLevel(logging.DEBUG)
-
-
 def send(target: str, run: Run = FLEET, when: When = When.ALWAYS) -> None:
     notices.send(run, notices.sinks([target], Secrets()), when)
 
@@ -112,15 +106,21 @@ def deaf_port() -> int:
     ],
 )
 def test_a_dead_server_is_one_line_without_the_secret(
-    secret: str, url: str, deaf_port: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    secret: str,
+    url: str,
+    deaf_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("NOTICE_URL", url.format(p=PASSWORD, port=deaf_port))
     send(secret)
     out, err = capfd.readouterr()
     assert out == ""
     assert err.startswith("warning: --notify apprise: ")
     assert err.count("\n") == 1
-    assert PASSWORD not in err
+    assert PASSWORD not in err + caplog.text
 
 
 def test_a_server_that_refuses_is_told(

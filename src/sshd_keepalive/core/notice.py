@@ -46,22 +46,27 @@ def is_due(run: Run, when: When) -> bool:
 def compose(run: Run) -> Notice:
     """The message for a run."""
     wrong = _wrong(run)
-    n_hosts = len(run.hosts)
-    hosts = f"{n_hosts} host{'s' * (n_hosts != 1)}"
-    if wrong:
-        verb = "is" if len(wrong) == 1 else "are"
-        subject = f"sshd-keepalive: {len(wrong)} of {hosts} {verb} not as wanted"
-    else:
-        subject = f"sshd-keepalive: {hosts}, all as wanted" if n_hosts else "sshd-keepalive: no hosts"
-    if run.past:
-        before = n_wrong(run.past[-1])
-        subject += f", {before} before" if before != len(wrong) else ""
+    subject = f"sshd-keepalive: {_headline(run, len(wrong))}"
+    if run.past and (before := n_wrong(run.past[-1])) != len(wrong):
+        subject += f", {before} before" if wrong else f"; {before} {'was' if before == 1 else 'were'} not"
     changed = [report for report in run.hosts if report.drift]
     lines = [f"Run {run.id}, {run.command}, {run.started_at:%Y-%m-%d %H:%M} UTC, exit code {run.exit_code}"]
     lines += _section("Changed since the last recorded run:", changed, _changes)
     lines += _section("Not as wanted:", wrong, _reasons)
     text = "\n".join(printable(" ".join(line.splitlines())) for line in lines)
     return Notice(subject=printable(subject), body=f"{text}\n")
+
+
+def _headline(run: Run, n_wrong: int) -> str:
+    """One clause; a waived host is told apart from those that are as wanted."""
+    n_hosts = len(run.hosts)
+    n_waived = outcome.counts(run)[Verdict.WAIVED]
+    hosts = f"{n_hosts} host{'s' * (n_hosts != 1)}"
+    if n_wrong:
+        return f"{n_wrong} of {hosts} {'is' if n_wrong == 1 else 'are'} not as wanted"
+    if n_waived:
+        return f"{hosts}, {n_hosts - n_waived} as wanted, {n_waived} waived"
+    return f"{hosts}, all as wanted" if n_hosts else "no hosts"
 
 
 def n_wrong(past: PastRun) -> int:

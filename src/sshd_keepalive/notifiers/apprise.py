@@ -40,9 +40,7 @@ def _service(target: str) -> NotifyBase:
     except ImportError:
         raise ExtensionError("apprise: not installed", hint="pip install 'sshd-keepalive[notify]'") from None
     for name in ("apprise", "urllib3"):  # what they log, on any level, may hold the URL
-        logger = logging.getLogger(name)
-        logger.propagate = False
-        logger.addHandler(logging.NullHandler())
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     service = Apprise.instantiate(target, suppress_exceptions=True)
     if service is None:
         scheme = target.partition("://")[0] if "://" in target else ""

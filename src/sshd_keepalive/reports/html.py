@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sshd_keepalive.core import benchmarks, outcome
 from sshd_keepalive.core.quoting import printable
-from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, SPELLING, Benchmark, HostReport, Run, Verdict
+from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, SPELLING, Benchmark, HostReport, PastRun, Run, Verdict
 from sshd_keepalive.reports import flat
 
 if TYPE_CHECKING:
@@ -157,14 +157,16 @@ class _Pool:
     """Values by number, each different one once."""
 
     def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._numbers: dict[Any, int] = {}
+        self._numbers: dict[Hashable, int] = {}
 
-    def number(self, key: Any, value: Any) -> int:
-        if key not in self._numbers:
-            self._numbers[key] = len(self.values)
-            self.values.append(value)
-        return self._numbers[key]
+    def number(self, value: Hashable) -> int:
+        """The number of a value, a new one if it is new."""
+        return self._numbers.setdefault(value, len(self._numbers))
+
+    @property
+    def values(self) -> list[Hashable]:
+        """All of them, in the order of their numbers."""
+        return list(self._numbers)
 
 
 def _details(run: Run) -> str:
@@ -172,7 +174,7 @@ def _details(run: Run) -> str:
     pool = _Pool()
 
     def texts(lines: Iterable[str]) -> list[int]:
-        return [pool.number(line, flat(line)) for line in lines]
+        return [pool.number(flat(line)) for line in lines]
 
     hosts = []
     for report in outcome.worst_first(run):
@@ -182,8 +184,8 @@ def _details(run: Run) -> str:
             cells = (finding.setting, finding.scope, finding.value, finding.wanted, finding.verdict.value)
             places = [str(place) for place in finding.hides]
             place = str(finding.place) if finding.place else "compiled-in default"
-            told = [flat(cell) for cell in (*cells, place, "; ".join(places), finding.reason)]
-            found.append(pool.number(tuple(told), told))
+            told = (*cells, place, "; ".join(places), finding.reason)
+            found.append(pool.number(tuple(map(flat, told))))
         held = [(row.name, benchmarks.judge(row, report.findings).value) for row in run.benchmarks]
         hint = (f"next: {failure.hint}",) if failure and failure.hint else ()
         change = report.diff + report.value_diff
@@ -191,13 +193,13 @@ def _details(run: Run) -> str:
             {
                 "groups": texts(report.host.groups),
                 "findings": found,
-                "diff": pool.number(change, printable(change)) if change else None,
+                "diff": pool.number(printable(change)) if change else None,
                 "drift": texts(report.drift),
                 "failure": texts((f"{failure.kind}: {failure.message}", *hint)) if failure else [],
                 "steps": texts(f"{'did' if s.ok else 'failed'} {s.name}: {s.detail}" for s in report.steps),
                 "notes": texts(report.notes),
                 "facts": texts(f"{name}: {value}" for name, value in report.facts),
-                "benchmarks": [pool.number(one, one) for one in held],
+                "benchmarks": [pool.number(one) for one in held],
             }
         )
     sparse = [{key: value for key, value in host.items() if value not in ([], None)} for host in hosts]
@@ -221,12 +223,18 @@ class _Moment:
         below = sum(self.counts[verdict] for verdict in _ORDER[: _ORDER.index(upto) + 1])
         return below / total if total else 0.0
 
+    @property
+    def percent(self) -> str:
+        """The part of the hosts that is as wanted."""
+        return _percent(self.counts[Verdict.PASS], sum(self.counts.values()))
+
 
 def _chart(run: Run) -> dict[str, Any] | None:
     """Areas over time, from the ground: as wanted, waived, unknown, drift. None when nothing was recorded before."""
-    moments = _moments(run)
-    if len(moments) < 2:
+    past = [_past(one) for one in run.past[-_MOST_PAST:] if one.id != run.id]
+    if not past:
         return None
+    moments = sorted([*past, _this(run)], key=lambda moment: moment.at)  # a clock may have gone backwards
     begin, end = moments[0].at, moments[-1].at
     length_s = (end - begin).total_seconds() or 1.0
 
@@ -239,42 +247,28 @@ def _chart(run: Run) -> dict[str, Any] | None:
         if any(moment.counts[verdict] for moment in moments):
             areas.append({"name": _NAMES[verdict], "points": " ".join([*top, *reversed(floor)])})
         floor = top
-    line = [f"{x(moment)},{round(_HEIGHT * (1 - moment.share(Verdict.PASS)), 1)}" for moment in moments]
-    before, now = (_percent(m.counts[Verdict.PASS], sum(m.counts.values())) for m in moments[-2:])
+    line = [(x(moment), round(_HEIGHT * (1 - moment.share(Verdict.PASS)), 1)) for moment in moments]
     return {
         "width": _WIDTH,
         "height": _HEIGHT,
         "areas": areas,
-        "line": " ".join(line),
-        "last": line[-1].split(","),
+        "line": " ".join(f"{across},{down}" for across, down in line),
+        "here": line[moments.index(_this(run))],
         "begin": begin,
         "end": end,
-        "before": before,
-        "now": now,
-        "numbers": [
-            (m.at, [m.counts[verdict] for verdict in _ORDER], _percent(m.counts[Verdict.PASS], sum(m.counts.values())))
-            for m in reversed(moments)
-        ],
+        "before": past[-1].percent,
+        "numbers": [(m.at, [m.counts[verdict] for verdict in _ORDER], m.percent) for m in reversed(moments)],
         "names": [_NAMES[verdict] for verdict in _ORDER],
     }
 
 
-def _moments(run: Run) -> list[_Moment]:
-    """The recorded runs and this one, in the order of their clocks, which may have gone backwards in between."""
-    past = [
-        _Moment(
-            at=one.started_at,
-            counts={
-                Verdict.PASS: one.n_pass,
-                Verdict.WAIVED: one.n_waived,
-                Verdict.UNKNOWN: one.n_unknown,
-                Verdict.FAIL: one.n_fail,
-            },
-        )
-        for one in run.past[-_MOST_PAST:]
-        if one.id != run.id
-    ]
-    return sorted([*past, _Moment(at=run.started_at, counts=outcome.counts(run))], key=lambda moment: moment.at)
+def _this(run: Run) -> _Moment:
+    return _Moment(at=run.started_at, counts=outcome.counts(run))
+
+
+def _past(one: PastRun) -> _Moment:
+    counts = (one.n_pass, one.n_waived, one.n_unknown, one.n_fail)
+    return _Moment(at=one.started_at, counts=dict(zip(_ORDER, counts, strict=True)))
 
 
 # ----------------------------------------------------------------------------------------------- the rest

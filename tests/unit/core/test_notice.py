@@ -64,6 +64,10 @@ def test_the_message_tells_changes_then_what_is_wrong_with_its_line() -> None:
     assert message.body.index("Changed since") < message.body.index("Not as wanted")
     assert "    ClientAliveInterval 0, wanted 300, /etc/ssh/sshd_config:90\n" in message.body
     assert "next: is it up?" in message.body
+    waived = next(report for report in FLEET.hosts if report.verdict is Verdict.WAIVED)
+    some = replace(FINE, hosts=(*FINE.hosts, waived))
+    assert notice.compose(some).subject.endswith(f"{len(some.hosts)} hosts, {len(FINE.hosts)} as wanted, 1 waived")
+    assert notice.compose(after(FINE, n_fail_more=1)).subject.endswith("all as wanted; 1 was not")
     assert notice.compose(FINE).subject == f"sshd-keepalive: {len(FINE.hosts)} hosts, all as wanted"
 
 
