@@ -151,12 +151,16 @@ def _out(text: str) -> tuple[str, Path]:
     if not colon or not path:
         raise ConfigError(f"--out {text}: not KIND:FILE", hint="for example --out json:report.json")
     registry.load("reports", kind)
-    folder = Path(path).expanduser().parent
+    try:
+        file = Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"--out {text}: there is no such account") from None
+    folder = file.parent
     if not folder.is_dir():
         raise ConfigError(f"--out {text}: there is no such directory")
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"--out {text}: nothing can be written into {folder}")
-    return kind, Path(path).expanduser()
+    return kind, file
 
 
 def _replace_file(path: Path, content: str) -> bool:
