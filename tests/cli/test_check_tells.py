@@ -25,7 +25,7 @@ def test_a_notice_is_sent_and_does_not_change_the_exit_code(tmp_path: Path) -> N
         )  # fmt: skip
     assert ran.status == 3
     assert "not as wanted" in hook.posts[0][1]["title"]
-    assert "warning: --notify command: false: exit status 1" in ran.stderr
+    assert "warning: --notify command: false failed with exit code 1" in ran.stderr
     assert "t0ken" not in ran.stderr + ran.stdout
     assert (tmp_path / "sent").exists()
 

@@ -148,7 +148,22 @@ def test_a_wrong_password_is_told(
 
 def test_a_program_that_fails_is_told_with_its_last_line(capfd: pytest.CaptureFixture[str]) -> None:
     send("command:sh -c 'echo one >&2; printf \"pager \\033[31mdown\" >&2; exit 7'")
-    assert capfd.readouterr().err == "warning: --notify command: sh: exit status 7, pager \\x1b[31mdown\n"
+    assert capfd.readouterr().err == "warning: --notify command: sh failed with exit code 7: 'pager \\x1b[31mdown'\n"
+
+
+@pytest.mark.parametrize(
+    "left", ["sleep 600", "sleep 600 & exit 0"], ids=["hangs", "leaves a child that holds the pipes"]
+)
+def test_a_program_that_does_not_end_is_ended(
+    left: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from sshd_keepalive.notifiers import command
+
+    monkeypatch.setattr(command, "TIMEOUT_S", 0.3)
+    send(f"command:sh -c '{left}'")
+    assert capfd.readouterr().err == (
+        "" if "exit 0" in left else "warning: --notify command: sh did not end within 0.3 s\n"
+    )
 
 
 def test_one_dead_sink_does_not_silence_the_next(tmp_path: Path) -> None:

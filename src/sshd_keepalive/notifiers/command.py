@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 from typing import Final
 
+from sshd_keepalive.config.program import output_of
 from sshd_keepalive.core import notice
 from sshd_keepalive.errors import ConfigError, NotifyError
 from sshd_keepalive.model import Run
@@ -14,6 +14,7 @@ from sshd_keepalive.model import Run
 SECRET: bool = False
 
 TIMEOUT_S: Final = 60.0
+_MOST_BYTES: Final = 1024 * 1024  # of output, which nobody reads
 
 
 def check(target: str) -> None:
@@ -27,14 +28,9 @@ def send(run: Run, target: str) -> None:
     message = notice.compose(run)
     text = f"{message.subject}\n\n{message.body}".encode()
     try:
-        done = subprocess.run(argv, input=text, capture_output=True, timeout=TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise NotifyError(f"{argv[0]}: did not end in {TIMEOUT_S:.0f} s") from None
-    except OSError as error:
-        raise NotifyError(f"{argv[0]}: {error.strerror or error}") from None
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise NotifyError(f"{argv[0]}: exit status {done.returncode}" + (f", {said[-1][:200]}" if said else ""))
+        output_of(argv, limit_s=TIMEOUT_S, most_bytes=_MOST_BYTES, given=text)
+    except ConfigError as error:
+        raise NotifyError(str(error)) from None
 
 
 def _argv(target: str) -> list[str]:
