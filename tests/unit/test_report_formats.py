@@ -130,6 +130,15 @@ def test_sarif_is_valid_by_its_schema(run: Run) -> None:
     Draft4Validator(schema).validate(json.loads(render("sarif", run)))
 
 
+def test_sarif_hands_nothing_unprintable_to_whoever_shows_it() -> None:
+    (log,) = json.loads(render("sarif", RUNS["hostile"]))["runs"]
+    assert log["results"]
+    for result in log["results"]:
+        assert result["message"]["text"].isprintable()
+        assert result["ruleId"].isprintable()
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].isascii()
+
+
 def test_sarif_points_at_the_deciding_line() -> None:
     wrong = FLEET.hosts[0]
     option = replace(wrong.findings[0], place=Place(path=COMMAND_LINE, line=0))
