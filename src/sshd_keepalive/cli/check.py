@@ -55,9 +55,9 @@ def command(
 
     HOST is a target like ops@192.0.2.11:22, or with an inventory a pattern like web*.
     """
-    out = output.Output(options, "check")
     from sshd_keepalive.config import benchmarks  # reads YAML
 
+    out = output.Output(options, "check")
     held = benchmarks.choose(benchmark) if benchmark else ()
     chosen = selected(options, hosts)
     started_at = passes.now()

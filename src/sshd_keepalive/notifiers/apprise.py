@@ -43,11 +43,6 @@ def _service(target: str) -> NotifyBase:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     service = Apprise.instantiate(target, suppress_exceptions=True)
     if service is None:
-        scheme = target.partition("://")[0] if "://" in target else ""
-        known = "" if _is_scheme(scheme) else ", it begins with no kind of service such as mailtos:// or slack://"
-        raise ConfigError(f"apprise: not an URL that it takes{known}", hint="see https://appriseit.com/services/")
+        hint = "an URL such as mailtos://… or slack://…, see https://appriseit.com/services/"
+        raise ConfigError("apprise: not an URL that it takes", hint=hint)
     return service
-
-
-def _is_scheme(scheme: str) -> bool:
-    return 0 < len(scheme) <= 20 and scheme.isalnum()
