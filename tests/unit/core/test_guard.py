@@ -380,6 +380,7 @@ def test_runs_that_are_taken_back_do_not_pile_up(machine: Machine) -> None:
 @pytest.mark.parametrize("found", ["", "cut", "x y z\n"])
 def test_a_lock_that_a_power_cut_left_half_written_holds_nothing(machine: Machine, found: str) -> None:
     machine.state.mkdir()
+    (machine.state / "new.20250101T000000Z-dddddd").write_text(found)
     (machine.state / "lock").write_text(found)
     answer = machine.make(machine.change())
     assert answer.end == "changed", answer

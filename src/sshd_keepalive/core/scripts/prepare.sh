@@ -74,7 +74,8 @@ take_lock() {
         [ -z "$problem" ] || refuse locked "$problem"
         refuse_for "$complaint"
     }
-    rm -f "$mine"
+    # With the lock in our hands, what others who died have left of theirs serves nobody.
+    rm -f "$STATE"/new.*
 }
 
 # claim RUN: only one may clear a dead run's lock away. Who dies over it has left a lock of its own kind, and the next
@@ -109,8 +110,7 @@ take_over() {
     fi
     rm -f "$STATE"/claim.*
     [ $code = 0 ] || return 1
-    # With the lock in our hands, what others who died have left of theirs serves nobody.
-    ln "$mine" "$STATE/lock" 2>/dev/null && { rm -f "$STATE"/new.*; return; }
+    ln "$mine" "$STATE/lock" 2>/dev/null && return
     problem="another run took the lock $STATE/lock just now"
     return 1
 }
