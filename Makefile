@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test test-plain test-sshd test-readers test-lab fuzz bench docs constraints clean packages-ssh packages-shells packages-readers packages-lab
+.PHONY: help demo dev lint test test-plain test-sshd test-readers test-lab guarantees fuzz bench docs constraints clean packages-ssh packages-shells packages-readers packages-lab
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -44,6 +44,9 @@ test-lab: packages-ssh packages-lab dev ## against real Debian hosts; needs root
 	$(LAB) run $(PYTEST) -q -n $(WORKERS) --dist loadfile -p no:cacheprovider -rs -m lab tests/lab
 	$(SUDO) env SSHD_KEEPALIVE_REQUIRE_LAB=$(SSHD_KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -n $(WORKERS) -p no:cacheprovider -rs -m lab tests/sshd
 
+guarantees: packages-ssh packages-lab dev ## every fault before every step on every kind of host; writes the table of docs/guarantees.md
+	$(LAB) run env SSHD_KEEPALIVE_WRITE_GUARANTEES=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_guard_faults.py
+
 fuzz: packages-ssh packages-lab dev ## 20,000 trees against real servers, and ten minutes of mutated files; needs root
 	$(LAB) build d11 d12 d13
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -s -n $(WORKERS) -p no:cacheprovider -rs -m fuzz tests/sshd tests/fuzz
@@ -51,6 +54,7 @@ fuzz: packages-ssh packages-lab dev ## 20,000 trees against real servers, and te
 bench: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## ours beside ssh, paramiko, pyinfra, Ansible; writes bench/results.md
 	$(LAB) build d12py
 	$(LAB) run $(BIN)/python -m bench
+	$(LAB) run $(BIN)/python -m bench.rollback
 
 docs: dev ## the pages that are made from the program: its commands, the benchmarks
 	$(BIN)/python tools/write-reference
