@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from sshd_keepalive import __version__
-from sshd_keepalive.errors import KeepaliveError
+from sshd_keepalive.errors import KeepaliveError, StoreError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -21,6 +21,8 @@ COMMANDS = (
     "apply",
     "confirm",
     "undo",
+    "history",
+    "report",
     "why",
     "hosts",
     "probe",
@@ -78,17 +80,18 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except StoreError as error:
+            raise Wrong(error, exit_code=3) from None
         except KeepaliveError as error:
             raise Wrong(error) from None
 
 
 class Wrong(click.ClickException):
-    """A wrong command line, inventory or configuration: exit code 2, no traceback."""
+    """A wrong command line, inventory or configuration: exit code 2, no traceback. A history out of reach: 3."""
 
-    exit_code = 2
-
-    def __init__(self, error: KeepaliveError) -> None:
+    def __init__(self, error: KeepaliveError, *, exit_code: int = 2) -> None:
         super().__init__(str(error))
+        self.exit_code = exit_code
         self.hint = error.hint
 
     def show(self, file: IO[Any] | None = None) -> None:
