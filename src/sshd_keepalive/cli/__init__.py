@@ -81,17 +81,18 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except StoreError as error:
-            raise Wrong(error, exit_code=3) from None
+            raise OutOfReach(error) from None
         except KeepaliveError as error:
             raise Wrong(error) from None
 
 
 class Wrong(click.ClickException):
-    """A wrong command line, inventory or configuration: exit code 2, no traceback. A history out of reach: 3."""
+    """A wrong command line, inventory or configuration: exit code 2, no traceback."""
 
-    def __init__(self, error: KeepaliveError, *, exit_code: int = 2) -> None:
+    exit_code = 2
+
+    def __init__(self, error: KeepaliveError) -> None:
         super().__init__(str(error))
-        self.exit_code = exit_code
         self.hint = error.hint
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -101,6 +102,12 @@ class Wrong(click.ClickException):
         click.echo(f"error: {printable(self.message)}", err=True, file=file)
         if self.hint:
             click.echo(f"next: {printable(self.hint)}", err=True, file=file)
+
+
+class OutOfReach(Wrong):
+    """The history cannot be read or written: exit code 3, as for a host that could not be reached."""
+
+    exit_code = 3
 
 
 @click.group(

@@ -36,7 +36,7 @@ class Address:
         return Path(self.url.database or "") if self.url.drivername == "sqlite" else None
 
     def __str__(self) -> str:
-        return str(self.file or self.url.render_as_string(hide_password=True))
+        return str(self.file or self.url.set(query={}).render_as_string(hide_password=True))
 
     def scrubbed(self, text: str) -> str:
         """A driver's words without the password, should they repeat it."""
@@ -76,6 +76,8 @@ def address(text: str = "") -> Address:
         raise ExtensionError(
             "--store: PostgreSQL needs its driver", hint="install the extra: pip install 'sshd-keepalive[postgres]'"
         )
+    if password := url.query.get("password"):  # libpq takes it there, too
+        url = url.set(password=str(password)).difference_update_query(["password"])
     return Address(url.set(drivername=driver))
 
 

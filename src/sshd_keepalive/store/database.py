@@ -86,7 +86,7 @@ class Database:
         self._is_current = True
 
     def _write_ahead(self) -> None:
-        """Readers and a writer do not wait for one another. The file remembers; SQLite itself does not wait to switch."""
+        """Readers and a writer do not wait for one another; the file remembers. SQLite does not wait to switch."""
         until = time.monotonic() + self._wait_s
         while True:
             try:

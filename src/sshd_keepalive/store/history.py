@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Column, Connection, Row, Select, Table, delete, insert, select, tuple_
 
 from sshd_keepalive.core.drift import Recorded, Replaced, scope_of
-from sshd_keepalive.errors import StoreError
+from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import End, HostReport, PastRun, Run, Verdict
 from sshd_keepalive.store import documents as texts
 from sshd_keepalive.store.address import Address
@@ -31,6 +31,7 @@ class Store:
     """
 
     def __init__(self, address: Address, *, wait_s: float = WAIT_S) -> None:
+        self.address = address
         self._database = Database(address, wait_s=wait_s)
 
     def close(self) -> None:
@@ -147,27 +148,33 @@ class Store:
         """The id of the run that a word means: an id, the beginning of one, or nothing for the last recorded.
 
         Raises:
-            StoreError: none or several.
+            ConfigError: none or several.
         """
         beginning = runs.c.name.startswith(word, autoescape=True)
         with self._database.reading() as connection:
             found = connection.scalars(select(runs.c.name).where(beginning).order_by(runs.c.id.desc()).limit(2)).all()
         if not found:
-            raise StoreError(f"no run {word} is recorded" if word else "no run is recorded yet", hint=_HINT_LIST)
+            raise ConfigError(f"no run {word} is recorded" if word else "no run is recorded yet", hint=_HINT_LIST)
         if word and len(found) > 1 and word not in found:
-            raise StoreError(f"{word} is the beginning of several runs, {found[1]} and {found[0]} among them")
+            raise ConfigError(f"{word} is the beginning of several runs, {found[1]} and {found[0]} among them")
         return word if word in found else found[0]
+
+    def has_run(self, word: str) -> bool:
+        """Whether a word is the id of a run, or the beginning of one."""
+        with self._database.reading() as connection:
+            found = select(runs.c.id).where(runs.c.name.startswith(word, autoescape=True)).limit(1)
+            return connection.scalar(found) is not None
 
     def load(self, run_id: str) -> Run:
         """A run as it was recorded, with the earlier ones of its selection.
 
         Raises:
-            StoreError: also when there is no such run.
+            ConfigError: there is no such run.
         """
         with self._database.reading() as connection:
             row = connection.execute(select(runs.c.id, runs.c.document).where(runs.c.name == run_id)).first()
             if row is None:
-                raise StoreError(f"no run {run_id} is recorded", hint=_HINT_LIST)
+                raise ConfigError(f"no run {run_id} is recorded", hint=_HINT_LIST)
             rows = connection.execute(
                 select(documents.c.text, results.c.seconds_s)
                 .join_from(results, documents)
@@ -178,7 +185,7 @@ class Store:
         run = texts.to_run(row.document)
         return replace(run, hosts=reports, past=self.previous(run.selection, command=run.command, before=run_id))
 
-    def between(self, earlier: str, later: str) -> Iterator[tuple[Recorded | None, Recorded | None]]:
+    def between(self, earlier: str, later: str) -> Iterator[tuple[str, Recorded | None, Recorded | None]]:
         """The hosts that are not recorded alike in two runs, by name; None: not among the hosts of that run."""
         with self._database.reading() as connection:
             sides = [
@@ -189,7 +196,7 @@ class Store:
             {row.host: row for key, row in side.items() if key not in other} for side, other in (sides, reversed(sides))
         )
         for name in sorted({*before, *after}):
-            yield _maybe(before.get(name)), _maybe(after.get(name))
+            yield name, _maybe(before.get(name)), _maybe(after.get(name))
 
     # ---------------------------------------------------------------------------------------- hosts
 
@@ -199,6 +206,11 @@ class Store:
         with self._database.reading() as connection:
             rows = connection.execute(wanted).all()
         return tuple(_recorded(row) for row in reversed(rows))
+
+    def names(self) -> tuple[str, ...]:
+        """All hosts of which something was ever recorded."""
+        with self._database.reading() as connection:
+            return tuple(connection.scalars(select(hosts.c.name).order_by(hosts.c.name)))
 
     def last_pass(self, name: str) -> Recorded | None:
         """The last record of a host that was as wanted."""
