@@ -183,7 +183,7 @@ def _limited(
             other.close()
     found = idle_limit.bounds(paced)
     finding = idle_limit.finding(found, values, shell.host.policy.interval_s)
-    told = _told(report, (finding,), values, None, (finding.reason,) if finding.reason else ())
+    told = _told(report, (finding,), values, None, ())
     facts = (
         *told.facts,
         ("idle_limit", idle_limit.spoken(found)),

@@ -35,12 +35,12 @@ _PEER = r"(?P<peer>[0-9A-Fa-f:.]+)"
 
 ROWS: Final[tuple[Row, ...]] = (
     # DataArts Studio: the job's result as JSON, and the lines around it.
-    _row(DATAARTS, Sign.LOST, "errorcode", r'"?errorCode"?\s*[:=]\s*"?(?P<code>3427)\b'),
+    _row(DATAARTS, Sign.BLAMED, "errorcode", r'"?errorCode"?\s*[:=]\s*"?(?P<code>3427)\b'),
     _row(DATAARTS, Sign.RAN, "exetime", r'"?exeTime"?\s*[:=]\s*"?(?P<seconds>\d+(?:\.\d+)?)'),
     _row(DATAARTS, Sign.NO_STATUS, "return code is", r"return code is\s*:?\s*\[?(?P<status>-1)\b"),
     _row(DATAARTS, Sign.FAILED, "return code is", r"return code is\s*:?\s*\[?(?P<status>[1-9]\d*)\b"),
     _row(DATAARTS, Sign.SUCCEEDED, "return code is", r"return code is\s*:?\s*\[?(?P<status>0)\b"),
-    _row(DATAARTS, Sign.LOST, "contact ecs service", r"execute failed\. Please contact ECS Service"),
+    _row(DATAARTS, Sign.BLAMED, "contact ecs service", r"execute failed\. Please contact ECS Service"),
     _row(DATAARTS, Sign.STARTED, "agentid", r'"?agentId"?\s*[:=]\s*"?(?P<agent>[\w-]{8,})'),
     _row(DATAARTS, Sign.STARTED, "jobid", r'"?jobId"?\s*[:=]\s*"?(?P<job>[\w-]{4,})'),
     # JSch, below DataArts Studio, Rundeck and many others.
