@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,7 +83,11 @@ class Output:
             self.write(text_report.totals(run))
         elif self.options.format != "jsonl":
             self.write(self._report.render(run))
-        written = [_replace_file(path, registry.load("reports", kind).render(run)) for kind, path in self._outs]
+        self.files(run, lambda kind: str(registry.load("reports", kind).render(run)))
+
+    def files(self, run: Run, render: Callable[[str], str]) -> None:
+        """The reports for files; `render` gives one of a kind."""
+        written = [_replace_file(path, render(kind)) for kind, path in self._outs]
         if not all(written):  # the run came to what it came to, but somebody waits for that file
             raise SystemExit(max(run.exit_code, UNREACHED))
 

@@ -140,34 +140,33 @@ class _Reader:
             lines = text.split(newline)
             for number in _telling(lowered, newline, words):
                 line = lines[number]
-                before = _first_time(reversed(lines[max(0, number - _LOOKED_BACK) : number])) or log.last_at
                 for start in range(0, len(line), _LINE_MAX):
-                    piece = line[max(0, start - _OVERLAP) : start + _LINE_MAX]
-                    self._read(piece, log.n_lines + number + 1, before, rows)
+                    self._read(line[max(0, start - _OVERLAP) : start + _LINE_MAX], lines, number, rows)
         log.last_at = _first_time(reversed(text[-_LINE_MAX:].split(newline)[-_LOOKED_BACK:])) or log.last_at
         log.n_lines += text.count(newline) + (is_whole and not text.endswith(newline))
 
-    def _read(self, line: str, number: int, before: datetime | None, rows: list[tuple[int, Row]]) -> None:
-        lowered = line.lower()
-        at = moments.moment(line)
+    def _read(self, piece: str, lines: list[str], number: int, rows: list[tuple[int, Row]]) -> None:
+        """A line, or a piece of a long one; its number counts from 0 within the lines at hand."""
+        lowered = piece.lower()
+        told = [(i, row, found) for i, row in rows if row.word in lowered for found in row.pattern.finditer(piece)]
+        if not told:  # times are dear
+            return
+        before = _first_time(reversed(lines[max(0, number - _LOOKED_BACK) : number])) or self._log.last_at
+        at = moments.moment(piece)
         self._log.last_at = at or self._log.last_at
-        for index, row in rows:
-            if row.word not in lowered:
-                continue
-            for found in row.pattern.finditer(line):
-                values = tuple((key, value) for key, value in found.groupdict().items() if value is not None)
-                start = max(0, found.start() - _TEXT_MAX // 3)
-                self._keep(
-                    index,
-                    Sighting(
-                        row=row,
-                        line=number,
-                        text=line[start : start + _TEXT_MAX].strip(),
-                        at=at or before,
-                        silence_s=moments.elapsed_s(before, at) if before and at else None,
-                        values=values,
-                    ),
-                )
+        for index, row, found in told:
+            start = max(0, found.start() - _TEXT_MAX // 3)
+            self._keep(
+                index,
+                Sighting(
+                    row=row,
+                    line=self._log.n_lines + number + 1,
+                    text=piece[start : start + _TEXT_MAX].strip(),
+                    at=at or before,
+                    silence_s=moments.elapsed_s(before, at) if before and at else None,
+                    values=tuple((key, value) for key, value in found.groupdict().items() if value is not None),
+                ),
+            )
 
     def _keep(self, index: int, sighting: Sighting) -> None:
         self._log.counts[index] = self._log.counts.get(index, 0) + 1
