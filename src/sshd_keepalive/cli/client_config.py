@@ -15,7 +15,7 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Policy
 
 
-@click.command("client-config")
+@click.command("client-config", short_help="Print, or check, the keep-alive setting of clients.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--for", "names", type=click.Choice(clients.NAMES), multiple=True, help="Only this client; repeatable.")
 @click.option(

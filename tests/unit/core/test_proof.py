@@ -59,7 +59,7 @@ def test_a_busy_host_of_a_late_release_may_keep_its_interval() -> None:
 def test_half_the_rate_is_explained_and_the_cure_has_a_number() -> None:
     assert "configure ClientAliveInterval 150" in proof.recommendation(values("300/3", "9.2p1"), 300)
     assert proof.recommendation(values("300/3", "9.5p1"), 300) == ""
-    assert proof.recommendation(values("0/3", "9.2p1"), 300) == ""
+    assert "every 600 s where 300 is configured" in proof.recommendation(values("0/3", "9.2p1"), 300)
 
 
 def test_no_keep_alives_configured_is_never_a_pass() -> None:
