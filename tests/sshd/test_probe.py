@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -118,13 +119,11 @@ def test_interrupted_it_says_what_was_seen_so_far(sshd: Sshd, tmp_path: Path) ->
     stdout, stderr = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "interrupted" in stderr
-    assert '"observed"' in stdout
+    assert "when it was interrupted" in observed(json.loads(stdout)["hosts"][0])["value"]
 
 
 def test_fast_shows_what_this_binary_does(sshd: Sshd, tmp_path: Path) -> None:
-    began_s = time.monotonic()
     ran = keepalive("probe", "--fast", "-i", inventory(sshd, tmp_path), "--format", "json")
-    assert time.monotonic() - began_s < 15
     host = ran.host()
     assert (ran.status, host["verdict"]) == (0, "pass"), ran.stdout
     found = {finding["setting"]: finding for finding in host["findings"]}

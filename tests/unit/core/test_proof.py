@@ -44,7 +44,7 @@ def test_the_silence_a_host_needs_proves_what_its_release_does(pair: str, versio
     assert proof.finding(silence(held_s), effect, 300).verdict is Verdict.FAIL
     other = 1 if told.request_after_s > 6 else 3 * told.request_after_s
     assert proof.finding(silence(held_s, other), effect, 300).verdict is Verdict.FAIL
-    short = proof.finding(silence(told.request_after_s - proof.tolerance_s(told.request_after_s) - 0.1), effect, 300)
+    short = proof.finding(silence(told.request_after_s + proof.tolerance_s(told.request_after_s) - 0.1), effect, 300)
     assert (short.verdict, "look longer" in short.reason) == (Verdict.UNKNOWN, True)
 
 
