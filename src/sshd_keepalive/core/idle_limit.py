@@ -39,7 +39,7 @@ _LADDER_S: Final = (
     3590,
     7190,
 )
-_CONNECTIONS_MAX: Final = 10  # logged in one after the other, so no MaxStartups is met
+CONNECTIONS_MAX: Final = 10  # logged in one after the other, so no MaxStartups is met
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +65,9 @@ class Bounds:
         return None if self.at_most_s is None else max(1, int(self.at_least_s / 2))
 
 
-def spacings(idle_s: float) -> tuple[int, ...]:
-    """The spacings to try, shortest first; the longest ones that fit into the time."""
-    return tuple(spacing for spacing in _LADDER_S if spacing <= idle_s)[-_CONNECTIONS_MAX:]
+def spacings(idle_s: float, most: int = CONNECTIONS_MAX) -> tuple[int, ...]:
+    """The spacings to try, shortest first; the longest ones that fit into the time, one for each connection."""
+    return tuple(spacing for spacing in _LADDER_S if spacing <= idle_s)[-most:]
 
 
 def bounds(paced: tuple[Paced, ...]) -> Bounds:
