@@ -247,8 +247,13 @@ def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) 
     elif outcome.end is End.UNKNOWN:
         report = replace(report, verdict=Verdict.UNKNOWN)
     if outcome.end is End.APPLIED:  # over the login from before the change, which is still open
-        said = lasting.reminder(shell, outcome.after, timeout_s=orders.timeout_s)
-        report = replace(report, notes=(*report.notes, *said))
+        n_older = lasting.n_older(shell, outcome.after, timeout_s=orders.timeout_s)
+        if n_older:
+            them = "1 session keeps the old values until it ends"
+            if n_older > 1:
+                them = f"{n_older} sessions keep the old values until they end"
+            facts = (*report.facts, ("older_sessions", str(n_older)))
+            report = replace(report, facts=facts, notes=(*report.notes, them))
     return replace(
         report, end=outcome.end, steps=(*report.steps, *outcome.steps), backup=outcome.backup, failure=outcome.failure
     )

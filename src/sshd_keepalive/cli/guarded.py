@@ -118,6 +118,8 @@ def carry_out(
         out.next_step(f"sshd-keepalive {command} {again(options, hosts)} --resume {given.run_id}")
     elif failed and len(reports) > 1:
         out.next_step(f"sshd-keepalive check {again(options, hosts)} --limit @{failed}")
+    elif any("older_sessions" in dict(report.facts) for report in reports):
+        out.next_step(f"sshd-keepalive sessions {again(options, hosts)}")
     return code
 
 

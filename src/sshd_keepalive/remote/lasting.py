@@ -41,17 +41,13 @@ def in_effect_since(snapshot: Snapshot) -> datetime | None:
     return max((file.changed_at for file in snapshot.files if file.changed_at is not None), default=None)
 
 
-def reminder(shell: Shell, after: Snapshot | None, *, timeout_s: float) -> tuple[str, ...]:
-    """What to say after a change of the sessions that do not have it; nothing when there are none or none are told."""
+def n_older(shell: Shell, after: Snapshot | None, *, timeout_s: float) -> int:
+    """How many sessions do not have what a change brought; 0 also when it cannot be told."""
     if after is None:
-        return ()
+        return 0
     try:
         found = live(shell, after, timeout_s=timeout_s)
     except HostError:  # the change is made and proved; this is a courtesy
-        return ()
+        return 0
     since = in_effect_since(after)
-    n_old = sum(session.is_older(since) for session in found)
-    if not n_old:
-        return ()
-    they = "1 session keeps" if n_old == 1 else f"{n_old} sessions keep"
-    return (f"{they} the old values until it ends: `sshd-keepalive sessions` lists what is older than the change",)
+    return sum(session.is_older(since) for session in found)
