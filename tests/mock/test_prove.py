@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -86,6 +87,19 @@ def test_a_keep_alive_of_the_channel_counts_as_well(server: FencedServer) -> Non
     assert [(beat.is_global, beat.wants_reply) for beat in held.beats] == [(False, True)]
     # It was answered: a paramiko that serves closes a channel when its request is answered with a failure.
     assert held.loss is Loss.CHANNEL
+
+
+def test_a_clock_that_jumps_ends_no_silence(server: FencedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def jump(transport: paramiko.Transport) -> None:
+        monkeypatch.setattr(time, "time", lambda: 4e9)
+        transport.global_request(KEEPALIVE, wait=True)
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        transport.global_request(KEEPALIVE, wait=True)
+
+    held = held_while(server, jump)
+    first, second = held.beats
+    assert 0 <= first.at_s <= second.at_s <= held.quiet_s < 30
+    assert (held.loss, held.was_stopped) == (None, True)
 
 
 def test_a_server_that_closes_is_noticed_at_once(server: FencedServer) -> None:
