@@ -125,7 +125,7 @@ def diagnose(log: RunLog, known: Known | None = None, *, host: str = "HOST") -> 
     seen = frozenset(sighting.row.sign for sighting in sightings)
     duration_s, duration_from = _duration(log)
     silence_s = _silence(sightings)
-    was_killed = _was_killed(seen)
+    was_killed = _was_killed(sightings)
     evidence = _Evidence(
         seen=seen,
         measured_s=tuple(m for m in (duration_s, silence_s) if m is not None),
@@ -163,12 +163,21 @@ _LOSS: Final = frozenset(Sign) - {
 }  # fmt: skip
 
 
-def _was_killed(seen: frozenset[Sign]) -> bool | None:
-    has_status = bool(seen & {Sign.SUCCEEDED, Sign.FAILED})
-    # A product that blames a script whose own status arrived is right.
-    if seen & _LOSS - ({Sign.BLAMED} if has_status else set()):
-        return True
-    return False if has_status or Sign.NO_LOGIN in seen else None
+#: What is said as well when the script failed by itself, or no session came about.
+_SAID_ANYWAY: Final = frozenset({Sign.BLAMED, Sign.NO_STATUS})
+
+
+def _was_killed(sightings: Iterable[Sighting]) -> bool | None:
+    signs = [(sighting.row.sign, sighting.line) for sighting in sightings]
+    no_login = min((line for sign, line in signs if sign is Sign.NO_LOGIN), default=None)
+    has_status = any(sign in (Sign.SUCCEEDED, Sign.FAILED) for sign, _ in signs)
+    for sign, line in signs:
+        if sign not in _LOSS or (has_status and sign is Sign.BLAMED):
+            continue
+        # What is lost after a login that failed was never there.
+        if no_login is None or (line < no_login and sign not in _SAID_ANYWAY):
+            return True
+    return None if no_login is None and not has_status else False
 
 
 def _duration(log: RunLog) -> tuple[float | None, str]:

@@ -116,6 +116,38 @@ def test_a_status_of_the_script_itself_outweighs_the_schedulers_blame() -> None:
     assert of(log + b"com.jcraft.jsch.JSchException: session is down\n").was_killed is True
 
 
+@pytest.mark.parametrize(
+    ("log", "killed"),
+    [
+        (
+            "kex_exchange_identification: Connection closed by remote host\nConnection closed by 192.0.2.1 port 22",
+            False,
+        ),
+        ("ssh: connect to host ecs-01 port 22: Connection refused\nssh exited with code 255", False),
+        ("client_loop: send disconnect: Broken pipe\nssh: connect to host ecs-01 port 22: Connection refused", True),
+        ("com.jcraft.jsch.JSchException: Auth fail\nThe return code is : [-1].\nerrorCode: 3427", False),
+        ("errorCode: 3427\nThe return code is : [-1].\ncom.jcraft.jsch.JSchException: Auth fail", False),
+        ('UNREACHABLE! => {"msg": "Permission denied (publickey)"}', False),
+        ("com.jcraft.jsch.JSchException: java.net.ConnectException: Connection timed out", False),
+        ("paramiko.ssh_exception.AuthenticationException: Authentication failed.", False),
+        ("paramiko.ssh_exception.SSHException: Server connection dropped: ", True),
+        ("Caused by: java.net.SocketException: Connection reset", True),
+        ("Failed: NonZeroResultCode: Result code was 3", False),
+        ("Failed: NonZeroResultCode: Remote command failed with exit status -1", True),
+        ("Failed: NonZeroResultCode: Result code was 255", True),
+        ("sshd[7]: Connection closed by 192.0.2.9 port 50200", None),  # that is the client's side
+        ("sshd[7]: Connection closed by 192.0.2.9 port 50200 [preauth]", None),
+        ("sshd[7]: Connection reset by authenticating user root 192.0.2.9 port 50200 [preauth]", None),
+        ("sshd[7]: Connection reset by 192.0.2.9 port 50200", True),
+        ("sshd[7]: fatal: Timeout before authentication for 192.0.2.9 port 50200", False),
+        ("sshd[7]: Read error from remote host 192.0.2.9 port 50200: Connection timed out", True),
+        ("Connection closed by 192.0.2.1 port 22", True),
+    ],
+)
+def test_lines_that_look_alike(log: str, killed: bool | None) -> None:
+    assert of(log.encode()).was_killed is killed
+
+
 def test_of_several_runs_the_lost_one_counts() -> None:
     good = b'{"exeTime":%d.5}\nThe return code is : [0].\n'
     found = of(b"".join(good % (1000 + n) for n in range(50)) + PUBLISHED)
