@@ -119,9 +119,10 @@ def markdown(fast: Measured, quiet: Measured, load: float) -> str:
     )
     return (
         "# What proving costs\n\n"
-        f"`python -m bench.bench_probe` on {datetime.now(UTC):%Y-%m-%d}, OpenSSH {release}, {os.cpu_count()} cores, "
-        f"load {load:.1f} before. Every host is a real sshd on a loopback address of its own; CPU and memory are the\n"
-        "controller's, with the logins and the look at every host.\n\n"
+        f"`python -m bench.bench_probe` on {datetime.now(UTC):%Y-%m-%d}: OpenSSH {release}, {os.cpu_count()} cores "
+        f"shared with the hosts, load {load:.1f} before.\n"
+        "Every host is a real sshd on a loopback address of its own. CPU and memory are the controller's, with the\n"
+        "logins and the look at every host.\n\n"
         "| command | hosts | passed | wall | CPU | of one core | peak | promised |\n"
         "|---|---:|---:|---:|---:|---:|---:|---|\n"
         f"{table}\n"
