@@ -23,7 +23,8 @@ def live(shell: Shell, snapshot: Snapshot, *, timeout_s: float) -> tuple[Session
             "the connection was lost in mid-answer", kind="timeout", cause="lost", hint="run the command again"
         )
     try:
-        found = sessions.of_daemon(sessions.parse(completed.stdout), snapshot)
+        daemon = snapshot.daemon.pid if snapshot.daemon else None
+        found = sessions.parse(completed.stdout, daemon=daemon)
     except (ValueError, IndexError, OverflowError, OSError):
         raise HostError(
             "what the host told of its processes cannot be read", kind="observe", cause="output-cut"
@@ -39,15 +40,3 @@ def in_effect_since(snapshot: Snapshot) -> datetime | None:
     if snapshot.daemon is not None and snapshot.daemon.pid is not None:
         return snapshot.daemon.loaded_at
     return max((file.changed_at for file in snapshot.files if file.changed_at is not None), default=None)
-
-
-def n_older(shell: Shell, after: Snapshot | None, *, timeout_s: float) -> int:
-    """How many sessions do not have what a change brought; 0 also when it cannot be told."""
-    if after is None:
-        return 0
-    try:
-        found = live(shell, after, timeout_s=timeout_s)
-    except HostError:  # the change is made and proved; this is a courtesy
-        return 0
-    since = in_effect_since(after)
-    return sum(session.is_older(since) for session in found)
