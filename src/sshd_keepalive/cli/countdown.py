@@ -74,7 +74,6 @@ class WatchedOutput(Output):
         if self.options.no_progress or self.options.quiet or not sys.stderr.isatty():
             yield lambda: None
             return
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
         from rich.table import Column
         from rich.text import Text
@@ -93,7 +92,6 @@ class WatchedOutput(Output):
 
         # On a narrow terminal the bar gives way, not the words.
         columns = (TextColumn(self.command), Bar(bar_width=None), Words(table_column=Column(no_wrap=True)))
-        console = Console(file=sys.stderr)
-        with Progress(*columns, console=console, transient=True, refresh_per_second=_REDRAWN_PER_S) as bar:
+        with Progress(*columns, console=self.console(), transient=True, refresh_per_second=_REDRAWN_PER_S) as bar:
             bar.add_task("", total=1.0)
             yield lambda: None

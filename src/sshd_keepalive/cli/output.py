@@ -114,13 +114,18 @@ class Output:
         if self.options.no_progress or self.options.quiet or not sys.stderr.isatty() or total < 2:
             yield lambda: None
             return
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn(self.command), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+        with Progress(*columns, console=self.console(), transient=True) as bar:
             task = bar.add_task("", total=total)
             yield lambda: bar.advance(task)
+
+    def console(self) -> Any:
+        """Standard error for rich, in colour as standard output would be there."""
+        from rich.console import Console
+
+        return Console(file=sys.stderr, no_color=not _wants_color(sys.stderr, self.options.color))
 
     def say(self, text: str) -> None:
         """A line about the run itself, on standard error."""

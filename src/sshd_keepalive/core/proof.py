@@ -177,7 +177,9 @@ def tolerance_s(expected_s: float) -> float:
 
 
 def ask(expected_s: int) -> str:
-    """The `--idle` that shows a keep-alive due after so many seconds: `6m`."""
+    """The `--idle` that shows a keep-alive due after so many seconds: `13`, `6m`."""
+    if expected_s <= _SHORT_S:
+        return str(2 * expected_s + 5)
     return f"{int(expected_s + _SPARE_S) // 60 + 1}m"
 
 

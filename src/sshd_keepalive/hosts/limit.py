@@ -88,6 +88,8 @@ class _Index:
             known = (*self.hosts, *self._groups)
             meant = "" if term.startswith("~") else did_you_mean(term, known)
             hint = None if meant else "`sshd-keepalive hosts` lists the hosts and groups of an inventory"
+            if "@" in term:
+                hint = "with an inventory HOST is a name of its; leave the inventory out to log in to any user@host"
             raise ConfigError(f"no host and no group is called {shown(term)}{meant}", hint=hint)
         return found
 
