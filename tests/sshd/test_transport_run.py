@@ -96,8 +96,8 @@ def test_no_session() -> None:
 
 def test_one_session_at_a_time_is_enough() -> None:
     with Sshd("MaxSessions 1") as sshd:
-        shell = connect(reach(sshd), secrets=Secrets(), timeout_s=5)
-        assert [shell.run(f"echo {n}", timeout_s=5).stdout for n in range(5)] == [b"%d\n" % n for n in range(5)]
+        shell = connect(reach(sshd), secrets=Secrets(), timeout_s=30)
+        assert [shell.run(f"echo {n}", timeout_s=30).stdout for n in range(5)] == [b"%d\n" % n for n in range(5)]
         shell.close()
 
 
