@@ -20,47 +20,8 @@ from tests.support import configs
 from tests.support.snapshots import look
 
 VERSIONS = [Version.parse(v) for v in ("7.4", "7.9", "8.0+include", "8.2", "8.4", "8.6", "8.7", "9.2", "9.9p1", "10.5")]
-TOKENS = (
-    *(
-        b'"',
-        b"'",
-        b"\\",
-        b"#",
-        b"=",
-        b" ",
-        b"\t",
-        b"\r",
-        b"\n",
-        b"\r\n",
-        b"\0",
-        b"\x0c",
-        b"\xff",
-        b"!",
-        b",",
-        b"*",
-        b"?",
-    ),
-    *(b"[", b"Match ", b"all", b"Include ", b"User ", b"ClientAliveInterval ", b"9" * 40, b"w" * 5000),
-    b"/etc/ssh/sshd_config ",
-)
 POLICIES = (Policy(), Policy(strategy=Strategy.DROP_IN), Policy(interval_s=0))
 LONGEST_S = 5.0  # for one input of a few kilobytes, all steps together, on a busy machine
-
-
-def mutated(random: Random, content: bytes) -> bytes:
-    for _ in range(random.choice((1, 1, 2, 5, 20))):
-        at = random.randint(0, len(content))
-        kind = random.random()
-        if kind < 0.5:
-            content = content[:at] + random.choice(TOKENS) * random.choice((1, 1, 1, 3)) + content[at:]
-        elif kind < 0.7:
-            content = content[:at] + content[at + random.randint(1, 8) :]
-        elif kind < 0.85:
-            content = content[:at] + random.randbytes(random.randint(1, 6)) + content[at:]
-        else:
-            other = random.randint(0, len(content))
-            content = content[:at] + content[min(at, other) : max(at, other)][:2000] + content[at:]
-    return content
 
 
 def exercise(files: dict[str, bytes], main: str, version: Version, policy: Policy) -> None:
@@ -92,7 +53,7 @@ def test_mutated_files() -> None:
     n_inputs, slowest_s = 0, 0.0
     while time.monotonic() < until:
         made = configs.case(random.randint(0, 10**9), "/etc/ssh/c", relative_to="/etc/ssh")
-        files = {path: mutated(random, c) if random.random() < 0.5 else c for path, c in made.files.items()}
+        files = {path: configs.mutated(random, c) if random.random() < 0.5 else c for path, c in made.files.items()}
         version, policy = random.choice(VERSIONS), random.choice(POLICIES)
         began = time.process_time()
         try:

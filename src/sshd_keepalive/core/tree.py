@@ -227,13 +227,17 @@ class _Reading:
         words = [token.text for token in line.arguments]
         if not words or not words[0] or (b"" in words and self.version.at_least(8, 7)):
             raise ParseError("Include without a file name", path=place.path, line=place.line)
+        if b"" in words:  # up to 8.6 it ends the list, and nothing may follow
+            following = line.arguments[words.index(b"") + 1 :][:1]
+            if any(keywords.is_garbage(token, self.version) for token in following):
+                raise ParseError("text after the file names", path=place.path, line=place.line)
         for pattern in include.patterns(line, self.tree.config_dir, self.version):
             yield from self._expand(pattern, place)
 
     def _expand(self, pattern: str, place: Place) -> tuple[str, ...]:
         tree = self.tree
         if tree.globs is None:
-            return include.expand(pattern, tree.documents)
+            return include.expand(include.straight(pattern, tree.documents), tree.documents)
         known = tree.globs.get(pattern)
         if known is not None:
             return known

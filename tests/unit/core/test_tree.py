@@ -88,10 +88,15 @@ def test_include_without_a_name_in_old_releases(text: str) -> None:
 
 
 def test_an_empty_word_ends_an_old_include() -> None:
-    files = {MAIN: 'Include /a "" /b\n', "/a": "I 1\n", "/b": "I 2\n"}
-    assert ("/b", 1) not in events(files, "8.4p1")
+    files = {MAIN: 'Include /a ""\n', "/a": "I 1\n", "/b": "I 2\n"}
+    assert ("/a", 1) in events(files, "8.4p1")
     with pytest.raises(ParseError):
         events(files)
+    files[MAIN] = 'Include /a "" /b\n'
+    with pytest.raises(ParseError, match="text after"):
+        events(files, "8.4p1")
+    files[MAIN] = 'Include /a "" "" /b\n'
+    assert ("/b", 1) not in events(files, "8.4p1")
 
 
 def test_unknown_keywords_are_kept() -> None:
