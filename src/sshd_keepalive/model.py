@@ -183,6 +183,7 @@ class Daemon:
     binary: str = "/usr/sbin/sshd"
     command_line: str = ""  # as /proc shows it
     options: tuple[str, ...] = ()  # the values of its -o options, in order
+    next_command: str | None = None  # how its unit and environment files would start it now; None: not known
     sockets: tuple[str, ...] = ()  # address:port it listens on
     stale: tuple[str, ...] = ()  # configuration files or directories newer than what it loaded
 

@@ -21,7 +21,8 @@ _OTHERS = (
     "PermitTTY no", "AllowTcpForwarding local", "PermitRootLogin prohibit-password", "GatewayPorts clientspecified",
     "AcceptEnv LANG LC_*", "AllowUsers root alice", "DenyUsers mallory", "Banner none", "PermitEmptyPasswords no",
     "AllowAgentForwarding no", "allowstreamlocalforwarding remote", 'AuthorizedKeysFile ".ssh/keys"', "SetEnv A=b",
-    "Banner /etc/issue.net", "ForceCommand echo hi # there", "PermitOpen any", "PubkeyAuthentication yes", "DisableForwarding yes",
+    "Banner /etc/issue.net", "ForceCommand echo hi # there", "PermitOpen any", "PubkeyAuthentication yes",
+    "DisableForwarding yes",
 )  # fmt: skip
 _GLOBALS = (
     "Port 2200", "LoginGraceTime 2m", "UseDNS no", "TCPKeepAlive no", "PrintMotd no", "StrictModes yes",

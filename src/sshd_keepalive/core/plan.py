@@ -45,6 +45,9 @@ def plan(snapshot: Snapshot, policy: Policy) -> Plan:
     """
     tree = resolving.tree(snapshot)
     wrong = _wrong(tree, policy)
+    started = judge.other_start(snapshot, tree)
+    if started is not None:  # what the files must hold would be another question after the restart
+        raise PlanError(started, hint="restart sshd, or take the change of its start options back, and run this again")
     if wrong:
         _refuse_nul(tree)
     real = {file.path: file.real_path or file.path for file in snapshot.files}

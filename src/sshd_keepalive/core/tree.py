@@ -7,12 +7,11 @@ rest is left to the host's own `sshd -t`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from sshd_keepalive.core import include, keywords, match, values
+from sshd_keepalive.core import include, keywords, match, start, values
 from sshd_keepalive.core.document import parse, tokenise
 from sshd_keepalive.core.match import Block
 from sshd_keepalive.core.version import NEWEST, Version
@@ -32,7 +31,6 @@ MAX_DEPTH: Final = 16  # servconf.c, SERVCONF_MAX_DEPTH: the main file and 16 le
 _MAX_READS: Final = 200_000  # files read, repeats counted; sshd has no such limit and would not come back
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _VENDOR_CONFIG: Final = "/usr/etc/ssh/sshd_config"
-_OTHER_CONFIG: Final = re.compile(r"\s-[46DdeiqtTG]*f\s*(\S+)")
 CONFIG_DIR: Final = "/etc/ssh"
 
 
@@ -133,9 +131,9 @@ def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
 
     The look at the host names the one it used; where a snapshot does not say, the daemon's words do.
     """
-    named = _OTHER_CONFIG.search(snapshot.daemon.command_line) if snapshot.daemon else None
+    named = start.config(snapshot.daemon.command_line) if snapshot.daemon else None
     used = dict(snapshot.facts).get("sshd_config", "")
-    choices = [used, *([named[1]] if named else []), snapshot.host.sshd_config, _VENDOR_CONFIG]
+    choices = [used, *([named] if named else []), snapshot.host.sshd_config, _VENDOR_CONFIG]
     return next((path for path in choices if path in files), snapshot.host.sshd_config)
 
 

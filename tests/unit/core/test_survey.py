@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.core import resolve, survey
+from sshd_keepalive.core import resolve, start, survey
 from sshd_keepalive.core.records import records
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host, ServiceChoice, Snapshot
@@ -173,7 +173,7 @@ def test_no_value_can_be_taken_for_a_record() -> None:
     ],
 )
 def test_daemon_options_are_read_from_arguments_and_from_a_title(command_line: str, options: tuple[str, ...]) -> None:
-    assert survey._options(command_line) == options
+    assert start.options(command_line) == options
 
 
 def words(**more: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 # What every script shares: records, finding the daemon, asking sshd. POSIX sh; data comes in as variables.
 #
 # A record is `KIND LENGTH`, a line end, LENGTH bytes, a line end: nothing a host prints can be taken for one.
-# shellcheck shell=sh disable=SC2034
+# shellcheck shell=sh disable=SC2034,SC2154
 
 say() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
 
@@ -77,11 +77,32 @@ $command_line
 '*) by_inetd=yes ;; esac
 }
 
-# daemon_words: sets words to the listener's own words after its name, for a faithful sshd -T.
+# with_settings TEXT FILE...: the text with its $NAME and ${NAME} replaced by what the files set; quotes are dropped,
+# as in the title of a process. Nothing at all when a file cannot be read: then nobody knows.
+with_settings() {
+    text=$1 out=''
+    shift
+    for file; do
+        if [ -e "$file" ] && [ ! -r "$file" ]; then return; fi
+    done
+    { set -f; for word in $text; do
+        case $word in
+            \$*)
+                word=${word#?} word=${word#\{} word=${word%\}}
+                # The last one counts; a missing file says nothing.
+                word=$(sed -n "s/^\\(export[[:space:]]*\\)\\{0,1\\}$word=//p" "$@" 2>/dev/null </dev/null | tail -n 1) ;;
+        esac
+        out="$out $word"
+    done; set +f; }
+    printf '%s\n' "$out" | tr -d "\"'"
+}
+
+# daemon_words: sets words to the listener's own words after its name, for a faithful sshd -T. Where each connection
+# has a process of its own, those of the next one ($following, from the service manager).
 daemon_words() {
     words=''
-    [ -n "$pid" ] || return 0
-    words=$command_line
+    if [ -n "$pid" ]; then words=$command_line; else words=$following; fi
+    [ -n "$words" ] || return 0
     # A title begins with the name of the program, which is not always sshd: sshd.pam, sshd.krb5 on Alpine.
     case ${words%% *} in *:) words=${words#* } ;; esac
     words=${words%% \[listener\]*}
@@ -93,7 +114,7 @@ daemon_words() {
     for word; do
         if [ $skip = yes ]; then skip=no; continue; fi
         case $word in
-            -D | -e | -q | -d | -dd | -ddd) ;;
+            -D | -i | -e | -q | -d | -dd | -ddd) ;;
             -E) skip=yes ;; # its complaints are wanted here, not in its log
             -E*) ;;
             *) words="$words $word" ;;

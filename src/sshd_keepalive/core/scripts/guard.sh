@@ -546,6 +546,8 @@ prune() {
 remember() {
     boot >"$RUN/boot"
     if [ -n "$pid" ]; then listening "$pid" >"$RUN/sockets"; fi
+    following=''
+    [ -n "$pid" ] || following=$(next_start)
     daemon_words
     printf '%s' "$words" >"$RUN/words"
     printf '%s' "$sshd" >"$RUN/sshd"
