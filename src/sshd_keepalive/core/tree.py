@@ -64,7 +64,7 @@ class Tree:
             ParseError: sshd would refuse the files (path and line of the first reason).
         """
         if not self._events:
-            self._events.extend(_Reading(self).run())
+            self._events.extend([*_Reading(self).run()])  # all of them, or none
         return self._events
 
     def with_files(self, contents: Mapping[str, bytes]) -> Tree:
@@ -165,7 +165,9 @@ class _Reading:
             why = f"{path} is included but was not read (gone, or no permission)" if chain else "no such file"
             raise ParseError(why, path=here.path, line=here.line)
         if len(chain) > MAX_DEPTH:
-            raise ParseError("too many levels of Include", path=here.path, line=here.line)
+            loops = any(place.path == path for place in chain)
+            why = f"too many levels of Include{f': {path} includes itself' if loops else ''}"
+            raise ParseError(why, path=here.path, line=here.line)
         self.reads += 1
         if self.reads > _MAX_READS:
             raise ParseError(f"more than {_MAX_READS} files to read", path=here.path, line=here.line)

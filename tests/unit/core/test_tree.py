@@ -99,6 +99,21 @@ def test_an_empty_word_ends_an_old_include() -> None:
     assert ("/b", 1) not in events(files, "8.4p1")
 
 
+def test_what_was_refused_once_is_refused_again() -> None:
+    built = resolve.tree_of_files({MAIN: b"Port 22\nClientAliveInterval x\n"})
+    for _ in range(2):
+        with pytest.raises(ParseError, match="bad value"):
+            built.events()
+
+
+def test_a_loop_is_told_from_a_long_chain() -> None:
+    with pytest.raises(ParseError, match="levels of Include: /a includes itself"):
+        events({MAIN: "Include /a\n", "/a": "Include /b\n", "/b": "Include /a\n"})
+    chain = {f"/{n}": f"Include /{n + 1}\n" for n in range(20)}
+    with pytest.raises(ParseError, match=r"levels of Include$"):
+        events({MAIN: "Include /0\n", **chain, "/20": ""})
+
+
 def test_unknown_keywords_are_kept() -> None:
     assert events({MAIN: "DebianBanner no\nMatch User x\nVendorThing 7\n"}) == [(MAIN, 1), (MAIN, 2), (MAIN, 3)]
 
