@@ -24,8 +24,8 @@ POLICIES = (Policy(), Policy(strategy=Strategy.DROP_IN), Policy(interval_s=0))
 LONGEST_S = 5.0  # for one input of a few kilobytes, all steps together, on a busy machine
 
 
-def exercise(files: dict[str, bytes], main: str, version: Version, policy: Policy) -> None:
-    """Everything the core does with a host's files."""
+def exercise(files: dict[str, bytes], main: str, version: Version, policy: Policy) -> bool:
+    """Everything the core does with a host's files; whether it came to a plan."""
     for path, content in files.items():
         assert document.render(document.parse(path, content, version=version)) == content
     tree = resolve.tree_of_files(files, main=main, version=version)
@@ -40,9 +40,10 @@ def exercise(files: dict[str, bytes], main: str, version: Version, policy: Polic
     try:
         planned = plan.plan(snapshot, policy)
     except (ParseError, PlanError):
-        return
+        return False
     shown = diff.unified(planned) + diff.values(planned)
     assert all(char.isprintable() or char in "\n\t" for char in shown)
+    return True
 
 
 @pytest.mark.fuzz
@@ -50,18 +51,19 @@ def exercise(files: dict[str, bytes], main: str, version: Version, policy: Polic
 def test_mutated_files() -> None:
     random = Random(int(os.environ.get("KEEPALIVE_SEED", "0")))
     until = time.monotonic() + float(os.environ.get("KEEPALIVE_FUZZ_S", "600"))
-    n_inputs, slowest_s = 0, 0.0
+    n_inputs, n_plans, slowest_s = 0, 0, 0.0
     while time.monotonic() < until:
         made = configs.case(random.randint(0, 10**9), "/etc/ssh/c", relative_to="/etc/ssh")
         files = {path: configs.mutated(random, c) if random.random() < 0.5 else c for path, c in made.files.items()}
         version, policy = random.choice(VERSIONS), random.choice(POLICIES)
         began = time.process_time()
         try:
-            exercise(files, made.main, version, policy)
+            n_plans += exercise(files, made.main, version, policy)
         except Exception as error:
             raise AssertionError(f"{version} {policy}: {files!r}") from error
         took_s = time.process_time() - began
         assert took_s < LONGEST_S, f"{took_s:.1f} s: {files!r}"
         slowest_s = max(slowest_s, took_s)
         n_inputs += 1
-    print(f"{n_inputs} inputs, the slowest took {slowest_s:.3f} s")
+    assert n_plans > n_inputs / 5
+    print(f"{n_inputs} inputs, {n_plans} of them planned for, the slowest took {slowest_s:.3f} s")

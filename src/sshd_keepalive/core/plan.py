@@ -54,11 +54,11 @@ def plan(snapshot: Snapshot, policy: Policy) -> Plan:
     draft, told = _drafted(tree, policy, wrong, real) if wrong else (Draft(tree.documents), ())
     edits, contents = draft.edits(), draft.contents()
     after = tree.with_files({content.path: content.after for content in contents}) if contents else tree
-    if contents:
-        prove.untouched_bytes(contents, edits)
-        prove.untouched_settings(tree, after)
-        if _wrong(after, policy):
-            raise PlanError("the edited files would still not be as wanted")
+    prove.untouched_bytes(contents, edits)
+    prove.only_values(edits, policy.wanted(), tree)
+    prove.untouched_settings(tree, after)
+    if wrong and _wrong(after, policy):
+        raise PlanError("the edited files would still not be as wanted")
     stale = snapshot.daemon is not None and bool(snapshot.daemon.stale)
     return Plan(
         host=snapshot.host,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from sshd_keepalive.core import dropin, judge, managed, plan, predict, prove, reach, resolve
+from sshd_keepalive.core import draft, dropin, judge, managed, plan, predict, prove, reach, resolve
 from sshd_keepalive.core.document import parse
 from sshd_keepalive.core.version import Version
 from sshd_keepalive.errors import ParseError, PlanError
@@ -314,6 +315,51 @@ def test_bytes_that_edits_name() -> None:
         content(b"a\nb", b"x\na\nb\nc\n"), (edit(1, b"", b"x\n"), edit(2, b"b", b"b\n"), edit(3, b"", b"c\n"))
     )
     prove.untouched_bytes(content(None, b"a\n"), (edit(1, b"", b"a\n"),))
+
+
+@pytest.mark.parametrize("last", ["\r", "#", "ClientAliveInterval 60", "ClientAliveInterval 60\r", "Banner none"])
+def test_a_last_line_without_an_end_may_get_one(last: str) -> None:
+    (content,) = plan.plan(look({MAIN: f"Port 22\n{last}"}), Policy()).contents
+    assert content.after.endswith(b"\n")
+
+
+def test_an_edit_of_a_file_that_is_not_written() -> None:
+    with pytest.raises(PlanError, match="/lost would be lost"):
+        prove.untouched_bytes((), (Edit(path="/lost", line=1, before=b"", after=b"x\n", reason=""),))
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        lambda raw, start, end: raw[: start - 1] + b"300" + raw[end:],
+        lambda raw, start, end: raw[: start + 1] + b"300" + raw[end:],
+        lambda raw, start, end: raw[:start] + b"300" + raw[end + 1 :],
+        lambda raw, start, end: raw[:start] + b"300" + raw[end - 1 :],
+        lambda raw, start, end: raw[:start] + b"0300" + raw[end:],
+        lambda raw, start, end: raw[:start] + b"5m" + raw[end:],
+        lambda raw, start, end: raw[:start] + b"300 # ours" + raw[end:],
+        lambda raw, start, end: raw[:start] + b"300" + raw[end:].rstrip() + b"\n",
+        lambda raw, start, end: raw.replace(b"Interval", b"interval")[:start] + b"300" + raw[end:],
+        lambda raw, start, end: b"#" + raw,
+        lambda raw, start, end: raw,
+    ],
+)
+def test_a_planner_that_is_wrong_by_one_byte_is_caught(
+    monkeypatch: pytest.MonkeyPatch, mutant: Callable[[bytes, int, int], bytes]
+) -> None:
+    """Also where sshd would not mind: `0300` is 300, but not what was asked for."""
+    found = look({MAIN: "Port 22\n \tClientAliveInterval  60  # nat \r\nClientAliveCountMax 3\n"})
+    assert plan.plan(found, Policy()).contents
+    wrong = lambda line, number: mutant(line.raw, line.arguments[0].start, line.arguments[0].end)  # noqa: E731
+    monkeypatch.setattr(draft, "rewritten", wrong)
+    with pytest.raises(PlanError):
+        plan.plan(found, Policy())
+
+
+def test_files_that_sshd_would_refuse_afterwards() -> None:
+    before = resolve.tree_of_files({MAIN: b"Port 22\n"})
+    with pytest.raises(PlanError, match="would refuse the edited files"):
+        prove.untouched_settings(before, before.with_files({MAIN: b"Port 22\nClientAliveInterval x\n"}))
 
 
 @pytest.mark.parametrize(
