@@ -167,6 +167,7 @@ class Dump:
 
     context: Context
     settings: tuple[tuple[str, str], ...] = ()  # (folded keyword, value), in its order, repeats kept
+    text: str = ""  # its own words
     error: str | None = None  # sshd's own words
 
     def value(self, keyword: str) -> str | None:
@@ -184,7 +185,6 @@ class Daemon:
     command_line: str = ""  # as /proc shows it
     options: tuple[str, ...] = ()  # the values of its -o options, in order
     next_command: str | None = None  # how its unit and environment files would start it now; None: not known
-    sockets: tuple[str, ...] = ()  # address:port it listens on
     stale: tuple[str, ...] = ()  # configuration files or directories newer than what it loaded
 
 
@@ -414,6 +414,7 @@ class Outcome:
     backup: str | None = None  # directory on the host
     failure: Failure | None = None
     after: Snapshot | None = None  # the look over the new login
+    lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 
 # ----------------------------------------------------------------------------------------------- told

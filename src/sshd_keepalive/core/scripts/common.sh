@@ -3,11 +3,21 @@
 # A record is `KIND LENGTH`, a line end, LENGTH bytes, a line end: nothing a host prints can be taken for one.
 # shellcheck shell=sh disable=SC2034,SC2154
 
+nl='
+'
+
 say() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
 
-now() { if read -r up _ </proc/uptime; then printf '%s' "$up"; else date +%s; fi 2>/dev/null; }
+# What is asked often sets a variable: a substitution would cost a process each time.
 
-boot() { if { read -r id </proc/sys/kernel/random/boot_id; } 2>/dev/null; then printf '%s\n' "$id"; else echo unknown; fi; }
+# now: sets now to seconds on a clock that nobody sets, where there is one.
+now() { { read -r now _ </proc/uptime; } 2>/dev/null || now=$(date +%s); }
+
+# boot: sets boot to what tells one start of the machine from the next.
+boot() { { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=unknown; }
+
+# line_of FILE: sets line to its first line, empty when there is none.
+line_of() { line=''; { IFS='' read -r line <"$1" || [ -n "$line" ]; } 2>/dev/null; }
 
 # Never wait for ever: a FIFO in an Include hangs sshd.
 limited() { if command -v timeout >/dev/null; then timeout 20 "$@"; else "$@"; fi; }
@@ -80,21 +90,36 @@ $command_line
 # with_settings TEXT FILE...: the text with its $NAME and ${NAME} replaced by what the files set; quotes are dropped,
 # as in the title of a process. Nothing at all when a file cannot be read: then nobody knows.
 with_settings() {
-    text=$1 out=''
+    text=$1 out='' lf='
+'
+    set_last=$lf
     shift
     for file; do
-        if [ -e "$file" ] && [ ! -r "$file" ]; then return; fi
+        [ -e "$file" ] || continue
+        [ -r "$file" ] || return 0
+        while IFS= read -r line || [ -n "$line" ]; do
+            line=${line#export }
+            case $line in [A-Za-z_]*=*) set_last=$lf$line$set_last ;; esac
+        done <"$file"
     done
-    { set -f; for word in $text; do
+    set -f
+    for word in $text; do
         case $word in
             \$*)
                 word=${word#?} word=${word#\{} word=${word%\}}
-                # The last one counts; a missing file says nothing.
-                word=$(sed -n "s/^\\(export[[:space:]]*\\)\\{0,1\\}$word=//p" "$@" 2>/dev/null </dev/null | tail -n 1) ;;
+                case $set_last in
+                    *"$lf$word="*) word=${set_last#*"$lf$word="} word=${word%%"$lf"*} ;;
+                    *) continue ;;
+                esac
+                ;;
         esac
         out="$out $word"
-    done; set +f; }
-    printf '%s\n' "$out" | tr -d "\"'"
+    done
+    set +f
+    while :; do
+        case $out in *[\"\']*) out=${out%%[\"\']*}${out#*[\"\']} ;; *) break ;; esac
+    done
+    printf '%s\n' "$out"
 }
 
 # daemon_words: sets words to the listener's own words after its name, for a faithful sshd -T. Where each connection
@@ -122,9 +147,9 @@ daemon_words() {
     done
 }
 
-# find_sshd: sets sshd to the binary: the inventory's, the one that runs, or the usual ones.
+# find_sshd: sets sshd to the binary: the inventory's, the one that runs, or the usual ones; and exe to what runs.
 find_sshd() {
-    runs_as_it_is=no
+    runs_as_it_is=no exe=''
     if [ -n "$SSHD" ]; then sshd=$SSHD; return; fi
     if [ -n "$pid" ]; then
         exe=$(readlink "/proc/$pid/exe" 2>/dev/null)
