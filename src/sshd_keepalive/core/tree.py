@@ -55,6 +55,7 @@ class Tree:
     globs: Mapping[str, tuple[str, ...]] | None  # absolute pattern → paths; None: look among the documents
     options: tuple[str, ...] = ()  # values of the daemon's -o options
     config_dir: str = CONFIG_DIR
+    same: Mapping[str, str] = field(default_factory=dict)  # another path of a file → the one it is known by
     _events: list[Event] = field(default_factory=list, compare=False, repr=False)
 
     def events(self) -> Sequence[Event]:
@@ -112,6 +113,10 @@ def of_snapshot(snapshot: Snapshot) -> Tree:
     version = Version.parse(snapshot.version)
     files = {file.path: file.content for file in snapshot.files}
     daemon = snapshot.daemon
+    first: dict[str, str] = {}  # by where a link leads: a file with two paths is edited once
+    for file in snapshot.files:
+        first.setdefault(file.real_path or file.path, file.path)
+    same = {file.path: first[file.real_path or file.path] for file in snapshot.files}
     built = of_files(
         files,
         main=_main_path(snapshot, files),
@@ -122,8 +127,8 @@ def of_snapshot(snapshot: Snapshot) -> Tree:
     if not version.include and any(dump.error is None for dump in snapshot.dumps):
         main = built.documents.get(built.main)
         if main is not None and any(line.keyword == "include" for line in main.lines):
-            return replace(built, version=version.with_include())
-    return built
+            version = version.with_include()
+    return replace(built, version=version, same={path: known for path, known in same.items() if path != known})
 
 
 def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
@@ -232,7 +237,7 @@ class _Reading:
             if any(keywords.is_garbage(token, self.version) for token in following):
                 raise ParseError("text after the file names", path=place.path, line=place.line)
         for pattern in include.patterns(line, self.tree.config_dir, self.version):
-            yield from self._expand(pattern, place)
+            yield from (self.tree.same.get(path, path) for path in self._expand(pattern, place))
 
     def _expand(self, pattern: str, place: Place) -> tuple[str, ...]:
         tree = self.tree

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sshd_keepalive.core import draft, dropin, judge, managed, plan, predict, prove, reach, resolve
+from sshd_keepalive.core import candidate, draft, dropin, judge, managed, plan, predict, prove, reach, resolve
 from sshd_keepalive.core.document import parse
 from sshd_keepalive.core.version import Version
 from sshd_keepalive.errors import ParseError, PlanError
@@ -315,6 +315,21 @@ def test_bytes_that_edits_name() -> None:
         content(b"a\nb", b"x\na\nb\nc\n"), (edit(1, b"", b"x\n"), edit(2, b"b", b"b\n"), edit(3, b"", b"c\n"))
     )
     prove.untouched_bytes(content(None, b"a\n"), (edit(1, b"", b"a\n"),))
+
+
+def test_a_file_with_two_paths_is_edited_once() -> None:
+    text = f"Include {D}/*.conf\nInclude /etc/ssh/common\nMatch User a\nInclude {D}/50.conf\n"
+    common = "ClientAliveInterval 60\nClientAliveCountMax 9\nMatch User b\nClientAliveCountMax 8\n"
+    found = look({MAIN: text, f"{D}/50.conf": common, "/etc/ssh/common": common})
+    links = tuple(replace(f, real_path="/etc/ssh/common") if f.path == f"{D}/50.conf" else f for f in found.files)
+    found = replace(found, files=links)
+    planned = plan.plan(found, Policy())
+    (content,) = planned.contents
+    assert content.after.decode() == (
+        "ClientAliveInterval 300\nClientAliveCountMax 3\nMatch User b\nClientAliveCountMax 3\n"
+    )
+    stand_ins = candidate.candidate(found, planned, "/run/c")
+    assert stand_ins[0][1].count(b'Include "/run/c/candidate.1"\n') == 3
 
 
 @pytest.mark.parametrize("last", ["\r", "#", "ClientAliveInterval 60", "ClientAliveInterval 60\r", "Banner none"])
