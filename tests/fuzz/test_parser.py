@@ -7,6 +7,7 @@ bytes; put it into tests/cases or tests/unit/core/test_document.py before mendin
 from __future__ import annotations
 
 import os
+import sys
 import time
 from random import Random
 
@@ -66,4 +67,4 @@ def test_mutated_files() -> None:
         slowest_s = max(slowest_s, took_s)
         n_inputs += 1
     assert n_plans > n_inputs / 5
-    print(f"{n_inputs} inputs, {n_plans} of them planned for, the slowest took {slowest_s:.3f} s")
+    print(f"{n_inputs} inputs, {n_plans} of them planned for, the slowest took {slowest_s:.3f} s", file=sys.stderr)
