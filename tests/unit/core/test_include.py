@@ -37,6 +37,7 @@ NAMES = ("a", "b", "z", "-", "]", "[", "^", "!", "*", ".h", "a.conf", "a b", "é
         ("[/]", ""),
         ("[.]h", ""),
         ("a\\", ""),
+        ("[[:a:b]", "[ab"),
     ],
 )
 def test_what_sshds_own_glob_finds(pattern: str, found: str) -> None:

@@ -413,3 +413,24 @@ def test_unknown_versions_are_refused() -> None:
     with pytest.raises(ParseError):
         plan.plan(replace(look({MAIN: ""}), version="?"), Policy())
     assert Version.parse("9.2p1").at_least(9, 2)
+
+
+def test_a_stale_drop_in_of_ours_beside_a_block_that_comes_before_it() -> None:
+    own, early = f"{D}/{dropin.NAMES[0]}", "/etc/ssh/early/10-a.conf"
+    stale = dropin.content(Policy(interval_s=120), shield=True)
+    files = {
+        MAIN: f"Include /etc/ssh/early/10-*.conf\n{INCLUDE}ClientAliveInterval 9\n",
+        early: "Match User a\nClientAliveInterval 9\n",
+        own: stale,
+    }
+    contents = plan.plan(look(files), DROP_IN).contents
+    assert [content.path for content in contents] == [early, own]
+    assert contents[0].after == b"Match User a\nClientAliveInterval 300\n"
+    assert b"Match" not in contents[1].after
+
+
+def test_a_comment_is_no_line_to_put_a_value_into() -> None:
+    tree = resolve.tree_of_files({MAIN: b"# x\n"})
+    wrong = edit(1, b"# x\n", b"ClientAliveInterval 300\n")
+    with pytest.raises(PlanError, match="more than its value"):
+        prove.only_values((wrong,), Policy().wanted(), tree)
