@@ -57,6 +57,36 @@ class Policy:
         return {INTERVAL: self.interval_s, COUNT_MAX: self.count_max}
 
 
+class Span(NamedTuple):
+    """The whole numbers from `low` to `high`, both included."""
+
+    low: int
+    high: int | None  # None: no upper limit
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and self.low <= number and (self.high is None or number <= self.high)
+
+    def __str__(self) -> str:
+        if self.high is None:
+            return f"{self.low} or more"
+        return str(self.low) if self.low == self.high else f"{self.low} to {self.high}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """What somebody else demands of the two settings."""
+
+    name: str  # what `--benchmark` takes, "cis-debian-12"
+    title: str  # publisher, product, version
+    rule: str  # the publisher's number for it
+    interval_s: Span
+    count_max: Span
+    source: str  # where these numbers were read
+    dated: date  # of the edition, or of what was read
+    checked: str  # text: the rule's own text was read; copy: a copy of it; told: somebody's account of it
+    note: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Become:
     """How an ordinary login becomes root."""
@@ -465,4 +495,5 @@ class Run:
     ended_at: datetime
     exit_code: int
     hosts: tuple[HostReport, ...] = field(default=())
+    benchmarks: tuple[Benchmark, ...] = ()  # held against the hosts beside their policies; they decide no verdict
     past: tuple[PastRun, ...] = ()  # earlier recorded runs of the same selection, oldest first
