@@ -214,6 +214,7 @@ class Daemon:
     binary: str = "/usr/sbin/sshd"
     command_line: str = ""  # as /proc shows it
     options: tuple[str, ...] = ()  # the values of its -o options, in order
+    next_command: str | None = None  # how its unit and environment files would start it now; None: not known
     stale: tuple[str, ...] = ()  # configuration files or directories newer than what it loaded
 
 

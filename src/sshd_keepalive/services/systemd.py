@@ -25,6 +25,22 @@ def find(service: ServiceChoice) -> str:
     )
 
 
+def next_start(service: ServiceChoice) -> str:
+    """The command of the unit, or of the template that serves each connection, with its environment files."""
+    unit = service.unit and quote(service.unit)
+    return (
+        f"show=''\nset --\nfor name in {unit or '${unit:-ssh@0.service sshd@0.service}'}; do\n"
+        'show=$(systemctl show --property=ExecStart --property=EnvironmentFiles "$name")\n'
+        "case $show in *' argv[]='*) break ;; esac\ndone\n"
+        "case $show in *' argv[]='*) ;; *) return ;; esac\n"
+        "while IFS='=' read -r key value; do\n"
+        'case $key in EnvironmentFiles) set -- "$@" "${value%% (*}" ;; esac\ndone <<END\n$show\nEND\n'
+        "show=${show#* argv[]=}\n"
+        # What a script does with its words only the script knows.
+        'case ${show%% *} in */sshd*) with_settings "${show%% ; *}" "$@" ;; esac'
+    )
+
+
 def is_active(service: ServiceChoice) -> str:
     """`activating`, the state between two failed starts, does not count."""
     return f"systemctl --quiet is-active {unit_of(service)}"

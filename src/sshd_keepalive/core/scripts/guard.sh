@@ -616,6 +616,8 @@ remember() {
     printf '%s\n' "$boot" >"$RUN/boot"
     printf '%s' "$pid" >"$RUN/listener"
     if [ -n "$pid" ] && [ "$ACTION" != none ]; then listening "$pid" >"$RUN/sockets"; fi
+    following=''
+    [ -n "$pid" ] || following=$(next_start)
     daemon_words
     printf '%s' "$words" >"$RUN/words"
     printf '%s' "$sshd" >"$RUN/sshd"
