@@ -26,6 +26,7 @@ COMMANDS = (
     "probe",
     "sessions",
     "diagnose",
+    "schedule",
     "client-config",
     "config",
     "completion",
