@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from sshd_keepalive.core import candidate, diff, judge, plan, sessions, undo
+from sshd_keepalive.core import candidate, diff, judge, managed, plan, sessions, undo
 from sshd_keepalive.core.guard import Action, Change
 from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError, ParseError, PlanError
 from sshd_keepalive.model import (
@@ -29,6 +29,7 @@ from sshd_keepalive.model import (
     Snapshot,
     Step,
     Verdict,
+    Waiver,
 )
 from sshd_keepalive.remote.shell import Shell
 
@@ -240,9 +241,12 @@ def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) 
 
     # Nothing may be shared with the login at work: only a login from scratch proves that logins work.
     outcome = execute(shell, partial(_connect, change.snapshot.host, orders), change, timeout_s=orders.timeout_s)
+    wrong = tuple(finding for finding in report.findings if finding.verdict is Verdict.FAIL)
     if outcome.after is not None:
         after = _report(outcome.after)
-        report = replace(report, findings=after.findings, verdict=after.verdict, facts=after.facts)
+        report = replace(
+            report, findings=after.findings, verdict=after.verdict, facts=after.facts, marks=after.marks, replaced=wrong
+        )
     elif outcome.end is End.UNKNOWN:
         report = replace(report, verdict=Verdict.UNKNOWN)
     if outcome.end is End.APPLIED and (n_older := sessions.n_logged_in(outcome.lasting)):
@@ -369,12 +373,19 @@ def _report(snapshot: Snapshot) -> HostReport:
     notes: tuple[str, ...] = ()
     verdict = worst(findings)
     if host.waiver is not None and verdict is Verdict.FAIL:
-        if snapshot.taken_at.date() <= host.waiver.until:
-            verdict = Verdict.WAIVED
-            notes = (f"waived until {host.waiver.until} by {host.waiver.owner}: {host.waiver.reason}",)
-        else:
-            notes = (f"the waiver of {host.waiver.owner} ended on {host.waiver.until}: {host.waiver.reason}",)
-    return HostReport(host=host, verdict=verdict, findings=findings, facts=snapshot.facts, notes=notes)
+        verdict, note = _waived(host.waiver, findings, snapshot.taken_at.date())
+        notes = (note,)
+    marks = managed.marks(snapshot.files, findings)
+    return HostReport(host=host, verdict=verdict, findings=findings, facts=snapshot.facts, marks=marks, notes=notes)
+
+
+def _waived(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[Verdict, str]:
+    """What a waiver makes of a host that differs. What could not be told was never waived."""
+    if today > waiver.until:
+        return Verdict.FAIL, f"the waiver of {waiver.owner} ended on {waiver.until}: {waiver.reason}"
+    unknown = any(finding.verdict is Verdict.UNKNOWN for finding in findings)
+    verdict = Verdict.UNKNOWN if unknown else Verdict.WAIVED
+    return verdict, f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"
 
 
 def worst(findings: Sequence[Finding]) -> Verdict:

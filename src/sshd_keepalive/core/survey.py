@@ -191,6 +191,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         "system": words.get("system", ""),
         "sshd_config": words.get("config", host.sshd_config),
         "state": words.get("state", ""),
+        "agents": ", ".join(words.get("agents", "").split(",")),
     }
     facts["held"] = words.get("held", "")
     facts["taken_back"] = words.get("taken", "")

@@ -5,7 +5,7 @@ in 10 s by default), which `reset-failed` forgives; a broken start in socket mod
 is healed first. `reload` is not the default: it kills a socket-activated sshd and leaves no trace of having happened.
 """
 
-from sshd_keepalive.core.quoting import quote
+from sshd_keepalive.core.quoting import quote, unit_word
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.services import unit_of
 
@@ -109,7 +109,7 @@ def at_boot(name: str, command: str) -> str:
     lines = (
         "[Service]",
         "Type=oneshot",
-        f"ExecStart=/bin/sh -c {_word(command)}",
+        f"ExecStart=/bin/sh -c {unit_word(command)}",
         "KillMode=process",
         "[Unit]",
         "Description=sshd-keepalive takes back an unconfirmed change",
@@ -131,9 +131,3 @@ def not_at_boot(name: str) -> str:
     """The unit was never loaded: removing the files is all."""
     file = quote(f"{name}.service")
     return f"rm -f {_UNITS}/{file} {_UNITS}/multi-user.target.wants/{file}"
-
-
-def _word(text: str) -> str:
-    """One word of an Exec line: systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers"."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'
