@@ -444,6 +444,7 @@ class Outcome:
     backup: str | None = None  # directory on the host
     failure: Failure | None = None
     after: Snapshot | None = None  # the look over the new login
+    complaints: tuple[str, ...] = ()  # what the new sshd says in the journal
     lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 
