@@ -108,7 +108,7 @@ def check() -> Took:
         names = {f"host-{number}": {"address": server.address} for number in range(HOSTS)}
         inventory = Path(folder) / "hosts.yaml"
         inventory.write_text(yaml.safe_dump({"defaults": defaults, "hosts": names}))
-        return _took(lambda: _run(Path("unused"), "check", "-q", "-i", str(inventory)))
+        return _took(lambda: _run(Path("unused"), "check", "-q", "--timeout", "600", "-i", str(inventory)))
 
 
 def _run(path: Path, *words: str) -> None:
