@@ -62,9 +62,15 @@ class Pass(Protocol):
         """Never raises for the host's trouble."""
 
 
-def run(job: Pass, hosts: Iterable[Host], orders: Orders, engine: Engine, *, workers: int) -> Iterator[HostReport]:
-    """Repeat one pass for many hosts; reports come as they finish, each host exactly once."""
-    return engine.run(partial(job, orders=orders), hosts, workers=workers)
+def run(
+    job: Pass, hosts: Iterable[Host], orders: Orders, engine: Engine, *, workers: int, changes: bool = True
+) -> Iterator[HostReport]:
+    """Repeat one pass for many hosts; reports come as they finish, each host exactly once.
+
+    Args:
+        changes: the pass may change a host: it is never begun a second time, even when its worker is lost.
+    """
+    return engine.run(partial(job, orders=orders), hosts, workers=workers, may_repeat=not changes)
 
 
 def check_host(host: Host, orders: Orders) -> HostReport:

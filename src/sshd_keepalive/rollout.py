@@ -79,7 +79,7 @@ class Rollout:
         self.stop.wait(self.soak_s)
         by_name = {report.host.name: report for report in held}
         hosts = [report.host for report in held]
-        for seen in fleet.run(fleet.check_host, hosts, orders, self.engine, workers=self.workers):
+        for seen in fleet.run(fleet.check_host, hosts, orders, self.engine, workers=self.workers, changes=False):
             report = by_name[seen.host.name]
             # After an undo, or without a restart, the policy is not met, and was not when the host was proved.
             if seen.verdict is Verdict.PASS or (

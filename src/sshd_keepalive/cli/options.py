@@ -33,6 +33,12 @@ class Options:
     color: str
     no_progress: bool
     engine: str
+    scheduler: str | None
+
+    @property
+    def engine_source(self) -> str:
+        """The engine with its argument."""
+        return f"{self.engine}:{self.scheduler}" if self.scheduler else self.engine
 
 
 _SHARED = (
@@ -73,7 +79,14 @@ _SHARED = (
         help="NO_COLOR is honoured.",
     ),
     click.option("--no-progress", is_flag=True, help="No progress bar."),
-    click.option("--engine", metavar="NAME", default="thread", hidden=True, help="How hosts are worked on at once."),
+    click.option(
+        "--engine",
+        metavar="KIND",
+        default="thread",
+        show_default=True,
+        help="How hosts are worked on at once: thread, process[:N], dask:tcp://SCHEDULER.",
+    ),
+    click.option("--scheduler", metavar="ADDRESS", help="--engine dask --scheduler A is --engine dask:A."),
 )
 
 
