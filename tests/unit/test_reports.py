@@ -155,3 +155,17 @@ def test_same_diff_is_shown_once_with_its_hosts() -> None:
     assert shown.count("--- a\n") == 1
     assert "2 hosts: a, b\n" in shown
     assert "restart sshd\n" in shown
+
+
+def test_what_many_hosts_have_in_common_is_said_in_one_line() -> None:
+    def named(report: HostReport, names: str) -> list[HostReport]:
+        return [replace(report, host=replace(HOST, name=name)) for name in names]
+
+    busy = replace(UNREACHED, failure=replace(FAILURE, kind="banned", cause="busy"))
+    elsewhere = replace(DRIFT, findings=(RIGHT, replace(WRONG, place=Place(path="/etc/ssh/other", line=1))))
+    run = a_run(*named(OK, "ab"), *named(DRIFT, "cdefg"), *named(elsewhere, "hi"), *named(UNREACHED, "jk"), busy)
+    assert text_report.totals(run) == (
+        "2 hosts  tcp (refused)  [j, k]\n"
+        "7 hosts  drift: ClientAliveInterval 0  [c, d, e, f, g and 2 more]\n"
+        "12 hosts: 2 ok, 7 drift, 3 unreachable\n"
+    )

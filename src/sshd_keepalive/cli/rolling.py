@@ -118,7 +118,7 @@ def roll_out(
     # A change that waits for its confirmation may be gone tomorrow: it is journalled as another command's.
     kept = journal.Journal(given.run_id, out.command if given.confirms else f"{out.command} --no-confirm")
     reports: dict[str, HostReport] = {}
-    with out.progress(len(hosts)) as advance:
+    with out.progress(len(hosts), rolled.__str__) as advance:
         for report in rolled.run(work, given):
             reports[report.host.name] = report
             kept.write(report)

@@ -15,6 +15,8 @@ SUFFIX: str = ".txt"
 _ORDER = ("ok", "waived", "applied", "change", "drift", "refused", "unreachable", "rolled_back", "unknown")
 
 
+_NAMED = 5  # hosts of a group that are named; the reports for machines name all
+
 _HUNK = re.compile(r"^@@ .*? @@", re.MULTILINE)
 
 
@@ -94,10 +96,39 @@ def diffs(run: Run) -> list[str]:
     return texts
 
 
+def alike(run: Run) -> list[str]:
+    """One line for each drift and each kind of failure that several hosts share; the most common last."""
+    groups: dict[str, list[str]] = {}
+    for report in run.hosts:
+        if report.failure is not None:
+            kind, cause = report.failure.kind, report.failure.cause
+            what = f"{kind} ({cause})" if cause and cause != kind else kind
+        elif (word := outcome_word(report)) != "change" and (wrong := _wrong(report)):  # changes: grouped by diff
+            what = f"{word}: {', '.join(wrong)}"
+        else:
+            continue
+        groups.setdefault(what, []).append(report.host.name)
+    lines = []
+    for what, names in sorted(groups.items(), key=lambda item: len(item[1])):
+        if len(names) > 1:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            lines.append(printable(f"{len(names)} hosts  {what}  [{', '.join(names[:_NAMED])}{more}]") + "\n")
+    return lines
+
+
+def _wrong(report: HostReport) -> list[str]:
+    """The settings that are not as wanted, without the lines they stand in: those differ from host to host."""
+    return [
+        f"{f.setting} {f.value}" + (f" for {f.scope.partition(' (')[0]}" if f.scope != "global" else "")
+        for f in report.findings
+        if f.verdict is not Verdict.PASS
+    ]
+
+
 def totals(run: Run) -> str:
-    """`5 hosts: 3 ok, 2 drift`, and what to type next."""
+    """`5 hosts: 3 ok, 2 drift`, below what several hosts have in common."""
     counts = Counter(outcome_word(report) for report in run.hosts)
     order = sorted(counts, key=lambda word: _ORDER.index(word) if word in _ORDER else len(_ORDER))
     told = ", ".join(f"{counts[word]} {word}" for word in order)
     hosts = f"{len(run.hosts)} host{'s' * (len(run.hosts) != 1)}"
-    return f"{hosts}: {told}\n" if told else "no hosts\n"
+    return "".join(alike(run)) + (f"{hosts}: {told}\n" if told else "no hosts\n")
