@@ -137,7 +137,7 @@ def _checked(host: Host, orders: Orders) -> HostReport:
 
 
 def _looked(host: Host, orders: Orders, *, then: Then) -> HostReport:
-    shell = _connect(host, orders)
+    shell = _connect(host, orders, is_patient=True)
     try:
         try:
             snapshot = _observe(shell, orders)
@@ -286,7 +286,7 @@ def change_of(snapshot: Snapshot, planned: Plan, orders: Orders) -> Change:
 def _looked_at(host: Host, orders: Orders) -> Iterator[tuple[Shell, Snapshot]]:
     """A login and what it found; both together within the host's time, unless a login was slow but good."""
     began = time.monotonic()
-    shell = _connect(host, orders)
+    shell = _connect(host, orders, is_patient=True)
     try:
         left_s = orders.timeout_s - (time.monotonic() - began)
         yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s / 4))
@@ -294,11 +294,15 @@ def _looked_at(host: Host, orders: Orders) -> Iterator[tuple[Shell, Snapshot]]:
         shell.close()
 
 
-def _connect(host: Host, orders: Orders) -> Shell:
+def _connect(host: Host, orders: Orders, *, is_patient: bool = False) -> Shell:
     from sshd_keepalive.remote import ssh  # paramiko costs 200 ms: not before a connection is needed
 
     return ssh.connect(
-        host, secrets=orders.secrets, timeout_s=orders.timeout_s, connect_timeout_s=orders.connect_timeout_s
+        host,
+        secrets=orders.secrets,
+        timeout_s=orders.timeout_s,
+        connect_timeout_s=orders.connect_timeout_s,
+        is_patient=is_patient,
     )
 
 
