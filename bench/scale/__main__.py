@@ -23,10 +23,10 @@ from statistics import median
 from bench.measure import Cost, measured
 from sshd_keepalive import engines
 from sshd_keepalive.fleet import Orders, check_host
-from sshd_keepalive.model import Host, Verdict
+from sshd_keepalive.model import Host, HostReport, Verdict
 from sshd_keepalive.remote.secret import Secrets
 
-from . import bare_paramiko, replay, trips
+from . import bare_paramiko, cluster, replay, trips
 from .farm import Farm
 
 HERE = Path(__file__).parent
@@ -53,7 +53,10 @@ def main() -> int:
         lines += [*_sizes(farm, sizes, options.forks, options.rounds), ""]
         lines += [*_trips(farm), ""]
         lines += [*_dead(farm, options.dead, options.forks), ""]
-        lines += _engines(farm, options.replayed, options.rounds)  # last: the playing back stays in this process
+        found = cluster.overhead(options.replayed)
+        # Last: the playing back stays in this process.
+        engine_lines, check_ms, report = _engines(farm, options.replayed, options.rounds)
+        lines += [*engine_lines, "", *cluster.million(found, check_ms, report)]
     text = "\n".join(lines) + "\n"
     options.out.write_text(text)
     print(text)
@@ -134,23 +137,30 @@ def _median(costs: list[Cost]) -> Cost:
     return Cost(*(median(values) for values in zip(*map(astuple, costs), strict=True)))
 
 
-def _engines(farm: Farm, n: int, rounds: int) -> list[str]:
-    """Threads and processes, without a server: the recorded answers of one session are played back to every client."""
+def _engines(farm: Farm, n: int, rounds: int) -> tuple[list[str], float, HostReport]:
+    """Threads and processes, without a server: the recorded answers of one session are played back to every client.
+
+    Returns:
+        What to tell; CPU milliseconds of one check; one of the reports.
+    """
     job = partial(replay.check, recording=replay.record(farm.host()))
     hosts = [farm.host(i) for i in range(n)]
     walls: dict[str, list[float]] = {"thread": [], "process": []}
+    cpu_s = 0.0
     for _ in range(rounds):
         for name, several in walls.items():
-            began_s = time.perf_counter()
+            began_s, used_s = time.perf_counter(), time.process_time()
             assert sum(1 for _ in engines.named(name).run(job, hosts, workers=16)) == n
             several.append(time.perf_counter() - began_s)
+            cpu_s += time.process_time() - used_s if name == "thread" else 0.0
             _tell(f"{n} hosts replayed, {name}: {several[-1]:.2f} s")
     thread_s, process_s = median(walls["thread"]), median(walls["process"])
-    return [
+    lines = [
         f"Without the cost of a server ({n} hosts, the recorded answers of one session played back to every client, "
         f"all work of the client done anew): threads {thread_s:.2f} s, processes {process_s:.2f} s, start of the "
         f"processes included: {thread_s / process_s:.2f} times as fast on {os.cpu_count()} cores."
     ]
+    return lines, cpu_s * 1000 / (n * rounds), job(hosts[0])
 
 
 def _trips(farm: Farm) -> list[str]:

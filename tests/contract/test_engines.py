@@ -125,6 +125,32 @@ class TestLostProcess:
                 list(engines.named(engine).run(jobs.broken, HOSTS, workers=2))
 
 
+def test_a_cluster_that_went_away_between_two_waves_begins_nothing_and_raises_nothing() -> None:
+    with Cluster(n_workers=1) as cluster:
+        engine = engines.named(f"dask:{cluster.address}")
+        assert len(list(engine.run(jobs.passing, HOSTS[:3], workers=2))) == 3
+    seen = list(engine.run(jobs.passing, HOSTS[3:], workers=2))
+    assert Counter(report.host.name for report in seen) == Counter(host.name for host in HOSTS[3:])
+    assert {(report.end, report.failure and report.failure.cause) for report in seen} == {(End.REFUSED, "no-worker")}
+    dask.disconnect()
+
+
+def test_reading_is_sent_in_batches_where_threads_are_few(cluster: Cluster, tmp_path: Path) -> None:
+    """Two workers of four threads: each has 25 of 200 at a time. A change goes alone."""
+    hosts = [Host(name=f"h{number}", address="192.0.2.1") for number in range(200)]
+    engine, file = engines.named(f"dask:{cluster.address}"), tmp_path / "noted"
+    job = partial(jobs.noted, file=file, seconds_s=0.05)
+    for may_repeat, least, most in ((True, 9, 200), (False, 1, 8)):
+        file.unlink(missing_ok=True)
+        seen = list(engine.run(job, hosts[: 200 if may_repeat else 40], workers=200, may_repeat=may_repeat))
+        assert len({report.host.name for report in seen}) == len(seen)
+        flying = peak = 0
+        for line in jobs.lines(file):
+            flying += 1 if line[0] == "+" else -1
+            peak = max(peak, flying)
+        assert least <= peak <= most
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

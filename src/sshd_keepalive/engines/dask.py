@@ -18,6 +18,7 @@ import pickle
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -30,6 +31,7 @@ from sshd_keepalive.errors import ConfigError, ExtensionError
 from sshd_keepalive.model import Host, HostReport
 
 CONNECT_S: Final = 10.0  # for the scheduler to answer
+BATCH_MAX: Final = 32  # hosts in one message; all of them are told when the slowest has ended
 LOOK_S: Final = 1.0  # how often the scheduler is asked which workers there are
 NO_WORKER_S: Final = 30.0  # how long a run that has lost all its workers waits for one to come back
 _FETCH_S: Final = 5.0  # for a report whose worker may be gone; then it is looked again
@@ -38,7 +40,10 @@ _FETCH_S: Final = 5.0  # for a report whose worker may be gone; then it is looke
 def run(
     job: Job, hosts: Iterable[Host], *, workers: int, may_repeat: bool = False, argument: str = ""
 ) -> Iterator[HostReport]:
-    """Every host once; `workers` hosts at a time over the whole cluster, as far as it has threads.
+    """Every host once; `workers` hosts at a time over the whole cluster.
+
+    A change has a thread of the cluster to itself. Where the cluster has fewer threads than `workers`, reading is
+    sent in batches, which its thread spreads over some of its own: that costs scheduler and controller far less.
 
     Args:
         argument: the scheduler's address, `tcp://scheduler:8786` or `tls://…`.
@@ -46,18 +51,21 @@ def run(
     if not argument:
         raise ConfigError("--engine dask: which scheduler?", hint="for example --engine dask:tcp://127.0.0.1:8786")
     sent = pickled(job, "dask")
-    cluster = _Cluster(_client(argument), sent, argument)
+    is_first = argument not in _clients
+    cluster = _Cluster(_client(argument), sent, argument, is_first=is_first)
     waiting = iter(hosts)
     again: list[Host] = []  # lost once, to be tried once more
     tried_twice: set[str] = set()
     without_worker_since_s = 0.0
     try:
         while True:
-            n_free = min(workers - len(cluster.flying), cluster.n_idle)
-            if n_free > 0:
+            n_batch = cluster.n_batch(workers) if may_repeat else 1
+            while cluster.n_idle and (n_free := min(n_batch, workers - cluster.n_hosts)) > 0:
                 following, again = again[:n_free], again[n_free:]
-                for host in (*following, *islice(waiting, n_free - len(following))):
-                    cluster.hand_out(host)
+                following += islice(waiting, n_free - len(following))
+                if not following:
+                    break
+                cluster.hand_out(tuple(following))
             if not cluster.flying:
                 if cluster.workers:
                     return
@@ -94,9 +102,9 @@ class _Worker:
 
 @dataclass(slots=True)
 class _Flight:
-    """One host on one worker."""
+    """Some hosts, usually one, on one thread of a worker."""
 
-    host: Host
+    hosts: tuple[Host, ...]
     worker: str  # its address
     identity: str
     future: Any  # distributed.Future
@@ -109,9 +117,10 @@ class _Cluster:
     client: Any  # distributed.Client
     sent: bytes  # the job
     address: str
+    is_first: bool  # nobody was met there before: what is wrong now is the user's mistake, later it is bad luck
     run: str = field(default_factory=lambda: uuid4().hex)
     workers: dict[str, _Worker] = field(default_factory=dict)
-    flying: dict[str, _Flight] = field(default_factory=dict)  # by host name
+    flying: dict[str, _Flight] = field(default_factory=dict)  # by token
     is_gone: bool = False
     _done: SimpleQueue[str] = field(default_factory=SimpleQueue)
     _looked_at_s: float = 0.0
@@ -120,10 +129,10 @@ class _Cluster:
         """Meet the workers.
 
         Raises:
-            ConfigError: there are none, or one cannot do this work.
+            ConfigError: there are none, or one cannot do this work; not when there were some for an earlier wave.
         """
         self._look()
-        if not self.workers:
+        if not self.workers and self.is_first:
             raise ConfigError(
                 f"{self.address}: the scheduler has no workers"
                 if not self.is_gone
@@ -133,11 +142,21 @@ class _Cluster:
 
     @property
     def n_idle(self) -> int:
-        """Threads without a host. None gets a second one to wait for it: were it lost, nobody could tell them apart."""
+        """Threads with nothing to do. None gets more to wait for it: what was lost unbegun could not be told apart."""
         return sum(worker.n_threads - worker.n_flying for worker in self.workers.values())
 
-    def hand_out(self, host: Host) -> None:
-        """Give a host to the worker that has the most threads to spare."""
+    @property
+    def n_hosts(self) -> int:
+        """How many hosts are under way."""
+        return sum(len(flight.hosts) for flight in self.flying.values())
+
+    def n_batch(self, workers: int) -> int:
+        """How many hosts each thread must have at once, so that `workers` are under way."""
+        n_threads = sum(worker.n_threads for worker in self.workers.values())
+        return max(1, min(BATCH_MAX, workers // max(1, n_threads)))
+
+    def hand_out(self, hosts: tuple[Host, ...]) -> None:
+        """Give some hosts to the worker that has the most threads to spare."""
         address, worker = min(self.workers.items(), key=lambda item: item[1].n_flying / item[1].n_threads)
         token = uuid4().hex
         future = self.client.submit(
@@ -145,42 +164,43 @@ class _Cluster:
             self.run,
             worker.identity,
             token,
-            host,
+            hosts,
             key=f"sshd-keepalive-{token}",
             workers=[address],
             pure=False,
             retries=0,
         )
         worker.n_flying += 1
-        self.flying[host.name] = _Flight(host=host, worker=address, identity=worker.identity, future=future)
-        future.add_done_callback(lambda _, name=host.name: self._done.put(name))
+        self.flying[token] = _Flight(hosts=hosts, worker=address, identity=worker.identity, future=future)
+        future.add_done_callback(lambda _: self._done.put(token))
 
     def news(self) -> tuple[list[HostReport], list[Host]]:
         """Wait a moment; gives the reports that came, and the hosts whose worker was lost."""
-        names: list[str] = []
+        tokens: list[str] = []
         with contextlib.suppress(Empty):
-            names.append(self._done.get(timeout=LOOK_S))
+            tokens.append(self._done.get(timeout=LOOK_S))
             while True:
-                names.append(self._done.get_nowait())
-        if not names or time.monotonic() - self._looked_at_s > LOOK_S:
+                tokens.append(self._done.get_nowait())
+        if not tokens or time.monotonic() - self._looked_at_s > LOOK_S:
             self._look()
-        reports, gone = [], []
-        for name in dict.fromkeys(names):
-            flight = self.flying.get(name)
+        reports: list[HostReport] = []
+        gone: list[Host] = []
+        for token in tokens:
+            flight = self.flying.get(token)
             if flight is None or not flight.future.done():
                 continue
-            report = self._fetch(flight)
-            if report is not None:
-                reports.append(replace(report, host=flight.host))  # our own host, not its copy
-                self._land(flight)
-            elif not self._is_there(flight) or flight.future.done():
-                gone.append(flight.host)
-                self._land(flight)
+            told = self._fetch(flight)
+            if told is None:
+                gone += flight.hosts
+            else:  # our own hosts, not their copies
+                reports += [replace(report, host=host) for report, host in zip(told, flight.hosts, strict=True)]
+            self._land(token)
         if gone:
             self._look()  # the others on that worker, and whether anybody is left for the next ones
-        for flight in [flight for flight in self.flying.values() if not self._is_there(flight)]:
-            gone.append(flight.host)
-            self._land(flight)
+        for token, flight in tuple(self.flying.items()):
+            if not self._is_there(flight):
+                gone += flight.hosts
+                self._land(token)
         return reports, gone
 
     def finish(self) -> None:
@@ -191,11 +211,11 @@ class _Cluster:
             with contextlib.suppress(Exception):
                 self.client.run(_forget, self.run, workers=list(self.workers), on_error="ignore")
 
-    def _fetch(self, flight: _Flight) -> HostReport | None:
-        """The report of a host that has ended; None: it was never begun, or is lost."""
+    def _fetch(self, flight: _Flight) -> list[HostReport] | None:
+        """The reports of hosts that have ended; None: they were never begun, or are lost."""
         while True:
             try:
-                report: HostReport | None = flight.future.result(timeout=_FETCH_S)
+                told: list[HostReport] | None = flight.future.result(timeout=_FETCH_S)
             except TimeoutError:  # the worker died with the report, or is slow
                 self._look()
                 if not self._is_there(flight):
@@ -203,14 +223,14 @@ class _Cluster:
             except Exception:  # Dask's many words for a task that is lost; the job itself raises nothing
                 return None
             else:
-                return report
+                return told
 
     def _is_there(self, flight: _Flight) -> bool:
         worker = self.workers.get(flight.worker)
         return worker is not None and worker.identity == flight.identity
 
-    def _land(self, flight: _Flight) -> None:
-        del self.flying[flight.host.name]
+    def _land(self, token: str) -> None:
+        flight = self.flying.pop(token)
         if self._is_there(flight):
             self.workers[flight.worker].n_flying -= 1
         with contextlib.suppress(Exception):
@@ -236,7 +256,7 @@ class _Cluster:
         for address, version in met.items():
             if version == __version__:
                 kept[address] = _Worker(identity=identities[address], n_threads=n_threads[address])
-            elif not self.workers:  # at the start it is the user's mistake; later such a worker is left alone
+            elif self.is_first and not self.workers:  # later such a worker is left alone
                 said = f"has version {version}" if isinstance(version, str) else f"cannot do this work: {version!r}"
                 raise ConfigError(
                     f"worker {address} {said}; here it is {__version__}",
@@ -270,8 +290,8 @@ def _forget(run: str) -> None:
         _begun.clear()
 
 
-def _work(run: str, identity: str, token: str, host: Host) -> HostReport | None:
-    """Work on a host; None: this is not the process it was meant for, or it was begun here before."""
+def _work(run: str, identity: str, token: str, hosts: tuple[Host, ...]) -> list[HostReport] | None:
+    """Work on some hosts; None: this is not the process they were meant for, or they were begun here before."""
     from distributed import get_worker
 
     with _lock:
@@ -279,7 +299,10 @@ def _work(run: str, identity: str, token: str, host: Host) -> HostReport | None:
             return None
         _begun.add(token)
         job = _jobs[run]
-    return job(host)
+    if len(hosts) == 1:
+        return [job(hosts[0])]
+    with ThreadPoolExecutor(len(hosts), thread_name_prefix="host") as pool:
+        return list(pool.map(job, hosts))
 
 
 # ------------------------------------------------------------------------------------- the connection
