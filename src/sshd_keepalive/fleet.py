@@ -285,10 +285,9 @@ def change_of(snapshot: Snapshot, planned: Plan, orders: Orders) -> Change:
 @contextmanager
 def _looked_at(host: Host, orders: Orders) -> Iterator[tuple[Shell, Snapshot]]:
     """A login and what it found; both together within the host's time, unless a login was slow but good."""
-    began = time.monotonic()
     shell = _connect(host, orders, is_patient=True)
     try:
-        left_s = orders.timeout_s - (time.monotonic() - began)
+        left_s = orders.timeout_s - shell.login_s
         yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s / 4))
     finally:
         shell.close()

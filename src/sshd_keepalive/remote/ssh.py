@@ -44,20 +44,23 @@ def connect(
             raise trouble(host, "no-way", host.obstacle)
         for hop in (*host.jump, host):
             prepare(hop, secrets)
-        link = _logged_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient)
+        link, login_s = _logged_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient)
     except HostError as error:
         if host.jump and error.cause.partition("(")[0] in _LOOKS_LIKE_LOSS and is_lost(host.jump):
             error = trouble(host.jump[-1], "bastion-lost", f"on the way to {host.name}")
         raise ConnectError(str(error), kind=error.kind, cause=error.cause, hint=error.hint) from None
-    return SshShell(host, link, secrets)
+    return SshShell(host, link, secrets, login_s)
 
 
-def _logged_in(host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s: float, *, is_patient: bool) -> Link:
+def _logged_in(
+    host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s: float, *, is_patient: bool
+) -> tuple[Link, float]:
     for n_tries in itertools.count(1):
         try:
             with ramp.paced(host):
                 deadline = Deadline(timeout_s)  # neither a person's time to answer nor a queue's is the host's
-                return open_link(host, wire_to(host, secrets, deadline, connect_timeout_s), secrets, deadline)
+                link = open_link(host, wire_to(host, secrets, deadline, connect_timeout_s), secrets, deadline)
+                return link, timeout_s - deadline.left_s()
         except HostError as error:
             wait_s = ramp.wait_s(error, n_tries) if is_patient else None
             if wait_s is None:
@@ -69,16 +72,22 @@ def _logged_in(host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s
 class SshShell:
     """A login on one host; see remote.shell.Shell."""
 
-    def __init__(self, host: Host, link: Link, secrets: Secrets) -> None:
+    def __init__(self, host: Host, link: Link, secrets: Secrets, login_s: float) -> None:
         self._host = host
         self._link = link
         self._secrets = secrets
+        self._login_s = login_s
         self._was_used = False
 
     @property
     def host(self) -> Host:
         """The host behind it."""
         return self._host
+
+    @property
+    def login_s(self) -> float:
+        """How long the login took."""
+        return self._login_s
 
     @property
     def server_version(self) -> str:
