@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test test-plain test-sshd test-lab fuzz bench bench-scale docs constraints clean packages-ssh packages-shells packages-lab
+.PHONY: help demo dev lint test test-plain test-sshd test-readers test-lab fuzz bench bench-scale docs constraints clean packages-ssh packages-shells packages-readers packages-lab
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -29,13 +29,16 @@ lint: dev ## format, lint, types, import rules, shell scripts
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/shellcheck $(SHELL_FILES)
 
-test: test-plain test-sshd test-lab ## all tests
+test: test-plain test-sshd test-readers test-lab ## all tests
 
 test-plain: packages-ssh packages-shells dev ## what plain `pytest` runs: no root, no server; ssh-keygen makes its keys
 	$(PYTEST) -q -n $(WORKERS)
 
 test-sshd: packages-ssh dev ## against real sshd servers on loopback, no root needed
 	$(PYTEST) -q -n $(WORKERS) -m sshd
+
+test-readers: packages-readers dev ## the reports in a real browser, and in front of promtool; no root needed
+	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m readers tests/readers
 
 test-lab: packages-ssh packages-lab dev ## against real Debian hosts; needs root for systemd-nspawn
 	$(LAB) run $(PYTEST) -q -n $(WORKERS) --dist loadfile -p no:cacheprovider -rs -m lab tests/lab
@@ -53,7 +56,7 @@ SCALE ?= --sizes 100,1000,10000
 bench-scale: packages-ssh .venv/run.stamp .venv-bench/scale.stamp ## check of 100 to 10,000 hosts on loopback; writes bench/scale.md
 	$(BIN)/python -m bench.scale $(SCALE)
 
-docs: dev ## the pages that are made from the program: its commands
+docs: dev ## the pages that are made from the program: its commands, the benchmarks
 	$(BIN)/python tools/write-reference
 
 constraints: dev ## write down the versions that .venv holds; `make` installs these from then on
@@ -94,6 +97,9 @@ packages-shells:
 packages-ssh:
 	@tools/install-packages openssh-server openssh-client
 	@[ "$$(id -u)" != 0 ] || install -d -m 755 /run/sshd # sshd run by root wants it; the service, never started here, makes it
+
+packages-readers:
+	@tools/install-packages chromium prometheus
 
 packages-test:
 	@tools/install-packages patch

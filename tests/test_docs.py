@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sshd_keepalive import registry
 from sshd_keepalive.cli import COMMANDS
 from sshd_keepalive.remote import trouble
 
@@ -16,13 +17,19 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 
 
-def test_the_reference_of_commands_is_current() -> None:
+def test_the_pages_made_from_the_program_are_current() -> None:
     loader = SourceFileLoader("write_reference", str(ROOT / "tools/write-reference"))
     spec = importlib.util.spec_from_loader("write_reference", loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
-    assert (ROOT / "docs/reference/commands.md").read_text() == module.reference(), "run make docs"
+    for name, page in module.PAGES.items():
+        assert (ROOT / "docs/reference" / name).read_text() == page(), "run make docs"
+
+
+def test_every_kind_of_report_is_in_the_reference() -> None:
+    page = (ROOT / "docs/reference/reports.md").read_text()
+    assert set(registry.built_in("reports")) <= set(re.findall(r"`(\w+)`", page.split("## html")[0]))
 
 
 def test_the_readme_names_every_command() -> None:

@@ -6,6 +6,7 @@
     ├─ ConfigError               command line, inventory, policy or configuration; no host was contacted
     ├─ ExtensionError            unknown extension, contract not met, extra not installed
     ├─ ParseError                a line of sshd_config that sshd would refuse; .path and .line
+    ├─ NotifyError               a notice did not arrive; the run itself is as it was
     ├─ PlanError                 no edit could be proved right; nothing was written
     └─ HostError                 trouble of one host: .kind and .cause as in the JSON report
        └─ ConnectError           no login came about; the host was not touched
@@ -46,6 +47,10 @@ class ParseError(KeepaliveError):
         self.reason = message
         self.path = path
         self.line = line
+
+
+class NotifyError(KeepaliveError):
+    """A notice did not arrive. It is told, and changes nothing about the run."""
 
 
 class PlanError(KeepaliveError):

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from sshd_keepalive.core import candidate, diff, judge, plan, undo
+from sshd_keepalive.core import candidate, diff, judge, plan, sessions, undo
 from sshd_keepalive.core.guard import Action, Change
 from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError, ParseError, PlanError
 from sshd_keepalive.model import (
@@ -242,7 +242,6 @@ def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
 
 
 def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) -> HostReport:
-    from sshd_keepalive.remote import lasting
     from sshd_keepalive.remote.execute import execute
 
     # Nothing may be shared with the login at work: only a login from scratch proves that logins work.
@@ -252,9 +251,8 @@ def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) 
         report = replace(report, findings=after.findings, verdict=after.verdict, facts=after.facts)
     elif outcome.end is End.UNKNOWN:
         report = replace(report, verdict=Verdict.UNKNOWN)
-    if outcome.end is End.APPLIED:  # over the login from before the change, which is still open
-        said = lasting.reminder(shell, outcome.after, timeout_s=orders.timeout_s)
-        report = replace(report, notes=(*report.notes, *said))
+    if outcome.end is End.APPLIED:
+        report = replace(report, notes=(*report.notes, *sessions.reminder(outcome.lasting)))
     return replace(
         report, end=outcome.end, steps=(*report.steps, *outcome.steps), backup=outcome.backup, failure=outcome.failure
     )

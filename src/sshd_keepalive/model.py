@@ -57,6 +57,36 @@ class Policy:
         return {INTERVAL: self.interval_s, COUNT_MAX: self.count_max}
 
 
+class Span(NamedTuple):
+    """The whole numbers from `low` to `high`, both included."""
+
+    low: int
+    high: int | None  # None: no upper limit
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and self.low <= number and (self.high is None or number <= self.high)
+
+    def __str__(self) -> str:
+        if self.high is None:
+            return f"{self.low} or more"
+        return str(self.low) if self.low == self.high else f"{self.low} to {self.high}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """What somebody else demands of the two settings."""
+
+    name: str  # what `--benchmark` takes, "cis-debian-12"
+    title: str  # publisher, product, version
+    rule: str  # the publisher's number for it
+    interval_s: Span
+    count_max: Span
+    source: str  # where these numbers were read
+    dated: date  # of the edition, or of what was read
+    checked: str  # text: the rule's own text was read; copy: a copy of it; told: somebody's account of it
+    note: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Become:
     """How an ordinary login becomes root."""
@@ -167,6 +197,7 @@ class Dump:
 
     context: Context
     settings: tuple[tuple[str, str], ...] = ()  # (folded keyword, value), in its order, repeats kept
+    text: str = ""  # its own words
     error: str | None = None  # sshd's own words
 
     def value(self, keyword: str) -> str | None:
@@ -183,7 +214,6 @@ class Daemon:
     binary: str = "/usr/sbin/sshd"
     command_line: str = ""  # as /proc shows it
     options: tuple[str, ...] = ()  # the values of its -o options, in order
-    sockets: tuple[str, ...] = ()  # address:port it listens on
     stale: tuple[str, ...] = ()  # configuration files or directories newer than what it loaded
 
 
@@ -413,6 +443,7 @@ class Outcome:
     backup: str | None = None  # directory on the host
     failure: Failure | None = None
     after: Snapshot | None = None  # the look over the new login
+    lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 
 # ----------------------------------------------------------------------------------------------- told
@@ -463,4 +494,5 @@ class Run:
     ended_at: datetime
     exit_code: int
     hosts: tuple[HostReport, ...] = field(default=())
+    benchmarks: tuple[Benchmark, ...] = ()  # held against the hosts beside their policies; they decide no verdict
     past: tuple[PastRun, ...] = ()  # earlier recorded runs of the same selection, oldest first

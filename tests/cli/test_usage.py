@@ -38,6 +38,7 @@ def test_version_and_help_say_what_there_is() -> None:
         (["check", "root:secret@host"], "a password does not belong in a target"),
         (["check", "host", "--format", "jason"], "did you mean 'json'?"),
         (["check", "host", "--out", "json"], "KIND:FILE"),
+        (["check", "host", "--out", "html:~nobody-here/page.html"], "there is no such account"),
         (["check", "host", "--out", "json:/nowhere/x.json"], "no such directory"),
         (["check", "host", "-f", "0"], "0"),
         (["apply", "host"], "add --yes"),

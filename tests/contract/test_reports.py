@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from sshd_keepalive import registry
-from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Place, Run, Step, Verdict
+from sshd_keepalive.config import benchmarks
+from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, PastRun, Place, Run, Step, Verdict
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
-HOSTILE = "<&\"\n\x1b[31m\u202e\udc80'"
+HOSTILE = "=<&\"\n\r\x1b[31m\u202e\u2028\udc80\ufffe\0|`</script>]]>{{7*7}}%s'"
 FULL = HostReport(
     host=Host(name=HOSTILE, address="192.0.2.1", groups=(HOSTILE,)),
     verdict=Verdict.FAIL,
@@ -31,17 +33,36 @@ FULL = HostReport(
     steps=(Step(name="restart", ok=False, detail=HOSTILE),),
     facts=(("os", HOSTILE),),
     notes=(HOSTILE,),
+    drift=(HOSTILE,),
     failure=Failure(kind="restart", message=HOSTILE, hint=HOSTILE),
 )
+
+
+PAST = PastRun(id=HOSTILE, command="check", started_at=NOW, n_pass=0, n_fail=1, n_unknown=0, n_waived=0)
+
+
+def a_run(hosts: tuple[HostReport, ...]) -> Run:
+    """Every field of a run filled in, except where there are no hosts: then nothing is."""
+    full = {"past": (PAST, PAST), "benchmarks": benchmarks.table()} if hosts else {}
+    return Run(id="r", command="apply", started_at=NOW, ended_at=NOW, exit_code=4, hosts=hosts, **full)
 
 
 @pytest.mark.parametrize("name", registry.names("reports"))
 @pytest.mark.parametrize("hosts", [(), (FULL,), (FULL, FULL)], ids=["none", "one", "two"])
 def test_any_run_is_rendered_as_text_that_can_be_written(name: str, hosts: tuple[HostReport, ...]) -> None:
-    run = Run(id="r", command="apply", started_at=NOW, ended_at=NOW, exit_code=4, hosts=hosts)
+    run = a_run(hosts)
     module = registry.load("reports", name)
     text = module.render(run)
     text.encode("utf-8")
-    assert "\x1b" not in text
+    assert not set("\x1b\0\u202e\u2028\ufffe") & set(text)
     assert text == "" or text.endswith("\n")
     assert module.SUFFIX.startswith(".")
+
+
+@pytest.mark.parametrize("name", registry.names("reports"))
+def test_every_report_tells_what_changed(name: str) -> None:
+    changed = replace(FULL, host=Host(name="ecs-01", address="192.0.2.1"), verdict=Verdict.PASS, end=None, findings=())
+    quiet = registry.load("reports", name).render(a_run((replace(changed, drift=()),)))
+    text = registry.load("reports", name).render(a_run((replace(changed, drift=("interval went to 0",)),)))
+    assert "interval went to 0" in text or "sshd_keepalive_host_changes" in text
+    assert text != quiet

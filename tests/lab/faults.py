@@ -56,7 +56,7 @@ STOPS = {
     "validate": Stop("timeout", "*candidate*"),
     "arm": Stop("", ""),
     "arm for a reboot": Stop("ln", "*-sf*"),
-    "rehearse": Stop("cat", "*/sshd"),
+    "rehearse": Stop("sh", "*guard.sh?rehearse*"),
     "install": Stop("mv", "*"),
     "installed": Stop("sync", "/etc/ssh"),
     "restart": Stop("", ""),

@@ -10,8 +10,9 @@ import pytest
 
 from sshd_keepalive import registry
 from sshd_keepalive.cli.output import exit_code
+from sshd_keepalive.core import outcome
 from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Place, Run, Step, Verdict
-from sshd_keepalive.reports import outcome_word, summary
+from sshd_keepalive.reports import summary
 from sshd_keepalive.reports import text as text_report
 
 NOW = datetime(2026, 1, 31, 2, 0, tzinfo=UTC)
@@ -58,7 +59,7 @@ def a_run(*reports: HostReport, command: str = "check") -> Run:
 )
 def test_each_end_has_its_exit_code_and_its_word(report: HostReport, command: str, code: int, word: str) -> None:
     assert exit_code([report], command) == code
-    assert outcome_word(report) == word
+    assert outcome.word(report) == word
 
 
 def test_the_worst_host_decides() -> None:
@@ -112,6 +113,7 @@ def test_json_is_what_the_contract_shows() -> None:
                 "steps": [{"name": "restart", "ok": True, "detail": "ssh.service", "seconds": 0.21}],
                 "backup": "/var/backups/x",
                 "facts": {"openssh": "9.2p1"},
+                "drift": [],
                 "failure": None,
             }
         ],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import click
 
 from sshd_keepalive import deepening, fleet
-from sshd_keepalive.cli import output, passes
+from sshd_keepalive.cli import notices, output, passes
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.core.notice import When
 
 
 @click.command("check")
@@ -20,23 +22,58 @@ from sshd_keepalive.cli.options import Options, fleet_options, named_in_environm
     type=click.IntRange(1, 10000),
     help="With --deep: hold MaxSessions against N sessions over one connection.",
 )
+@click.option(
+    "--benchmark",
+    metavar="NAME",
+    multiple=True,
+    help="Also hold the hosts against cis-debian-12, stig-rhel, …, or all; told, not counted. Repeatable.",
+)
+@click.option(
+    "--notify",
+    metavar="KIND:TARGET",
+    multiple=True,
+    help="Send a notice: apprise:env:NAME (an URL by reference) or command:PROGRAM; repeatable.",
+)
+@click.option(
+    "--notify-on",
+    type=click.Choice([when.value for when in When]),
+    default=When.CHANGE.value,
+    show_default=True,
+    help="What is worth a notice: a change since the last recorded run, anything not as wanted, every run.",
+)
 @fleet_options
-def command(hosts: tuple[str, ...], options: Options, deep: bool, concurrency: int | None) -> None:
+def command(
+    hosts: tuple[str, ...],
+    options: Options,
+    deep: bool,
+    concurrency: int | None,
+    benchmark: tuple[str, ...],
+    notify: tuple[str, ...],
+    notify_on: str,
+) -> None:
     """Compare every host with its policy. Changes nothing, not even a temporary file.
 
     HOST is a target like ops@192.0.2.11:22, or with an inventory a pattern like web*.
     """
+    from sshd_keepalive.config import benchmarks  # reads YAML
+
     out = output.Output(options, "check")
+    held = benchmarks.choose(benchmark) if benchmark else ()
     chosen = selected(options, hosts)
     started_at = passes.now()
     given = passes.orders(options, passes.new_run_id(started_at))
+    sinks = notices.sinks(notify, given.secrets)
     with passes.interruptible() as stop:
         job: fleet.Pass = fleet.check_host
         if deep or concurrency is not None:
             job = partial(deepening.check_host, concurrency=concurrency)
         reports = passes.repeat(job, chosen, given, out, stop)
     code = output.INTERRUPTED if stop.is_set() else output.exit_code(reports, "check")
-    out.run(output.finished(given.run_id, "check", started_at, reports, code), with_diffs=False)
+    run = replace(output.finished(given.run_id, "check", started_at, reports, code), benchmarks=held)
+    try:
+        out.run(run, with_diffs=False)
+    finally:  # also when a file could not be written
+        notices.send(run, sinks, When(notify_on))
     if code == output.DRIFT:
         out.next_step(f"sshd-keepalive plan {again(options, hosts)}")
     raise SystemExit(code)

@@ -107,6 +107,18 @@ def _outputs(ctx: click.Context, incomplete: str) -> Iterable[str]:
     return _kinds("reports", incomplete)
 
 
+def _sinks(ctx: click.Context, incomplete: str) -> Iterable[str]:
+    del ctx
+    return _kinds("notifiers", incomplete)
+
+
+def _benchmarks(ctx: click.Context, incomplete: str) -> Iterable[str]:
+    del ctx, incomplete
+    from sshd_keepalive.config import benchmarks
+
+    return [benchmarks.ALL, *(row.name for row in benchmarks.table())]
+
+
 def _kinds(kind: str, incomplete: str) -> Iterable[str]:
     """`KIND:` where one begins like this, paths behind it, else files."""
     from sshd_keepalive import registry
@@ -144,6 +156,8 @@ _OFFERS: Final[dict[str, _Offered]] = {
     "jump": _Offered(_hosts, several=True),
     "format": _Offered(_named("reports")),
     "out": _Offered(_outputs),
+    "notify": _Offered(_sinks),
+    "benchmark": _Offered(_benchmarks),
     "engine": _Offered(_named("engines")),
     "private_key": _Offered(_files),
     "log": _Offered(_files),

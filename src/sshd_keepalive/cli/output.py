@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from sshd_keepalive import registry
 from sshd_keepalive.cli.options import Options
+from sshd_keepalive.core import outcome
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import End, HostReport, Run, Verdict
 from sshd_keepalive.reports import text as text_report
@@ -77,7 +78,7 @@ class Output:
         if self.is_text:
             for diff in text_report.diffs(run) if with_diffs else ():
                 self.write(diff)
-            for report in sorted(run.hosts, key=text_report.rank):
+            for report in sorted(run.hosts, key=outcome.rank):
                 if not text_report.is_fine(report) and (text_report.needs_telling(report) or self.options.verbose):
                     self.write(text_report.host(report, steps=self.options.verbose > 0))
             self.write(text_report.totals(run))
@@ -150,12 +151,16 @@ def _out(text: str) -> tuple[str, Path]:
     if not colon or not path:
         raise ConfigError(f"--out {text}: not KIND:FILE", hint="for example --out json:report.json")
     registry.load("reports", kind)
-    folder = Path(path).expanduser().parent
+    try:
+        file = Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"--out {text}: there is no such account") from None
+    folder = file.parent
     if not folder.is_dir():
         raise ConfigError(f"--out {text}: there is no such directory")
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"--out {text}: nothing can be written into {folder}")
-    return kind, Path(path).expanduser()
+    return kind, file
 
 
 def _replace_file(path: Path, content: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a program of the user's prints, within limits: an inventory that hangs or floods must not take us along."""
+"""What a program of the user's prints, within limits: one that hangs or floods must not take us along."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from tempfile import TemporaryFile
 from typing import Final
 
 from sshd_keepalive.errors import ConfigError
@@ -27,8 +28,9 @@ def output_of(
     limit_s: float = LIMIT_S,
     most_bytes: int = MAX_BYTES,
     environment: Mapping[str, str] | None = None,
+    given: bytes = b"",
 ) -> bytes:
-    """Run a program without a terminal and give its standard output.
+    """Run a program without a terminal, `given` on its standard input, and give its standard output.
 
     Raises:
         ConfigError: it cannot be run, fails, takes longer than `limit_s` or prints more than `most_bytes`. The whole
@@ -36,14 +38,17 @@ def output_of(
     """
     name = argv[0]
     try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, **(environment or {})},
-        )
+        with TemporaryFile() as stdin:  # a file, not a pipe: nobody has to wait until the program reads
+            stdin.write(given)
+            stdin.seek(0)
+            process = subprocess.Popen(
+                argv,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env={**os.environ, **(environment or {})},
+            )
     except (OSError, ValueError) as error:
         raise ConfigError(f"{name} cannot be run: {getattr(error, 'strerror', None) or error}") from None
     try:
@@ -74,9 +79,7 @@ def _read(process: subprocess.Popen[bytes], name: str, limit_s: float, most_byte
             if left_s <= 0:
                 if process.poll() is not None:  # it ended; something it started holds the pipe
                     break
-                raise ConfigError(
-                    f"{name} did not end within {limit_s:g} s{_last_words(said)}", hint=f"run it by hand: {name} --list"
-                )
+                raise ConfigError(f"{name} did not end within {limit_s:g} s{_last_words(said)}", hint="run it by hand")
             for key, _ in selector.select(min(left_s, 0.2)):
                 chunk = os.read(key.fd, _CHUNK_BYTES)
                 if not chunk:

@@ -68,6 +68,7 @@ class Answer:
     cause: str = ""
     reason: str = ""
     steps: tuple[Step, ...] = ()
+    lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 
 def change_script(change: Change) -> str:
@@ -106,6 +107,7 @@ def guard_script(change: Change) -> str:
         "SSHD": host.sshd or "",
         "PIDFILE": host.service.pidfile or "",
         "LOOK": {"command": "no", "pidfile": "pidfile"}.get(host.service.manager or "", "yes"),
+        "PRESENT": next((dump.text for dump in snapshot.dumps if dump.context == Context()), ""),
         "UNIT": snapshot.unit,
         "MANAGER": snapshot.manager,
         "COUNT": str(len(change.plan.contents)),
@@ -229,6 +231,7 @@ def parse(stdout: bytes) -> Answer:
         cause=words.get("cause", ""),
         reason=words.get("reason", ""),
         steps=tuple(steps),
+        lasting=tuple(words.get("lasting", "").splitlines()),
     )
 
 

@@ -7,7 +7,7 @@ one that began before the daemon last read its files does not have what the file
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
@@ -15,13 +15,13 @@ from typing import Final
 
 from sshd_keepalive.core.records import decoded, records
 from sshd_keepalive.core.scripts import text
-from sshd_keepalive.model import Snapshot
 
 # The title of a session's process: `sshd: ops [priv]`, `sshd-session: root@pts/0`; before a login `[accepted]`.
 _TITLE: Final = re.compile(r"sshd(?:-session)?: (?P<user>[^\s@\[]+)(?:@(?P<line>\S+))?(?: \[(?P<part>\w+)\])?")
 _BEFORE_LOGIN: Final = frozenset({"accepted", "net", "preauth", "pam"})
 #: Clock ticks and the moment between two readings: a session this much older may be as old as the values.
 _TICK_S: Final = 0.5
+_LISTENS: Final = "0A"  # as /proc/net/tcp writes the state of a socket; include/net/tcp_states.h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +58,11 @@ def script() -> str:
     return "LC_ALL=C; export LC_ALL\n" + text("common") + text("sessions")
 
 
-def parse(stdout: bytes) -> tuple[Session, ...]:
+def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[Session, ...]:
     """Read the script's records, oldest session first. All times are the host's own: its clock may be wrong.
 
+    Args:
+        daemon: the listener whose sessions are wanted, known by its ports; None: those of every sshd.
     Raises:
         HostError: kind `observe`, the output is cut.
     """
@@ -88,7 +90,8 @@ def parse(stdout: bytes) -> tuple[Session, ...]:
     now_s = float(clock) if clock.replace(".", "").isdigit() else float(clock.split(".")[0] or 0)
     now = datetime.fromtimestamp(now_s, UTC)
     hertz, uptime_s = int(words.get("hertz") or 100), float(words.get("uptime") or 0)
-    peers = dict(_network(words.get("network", "")))
+    listening, peers = _network(words.get("network", ""))
+    ports = {listening[s] for s in processes[daemon].sockets if s in listening} if daemon in processes else set()
     ours = _ancestors(int(words.get("self") or 0), processes)
     children: dict[int, list[_Process]] = {}
     for process in processes.values():
@@ -96,7 +99,7 @@ def parse(stdout: bytes) -> tuple[Session, ...]:
     found = []
     for process in processes.values():
         title = _TITLE.match(process.title)
-        if title is None or title["part"] in _BEFORE_LOGIN or title["user"] == "unknown":
+        if title is None or not _is_session(process.title):
             continue
         if process.title.endswith("startups") or "[listener]" in process.title or _is_inner(process, processes):
             continue
@@ -105,6 +108,8 @@ def parse(stdout: bytes) -> tuple[Session, ...]:
         local, peer = next((peers[s] for p in family for s in sorted(p.sockets) if s in peers), (None, ""))
         if peers and local is None and any(p.sockets for p in family):
             continue  # its connection is closed or closing, or it serves a pipe: nobody is there
+        if ports and local is not None and local not in ports:
+            continue
         age_s = max(0.0, uptime_s - process.started / hertz)
         found.append(
             Session(
@@ -122,12 +127,23 @@ def parse(stdout: bytes) -> tuple[Session, ...]:
     return tuple(sorted(found, key=lambda session: (-session.age_s, session.pid)))
 
 
-def of_daemon(sessions: tuple[Session, ...], snapshot: Snapshot) -> tuple[Session, ...]:
-    """Those of the daemon of a snapshot, by the ports it listens on; all where that is not known."""
-    if snapshot.daemon is None or not snapshot.daemon.sockets:
-        return sessions
-    ports = {int(socket.rpartition(":")[2], 16) for socket in snapshot.daemon.sockets}
-    return tuple(session for session in sessions if session.port is None or session.port in ports)
+def reminder(titles: Iterable[str]) -> tuple[str, ...]:
+    """What to say after a change of the sessions that do not have it; nothing when there are none.
+
+    Args:
+        titles: of the processes that the restart left alone, as `tell_lasting` of the guard gives them.
+    """
+    n_old = sum(_is_session(title) for title in titles)
+    if not n_old:
+        return ()
+    they = "1 session keeps" if n_old == 1 else f"{n_old} sessions keep"
+    return (f"{they} the old values until it ends: `sshd-keepalive sessions` lists what is older than the change",)
+
+
+def _is_session(title: str) -> bool:
+    """Whether somebody has logged in on it, by its title."""
+    match = _TITLE.match(title)
+    return match is not None and match["part"] not in _BEFORE_LOGIN and match["user"] != "unknown"
 
 
 def _table(said: str) -> Iterator[_Process]:
@@ -154,12 +170,19 @@ def _ancestors(pid: int, processes: dict[int, _Process]) -> set[int]:
     return found
 
 
-def _network(said: str) -> Iterator[tuple[str, tuple[int, str]]]:
-    """Inode → the port here and the address there."""
+def _network(said: str) -> tuple[dict[str, int], dict[str, tuple[int, str]]]:
+    """Inode → the port, of those that listen; inode → the port here and the address there, of connections."""
+    listening, peers = {}, {}
     for row in said.splitlines():
         words = row.split()
-        if len(words) == 3:
-            yield words[2], (int(words[0].rpartition(":")[2], 16), _address(words[1]))
+        if len(words) == 4:
+            state, local, peer, inode = words
+            port = int(local.rpartition(":")[2], 16)
+            if state == _LISTENS:
+                listening[inode] = port
+            else:
+                peers[inode] = (port, _address(peer))
+    return listening, peers
 
 
 def _address(told: str) -> str:

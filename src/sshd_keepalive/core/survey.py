@@ -86,7 +86,8 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
             case "dump":
                 context = _context(decoded(value))
             case "answer":
-                look.dumps.append(Dump(context=context, settings=_settings(decoded(value))))
+                answer = decoded(value)
+                look.dumps.append(Dump(context=context, settings=_settings(answer), text=answer))
             case "refusal":
                 look.dumps.append(Dump(context=context, error=decoded(value) or "sshd -T failed without a word"))
             case "unreadable" | "dangling" | "irregular":
@@ -230,7 +231,6 @@ def _daemon(look: _Look, host: Host) -> Daemon | None:
         binary=words.get("binary", ""),
         command_line=" ".join(words.get("command", "").split()),
         options=options,
-        sockets=tuple(words.get("listening", "").split()),
         stale=tuple(dict.fromkeys(newer)),
     )
 

@@ -80,6 +80,7 @@ class _Execution:
         self._change = change
         self._timeout_s = timeout_s
         self._steps: list[Step] = []
+        self._lasting: tuple[str, ...] = ()
         self._pause_s = 1.0
         self._ends_at_s = time.monotonic() + change.deadline_s
 
@@ -112,13 +113,17 @@ class _Execution:
 
     def _tell(self, script: str) -> Answer | None:
         answer = _ask(self._shell, script, self._timeout_s + _RESTORE_S)
-        self._steps += answer.steps if answer else ()
+        if answer is not None:
+            self._steps += answer.steps
+            self._lasting += answer.lasting
         return answer
 
     def _outcome(self, end: End, failure: Failure | None = None, after: Snapshot | None = None) -> Outcome:
         kept = end is not End.REFUSED and bool(self._change.plan.contents)
         backup = self._change.directory if kept else None
-        return Outcome(end=end, steps=tuple(self._steps), backup=backup, failure=failure, after=after)
+        return Outcome(
+            end=end, steps=tuple(self._steps), backup=backup, failure=failure, after=after, lasting=self._lasting
+        )
 
     def _prove(self) -> Outcome:
         """A new login must see what was promised; it confirms, or the old login takes everything back."""

@@ -23,7 +23,8 @@ def live(shell: Shell, snapshot: Snapshot, *, timeout_s: float) -> tuple[Session
             "the connection was lost in mid-answer", kind="timeout", cause="lost", hint="run the command again"
         )
     try:
-        found = sessions.of_daemon(sessions.parse(completed.stdout), snapshot)
+        daemon = snapshot.daemon.pid if snapshot.daemon else None
+        found = sessions.parse(completed.stdout, daemon=daemon)
     except (ValueError, IndexError, OverflowError, OSError):
         raise HostError(
             "what the host told of its processes cannot be read", kind="observe", cause="output-cut"
@@ -39,19 +40,3 @@ def in_effect_since(snapshot: Snapshot) -> datetime | None:
     if snapshot.daemon is not None and snapshot.daemon.pid is not None:
         return snapshot.daemon.loaded_at
     return max((file.changed_at for file in snapshot.files if file.changed_at is not None), default=None)
-
-
-def reminder(shell: Shell, after: Snapshot | None, *, timeout_s: float) -> tuple[str, ...]:
-    """What to say after a change of the sessions that do not have it; nothing when there are none or none are told."""
-    if after is None:
-        return ()
-    try:
-        found = live(shell, after, timeout_s=timeout_s)
-    except HostError:  # the change is made and proved; this is a courtesy
-        return ()
-    since = in_effect_since(after)
-    n_old = sum(session.is_older(since) for session in found)
-    if not n_old:
-        return ()
-    they = "1 session keeps" if n_old == 1 else f"{n_old} sessions keep"
-    return (f"{they} the old values until it ends: `sshd-keepalive sessions` lists what is older than the change",)

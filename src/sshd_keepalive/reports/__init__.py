@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+from sshd_keepalive.core import benchmarks
+from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.model import COMMAND_LINE, End, Finding, HostReport, Place, Run, Verdict
 
 
@@ -16,17 +18,6 @@ class Report(Protocol):
 
     def render(self, run: Run) -> str:
         """The whole report, ending in a line end."""
-
-
-def outcome_word(report: HostReport) -> str:
-    """One word for a host, the same in every report: its end where it was to be changed, else its verdict."""
-    if report.end is not None and not (report.end is End.UNCHANGED and report.verdict is not Verdict.PASS):
-        return "ok" if report.end is End.UNCHANGED else report.end.value
-    if report.unreached:
-        return "unreachable"
-    if report.end is None and (report.diff or report.restarts):
-        return "change"
-    return {Verdict.PASS: "ok", Verdict.FAIL: "drift"}.get(report.verdict, report.verdict.value)
 
 
 def summary(run: Run) -> dict[str, int]:
@@ -68,8 +59,43 @@ def host_data(report: HostReport) -> dict[str, Any]:
         ],
         "backup": report.backup,
         "facts": dict(report.facts) | ({"notes": "; ".join(report.notes)} if report.notes else {}),
+        "drift": list(report.drift),
         "failure": _failure(report),
     }
+
+
+def benchmark_data(run: Run) -> dict[str, Any]:
+    """What the benchmarks of a run say: every row with its source, the hosts, the pairs that satisfy all."""
+    pairs = benchmarks.wanted_pairs(run)
+    found = benchmarks.common(run.benchmarks)
+    both = None
+    if isinstance(found, benchmarks.Common):
+        both = {"interval": list(found.interval_s), "count": list(found.count_max)}
+    return {
+        "all": [
+            {
+                "name": row.name,
+                "title": row.title,
+                "rule": row.rule,
+                "interval": list(row.interval_s),
+                "count": list(row.count_max),
+                "allows": {f"{pair[0]}/{pair[1]}": benchmarks.allows(row, pair) for pair in pairs},
+                "hosts": {verdict.value: number for verdict, number in benchmarks.verdicts(run, row).items()},
+                "source": row.source,
+                "dated": row.dated.isoformat(),
+                "checked": row.checked,
+                "note": row.note,
+            }
+            for row in run.benchmarks
+        ],
+        "common": both,
+        "conclusion": benchmarks.sentence(run),
+    }
+
+
+def flat(text: str) -> str:
+    """Text from a host as one printable line."""
+    return text if text.isprintable() else printable(" ".join(text.splitlines()))
 
 
 def timestamp(at: datetime) -> str:

@@ -3,7 +3,7 @@
 import json
 
 from sshd_keepalive.model import SCHEMA_VERSION, Run
-from sshd_keepalive.reports import host_data, summary, timestamp
+from sshd_keepalive.reports import benchmark_data, host_data, summary, timestamp
 
 SUFFIX: str = ".json"
 
@@ -20,4 +20,6 @@ def render(run: Run) -> str:
         "summary": summary(run),
         "hosts": [host_data(report) for report in run.hosts],
     }
+    if run.benchmarks:
+        document["benchmarks"] = benchmark_data(run)
     return json.dumps(document, indent=1, allow_nan=False) + "\n"

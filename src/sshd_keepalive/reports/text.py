@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 
+from sshd_keepalive.core import benchmarks, outcome
 from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.model import HostReport, Run, Verdict
-from sshd_keepalive.reports import outcome_word
 
 SUFFIX: str = ".txt"
 
-#: From the best to the worst; unknown words (a new end) count as worst.
-_ORDER = ("ok", "waived", "applied", "change", "drift", "refused", "unreachable", "rolled_back", "unknown")
-
-
 _NAMED = 5  # hosts of a group that are named; the reports for machines name all
-
-_HUNK = re.compile(r"^@@ .*? @@", re.MULTILINE)
 
 
 def render(run: Run) -> str:
     """Every host, problem hosts last, then the summary."""
-    ranked = sorted(run.hosts, key=rank)
+    ranked = sorted(run.hosts, key=outcome.rank)
     shown_diffs = diffs(run)
     parts = [host(report) for report in ranked if needs_telling(report)]
     return "".join([*shown_diffs, *parts, totals(run)])
 
 
-def rank(report: HostReport) -> int:
-    """Where a host stands in the order from fine to bad."""
-    word = outcome_word(report)
-    return _ORDER.index(word) if word in _ORDER else len(_ORDER)
-
-
 def is_fine(report: HostReport) -> bool:
     """Nothing about this host wants attention."""
-    return rank(report) <= _ORDER.index("applied") and not report.notes
+    return outcome.rank(report) <= outcome.badness("applied") and not (report.notes or report.drift)
 
 
 def needs_telling(report: HostReport) -> bool:
     """There is more to say of this host than the diff under its name."""
-    return outcome_word(report) != "change" or bool(report.notes)
+    return outcome.word(report) != "change" or bool(report.notes or report.drift)
 
 
 def host(report: HostReport, *, steps: bool = False) -> str:
     """The lines of one host: the word, the name, what is wrong and which line decides; all steps on request."""
-    word = outcome_word(report)
+    word = outcome.word(report)
     lines = [f"{word:<11} {printable(report.host.name)}"]
     lines[0] += _headline(report)
     # What a change is about stands in its diff.
@@ -67,6 +54,7 @@ def host(report: HostReport, *, steps: bool = False) -> str:
         lines.append(f"    {report.failure.kind}: {report.failure.message}")
         if report.failure.hint:
             lines.append(f"    next: {report.failure.hint}")
+    lines += [f"    changed: {change}" for change in report.drift]
     lines += [f"    note: {note}" for note in report.notes]
     return "".join(printable(line.replace("\n", " ")) + "\n" for line in lines)
 
@@ -103,7 +91,7 @@ def alike(run: Run) -> list[str]:
         if report.failure is not None:
             kind, cause = report.failure.kind, report.failure.cause
             what = f"{kind} ({cause})" if cause and cause != kind else kind
-        elif (word := outcome_word(report)) != "change" and (wrong := _wrong(report)):  # changes: grouped by diff
+        elif (word := outcome.word(report)) != "change" and (wrong := _wrong(report)):  # changes: grouped by diff
             what = f"{word}: {', '.join(wrong)}"
         else:
             continue
@@ -126,9 +114,21 @@ def _wrong(report: HostReport) -> list[str]:
 
 
 def totals(run: Run) -> str:
-    """`5 hosts: 3 ok, 2 drift`, below what several hosts have in common."""
-    counts = Counter(outcome_word(report) for report in run.hosts)
-    order = sorted(counts, key=lambda word: _ORDER.index(word) if word in _ORDER else len(_ORDER))
+    """What several hosts have in common, what the benchmarks say, then `5 hosts: 3 ok, 2 drift`."""
+    counts = Counter(outcome.word(report) for report in run.hosts)
+    order = sorted(counts, key=outcome.badness)
     told = ", ".join(f"{counts[word]} {word}" for word in order)
     hosts = f"{len(run.hosts)} host{'s' * (len(run.hosts) != 1)}"
-    return "".join(alike(run)) + (f"{hosts}: {told}\n" if told else "no hosts\n")
+    return "".join(alike(run)) + _benchmarks(run) + (f"{hosts}: {told}\n" if told else "no hosts\n")
+
+
+def _benchmarks(run: Run) -> str:
+    """One line a benchmark, what it asks and how many hosts pass, then what would satisfy all of them."""
+    lines = []
+    for row in run.benchmarks:
+        of = benchmarks.verdicts(run, row)
+        asks = f"interval {row.interval_s}, count {row.count_max}"
+        unknown = f", {of[Verdict.UNKNOWN]} unknown" if of[Verdict.UNKNOWN] else ""
+        told = "" if row.checked != "told" else "  (not verified)"
+        lines.append(f"benchmark {row.name}: {of[Verdict.PASS]} pass, {of[Verdict.FAIL]} fail{unknown}; {asks}{told}\n")
+    return "".join(lines) + (f"benchmarks: {benchmarks.sentence(run)}\n" if lines else "")

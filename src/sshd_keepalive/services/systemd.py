@@ -106,7 +106,7 @@ def at_boot(name: str, command: str) -> str:
     wants = f"{_UNITS}/multi-user.target.wants"
     file = f"{_UNITS}/{quote(name)}.service"
     return (
-        f"mkdir -p {wants} && printf '%s\\n' {text} >{file} && chmod 0644 {file} && "
+        f"{{ [ -d {wants} ] || mkdir -p {wants}; }} && (umask 022; printf '%s\\n' {text} >{file}) && "
         f"ln -sf {file} {wants}/{quote(name)}.service && flush {file} {wants}"
     )
 

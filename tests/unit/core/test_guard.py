@@ -152,6 +152,17 @@ def test_not_confirmed_comes_back_by_itself(machine: Machine) -> None:
     assert (late.end, late.steps[-1].ok) == ("rolled_back", False)
 
 
+def test_a_power_cut_that_lost_the_note_still_finds_the_new_file(machine: Machine) -> None:
+    """A rename may reach the disk while the note of it, on another file system, does not."""
+    change = machine.change()
+    assert machine.make(change).end == "changed"
+    folder = Path(change.directory)
+    (folder / "touched").unlink()
+    (folder / "boot").write_text("another-boot\n")
+    machine.tell(guard.boot_command(change.directory))
+    assert (machine.config.read_bytes(), machine.litter()) == (OLD, [])
+
+
 def test_a_run_that_is_never_carried_on_leaves_nothing(machine: Machine) -> None:
     """The controller died during the rehearsal."""
     change = machine.change(deadline_s=1, rehearsed=True)

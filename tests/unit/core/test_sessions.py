@@ -33,9 +33,8 @@ def told(*, network: str) -> bytes:
     return out + record("network", network)
 
 
-NETWORK = (
-    "0B0200C0:0016 090200C0:C418 200\n0000000000000000FFFF00000B0200C0:08AE 0000000000000000FFFF0000090200C0:C419 300"
-)
+V4 = "01 0B0200C0:0016 090200C0:C418 200\n"
+NETWORK = V4 + "01 0000000000000000FFFF00000B0200C0:08AE 0000000000000000FFFF0000090200C0:C419 300"
 
 
 def test_sessions_are_told_with_user_peer_age_and_command() -> None:
@@ -50,17 +49,33 @@ def test_sessions_are_told_with_user_peer_age_and_command() -> None:
     assert not ops.is_older(None)
 
 
+def test_those_of_one_daemon_are_told_apart_by_its_ports() -> None:
+    listens = "0A 00000000:0016 00000000:0000 100\n"
+    (ops,) = sessions.parse(told(network=listens + NETWORK), daemon=10)
+    assert ops.user == "ops"
+    assert len(sessions.parse(told(network=listens + NETWORK))) == 2
+    assert len(sessions.parse(told(network=NETWORK), daemon=10)) == 2, "not known where it listens"
+
+
+def test_the_reminder_counts_who_has_logged_in() -> None:
+    titles = ("sshd: ops [priv]", "sshd-session: root@notty", "sshd: [accepted]", "sshd: unknown [priv]", "sshd -D")
+    (said,) = sessions.reminder(titles)
+    assert said.startswith("2 sessions keep the old values")
+    assert sessions.reminder(titles[:1])[0].startswith("1 session keeps")
+    assert sessions.reminder(titles[2:]) == ()
+
+
 def test_what_the_kernel_does_not_tell_is_left_out() -> None:
     ops, root = sessions.parse(told(network=""))
     assert (ops.peer, ops.port, root.peer) == ("", None, "")
 
 
 def test_ipv6_is_bracketed() -> None:
-    network = "B80D0120000000000000000009000000:0016 B80D0120000000000000000008000000:C418 200"
+    network = "01 B80D0120000000000000000009000000:0016 B80D0120000000000000000008000000:C418 200"
     (ops,) = sessions.parse(told(network=network))
     assert ops.peer == "[2001:db8::8]:50200"
 
 
 def test_a_session_whose_connection_is_closing_is_none() -> None:
-    (root,) = sessions.parse(told(network=NETWORK.splitlines()[1]))
+    (root,) = sessions.parse(told(network=NETWORK.removeprefix(V4)))
     assert root.user == "root"

@@ -3,11 +3,21 @@
 # A record is `KIND LENGTH`, a line end, LENGTH bytes, a line end: nothing a host prints can be taken for one.
 # shellcheck shell=sh disable=SC2034
 
+nl='
+'
+
 say() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
 
-now() { if read -r up _ </proc/uptime; then printf '%s' "$up"; else date +%s; fi 2>/dev/null; }
+# What is asked often sets a variable: a substitution would cost a process each time.
 
-boot() { if { read -r id </proc/sys/kernel/random/boot_id; } 2>/dev/null; then printf '%s\n' "$id"; else echo unknown; fi; }
+# now: sets now to seconds on a clock that nobody sets, where there is one.
+now() { { read -r now _ </proc/uptime; } 2>/dev/null || now=$(date +%s); }
+
+# boot: sets boot to what tells one start of the machine from the next.
+boot() { { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=unknown; }
+
+# line_of FILE: sets line to its first line, empty when there is none.
+line_of() { line=''; { IFS='' read -r line <"$1" || [ -n "$line" ]; } 2>/dev/null; }
 
 # Never wait for ever: a FIFO in an Include hangs sshd.
 limited() { if command -v timeout >/dev/null; then timeout 20 "$@"; else "$@"; fi; }
@@ -101,9 +111,9 @@ daemon_words() {
     done
 }
 
-# find_sshd: sets sshd to the binary: the inventory's, the one that runs, or the usual ones.
+# find_sshd: sets sshd to the binary: the inventory's, the one that runs, or the usual ones; and exe to what runs.
 find_sshd() {
-    runs_as_it_is=no
+    runs_as_it_is=no exe=''
     if [ -n "$SSHD" ]; then sshd=$SSHD; return; fi
     if [ -n "$pid" ]; then
         exe=$(readlink "/proc/$pid/exe" 2>/dev/null)

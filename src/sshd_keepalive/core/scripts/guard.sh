@@ -12,14 +12,23 @@
 
 # --- telling ---------------------------------------------------------------------------------------------
 
-begin() { step=$1 since=$(now); }
+begin() { step=$1; now; since=$now; }
 
 # done_ TEXT: the step succeeded. When nobody hears it the login is gone, and nobody is left who could confirm.
-done_() { say step "$step ok $since $(now) $1" 2>/dev/null || give_up tcp 'the login was lost' lost; }
+done_() {
+    now
+    say step "$step ok $since $now $1" 2>/dev/null || give_up tcp 'the login was lost' lost
+}
+
+# failed TEXT: it did not, and that is all that is done about it.
+failed() {
+    now
+    say step "$step failed $since $now $1"
+}
 
 # give_up KIND TEXT [CAUSE]: the step failed; what has been changed is put back before anything is said.
 give_up() {
-    say step "$step failed $since $(now) $2"
+    failed "$2"
     say kind "$1"
     say reason "$2"
     say cause "$3"
@@ -63,12 +72,13 @@ is_absent() { [ ! -e "$target" ] && [ ! -L "$target" ]; }
 # The file is still what was planned upon, byte for byte.
 is_unchanged() { if [ -e "$RUN/$n.base" ]; then cmp -s "$RUN/$n.base" "$target"; else is_absent; fi; }
 is_installed() { if [ -e "$RUN/$n.after" ]; then cmp -s "$RUN/$n.after" "$target"; else is_absent; fi; }
+is_not_installed() { ! is_installed; }
 is_restored() { if [ -e "$RUN/$n.before" ]; then cmp -s "$RUN/$n.before" "$target"; else is_absent; fi; }
 
 # copy FROM TO: with owner, mode, ACL, extended attributes and label where cp knows how.
 copy() {
     # Never a link: what is written into the copy would go through it into somebody's file.
-    rm -f "$2"
+    if [ -e "$2" ] || [ -L "$2" ]; then rm -f "$2"; fi
     cp -aL "$1" "$2" 2>/dev/null || cp -pL "$1" "$2" || return 1
     [ -f "$2" ] && [ ! -L "$2" ] || return 1
     [ ! -e /sys/fs/selinux/enforce ] || chcon "--reference=$1" "$2" 2>/dev/null || :
@@ -77,9 +87,22 @@ copy() {
 # flush PATH...: onto the disk; an old sync takes no names and flushes everything.
 flush() { sync "$@" 2>/dev/null || sync; }
 
-# look_of PATH: mode with the signs of ACL and label, owner, group.
-# shellcheck disable=SC2012 # the path is one argument, and its name is not looked at
-look_of() { ls -ldLn "$1" | awk 'NR == 1 { print $1, $3, $4 }'; }
+# look_of LINE: sets look to mode with the signs of ACL and label, owner, group; names to the number of names.
+look_of() {
+    set -f
+    # shellcheck disable=SC2086 # its fields are wanted
+    set -- $1
+    set +f
+    look="$1 $3 $4" names=$2
+}
+
+# is_alike PATH PATH: dressed the same.
+is_alike() {
+    look_of "$(ls -ldLn "$1")"
+    first=$look
+    look_of "$(ls -ldLn "$2")"
+    [ "$first" = "$look" ]
+}
 
 # May it be written at all, and is it one file? Opening it for reading and writing changes nothing, and fails for
 # an immutable or append-only file. A rename would part it from its other names.
@@ -92,8 +115,7 @@ is_replaceable() {
         case $complaint in *'Read-only'*) cause=mount ;; esac
         return 1
     }
-    # shellcheck disable=SC2012 # the second field is all that counts
-    names=$(ls -ldn "$target" | awk 'NR == 1 { print $2 }')
+    look_of "$(ls -ldn "$target")"
     [ "$names" -gt 1 ] || return 0
     complaint="it has $names names (hard links), and a replacement would part them"
     kind=validate cause=hard_link
@@ -110,8 +132,8 @@ stage() {
     [ -e "$RUN/$n.after" ] || return 0
     like=$target
     [ -e "$like" ] || like=$CONFIG
-    complaint=$({ mkdir -p "${target%/*}" && copy "$like" "$staged" && cat "$RUN/$n.after" >"$staged"; } 2>&1) && cmp -s "$RUN/$n.after" "$staged" && flush "$staged" || return 1
-    [ "$(look_of "$like")" = "$(look_of "$staged")" ] && return
+    complaint=$({ { [ -d "${target%/*}" ] || mkdir -p "${target%/*}"; } && copy "$like" "$staged" && cat "$RUN/$n.after" >"$staged"; } 2>&1) && cmp -s "$RUN/$n.after" "$staged" && flush "$staged" "$RUN"/* || return 1
+    is_alike "$like" "$staged" && return
     complaint="owner, mode, ACL or label cannot be kept here"
     return 1
 }
@@ -168,49 +190,58 @@ asked() {
     esac
 }
 
-# the_two, the_rest: both settings, and all others, of $answer. OpenSSH 10.4 and newer print keywords in mixed case.
-the_two() {
-    interval='' count=''
-    while read -r key value; do
-        case $key in
-            [Cc]lient[Aa]live[Ii]nterval) interval=$value ;;
-            [Cc]lient[Aa]live[Cc]ount[Mm]ax) count=$value ;;
-        esac
-    done <<END
-$answer
-END
-    echo "$interval $count"
+# divide: sets two to both settings of $answer, and rest to all its other lines. No loop over the lines: a shell reads
+# them byte by byte. OpenSSH 10.4 and newer print keywords in mixed case.
+divide() {
+    two='' rest=$nl$answer$nl
+    for key in '[Cc]lient[Aa]live[Ii]nterval ' '[Cc]lient[Aa]live[Cc]ount[Mm]ax '; do
+        # shellcheck disable=SC2295 # a pattern on purpose
+        above=${rest%%"$nl"$key*}
+        value=${rest#"$above$nl"}
+        rest=$above$nl${value#*"$nl"}
+        value=${value%%"$nl"*}
+        two="$two ${value#* }"
+    done
+    two=${two# }
 }
-the_rest() {
-    while read -r line; do
-        case $line in [Cc]lient[Aa]live[IiCc]*) ;; *) printf '%s\n' "$line" ;; esac
-    done <<END
-$answer
-END
+
+# pidfile_of: sets pidfile to the PID file that $answer names.
+pidfile_of() {
+    pidfile=${answer#*"$nl"[Pp][Ii][Dd][Ff][Ii][Ll][Ee] }
+    pidfile=${pidfile%%"$nl"*}
+}
+
+# ask_present SPEC: sshd's reading of the present files. For everybody the look that was planned upon has it already:
+# asked again, it would only tell what `compare` has told.
+ask_present() {
+    if [ -z "$1" ] && [ -n "$PRESENT" ]; then answer=$PRESENT; else asked "$CONFIG" "$1"; fi
 }
 
 # hold_before, hold_after SPEC BEFORE AFTER: sshd reads the present files as we do, and the candidate as predicted.
 hold_before() {
-    asked "$CONFIG" "$1" || { problem="sshd refuses the present configuration: $answer"; kind=config_broken; return 1; }
-    two=$(the_two)
-    while read -r key value; do case $key in [Pp]id[Ff]ile) pidfile=$value ;; esac; done <<END
-$answer
-END
+    ask_present "$1" || { problem="sshd refuses the present configuration: $answer"; kind=config_broken; return 1; }
+    pidfile_of
+    divide
     if [ "$two" != "$2" ]; then
         problem="sshd reads the present files as $two${1:+ for $1}, this program as $2"
         kind=observe
         return 1
     fi
     [ "$COUNT" = 0 ] && return 0
-    rest=$(the_rest)
+    others=$rest
     asked "$candidate" "$1" || { problem="sshd refuses the new configuration: $answer"; kind=validate; return 1; }
-    two=$(the_two)
+    divide
     if [ "$two" != "$3" ]; then
         problem="sshd would read the new files as $two${1:+ for $1}, not as $3"
         kind=effective
         return 1
     fi
-    if [ "$(the_rest)" != "$rest" ]; then
+    if [ "$rest" != "$others" ]; then
+        if [ -z "$1" ] && asked "$CONFIG" '' && [ "$answer" != "$PRESENT" ]; then
+            problem='sshd no longer reads the present files as when the plan was made'
+            kind=changed_meanwhile
+            return 1
+        fi
         problem="the new files would change another setting${1:+ for $1}"
         kind=effective
         return 1
@@ -219,7 +250,7 @@ END
 
 hold_after() {
     asked "$CONFIG" "$1" || { problem="sshd refuses the installed configuration: $answer"; kind=validate; return 1; }
-    two=$(the_two)
+    divide
     [ "$two" = "$3" ] && return 0
     problem="sshd reads the installed files as $two${1:+ for $1}, not as $3"
     kind=effective
@@ -239,15 +270,16 @@ can_restart() {
         return 1
     fi
     [ -n "$pid" ] || return 0
-    program=$(readlink "/proc/$pid/exe" 2>/dev/null)
-    case $program in
+    [ -n "$exe" ] || exe=$(readlink "/proc/$pid/exe" 2>/dev/null)
+    case $exe in
         *' (deleted)')
             cause=binary_replaced
-            problem="${program% (deleted)} was replaced since sshd started: a restart would start another program; restart it by hand first"
+            problem="${exe% (deleted)} was replaced since sshd started: a restart would start another program; restart it by hand first"
             return 1
             ;;
     esac
-    if [ "$ACTION" = reload ] && [ "$(cat "$pidfile" 2>/dev/null)" != "$pid" ]; then
+    line_of "$pidfile"
+    if [ "$ACTION" = reload ] && [ "$line" != "$pid" ]; then
         cause=no_pidfile
         problem="no PID file of this sshd is to be found, so nothing would tell that it has read its files again: restart it"
         return 1
@@ -256,7 +288,7 @@ can_restart() {
 
 # reload_daemon: SIGHUP has it execute itself anew; it writes its PID file again at the end of the start.
 reload_daemon() {
-    daemon=$(cat "$pidfile") && comm_of "$daemon" || return 1
+    line_of "$pidfile" && daemon=$line && comm_of "$daemon" || return 1
     case $comm in sshd*) ;; *) return 1 ;; esac # a stale number may be anybody's by now
     rm -f "$pidfile" && kill -HUP "$daemon" || return 1
     tries=0
@@ -271,7 +303,7 @@ reload_daemon() {
 start_daemon() {
     set -f
     # shellcheck disable=SC2086 # the daemon's words were split on purpose
-    "$(cat "$RUN/sshd")" $words -f "$CONFIG"
+    "$sshd" $words -f "$CONFIG"
     code=$?
     set +f
     return $code
@@ -279,12 +311,18 @@ start_daemon() {
 
 # listener_is_back: some sshd, not the old one, listens on the very addresses that were listened on before.
 listener_is_back() {
-    wanted=$(cat "$RUN/sockets" 2>/dev/null)
-    case $LOOK in
-        no) return 0 ;;
-        pidfile) [ "$(listening "$(cat "$PIDFILE")")" = "$wanted" ]; return ;;
-    esac
+    [ "$LOOK" != no ] || return 0
+    line_of "$RUN/sockets"
+    wanted=$line
+    if [ "$LOOK" = pidfile ]; then
+        line_of "$PIDFILE" && [ "$(listening "$line")" = "$wanted" ]
+        return
+    fi
     [ -n "$wanted" ] || return 0
+    # sshd writes its PID file when it listens: mostly no other process needs to be looked at.
+    if line_of "$pidfile" && [ "$line" != "$old" ] && comm_of "$line"; then
+        case $comm in sshd*) [ "$(listening "$line")" != "$wanted" ] || return 0 ;; esac
+    fi
     for each in /proc/[0-9]*; do
         { read -r name <"$each/comm"; } 2>/dev/null || continue
         case $name in sshd*) ;; *) continue ;; esac
@@ -305,10 +343,26 @@ listeners() {
 anybody_listens() {
     case $LOOK in
         no) return 0 ;;
-        pidfile) [ -n "$(listening "$(cat "$PIDFILE")")" ]; return ;;
+        pidfile) line_of "$PIDFILE" && [ -n "$(listening "$line")" ]; return ;;
     esac
     [ ! -s "$RUN/sockets" ] || [ -n "$(listeners)" ]
 }
+
+# tell_lasting: the titles of the sessions that keep the values they began with; this login's own is none of them.
+tell_lasting() {
+    ours=$$ titles=''
+    while comm_of "$ours" && [ "$parent" -gt 1 ] && [ "$parent" != "$pid" ]; do ours=$parent; done
+    for each in /proc/[0-9]*; do
+        { read -r name <"$each/comm"; } 2>/dev/null || continue
+        case $name in sshd*) ;; *) continue ;; esac
+        each=${each#/proc/}
+        case $each in "$ours" | "$pid") continue ;; esac
+        comm_of "$each" || continue
+        # A session's first process is the listener's child, or an orphan of an earlier one.
+        case $parent in 1 | "$pid") read_command_line "$each" && titles="$titles$command_line$nl" ;; esac
+    done
+    [ -z "$titles" ] || say lasting "$titles"
+} 2>/dev/null
 
 is_up() { listener_is_back && is_active </dev/null >/dev/null 2>&1; }
 
@@ -318,7 +372,7 @@ restarted() {
     [ "$ACTION" != none ] || return 0
     echo "$ACTION" >"$RUN/restarted"
     # By process: what a hung restart of somebody else writes one day is not our answer.
-    rm -f "$RUN/restart.code.$$"
+    [ ! -e "$RUN/restart.code.$$" ] || rm -f "$RUN/restart.code.$$"
     # A daemon started by hand keeps our output open for ever: into a file with it.
     {
         if [ "$ACTION" = reload ] && is_up && reload_daemon; then code=0; else restart_unit; code=$?; fi
@@ -340,16 +394,22 @@ restarted() {
 
 # --- deciding --------------------------------------------------------------------------------------------
 
+# is_untouched: no file was replaced yet. After a power cut the note of it may be lost while the new file is there.
+is_untouched() { [ ! -e "$RUN/touched" ] && { is_same_boot || for_each is_not_installed; }; }
+
 # decide HOW: the first to decide wins, be it the confirmation, the timer or a person.
 decide() { mkdir "$RUN/decided" 2>/dev/null && verdict "$1"; }
 verdict() { printf '%s\n' "$1" >"$RUN/decided/how"; }
-how() { cat "$RUN/decided/how" 2>/dev/null; }
-release() { case $(cat "$STATE/lock" 2>/dev/null) in "$ID "*) rm -f "$STATE/lock" ;; esac; }
+how() { line_of "$RUN/decided/how"; how=$line; }
+release() { line_of "$STATE/lock"; case $line in "$ID "*) rm -f "$STATE/lock" ;; esac; }
+
+# is_same_boot: the machine was not started anew since this run began.
+is_same_boot() { boot; line_of "$RUN/boot"; [ "$line" = "$boot" ]; }
 
 # is_busy FILE: the process whose number stands in a file of this run lives, and is not this one.
 is_busy() {
-    [ "$(cat "$RUN/boot" 2>/dev/null)" = "$(boot)" ] || return 1
-    busy=$(cat "$1" 2>/dev/null)
+    is_same_boot && line_of "$1" || return 1
+    busy=$line
     [ -n "$busy" ] && [ "$busy" != $$ ] && kill -0 "$busy" 2>/dev/null
 }
 
@@ -376,7 +436,6 @@ prepare() {
     if [ "$COUNT" != 0 ]; then
         begin back_up
         for_each back_up || { failure_kind "$complaint"; give_up "$kind" "$target could not be backed up: $complaint"; }
-        flush "$RUN"/*
         done_ "$RUN"
         begin stage
         for_each stage || { failure_kind "$complaint"; give_up "$kind" "$target cannot be written beside: $complaint"; }
@@ -425,6 +484,7 @@ go() {
         still_ours
         echo yes >"$RUN/touched"
         [ "$ACTION" = restart ] || old=''
+        tell_lasting
         restarted || give_up restart "$problem"
         done_ "${UNIT:-sshd}"
     fi
@@ -438,12 +498,13 @@ go() {
 confirm() {
     begin confirm
     if [ ! -e "$RUN/changed" ]; then
-        say step "confirm failed $since $(now) the change is not complete yet"
+        failed 'the change is not complete yet'
         say end unknown
         exit 1
     fi
     decide applied || :
-    if [ "$(how)" = applied ]; then
+    how
+    if [ "$how" = applied ]; then
         release_boot
         release
         rm -f "$STATE/taken_back" "$RUN"/candidate.*
@@ -451,8 +512,8 @@ confirm() {
         done_ ''
         say end applied
     else
-        say step "confirm failed $since $(now) the host has decided already: $(how)"
-        say end "$(how)"
+        failed "the host has decided already: $how"
+        say end "$how"
         exit 1
     fi
 }
@@ -463,15 +524,17 @@ restore() {
     if ! decide restoring; then
         # Deciding is two steps, a directory and a word in it: wait for the word.
         tries=0
-        while [ -d "$RUN/decided" ] && [ -z "$(how)" ] && [ $tries -lt 50 ]; do
+        while how && [ -z "$how" ] && [ -d "$RUN/decided" ] && [ $tries -lt 50 ]; do
             tries=$((tries + 1))
             sleep 0.1 2>/dev/null || sleep 1
         done
         # Whoever decided waits for the change to stop: it has.
-        [ "$(cat "$RUN/pid" 2>/dev/null)" != $$ ] || rm -f "$RUN/pid"
+        line_of "$RUN/pid"
+        [ "$line" != $$ ] || rm -f "$RUN/pid"
         stand_by "$RUN/decided/by"
         if [ ! -d "$RUN" ]; then say end refused; return 0; fi
-        case $(how) in
+        how
+        case $how in
             applied)
                 if [ "$1" != asked ]; then say end applied; return 0; fi
                 for_each is_installed || {
@@ -486,20 +549,21 @@ restore() {
     fi
     echo $$ >"$RUN/decided/by"
     stand_by "$RUN/pid"
-    if [ ! -e "$RUN/touched" ]; then
+    if is_untouched; then
         withdraw
         say end refused
         return 0
     fi
     # Whatever listens on these addresses now may have read the new files: another process must come.
     old=''
-    wanted=$(cat "$RUN/sockets" 2>/dev/null)
+    line_of "$RUN/sockets"
+    wanted=$line
     if [ "$ACTION" = restart ] && [ "$LOOK" = yes ] && [ -n "$wanted" ]; then
         for each in $(listeners); do [ "$(listening "$each")" != "$wanted" ] || old=$each; done
     fi
     worst=rolled_back
     for_each put_back || { worst=unknown; problem="$target could not be put back"; }
-    if [ -e "$RUN/restarted" ] && { [ "$(cat "$RUN/boot")" = "$(boot)" ] || is_active </dev/null >/dev/null 2>&1; }; then
+    if [ -e "$RUN/restarted" ] && { is_same_boot || is_active </dev/null >/dev/null 2>&1; }; then
         restarted || worst=unknown
     fi
     verdict $worst
@@ -509,9 +573,10 @@ restore() {
         release_boot
         release
         step=restore
-        say step "restore ok $since $(now) $1; the old files and the old daemon are back" 2>/dev/null
+        now
+        say step "restore ok $since $now $1; the old files and the old daemon are back" 2>/dev/null
     else
-        say step "restore failed $since $(now) $problem" 2>/dev/null
+        failed "$problem" 2>/dev/null
     fi
     say end $worst 2>/dev/null
 }
@@ -519,7 +584,8 @@ restore() {
 # fire: the time is up. What was confirmed stays, unless sshd has gone since and the files are still those of this run.
 fire() {
     disarm() { :; } # it would end this very process
-    if [ "$(how)" != applied ]; then restore "not confirmed within $DEADLINE_S s"; return; fi
+    how
+    if [ "$how" != applied ]; then restore "not confirmed within $DEADLINE_S s"; return; fi
     rm -f "$RUN/sleeper"
     old=''
     tries=0
@@ -538,23 +604,29 @@ fire() {
 
 # prune: the ten newest runs are kept.
 prune() {
+    set -- "$STATE"/[0-9]*T*
+    [ $# -gt 10 ] || return 0
     # shellcheck disable=SC2010,SC2012 # the names are ours
     ls -1 "$STATE" | grep -E '^[0-9]{8}T' | sort -r | sed 1,10d | while read -r run; do rm -rf "${STATE:?}/$run"; done
 }
 
 # remember: what the second half and the timer must know; they may run without any sshd around.
 remember() {
-    boot >"$RUN/boot"
-    if [ -n "$pid" ]; then listening "$pid" >"$RUN/sockets"; fi
+    boot
+    printf '%s\n' "$boot" >"$RUN/boot"
+    printf '%s' "$pid" >"$RUN/listener"
+    if [ -n "$pid" ] && [ "$ACTION" != none ]; then listening "$pid" >"$RUN/sockets"; fi
     daemon_words
     printf '%s' "$words" >"$RUN/words"
     printf '%s' "$sshd" >"$RUN/sshd"
 }
 
 recall() {
-    words=$(cat "$RUN/words" 2>/dev/null)
-    init=$(cat "$RUN/init" 2>/dev/null)
-    pidfile=${pidfile:-$(cat "$RUN/pidfile" 2>/dev/null)}
+    line_of "$RUN/listener"; pid=$line
+    line_of "$RUN/words"; words=$line
+    line_of "$RUN/sshd"; sshd=$line
+    line_of "$RUN/init"; init=$line
+    line_of "$RUN/pidfile"; pidfile=${pidfile:-$line}
 }
 
 PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin
@@ -566,20 +638,19 @@ trap '' HUP PIPE
 cause='' answer='' pid='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
 if [ "$1" = rehearse ]; then
     recall
-    sshd=$(cat "$RUN/sshd")
     set -f
     echo 'SKA1 READY' >&2
     # Its standard input and output are the connection.
     # shellcheck disable=SC2086 # the daemon's words were split on purpose
     exec "$sshd" $words -f "${2:-$CONFIG}" -i 2>/dev/null
 fi
-case $LOOK in
-    yes) find_listener || : ;;
-    pidfile) pid=$(cat "$PIDFILE" 2>/dev/null) && read_command_line "$pid" ;;
-esac
-find_sshd
 case $1 in
     prepare | change)
+        case $LOOK in
+            yes) find_listener || : ;;
+            pidfile) line_of "$PIDFILE" && pid=$line && read_command_line "$pid" ;;
+        esac
+        find_sshd
         echo $$ >"$RUN/pid"
         remember
         prepare
@@ -594,15 +665,18 @@ case $1 in
     restore) recall; restore asked ;;
     recover)
         recall
-        case $(how) in applied | rolled_back | refused) release_boot; exit 0 ;; esac
+        how
+        case $how in applied | rolled_back | refused) release_boot; exit 0 ;; esac
         restore 'its run was interrupted'
-        [ ! -d "$RUN" ] || [ "$(how)" = rolled_back ]
+        how
+        [ ! -d "$RUN" ] || [ "$how" = rolled_back ]
         ;;
     fire) recall; fire >"$RUN/fired.log" 2>&1 ;;
     boot)
         recall
-        [ "$(cat "$RUN/boot" 2>/dev/null)" != "$(boot)" ] || exit 0
-        case $(how) in
+        ! is_same_boot || exit 0
+        how
+        case $how in
             applied | rolled_back | refused) release_boot; release ;;
             *) restore 'the host was started anew before anybody confirmed' >"$RUN/fired.log" 2>&1 ;;
         esac

@@ -10,12 +10,27 @@ refuse() {
     exit 1
 }
 
-# put NAME CONTENT: one file of the run. The size tells a full disk even where printf does not.
+# put NAME CONTENT: one file of the run.
 put() {
-    complaint=$({ printf '%s' "$2" >"$RUN/$1"; } 2>&1) && [ "$(wc -c <"$RUN/$1")" -eq "${#2}" ] && return
+    written=$((written + ${#2}))
+    { printf '%s' "$2" >"$RUN/$1"; } 2>/dev/null && return
+    complaint=$({ printf '%s' "$2" >"$RUN/$1"; } 2>&1) # once more, for what it says
+    cannot_put "$1"
+}
+
+cannot_put() {
     rm -rf "$RUN"
     rm -f "$STATE/lock"
     refuse_for "$RUN/$1 cannot be written: ${complaint:-No space left}"
+}
+
+# all_put: the sizes tell a full disk even where printf does not.
+all_put() {
+    sizes=$(wc -c "$RUN"/*)
+    sizes=${sizes##*"$nl"} # of several files the last line is the total
+    # shellcheck disable=SC2086 # a number and a word
+    set -- $sizes
+    [ "$1" -eq $written ] || cannot_put '*'
 }
 
 # refuse_for COMPLAINT: with the word for what the system complains about.
@@ -29,8 +44,9 @@ refuse_for() {
 # is_dead: the run of the lock in $holder … $began will never end by itself: the machine was started anew, its
 # time is over, or its script died before a timer was set.
 is_dead() {
-    uptime=$(now)
-    [ "$booted" = "$(boot)" ] && [ "${uptime%.*}" -lt "$expires" ] || return 0
+    now
+    boot
+    [ "$booted" = "$boot" ] && [ "${now%.*}" -lt "$expires" ] || return 0
     [ ! -e "$STATE/$holder/armed" ] || return 1
     comm_of "$by" && [ "$started" = "$began" ] && return 1
     return 0
@@ -43,9 +59,10 @@ read_lock() { { read -r holder expires booted by began <"$STATE/lock"; } 2>/dev/
 # outlives its run only when host or guard died in between: then that run is undone first, for nobody confirmed it.
 take_lock() {
     comm_of $$
-    uptime=$(now)
+    now
+    boot
     mine=$STATE/new.$ID
-    complaint=$({ printf '%s %s %s %s %s\n' "$ID" $((${uptime%.*} + DEADLINE_S + 120)) "$(boot)" $$ "$started" >"$mine"; } 2>&1)
+    complaint=$({ printf '%s %s %s %s %s\n' "$ID" $((${now%.*} + DEADLINE_S + 120)) "$boot" $$ "$started" >"$mine"; } 2>&1)
     if [ ! -s "$mine" ]; then
         rm -f "$mine"
         refuse_for "$mine cannot be written: ${complaint:-No space left}"
@@ -61,7 +78,7 @@ take_over() {
     read_lock || { ln "$mine" "$STATE/lock" 2>/dev/null; return; }
     dead=$holder
     if ! is_dead; then
-        problem="run $holder holds the lock $STATE/lock for another $((expires - ${uptime%.*})) s at most"
+        problem="run $holder holds the lock $STATE/lock for another $((expires - ${now%.*})) s at most"
         return 1
     fi
     claim=$STATE/claim.$dead
@@ -81,10 +98,14 @@ take_over() {
 }
 
 umask 077
-complaint=$(mkdir -p "$STATE" 2>&1 && chmod 0700 "${STATE%/*}" "$STATE" 2>&1) || refuse_for "$complaint"
+# What is made now is 0700 by the umask.
+[ ! -d "${STATE%/*}" ] || complaint=$(chmod 0700 "${STATE%/*}" 2>&1) || refuse_for "$complaint"
+if [ -d "$STATE" ]; then complaint=$(chmod 0700 "$STATE" 2>&1); else complaint=$(mkdir -p "$STATE" 2>&1); fi || refuse_for "$complaint"
 take_lock
 complaint=$(mkdir "$RUN" 2>&1) || { rm -f "$STATE/lock"; refuse_for "$complaint"; }
+written=0
 put guard.sh "$GUARD"
 write_files
+all_put
 # Not exec: whatever becomes of the guard, this script's last line is still read.
 sh "$RUN/guard.sh" "$PHASE" </dev/null 2>"$RUN/stderr"

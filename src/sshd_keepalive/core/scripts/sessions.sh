@@ -5,12 +5,11 @@
 
 sessions() {
     say clock "$(date -u +%s.%N)"
-    say uptime "$(cut -d ' ' -f 1 /proc/uptime 2>/dev/null)"
+    now
+    say uptime "$now"
     say hertz "$(getconf CLK_TCK 2>/dev/null || echo 100)"
     say self "$$"
     servers=' ' table=''
-    nl='
-'
     for directory in /proc/[0-9]*; do
         walk=${directory#/proc/}
         comm_of "$walk" || continue
@@ -31,7 +30,7 @@ sessions() {
         say child "$walk $parent"
         say command "$(tr '\000\n' '  ' <"/proc/$walk/cmdline" 2>/dev/null | cut -c 1-400)"
     done
-    say network "$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "01" { print $2, $3, $10 }')"
+    say network "$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "01" || $4 == "0A" { print $4, $2, $3, $10 }')"
 }
 
 sessions 2>/dev/null

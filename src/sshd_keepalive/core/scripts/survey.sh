@@ -61,8 +61,7 @@ expand() {
 
 # read_tree: the main file and all it includes, level by level, at most 16 deep as sshd allows.
 read_tree() {
-    nl='
-' cr=$(printf '\r') space=$IFS asked=$nl depth=0 matches=no
+    cr=$(printf '\r') space=$IFS asked=$nl depth=0 matches=no
     if [ ! -e "$CONFIG" ]; then say absent "$CONFIG"
     elif [ ! -r "$CONFIG" ]; then say unreadable "$CONFIG"; return
     elif [ ! -f "$CONFIG" ]; then say irregular "$CONFIG"; return
@@ -103,7 +102,6 @@ tell_daemon() {
     say pid "$pid"
     say command "$command_line"
     [ -n "$pid" ] || return 0
-    say listening "$(listening "$pid")"
     say binary "$sshd"
     # The daemon writes its PID file at the end of every start, also after SIGHUP: the moment it last read its files.
     file=$PIDFILE
@@ -111,9 +109,7 @@ tell_daemon() {
         file=${answer#*"$nl"[Pp][Ii][Dd][Ff][Ii][Ll][Ee] }
         file=${file%%"$nl"*}
     fi
-    said=''
-    { read -r said <"$file"; } 2>/dev/null || :
-    if [ "$said" = "$pid" ]; then
+    if line_of "$file" && [ "$line" = "$pid" ]; then
         say loaded "$(details "$file")"
         return
     fi
@@ -121,7 +117,8 @@ tell_daemon() {
     say clock "$(date -u +%s.%N)"
     say started "$started"
     say hertz "$(getconf CLK_TCK 2>/dev/null || echo 100)"
-    say uptime "$(now)"
+    now
+    say uptime "$now"
 }
 
 # choose_config: the file that the daemon was told to read, unless the inventory names one; when that is another one
@@ -132,8 +129,8 @@ choose_config() {
     if [ "$CONFIG_GIVEN" = no ]; then
         if [ -n "$theirs" ]; then CONFIG=$theirs; return; fi
         # The path that was compiled in stands in the program; a wrapper in its place holds no path at all.
-        if [ -z "$SSHD" ] && [ "$LOOK" != no ] && grep -q -F sshd_config "$sshd"; then
-            grep -q -F -- "$CONFIG" "$sshd" || say elsewhere "the file that was compiled in"
+        if [ -z "$SSHD" ] && [ "$LOOK" != no ] && ! grep -q -F -- "$CONFIG" "$sshd" && grep -q -F sshd_config "$sshd"; then
+            say elsewhere "the file that was compiled in"
         fi
         return
     fi
@@ -166,7 +163,7 @@ survey() {
     case $LOOK in
         yes) find_listener || say lost "no sshd among the ancestors of this login" ;;
         pidfile)
-            pid=$(cat "$PIDFILE" 2>/dev/null)
+            line_of "$PIDFILE" && pid=$line
             if [ -n "$pid" ] && comm_of "$pid"; then read_command_line "$pid"; else say lost "no process behind $PIDFILE"; pid=''; fi ;;
     esac
     find_sshd

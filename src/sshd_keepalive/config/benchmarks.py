@@ -1,0 +1,61 @@
+"""The table of what others demand, benchmarks.yaml beside this file, and the rows somebody asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.model import Benchmark, Span
+from sshd_keepalive.spelling import did_you_mean
+
+ALL = "all"
+
+
+@cache
+def table() -> tuple[Benchmark, ...]:
+    """Every row, in the order of the file."""
+    text = resources.files(__package__).joinpath("benchmarks.yaml").read_text(encoding="utf-8")
+    rows: dict[str, dict[str, Any]] = yaml.load(text, Loader=yaml.CSafeLoader)
+    return tuple(
+        Benchmark(
+            name=name,
+            title=row["title"],
+            rule=row["rule"],
+            interval_s=_span(row["interval"]),
+            count_max=_span(row["count"]),
+            source=row["source"],
+            dated=row["dated"],
+            checked=row["checked"],
+            note=row.get("note", ""),
+        )
+        for name, row in rows.items()
+    )
+
+
+def choose(names: Iterable[str]) -> tuple[Benchmark, ...]:
+    """The rows that names stand for, in the order of the table: a name, its beginning (`stig-rhel`), or `all`.
+
+    Raises:
+        ConfigError: a name stands for no row.
+    """
+    asked = [name.lower() for name in names]
+    for name in asked:
+        if not any(_means(name, row) for row in table()):
+            known = [row.name for row in table()]
+            hint = f"known are {', '.join(known)}; cis or stig-rhel name all that begin so"
+            raise ConfigError(f"--benchmark {name}: not known{did_you_mean(name, known)}", hint=hint)
+    return tuple(row for row in table() if any(_means(name, row) for name in asked))
+
+
+def _means(name: str, row: Benchmark) -> bool:
+    return name == ALL or row.name == name or row.name.startswith(f"{name}-")
+
+
+def _span(bounds: list[int]) -> Span:
+    low, *high = bounds
+    return Span(low, high[0] if high else None)

@@ -1,0 +1,132 @@
+"""The arbiter: which benchmarks a pair of values passes, and which pairs would pass them all.
+
+A pair is (ClientAliveInterval in seconds, ClientAliveCountMax). Every benchmark asks for a span of each, so the pairs
+that satisfy several are a span of each again, or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, SPELLING, Benchmark, Finding, Run, Span, Verdict
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Two benchmarks that no value of one setting satisfies."""
+
+    setting: str  # as OpenSSH spells it
+    lower: Benchmark  # wants less than the other can accept
+    upper: Benchmark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """The pairs that satisfy every one of some benchmarks."""
+
+    interval_s: Span
+    count_max: Span
+
+    def __contains__(self, pair: object) -> bool:
+        return isinstance(pair, tuple) and len(pair) == 2 and pair[0] in self.interval_s and pair[1] in self.count_max
+
+    def nearest(self, pair: Pair) -> Pair:
+        """The pair of these that is closest to another one, each value for itself."""
+        return _clamped(pair[0], self.interval_s), _clamped(pair[1], self.count_max)
+
+
+def allows(benchmark: Benchmark, pair: Pair) -> bool:
+    """Whether a host with these values passes."""
+    return pair in Common(interval_s=benchmark.interval_s, count_max=benchmark.count_max)
+
+
+def common(benchmarks: Sequence[Benchmark]) -> Common | Conflict:
+    """What all of them allow, or two that exclude each other. No benchmark at all allows everything."""
+    spans = {}
+    for keyword in (INTERVAL, COUNT_MAX):
+        upper = max(benchmarks, key=lambda one: span(one, keyword).low, default=None)
+        lower = min(benchmarks, key=lambda one: _ceiling(span(one, keyword)), default=None)
+        if upper is None or lower is None:
+            spans[keyword] = Span(0, None)
+            continue
+        low, high = span(upper, keyword).low, span(lower, keyword).high
+        if high is not None and high < low:
+            return Conflict(setting=SPELLING[keyword], lower=lower, upper=upper)
+        spans[keyword] = Span(low, high)
+    return Common(interval_s=spans[INTERVAL], count_max=spans[COUNT_MAX])
+
+
+def span(benchmark: Benchmark, keyword: str) -> Span:
+    """What a benchmark asks of one setting, by its folded keyword."""
+    return benchmark.interval_s if keyword == INTERVAL else benchmark.count_max
+
+
+def judge(benchmark: Benchmark, findings: Iterable[Finding]) -> Verdict:
+    """Hold what was found on one host against a benchmark, in every scope.
+
+    A value that could not be read, or that the running sshd may not have loaded, makes it UNKNOWN; a wrong one makes it
+    FAIL all the same.
+    """
+    verdicts = set()
+    for finding in findings:
+        keyword = finding.setting.lower()
+        if keyword not in SPELLING:
+            if finding.setting == "daemon" and finding.verdict is not Verdict.PASS:
+                verdicts.add(Verdict.UNKNOWN)
+        elif finding.verdict is Verdict.UNKNOWN or not finding.value.removeprefix("-").isdecimal():
+            verdicts.add(Verdict.UNKNOWN)
+        else:
+            right = int(finding.value) in span(benchmark, keyword)
+            verdicts.add(Verdict.PASS if right else Verdict.FAIL)
+    if Verdict.FAIL in verdicts:
+        return Verdict.FAIL
+    return Verdict.PASS if verdicts == {Verdict.PASS} else Verdict.UNKNOWN
+
+
+def wanted_pairs(run: Run) -> tuple[Pair, ...]:
+    """The different pairs that the policies of a run ask for, in the order of the hosts."""
+    return tuple(dict.fromkeys((r.host.policy.interval_s, r.host.policy.count_max) for r in run.hosts))
+
+
+def verdicts(run: Run, benchmark: Benchmark) -> dict[Verdict, int]:
+    """How many hosts of a run pass a benchmark, fail it, or cannot be held against it."""
+    found = dict.fromkeys((Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN), 0)
+    for report in run.hosts:
+        found[judge(benchmark, report.findings)] += 1
+    return found
+
+
+def sentence(run: Run) -> str:
+    """What would satisfy all benchmarks of a run, in words; empty when it has none."""
+    if not run.benchmarks:
+        return ""
+    found = common(run.benchmarks)
+    all_of_them = "all of them" if len(run.benchmarks) > 1 else "it"
+    if isinstance(found, Conflict):
+        lower, upper = (f"{b.name} wants {span(b, found.setting.lower())}" for b in (found.lower, found.upper))
+        return f"no pair satisfies all of them: of {found.setting} {lower}, {upper}"
+    told = f"ClientAliveInterval {found.interval_s} with ClientAliveCountMax {found.count_max} satisfies {all_of_them}"
+    for pair in wanted_pairs(run):
+        near = found.nearest(pair)
+        told += f"; {_spoken(pair)} does" if near == pair else f"; nearest to {_spoken(pair)} is {_spoken(near)}"
+    if found.count_max.high == 0:
+        told += (
+            ". Beware: with a count of 0, OpenSSH up to 8.1 ends every quiet session, "
+            "and from 8.2 on never drops a dead one"
+        )
+    return told
+
+
+def _spoken(pair: Pair) -> str:
+    return f"{pair[0]}/{pair[1]}"
+
+
+def _ceiling(span: Span) -> float:
+    return float("inf") if span.high is None else span.high
+
+
+def _clamped(number: int, span: Span) -> int:
+    return int(min(max(number, span.low), _ceiling(span)))

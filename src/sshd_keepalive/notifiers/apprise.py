@@ -1,0 +1,48 @@
+"""Mail, Slack, Teams, webhooks and a hundred others, by the library apprise: `apprise:env:TEAM_CHAT`.
+
+Such a service is named by an URL, and the URL holds its password or token; so it always comes by reference.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sshd_keepalive.core import notice
+from sshd_keepalive.errors import ConfigError, ExtensionError, NotifyError
+from sshd_keepalive.model import Run
+
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
+SECRET: bool = True
+
+
+def check(target: str) -> None:
+    """The URL must be one that apprise knows."""
+    _service(target)
+
+
+def send(run: Run, target: str) -> None:
+    """Send as plain text. Apprise limits every connection to a few seconds by itself."""
+    from apprise import NotifyFormat
+
+    service = _service(target)
+    message = notice.compose(run)
+    if not service.notify(body=message.body, title=message.subject, body_format=NotifyFormat.TEXT):
+        name = str(service.service_name)
+        raise NotifyError(f"{name}: the notice was not taken", hint="try the same URL with: apprise -vv -b test URL")
+
+
+def _service(target: str) -> NotifyBase:
+    try:
+        from apprise import Apprise  # 300 ms
+    except ImportError:
+        raise ExtensionError("apprise: not installed", hint="pip install 'sshd-keepalive[notify]'") from None
+    for name in ("apprise", "urllib3"):  # what they log, on any level, may hold the URL
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    service = Apprise.instantiate(target, suppress_exceptions=True)
+    if service is None:
+        hint = "an URL such as mailtos://… or slack://…, see https://appriseit.com/services/"
+        raise ConfigError("apprise: not an URL that it takes", hint=hint)
+    return service

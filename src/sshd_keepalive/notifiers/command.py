@@ -1,0 +1,45 @@
+"""Any program, `command:./page-somebody --severity high`: the notice on its standard input, as a mail is written."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from typing import Final
+
+from sshd_keepalive.config.program import output_of
+from sshd_keepalive.core import notice
+from sshd_keepalive.errors import ConfigError, NotifyError
+from sshd_keepalive.model import Run
+
+SECRET: bool = False
+
+TIMEOUT_S: Final = 60.0
+_MOST_BYTES: Final = 1024 * 1024  # of output, which nobody reads
+
+
+def check(target: str) -> None:
+    """The program must be there; it is not run."""
+    _argv(target)
+
+
+def send(run: Run, target: str) -> None:
+    """Run the program without a shell: the subject, an empty line and the body go in, exit status 0 is success."""
+    argv = _argv(target)
+    message = notice.compose(run)
+    text = f"{message.subject}\n\n{message.body}".encode()
+    try:
+        output_of(argv, limit_s=TIMEOUT_S, most_bytes=_MOST_BYTES, given=text)
+    except ConfigError as error:
+        raise NotifyError(str(error)) from None
+
+
+def _argv(target: str) -> list[str]:
+    try:
+        argv = shlex.split(target)
+    except ValueError as error:
+        raise ConfigError(f"--notify command:… {str(error).lower()}") from None
+    if not argv:
+        raise ConfigError("--notify command: names no program", hint="for example --notify command:./page-somebody")
+    if shutil.which(argv[0]) is None:
+        raise ConfigError(f"--notify command:{argv[0]}: there is no such program")
+    return argv

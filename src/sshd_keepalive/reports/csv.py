@@ -1,0 +1,52 @@
+"""CSV as RFC 4180 has it: one row for each finding of each host, for spreadsheets and databases."""
+
+import csv
+
+from sshd_keepalive.core import outcome
+from sshd_keepalive.model import Finding, HostReport, Run
+from sshd_keepalive.reports import flat, timestamp
+
+SUFFIX: str = ".csv"
+
+COLUMNS = (
+    "run", "ended_at", "host", "address", "groups", "outcome", "verdict", "setting", "scope", "wanted", "value",
+    "finding", "path", "line", "reason", "failure", "message", "hint", "drift", "notes",
+)  # fmt: skip
+
+
+def render(run: Run) -> str:
+    """A head and the rows; a host about which nothing was found has one row all the same."""
+    lines = _Lines()
+    writer = csv.writer(lines)
+    writer.writerow(COLUMNS)
+    for report in run.hosts:
+        for finding in report.findings or (None,):
+            writer.writerow(_inert(cell) for cell in _row(run, report, finding))
+    return "".join(lines)
+
+
+class _Lines(list[str]):
+    write = list.append
+
+
+def _row(run: Run, report: HostReport, finding: Finding | None) -> list[str]:
+    host, failure = report.host, report.failure
+    row = [run.id, timestamp(run.ended_at), host.name, host.address, " ".join(host.groups)]
+    row += [outcome.word(report), report.verdict.value]
+    if finding is None:
+        row += [""] * 8
+    else:
+        place = finding.place
+        row += [finding.setting, finding.scope, finding.wanted, finding.value, finding.verdict.value]
+        row += [place.path if place else "", str(place.line) if place else "", finding.reason]
+    row += [failure.kind, failure.message, failure.hint] if failure else [""] * 3
+    return [*row, "; ".join(report.drift), "; ".join(report.notes)]
+
+
+def _inert(cell: str) -> str:
+    """One line that a spreadsheet takes for text: what begins like a formula gets an apostrophe before it.
+
+    Source: OWASP, "CSV Injection".
+    """
+    cell = flat(cell)
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

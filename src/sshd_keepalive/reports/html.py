@@ -1,0 +1,318 @@
+"""HTML: one page for a manager and for whoever is on call. It is whole in itself and loads nothing.
+
+The rows of the table are written here and work without a script; the script pages, filters, sorts and opens them.
+What is to be seen of an opened host travels as JSON beside them, each different part once: a fleet of 5,000 hosts
+differs in few things. Figures: bench/html.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from sshd_keepalive.core import benchmarks, outcome
+from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, SPELLING, Benchmark, HostReport, PastRun, Run, Verdict
+from sshd_keepalive.reports import flat
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+SUFFIX: str = ".html"
+
+#: Verdicts from the ground of the chart up.
+_ORDER: Final = (Verdict.PASS, Verdict.WAIVED, Verdict.UNKNOWN, Verdict.FAIL)
+_NAMES: Final = {Verdict.PASS: "as wanted", Verdict.WAIVED: "waived", Verdict.UNKNOWN: "unknown", Verdict.FAIL: "drift"}
+_MOST_PAST: Final = 400  # runs that a chart can show apart
+_WIDTH, _HEIGHT = 720, 250  # of the chart's area, in its own units
+
+
+def render(run: Run) -> str:
+    """The whole page; text from hosts is made printable here and escaped by the template."""
+    style, script = _source("page.css"), _source("page.js")
+    counts = outcome.counts(run)
+    page = _environment().get_template("page.html")
+    return page.render(
+        run=run,
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+        counts={_NAMES[verdict]: number for verdict, number in counts.items()},
+        states=_states(run),
+        groups=_groups(run),
+        group_names=sorted({flat(group) for report in run.hosts for group in report.host.groups}),
+        percent=_percent(counts[Verdict.PASS], len(run.hosts)),
+        rows=[_row(report) for report in outcome.worst_first(run)],
+        details=_details(run),
+        chart=_chart(run),
+        wanted=[f"{interval}/{count}" for interval, count in benchmarks.wanted_pairs(run)],
+        benchmarks=[_benchmark(run, row) for row in run.benchmarks],
+        conclusion=benchmarks.sentence(run),
+        n_changed=sum(bool(report.drift) for report in run.hosts),
+    )
+
+
+# ----------------------------------------------------------------------------------------- state by group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Share:
+    """A part of a bar: from where, how wide, both in percent."""
+
+    name: str
+    number: int
+    start: float
+    width: float
+
+
+def _shares(counts: dict[Verdict, int]) -> list[_Share]:
+    total = sum(counts.values())
+    shares, start = [], 0.0
+    for verdict in _ORDER:
+        width = 100 * counts.get(verdict, 0) / total if total else 0.0
+        if width:
+            shares.append(_Share(name=_NAMES[verdict], number=counts[verdict], start=start, width=width))
+        start += width
+    return shares
+
+
+def _groups(run: Run) -> list[dict[str, Any]]:
+    """Each group with its bar; the one with the smallest share of hosts as wanted first."""
+    found: dict[str, dict[Verdict, int]] = {}
+    for report in run.hosts:
+        for group in report.host.groups or ("",):
+            counts = found.setdefault(group, {})
+            counts[report.verdict] = counts.get(report.verdict, 0) + 1
+    groups = [
+        {
+            "name": flat(name),
+            "label": ", ".join(f"{number} {_NAMES[verdict]}" for verdict, number in counts.items()),
+            "hosts": sum(counts.values()),
+            "passing": counts.get(Verdict.PASS, 0),
+            "percent": _percent(counts.get(Verdict.PASS, 0), sum(counts.values())),
+            "shares": _shares(counts),
+        }
+        for name, counts in found.items()
+    ]
+    return sorted(groups, key=lambda group: (group["passing"] / group["hosts"], -group["hosts"], group["name"]))
+
+
+def _states(run: Run) -> list[tuple[str, int]]:
+    """The words that occur, worst first, with the number of hosts."""
+    words: dict[str, int] = {}
+    for report in outcome.worst_first(run):
+        word = outcome.word(report)
+        words[word] = words.get(word, 0) + 1
+    return list(words.items())
+
+
+def _percent(part: int, whole: int) -> str:
+    """Rounded towards the bad side: 100 % is said only when it is all of them."""
+    if not whole:
+        return "none"
+    return f"{1000 * part // whole / 10:g} %"
+
+
+# ------------------------------------------------------------------------------------------------- a host
+
+
+def _row(report: HostReport) -> dict[str, Any]:
+    """What the table shows of a host."""
+    values = {f.setting: f.value for f in report.findings if f.scope == GLOBAL}
+    word = outcome.word(report)
+    return {
+        "name": flat(report.host.name),
+        "address": flat(report.host.address),
+        "groups": [flat(group) for group in report.host.groups],
+        "word": word,
+        "badness": outcome.badness(word),
+        "interval": flat(values.get(SPELLING[INTERVAL], "")),
+        "count": flat(values.get(SPELLING[COUNT_MAX], "")),
+        "why": flat(_why(report)),
+        "changes": len(report.drift),
+    }
+
+
+def _why(report: HostReport) -> str:
+    """The first thing that is wrong, or the line that decides."""
+    if report.failure is not None:
+        return report.failure.message
+    if report.verdict is Verdict.WAIVED and report.host.waiver is not None:
+        return f"waived until {report.host.waiver.until}: {report.host.waiver.reason}"
+    wrong = [finding for finding in report.findings if finding.verdict is not Verdict.PASS]
+    for finding in wrong or report.findings:
+        scope = "" if finding.scope == GLOBAL else f" for {finding.scope}"
+        if finding.place or wrong:
+            return f"{finding.setting}{scope}: {finding.place or finding.reason or 'not set, the default holds'}"
+    return ""
+
+
+class _Pool:
+    """Values by number, each different one once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+
+    def number(self, value: Hashable) -> int:
+        """The number of a value, a new one if it is new."""
+        return self._numbers.setdefault(value, len(self._numbers))
+
+    @property
+    def values(self) -> list[Hashable]:
+        """All of them, in the order of their numbers."""
+        return list(self._numbers)
+
+
+def _details(run: Run) -> str:
+    """JSON for the script: `parts`, and for each row of the table what it is made of, as numbers of parts."""
+    pool = _Pool()
+
+    def texts(lines: Iterable[str]) -> list[int]:
+        return [pool.number(flat(line)) for line in lines]
+
+    hosts = []
+    for report in outcome.worst_first(run):
+        failure = report.failure
+        found = []
+        for finding in report.findings:
+            cells = (finding.setting, finding.scope, finding.value, finding.wanted, finding.verdict.value)
+            places = [str(place) for place in finding.hides]
+            place = str(finding.place) if finding.place else "compiled-in default"
+            told = (*cells, place, "; ".join(places), finding.reason)
+            found.append(pool.number(tuple(map(flat, told))))
+        held = [(row.name, benchmarks.judge(row, report.findings).value) for row in run.benchmarks]
+        hint = (f"next: {failure.hint}",) if failure and failure.hint else ()
+        change = report.diff + report.value_diff
+        hosts.append(
+            {
+                "groups": texts(report.host.groups),
+                "findings": found,
+                "diff": pool.number(printable(change)) if change else None,
+                "drift": texts(report.drift),
+                "failure": texts((f"{failure.kind}: {failure.message}", *hint)) if failure else [],
+                "steps": texts(f"{'did' if s.ok else 'failed'} {s.name}: {s.detail}" for s in report.steps),
+                "notes": texts(report.notes),
+                "facts": texts(f"{name}: {value}" for name, value in report.facts),
+                "benchmarks": [pool.number(one) for one in held],
+            }
+        )
+    sparse = [{key: value for key, value in host.items() if value not in ([], None)} for host in hosts]
+    text = json.dumps({"parts": pool.values, "hosts": sparse}, separators=(",", ":"))
+    return text.replace("<", "\\u003c")  # so that no text ends the script element
+
+
+# ------------------------------------------------------------------------------------------------ the chart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """One run of the chart."""
+
+    at: datetime
+    counts: dict[Verdict, int]
+
+    def share(self, upto: Verdict) -> float:
+        """The part of the hosts from the ground up to a verdict, 0 to 1."""
+        total = sum(self.counts.values())
+        below = sum(self.counts[verdict] for verdict in _ORDER[: _ORDER.index(upto) + 1])
+        return below / total if total else 0.0
+
+    @property
+    def percent(self) -> str:
+        """The part of the hosts that is as wanted."""
+        return _percent(self.counts[Verdict.PASS], sum(self.counts.values()))
+
+
+def _chart(run: Run) -> dict[str, Any] | None:
+    """Areas over time, from the ground: as wanted, waived, unknown, drift. None when nothing was recorded before."""
+    past = [_past(one) for one in run.past[-_MOST_PAST:] if one.id != run.id]
+    if not past:
+        return None
+    moments = sorted([*past, _this(run)], key=lambda moment: moment.at)  # a clock may have gone backwards
+    begin, end = moments[0].at, moments[-1].at
+    length_s = (end - begin).total_seconds() or 1.0
+
+    def x(moment: _Moment) -> float:
+        return round(_WIDTH * (moment.at - begin).total_seconds() / length_s, 1)
+
+    areas, floor = [], [f"{x(moment)},{_HEIGHT}" for moment in moments]
+    for verdict in _ORDER:
+        top = [f"{x(moment)},{round(_HEIGHT * (1 - moment.share(verdict)), 1)}" for moment in moments]
+        if any(moment.counts[verdict] for moment in moments):
+            areas.append({"name": _NAMES[verdict], "points": " ".join([*top, *reversed(floor)])})
+        floor = top
+    line = [(x(moment), round(_HEIGHT * (1 - moment.share(Verdict.PASS)), 1)) for moment in moments]
+    return {
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "areas": areas,
+        "line": " ".join(f"{across},{down}" for across, down in line),
+        "here": line[moments.index(_this(run))],
+        "begin": begin,
+        "end": end,
+        "before": past[-1].percent,
+        "numbers": [(m.at, [m.counts[verdict] for verdict in _ORDER], m.percent) for m in reversed(moments)],
+        "names": [_NAMES[verdict] for verdict in _ORDER],
+    }
+
+
+def _this(run: Run) -> _Moment:
+    return _Moment(at=run.started_at, counts=outcome.counts(run))
+
+
+def _past(one: PastRun) -> _Moment:
+    counts = (one.n_pass, one.n_waived, one.n_unknown, one.n_fail)
+    return _Moment(at=one.started_at, counts=dict(zip(_ORDER, counts, strict=True)))
+
+
+# ----------------------------------------------------------------------------------------------- the rest
+
+
+def _benchmark(run: Run, row: Benchmark) -> dict[str, Any]:
+    of = benchmarks.verdicts(run, row)
+    return {
+        "row": row,
+        "allows": [(f"{pair[0]}/{pair[1]}", benchmarks.allows(row, pair)) for pair in benchmarks.wanted_pairs(run)],
+        "counts": [(verdict.value.capitalize(), number) for verdict, number in of.items()],
+    }
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # 40 ms
+
+    loader = PackageLoader("sshd_keepalive.reports", "_html")
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["flat"] = flat
+    return environment
+
+
+def _source(name: str) -> str:
+    from importlib import resources
+
+    return resources.files(__package__).joinpath("_html", name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """A Content-Security-Policy under which this one style and this one script run, and nothing is ever loaded."""
+
+    def allowed(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; style-src {allowed(style)}; script-src {allowed(script)}; base-uri 'none'; "
+        "form-action 'none'"
+    )

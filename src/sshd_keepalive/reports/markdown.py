@@ -1,0 +1,96 @@
+"""Markdown as GitHub and GitLab read it: the totals, then the hosts that want attention, worst first."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from sshd_keepalive.core import benchmarks, outcome
+from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.model import HostReport, Run, Verdict
+from sshd_keepalive.reports import flat, timestamp
+
+SUFFIX: str = ".md"
+
+
+def render(run: Run) -> str:
+    """The whole page. Text from a host stands in code spans and code blocks only, where nothing is interpreted."""
+    hosts = outcome.worst_first(run)
+    words = Counter(outcome.word(report) for report in hosts)
+    said = ", ".join(f"**{words[word]}** {word}" for word in sorted(words, key=outcome.badness, reverse=True))
+    parts = [
+        f"# sshd-keepalive {run.command}\n",
+        f"{len(hosts)} host{'s' * (len(hosts) != 1)}{': ' * bool(said)}{said}\n",
+        f"Run `{run.id}`, ended {timestamp(run.ended_at)}, exit code {run.exit_code}.\n",
+    ]
+    wrong = [report for report in hosts if outcome.word(report) != "ok"]
+    if wrong:
+        parts.append(_table(("Host", "Groups", "State", "Why"), [_host_row(report) for report in wrong]))
+    changed = [(_code(report.host.name), _code(change)) for report in hosts for change in report.drift]
+    if changed:
+        parts.append("## Changed since the last recorded run\n")
+        parts.append(_table(("Host", "Change"), changed))
+    if run.benchmarks:
+        parts += ["## Benchmarks\n", _benchmarks(run), f"{benchmarks.sentence(run)}\n"]
+    diffs: dict[str, list[str]] = {}
+    for report in hosts:
+        if report.diff:
+            diffs.setdefault(report.diff, []).append(_code(report.host.name))
+    if diffs:
+        parts.append("## Changes\n")
+        parts += [f"{', '.join(names)}:\n\n{_block(diff)}" for diff, names in diffs.items()]
+    return "\n".join(parts)
+
+
+def _host_row(report: HostReport) -> tuple[str, ...]:
+    host = report.host
+    groups = " ".join(_code(group) for group in host.groups)
+    return _code(host.name), groups, outcome.word(report), "<br>".join(_reasons(report))
+
+
+def _reasons(report: HostReport) -> list[str]:
+    told = []
+    for finding in report.findings:
+        if finding.verdict is not Verdict.PASS:
+            place = f" {finding.place}" if finding.place else ""
+            scope = "" if finding.scope == "global" else f" for {finding.scope}"
+            told.append(_code(f"{finding.setting} {finding.value}, wanted {finding.wanted}{scope}{place}"))
+    if report.failure:
+        told.append(_code(f"{report.failure.kind}: {report.failure.message}"))
+    if report.host.waiver and report.verdict is Verdict.WAIVED:
+        waiver = report.host.waiver
+        told.append(_code(f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"))
+    return told + [_code(note) for note in report.notes]
+
+
+def _benchmarks(run: Run) -> str:
+    rows = []
+    for row in run.benchmarks:
+        of = benchmarks.verdicts(run, row)
+        numbers = tuple(str(of[verdict]) for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN))
+        rows.append((_code(row.name), _code(row.title), str(row.interval_s), str(row.count_max), *numbers))
+    return _table(("Benchmark", "Title", "Interval", "Count", "Pass", "Fail", "Unknown"), rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = (head, ("---",) * len(head), *rows)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _code(text: str) -> str:
+    """A code span for a cell: its fence is longer than any run of backticks in it, and no bar ends the cell.
+
+    Source: CommonMark 0.31, 6.1; GitHub Flavored Markdown, 4.10 (a bar in a cell is escaped in code, too).
+    """
+    text = flat(text).replace("|", "\\|")
+    fence = "`" * (_longest(text) + 1)
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{pad}{text}{pad}{fence}" if text.strip() else ""
+
+
+def _block(text: str) -> str:
+    fence = "`" * max(3, _longest(text) + 1)
+    return f"{fence}diff\n{printable(text).rstrip()}\n{fence}\n"
+
+
+def _longest(text: str) -> int:
+    return max((len(run) for run in re.findall(r"`+", text)), default=0)

@@ -1,0 +1,53 @@
+"""Prometheus text format, for the textfile collector of node_exporter: `--out prometheus:/path/sshd_keepalive.prom`."""
+
+from sshd_keepalive.core import benchmarks, outcome
+from sshd_keepalive.model import HostReport, Run, Verdict
+from sshd_keepalive.reports import flat
+
+SUFFIX: str = ".prom"
+
+_PREFIX = "sshd_keepalive"
+
+
+def render(run: Run) -> str:
+    """Gauges of one run. Only a host that passes is compliant: 0 also stands for one that could not be judged."""
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest  # 70 ms
+
+    registry = CollectorRegistry()
+
+    def gauge(name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(f"{_PREFIX}_{name}", about, labels, registry=registry)
+
+    gauge("run_timestamp_seconds", "When the run ended.").set(run.ended_at.timestamp())
+    gauge("run_duration_seconds", "How long the run took.").set((run.ended_at - run.started_at).total_seconds())
+    gauge("run_exit_code", "0 all as wanted, 1 drift, 3 unreached, 4 rolled back, 5 unknown.").set(run.exit_code)
+    hosts = gauge("hosts", "Hosts of the run by verdict.", "verdict")
+    for verdict, number in outcome.counts(run).items():
+        hosts.labels(verdict.value).set(number)
+    compliant = gauge("host_compliant", "1 when the host passes, otherwise 0.", "host")
+    state = gauge("host_state", "1 for the one state the host is in.", "host", "address", "state")
+    changes = gauge("host_changes", "What changed since the last recorded run.", "host")
+    value = gauge("setting_value", "The value in effect.", "host", "setting", "scope")
+    wanted = gauge("setting_wanted", "The value the policy wants.", "host", "setting", "scope")
+    for report in run.hosts:
+        name = flat(report.host.name)
+        compliant.labels(name).set(report.verdict is Verdict.PASS)
+        state.labels(name, flat(report.host.address), outcome.word(report)).set(1)
+        changes.labels(name).set(len(report.drift))
+        for setting, scope, is_value, should_be in _numbers(report):
+            value.labels(name, setting, scope).set(is_value)
+            wanted.labels(name, setting, scope).set(should_be)
+    held = gauge("benchmark_hosts", "Hosts by benchmark and verdict.", "benchmark", "verdict")
+    for row in run.benchmarks:
+        for verdict, number in benchmarks.verdicts(run, row).items():
+            held.labels(row.name, verdict.value).set(number)
+    text: str = generate_latest(registry).decode()
+    return text
+
+
+def _numbers(report: HostReport) -> list[tuple[str, str, int, int]]:
+    return [
+        (flat(found.setting), flat(found.scope), int(found.value), int(found.wanted))
+        for found in report.findings
+        if found.value.isdecimal() and found.value.isascii() and found.wanted.isdecimal() and found.wanted.isascii()
+    ]

@@ -1,0 +1,118 @@
+"""SARIF 2.1.0 for code scanning: what is not as wanted, with the file and line that decide.
+
+Source: OASIS, Static Analysis Results Interchange Format Version 2.1.0; the sections stand at the code.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sshd_keepalive.model import COMMAND_LINE, Finding, HostReport, Place, Run, Verdict
+from sshd_keepalive.reports import flat, timestamp
+
+SUFFIX: str = ".sarif"
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_FLEET = "FLEET"  # the base of all paths: one directory for each host
+_UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+_LEVELS = {Verdict.FAIL: "error", Verdict.UNKNOWN: "warning", Verdict.WAIVED: "note"}
+
+
+def render(run: Run) -> str:
+    """The whole log, of one run. A host that passes leaves no result, except for what changed on it."""
+    from importlib.metadata import version
+
+    results = [result for report in run.hosts for result in _results(report)]
+    rules = {result["ruleId"]: _rule(result["ruleId"]) for result in results}
+    driver = {"name": "sshd-keepalive", "version": version("sshd-keepalive"), "rules": list(rules.values())}
+    invocation = {
+        "executionSuccessful": True,  # the program did its work; what it found are results (3.20.14)
+        "startTimeUtc": timestamp(run.started_at),
+        "endTimeUtc": timestamp(run.ended_at),
+        "exitCode": run.exit_code,
+    }
+    document = {
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": driver},
+                "automationDetails": {"id": f"sshd-keepalive/{run.command}/{run.id}"},
+                "invocations": [invocation],
+                "originalUriBaseIds": {_FLEET: {"description": {"text": "one directory for each host"}}},
+                "results": results,
+            }
+        ],
+    }
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def _results(report: HostReport) -> Iterator[dict[str, Any]]:
+    for finding in report.findings:
+        if finding.verdict is not Verdict.PASS:
+            yield _of_finding(report, finding)
+    if report.failure is not None:
+        failure = report.failure
+        message = f"{report.host.name}: {failure.message}" + (f"; next: {failure.hint}" if failure.hint else "")
+        yield _result(report, f"failure-{failure.kind}", "error", message, None, failure.kind)
+    for change in report.drift:
+        yield _result(report, "changed", "note", f"{report.host.name}: {change}", None, change)
+
+
+def _of_finding(report: HostReport, finding: Finding) -> dict[str, Any]:
+    reason = f": {finding.reason}" if finding.reason else ""
+    scope = "" if finding.scope == "global" else f" for {finding.scope}"
+    message = f"{report.host.name}: {finding.setting} {finding.value}, wanted {finding.wanted}{scope}{reason}"
+    verdict = Verdict.WAIVED if report.verdict is Verdict.WAIVED else finding.verdict
+    result = _result(report, finding.setting, _LEVELS[verdict], message, finding.place, finding.scope)
+    if finding.hides:
+        result["relatedLocations"] = [_location(report, place) for place in finding.hides]
+    if report.host.waiver is not None and verdict is Verdict.WAIVED:  # 3.35
+        said = f"until {report.host.waiver.until}, {report.host.waiver.owner}: {report.host.waiver.reason}"
+        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": flat(said)}]
+    return result
+
+
+def _result(report: HostReport, rule: str, level: str, message: str, place: Place | None, what: str) -> dict[str, Any]:
+    one_of_a_kind = "\0".join((report.host.name, rule, what)).encode("utf-8", "surrogateescape")
+    return {
+        "ruleId": flat(rule),
+        "level": level,
+        "message": {"text": flat(message)},
+        "locations": [_location(report, place)],
+        "partialFingerprints": {"hostSettingScope/v1": hashlib.sha256(one_of_a_kind).hexdigest()},
+    }
+
+
+def _location(report: HostReport, place: Place | None) -> dict[str, Any]:
+    """Where the deciding line stands; a compiled-in default and a daemon option stand in no line of the file (3.28)."""
+    in_a_file = place is not None and place.path != COMMAND_LINE
+    path = place.path if place is not None and in_a_file else report.host.sshd_config
+    physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(report.host.name, path), "uriBaseId": _FLEET}}
+    if place is not None and in_a_file and place.line > 0:
+        physical["region"] = {"startLine": place.line}
+    return {"physicalLocation": physical, "logicalLocations": [{"name": flat(report.host.name), "kind": "resource"}]}
+
+
+def _uri(host: str, path: str) -> str:
+    """A relative URI without anything that has to be escaped (RFC 3986, 2.3)."""
+    parts = [part for part in (host, *path.split("/")) if part not in ("", ".", "..")]
+    return "/".join(_percent(part) for part in parts)
+
+
+def _percent(text: str) -> str:
+    data = text.encode("utf-8", "surrogateescape")
+    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in data)
+
+
+def _rule(name: str) -> dict[str, Any]:
+    return {"id": name, "shortDescription": {"text": _RULES.get(name, f"{name} is not as it should be")}}
+
+
+_RULES = {
+    "ClientAliveInterval": "After how many seconds of silence sshd asks the client whether it is there",
+    "ClientAliveCountMax": "How many unanswered keep-alives sshd takes before it ends the session",
+    "daemon": "The running sshd has not read the present files",
+    "changed": "Something changed on the host since the last recorded run",
+}
