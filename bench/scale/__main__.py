@@ -121,7 +121,8 @@ def _everybody(farm: Farm, n: int, forks: int, rounds: int) -> dict[str, Cost]:
 
 
 def _ours(inventory: Path, forks: int, engine: str = "thread") -> list[str]:
-    words = ["check", "-q", "-i", str(inventory), "-f", str(forks), "--engine", engine]
+    # The bare scripts wait for ever: a machine that has a lot to do must not end ours alone.
+    words = ["check", "-q", "-i", str(inventory), "-f", str(forks), "--engine", engine, "--timeout", "600"]
     return [str(OUR_BIN / "sshd-keepalive"), *words]
 
 
