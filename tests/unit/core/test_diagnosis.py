@@ -242,7 +242,7 @@ def test_a_limit_of_the_host_speaks_for_its_killer_only_where_it_was_met() -> No
     killer = next(killer for killer in KILLERS if killer.name == "logind")
 
     def points(lasted_s: float) -> int | None:
-        evidence = _Evidence(seen=frozenset(), measured_s=(lasted_s,), has_terminal=False, known=limits, host="one")
+        evidence = _Evidence(seen=frozenset(), measured_s=(lasted_s,), has_terminal=True, known=limits, host="one")
         return _held_against(killer, limits, evidence)[0]
 
     assert points(900.4)
