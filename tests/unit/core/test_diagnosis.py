@@ -238,8 +238,10 @@ def test_a_look_at_the_host_says_what_it_does_to_an_account() -> None:
 
 
 def test_a_limit_of_the_host_speaks_for_its_killer_only_where_it_was_met() -> None:
-    limits = Known(name="one", version=Version.parse("9.6p1"), interval_s=300, count_max=3, other=(("logind", 900.0),))
-    killer = next(killer for killer in KILLERS if killer.name == "logind")
+    limits = Known(
+        name="one", version=Version.parse("9.6p1"), interval_s=300, count_max=3, other=(("channel-timeout", 900.0),)
+    )
+    killer = next(killer for killer in KILLERS if killer.name == "channel-timeout")
 
     def points(lasted_s: float) -> int | None:
         evidence = _Evidence(seen=frozenset(), measured_s=(lasted_s,), has_terminal=True, known=limits, host="one")
