@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from sshd_keepalive.core import candidate, diff, judge, plan, sessions, undo
+from sshd_keepalive.core import candidate, diff, judge, managed, plan, sessions, undo
 from sshd_keepalive.core.guard import Action, Change
 from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError, ParseError, PlanError
 from sshd_keepalive.model import (
@@ -29,6 +29,7 @@ from sshd_keepalive.model import (
     Snapshot,
     Step,
     Verdict,
+    Waiver,
 )
 from sshd_keepalive.remote.shell import Shell
 
@@ -214,7 +215,8 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
     with _looked_at(host, orders) as (shell, snapshot):
         report = replace(_report(snapshot), end=End.UNCHANGED)
         facts = dict(snapshot.facts)
-        if "held" not in facts:
+        held = facts.get("held", "").split()
+        if not held:
             return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
         if report.verdict is not Verdict.PASS:
             raise HostError(
@@ -222,8 +224,13 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
                 kind="effective",
                 hint="look at check; the host reverts by itself",
             )
-        steps = verify.confirmed(shell, f"{facts['state']}/{facts['held'].split()[0]}", timeout_s=orders.timeout_s)
-        return replace(report, end=End.APPLIED, steps=steps)
+        answer = verify.confirmed(shell, f"{facts['state']}/{held[0]}", timeout_s=orders.timeout_s)
+        return replace(report, end=End.APPLIED, steps=answer.steps, notes=complained(answer.complaints))
+
+
+def complained(lines: Sequence[str]) -> tuple[str, ...]:
+    """The notes on what a new sshd says in the journal."""
+    return tuple(f"the new sshd says in the journal: {line}" for line in lines)
 
 
 def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
@@ -240,17 +247,21 @@ def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) 
 
     # Nothing may be shared with the login at work: only a login from scratch proves that logins work.
     outcome = execute(shell, partial(_connect, change.snapshot.host, orders), change, timeout_s=orders.timeout_s)
+    wrong = tuple(finding for finding in report.findings if finding.verdict is Verdict.FAIL)
     if outcome.after is not None:
         after = _report(outcome.after)
-        report = replace(report, findings=after.findings, verdict=after.verdict, facts=after.facts)
+        report = replace(
+            report, findings=after.findings, verdict=after.verdict, facts=after.facts, marks=after.marks, replaced=wrong
+        )
     elif outcome.end is End.UNKNOWN:
         report = replace(report, verdict=Verdict.UNKNOWN)
-    if outcome.end is End.APPLIED and (n_older := sessions.n_logged_in(outcome.lasting)):
-        them = "1 session keeps the old values until it ends"
-        if n_older > 1:
-            them = f"{n_older} sessions keep the old values until they end"
-        facts = (*report.facts, ("older_sessions", str(n_older)))
-        report = replace(report, facts=facts, notes=(*report.notes, them))
+    if outcome.end is End.APPLIED:
+        notes = [*report.notes, *complained(outcome.complaints)]
+        if n_older := sessions.n_logged_in(outcome.lasting):
+            report = replace(report, facts=(*report.facts, ("older_sessions", str(n_older))))
+            they = "1 session keeps" if n_older == 1 else f"{n_older} sessions keep"
+            notes.append(f"{they} the old values until {'it ends' if n_older == 1 else 'they end'}")
+        report = replace(report, notes=tuple(notes))
     return replace(
         report, end=outcome.end, steps=(*report.steps, *outcome.steps), backup=outcome.backup, failure=outcome.failure
     )
@@ -369,12 +380,19 @@ def _report(snapshot: Snapshot) -> HostReport:
     notes: tuple[str, ...] = ()
     verdict = worst(findings)
     if host.waiver is not None and verdict is Verdict.FAIL:
-        if snapshot.taken_at.date() <= host.waiver.until:
-            verdict = Verdict.WAIVED
-            notes = (f"waived until {host.waiver.until} by {host.waiver.owner}: {host.waiver.reason}",)
-        else:
-            notes = (f"the waiver of {host.waiver.owner} ended on {host.waiver.until}: {host.waiver.reason}",)
-    return HostReport(host=host, verdict=verdict, findings=findings, facts=snapshot.facts, notes=notes)
+        verdict, note = _waived(host.waiver, findings, snapshot.taken_at.date())
+        notes = (note,)
+    marks = managed.marks(snapshot.files, findings)
+    return HostReport(host=host, verdict=verdict, findings=findings, facts=snapshot.facts, marks=marks, notes=notes)
+
+
+def _waived(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[Verdict, str]:
+    """What a waiver makes of a host that differs. What could not be told was never waived."""
+    if today > waiver.until:
+        return Verdict.FAIL, f"the waiver of {waiver.owner} ended on {waiver.until}: {waiver.reason}"
+    unknown = any(finding.verdict is Verdict.UNKNOWN for finding in findings)
+    verdict = Verdict.UNKNOWN if unknown else Verdict.WAIVED
+    return verdict, f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"
 
 
 def worst(findings: Sequence[Finding]) -> Verdict:

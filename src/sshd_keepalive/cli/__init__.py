@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from sshd_keepalive import __version__
-from sshd_keepalive.errors import KeepaliveError
+from sshd_keepalive.errors import KeepaliveError, StoreError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -21,11 +21,14 @@ COMMANDS = (
     "apply",
     "confirm",
     "undo",
+    "history",
+    "report",
     "why",
     "hosts",
     "probe",
     "sessions",
     "diagnose",
+    "schedule",
     "client-config",
     "config",
     "completion",
@@ -87,6 +90,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except StoreError as error:
+            raise OutOfReach(error) from None
         except KeepaliveError as error:
             raise Wrong(error) from None
 
@@ -107,6 +112,12 @@ class Wrong(click.ClickException):
         click.echo(f"error: {printable(self.message)}", err=True, file=file)
         if self.hint:
             click.echo(f"next: {printable(self.hint)}", err=True, file=file)
+
+
+class OutOfReach(Wrong):
+    """The history cannot be read or written: exit code 3, as for a host that could not be reached."""
+
+    exit_code = 3
 
 
 @click.group(

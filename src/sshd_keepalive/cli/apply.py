@@ -10,6 +10,7 @@ from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.guarded import Guarded, carry_out, guard_options
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment
 from sshd_keepalive.cli.plan import plan
+from sshd_keepalive.cli.recording import Recording, recording_options
 from sshd_keepalive.cli.rolling import Rolling, rollout_options
 
 
@@ -22,6 +23,7 @@ from sshd_keepalive.cli.rolling import Rolling, rollout_options
 )
 @guard_options
 @rollout_options
+@recording_options
 @fleet_options
 def command(
     hosts: tuple[str, ...],
@@ -30,6 +32,7 @@ def command(
     no_confirm: bool,
     guarded: Guarded,
     rolling: Rolling,
+    recording: Recording,
     options: Options,
 ) -> None:
     """Make every host as its policy wants it, prove it over a new login, or leave it as it was."""
@@ -42,6 +45,7 @@ def command(
         options,
         guarded,
         rolling,
+        recording,
         plan=fleet.plan_host,
         work=fleet.apply_host,
         confirms=not no_confirm,

@@ -8,7 +8,7 @@ import secrets as randomness
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
@@ -54,13 +54,19 @@ def repeat(
     stop: threading.Event,
     *,
     tell: bool = True,
+    compared: Callable[[HostReport], HostReport] = lambda report: report,
 ) -> tuple[HostReport, ...]:
-    """One report for each host, in the order given. After `stop` no host is begun; those in flight are finished."""
+    """One report for each host, in the order given. After `stop` no host is begun; those in flight are finished.
+
+    Args:
+        tell: show each host as it ends.
+        compared: what becomes of a report before it is shown.
+    """
     engine = registry.load("engines", out.options.engine)
     reports: dict[str, HostReport] = {}
     begun = (host for host in hosts if not stop.is_set())
     with out.progress(len(hosts)) as advance:
-        for report in fleet.run(job, begun, given, engine, workers=out.options.forks):
+        for report in map(compared, fleet.run(job, begun, given, engine, workers=out.options.forks)):
             reports[report.host.name] = report
             advance()
             if tell:

@@ -54,8 +54,8 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
     if path is not None:
         connection["as_user"] = connection["as_user"] or options.user
         asked = _context(**connection)
-        tree = read_tree(path, Version.parse(openssh) if openssh else NEWEST)
-        _tell(options, [_answered(path, tree, asked, ())])
+        tree, warnings = read_tree(path, Version.parse(openssh) if openssh else NEWEST)
+        _tell(options, [_answered(path, tree, asked, warnings)])
         return
     if openssh:
         raise ConfigError("--openssh goes with --file; a host tells its own release")
@@ -104,7 +104,7 @@ def _answered(name: str, tree: Tree, asked: Context | None, warnings: tuple[str,
         "name": name,
         "openssh": str(tree.version),
         "answers": explain.data(found),
-        "warnings": warnings,
+        "warnings": (*warnings, *explain.warnings(tree)),
         "failure": None,
         "text": explain.text(tree, found),
     }

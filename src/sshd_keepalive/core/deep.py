@@ -14,7 +14,7 @@ from typing import Final
 
 from sshd_keepalive.core.judge import spoken
 from sshd_keepalive.core.patterns import matches
-from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text
 from sshd_keepalive.core.values import BadValue, seconds
 from sshd_keepalive.core.version import Version
@@ -42,6 +42,7 @@ def script() -> str:
     return "LC_ALL=C; export LC_ALL\n" + text("common") + text("deep")
 
 
+@legible("its limits")
 def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> Deep:
     """Judge what the script said and what `sshd -T` says.
 

@@ -1,4 +1,4 @@
-"""The one place where a value becomes a word of shell text, and where hostile text becomes printable."""
+"""The one place where a value becomes a word of shell text or of a unit file, and hostile text printable."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ def quote(value: str) -> str:
 def quote_bytes(value: bytes) -> str:
     """Like `quote`, for file contents; bytes that are not UTF-8 travel as surrogate escapes."""
     return quote(value.decode("utf-8", "surrogateescape"))
+
+
+def unit_word(text: str) -> str:
+    """One word of a unit file: systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers".
+
+    Raises:
+        ValueError: a line end or a NUL byte, which no line of a unit file can carry.
+    """
+    if any(ch in text for ch in "\0\n\r"):
+        raise ValueError("a line end cannot stand in a unit file")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"'
 
 
 def printable(text: str) -> str:

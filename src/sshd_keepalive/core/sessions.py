@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text
 
 # The title of a session's process: `sshd: ops [priv]`, `sshd-session: root@pts/0`; before a login `[accepted]`.
@@ -58,6 +58,7 @@ def script() -> str:
     return "LC_ALL=C; export LC_ALL\n" + text("common") + text("sessions")
 
 
+@legible("its processes")
 def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[Session, ...]:
     """Read the script's records, oldest session first. All times are the host's own: its clock may be wrong.
 

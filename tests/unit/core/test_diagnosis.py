@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sshd_keepalive.core import consequence, diagnosis, runlog
-from sshd_keepalive.core.diagnosis import Diagnosis, Known, Likelihood
+from sshd_keepalive.core.diagnosis import Diagnosis, Known, Likelihood, _held_against, known_of
 from sshd_keepalive.core.killers import KILLERS, Sign
 from sshd_keepalive.core.signs import ROWS
 from sshd_keepalive.core.version import Version
+from tests.support.snapshots import MAIN, look
 
 CASES = Path(__file__).parents[2] / "cases/logs"
 EXPECTED: dict[str, dict[str, Any]] = yaml.safe_load((CASES / "expected.yaml").read_text())
@@ -227,3 +228,17 @@ def test_the_tables_agree() -> None:
     assert set(diagnosis.SPOKEN) == set(Sign)
     for row in ROWS:
         assert row.word == row.word.lower()
+
+
+def test_a_look_at_the_host_says_what_it_does_to_an_account() -> None:
+    found = look({MAIN: "ClientAliveInterval 60\nMatch User ops\nClientAliveCountMax 0\n"}, version="8.0p1")
+    everybody, ops = known_of(found, None), known_of(found, "ops")
+    assert (everybody.interval_s, everybody.count_max) == (60, 3)
+    assert (ops.interval_s, ops.count_max, ops.version) == (60, 0, Version.parse("8.0p1"))
+
+
+def test_a_limit_of_the_host_speaks_for_its_killer_only_where_it_was_met() -> None:
+    limits = Known(name="one", version=Version.parse("9.6p1"), interval_s=300, count_max=3, other=(("logind", 900.0),))
+    killer = next(killer for killer in KILLERS if killer.name == "logind")
+    assert _held_against(killer, limits, [900.4], set())[0] is True
+    assert _held_against(killer, limits, [300.0], set())[0] is None

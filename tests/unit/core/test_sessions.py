@@ -76,3 +76,11 @@ def test_ipv6_is_bracketed() -> None:
 def test_a_session_whose_connection_is_closing_is_none() -> None:
     (root,) = sessions.parse(told(network=NETWORK.removeprefix(V4)))
     assert root.user == "root"
+
+
+def test_what_cannot_be_read_or_is_gone_is_left_out() -> None:
+    usual = told(network=NETWORK)
+    odd = record("child", "77 1") + record("command", "ghost ") + record("title", "ghost") + record("sockets", "9")
+    assert sessions.parse(usual + odd) == sessions.parse(usual)
+    table = usual.replace(b"1 0 1 systemd\n", b"a b c systemd\n")
+    assert len(sessions.parse(table.replace(b"10 1 100 sshd", b"10 9 100 sshd"))) == len(sessions.parse(usual))

@@ -1,0 +1,387 @@
+"""Checks that run by themselves: systemd's timer or cron starts `schedule run NAME`, which runs the check.
+
+A schedule is one small file, `schedules/NAME.json` in the configuration directory: when, where it was installed, and
+the words behind `check`. What the last run came to is one more, in the state directory. Root's schedules are the
+machine's: they live in /etc/sshd-keepalive and /var/lib/sshd-keepalive, anybody else's in the account's own
+directories, and timers are those of the account's own service manager.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, Final
+
+from platformdirs import user_config_path, user_state_path
+
+from sshd_keepalive.config.program import output_of
+from sshd_keepalive.core import timers, timetable
+from sshd_keepalive.core.timetable import Timetable
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.spelling import did_you_mean
+
+OVERLAPS: Final = 75  # EX_TEMPFAIL of sysexits.h: somebody else is at it
+_LIMIT_S: Final = 30.0
+_SYSTEM_STATE: Final = Path("/var/lib")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """One scheduled check."""
+
+    name: str
+    every: str  # as the user wrote it
+    manager: str  # systemd | cron
+    directory: str  # where it was installed: relative paths of its options are meant from there
+    argv: tuple[str, ...]  # the words behind `check`
+    writable: tuple[str, ...] = ()  # directories that its reports are written into
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Last:
+    """What the last run of a schedule came to."""
+
+    started_at: str
+    ended_at: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How a schedule stands.
+
+    Attributes:
+        enabled: the timer or the entry is there and starts runs.
+        next_at: when; empty when that cannot be told.
+    """
+
+    schedule: Schedule
+    enabled: bool
+    last: Last | None
+    next_at: str
+
+
+def install(schedule: Schedule, when: Timetable) -> bool:
+    """Put a schedule to work, in place of one of the same name.
+
+    Args:
+        schedule: its `manager` is empty: the one that steers this machine.
+    Returns:
+        Whether anything had to change.
+    Raises:
+        ConfigError: neither systemd nor cron can be used, or a file cannot be written.
+    """
+    before = _texts(schedule.name)
+    manager = _manager()
+    if manager == "systemd":
+        for calendar in when.calendars:
+            _judged(calendar, when)
+    _write(_definition(schedule.name), _json({**asdict(schedule), "manager": manager}))
+    if manager == "systemd":
+        _take_out_of_crontab(schedule.name)
+        units = _units()
+        unit = timers.unit_name(schedule.name)
+        service = timers.service(
+            schedule.name, _command(schedule.name), is_system=_is_root(), writable=schedule.writable
+        )
+        _write(units / f"{unit}.service", service)
+        _write(units / f"{unit}.timer", timers.timer(schedule.name, when))
+        changed = _texts(schedule.name) != before
+        if changed or not _is_enabled(unit):
+            _systemctl("daemon-reload")
+            _systemctl("enable", "--now", f"{unit}.timer")
+            _systemctl("restart", f"{unit}.timer")
+        return changed
+    crontab = _crontab()
+    wanted = timers.with_entry(crontab, schedule.name, when, (*_command(schedule.name), "--quiet"))
+    if wanted != crontab:
+        output_of(["crontab", "-"], given=wanted.encode("utf-8", "surrogateescape"), limit_s=_LIMIT_S)
+    return _texts(schedule.name) != before or wanted != crontab
+
+
+def remove(name: str) -> None:
+    """End a schedule; the results of its runs stay.
+
+    Raises:
+        ConfigError: there is none of this name, or a file cannot be removed.
+    """
+    find(name)
+    unit = timers.unit_name(name)
+    files = [_units() / f"{unit}.{suffix}" for suffix in ("timer", "service")]
+    if any(file.exists() for file in files):
+        with suppress(ConfigError):  # a manager that is gone has no timer either
+            _systemctl("disable", "--now", f"{unit}.timer")
+        for file in files:
+            _unlink(file)
+        with suppress(ConfigError):
+            _systemctl("daemon-reload")
+    _take_out_of_crontab(name)
+    _unlink(_definition(name))
+    _unlink(_result(name))
+
+
+def listed() -> tuple[Schedule, ...]:
+    """All schedules of this account, by name; of root, those of the machine."""
+    folder = _definition("x").parent
+    return tuple(find(path.stem) for path in sorted(folder.glob("*.json")))
+
+
+def find(name: str) -> Schedule:
+    """The schedule of a name.
+
+    Raises:
+        ConfigError: there is none, or its file cannot be read.
+    """
+    path = _definition(name)
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return Schedule(**{**said, "argv": tuple(said["argv"]), "writable": tuple(said["writable"])})
+    except FileNotFoundError:
+        known = [file.stem for file in sorted(path.parent.glob("*.json"))]
+        hint = f"there are {', '.join(known)}" if known else "there are none; make one with schedule install"
+        raise ConfigError(f"there is no schedule {name!r}{did_you_mean(name, known)}", hint=hint) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{path}: not a schedule: {error}", hint=f"remove it: schedule remove {name}") from None
+
+
+def run(name: str, *, quiet: bool = False) -> int:
+    """Run the check of a schedule now and keep what it came to; gives its exit code, OVERLAPS while another one runs.
+
+    Args:
+        quiet: what the check prints is passed on only when its exit code is not 0: cron sends a mail for every word.
+    Raises:
+        ConfigError: there is no such schedule, or its results cannot be kept.
+    """
+    schedule = find(name)
+    with _alone(name) as is_alone:
+        if not is_alone:
+            return OVERLAPS
+        started_at = _now()
+        argv = [*_program(), "check", "--record", "--no-progress", *schedule.argv]
+        # With its own directory gone the options may still name absolute paths.
+        directory = schedule.directory if os.access(schedule.directory, os.X_OK) else "/"
+        with TemporaryFile() as said:
+            child = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=said if quiet else None,
+                stderr=said if quiet else None,
+                cwd=directory,
+                env=_environment(),
+                check=False,
+            )
+            code = child.returncode if child.returncode >= 0 else 128 - child.returncode
+            if quiet and code:
+                said.seek(0)
+                shutil.copyfileobj(said, sys.stdout.buffer)
+        _write(_result(name), _json(asdict(Last(started_at=started_at, ended_at=_now(), exit_code=code))))
+    return code
+
+
+def status(schedule: Schedule) -> Status:
+    """How a schedule stands: whether it will run, when, and what it last came to."""
+    last: Last | None = None
+    with suppress(OSError, ValueError, TypeError):
+        last = Last(**json.loads(_result(schedule.name).read_text(encoding="utf-8")))
+    if schedule.manager == "systemd":
+        enabled, next_at = _timer_status(timers.unit_name(schedule.name))
+    else:
+        enabled, next_at = _cron_status(schedule)
+    return Status(schedule=schedule, enabled=enabled, last=last, next_at=next_at)
+
+
+def needs_lingering() -> bool:
+    """Whether systemd ends this account's timers when it logs out."""
+    if _is_root() or _manager() != "systemd":
+        return False
+    try:
+        said = output_of(["loginctl", "show-user", str(os.getuid()), "--property=Linger", "--value"], limit_s=_LIMIT_S)
+    except ConfigError:
+        return True
+    return said.strip() != b"yes"
+
+
+# -------------------------------------------------------------------------------------------- managers
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _manager() -> str:
+    """The manager that can be used here: systemd where it steers the machine and answers this account, else cron."""
+    if Path("/run/systemd/system").is_dir():
+        try:
+            _systemctl("show", "--property=Version")
+        except ConfigError:
+            pass
+        else:
+            return "systemd"
+    return "cron"
+
+
+def _systemctl(*words: str) -> str:
+    scope = () if _is_root() else ("--user",)
+    return output_of(["systemctl", *scope, *words], limit_s=_LIMIT_S).decode("utf-8", "replace")
+
+
+def _units() -> Path:
+    return Path("/etc/systemd/system") if _is_root() else user_config_path("systemd") / "user"
+
+
+def _judged(calendar: str, when: Timetable) -> None:
+    try:
+        output_of(["systemd-analyze", "calendar", "--", calendar], limit_s=_LIMIT_S)
+    except ConfigError as error:
+        said = str(error).strip().splitlines()[-1]
+        raise ConfigError(
+            f"--every {when.text!r}: systemd does not understand it: {said}",
+            hint='for example --every day, --every "Mon..Fri 06:00", --every "0 6 * * 1-5"; see systemd.time(7)',
+        ) from None
+
+
+def _is_enabled(unit: str) -> bool:
+    return _timer_status(unit)[0]
+
+
+def _timer_status(unit: str) -> tuple[bool, str]:
+    try:
+        said = _systemctl("show", "--property=ActiveState,UnitFileState,NextElapseUSecRealtime", f"{unit}.timer")
+    except ConfigError:
+        return False, ""
+    words = dict(line.partition("=")[::2] for line in said.splitlines())
+    enabled = words.get("ActiveState") == "active" and words.get("UnitFileState") == "enabled"
+    return enabled, words.get("NextElapseUSecRealtime", "") if enabled else ""
+
+
+def _cron_status(schedule: Schedule) -> tuple[bool, str]:
+    try:
+        enabled = timers.has_entry(_crontab(), schedule.name)
+    except ConfigError:
+        enabled = False
+    if not enabled:
+        return False, ""
+    cron = timetable.read(schedule.every, schedule.name).cron
+    at = timetable.next_run(cron, datetime.now().astimezone())
+    return True, at.isoformat(timespec="minutes") if at else ""
+
+
+def _crontab() -> str:
+    """This account's crontab; empty when it has none. Its bytes are kept, whatever they are."""
+    try:
+        done = subprocess.run(
+            ["crontab", "-l"], capture_output=True, timeout=_LIMIT_S, env={**os.environ, "LC_ALL": "C"}
+        )
+    except FileNotFoundError:
+        raise ConfigError(
+            "neither systemd nor cron can be used here",
+            hint="install cron, or let your own scheduler call check --record",
+        ) from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"crontab -l does not answer: {error}") from None
+    if done.returncode and b"no crontab for" not in done.stderr:
+        raise ConfigError(f"crontab -l failed: {done.stderr.decode('utf-8', 'replace').strip()}")
+    return done.stdout.decode("utf-8", "surrogateescape") if not done.returncode else ""
+
+
+def _take_out_of_crontab(name: str) -> None:
+    try:
+        crontab = _crontab()
+    except ConfigError:  # no cron, no entry
+        return
+    without = timers.without_entry(crontab, name)
+    if without != crontab:
+        output_of(["crontab", "-"], given=without.encode("utf-8", "surrogateescape"), limit_s=_LIMIT_S)
+
+
+# ----------------------------------------------------------------------------------------------- files
+
+
+def _definition(name: str) -> Path:
+    top = Path("/etc/sshd-keepalive") if _is_root() else user_config_path("sshd-keepalive")
+    return top / "schedules" / f"{name}.json"
+
+
+def _result(name: str) -> Path:
+    top = _SYSTEM_STATE / "sshd-keepalive" if _is_root() else user_state_path("sshd-keepalive")
+    return top / "schedules" / f"{name}.json"
+
+
+def _environment() -> Mapping[str, str]:
+    """What a run gets on top of what it was started with: root's history is the machine's."""
+    return {**os.environ, **({"XDG_STATE_HOME": str(_SYSTEM_STATE)} if _is_root() else {})}
+
+
+def _program() -> tuple[str, ...]:
+    return (sys.executable, "-m", "sshd_keepalive")
+
+
+def _command(name: str) -> tuple[str, ...]:
+    return (*_program(), "schedule", "run", name)
+
+
+def _texts(name: str) -> tuple[bytes | None, ...]:
+    unit = timers.unit_name(name)
+    files = (_definition(name), *(_units() / f"{unit}.{suffix}" for suffix in ("service", "timer")))
+    return tuple(file.read_bytes() if file.exists() else None for file in files)
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[bool]:
+    """Hold the lock of a schedule; False when another run holds it. It ends with its holder, however that ends."""
+    path = _result(name).with_suffix(".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="the results of schedules are kept there") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, text: str) -> None:
+    """All or nothing, and nothing when it is there already."""
+    with suppress(OSError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise ConfigError(f"{path} cannot be written: {error.strerror}", hint="nothing was scheduled") from None
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be removed: {error.strerror}") from None
+
+
+def _json(said: Mapping[str, Any]) -> str:
+    return json.dumps(said, indent=1) + "\n"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

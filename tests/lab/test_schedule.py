@@ -1,0 +1,161 @@
+"""Schedules that fire by themselves: systemd's timer and a real cron, on hosts that check themselves over ssh."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import files, requires
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.support.sshd import wait_until
+
+from .hosts import LabHost
+
+Boot = Callable[..., list[LabHost]]
+ROOT = Path(__file__).parents[2]
+PROGRAM = "python3 -m sshd_keepalive"
+INVENTORY = (
+    "hosts: {itself: {address: 127.0.0.1, user: root, become: none, identity_file: /root/.ssh/own, "
+    "known_hosts: /root/.ssh/known}}"
+)
+FOREIGN = "# somebody else's\n*/7 3 * * * true 50\\% # and not ours\n\n@reboot true"
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program and what it needs, copied from here: the lab has no way out to fetch anything."""
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("the hosts' Python is 3.11, what is installed here is for another one")
+    target = tmp_path_factory.mktemp("site")
+    for name in needed({"sshd-keepalive"}) - {"sshd-keepalive"}:
+        for file in files(name) or ():
+            if ".." not in file.parts and (source := Path(str(file.locate()))).is_file():
+                (target / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target / file)
+    shutil.copytree(ROOT / "src/sshd_keepalive", target / "sshd_keepalive")
+    (target / "sshd_keepalive-0.dist-info").mkdir()
+    (target / "sshd_keepalive-0.dist-info/METADATA").write_text("Name: sshd-keepalive\nVersion: 0\n")
+    return target
+
+
+def needed(names: set[str]) -> set[str]:
+    """These distributions and all that they need, without extras."""
+    more = {
+        requirement.name
+        for name in names
+        for text in requires(name) or ()
+        if not (requirement := Requirement(text)).marker or requirement.marker.evaluate({"extra": ""})
+    }
+    return names if more <= names else needed(names | more)
+
+
+@pytest.fixture
+def controller(boot: Boot, installed: Path) -> Callable[[str], LabHost]:
+    def made(kind: str) -> LabHost:
+        (host,) = boot(kind)
+        site = host.files / "usr/local/lib/python3.11/dist-packages"
+        subprocess.run(["cp", "-aT", str(installed), str(site)], check=True)
+        host.run(
+            "umask 077; mkdir -p /root/.ssh; ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/own; "
+            "cat /root/.ssh/own.pub >>/root/.ssh/authorized_keys; "
+            'printf "127.0.0.1 %s\\n" "$(cat /etc/ssh/ssh_host_ed25519_key.pub)" >/root/.ssh/known; '
+            f"printf '%s\\n' '{INVENTORY}' >/root/hosts.yaml"
+        )
+        return host
+
+    return made
+
+
+def keepalive(host: LabHost, words: str, *, code: int = 0) -> str:
+    done = host.run(f"cd /root; {PROGRAM} {words}", check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def state(host: LabHost) -> dict[str, Any]:
+    done = host.run(f"cd /root; {PROGRAM} schedule status --format json", check=False)
+    (schedule,) = json.loads(done.stdout)["schedules"]
+    return schedule
+
+
+def test_systemd_runs_it_by_itself_and_the_result_is_recorded(controller: Callable[[str], LabHost]) -> None:
+    host = controller("d12py")
+    keepalive(host, "schedule status", code=0)
+    said = keepalive(host, "schedule install --every '*:*:0/10' -i hosts.yaml")
+    assert re.match(r"installed +check: check of 1 host, every \*:\*:0/10, by systemd, next ", said)
+    wait_until(lambda: state(host)["last"] is not None, 60, "the timer to fire")
+    found = state(host)
+    assert (found["enabled"], found["last"]["word"], found["last"]["exit_code"]) == (True, "drift", 1)
+    runs = json.loads(host.run(f"XDG_STATE_HOME=/var/lib {PROGRAM} history --format json").stdout)
+    assert runs["runs"], "what the timer ran is in the history"
+    unit = "sshd-keepalive-check.service"
+    assert host.run(f"systemctl is-failed {unit}", check=False).stdout.strip() != "failed", "drift is a result"
+
+    assert host.run(f"systemd-analyze verify {unit} sshd-keepalive-check.timer 2>&1").stdout == ""
+    exposure = host.run(f"systemd-analyze security --no-pager {unit} | tail -n 1").stdout
+    assert float(re.search(r"([\d.]+)", exposure.split(":")[1])[1]) <= 2.0, exposure
+
+    assert keepalive(host, "schedule install --every '*:*:0/10' -i hosts.yaml").startswith("as it was")
+    keepalive(host, "schedule install --every day -i hosts.yaml")
+    assert " 06:0" in state(host)["next_at"]
+    keepalive(host, "schedule remove")
+    assert host.run("ls /etc/systemd/system | grep sshd-keepalive", check=False).stdout == ""
+    assert "sshd-keepalive" not in host.run("systemctl list-timers --all --no-pager").stdout
+    assert "no schedules" in keepalive(host, "schedule list")
+
+
+def test_what_cannot_be_scheduled_leaves_nothing(controller: Callable[[str], LabHost]) -> None:
+    host = controller("d12py")
+    for words in (
+        "--every 'whenever' -i hosts.yaml",
+        "--every '61 * * * *' -i hosts.yaml",
+        "--every day -i missing.yaml",
+        "--every day --name 'a/b' -i hosts.yaml",
+        "--every day -K -i hosts.yaml",
+        "--every day --no-such-option -i hosts.yaml",
+    ):
+        keepalive(host, f"schedule install {words}", code=2)
+    assert (
+        host.run("ls /etc/systemd/system | grep sshd-keepalive; ls /etc/sshd-keepalive/schedules", check=False).stdout
+        == ""
+    )
+    keepalive(host, "schedule run check", code=2)
+    keepalive(host, "schedule remove check", code=2)
+
+
+def test_cron_runs_it_where_there_is_no_systemd(controller: Callable[[str], LabHost]) -> None:
+    host = controller("sysvpy")
+    host.run("crontab -", stdin=FOREIGN + "\n")
+    said = keepalive(host, "schedule install --every '* * * * *' -i hosts.yaml")
+    assert "by cron, next " in said
+    crontab = host.run("crontab -l").stdout
+    assert crontab.startswith(FOREIGN + "\n")
+    assert keepalive(host, "schedule install --every '* * * * *' -i hosts.yaml").startswith("as it was")
+    assert host.run("crontab -l").stdout == crontab
+    wait_until(lambda: state(host)["last"] is not None, 150, "cron to start it")
+    assert state(host)["last"]["word"] == "drift"
+    keepalive(host, "schedule install --every 'Mon..Fri 06:00' -i hosts.yaml", code=2)
+    assert host.run("crontab -l").stdout == crontab, "what cron cannot say changes nothing"
+    keepalive(host, "schedule remove")
+    assert host.run("crontab -l").stdout == FOREIGN + "\n"
+
+
+def test_two_runs_never_overlap(controller: Callable[[str], LabHost]) -> None:
+    host = controller("d12py")
+    keepalive(host, "schedule install --every week -i hosts.yaml")
+    lock = "/var/lib/sshd-keepalive/schedules/check.lock"
+    host.run(f"mkdir -p {lock.rpartition('/')[0]}")
+    script = f"flock {lock} sh -c 'cd /root; {PROGRAM} schedule run check'"
+    done = host.run(script, check=False)
+    assert done.returncode == 75
+    assert "did nothing" in done.stderr
+    assert state(host)["last"] is None
+    keepalive(host, "schedule run check", code=1)
+    assert state(host)["last"]["word"] == "drift"
