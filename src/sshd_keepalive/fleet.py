@@ -215,7 +215,8 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
     with _looked_at(host, orders) as (shell, snapshot):
         report = replace(_report(snapshot), end=End.UNCHANGED)
         facts = dict(snapshot.facts)
-        if "held" not in facts:
+        held = facts.get("held", "").split()
+        if not held:
             return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
         if report.verdict is not Verdict.PASS:
             raise HostError(
@@ -223,8 +224,13 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
                 kind="effective",
                 hint="look at check; the host reverts by itself",
             )
-        steps = verify.confirmed(shell, f"{facts['state']}/{facts['held'].split()[0]}", timeout_s=orders.timeout_s)
-        return replace(report, end=End.APPLIED, steps=steps)
+        answer = verify.confirmed(shell, f"{facts['state']}/{held[0]}", timeout_s=orders.timeout_s)
+        return replace(report, end=End.APPLIED, steps=answer.steps, notes=complained(answer.complaints))
+
+
+def complained(lines: Sequence[str]) -> tuple[str, ...]:
+    """The notes on what a new sshd says in the journal."""
+    return tuple(f"the new sshd says in the journal: {line}" for line in lines)
 
 
 def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
@@ -250,7 +256,12 @@ def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) 
     elif outcome.end is End.UNKNOWN:
         report = replace(report, verdict=Verdict.UNKNOWN)
     if outcome.end is End.APPLIED:
-        report = replace(report, notes=(*report.notes, *sessions.reminder(outcome.lasting)))
+        notes = [*report.notes, *complained(outcome.complaints)]
+        if n_older := sessions.n_logged_in(outcome.lasting):
+            report = replace(report, facts=(*report.facts, ("older_sessions", str(n_older))))
+            they = "1 session keeps" if n_older == 1 else f"{n_older} sessions keep"
+            notes.append(f"{they} the old values until {'it ends' if n_older == 1 else 'they end'}")
+        report = replace(report, notes=tuple(notes))
     return replace(
         report, end=outcome.end, steps=(*report.steps, *outcome.steps), backup=outcome.backup, failure=outcome.failure
     )

@@ -214,6 +214,7 @@ class Daemon:
     binary: str = "/usr/sbin/sshd"
     command_line: str = ""  # as /proc shows it
     options: tuple[str, ...] = ()  # the values of its -o options, in order
+    next_command: str | None = None  # how its unit and environment files would start it now; None: not known
     stale: tuple[str, ...] = ()  # configuration files or directories newer than what it loaded
 
 
@@ -443,6 +444,7 @@ class Outcome:
     backup: str | None = None  # directory on the host
     failure: Failure | None = None
     after: Snapshot | None = None  # the look over the new login
+    complaints: tuple[str, ...] = ()  # what the new sshd says in the journal
     lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 

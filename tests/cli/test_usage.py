@@ -42,6 +42,8 @@ def test_version_and_help_say_what_there_is() -> None:
         (["check", "host", "--out", "json:/nowhere/x.json"], "no such directory"),
         (["check", "host", "-f", "0"], "0"),
         (["apply", "host"], "add --yes"),
+        (["-i", "hosts.yaml", "check"], "sshd-keepalive check -i"),
+        (["--vesion"], "--version"),
     ],
 )
 def test_mistakes_on_the_command_line(words: list[str], said: str) -> None:

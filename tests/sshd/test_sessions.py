@@ -75,4 +75,5 @@ def test_apply_says_that_sessions_keep_the_old_values(tmp_path: Path) -> None:
             old.kill()
             old.communicate()
         assert applied.status == 0, applied.stdout
-        assert "note: 1 session keeps the old values" in applied.stdout
+        assert "note: 1 session keeps the old values until it ends" in applied.stdout
+        assert f"next: sshd-keepalive sessions -i {hosts}\n" in applied.stderr

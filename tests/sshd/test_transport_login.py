@@ -50,10 +50,10 @@ def authorize(sshd: Sshd, key: Path) -> str:
 
 def test_a_login_leaves_nothing_behind(sshd: Sshd) -> None:
     with nothing_left():
-        shell = connect(reach(sshd), secrets=Secrets(), timeout_s=5)
+        shell = connect(reach(sshd), secrets=Secrets(), timeout_s=30)
         assert shell.server_version.startswith("SSH-2.0-OpenSSH_")
-        assert shell.run("echo hello", timeout_s=5).stdout == b"hello\n"
-        assert shell.run("exit 9", timeout_s=5).status == 9
+        assert shell.run("echo hello", timeout_s=30).stdout == b"hello\n"
+        assert shell.run("exit 9", timeout_s=30).status == 9
         shell.close()
 
 

@@ -68,6 +68,15 @@ class _Commands(click.Group):
 
         return [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            here = f"no option {error.option_name} stands before the command"
+            raise click.UsageError(f"{here}; behind it: sshd-keepalive check {error.option_name} …", ctx) from None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:

@@ -14,7 +14,7 @@ from sshd_keepalive.cli.recording import Recording, recording_options
 from sshd_keepalive.cli.rolling import Rolling, rollout_options
 
 
-@click.command("apply")
+@click.command("apply", short_help="Change hosts, prove it over a new login, or roll back.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--dry-run", "--check", is_flag=True, help="The same as plan.")
 @click.option("--diff", "with_diff", is_flag=True, hidden=True, help="For Ansible's fingers: the diff is always shown.")

@@ -9,7 +9,7 @@ from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 
 
-@click.command("confirm")
+@click.command("confirm", short_help="Confirm the changes that wait for it.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @fleet_options
 def command(hosts: tuple[str, ...], options: Options) -> None:

@@ -80,7 +80,10 @@ def carry_out(
     work: fleet.Pass,
     **orders: Any,
 ) -> int:
-    """Show what `plan` finds, ask, do `work`, report; with --yes without showing first. Returns the exit code."""
+    """Show what `plan` finds, ask, do `work`, report; with --yes without showing first. Returns the exit code.
+
+    What --force would lose is shown first in any case: afterwards it is too late to see.
+    """
     out = output.Output(options, command)
     can_ask = sys.stdin.isatty() and sys.stderr.isatty()
     if not guarded.yes and not can_ask:
@@ -102,10 +105,11 @@ def carry_out(
             chosen, rolling, out, stop, chosen=chosen
         )  # a mistake in the options is told before any host is contacted
         planned: dict[str, HostReport] = {}
-        if not guarded.yes:
+        shows_first = not guarded.yes or bool(orders.get("force"))
+        if shows_first:
             planned = {r.host.name: r for r in passes.repeat(plan, chosen, given, out, stop, tell=False)}
             out.diffs(planned.values(), given.run_id, started_at)
-            if not stop.is_set() and not _agreed(planned):
+            if not stop.is_set() and not guarded.yes and not _agreed(planned):
                 return output.OK if not any(_would_change(r) for r in planned.values()) else output.DRIFT
             given = replace(given, shown={name: report.contents for name, report in planned.items()})
         worth_it = _worth_it(chosen, planned)
@@ -117,11 +121,13 @@ def carry_out(
     interrupted = stop.is_set() and not rolled.is_spent
     code = output.INTERRUPTED if interrupted else output.exit_code(reports, command)
     run = recorder.record(output.finished(given.run_id, command, started_at, reports, code))
-    out.run(run, with_diffs=guarded.yes)
+    out.run(run, with_diffs=not shows_first)
     if interrupted or rolled.is_spent:
         out.next_step(f"sshd-keepalive {command} {again(options, hosts)} --resume {given.run_id}")
     elif failed and len(reports) > 1:
         out.next_step(f"sshd-keepalive check {again(options, hosts)} --limit @{failed}")
+    elif any("older_sessions" in dict(report.facts) for report in reports):
+        out.next_step(f"sshd-keepalive sessions {again(options, hosts)}")
     return run.exit_code
 
 

@@ -12,7 +12,7 @@ from sshd_keepalive.cli.recording import Recording, recording_options
 from sshd_keepalive.cli.rolling import Rolling, rollout_options
 
 
-@click.command("undo")
+@click.command("undo", short_help="Bring back the files of an earlier run.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--run", "run_id", metavar="ID", default="", help="The run to take back; without it each host's latest.")
 @click.option("--force", is_flag=True, help="Also where a file was edited since; the diff shows what that loses.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import groupby
 
 from sshd_keepalive.core import benchmarks, outcome
 from sshd_keepalive.core.quoting import printable
-from sshd_keepalive.model import HostReport, Run, Verdict
+from sshd_keepalive.model import GLOBAL, Finding, HostReport, Run, Verdict
 
 SUFFIX: str = ".txt"
 
@@ -35,15 +36,12 @@ def host(report: HostReport, *, steps: bool = False) -> str:
     lines = [f"{word:<11} {printable(report.host.name)}"]
     lines[0] += _headline(report)
     # What a change is about stands in its diff.
-    wrong = [f for f in report.findings if f.verdict is not Verdict.PASS and (word != "change" or steps)]
-    for finding in wrong:
-        value = f"{finding.setting} {finding.value}" if finding.value else finding.setting
-        wanted = f", wanted {finding.wanted}" if finding.wanted else ""
-        scope = "" if finding.scope == "global" else f" for {finding.scope}"
-        place = f"  {finding.place}" if finding.place else ""
-        lines.append(f"    {value}{wanted}{scope}{place}")
-        if finding.reason:
-            lines.append(f"        {finding.reason}")
+    told = [f for f in report.findings if f.verdict is not Verdict.PASS and (word != "change" or steps)]
+    told += [f for f in _seen(report) if not _fits_headline(report)]
+    for reason, findings in groupby(told, key=lambda finding: finding.reason):
+        lines += [_finding(finding) for finding in findings]
+        if reason:
+            lines.append(f"        {reason}")
     said = report.failure.message if report.failure else ""
     for step in report.steps:
         if steps or not (step.ok or step.detail in said):
@@ -57,13 +55,49 @@ def host(report: HostReport, *, steps: bool = False) -> str:
     return "".join(printable(line.replace("\n", " ")) + "\n" for line in lines)
 
 
+def _finding(finding: Finding) -> str:
+    """`ClientAliveInterval 0, wanted 300 for Match User root  /etc/ssh/sshd_config:98`."""
+    place = f"  {finding.place}" if finding.place else ""
+    if _is_seen(finding):
+        scope = "" if finding.scope == GLOBAL else f" ({finding.scope})"
+        wanted = f", wanted {finding.wanted}" if finding.wanted and finding.verdict is not Verdict.PASS else ""
+        return f"    {finding.setting}{scope}: {finding.value}{wanted}{place}"
+    value = f"{finding.setting} {finding.value}" if finding.value else finding.setting
+    wanted = f", wanted {finding.wanted}" if finding.wanted else ""
+    scope = "" if finding.scope == GLOBAL else f" for {finding.scope}"
+    return f"    {value}{wanted}{scope}{place}"
+
+
+def _is_seen(finding: Finding) -> bool:
+    """It was seen to happen, and is told whatever its verdict; OpenSSH spells its settings with a capital."""
+    return finding.setting[:1].islower() and finding.setting != "daemon"
+
+
+def _seen(report: HostReport) -> list[Finding]:
+    return [f for f in report.findings if f.verdict is Verdict.PASS and _is_seen(f)]
+
+
+def _fits_headline(report: HostReport) -> bool:
+    """One observation of a probe that has nothing to add."""
+    seen = _seen(report)
+    return len(seen) == 1 and seen[0].scope == GLOBAL and not seen[0].reason
+
+
 def _headline(report: HostReport) -> str:
-    """What there is to say of a host that is fine, on the same line."""
-    values = [f"{f.setting} {f.value}" for f in report.findings if f.scope == "global" and f.setting != "daemon"]
-    if report.verdict is Verdict.PASS and values:
-        seconds = f", {report.seconds_s:.1f} s" if report.end is not None else ""
-        return f"  {', '.join(values)}{seconds}"
-    return ""
+    """What there is to say beside the name: of a probe what is configured, loaded, observed; else the values."""
+    facts = dict(report.facts)
+    if "configured" in facts:
+        words = [f"configured {facts['configured']}", f"loaded {facts['loaded']}"]
+    elif report.verdict is Verdict.PASS:
+        words = [f"{f.setting} {f.value}" for f in report.findings if f.scope == GLOBAL and f.setting[:1].isupper()]
+    else:
+        words = []
+    if _fits_headline(report):
+        words += [f"{f.setting} {f.value}" for f in _seen(report)]
+    if not words:
+        return ""
+    seconds = f", {report.seconds_s:.1f} s" if report.end is not None and report.verdict is Verdict.PASS else ""
+    return f"  {', '.join(words)}{seconds}"
 
 
 def diffs(run: Run) -> list[str]:

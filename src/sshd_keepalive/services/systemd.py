@@ -25,6 +25,22 @@ def find(service: ServiceChoice) -> str:
     )
 
 
+def next_start(service: ServiceChoice) -> str:
+    """The command of the unit, or of the template that serves each connection, with its environment files."""
+    unit = service.unit and quote(service.unit)
+    return (
+        f"show=''\nset --\nfor name in {unit or '${unit:-ssh@0.service sshd@0.service}'}; do\n"
+        'show=$(systemctl show --property=ExecStart --property=EnvironmentFiles "$name")\n'
+        "case $show in *' argv[]='*) break ;; esac\ndone\n"
+        "case $show in *' argv[]='*) ;; *) return ;; esac\n"
+        "while IFS='=' read -r key value; do\n"
+        'case $key in EnvironmentFiles) set -- "$@" "${value%% (*}" ;; esac\ndone <<END\n$show\nEND\n'
+        "show=${show#* argv[]=}\n"
+        # What a script does with its words only the script knows.
+        'case ${show%% *} in */sshd*) with_settings "${show%% ; *}" "$@" ;; esac'
+    )
+
+
 def is_active(service: ServiceChoice) -> str:
     """`activating`, the state between two failed starts, does not count."""
     return f"systemctl --quiet is-active {unit_of(service)}"
@@ -33,7 +49,7 @@ def is_active(service: ServiceChoice) -> str:
 def restart(service: ServiceChoice) -> str:
     """Restart; where that fails, heal what a failed start left and do it once more.
 
-    When that fails too, the last words of the unit's journal.
+    When that fails too, the last words of the unit's processes.
     """
     unit = unit_of(service)
     return (
@@ -42,7 +58,8 @@ def restart(service: ServiceChoice) -> str:
         'if systemctl --quiet is-failed "$socket"; then '
         'systemctl reset-failed "$socket"; systemctl start "$socket"; fi; done\n'
         f"systemctl reset-failed {unit} 2>/dev/null; systemctl restart {unit} || {{ code=$?; "
-        f"journalctl --unit={unit} --lines=6 --output=cat --no-pager; return $code; }}"
+        # What its processes say, without what systemd says of them.
+        f"journalctl --sync; journalctl _SYSTEMD_UNIT={unit} --boot --lines=6 --output=cat --no-pager; return $code; }}"
     )
 
 
@@ -72,11 +89,17 @@ def obstacle(service: ServiceChoice) -> str:
 
 
 def later(name: str, command: str, after_s: int) -> str:
-    """A transient timer: it belongs to PID 1, not to this login."""
+    """A transient timer: it belongs to PID 1, not to this login.
+
+    PID 1 expands variables in the words of a transient command (systemd-run(1), `--expand-environment`), and does not
+    understand its own escape for a dollar any more after a daemon-reload (found with 252). A dollar of a file's name
+    stands within quotes; a `?` outside of them names the same file.
+    """
+    word = quote(command.replace("$", "'?'"))
     return (
         f"systemd-run --quiet --collect --unit={quote(name)} --on-active={int(after_s)} "
         # A manager of the inventory's own may start sshd from here: it must outlive this service.
-        f"--timer-property=AccuracySec=1s --property=KillMode=process /bin/sh -c {quote(command)}"
+        f"--timer-property=AccuracySec=1s --property=KillMode=process /bin/sh -c {word}"
     )
 
 

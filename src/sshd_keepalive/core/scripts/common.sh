@@ -1,7 +1,7 @@
 # What every script shares: records, finding the daemon, asking sshd. POSIX sh; data comes in as variables.
 #
 # A record is `KIND LENGTH`, a line end, LENGTH bytes, a line end: nothing a host prints can be taken for one.
-# shellcheck shell=sh disable=SC2034
+# shellcheck shell=sh disable=SC2034,SC2154
 
 nl='
 '
@@ -22,15 +22,40 @@ line_of() { line=''; { IFS='' read -r line <"$1" || [ -n "$line" ]; } 2>/dev/nul
 # Never wait for ever: a FIFO in an Include hangs sshd.
 limited() { if command -v timeout >/dev/null; then timeout 20 "$@"; else "$@"; fi; }
 
-# comm_of PID: name of a process; parent and start come along. The name may hold spaces and brackets.
+# is_ours DIRECTORY: nobody but root may write there, or put another directory in its place. Whoever could, might swap
+# a name of ours for a link between two commands, and have root write, or run, what they like. Others than root have
+# nothing to lose that way. POSIX has neither -O nor -k; all shells that serve as sh have.
+# shellcheck disable=SC3065,SC3067
+is_ours() {
+    [ -O / ] || return 0
+    way=$1
+    until [ -d "$way" ]; do way=${way%/*}; done
+    itself=$way
+    set --
+    while [ -n "$way" ]; do set -- "$@" "$way"; way=${way%/*}; done
+    [ $# -gt 0 ] || return 0
+    # shellcheck disable=SC2012 # the first fields are all that counts
+    ways=$(ls -ldLnq "$@" 2>/dev/null)
+    while read -r mode _ owner _; do
+        [ "$owner" = 0 ] || return 1
+        case $mode in
+            ????????w[tT]*) [ ! -k "$itself" ] || return 1 ;; # as /tmp: what root has there nobody else moves
+            ????????w*) return 1 ;;
+        esac
+    done <<END
+$ways
+END
+}
+
+# comm_of PID: name of a process; state, parent and start come along. The name may hold spaces and brackets.
 comm_of() {
-    comm='' parent=0 started=''
+    comm='' state='' parent=0 started=''
     # The process may be gone: then the redirection fails, and read with it.
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
     comm=${stat#*\(} comm=${comm%)*}
     # shellcheck disable=SC2086 # numbers and one letter
     { set -f; set -- ${stat##*) }; set +f; }
-    parent=$2
+    state=$1 parent=$2
     shift 19
     started=$1
 }
@@ -87,11 +112,47 @@ $command_line
 '*) by_inetd=yes ;; esac
 }
 
-# daemon_words: sets words to the listener's own words after its name, for a faithful sshd -T.
+# with_settings TEXT FILE...: the text with its $NAME and ${NAME} replaced by what the files set; quotes are dropped,
+# as in the title of a process. Nothing at all when a file cannot be read: then nobody knows.
+with_settings() {
+    text=$1 out='' lf='
+'
+    set_last=$lf
+    shift
+    for file; do
+        [ -e "$file" ] || continue
+        [ -r "$file" ] || return 0
+        while IFS= read -r line || [ -n "$line" ]; do
+            line=${line#export }
+            case $line in [A-Za-z_]*=*) set_last=$lf$line$set_last ;; esac
+        done <"$file"
+    done
+    set -f
+    for word in $text; do
+        case $word in
+            \$*)
+                word=${word#?} word=${word#\{} word=${word%\}}
+                case $set_last in
+                    *"$lf$word="*) word=${set_last#*"$lf$word="} word=${word%%"$lf"*} ;;
+                    *) continue ;;
+                esac
+                ;;
+        esac
+        out="$out $word"
+    done
+    set +f
+    while :; do
+        case $out in *[\"\']*) out=${out%%[\"\']*}${out#*[\"\']} ;; *) break ;; esac
+    done
+    printf '%s\n' "$out"
+}
+
+# daemon_words: sets words to the listener's own words after its name, for a faithful sshd -T. Where each connection
+# has a process of its own, those of the next one ($following, from the service manager).
 daemon_words() {
     words=''
-    [ -n "$pid" ] || return 0
-    words=$command_line
+    if [ -n "$pid" ]; then words=$command_line; else words=$following; fi
+    [ -n "$words" ] || return 0
     # A title begins with the name of the program, which is not always sshd: sshd.pam, sshd.krb5 on Alpine.
     case ${words%% *} in *:) words=${words#* } ;; esac
     words=${words%% \[listener\]*}
@@ -103,7 +164,7 @@ daemon_words() {
     for word; do
         if [ $skip = yes ]; then skip=no; continue; fi
         case $word in
-            -D | -e | -q | -d | -dd | -ddd) ;;
+            -D | -i | -e | -q | -d | -dd | -ddd) ;;
             -E) skip=yes ;; # its complaints are wanted here, not in its log
             -E*) ;;
             *) words="$words $word" ;;

@@ -188,16 +188,19 @@ survey() {
     esac
     find_sshd
     if [ -z "$sshd" ]; then say nosshd "${SSHD:-not in the usual places}"; return; fi
+    detect
+    say manager "$manager"
+    # Without a listener no process belongs to the unit.
+    [ -n "$pid$PIDFILE" ] || [ "$LOOK" = no ] && unit=$(find_unit)
+    say unit "$unit"
+    following=$(next_start)
+    if [ -n "$following" ]; then say start "$following"; fi
     daemon_words
     choose_config
     say config "$CONFIG"
     find_state
     say state "$STATE"
     read_tree
-    detect
-    say manager "$manager"
-    [ -n "$pid$PIDFILE" ] || [ "$LOOK" = no ] && unit=$(find_unit)
-    say unit "$unit"
     # A daemon that let us in needs no manager's word for being up.
     if [ -n "$unit" ] && [ "$LOOK" != yes ]; then
         if is_active </dev/null >/dev/null 2>&1; then say active yes; else say active no; fi
