@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test test-plain test-sshd test-readers test-lab fuzz bench docs constraints clean packages-ssh packages-shells packages-readers packages-lab
+.PHONY: help demo dev lint test test-plain test-sshd test-readers test-lab fuzz bench docs constraints clean packages-ssh packages-shells packages-postgresql packages-readers packages-lab
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -34,7 +34,7 @@ test: test-plain test-sshd test-readers test-lab ## all tests
 test-plain: packages-ssh packages-shells dev ## what plain `pytest` runs: no root, no server; ssh-keygen makes its keys
 	$(PYTEST) -q -n $(WORKERS)
 
-test-sshd: packages-ssh dev ## against real sshd servers on loopback, no root needed
+test-sshd: packages-ssh packages-postgresql dev ## against real sshd and PostgreSQL servers on loopback, no root needed
 	$(PYTEST) -q -n $(WORKERS) -m sshd
 
 test-readers: packages-readers dev ## the reports in a real browser, and in front of promtool; no root needed
@@ -90,6 +90,9 @@ packages-ssh:
 
 packages-readers:
 	@tools/install-packages chromium prometheus
+
+packages-postgresql:
+	@tools/install-packages postgresql
 
 packages-test:
 	@tools/install-packages patch

@@ -13,6 +13,7 @@ from itertools import zip_longest
 from typing import Final
 
 from sshd_keepalive.core.judge import DAEMON
+from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.model import GLOBAL, Finding, HostReport, Mark, Verdict
 
 _AGENTS: Final = "agents"
@@ -60,10 +61,8 @@ def drift(
 
 
 def scope_of(finding: Finding) -> str:
-    """For whom a finding holds, without the place: a Match line that moved is still the same."""
-    if finding.scope == GLOBAL:
-        return GLOBAL
-    return finding.scope.rpartition(" (")[0] or finding.scope
+    """For whom a finding holds, printable and without the place: a Match line that moved is still the same."""
+    return printable(finding.scope.rpartition(" (")[0] or finding.scope)
 
 
 def _verdicts(now: HostReport, last: Recorded) -> Iterator[str]:

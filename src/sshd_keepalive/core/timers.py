@@ -16,10 +16,10 @@ from sshd_keepalive.errors import ConfigError
 #: A name that is one word everywhere: in a unit's name, a path, a crontab.
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
-#: What every manager can hold a check to. It opens connections, reads keys and inventories, writes reports.
+#: What every manager can hold a check to. It opens connections, reads keys and inventories, writes reports; those are
+#: for others to read, a web server or a collector of metrics, so the mask of new files stays what it is.
 _HARDENED: Final = (
     "NoNewPrivileges=yes",
-    "UMask=0077",
     "LockPersonality=yes",
     "RestrictRealtime=yes",
     "RestrictSUIDSGID=yes",
@@ -27,11 +27,13 @@ _HARDENED: Final = (
     "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
     "SystemCallArchitectures=native",
     "SystemCallFilter=@system-service",
+    "SystemCallFilter=~@privileged @resources",
     "SystemCallErrorNumber=EPERM",
 )
 #: What needs a manager that is root: a user's own would need user namespaces, which many kernels refuse.
+#: Root still reads what belongs to others, an inventory in somebody's home; it writes only where it is let.
 _HARDENED_SYSTEM: Final = (
-    "CapabilityBoundingSet=",
+    "CapabilityBoundingSet=CAP_DAC_OVERRIDE",
     "AmbientCapabilities=",
     "ProtectSystem=strict",
     "ProtectHome=read-only",
@@ -46,11 +48,9 @@ _HARDENED_SYSTEM: Final = (
     "ProtectProc=invisible",
     "ProcSubset=pid",
     "RemoveIPC=yes",
-    "StateDirectory=sshd-keepalive",
-    "StateDirectoryMode=0700",
     "CacheDirectory=sshd-keepalive",
     "CacheDirectoryMode=0700",
-    "Environment=XDG_STATE_HOME=/var/lib XDG_CACHE_HOME=/var/cache",
+    "Environment=XDG_CACHE_HOME=/var/cache",
 )
 
 
@@ -66,7 +66,7 @@ def service(name: str, argv: Sequence[str], *, is_system: bool, writable: Sequen
 
     Args:
         argv: the command, its first word an absolute path.
-        writable: directories that reports are written into.
+        writable: directories that the check writes into: its history, its reports.
     """
     lines = [
         "[Unit]",

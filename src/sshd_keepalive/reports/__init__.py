@@ -34,7 +34,6 @@ def summary(run: Run) -> dict[str, int]:
         "pass": judged(Verdict.PASS),
         "fail": judged(Verdict.FAIL),
         "unknown": judged(Verdict.UNKNOWN),
-        "waived": judged(Verdict.WAIVED),
         "applied": count(End.APPLIED),
         "unchanged": count(End.UNCHANGED),
         "refused": count(End.REFUSED),

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from cattrs.preconf.json import JsonConverter, make_converter
 
 from sshd_keepalive.errors import StoreError
-from sshd_keepalive.model import Host, HostReport, Run
+from sshd_keepalive.model import Host, HostReport, Run, Span
 
 _T = TypeVar("_T")
 
@@ -78,4 +78,7 @@ def _read(text: str, of: type[_T]) -> _T:
 
 @cache
 def _converter() -> JsonConverter:
-    return make_converter(omit_if_default=True, detailed_validation=False)
+    converter = make_converter(omit_if_default=True, detailed_validation=False)
+    # Its annotations are text, which cattrs does not look up for named tuples.
+    converter.register_structure_hook(Span, lambda pair, _: Span(*pair))
+    return converter

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Column, Connection, Row, Select, Table, delete, insert, select, tuple_
 
 from sshd_keepalive.core.drift import Recorded, Replaced, scope_of
+from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import End, HostReport, PastRun, Run, Verdict
 from sshd_keepalive.store import documents as texts
@@ -66,7 +67,7 @@ class Store:
                 },
             )
             run_id = found.scalar_one()
-            of_host = _ids(connection, hosts, hosts.c.name, {report.host.name: {} for report in reports})
+            of_host = _ids(connection, hosts, hosts.c.name, {printable(report.host.name): {} for report in reports})
             digests = [texts.digest(text) for text in written]
             of_text = _ids(
                 connection,
@@ -78,7 +79,7 @@ class Store:
                 {
                     "run_id": run_id,
                     "position": position,
-                    "host_id": of_host[report.host.name],
+                    "host_id": of_host[printable(report.host.name)],
                     "verdict": report.verdict.value,
                     "seconds_s": report.seconds_s,
                     "document_id": of_text[digest],
@@ -90,7 +91,7 @@ class Store:
             gone = [
                 {
                     "run_id": run_id,
-                    "host_id": of_host[report.host.name],
+                    "host_id": of_host[printable(report.host.name)],
                     "setting": finding.setting,
                     "scope": scope_of(finding),
                     "value": finding.value,

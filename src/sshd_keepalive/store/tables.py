@@ -26,6 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
+from sshd_keepalive.core.quoting import printable
+
 #: The newest migration. A history that names another one was written by a newer release.
 SCHEMA: Final = "0002"
 VERSION_TABLE: Final = "history_schema"
@@ -48,6 +50,17 @@ class Moment(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Words(TypeDecorator[str]):
+    """Text from a host or a command line, made printable: no database takes what an undecodable byte becomes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """To the database."""
+        return None if value is None else printable(value)
+
+
 #: SQLite counts rows up in an INTEGER only.
 Number = BigInteger().with_variant(Integer, "sqlite")
 
@@ -66,7 +79,7 @@ runs = Table(
     Column("id", Number, primary_key=True, autoincrement=True),  # in the order of recording, whatever clocks say
     Column("name", Text, nullable=False, unique=True),  # the run id that people see
     Column("command", Text, nullable=False),
-    Column("selection", Text, nullable=False),
+    Column("selection", Words, nullable=False),
     Column("started_at", Moment, nullable=False, index=True),
     Column("exit_code", Integer, nullable=False),
     Column("n_pass", Integer, nullable=False),
@@ -82,7 +95,7 @@ hosts = Table(
     "hosts",
     metadata,
     Column("id", Number, primary_key=True, autoincrement=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Words, nullable=False, unique=True),
 )
 
 documents = Table(
@@ -112,7 +125,7 @@ replaced = Table(
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("host_id", Number, ForeignKey("hosts.id"), nullable=False, index=True),
-    Column("setting", Text, nullable=False),
-    Column("scope", Text, nullable=False),  # without its place: a line moves
-    Column("value", Text, nullable=False),
+    Column("setting", Words, nullable=False),
+    Column("scope", Words, nullable=False),  # without its place: a line moves
+    Column("value", Words, nullable=False),
 )
