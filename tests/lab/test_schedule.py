@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ INVENTORY = (
     "hosts: {itself: {address: 127.0.0.1, user: root, become: none, identity_file: /root/.ssh/own, "
     "known_hosts: /root/.ssh/known}}"
 )
+PAM = "[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n"
 FOREIGN = "# somebody else's\n*/7 3 * * * true 50\\% # and not ours\n\n@reboot true"
 
 
@@ -61,6 +63,7 @@ def controller(boot: Boot, installed: Path) -> Callable[[str], LabHost]:
         (host,) = boot(kind)
         site = host.files / "usr/local/lib/python3.11/dist-packages"
         subprocess.run(["cp", "-aT", str(installed), str(site)], check=True)
+        site.chmod(0o755)  # pytest's folders are for its account alone
         host.run(
             "umask 077; mkdir -p /root/.ssh; ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/own; "
             "cat /root/.ssh/own.pub >>/root/.ssh/authorized_keys; "
@@ -185,3 +188,39 @@ def test_a_run_by_hand_has_the_surroundings_of_the_timer(controller: Callable[[s
     assert host.run("journalctl -u sshd-keepalive-check -o cat | grep '^drift'", check=False).stdout
     host.run("mv /srv/www /srv/gone")
     assert keepalive(host, "schedule run", code=2) == "check: usage\n", "a place that is gone is told"
+
+
+def test_an_account_has_timers_of_its_own(controller: Callable[[str], LabHost]) -> None:
+    host = controller("d12py")
+    host.run(
+        "install -m 600 -o ops /root/.ssh/own /home/ops/own; cat /root/.ssh/own.pub >>/home/ops/.ssh/authorized_keys; "
+        "sed 's,user: root, user: ops,; s/become: none/become: sudo/; s,/root/.ssh/own,/home/ops/own,; "
+        "s,/root/.ssh/known,/home/ops/known,' /root/hosts.yaml >/home/ops/hosts.yaml; "
+        "cp /root/.ssh/known /home/ops; chmod 644 /home/ops/*.yaml /home/ops/known"
+    )
+    # The host has no libpam-systemd, which would say where the account's manager is found.
+    host.run("mkdir -p /etc/systemd/system/user@.service.d; cat >/etc/systemd/system/user@.service.d/x.conf", stdin=PAM)
+    host.run("systemctl daemon-reload; loginctl enable-linger ops")
+
+    def as_ops(words: str, *, code: int = 0) -> str:
+        script = f"cd; XDG_RUNTIME_DIR=/run/user/$(id -u) {PROGRAM} {words}"
+        done = host.run(f"runuser -l ops -c {shlex.quote(script)}", check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    socket = "test -S /run/user/$(id -u ops)/systemd/private"
+    wait_until(lambda: host.run(socket, check=False).returncode == 0, 30, "the account's manager")
+    said = as_ops("schedule install --every '*:*:0/10' -i hosts.yaml")
+    assert "by systemd" in said
+    assert "note" not in said, "the account's timers outlive its logins"
+
+    def has_run() -> bool:
+        states = json.loads(as_ops("schedule status --format json || true"))["schedules"]
+        return states[0]["last"] is not None
+
+    wait_until(has_run, 60, "the timer to fire")
+    as_ops("schedule status", code=1)
+    assert json.loads(as_ops("history --format json"))["runs"]
+    assert host.run("systemctl list-unit-files | grep sshd-keepalive", check=False).stdout == ""
+    as_ops("schedule remove")
+    assert host.run("ls /home/ops/.config/systemd/user | grep keepalive", check=False).stdout == ""
