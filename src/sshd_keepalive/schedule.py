@@ -56,11 +56,19 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Last:
-    """What the last run of a schedule came to; without an end and an exit code it still runs, or was cut off."""
+    """What the last run of a schedule came to; without an end and an exit code it was cut off."""
 
     started_at: str
     ended_at: str = ""
     exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What the state directory says of a schedule's runs."""
+
+    last: Last | None = None
+    begun_at: str = ""  # of a run without an end: it is at it, or was cut off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,10 +232,10 @@ def run(name: str, *, quiet: bool = False) -> int:
     with _alone(schedule, wait_s=_LOOK_S) as lock:
         if lock is None:
             return OVERLAPS
-        begun = Last(started_at=_now())
-        _keep(schedule, begun)  # should we be killed, it says so: an earlier "ok" would not be true any more
+        begun_at = _now()
+        _keep(schedule, replace(_kept(schedule), begun_at=begun_at))
         code = _check(schedule, lock, quiet=quiet)
-        _keep(schedule, replace(begun, ended_at=_now(), exit_code=code))
+        _keep(schedule, _Kept(last=Last(started_at=begun_at, ended_at=_now(), exit_code=code)))
     return code
 
 
@@ -271,23 +279,32 @@ def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _keep(schedule: Schedule, last: Last) -> None:
+def _kept(schedule: Schedule) -> _Kept:
+    """Nothing where there is none, or nothing that can be understood."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        said = json.loads(_result(schedule).read_text(encoding="utf-8"))
+        return _Kept(last=Last(**said["last"]) if said["last"] else None, begun_at=str(said["begun_at"]))
+    return _Kept()
+
+
+def _keep(schedule: Schedule, kept: _Kept) -> None:
     try:
-        _write(_result(schedule), _json(asdict(last)))
+        _write(_result(schedule), _json(asdict(kept)))
     except ConfigError as error:
         raise StoreError(f"what the check came to is not kept: {error}") from None
 
 
 def status(schedule: Schedule) -> Status:
     """How a schedule stands: whether it will run, when, and what it last came to."""
-    last: Last | None = None
-    with suppress(OSError, ValueError, TypeError):
-        last = Last(**json.loads(_result(schedule).read_text(encoding="utf-8")))
+    running = _is_running(schedule)
+    kept = _kept(schedule)
+    # The run before one that was cut off is no longer news: its "ok" may not be true any more.
+    last = Last(started_at=kept.begun_at) if kept.begun_at and not running else kept.last
     if schedule.manager == "systemd":
         enabled, next_at = _timer_status(timers.unit_name(schedule.name))
     else:
         enabled, next_at = _cron_status(schedule)
-    return Status(schedule=schedule, enabled=enabled, running=_is_running(schedule), last=last, next_at=next_at)
+    return Status(schedule=schedule, enabled=enabled, running=running, last=last, next_at=next_at)
 
 
 def _is_running(schedule: Schedule) -> bool:

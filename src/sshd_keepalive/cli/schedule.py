@@ -229,20 +229,18 @@ def _code(state: Any) -> int:
 
 def _came_to(state: Any) -> str:
     if state.last is None:
-        return "never ran"
-    if state.running:
-        return f"running since {state.last.started_at}"
+        return "runs for the first time" if state.running else "never ran"
     if state.last.exit_code is None:
         return f"cut off, began at {state.last.started_at}"
-    return f"{_word(state.last.exit_code)} at {state.last.ended_at}"
+    again = ", runs again now" if state.running else ""
+    return f"{_word(state.last.exit_code)} at {state.last.ended_at}{again}"
 
 
 def _state(state: Any) -> dict[str, Any]:
-    word = "running" if state.running else "cut_off"
     last = None
     if state.last is not None:
         code = state.last.exit_code
-        last = {**asdict(state.last), "word": word if code is None else _word(code)}
+        last = {**asdict(state.last), "word": "cut_off" if code is None else _word(code)}
     return {
         **asdict(state.schedule),
         "enabled": state.enabled,
