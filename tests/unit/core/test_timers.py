@@ -22,7 +22,7 @@ def test_a_timer_makes_up_for_what_was_missed() -> None:
 def test_the_service_counts_drift_as_a_result_and_quotes_every_word() -> None:
     text = timers.service("etl", ('/a "b"/p%n', "$HOME"), is_system=False)
     assert 'ExecStart="/a \\"b\\"/p%%n" "$$HOME"\n' in text
-    assert "SuccessExitStatus=1\n" in text
+    assert "SuccessExitStatus=1 75\n" in text
     assert "ProtectSystem" not in text, "a user's manager may have no namespaces to give"
 
 
