@@ -85,6 +85,15 @@ def opened(text: str, secrets: Secrets) -> Store:
     return store.Store(store.address(text))
 
 
+def holds_password(text: str) -> bool:
+    """Whether `--store` spells a password out instead of referring to it."""
+    if text.startswith(_REFERENCES) or "://" not in text:
+        return False
+    from sshd_keepalive import store
+
+    return store.address(text).url.password is not None
+
+
 def to_read(text: str) -> Store:
     """The history that `--store` names, for a command that only reads.
 

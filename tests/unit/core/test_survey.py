@@ -177,6 +177,9 @@ def test_daemon_options_are_read_from_arguments_and_from_a_title(command_line: s
     assert start.options(command_line) == options
 
 
+STATE = "/var/backups/sshd-keepalive/etc-ssh-sshd_config"
+
+
 def words(**more: str) -> dict[str, str]:
     return {"started": "1000", "hertz": "100", "uptime": "110.00", "clock": "1000.500000000", **more}
 
@@ -205,7 +208,8 @@ def record(kind: str, value: str) -> bytes:
     ],
 )
 def test_what_makes_a_look_useless_is_named(host: Host, kind: str, value: str, cause: str) -> None:
-    told = (record("version", "OpenSSH_9.2p1") if kind != "version" else b"") + record(kind, value)
+    told = record("state", STATE) + record(kind, value)
+    told += record("version", "OpenSSH_9.2p1") if kind != "version" else b""
     with pytest.raises(HostError) as raised:
         survey.parse(told, replace(host, service=ServiceChoice()), NOW)
     assert (raised.value.kind, raised.value.cause) == ("observe", cause)
@@ -219,7 +223,7 @@ def test_a_file_that_vanishes_while_it_is_read_is_no_answer(host: Host) -> None:
 
 
 def daemon_of(host: Host, **more: str) -> Daemon:
-    told = {"version": "OpenSSH_9.2p1", **words(), **more}
+    told = {"version": "OpenSSH_9.2p1", "state": STATE, **words(), **more}
     out = b"".join(record(kind, value) for kind, value in told.items())
     daemon = survey.parse(out, replace(host, service=ServiceChoice()), NOW).daemon
     assert daemon is not None
