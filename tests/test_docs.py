@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import pytest
 
+import sshd_keepalive
 from sshd_keepalive import registry
 from sshd_keepalive.cli import COMMANDS
 from sshd_keepalive.remote import trouble
@@ -68,3 +71,22 @@ def test_every_failure_kind_of_the_code_is_documented() -> None:
     known = set(re.findall(r"`(\w+)`", page.split("## failure.kind")[1]))
     assert used >= {"tcp", "locked", "changed_meanwhile"}
     assert used <= known, used - known
+
+
+def test_the_library_is_as_its_page_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs/reference/library.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "etc/ssh/sshd_config.d").mkdir(parents=True)
+    (tmp_path / "etc/ssh/sshd_config").write_text("ClientAliveInterval 60\nClientAliveInterval 70\n")
+    example = example.replace('Path("/etc', f'Path("{tmp_path}/etc')
+    example += "import sys\nassert not {'paramiko', 'click', 'yaml', 'sqlite3', 'socket'} & set(sys.modules)\n"
+    ran = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "60 /etc/ssh/sshd_config:1 (Place(path='/etc/ssh/sshd_config', line=2),)\n" in ran.stdout
+    assert "-ClientAliveInterval 60\n+ClientAliveInterval 300\n" in ran.stdout
+    names = set(re.findall(r"`(\w+)[.(]", page.partition("| name |")[2])) | {"policy_from_mapping"}
+    promised = {name for name in names if hasattr(sshd_keepalive, name)}
+    assert promised >= set(sshd_keepalive.__all__) - {
+        *("ConfigError", "KeepaliveError", "ParseError", "PlanError"),
+        *("Effective", "Finding", "Plan", "Policy", "Setting", "Snapshot", "Verdict"),
+    }

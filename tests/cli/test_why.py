@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,66 @@ def test_mistakes(words: list[str], said: str) -> None:
     ran = keepalive("why", *words)
     assert ran.status == 2
     assert said in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("main", "said"),
+    [
+        ("Port 22\nClientAliveInterval abc\n", "/etc/ssh/sshd_config:2: bad value 'abc'"),
+        ("Port 22\nInclude sshd_config\n", "/etc/ssh/sshd_config:2: too many levels of Include: /etc/ssh/sshd_config"),
+        ("Include fifo\n", "/etc/ssh/fifo is neither a file nor a directory"),
+        ("Include dangling\n", "symbolic link that leads nowhere"),
+        ("Include d/*\n", "symbolic link that leads nowhere"),
+        ("\ufeffPort 22\n", "/etc/ssh/sshd_config:1: the file begins with a byte order mark"),
+    ],
+)
+def test_what_sshd_would_refuse_has_no_answer(
+    copied: Path, tmp_path_factory: pytest.TempPathFactory, main: str, said: str
+) -> None:
+    (copied / "sshd_config").write_text(main)
+    (copied / "d").mkdir()
+    os.mkfifo(copied / "fifo")
+    for link in ("dangling", "d/x"):
+        (copied / link).symlink_to("/no/where")
+    root = tmp_path_factory.mktemp("root")
+    (root / "etc").mkdir()
+    for tree in (copied, root):
+        ran = keepalive("why", "--file", tree)
+        assert (ran.status, ran.stdout) == (2, "")
+        assert said in ran.stderr
+        if tree == copied:
+            copied.rename(root / "etc/ssh")
+
+
+def test_links_of_a_copied_root_stay_in_it(tmp_path: Path) -> None:
+    (tmp_path / "etc/ssh").mkdir(parents=True)
+    (tmp_path / "usr/etc").mkdir(parents=True)
+    (tmp_path / "usr/etc/main").write_text("Include /etc/ssh/*.conf\n")
+    (tmp_path / "usr/etc/more").write_text("ClientAliveInterval 7\n")
+    (tmp_path / "etc/ssh/sshd_config").symlink_to("/usr/etc/main")
+    (tmp_path / "etc/ssh/a.conf").symlink_to("../../usr/etc/./more")
+    assert "ClientAliveInterval 7  /etc/ssh/a.conf:1\n" in keepalive("why", "--file", tmp_path).stdout
+    (tmp_path / "etc/ssh/a.conf").unlink()
+    (tmp_path / "etc/ssh/a.conf").symlink_to("a.conf")
+    ran = keepalive("why", "--file", tmp_path)
+    assert (ran.status, ran.stdout) == (2, "")
+
+
+def test_what_a_reader_may_not_expect_is_told(copied: Path, tmp_path: Path) -> None:
+    ran = keepalive("why", "--file", copied / "sshd_config")
+    assert "Include /etc/ssh/sshd_config.d/*.conf is looked up on this machine" in ran.stderr
+    (copied / "sshd_config").write_bytes(b"Include /usr/share/x\n# \0\nClientAliveInterval 7\n")
+    ran = keepalive("why", "--file", copied)
+    assert "Include /usr/share/x leads out of the copy" in ran.stderr
+    assert "/etc/ssh/sshd_config:2 holds a NUL byte" in ran.stderr
+    os.mkfifo(tmp_path / "fifo")
+    assert "fifo is neither a file nor a directory" in keepalive("why", "--file", tmp_path / "fifo").stderr
+
+
+def test_ten_thousand_drop_ins(copied: Path) -> None:
+    for number in range(10_000):
+        (copied / f"sshd_config.d/{number:05}.conf").write_text(f"ClientAliveCountMax {number}\n")
+    ran = keepalive("why", "--file", copied, "--as", "alice", "--format", "json")
+    (answer,) = json.loads(ran.stdout)["hosts"][0]["answers"]
+    count = answer["settings"][1]
+    assert (count["place"], len(count["hides"])) == ({"path": "/etc/ssh/sshd_config.d/00000.conf", "line": 1}, 9_999)

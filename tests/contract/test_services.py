@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,53 @@ def test_an_obstacle_is_a_word_and_a_sentence(name: str) -> None:
         assert said.stdout == ""
     else:
         assert re.match(r"[a-z_]+ .+", said.stdout)
+
+
+SHOWN = """\
+ExecStart={{ path=/usr/sbin/sshd ; argv[]=/usr/sbin/sshd -D $SSHD_OPTS ${{MORE}} $NONE ; ignore_errors=no ; pid=0 }}
+EnvironmentFiles={0}/etc/default/ssh (ignore_errors=yes)
+EnvironmentFiles={0}/etc/none (ignore_errors=yes)
+"""
+
+
+def started(name: str, tmp_path: Path, unit: str, **files: str) -> str:
+    """What a manager says of the next start, with the files of /etc it reads in `tmp_path`."""
+    for path, text in files.items():
+        place = tmp_path / "etc" / path.replace("__", "/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    common = resources.files("sshd_keepalive.core.scripts").joinpath("common.sh").read_text()
+    text = registry.load("services", name).next_start(ServiceChoice()).replace("/etc/", f"{tmp_path}/etc/")
+    parses(f"f() {{\n{text}\n}}")
+    shown = SHOWN.format(tmp_path)
+    named = unit or "sshd@0.service"
+    known = f"systemctl() {{ for last; do :; done; case $last in {named}) cat ;; esac <<'Q'\n{shown}Q\n}}"
+    done = sh(f"{common}\n{known}\nunit='{unit}'\nf() {{\n{text}\n}}\nf")
+    assert (done.returncode, done.stderr) == (0, "")
+    return " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("unit", ["ssh.service", ""])
+def test_systemds_next_start_has_the_words_of_unit_and_environment_files(tmp_path: Path, unit: str) -> None:
+    options = "SSHD_OPTS=-4\n# SSHD_OPTS=no\nSSHD_OPTS=\"-o ClientAliveInterval=77 -6\"\nexport MORE='-u 0'\n"
+    assert started("systemd", tmp_path, unit, default__ssh=options) == (
+        "/usr/sbin/sshd -D -o ClientAliveInterval=77 -6 -u 0"
+    )
+
+
+def test_a_wrappers_next_start_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "SHOWN", SHOWN.replace("/usr/sbin/sshd", "/opt/start"))
+    assert started("systemd", tmp_path, "ssh.service") == ""
+    monkeypatch.setattr(sys.modules[__name__], "SHOWN", "ExecStart=\n")
+    assert started("systemd", tmp_path, "ssh.service") == ""
+
+
+@pytest.mark.parametrize("name", ["sysv", "openrc"])
+def test_an_init_scripts_next_start_has_the_words_of_its_settings(name: str, tmp_path: Path) -> None:
+    assert started(name, tmp_path, "sshd", sysconfig__sshd="OPTIONS=-oClientAliveInterval=7\n") == (
+        "sshd -oClientAliveInterval=7"
+    )
+    assert started(name, tmp_path, "sshd", **{"init.d__sshd": "sshd -o ClientAliveInterval=9"}) == ""
 
 
 def test_all_texts_together_are_clean_shell() -> None:

@@ -157,3 +157,38 @@ def test_an_sshd_that_reads_another_file_is_not_judged_by_this_one(lab: Lab, boo
     host.restart_sshd()
     checked = keepalive("check", "-i", inventory, "--limit", host.name, "--format", "json")
     assert (checked.status, checked.host()["verdict"]) == (3, "unknown")
+
+
+@pytest.mark.parametrize("kind", ["d12", "sysv"])
+def test_start_options_that_no_sshd_has_yet_are_told_and_keep_files_as_they_are(
+    lab: Lab, boot: Boot, inventory: Path, kind: str
+) -> None:
+    (host,) = boot(kind)
+    inventory.write_text(lab.inventory())
+    host.run("echo 'SSHD_OPTS=\"-o ClientAliveInterval=77\"' >/etc/default/ssh")
+    only = ("-i", inventory, "--limit", host.name, "--format", "json")
+    before = host.run(LOOK).stdout
+    (told,) = [f for f in keepalive("check", *only).host()["findings"] if f["setting"] == "daemon"]
+    assert "would have -o ClientAliveInterval=77" in told["reason"]
+    refused = keepalive("apply", "--yes", *only)
+    assert (refused.status, refused.host()["end"]) == (3, "refused")
+    assert "started anew" in refused.host()["failure"]["message"]
+    assert host.run(LOOK).stdout == before
+    host.restart_sshd()
+    checked = keepalive("check", *only).host()
+    assert [f["value"] for f in checked["findings"]] == ["77", "3"]
+    assert checked["findings"][0]["place"] == {"path": "<command line>", "line": 0}
+    refused = keepalive("apply", "--yes", *only)
+    assert (refused.status, refused.host()["end"]) == (3, "refused")
+    assert "-o ClientAliveInterval=77" in refused.host()["failure"]["message"]
+
+
+def test_with_a_process_for_each_connection_the_template_tells_the_options(
+    lab: Lab, boot: Boot, inventory: Path
+) -> None:
+    (host,) = boot("d11")
+    inventory.write_text(lab.inventory())
+    host.run("echo 'SSHD_OPTS=\"-o ClientAliveInterval=77\"' >/etc/default/ssh")
+    host.run("systemctl disable --quiet ssh.service; systemctl stop ssh.service; systemctl start ssh.socket")
+    checked = keepalive("check", "-i", inventory, "--limit", host.name, "--format", "json").host()
+    assert [(f["value"], f["verdict"]) for f in checked["findings"]] == [("77", "fail"), ("3", "pass")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import suppress
 from dataclasses import replace
 
 from hypothesis import given, settings
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from sshd_keepalive.core import diff, document, judge, plan, resolve
 from sshd_keepalive.core.version import Version
 from sshd_keepalive.errors import ParseError, PlanError
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, MatchOverrides, RemoteFile, Snapshot, Verdict
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, MatchOverrides, Snapshot, Verdict
 from tests.support import configs
-from tests.support.snapshots import dump, look
+from tests.support.differential import snapshot_of
+from tests.support.snapshots import dump
 
 settings.register_profile("core", derandomize=True, deadline=None, max_examples=150)
 settings.load_profile("core")
@@ -62,12 +64,21 @@ SEEDS = st.integers(0, 10**9)
 
 def found(seed: int, version: str) -> Snapshot:
     made = configs.case(seed, "/etc/ssh/c", relative_to="/etc/ssh")
-    answers = (dump(made.files, version, main=made.main),)
-    snapshot = look(
-        dict(sorted(made.files.items(), key=lambda item: item[0] != made.main)), version=version, dumps=answers
-    )
-    host = replace(snapshot.host, sshd_config=made.main, policy=made.policy)
-    return replace(snapshot, host=host)
+    said = dump(made.files, version, main=made.main, options=made.options)
+    return snapshot_of(made, version, (said,))
+
+
+def test_most_generated_trees_are_planned_for() -> None:
+    """Or the properties below would speak of nothing."""
+    n_plans = n_drop_ins = n_files = 0
+    for seed in range(200):
+        snapshot = found(seed, "9.2p1")
+        with suppress(ParseError, PlanError):
+            contents = plan.plan(snapshot, snapshot.host.policy).contents
+            n_plans += bool(contents)
+            n_files += len(contents) > 1
+            n_drop_ins += any(content.before is None for content in contents)
+    assert (n_plans > 120, n_files > 10, n_drop_ins > 5) == (True, True, True), (n_plans, n_files, n_drop_ins)
 
 
 @given(CONTENTS, VERSIONS)
@@ -117,16 +128,17 @@ def test_a_plan_keeps_every_promise(seed: int, version: str) -> None:
         for _, first, last, *_ in changed:
             assert set(range(first + 1, max(last, first + 1) + 1)) & named or first == last
     # Everybody gets what was asked for, and a second plan is empty.
-    tree = resolve.tree_of_files(after, main=snapshot.host.sshd_config, version=Version.parse(version))
+    made = replace(configs.case(seed, "/etc/ssh/c", relative_to="/etc/ssh"), files=after)
+    said = dump(after, version, main=made.main, options=made.options)
+    again = snapshot_of(made, version, (said,))
+    tree = resolve.tree(again)
     wanted = {keyword: str(number) for keyword, number in policy.wanted().items()}
     for scope in resolve.scopes(tree):
         read = resolve.resolve(tree, scope.context) if scope.context else None
         for keyword in (INTERVAL, COUNT_MAX):
             if read is not None and (scope.place is None or policy.match_overrides is MatchOverrides.OVERRIDE):
                 assert read[keyword].value == wanted[keyword]
-    files = tuple(RemoteFile(path=path, content=content) for path, content in after.items())
-    again = replace(look(after, version=version), host=snapshot.host, files=files)
-    assert not plan.plan(again, policy).contents
+    assert plan.plan(again, policy).is_empty
     # Undoing is putting the old bytes back.
     assert {c.path: c.before for c in planned.contents if c.before is not None}.items() <= before.items()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,7 +17,10 @@ from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
 from tests.sshd.test_differential import root_of
 from tests.support import oracle, plans
 
-FACTS = [json.loads(line) for line in (Path(__file__).parents[1] / "cases/facts.jsonl").read_text().splitlines()]
+CASES = Path(__file__).parents[1] / "cases"
+FACTS = [
+    json.loads(line) for name in ("facts.jsonl", "tricky.jsonl") for line in (CASES / name).read_text().splitlines()
+]
 ROOT = Context(user="root", host="h", address="10.0.0.1", local_address="10.0.0.2", local_port=22)
 SERVERS = [
     pytest.param("here", marks=pytest.mark.sshd),
@@ -41,7 +46,8 @@ def test_facts_hold(kind: str) -> None:
         for fact in FACTS:
             base = f"{oracle.CONFIG_DIR}/{fact['id']}"
             texts = fact["f"] if isinstance(fact["f"], dict) else {"main": fact["f"]}
-            asked.write({f"{base}/{name}": text.replace("@/", f"{base}/").encode() for name, text in texts.items()})
+            encoding = fact.get("e", "utf-8")
+            asked.write({f"{base}/{n}": text.replace("@/", f"{base}/").encode(encoding) for n, text in texts.items()})
             dump = asked.ask_raw(f"{base}/main", fact.get("c"), *(o for o in fact.get("o", ()) if o != "-o"))
             if dump.error is not None:
                 theirs = "E"
@@ -127,6 +133,113 @@ def test_includes_end_at_the_same_depth(kind: str) -> None:
                 with pytest.raises(ParseError, match="too many levels"):
                     resolve.resolve(tree)
             assert (theirs.error is None) == (length <= 16)
+
+
+NAMES = (
+    *(
+        "a.conf",
+        "Z.conf",
+        "_.conf",
+        "10.conf",
+        "9.conf",
+        ".h.conf",
+        "x.conf~",
+        "a b.conf",
+        "a[1].conf",
+        "b-c",
+        "é.conf",
+    ),
+    *("a]b", "^x", "!y", "[", "*", "d"),
+)
+PIECES = (
+    *(
+        "*",
+        "?",
+        "a",
+        ".",
+        "conf",
+        "[a-z]",
+        "[!a]",
+        "[^0-9]",
+        "[^a]",
+        "[]x]",
+        "[!]a]",
+        "[[:digit:]]",
+        "\\*",
+        "\\a",
+        "\\",
+    ),
+    *("[", "]", "-", "**", "[a", "[z-a]", "[[:upper:][:lower:]]", "{a,b}", "~", "é", "[\\]x]", "[[:nope:]]a", "[^]"),
+    *("[a-]", "[!a-z]", "[--a]", "[.]", "\\.", "[[:graph:]]", "[![:cntrl:]]", "[a-\\]]", "[[:]", "!"),
+)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_includes_find_the_same_files(kind: str) -> None:
+    """Each file names itself by an AcceptEnv, which sshd prints in the order of reading."""
+    base, random, wrong = f"{oracle.CONFIG_DIR}/glob", Random(7), {}
+    files = {
+        f"{base}/{folder}/{name}": f"AcceptEnv {folder[-1]}{number}\n".encode()
+        for folder in ("d", "e", ".f")
+        for number, name in enumerate(NAMES)
+    }
+    patterns = ["".join(random.choices(PIECES, k=random.randint(1, 4))) for _ in range(200)]
+    patterns = [f"{random.choice(('d', 'e', '*', '?', '[de]', '.f', '[.]f', 'd/', '.'))}/{name}" for name in patterns]
+    with oracle.Oracle(root_of(kind)) as asked:
+        version = Version.parse(asked.version)
+        asked.write(files)
+        for pattern in dict.fromkeys(patterns):
+            main = {f"{base}-main": f"Include {base}/{pattern}\n".encode()}
+            asked.write(main)
+            dump = asked.ask_raw(f"{base}-main", None)
+            theirs = tuple(value for keyword, value in dump.settings if keyword == "acceptenv")
+            tree = resolve.tree_of_files({**files, **main}, main=f"{base}-main", version=version)
+            ours = resolve.resolve(tree).values("acceptenv")
+            if dump.error is not None or ours != theirs:
+                wrong[pattern] = (dump.error or theirs, ours)
+    assert not wrong
+
+
+LONG = {
+    "comment": b"#" + b"x" * 100_000 + b"\nClientAliveInterval 5\n",
+    "digits": b"ClientAliveInterval " + b"0" * 100_000 + b"5\nClientAliveCountMax " + b"0" * 100_000 + b"7\n",
+    "blanks": b"ClientAliveInterval" + b" \t" * 50_000 + b"5\n",
+    "other": b"AcceptEnv " + b"X" * 100_000 + b"\nClientAliveInterval 5\n",
+    "pattern": b"Match User " + b"x" * 1023 + b",root\nClientAliveInterval 5\n",
+    "pattern-behind": b"Match User root," + b"x" * 1024 + b"\nClientAliveInterval 5\n",
+    "stars": b"Match User " + b"*" * 1022 + b"\nClientAliveInterval 5\n",
+    "users": b"Match User " + b",".join(b"u%d" % n for n in range(20_000)) + b",root\nClientAliveInterval 5\n",
+    "blocks": b"".join(b"Match User u%d\nClientAliveInterval 5\n" % n for n in range(3000)),
+}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_long_lines_are_read_alike(kind: str) -> None:
+    wrong = {}
+    with oracle.Oracle(root_of(kind)) as asked:
+        version = Version.parse(asked.version)
+        for name, content in LONG.items():
+            main = f"{oracle.CONFIG_DIR}/long-{name}"
+            asked.write({main: content})
+            tree = resolve.tree_of_files({main: content}, main=main, version=version)
+            for dump in asked.ask(main, [Context(), ROOT]):
+                ours = resolve.resolve(tree, dump.context)
+                if [dump.value(keyword) for keyword in VALUES] != [ours[keyword].value for keyword in VALUES]:
+                    wrong[name, dump.context.user] = dump.error or dump.settings[:0]
+    assert not wrong
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_ten_thousand_drop_ins(kind: str) -> None:
+    base = f"{oracle.CONFIG_DIR}/many"
+    files = {f"{base}/d/{n}.conf": b"Match User u%d\nClientAliveInterval %d\n" % (n, n) for n in range(10_000)}
+    files |= {f"{base}/d/5000.conf": b"ClientAliveCountMax 7\n", f"{base}/main": f"Include {base}/d/*.conf\n".encode()}
+    with oracle.Oracle(root_of(kind)) as asked:
+        asked.write(files)
+        tree = resolve.tree_of_files(files, main=f"{base}/main", version=Version.parse(asked.version))
+        for dump in asked.ask(f"{base}/main", [Context(), replace(ROOT, user="u77")]):
+            ours = resolve.resolve(tree, dump.context)
+            assert [dump.value(keyword) for keyword in VALUES] == [ours[keyword].value for keyword in VALUES]
 
 
 @pytest.mark.parametrize("kind", SERVERS)

@@ -21,7 +21,8 @@ _OTHERS = (
     "PermitTTY no", "AllowTcpForwarding local", "PermitRootLogin prohibit-password", "GatewayPorts clientspecified",
     "AcceptEnv LANG LC_*", "AllowUsers root alice", "DenyUsers mallory", "Banner none", "PermitEmptyPasswords no",
     "AllowAgentForwarding no", "allowstreamlocalforwarding remote", 'AuthorizedKeysFile ".ssh/keys"', "SetEnv A=b",
-    "ForceCommand echo hi # there", "PermitOpen any", "PubkeyAuthentication yes", "DisableForwarding yes",
+    "Banner /etc/issue.net", "ForceCommand echo hi # there", "PermitOpen any", "PubkeyAuthentication yes",
+    "DisableForwarding yes",
 )  # fmt: skip
 _GLOBALS = (
     "Port 2200", "LoginGraceTime 2m", "UseDNS no", "TCPKeepAlive no", "PrintMotd no", "StrictModes yes",
@@ -55,6 +56,29 @@ _INERT = (
     "#Match User root", '"ClientAliveInterval 60', "==ClientAliveInterval 9", "= # x", "# caf\u00e9 \u2028", "#\tx \\",
     '"#x" 5', "# 'quote", "=", "\r",
 )  # fmt: skip
+_TOKENS = (
+    *(
+        b'"',
+        b"'",
+        b"\\",
+        b"#",
+        b"=",
+        b" ",
+        b"\t",
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\0",
+        b"\x0c",
+        b"\xff",
+        b"!",
+        b",",
+        b"*",
+        b"?",
+    ),
+    *(b"[", b"Match ", b"all", b"Include ", b"User ", b"ClientAliveInterval ", b"9" * 40, b"w" * 5000),
+    b"/etc/ssh/sshd_config ",
+)
 
 
 @dataclass(slots=True)
@@ -75,6 +99,23 @@ class Case:
 def case(seed: int, base: str, *, relative_to: str | None = None) -> Case:
     """The tree of a seed. With `relative_to` some Includes are written relative to that directory."""
     return _Maker(Random(seed), base, relative_to).case()
+
+
+def mutated(random: Random, content: bytes) -> bytes:
+    """The same file after a few accidents."""
+    for _ in range(random.choice((1, 1, 2, 5, 20))):
+        at = random.randint(0, len(content))
+        kind = random.random()
+        if kind < 0.5:
+            content = content[:at] + random.choice(_TOKENS) * random.choice((1, 1, 1, 3)) + content[at:]
+        elif kind < 0.7:
+            content = content[:at] + content[at + random.randint(1, 8) :]
+        elif kind < 0.85:
+            content = content[:at] + random.randbytes(random.randint(1, 6)) + content[at:]
+        else:
+            other = random.randint(0, len(content))
+            content = content[:at] + content[min(at, other) : max(at, other)][:2000] + content[at:]
+    return content
 
 
 class _Maker:
@@ -102,6 +143,9 @@ class _Maker:
             name = random.choice(list(made.files))
             at = random.randint(0, len(made.files[name]))
             made.files[name] = made.files[name][:at] + b"\0" + made.files[name][at:]
+        if random.random() < 0.08:
+            name = random.choice(list(made.files))
+            made.files[name] = mutated(random, made.files[name])
         if random.random() < 0.1:
             made.options = tuple(random.sample(_OPTIONS, random.choice((1, 2))))
         made.contexts = [Context(), *(self.context() for _ in range(3))]

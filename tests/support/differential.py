@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from sshd_keepalive.core import include, judge, plan, reach, resolve
+from sshd_keepalive.core.document import parse
 from sshd_keepalive.core.tree import Tree
 from sshd_keepalive.core.version import Version
 from sshd_keepalive.errors import ParseError, PlanError
@@ -28,6 +30,7 @@ from tests.support.oracle import CONFIG_DIR, Oracle
 
 BLANK = Context()
 KEYS = (INTERVAL, COUNT_MAX)
+_NAMED = re.compile(r"(/\S.*?):? line (\d+): ")
 _NOT_THE_FILE = "not in connection test specification"
 
 
@@ -76,7 +79,7 @@ def _compared(oracle: Oracle, made: Case) -> Iterator[str]:
         if scope.context is not None and scope.context.groups is None and scope.context not in contexts:
             contexts.append(scope.context)
     before = oracle.ask(made.main, contexts, *made.options)
-    if any(dump.error and _is_left_to_the_host(dump.error, made) for dump in before):
+    if any(dump.error and _is_left_to_the_host(dump.error, made, version) for dump in before):
         return
     # With a Match LocalPort, plain -T is refused by every release asked: the question, not the file.
     before = [dump for dump in before if not (dump.error and _NOT_THE_FILE in dump.error)]
@@ -87,10 +90,17 @@ def _compared(oracle: Oracle, made: Case) -> Iterator[str]:
     yield from _planned(oracle, made, contexts, before)
 
 
-def _is_left_to_the_host(refusal: str, made: Case) -> bool:
+def _is_left_to_the_host(refusal: str, made: Case, version: Version) -> bool:
     """Other keywords, and their values, are for the host's sshd to know; a NUL byte glues lines to such ones."""
-    glued = any(b"\0" in content for content in made.files.values())
-    return "Bad configuration option" in refusal or (glued and "ClientAlive" not in refusal)
+    if "Bad configuration option" in refusal:
+        return True
+    if any(b"\0" in content for content in made.files.values()):
+        return "ClientAlive" not in refusal
+    for path, number in _NAMED.findall(refusal):
+        lines = parse(path, made.files[path], version=version).lines
+        if lines[int(number) - 1].keyword not in (*KEYS, "match", "include"):
+            return True
+    return False
 
 
 def _refused(made: Case, version: str, dump: Dump) -> Iterator[str]:

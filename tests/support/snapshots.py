@@ -48,7 +48,7 @@ def look(
     main = MAIN if MAIN in contents or not contents else next(iter(contents))
     options = more["daemon"].options if more.get("daemon") else ()
     found = Snapshot(
-        host=Host(name="h", address="192.0.2.7", policy=policy),
+        host=Host(name="h", address="192.0.2.7", sshd_config=main, policy=policy),
         taken_at=NOON,
         version=version,
         files=tuple(RemoteFile(path=path, content=content) for path, content in contents.items()),

@@ -14,6 +14,7 @@ from sshd_keepalive import fleet
 from sshd_keepalive.cli import journal, output, passes
 from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.options import Options, selected
+from sshd_keepalive.cli.recording import Recorder, Recording
 from sshd_keepalive.cli.rolling import Rolling, roll_out, rollout
 from sshd_keepalive.core.guard import Action
 from sshd_keepalive.errors import ConfigError
@@ -73,6 +74,7 @@ def carry_out(
     options: Options,
     guarded: Guarded,
     rolling: Rolling,
+    recording: Recording,
     *,
     plan: fleet.Pass,
     work: fleet.Pass,
@@ -97,6 +99,7 @@ def carry_out(
         rehearses=not guarded.no_rehearsal,
         **orders,
     )
+    recorder = Recorder(recording, command, options, hosts, chosen, given.secrets)
     with passes.interruptible() as stop:
         rollout(
             chosen, rolling, out, stop, chosen=chosen
@@ -117,12 +120,15 @@ def carry_out(
     reports = tuple(by_name.get(host.name) or _left(planned[host.name]) for host in chosen)
     interrupted = stop.is_set() and not rolled.is_spent
     code = output.INTERRUPTED if interrupted else output.exit_code(reports, command)
-    out.run(output.finished(given.run_id, command, started_at, reports, code), with_diffs=not shows_first)
+    run = recorder.record(output.finished(given.run_id, command, started_at, reports, code))
+    out.run(run, with_diffs=not shows_first)
     if interrupted or rolled.is_spent:
         out.next_step(f"sshd-keepalive {command} {again(options, hosts)} --resume {given.run_id}")
     elif failed and len(reports) > 1:
         out.next_step(f"sshd-keepalive check {again(options, hosts)} --limit @{failed}")
-    return code
+    elif any("older_sessions" in dict(report.facts) for report in reports):
+        out.next_step(f"sshd-keepalive sessions {again(options, hosts)}")
+    return run.exit_code
 
 
 def _agreed(planned: dict[str, HostReport]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sshd_keepalive.core import include
@@ -12,45 +13,91 @@ from sshd_keepalive.core.version import Version
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import DEFAULT_CONFIG
 
-Where = Callable[[str], Path]
+_DANGLING = "is, or is behind, a symbolic link that leads nowhere in this tree; sshd would refuse it"
+_MOST_LINKS = 40  # as the kernel allows
 
 
-def read_tree(path: str, version: Version) -> Tree:
+def read_tree(path: str, version: Version) -> tuple[Tree, tuple[str, ...]]:
     """Read a main file and all that it includes.
 
     Args:
         path: a file, read as `sshd -f` would on this machine; or a directory: the copy of a host's root
             directory (it has etc/ssh/sshd_config), or of its /etc/ssh (it has sshd_config).
 
+    Returns:
+        The tree, and a sentence for each Include that is not looked up where the reader may expect it.
+
     Raises:
-        ConfigError: there is no such configuration, or a file cannot be read.
+        ConfigError: there is no such configuration, or sshd could not read a file of it.
     """
-    main, where = _main(Path(path).expanduser())
-    files = {main: _content(where(main))}
+    disk = _disk(Path(path).expanduser())
+    files = {disk.main: _content(disk.where(disk.main))}
     globs: dict[str, tuple[str, ...]] = {}
     while True:
-        tree = trees.of_files(files, main=main, version=version, globs=globs)
+        tree = trees.of_files(files, main=disk.main, version=version, globs=globs)
         missing = trees.missing_globs(tree)
         if not missing:
-            return tree
+            outside = [pattern for pattern in globs if not pattern.startswith(disk.inside)]
+            return tree, tuple(f"Include {pattern} {disk.outside}" for pattern in outside)
         for pattern in missing:
-            found = [name for name in _candidates(pattern, where) if include.covers(pattern, name)]
-            globs[pattern] = include.expand(pattern, found)
-            files |= {name: _content(where(name)) for name in found if name not in files}
+            found = include.expand(pattern, _candidates(pattern, disk.where))
+            globs[pattern] = found
+            files |= {name: _content(disk.where(name)) for name in found if name not in files}
 
 
-def _main(path: Path) -> tuple[str, Where]:
-    """The name of the main file inside its tree, and where the files of the tree are on this disk."""
+@dataclass(frozen=True, slots=True)
+class _Disk:
+    """Where the files of a tree are on this disk."""
+
+    main: str  # the main file's path inside the tree
+    where: Callable[[str], Path]
+    inside: str  # what the paths begin with that surely belong to the tree
+    outside: str = ""  # what becomes of the others
+
+
+def _disk(path: Path) -> _Disk:
     if path.is_file():
-        return str(path.absolute()), Path
-    if (path / DEFAULT_CONFIG.lstrip("/")).is_file():
-        return DEFAULT_CONFIG, lambda name: path / name.lstrip("/")
+        main = path.absolute()
+        told = "is looked up on this machine; to read a copied tree, name its directory"
+        return _Disk(str(main), Path, "/" if main == Path(DEFAULT_CONFIG) else f"{main.parent}/", told)
+    if _copied(path, "/", DEFAULT_CONFIG).is_file():
+        return _Disk(DEFAULT_CONFIG, lambda name: _copied(path, "/", name), "/")
     if (path / "sshd_config").is_file():
-        return DEFAULT_CONFIG, lambda name: path / name.removeprefix(f"{trees.CONFIG_DIR}/").lstrip("/")
+        own = f"{trees.CONFIG_DIR}/"
+        told = f"leads out of the copy of {trees.CONFIG_DIR}: what it names there was not read"
+        return _Disk(DEFAULT_CONFIG, lambda name: _copied(path, own, name), own, told)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{path} is neither a file nor a directory")
     raise ConfigError(f"{path}: no such file, and no directory with an sshd_config in it")
 
 
-def _candidates(pattern: str, where: Where) -> Iterator[str]:
+def _copied(root: Path, top: str, name: str) -> Path:
+    """Where a path is in `root`, the copy of the directory `top`; absolute links lead inside the copy too.
+
+    Raises:
+        ConfigError: it is a link that leads nowhere, or out of the copy.
+    """
+    at: list[str] = []
+    ahead, n_links = name.removeprefix(top).split("/")[::-1], 0
+    while ahead:
+        part = ahead.pop()
+        place = root.joinpath(*at, part)
+        if part == "..":
+            at[-1:] = []
+        elif n_links < _MOST_LINKS and place.is_symlink():
+            n_links += 1
+            target = str(place.readlink())
+            at = [] if target.startswith("/") else at
+            ahead += target.removeprefix(top).split("/")[::-1]
+        elif part:
+            at.append(part)
+    found = root.joinpath(*at)
+    if n_links and not found.exists():
+        raise ConfigError(f"{name} {_DANGLING}")
+    return found
+
+
+def _candidates(pattern: str, where: Callable[[str], Path]) -> Iterator[str]:
     """Existing files that a pattern may name: each directory is listed only where a wildcard asks for it."""
 
     def below(directory: str, parts: list[str]) -> Iterator[str]:
@@ -60,10 +107,21 @@ def _candidates(pattern: str, where: Where) -> Iterator[str]:
             path = f"{directory}/{name}"
             if rest:
                 yield from below(path, rest)
-            elif where(path).is_file():
+            elif include.covers(pattern, path) and _is_readable(where(path), path):
                 yield path
 
     return below("", pattern.split("/")[1:])
+
+
+def _is_readable(place: Path, name: str) -> bool:
+    """Whether an Include brings something in from here; sshd reads a directory as nothing."""
+    if place.is_file():
+        return True
+    if place.is_symlink():
+        raise ConfigError(f"{name} {_DANGLING}")
+    if place.exists() and not place.is_dir():
+        raise ConfigError(f"{name} is neither a file nor a directory; sshd would wait for it for ever")
+    return False
 
 
 def _names(directory: Path) -> list[str]:

@@ -36,7 +36,7 @@ def _connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.command("why")
+@click.command("why", short_help="Tell which line of which file decides each value.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--file", "path", metavar="PATH", help="Read this file, or a copied tree, instead of a host.")
 @click.option("--openssh", metavar="VERSION", help=f"The release that reads --file.  [default: {NEWEST}]")
@@ -54,8 +54,8 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
     if path is not None:
         connection["as_user"] = connection["as_user"] or options.user
         asked = _context(**connection)
-        tree = read_tree(path, Version.parse(openssh) if openssh else NEWEST)
-        _tell(options, [_answered(path, tree, asked, ())])
+        tree, warnings = read_tree(path, Version.parse(openssh) if openssh else NEWEST)
+        _tell(options, [_answered(path, tree, asked, warnings)])
         return
     if openssh:
         raise ConfigError("--openssh goes with --file; a host tells its own release")
@@ -104,7 +104,7 @@ def _answered(name: str, tree: Tree, asked: Context | None, warnings: tuple[str,
         "name": name,
         "openssh": str(tree.version),
         "answers": explain.data(found),
-        "warnings": warnings,
+        "warnings": (*warnings, *explain.warnings(tree)),
         "failure": None,
         "text": explain.text(tree, found),
     }

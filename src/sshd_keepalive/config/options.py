@@ -51,7 +51,10 @@ def find() -> Path | None:
     from platformdirs import user_config_path
 
     own = user_config_path(PROGRAM) / "config.yaml"
-    return own if own.is_file() else None
+    try:
+        return own if own.is_file() else None
+    except PermissionError:  # the home directory of somebody else, as after `sudo -u`
+        return None
 
 
 def _refuse_strangers(path: Path) -> None:

@@ -133,7 +133,8 @@ def tokenise(number: int, raw: bytes, version: Version) -> Line:
     if _KEYWORD.match(keyword.text) is None:
         return Line(number=number, raw=raw, keyword=folded, problem="no keyword of OpenSSH looks like this")
     if at is None or at >= len(body):
-        return Line(number=number, raw=raw, keyword=folded, problem=NO_ARGUMENT)
+        # Up to 8.6 a keyword that is no more may stand alone; what the others want is for their readers to tell.
+        return Line(number=number, raw=raw, keyword=folded, problem=NO_ARGUMENT if version.at_least(8, 7) else "")
     arguments, closed = _arguments(folded, body, at, version)
     return Line(number=number, raw=raw, keyword=folded, arguments=arguments, problem="" if closed else OPEN_QUOTE)
 

@@ -63,6 +63,16 @@ def _scopes(tree: Tree) -> Iterator[Answer]:
         yield Answer(scope=str(scope), settings=tuple(settings))
 
 
+def warnings(tree: Tree) -> tuple[str, ...]:
+    """What makes a reader's own eyes an unsafe guide to these files."""
+    return tuple(
+        f"{path}:{line.number} holds a NUL byte: sshd takes the next line for a part of it"
+        for path, document in tree.documents.items()
+        for line in document.lines
+        if b"\0" in line.raw
+    )
+
+
 def text(tree: Tree, found: tuple[Answer, ...]) -> str:
     """The answers for a reader: value, file and line, the line itself, what led there and what it hides."""
     out: list[str] = []
@@ -71,8 +81,9 @@ def text(tree: Tree, found: tuple[Answer, ...]) -> str:
         if answer.scope == GLOBAL and len(found) == 1:
             out[-1] = "everybody"
         for setting in answer.settings:
-            where = "compiled in, no line sets it" if setting.place is None else _line(tree, setting.place)
-            out.append(f"  {SPELLING[setting.keyword]} {setting.value}  {where}")
+            said = f"{SPELLING[setting.keyword]} {setting.value}"
+            where = "compiled in, no line sets it" if setting.place is None else _line(tree, setting.place, said)
+            out.append(f"  {said}  {where}")
             out += [f"    included by  {_line(tree, place)}" for place in setting.chain]
             out += [f"    hides        {_line(tree, place)}" for place in setting.hides]
         out += [f"  may also match: {_line(tree, place)}" for place in answer.undecided]
@@ -101,11 +112,12 @@ def data(found: tuple[Answer, ...]) -> list[dict[str, object]]:
     ]
 
 
-def _line(tree: Tree, place: Place) -> str:
+def _line(tree: Tree, place: Place, known: str = "") -> str:
+    """A place and the line that stands there, unless that only repeats what is known."""
     if place.path == COMMAND_LINE or place.path not in tree.documents:
         return str(place)
-    raw = tree.documents[place.path].lines[place.line - 1].raw.strip()
-    return f"{place}  {raw.decode('utf-8', 'surrogateescape')}"
+    text = tree.documents[place.path].lines[place.line - 1].raw.strip().decode("utf-8", "surrogateescape")
+    return str(place) if text == known else f"{place}  {text}"
 
 
 def _place(place: Place | None) -> dict[str, object] | None:

@@ -1,7 +1,8 @@
-"""Which files an Include names: glob(3) over a set of paths, without looking at a disk.
+"""Which files an Include names: sshd's glob over a set of paths, without looking at a disk.
 
-sshd calls glob() with no flags in the C locale: no tilde, no braces, a leading dot only by a literal dot, and
-the result sorted by bytes. Sources: glob(3), glob(7); servconf.c, sInclude.
+sshd brings a glob of its own wherever the C library's lacks BSD extensions, as on Linux, and calls it with no
+flags in the C locale: no tilde, no braces, a leading dot only by a literal dot, `!` alone negates a set, and the
+result is sorted by bytes. Sources: openbsd-compat/glob.c; servconf.c, sInclude; asked of real servers in tests/sshd.
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import Line
 
 _MAGIC: Final = re.compile(r"[*?\[]")
+_DETOUR: Final = re.compile(r"/(?:\.?/)+")
+_UP: Final = re.compile(r"(/(?!\.\./)[^/]+)/\.\.(?=/)")
+_CHARS: Final = re.compile(r"\\.|.", re.DOTALL)  # an escaped one keeps its backslash, and so is never special
+_NEVER: Final = r"(?!)"
 _CLASSES: Final = {
-    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": " \t", "digit": "0-9", "lower": "a-z", "upper": "A-Z",
-    "xdigit": "0-9A-Fa-f", "space": " \t\n\r\f\v", "punct": re.escape("!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~"),
+    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": " \t", "cntrl": r"\x00-\x1f\x7f", "digit": "0-9",
+    "graph": "!-~", "lower": "a-z", "print": " -~", "punct": re.escape("!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~"),
+    "space": " \t\n\r\f\v", "upper": "A-Z", "xdigit": "0-9A-Fa-f",
 }  # fmt: skip
 
 
@@ -47,6 +53,17 @@ def is_literal(pattern: str) -> bool:
     return _MAGIC.search(pattern) is None and "\\" not in pattern
 
 
+def straight(pattern: str, paths: Iterable[str]) -> str:
+    """The pattern without `//`, `/./` and `x/..`: where there is no disk, a path is known by one name only.
+
+    A directory that none of `paths` is in does not exist, and nothing is found through it.
+    """
+    pattern = _DETOUR.sub("/", pattern)
+    while (found := _UP.search(pattern)) and any(path.startswith(pattern[: found.end(1)] + "/") for path in paths):
+        pattern = pattern[: found.start()] + pattern[found.end() :]
+    return pattern
+
+
 def expand(pattern: str, paths: Iterable[str]) -> tuple[str, ...]:
     """Those of `paths` that a pattern names, in the order of sshd."""
     compiled = _compiled(pattern)
@@ -70,63 +87,70 @@ def _text(raw: bytes) -> str:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    components = _text(as_bytes(pattern)).split("/")
-    return re.compile("/".join(map(_component, components)) + r"\Z", re.DOTALL)
+    chars = _CHARS.findall(_text(as_bytes(pattern)))
+    components: list[list[str]] = [[""]]  # of each: what stands between its stars
+    at = 0
+    while at < len(chars):
+        char = chars[at]
+        at += 1
+        if char[-1] == "/":
+            components.append([""])
+            continue
+        *_, piece = component = components[-1]
+        if component == [""] and char in "*?[":
+            piece = r"(?!\.)"
+        if char == "?":
+            piece += "[^/]"
+        elif char == "[":
+            text, at = _set(chars, at) or (r"\[", at)
+            piece += text
+        elif char != "*":
+            piece += re.escape(char[-1])
+        component[-1:] = [piece, ""] if char == "*" else [piece]
+    return re.compile("/".join(map(_joined, components)) + r"\Z", re.DOTALL)
 
 
-def _component(part: str) -> str:
+def _joined(pieces: list[str]) -> str:
     """One path component as a regular expression.
 
     What stands between two stars is matched at its first occurrence and never again (an atomic group), which
     keeps many stars from taking exponential time.
     """
-    pieces = [""]
-    at = 0
-    while at < len(part):
-        char = part[at]
-        at += 1
-        if char == "*":
-            pieces.append("")
-        elif char == "?":
-            pieces[-1] += "[^/]"
-        elif char == "[":
-            text, at = _bracket(part, at) or (r"\[", at)
-            pieces[-1] += text
-        elif char == "\\" and at < len(part):
-            pieces[-1] += re.escape(part[at])
-            at += 1
-        else:
-            pieces[-1] += re.escape(char)
-    hidden = r"(?!\.)" if _MAGIC.match(part) else ""
     first, *rest = pieces
     if not rest:
-        return hidden + first
+        return first
     *middle, last = rest
-    return hidden + first + "".join(f"(?>[^/]*?{piece})" for piece in middle if piece) + f"[^/]*{last}"
+    return first + "".join(f"(?>[^/]*?{piece})" for piece in middle if piece) + f"[^/]*{last}"
 
 
-def _bracket(part: str, at: int) -> tuple[str, int] | None:
-    """A bracket expression that begins behind `[`; None when it is not closed and so means itself."""
-    start = at
-    negated = part[at : at + 1] in ("!", "^")
+def _set(chars: list[str], at: int) -> tuple[str, int] | None:
+    """A set that begins behind `[`; None when it is not closed and so means itself."""
+    start, padded = at, [*chars, "", "", ""]
+    negated = padded[at] == "!"
     at += negated
+    if "]" not in chars[at + 1 :]:
+        return None
     out = ""
-    while at < len(part):
-        char = part[at]
-        if char == "]" and at > start + negated:
-            return f"(?:(?!/)[{'^' if negated else ''}{out}])" if out else r"(?!)", at + 1
-        if part.startswith("[:", at) and (close := part.find(":]", at + 2)) > 0:
-            out += _CLASSES.get(part[at + 2 : close], "")
-            at = close + 2
-            continue
-        if char == "\\" and at + 1 < len(part):
-            at += 1
-            char = part[at]
-        at += 1
-        if part[at : at + 1] == "-" and part[at + 1 : at + 2] not in ("", "]"):
-            last = part[at + 1]
-            out += f"{re.escape(char)}-{re.escape(last)}" if char <= last else ""
-            at += 2
+    while at == start + negated or padded[at] != "]":
+        if padded[at] == "[" and padded[at + 1] == ":" and ":" in chars[at + 2 :]:
+            colon = chars.index(":", at + 2)
+            if padded[colon + 1] == "]":
+                name = "".join(chars[at + 2 : colon])
+                if name not in _CLASSES:
+                    return _NEVER, len(chars)
+                out += _CLASSES[name]
+                at = colon + 2
+                continue
+        low, high = padded[at][-1:], padded[at + 2][-1:]
+        if not low:
+            return _NEVER, len(chars)  # the name of a class has used up the bracket
+        if padded[at + 1] == "-" and padded[at + 2] != "]":
+            out += f"{re.escape(low)}-{re.escape(high)}" if low <= high else ""
+            at += 3
         else:
-            out += re.escape(char)
-    return None
+            out += re.escape(low)
+            at += 1
+    if any(char[-1] == "/" for char in chars[start:at]):
+        return _NEVER, len(chars)
+    text = f"(?!/)[{'^' if negated else ''}{out}]" if out else r"[^/]" if negated else _NEVER
+    return text, at + 1

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from sshd_keepalive.core import consequence, match
+from sshd_keepalive.core import consequence, match, start
 from sshd_keepalive.core import resolve as resolving
+from sshd_keepalive.core import tree as trees
 from sshd_keepalive.core.resolve import KEYWORDS
 from sshd_keepalive.core.tree import Event, Tree
 from sshd_keepalive.errors import ParseError
@@ -59,12 +60,12 @@ def judge(snapshot: Snapshot, policy: Policy) -> tuple[Finding, ...]:
         tree.events()
     except ParseError as error:
         reason = f"sshd refuses the configuration: {refusal}" if refusal else _one_sided(snapshot, error)
-        return (*_unreadable(policy, reason), *_daemon(snapshot))
+        return (*_unreadable(policy, reason), *_daemon(snapshot, None))
     if refusal:
-        return (*_unreadable(policy, f"sshd refuses the configuration: {refusal}"), *_daemon(snapshot))
+        return (*_unreadable(policy, f"sshd refuses the configuration: {refusal}"), *_daemon(snapshot, None))
     doubts = {keyword: doubt(snapshot, tree, keyword) for keyword in KEYWORDS}
     findings = [_with_doubt(finding, doubts[finding.setting.lower()]) for finding in _findings(tree, policy)]
-    return (*findings, *_daemon(snapshot))
+    return (*findings, *_daemon(snapshot, other_start(snapshot, tree)))
 
 
 def broken(snapshot: Snapshot) -> str | None:
@@ -97,6 +98,52 @@ def doubt(snapshot: Snapshot, tree: Tree, keyword: str) -> str | None:
     if confirmed:
         return None
     return f"{_NOT_ASKED}: {errors[0]}" if errors else _NOT_ASKED
+
+
+def other_start(snapshot: Snapshot, tree: Tree) -> str | None:
+    """How the next start of sshd would differ from the last one in what decides the settings; None: in nothing.
+
+    The options come from the unit and its environment files, which may have changed since.
+    """
+    daemon = snapshot.daemon
+    if daemon is None or daemon.pid is None or daemon.next_command is None:
+        return None
+    then, now = (_deciding_options(command, tree) for command in (daemon.next_command, daemon.command_line))
+    if then != now:
+        return f"started anew, sshd would have {then}; the running one has {now}"
+    file = start.config(daemon.next_command)  # an init script may name one where nobody sees it
+    if file is not None and file != start.config(daemon.command_line):
+        return f"started anew, sshd would read {file}; the running one reads {tree.main}"
+    return None
+
+
+def _deciding_options(command: str, tree: Tree) -> str:
+    """Those options of a command line that decide: the first -o of each setting, and what sshd would not take."""
+    found: dict[str, str] = {}
+    for option in start.options(command):
+        asked = trees.of_files({tree.main: b""}, main=tree.main, version=tree.version, options=(option,))
+        try:
+            events = asked.events()
+        except ParseError:  # sshd would not start with it
+            found.setdefault(option, f"-o {option}")
+            continue
+        found |= {
+            e.line.keyword: f"-o {option}" for e in events if e.number is not None and e.line.keyword not in found
+        }
+    return " ".join(found[key] for key in sorted(found)) or "no such option"
+
+
+def contradiction(snapshot: Snapshot) -> str | None:
+    """Both readings, where the host's sshd reads its files otherwise than we do; None: not so, as far as it was asked.
+
+    Whatever we would write then rests on a misreading.
+    """
+    tree = resolving.tree(snapshot)
+    try:
+        doubts = [doubt(snapshot, tree, keyword) for keyword in KEYWORDS]
+    except ParseError as error:
+        return _one_sided(snapshot, error) if any(dump.error is None for dump in snapshot.dumps) else None
+    return next((why for why in doubts if why is not None and not why.startswith(_NOT_ASKED)), None)
 
 
 def spoken(context: Context) -> str:
@@ -198,8 +245,17 @@ def _one_sided(snapshot: Snapshot, error: ParseError) -> str:
     return f"sshd -T reads {pair} for {spoken(said.context)}, but we cannot follow it: {error}"
 
 
-def _daemon(snapshot: Snapshot) -> Iterator[Finding]:
+def _daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:
     daemon = snapshot.daemon
+    if started is not None:
+        yield Finding(
+            setting=DAEMON,
+            scope=GLOBAL,
+            wanted="the start options of its unit",
+            value="older options",
+            verdict=Verdict.FAIL,
+            reason=f"pending restart: {started}",
+        )
     if daemon is None or not daemon.stale:
         return
     since = f" (loaded {daemon.loaded_at:%Y-%m-%d %H:%M:%S} UTC)" if daemon.loaded_at else ""

@@ -115,8 +115,12 @@ def _each(words: list[bytes], version: Version) -> Printed | None:
     return tuple(word.decode("utf-8", "surrogateescape") for word in words if word)
 
 
-def _first(words: list[bytes], version: Version) -> Printed | None:
-    return (words[0].decode("utf-8", "surrogateescape"),)
+def _path(words: list[bytes], version: Version) -> Printed | None:
+    """A path, or `none`; others depend on where sshd was started, and by whom."""
+    path = words[0].decode("utf-8", "surrogateescape")
+    if path.startswith("/"):
+        return (path,)
+    return ("none",) if path.lower() == "none" else None
 
 
 def _port(words: list[bytes], version: Version) -> Printed | None:
@@ -127,7 +131,7 @@ _PRINTERS: Final[dict[str, Callable[[list[bytes], Version], Printed | None]]] = 
     **{keyword: _word(table) for keyword, table in _WORDS.items()},
     **dict.fromkeys(_INTEGERS, _integer),
     **dict.fromkeys(("acceptenv", "allowgroups", "allowusers", "denygroups", "denyusers"), _each),
-    "banner": _first,
+    "banner": _path,
     "logingracetime": _time,
     "port": _port,
 }

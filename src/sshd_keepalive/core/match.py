@@ -105,6 +105,8 @@ def parse_criteria(line: Line, version: Version) -> tuple[Criterion, ...]:
         if name == "all":
             if criteria or (at < len(words) and words[at] and not words[at].startswith(b"#")):
                 raise BadMatch("'all' cannot be combined with other criteria")
+            if any(words[at + 1 :]) and not words[at].startswith(b"#"):
+                raise BadMatch("text after the Match criteria")
             return (Criterion("all"),)
         if name in _BARE:
             criteria.append(Criterion(name))
@@ -190,6 +192,8 @@ def meets(criterion: Criterion, context: Context, version: Version) -> bool | No
         return context.host is not None and patterns.list_result(_bytes(context.host), argument, fold=True) == 1
     if name in ("address", "localaddress"):
         address = context.address if name == "address" else context.local_address
+        if address is not None and b"/+" in argument:
+            return None  # 8.4 and 10.0 take +8 for the length of a mask, 9.2 does not
         try:
             return address is not None and patterns.address_result(address, argument) == 1
         except patterns.BadPattern:

@@ -45,17 +45,20 @@ def plan(snapshot: Snapshot, policy: Policy) -> Plan:
     """
     tree = resolving.tree(snapshot)
     wrong = _wrong(tree, policy)
+    started = judge.other_start(snapshot, tree)
+    if started is not None:  # what the files must hold would be another question after the restart
+        raise PlanError(started, hint="restart sshd, or take the change of its start options back, and run this again")
     if wrong:
         _refuse_nul(tree)
     real = {file.path: file.real_path or file.path for file in snapshot.files}
     draft, told = _drafted(tree, policy, wrong, real) if wrong else (Draft(tree.documents), ())
     edits, contents = draft.edits(), draft.contents()
     after = tree.with_files({content.path: content.after for content in contents}) if contents else tree
-    if contents:
-        prove.untouched_bytes(contents, edits)
-        prove.untouched_settings(tree, after)
-        if _wrong(after, policy):
-            raise PlanError("the edited files would still not be as wanted")
+    prove.untouched_bytes(contents, edits)
+    prove.only_values(edits, policy.wanted(), tree)
+    prove.untouched_settings(tree, after)
+    if wrong and _wrong(after, policy):
+        raise PlanError("the edited files would still not be as wanted")
     stale = snapshot.daemon is not None and bool(snapshot.daemon.stale)
     return Plan(
         host=snapshot.host,
@@ -124,7 +127,8 @@ def _refuse_nul(tree: Tree) -> None:
     for path in dict.fromkeys((tree.main, *(event.place.path for event in tree.events()))):
         for line in tree.documents[path].lines if path in tree.documents else ():
             if b"\0" in line.raw:
-                raise ParseError("a NUL byte; sshd glues the next line on", path=path, line=line.number)
+                hint = "take it out: nobody who reads the file sees what sshd makes of it"
+                raise ParseError("a NUL byte; sshd glues the next line on", path=path, line=line.number, hint=hint)
 
 
 # ------------------------------------------------------------------------------------------ the edits

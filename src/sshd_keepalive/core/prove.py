@@ -5,23 +5,30 @@ The proofs read the new bytes from scratch; they trust nothing that the planning
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from sshd_keepalive.core import match
+from sshd_keepalive.core.document import tokenise
+from sshd_keepalive.core.dropin import is_ours
 from sshd_keepalive.core.resolve import KEYWORDS
 from sshd_keepalive.core.tree import Tree
-from sshd_keepalive.errors import PlanError
-from sshd_keepalive.model import Edit, NewContent
+from sshd_keepalive.errors import ParseError, PlanError
+from sshd_keepalive.model import Edit, Line, NewContent
 
 Fact = tuple[str, tuple[bytes, ...], tuple[object, ...], bool | None]
 
 
 def untouched_bytes(contents: Iterable[NewContent], edits: Iterable[Edit]) -> None:
-    """Every line that no edit names is the same, byte for byte and in the same order.
+    """Every line that no edit names is the same, byte for byte and in the same order; every edit is in the contents.
 
     Raises:
         PlanError: it is not.
     """
+    contents, edits = [*contents], [*edits]
+    lost = {edit.path for edit in edits} - {content.path for content in contents}
+    if lost:
+        raise PlanError(f"the edits of {', '.join(sorted(lost))} would be lost")
     by_line: dict[tuple[str, int], list[Edit]] = {}
     for edit in edits:
         by_line.setdefault((edit.path, edit.line), []).append(edit)
@@ -39,6 +46,34 @@ def untouched_bytes(contents: Iterable[NewContent], edits: Iterable[Edit]) -> No
             raise PlanError(f"{content.path} would get text that no edit names")
 
 
+def only_values(edits: Iterable[Edit], wanted: Mapping[str, int], tree: Tree) -> None:
+    """A line that is edited keeps everything but its value, which is the wanted one; our own files are free.
+
+    A comment that was glued to the value gets a space, and a last line that gets a successor its line ending.
+
+    Raises:
+        PlanError: it does not.
+    """
+    for edit in edits:
+        endings = (b"",) if edit.before.endswith(b"\n") else (b"", b"\n", b"\r\n")
+        before = [edit.before + ending for ending in endings]
+        if not edit.before or edit.after in before or is_ours(tree.documents[edit.path]):
+            continue
+        new = tokenise(edit.line, edit.after, tree.version)
+        frames = [_frame(tokenise(edit.line, raw, tree.version)) for raw in before]
+        number = str(wanted.get(new.keyword, "")).encode()
+        if not new.arguments or new.arguments[0].text != number or _frame(new) not in frames:
+            raise PlanError(f"{edit.path}:{edit.line} would change in more than its value")
+
+
+def _frame(line: Line) -> tuple[bytes, bytes] | None:
+    """What stands before and after the value; None where there is none."""
+    if not line.arguments:
+        return None
+    value, raw = line.arguments[0], line.raw
+    return raw[: value.start], re.sub(rb"\A (?=#)", b"", raw[value.end :])
+
+
 def untouched_settings(before: Tree, after: Tree) -> None:
     """Every other keyword keeps its lines, in the same order and under the same conditions.
 
@@ -47,7 +82,12 @@ def untouched_settings(before: Tree, after: Tree) -> None:
     Raises:
         PlanError: it does not.
     """
-    if _facts(before) != _facts(after):
+    facts = _facts(before)
+    try:
+        same = facts == _facts(after)
+    except ParseError as error:
+        raise PlanError(f"sshd would refuse the edited files: {error}") from error
+    if not same:
         raise PlanError("a setting other than the keep-alive ones would change")
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from sshd_keepalive.core import start
 from sshd_keepalive.core.include import as_bytes
 from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text, variables
@@ -193,6 +194,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         "system": words.get("system", ""),
         "sshd_config": words.get("config", host.sshd_config),
         "state": words.get("state", ""),
+        "agents": ", ".join(words.get("agents", "").split(",")),
     }
     facts["held"] = words.get("held", "")
     facts["taken_back"] = words.get("taken", "")
@@ -222,9 +224,11 @@ def _daemon(look: _Look, host: Host) -> Daemon | None:
         )
     if host.service.manager == "command":
         return None
-    options = _options(words.get("command", ""))
-    if not words.get("pid"):
-        return Daemon(pid=None, command_line=words.get("command", ""), options=options)
+    following = " ".join(words["start"].split()) if "start" in words else None
+    if not words.get("pid"):  # each connection is a start of its own; a title of one tells no options
+        command = words.get("command", "")
+        options = start.options(command if following is None else following)
+        return Daemon(pid=None, command_line=command, options=options, next_command=following)
     loaded, certain = _loaded(words)
     newer = [file.path for file in look.files if file.changed_at and file.changed_at.timestamp() > loaded + certain]
     newer += [path for path, changed in look.directories if changed > loaded + certain]
@@ -233,7 +237,8 @@ def _daemon(look: _Look, host: Host) -> Daemon | None:
         loaded_at=datetime.fromtimestamp(loaded, UTC),
         binary=words.get("binary", ""),
         command_line=" ".join(words.get("command", "").split()),
-        options=options,
+        options=start.options(words.get("command", "")),
+        next_command=following,
         stale=tuple(dict.fromkeys(newer)),
     )
 
@@ -258,18 +263,3 @@ def _loaded(words: dict[str, str]) -> tuple[float, float]:
             cause="no-start-time",
             hint="restart sshd by hand, or name two commands: service: {manager: command, …}",
         ) from None
-
-
-def _options(command_line: str) -> tuple[str, ...]:
-    """The values of the -o options. A title has lost its quotes: `-o A b` is one option of two words."""
-    words = command_line.split("[listener]")[0].split()
-    options: list[str] = []
-    for index, word in enumerate(words):
-        if not word.startswith("-o"):
-            continue
-        option = word[2:]
-        rest = words[index + 1 :]
-        while rest and not rest[0].startswith("-") and (not option or ("=" not in option and " " not in option)):
-            option = f"{option} {rest.pop(0)}".strip()
-        options.append(option)
-    return tuple(options)

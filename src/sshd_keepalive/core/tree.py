@@ -7,12 +7,11 @@ rest is left to the host's own `sshd -t`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from sshd_keepalive.core import include, keywords, match, values
+from sshd_keepalive.core import include, keywords, match, start, values
 from sshd_keepalive.core.document import parse, tokenise
 from sshd_keepalive.core.match import Block
 from sshd_keepalive.core.version import NEWEST, Version
@@ -32,7 +31,6 @@ MAX_DEPTH: Final = 16  # servconf.c, SERVCONF_MAX_DEPTH: the main file and 16 le
 _MAX_READS: Final = 20_000  # files read, repeats counted; sshd has no such limit and would not come back
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _VENDOR_CONFIG: Final = "/usr/etc/ssh/sshd_config"
-_OTHER_CONFIG: Final = re.compile(r"\s-[46DdeiqtTG]*f\s*(\S+)")
 CONFIG_DIR: Final = "/etc/ssh"
 
 
@@ -57,6 +55,7 @@ class Tree:
     globs: Mapping[str, tuple[str, ...]] | None  # absolute pattern → paths; None: look among the documents
     options: tuple[str, ...] = ()  # values of the daemon's -o options
     config_dir: str = CONFIG_DIR
+    same: Mapping[str, str] = field(default_factory=dict)  # another path of a file → the one it is known by
     _events: list[Event] = field(default_factory=list, compare=False, repr=False)
 
     def events(self) -> Sequence[Event]:
@@ -66,7 +65,7 @@ class Tree:
             ParseError: sshd would refuse the files (path and line of the first reason).
         """
         if not self._events:
-            self._events.extend(_Reading(self).run())
+            self._events.extend([*_Reading(self).run()])  # all of them, or none
         return self._events
 
     def with_files(self, contents: Mapping[str, bytes]) -> Tree:
@@ -114,6 +113,10 @@ def of_snapshot(snapshot: Snapshot) -> Tree:
     version = Version.parse(snapshot.version)
     files = {file.path: file.content for file in snapshot.files}
     daemon = snapshot.daemon
+    first: dict[str, str] = {}  # by where a link leads: a file with two paths is edited once
+    for file in snapshot.files:
+        first.setdefault(file.real_path or file.path, file.path)
+    same = {file.path: first[file.real_path or file.path] for file in snapshot.files}
     built = of_files(
         files,
         main=_main_path(snapshot, files),
@@ -124,8 +127,8 @@ def of_snapshot(snapshot: Snapshot) -> Tree:
     if not version.include and any(dump.error is None for dump in snapshot.dumps):
         main = built.documents.get(built.main)
         if main is not None and any(line.keyword == "include" for line in main.lines):
-            return replace(built, version=version.with_include())
-    return built
+            version = version.with_include()
+    return replace(built, version=version, same={path: known for path, known in same.items() if path != known})
 
 
 def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
@@ -133,9 +136,9 @@ def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
 
     The look at the host names the one it used; where a snapshot does not say, the daemon's words do.
     """
-    named = _OTHER_CONFIG.search(snapshot.daemon.command_line) if snapshot.daemon else None
+    named = start.config(snapshot.daemon.command_line) if snapshot.daemon else None
     used = dict(snapshot.facts).get("sshd_config", "")
-    choices = [used, *([named[1]] if named else []), snapshot.host.sshd_config, _VENDOR_CONFIG]
+    choices = [used, *([named] if named else []), snapshot.host.sshd_config, _VENDOR_CONFIG]
     return next((path for path in choices if path in files), snapshot.host.sshd_config)
 
 
@@ -167,7 +170,9 @@ class _Reading:
             why = f"{path} is included but was not read (gone, or no permission)" if chain else "no such file"
             raise ParseError(why, path=here.path, line=here.line)
         if len(chain) > MAX_DEPTH:
-            raise ParseError("too many levels of Include", path=here.path, line=here.line)
+            loops = any(place.path == path for place in chain)
+            why = f"too many levels of Include{f': {path} includes itself' if loops else ''}"
+            raise ParseError(why, path=here.path, line=here.line)
         self.reads += 1
         if self.reads > _MAX_READS:
             raise ParseError(f"more than {_MAX_READS} files to read", path=here.path, line=here.line)
@@ -227,13 +232,17 @@ class _Reading:
         words = [token.text for token in line.arguments]
         if not words or not words[0] or (b"" in words and self.version.at_least(8, 7)):
             raise ParseError("Include without a file name", path=place.path, line=place.line)
+        if b"" in words:  # up to 8.6 it ends the list, and nothing may follow
+            following = line.arguments[words.index(b"") + 1 :][:1]
+            if any(keywords.is_garbage(token, self.version) for token in following):
+                raise ParseError("text after the file names", path=place.path, line=place.line)
         for pattern in include.patterns(line, self.tree.config_dir, self.version):
-            yield from self._expand(pattern, place)
+            yield from (self.tree.same.get(path, path) for path in self._expand(pattern, place))
 
     def _expand(self, pattern: str, place: Place) -> tuple[str, ...]:
         tree = self.tree
         if tree.globs is None:
-            return include.expand(pattern, tree.documents)
+            return include.expand(include.straight(pattern, tree.documents), tree.documents)
         known = tree.globs.get(pattern)
         if known is not None:
             return known

@@ -74,18 +74,18 @@ def count(text: bytes, version: Version) -> int | None:
     """
     found = _LOOSE_INT.match(text)
     if version.at_least(7, 7):
-        if found is None or found.end() != len(text) or not 0 <= int(found[1][:20]) <= INT_MAX:
+        if found is None or found.end() != len(text) or not 0 <= _integer(found[1]) <= INT_MAX:
             raise BadValue("not an integer from 0 to 2147483647")
-        return int(found[1])
+        return _integer(found[1])
     # C's atoi, which takes anything; a stored -1 means "not set yet", so a later line can still win.
-    value = 0 if found is None else _as_int32(max(-_LONG_MAX - 1, min(_LONG_MAX, int(found[1][:20]))))
+    value = 0 if found is None else _as_int32(max(-_LONG_MAX - 1, min(_LONG_MAX, _integer(found[1]))))
     return None if value == -1 else value
 
 
 def is_portable(keyword: str, text: bytes) -> bool:
     """Whether every release, old and new, reads the text as the same number."""
     pattern = _PLAIN_TIME if keyword == INTERVAL else _PLAIN_INT
-    return pattern.match(text) is not None and int(re.sub(rb"\D", b"", text[:20]) or b"0") <= INT_MAX
+    return pattern.match(text) is not None and _integer(re.sub(rb"\D", b"", text)) <= INT_MAX
 
 
 def default(keyword: str) -> int:
@@ -100,7 +100,7 @@ def _sum(part: re.Pattern[bytes], text: bytes, *, unit_sticks: bool = False) -> 
         found = part.match(text, at)
         if found is None:
             raise BadValue("not a time")
-        amount, unit = int(found[1][:40]), found[2].decode().lower()
+        amount, unit = _integer(found[1]), found[2].decode().lower()
         if amount < 0:
             raise BadValue("the time is negative")
         if not unit and found.end() < len(text):
@@ -125,9 +125,15 @@ def _seconds_with_fraction(text: bytes) -> int:
             if seen_seconds:
                 raise BadValue("a time holds seconds once")
             seen_seconds = True
-        total += int((whole if amount is None else amount)[:40] or b"0") * _UNIT_S[unit]
+        total += _integer(whole if amount is None else amount) * _UNIT_S[unit]
         at = found.end()
     return total
+
+
+def _integer(digits: bytes) -> int:
+    """A decimal number with an optional sign; one that is too long for every use is cut, not computed."""
+    bare = digits.lstrip(b"+-").lstrip(b"0")[:40]
+    return int(bare or b"0") * (-1 if digits.startswith(b"-") else 1)
 
 
 def _as_int32(value: int) -> int:

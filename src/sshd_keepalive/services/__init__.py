@@ -30,6 +30,12 @@ class Service(Protocol):
     def find(self, service: ServiceChoice) -> str:
         """Shell text that prints the unit which runs process `$pid`, or nothing when there is none."""
 
+    def next_start(self, service: ServiceChoice) -> str:
+        """Shell text that prints the words sshd would be started with now, without quotes; nothing: not known.
+
+        `with_settings TEXT FILE...` prints a text with its `$NAME` replaced by what environment files set.
+        """
+
     def is_active(self, service: ServiceChoice) -> str:
         """Shell text, exit 0 when the unit is up."""
 
@@ -58,7 +64,7 @@ def unit_of(service: ServiceChoice) -> str:
 
 
 def functions(managers: Mapping[str, Service], service: ServiceChoice) -> str:
-    """The shell functions that the scripts call: detect, find_unit, is_active, restart_unit, obstacle.
+    """The shell functions that the scripts call: detect, find_unit, next_start, is_active, restart_unit, obstacle.
 
     `detect` sets `$manager`; the others follow it. The manager that the inventory names is not looked for.
     """
@@ -71,6 +77,7 @@ def functions(managers: Mapping[str, Service], service: ServiceChoice) -> str:
     return (
         f"detect() {{\nmanager=''\n{tests}}}\n"
         f"find_unit() {{\n{by_manager(lambda m: m.find(service))}\n}}\n"
+        f"next_start() {{\n{by_manager(lambda m: m.next_start(service))}\n}}\n"
         f"is_active() {{\n{by_manager(lambda m: m.is_active(service))}\n}}\n"
         f"restart_unit() {{\n{by_manager(lambda m: m.restart(service))}\n}}\n"
         f"obstacle() {{\n{by_manager(lambda m: m.obstacle(service))}\n}}\n"
@@ -139,6 +146,25 @@ def no_boot(name: str, command: str) -> str:
 def nothing(name: str) -> str:
     """`not_at_boot` for them."""
     del name
+    return ":"
+
+
+def settings_start(service: ServiceChoice) -> str:
+    """`next_start` for init scripts: Debian, Red Hat, SUSE and OpenRC keep the options in a file of one of these names.
+
+    Source: debian/openssh-server.ssh.init, Fedora's and SUSE's sshd.init, Gentoo's sshd.initd.
+    """
+    del service
+    files = "/etc/default/ssh /etc/sysconfig/sshd /etc/sysconfig/ssh /etc/conf.d/sshd"
+    return (
+        'if grep -q -i clientalive "/etc/init.d/$unit" 2>/dev/null; then return; fi\n'
+        f"with_settings 'sshd $SSHD_OPTS $OPTIONS $command_args' {files}"
+    )
+
+
+def no_start(service: ServiceChoice) -> str:
+    """`next_start` where nobody but the inventory knows."""
+    del service
     return ":"
 
 

@@ -1,7 +1,7 @@
 """Two commands of the inventory, believed as they are: for managers nobody else knows."""
 
 from sshd_keepalive.model import ServiceChoice
-from sshd_keepalive.services import believed, detached, no_boot, nothing, woken
+from sshd_keepalive.services import believed, detached, no_boot, no_start, nothing, woken
 
 RANK: int = 0
 DETECT: str = "false"
@@ -10,6 +10,7 @@ cancel = woken
 at_boot = no_boot
 not_at_boot = nothing
 obstacle = believed
+next_start = no_start
 
 
 def find(service: ServiceChoice) -> str:

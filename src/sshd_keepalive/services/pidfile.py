@@ -8,7 +8,7 @@ listening socket (bug 2953), so a supervised daemon deserves its manager's resta
 
 from sshd_keepalive.core.quoting import quote
 from sshd_keepalive.model import ServiceChoice
-from sshd_keepalive.services import believed, detached, no_boot, nothing, woken
+from sshd_keepalive.services import believed, detached, no_boot, no_start, nothing, woken
 
 RANK: int = 0
 DETECT: str = "false"
@@ -17,6 +17,7 @@ cancel = woken
 at_boot = no_boot
 not_at_boot = nothing
 obstacle = believed
+next_start = no_start
 
 
 def find(service: ServiceChoice) -> str:

@@ -5,7 +5,7 @@ in 10 s by default), which `reset-failed` forgives; a broken start in socket mod
 is healed first. `reload` is not the default: it kills a socket-activated sshd and leaves no trace of having happened.
 """
 
-from sshd_keepalive.core.quoting import quote
+from sshd_keepalive.core.quoting import quote, unit_word
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.services import unit_of
 
@@ -22,6 +22,22 @@ def find(service: ServiceChoice) -> str:
         "while IFS= read -r line; do\ncase $line in\n"
         "*:name=systemd:*/*.service | 0::*/*.service) printf '%s' \"${line##*/}\"; break ;;\nesac\n"
         'done <"/proc/$pid/cgroup"'
+    )
+
+
+def next_start(service: ServiceChoice) -> str:
+    """The command of the unit, or of the template that serves each connection, with its environment files."""
+    unit = service.unit and quote(service.unit)
+    return (
+        f"show=''\nset --\nfor name in {unit or '${unit:-ssh@0.service sshd@0.service}'}; do\n"
+        'show=$(systemctl show --property=ExecStart --property=EnvironmentFiles "$name")\n'
+        "case $show in *' argv[]='*) break ;; esac\ndone\n"
+        "case $show in *' argv[]='*) ;; *) return ;; esac\n"
+        "while IFS='=' read -r key value; do\n"
+        'case $key in EnvironmentFiles) set -- "$@" "${value%% (*}" ;; esac\ndone <<END\n$show\nEND\n'
+        "show=${show#* argv[]=}\n"
+        # What a script does with its words only the script knows.
+        'case ${show%% *} in */sshd*) with_settings "${show%% ; *}" "$@" ;; esac'
     )
 
 
@@ -101,7 +117,7 @@ def at_boot(name: str, command: str) -> str:
     lines = (
         "[Service]",
         "Type=oneshot",
-        f"ExecStart=/bin/sh -c {_word(command)}",
+        f"ExecStart=/bin/sh -c {unit_word(command)}",
         "KillMode=process",
         "[Unit]",
         "Description=sshd-keepalive takes back an unconfirmed change",
@@ -123,9 +139,3 @@ def not_at_boot(name: str) -> str:
     """The unit was never loaded: removing the files is all."""
     file = quote(f"{name}.service")
     return f"rm -f {_UNITS}/{file} {_UNITS}/multi-user.target.wants/{file}"
-
-
-def _word(text: str) -> str:
-    """One word of an Exec line: systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers"."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'

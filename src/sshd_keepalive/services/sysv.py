@@ -6,13 +6,14 @@ only addition is a clean environment.
 
 from sshd_keepalive.core.quoting import quote
 from sshd_keepalive.model import ServiceChoice
-from sshd_keepalive.services import detached, pidfile_obstacle, unit_of, woken
+from sshd_keepalive.services import detached, pidfile_obstacle, settings_start, unit_of, woken
 
 RANK: int = 90
 DETECT: str = "test -x /etc/init.d/ssh || test -x /etc/init.d/sshd"
 later = detached
 cancel = woken
 obstacle = pidfile_obstacle
+next_start = settings_start
 
 
 def find(service: ServiceChoice) -> str:

@@ -69,3 +69,10 @@ def test_as_plain_values() -> None:
         "hides": [{"path": MAIN, "line": 2}],
     }
     assert bob["may_also_match"] == []
+
+
+def test_a_nul_byte_is_warned_of() -> None:
+    built = resolve.tree_of_files({"/etc/ssh/sshd_config": b"Port 22\n# \0\n"})
+    assert explain.warnings(built) == (
+        "/etc/ssh/sshd_config:2 holds a NUL byte: sshd takes the next line for a part of it",
+    )

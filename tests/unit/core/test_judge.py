@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sshd_keepalive.core import judge
+from sshd_keepalive.core import judge, plan, start
+from sshd_keepalive.errors import PlanError
 from sshd_keepalive.model import (
     COMMAND_LINE,
     COUNT_MAX,
@@ -200,6 +201,39 @@ def test_a_daemon_option_is_named() -> None:
     assert (findings[0].verdict, findings[0].value) == (Verdict.FAIL, "60")
     assert findings[0].place == Place(path=COMMAND_LINE, line=0)
     assert "-o option" in findings[0].reason
+
+
+TITLE = "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "told"),
+    [
+        ("/usr/sbin/sshd -D", "/usr/sbin/sshd -D", None),
+        (TITLE, "/usr/sbin/sshd -D -o Banner=none", None),
+        (TITLE, None, None),
+        (TITLE, "/usr/sbin/sshd -D -o clientaliveinterval=77", "would have -o clientaliveinterval=77; the running one"),
+        (TITLE, "sshd -o ClientAliveInterval=7 -o ClientAliveInterval=8", "would have -o ClientAliveInterval=7;"),
+        (TITLE, "sshd -o ClientAliveInterval=x", "would have -o ClientAliveInterval=x;"),
+        ("sshd -o ClientAliveCountMax=7", "/usr/sbin/sshd -D", "no such option; the running one has -o"),
+        (TITLE, "/usr/sbin/sshd -D -f /srv/c", "would read /srv/c; the running one reads /etc/ssh/sshd_config"),
+        ("sshd -f /srv/c", "/usr/sbin/sshd -f /srv/c", None),
+    ],
+)
+def test_start_options_that_wait_for_a_restart(now: str, then: str | None, told: str | None) -> None:
+    daemon = Daemon(pid=1, command_line=now, options=start.options(now), next_command=then)
+    files = {"/srv/c" if "/srv/c" in now else MAIN: GOOD}
+    found = look(files, daemon=daemon)
+    waiting = [finding for finding in judge.judge(found, Policy()) if finding.setting == "daemon"]
+    if told is None:
+        assert waiting == []
+        plan.plan(found, Policy())
+        return
+    assert told in waiting[0].reason
+    assert waiting[0].verdict is Verdict.FAIL
+    with pytest.raises(PlanError, match="started anew") as refused:
+        plan.plan(found, Policy())
+    assert "restart sshd" in (refused.value.hint or "")
 
 
 def test_a_refused_question_names_its_connection() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sshd_keepalive.core import document, match, reach
+from sshd_keepalive.core import document, match, reach, resolve
 from sshd_keepalive.core.match import Block, Criterion
 from sshd_keepalive.core.version import Version
-from sshd_keepalive.model import Context, Place
+from sshd_keepalive.model import INTERVAL, Context, Place
 
 V = Version.parse
 NEW = V("10.0p2")
@@ -188,3 +188,9 @@ def test_a_bad_network_offers_no_address() -> None:
     assert reach.context(block("Match Address 10.0.0.1/8", version=old), old) is None
     outer = block("Match Address 10.0.0.0/8", version=old)
     assert reach.context(block("Match Address 10.0.0.1/8", outer, old), old) is None
+
+
+def test_a_mask_with_a_sign_is_read_differently_by_each_release() -> None:
+    built = resolve.tree_of_files({"/etc/ssh/sshd_config": b"Match Address 10.0.0.0/+8\nClientAliveInterval 5\n"})
+    assert resolve.candidates(built, Context(user="a", address="10.0.0.1"), INTERVAL) == (0, 5)
+    assert resolve.candidates(built, Context(), INTERVAL) == (0,)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from sshd_keepalive.core import dropin, judge, managed, plan, predict, prove, reach, resolve
+from sshd_keepalive.core import candidate, draft, dropin, judge, managed, plan, predict, prove, reach, resolve
 from sshd_keepalive.core.document import parse
 from sshd_keepalive.core.version import Version
 from sshd_keepalive.errors import ParseError, PlanError
@@ -316,6 +317,66 @@ def test_bytes_that_edits_name() -> None:
     prove.untouched_bytes(content(None, b"a\n"), (edit(1, b"", b"a\n"),))
 
 
+def test_a_file_with_two_paths_is_edited_once() -> None:
+    text = f"Include {D}/*.conf\nInclude /etc/ssh/common\nMatch User a\nInclude {D}/50.conf\n"
+    common = "ClientAliveInterval 60\nClientAliveCountMax 9\nMatch User b\nClientAliveCountMax 8\n"
+    found = look({MAIN: text, f"{D}/50.conf": common, "/etc/ssh/common": common})
+    links = tuple(replace(f, real_path="/etc/ssh/common") if f.path == f"{D}/50.conf" else f for f in found.files)
+    found = replace(found, files=links)
+    planned = plan.plan(found, Policy())
+    (content,) = planned.contents
+    assert content.after.decode() == (
+        "ClientAliveInterval 300\nClientAliveCountMax 3\nMatch User b\nClientAliveCountMax 3\n"
+    )
+    stand_ins = candidate.candidate(found, planned, "/run/c")
+    assert stand_ins[0][1].count(b'Include "/run/c/candidate.1"\n') == 3
+
+
+@pytest.mark.parametrize("last", ["\r", "#", "ClientAliveInterval 60", "ClientAliveInterval 60\r", "Banner none"])
+def test_a_last_line_without_an_end_may_get_one(last: str) -> None:
+    (content,) = plan.plan(look({MAIN: f"Port 22\n{last}"}), Policy()).contents
+    assert content.after.endswith(b"\n")
+
+
+def test_an_edit_of_a_file_that_is_not_written() -> None:
+    with pytest.raises(PlanError, match="/lost would be lost"):
+        prove.untouched_bytes((), (Edit(path="/lost", line=1, before=b"", after=b"x\n", reason=""),))
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        lambda raw, start, end: raw[: start - 1] + b"300" + raw[end:],
+        lambda raw, start, end: raw[: start + 1] + b"300" + raw[end:],
+        lambda raw, start, end: raw[:start] + b"300" + raw[end + 1 :],
+        lambda raw, start, end: raw[:start] + b"300" + raw[end - 1 :],
+        lambda raw, start, end: raw[:start] + b"0300" + raw[end:],
+        lambda raw, start, end: raw[:start] + b"5m" + raw[end:],
+        lambda raw, start, end: raw[:start] + b"300 # ours" + raw[end:],
+        lambda raw, start, end: raw[:start] + b"300" + raw[end:].rstrip() + b"\n",
+        lambda raw, start, end: raw.replace(b"Interval", b"interval")[:start] + b"300" + raw[end:],
+        lambda raw, start, end: b"#" + raw,
+        lambda raw, start, end: raw,
+    ],
+)
+def test_a_planner_that_is_wrong_by_one_byte_is_caught(
+    monkeypatch: pytest.MonkeyPatch, mutant: Callable[[bytes, int, int], bytes]
+) -> None:
+    """Also where sshd would not mind: `0300` is 300, but not what was asked for."""
+    found = look({MAIN: "Port 22\n \tClientAliveInterval  60  # nat \r\nClientAliveCountMax 3\n"})
+    assert plan.plan(found, Policy()).contents
+    wrong = lambda line, number: mutant(line.raw, line.arguments[0].start, line.arguments[0].end)  # noqa: E731
+    monkeypatch.setattr(draft, "rewritten", wrong)
+    with pytest.raises(PlanError):
+        plan.plan(found, Policy())
+
+
+def test_files_that_sshd_would_refuse_afterwards() -> None:
+    before = resolve.tree_of_files({MAIN: b"Port 22\n"})
+    with pytest.raises(PlanError, match="would refuse the edited files"):
+        prove.untouched_settings(before, before.with_files({MAIN: b"Port 22\nClientAliveInterval x\n"}))
+
+
 @pytest.mark.parametrize(
     "after",
     [
@@ -352,3 +413,24 @@ def test_unknown_versions_are_refused() -> None:
     with pytest.raises(ParseError):
         plan.plan(replace(look({MAIN: ""}), version="?"), Policy())
     assert Version.parse("9.2p1").at_least(9, 2)
+
+
+def test_a_stale_drop_in_of_ours_beside_a_block_that_comes_before_it() -> None:
+    own, early = f"{D}/{dropin.NAMES[0]}", "/etc/ssh/early/10-a.conf"
+    stale = dropin.content(Policy(interval_s=120), shield=True)
+    files = {
+        MAIN: f"Include /etc/ssh/early/10-*.conf\n{INCLUDE}ClientAliveInterval 9\n",
+        early: "Match User a\nClientAliveInterval 9\n",
+        own: stale,
+    }
+    contents = plan.plan(look(files), DROP_IN).contents
+    assert [content.path for content in contents] == [early, own]
+    assert contents[0].after == b"Match User a\nClientAliveInterval 300\n"
+    assert b"Match" not in contents[1].after
+
+
+def test_a_comment_is_no_line_to_put_a_value_into() -> None:
+    tree = resolve.tree_of_files({MAIN: b"# x\n"})
+    wrong = edit(1, b"# x\n", b"ClientAliveInterval 300\n")
+    with pytest.raises(PlanError, match="more than its value"):
+        prove.only_values((wrong,), Policy().wanted(), tree)

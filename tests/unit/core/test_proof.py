@@ -13,6 +13,7 @@ from sshd_keepalive.core.proof import Beat, Held, Loss, Values
 from sshd_keepalive.core.trial import TRIALS
 from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import Verdict
+from tests.support.snapshots import MAIN, look
 
 RELEASES = ("7.4p1", "8.0p1", "8.0p1+include", "8.1p1", "8.2p1", "9.1p1", "9.2p1", "9.4p1", "9.5p1", "9.6p1", "10.2p1")
 
@@ -44,7 +45,7 @@ def test_the_silence_a_host_needs_proves_what_its_release_does(pair: str, versio
     assert proof.finding(silence(held_s), effect, 300).verdict is Verdict.FAIL
     other = 1 if told.request_after_s > 6 else 3 * told.request_after_s
     assert proof.finding(silence(held_s, other), effect, 300).verdict is Verdict.FAIL
-    short = proof.finding(silence(told.request_after_s - proof.tolerance_s(told.request_after_s) - 0.1), effect, 300)
+    short = proof.finding(silence(told.request_after_s + proof.tolerance_s(told.request_after_s) - 0.1), effect, 300)
     assert (short.verdict, "look longer" in short.reason) == (Verdict.UNKNOWN, True)
 
 
@@ -59,7 +60,7 @@ def test_a_busy_host_of_a_late_release_may_keep_its_interval() -> None:
 def test_half_the_rate_is_explained_and_the_cure_has_a_number() -> None:
     assert "configure ClientAliveInterval 150" in proof.recommendation(values("300/3", "9.2p1"), 300)
     assert proof.recommendation(values("300/3", "9.5p1"), 300) == ""
-    assert proof.recommendation(values("0/3", "9.2p1"), 300) == ""
+    assert "every 600 s where 300 is configured" in proof.recommendation(values("0/3", "9.2p1"), 300)
 
 
 def test_no_keep_alives_configured_is_never_a_pass() -> None:
@@ -109,3 +110,15 @@ def test_each_trial_is_judged_by_what_the_release_does(version: str) -> None:
         right, wrong = (alive, dead) if end_s is None else (dead, alive)
         assert trial.finding(one, right, effect).verdict is Verdict.PASS
         assert trial.finding(one, wrong, effect).verdict is Verdict.FAIL
+
+
+def test_without_an_interval_a_silence_is_long_and_keep_alives_are_somebody_elses() -> None:
+    assert proof.needed_s(values("0/3"), 300) == proof.needed_s(None, 0) > 300
+    verdict = proof.finding(silence(60, 10.0), values("0/3"), 300)
+    assert verdict.verdict is Verdict.FAIL
+    assert "other values" in verdict.reason
+
+
+def test_options_of_ours_do_not_win_over_a_match() -> None:
+    assert "a Match block decides" in trial.deciding_match(look({MAIN: "Match User a\nClientAliveInterval 5\n"}))
+    assert trial.deciding_match(look({MAIN: "ClientAliveInterval 5\n"})) == ""

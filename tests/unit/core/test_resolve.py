@@ -175,3 +175,11 @@ def test_all_of_it_can_be_pickled() -> None:
     read = resolve.resolve(pickle.loads(pickle.dumps(built)), ROOT)
     assert pickle.loads(pickle.dumps(read)) == resolve.resolve(built, ROOT)
     assert pickle.loads(pickle.dumps(resolve.scopes(built))) == resolve.scopes(built)
+
+
+def test_a_block_of_many_conditions_is_beaten_by_its_twin() -> None:
+    words = "Match User a User b* User c Host h Address 1.1.1.1 LocalAddress 2.2.2.2 LocalPort 22"
+    text = f"{words}\nClientAliveInterval 1\n{words} Group g\nClientAliveInterval 2\n"
+    text += "Match User z\nClientAliveInterval 3\n"
+    built = resolve.tree_of_files({"/etc/ssh/sshd_config": text.encode()})
+    assert [event.number for event in resolve.overrides(built)] == [1, 3]

@@ -57,12 +57,9 @@ def test_those_of_one_daemon_are_told_apart_by_its_ports() -> None:
     assert len(sessions.parse(told(network=NETWORK), daemon=10)) == 2, "not known where it listens"
 
 
-def test_the_reminder_counts_who_has_logged_in() -> None:
+def test_who_has_logged_in_is_counted() -> None:
     titles = ("sshd: ops [priv]", "sshd-session: root@notty", "sshd: [accepted]", "sshd: unknown [priv]", "sshd -D")
-    (said,) = sessions.reminder(titles)
-    assert said.startswith("2 sessions keep the old values")
-    assert sessions.reminder(titles[:1])[0].startswith("1 session keeps")
-    assert sessions.reminder(titles[2:]) == ()
+    assert [sessions.n_logged_in(titles[at:]) for at in (0, 1, 2)] == [2, 1, 0]
 
 
 def test_what_the_kernel_does_not_tell_is_left_out() -> None:
@@ -79,3 +76,11 @@ def test_ipv6_is_bracketed() -> None:
 def test_a_session_whose_connection_is_closing_is_none() -> None:
     (root,) = sessions.parse(told(network=NETWORK.removeprefix(V4)))
     assert root.user == "root"
+
+
+def test_what_cannot_be_read_or_is_gone_is_left_out() -> None:
+    usual = told(network=NETWORK)
+    odd = record("child", "77 1") + record("command", "ghost ") + record("title", "ghost") + record("sockets", "9")
+    assert sessions.parse(usual + odd) == sessions.parse(usual)
+    table = usual.replace(b"1 0 1 systemd\n", b"a b c systemd\n")
+    assert len(sessions.parse(table.replace(b"10 1 100 sshd", b"10 9 100 sshd"))) == len(sessions.parse(usual))

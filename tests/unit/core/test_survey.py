@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.core import resolve, survey
+from sshd_keepalive.core import resolve, start, survey
 from sshd_keepalive.core.records import records
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import Host, ServiceChoice, Snapshot
+from sshd_keepalive.model import Daemon, Host, ServiceChoice, Snapshot
 from sshd_keepalive.remote.observe import functions, observe
 from tests.support.shell import LOCAL, LocalShell, installed_shells, write_command
 
@@ -173,7 +174,10 @@ def test_no_value_can_be_taken_for_a_record() -> None:
     ],
 )
 def test_daemon_options_are_read_from_arguments_and_from_a_title(command_line: str, options: tuple[str, ...]) -> None:
-    assert survey._options(command_line) == options
+    assert start.options(command_line) == options
+
+
+STATE = "/var/backups/sshd-keepalive/etc-ssh-sshd_config"
 
 
 def words(**more: str) -> dict[str, str]:
@@ -187,3 +191,74 @@ def test_when_the_daemon_last_read_its_files() -> None:
     with pytest.raises(HostError) as raised:
         survey._loaded({})
     assert raised.value.cause == "no-start-time"
+
+
+def record(kind: str, value: str) -> bytes:
+    return b"%s %d\n%s\n" % (kind.encode(), len(value.encode()), value.encode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "cause"),
+    [
+        ("nosshd", "not in the usual places", "no-sshd"),
+        ("elsewhere", "/srv/sshd_config", "other-config"),
+        ("lost", "no sshd among the ancestors of this login", "no-daemon"),
+        ("version", "dropbear", "not-openssh"),
+        ("unreadable", "/etc/ssh/sshd_config", "unreadable-file"),
+    ],
+)
+def test_what_makes_a_look_useless_is_named(host: Host, kind: str, value: str, cause: str) -> None:
+    told = record("state", STATE) + record(kind, value)
+    told += record("version", "OpenSSH_9.2p1") if kind != "version" else b""
+    with pytest.raises(HostError) as raised:
+        survey.parse(told, replace(host, service=ServiceChoice()), NOW)
+    assert (raised.value.kind, raised.value.cause) == ("observe", cause)
+    assert raised.value.hint
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_no_answer(host: Host) -> None:
+    told = record("path", "/a") + record("path", "/b") + record("details", "1 644 0 0 5 5") + record("content", "x")
+    with pytest.raises(HostError, match="vanished while it was read"):
+        survey.parse(told, host, NOW)
+
+
+def daemon_of(host: Host, **more: str) -> Daemon:
+    told = {"version": "OpenSSH_9.2p1", "state": STATE, **words(), **more}
+    out = b"".join(record(kind, value) for kind, value in told.items())
+    daemon = survey.parse(out, replace(host, service=ServiceChoice()), NOW).daemon
+    assert daemon is not None
+    return daemon
+
+
+def test_the_daemon_and_its_next_start(host: Host) -> None:
+    daemon = daemon_of(
+        host,
+        pid="7",
+        binary="/usr/sbin/sshd",
+        command="/usr/sbin/sshd\n-D\n-oPort=22",
+        start=" /usr/sbin/sshd -D -o ClientAliveInterval=9\n",
+        directory="0 755 0 0 901.0 950.0 /etc/ssh/sshd_config.d",
+    )
+    assert (daemon.pid, daemon.options) == (7, ("Port=22",))
+    assert daemon.next_command == "/usr/sbin/sshd -D -o ClientAliveInterval=9"
+    assert daemon.stale == ("/etc/ssh/sshd_config.d",)
+    assert daemon_of(host, pid="7", directory="").next_command is None
+
+
+def test_with_a_process_for_each_connection_the_next_start_is_what_holds(host: Host) -> None:
+    daemon = daemon_of(host, pid="", command="sshd: root@notty", start="/usr/sbin/sshd -i -o ClientAliveInterval=9")
+    assert (daemon.pid, daemon.options) == (None, ("ClientAliveInterval=9",))
+    assert daemon_of(host, command="sshd -i -o ClientAliveInterval=8").options == ("ClientAliveInterval=8",)
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+def test_agents_are_told_by_their_directories_each_once(host: Host, shell: str, tmp_path: Path) -> None:
+    for path in ("etc/puppetlabs/puppet", "etc/puppet/puppet.conf", "var/lib/waagent", "usr/local/hostguard"):
+        (tmp_path / "root" / path).mkdir(parents=True)
+    script = survey.script(host, functions(host.service), users=())
+    head, words, tail = script.partition("tell_agents() {")
+    body, end, tail = tail.partition("\n}\n")
+    elsewhere = re.sub(r" (/[a-z])", rf" {tmp_path}/root\1", body)
+    completed = LocalShell(host, shell=shell).run(head + words + elsewhere + end + tail, timeout_s=60)
+    facts = dict(survey.parse(completed.stdout, host, NOW).facts)
+    assert facts["agents"] == "Host Security Service, WALinuxAgent, Puppet"

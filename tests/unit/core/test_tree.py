@@ -88,10 +88,30 @@ def test_include_without_a_name_in_old_releases(text: str) -> None:
 
 
 def test_an_empty_word_ends_an_old_include() -> None:
-    files = {MAIN: 'Include /a "" /b\n', "/a": "I 1\n", "/b": "I 2\n"}
-    assert ("/b", 1) not in events(files, "8.4p1")
+    files = {MAIN: 'Include /a ""\n', "/a": "I 1\n", "/b": "I 2\n"}
+    assert ("/a", 1) in events(files, "8.4p1")
     with pytest.raises(ParseError):
         events(files)
+    files[MAIN] = 'Include /a "" /b\n'
+    with pytest.raises(ParseError, match="text after"):
+        events(files, "8.4p1")
+    files[MAIN] = 'Include /a "" "" /b\n'
+    assert ("/b", 1) not in events(files, "8.4p1")
+
+
+def test_what_was_refused_once_is_refused_again() -> None:
+    built = resolve.tree_of_files({MAIN: b"Port 22\nClientAliveInterval x\n"})
+    for _ in range(2):
+        with pytest.raises(ParseError, match="bad value"):
+            built.events()
+
+
+def test_a_loop_is_told_from_a_long_chain() -> None:
+    with pytest.raises(ParseError, match="levels of Include: /a includes itself"):
+        events({MAIN: "Include /a\n", "/a": "Include /b\n", "/b": "Include /a\n"})
+    chain = {f"/{n}": f"Include /{n + 1}\n" for n in range(20)}
+    with pytest.raises(ParseError, match=r"levels of Include$"):
+        events({MAIN: "Include /0\n", **chain, "/20": ""})
 
 
 def test_unknown_keywords_are_kept() -> None:

@@ -1,7 +1,7 @@
 # What every script shares: records, finding the daemon, asking sshd. POSIX sh; data comes in as variables.
 #
 # A record is `KIND LENGTH`, a line end, LENGTH bytes, a line end: nothing a host prints can be taken for one.
-# shellcheck shell=sh disable=SC2034
+# shellcheck shell=sh disable=SC2034,SC2154
 
 nl='
 '
@@ -112,11 +112,47 @@ $command_line
 '*) by_inetd=yes ;; esac
 }
 
-# daemon_words: sets words to the listener's own words after its name, for a faithful sshd -T.
+# with_settings TEXT FILE...: the text with its $NAME and ${NAME} replaced by what the files set; quotes are dropped,
+# as in the title of a process. Nothing at all when a file cannot be read: then nobody knows.
+with_settings() {
+    text=$1 out='' lf='
+'
+    set_last=$lf
+    shift
+    for file; do
+        [ -e "$file" ] || continue
+        [ -r "$file" ] || return 0
+        while IFS= read -r line || [ -n "$line" ]; do
+            line=${line#export }
+            case $line in [A-Za-z_]*=*) set_last=$lf$line$set_last ;; esac
+        done <"$file"
+    done
+    set -f
+    for word in $text; do
+        case $word in
+            \$*)
+                word=${word#?} word=${word#\{} word=${word%\}}
+                case $set_last in
+                    *"$lf$word="*) word=${set_last#*"$lf$word="} word=${word%%"$lf"*} ;;
+                    *) continue ;;
+                esac
+                ;;
+        esac
+        out="$out $word"
+    done
+    set +f
+    while :; do
+        case $out in *[\"\']*) out=${out%%[\"\']*}${out#*[\"\']} ;; *) break ;; esac
+    done
+    printf '%s\n' "$out"
+}
+
+# daemon_words: sets words to the listener's own words after its name, for a faithful sshd -T. Where each connection
+# has a process of its own, those of the next one ($following, from the service manager).
 daemon_words() {
     words=''
-    [ -n "$pid" ] || return 0
-    words=$command_line
+    if [ -n "$pid" ]; then words=$command_line; else words=$following; fi
+    [ -n "$words" ] || return 0
     # A title begins with the name of the program, which is not always sshd: sshd.pam, sshd.krb5 on Alpine.
     case ${words%% *} in *:) words=${words#* } ;; esac
     words=${words%% \[listener\]*}
@@ -128,7 +164,7 @@ daemon_words() {
     for word; do
         if [ $skip = yes ]; then skip=no; continue; fi
         case $word in
-            -D | -e | -q | -d | -dd | -ddd) ;;
+            -D | -i | -e | -q | -d | -dd | -ddd) ;;
             -E) skip=yes ;; # its complaints are wanted here, not in its log
             -E*) ;;
             *) words="$words $word" ;;

@@ -157,8 +157,28 @@ tell_system() {
     done </etc/os-release
 }
 
+# tell_agents: programs that are known to write sshd_config, by the directories their packages install. No process.
+tell_agents() {
+    agents=''
+    has() { case ,$agents, in *",$1,"*) ;; *) [ ! -e "$2" ] || agents=${agents:+$agents,}$1 ;; esac; }
+    has 'Host Security Service' /usr/local/hostguard
+    has WALinuxAgent /var/lib/waagent
+    has cloud-init /etc/cloud/cloud.cfg
+    has Puppet /etc/puppetlabs/puppet
+    has Puppet /etc/puppet/puppet.conf
+    has Chef /etc/chef
+    has Chef /etc/cinc
+    has Salt /etc/salt/minion
+    has Ansible /etc/ansible/facts.d
+    has CFEngine /var/cfengine
+    has OpenSCAP /usr/share/xml/scap
+    has 'Ubuntu Security Guide' /usr/sbin/usg
+    say agents "$agents"
+}
+
 survey() {
     tell_system
+    tell_agents
     pid='' command_line='' started='' unit='' manager=''
     case $LOOK in
         yes) find_listener || say lost "no sshd among the ancestors of this login" ;;
@@ -168,16 +188,19 @@ survey() {
     esac
     find_sshd
     if [ -z "$sshd" ]; then say nosshd "${SSHD:-not in the usual places}"; return; fi
+    detect
+    say manager "$manager"
+    # Without a listener no process belongs to the unit.
+    [ -n "$pid$PIDFILE" ] || [ "$LOOK" = no ] && unit=$(find_unit)
+    say unit "$unit"
+    following=$(next_start)
+    if [ -n "$following" ]; then say start "$following"; fi
     daemon_words
     choose_config
     say config "$CONFIG"
     find_state
     say state "$STATE"
     read_tree
-    detect
-    say manager "$manager"
-    [ -n "$pid$PIDFILE" ] || [ "$LOOK" = no ] && unit=$(find_unit)
-    say unit "$unit"
     # A daemon that let us in needs no manager's word for being up.
     if [ -n "$unit" ] && [ "$LOOK" != yes ]; then
         if is_active </dev/null >/dev/null 2>&1; then say active yes; else say active no; fi
