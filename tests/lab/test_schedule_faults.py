@@ -112,11 +112,9 @@ def test_a_machine_that_cannot_have_schedules_says_so_and_is_as_it_was(controlle
     keepalive(other, "schedule status", code=3)
 
 
-def test_what_a_session_would_have_to_give_is_refused(controller: Controller) -> None:
+def test_what_the_check_would_refuse_is_refused_at_once(controller: Controller) -> None:
     host = controller("d12py")
-    host.run("sed 's/become: none/password: \"env:PASSWORD\"/' /root/hosts.yaml >/root/env.yaml")
     for words in (
-        "-i env.yaml",
         "-i hosts.yaml --notify apprise:env:CHAT",
         "-i hosts.yaml --store env:DATABASE",
         "-i hosts.yaml --notify bogus:target",
