@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test test-plain test-sshd test-readers test-lab fuzz bench bench-scale docs constraints clean packages-ssh packages-shells packages-postgresql packages-readers packages-lab
+.PHONY: help demo dev lint test test-plain test-sshd test-readers test-lab fuzz bench bench-scale docs constraints clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
 .DELETE_ON_ERROR:
 
 help: ## this list

@@ -386,6 +386,15 @@ def _report(snapshot: Snapshot) -> HostReport:
             hint="mend it before sshd is restarted; a restart would lock everybody out",
         )
         return HostReport(host=host, verdict=Verdict.UNKNOWN, findings=findings, facts=snapshot.facts, failure=failure)
+    both = judge.contradiction(snapshot)
+    if both:
+        failure = Failure(
+            kind="observe",
+            cause="readings-differ",
+            message=both,
+            hint="copy its /etc/ssh, look at it with why --file, and report what differs; nothing was written",
+        )
+        return HostReport(host=host, verdict=Verdict.UNKNOWN, findings=findings, facts=snapshot.facts, failure=failure)
     notes: tuple[str, ...] = ()
     verdict = worst(findings)
     if host.waiver is not None and verdict is Verdict.FAIL:

@@ -36,6 +36,8 @@ def printable(text: str) -> str:
 
     Also escapes what rearranges lines (bidirectional overrides) and undecodable bytes (surrogates).
     """
+    if text.isprintable():
+        return text
     return "".join(ch if ch in "\n\t" or ch.isprintable() else _escaped(ch) for ch in text)
 
 

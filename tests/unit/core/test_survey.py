@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -248,3 +249,16 @@ def test_with_a_process_for_each_connection_the_next_start_is_what_holds(host: H
     daemon = daemon_of(host, pid="", command="sshd: root@notty", start="/usr/sbin/sshd -i -o ClientAliveInterval=9")
     assert (daemon.pid, daemon.options) == (None, ("ClientAliveInterval=9",))
     assert daemon_of(host, command="sshd -i -o ClientAliveInterval=8").options == ("ClientAliveInterval=8",)
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+def test_agents_are_told_by_their_directories_each_once(host: Host, shell: str, tmp_path: Path) -> None:
+    for path in ("etc/puppetlabs/puppet", "etc/puppet/puppet.conf", "var/lib/waagent", "usr/local/hostguard"):
+        (tmp_path / "root" / path).mkdir(parents=True)
+    script = survey.script(host, functions(host.service), users=())
+    head, words, tail = script.partition("tell_agents() {")
+    body, end, tail = tail.partition("\n}\n")
+    elsewhere = re.sub(r" (/[a-z])", rf" {tmp_path}/root\1", body)
+    completed = LocalShell(host, shell=shell).run(head + words + elsewhere + end + tail, timeout_s=60)
+    facts = dict(survey.parse(completed.stdout, host, NOW).facts)
+    assert facts["agents"] == "Host Security Service, WALinuxAgent, Puppet"

@@ -650,6 +650,7 @@ restore() {
     for_each put_back || { worst=unknown; problem="$target could not be put back"; }
     if [ -e "$RUN/restarted" ] && { is_same_boot || is_active </dev/null >/dev/null 2>&1; }; then
         # Nothing could be worse than no daemon: who still holds its port gets some seconds to let go.
+        again=yes
         now
         patience=$((${now%.*} + 15))
         until restarted; do
@@ -731,7 +732,7 @@ LC_ALL=C
 export LC_ALL PATH
 # A lost login must neither end this nor stay unnoticed.
 trap '' HUP PIPE
-cause='' safe='' answer='' pid='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
+cause='' safe='' again='' answer='' pid='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
 if [ "$1" = rehearse ]; then
     recall
     set -f
