@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test test-plain test-sshd test-readers test-lab fuzz bench docs constraints clean packages-ssh packages-shells packages-postgresql packages-readers packages-lab
+.PHONY: help demo dev lint test test-plain test-sshd test-readers test-lab fuzz bench bench-scale docs constraints clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -52,6 +52,10 @@ bench: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## ours besid
 	$(LAB) build d12py
 	$(LAB) run $(BIN)/python -m bench
 
+SCALE ?= --sizes 100,1000,10000
+bench-scale: packages-ssh .venv/run.stamp .venv-bench/scale.stamp ## check of 100 to 10,000 hosts on loopback; writes bench/scale.md
+	$(BIN)/python -m bench.scale $(SCALE)
+
 docs: dev ## the pages that are made from the program: its commands, the benchmarks
 	$(BIN)/python tools/write-reference
 
@@ -75,6 +79,12 @@ clean: ## forget the environments and caches of this checkout; the lab's roots s
 	@echo "Installing what we are compared with into .venv-bench"
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@touch $@
+
+.venv-bench/scale.stamp: bench/scale/requirements.txt | .venv/bin/python
+	@echo "Installing what we are compared with into .venv-bench"
+	[ -x .venv-bench/bin/python ] || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r bench/scale/requirements.txt
 	@touch $@
 
 .venv/bin/python:

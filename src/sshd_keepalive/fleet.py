@@ -63,9 +63,15 @@ class Pass(Protocol):
         """Never raises for the host's trouble."""
 
 
-def run(job: Pass, hosts: Iterable[Host], orders: Orders, engine: Engine, *, workers: int) -> Iterator[HostReport]:
-    """Repeat one pass for many hosts; reports come as they finish, each host exactly once."""
-    return engine.run(partial(job, orders=orders), hosts, workers=workers)
+def run(
+    job: Pass, hosts: Iterable[Host], orders: Orders, engine: Engine, *, workers: int, changes: bool = True
+) -> Iterator[HostReport]:
+    """Repeat one pass for many hosts; reports come as they finish, each host exactly once.
+
+    Args:
+        changes: the pass may change a host: it is never begun a second time, even when its worker is lost.
+    """
+    return engine.run(partial(job, orders=orders), hosts, workers=workers, may_repeat=not changes)
 
 
 def check_host(host: Host, orders: Orders) -> HostReport:
@@ -132,7 +138,7 @@ def _checked(host: Host, orders: Orders) -> HostReport:
 
 
 def _looked(host: Host, orders: Orders, *, then: Then) -> HostReport:
-    shell = _connect(host, orders)
+    shell = _connect(host, orders, is_patient=True)
     try:
         try:
             snapshot = _observe(shell, orders)
@@ -292,20 +298,23 @@ def change_of(snapshot: Snapshot, planned: Plan, orders: Orders) -> Change:
 @contextmanager
 def _looked_at(host: Host, orders: Orders) -> Iterator[tuple[Shell, Snapshot]]:
     """A login and what it found; both together within the host's time, unless a login was slow but good."""
-    began = time.monotonic()
-    shell = _connect(host, orders)
+    shell = _connect(host, orders, is_patient=True)
     try:
-        left_s = orders.timeout_s - (time.monotonic() - began)
+        left_s = orders.timeout_s - shell.login_s
         yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s / 4))
     finally:
         shell.close()
 
 
-def _connect(host: Host, orders: Orders) -> Shell:
+def _connect(host: Host, orders: Orders, *, is_patient: bool = False) -> Shell:
     from sshd_keepalive.remote import ssh  # paramiko costs 200 ms: not before a connection is needed
 
     return ssh.connect(
-        host, secrets=orders.secrets, timeout_s=orders.timeout_s, connect_timeout_s=orders.connect_timeout_s
+        host,
+        secrets=orders.secrets,
+        timeout_s=orders.timeout_s,
+        connect_timeout_s=orders.connect_timeout_s,
+        is_patient=is_patient,
     )
 
 
@@ -375,6 +384,15 @@ def _report(snapshot: Snapshot) -> HostReport:
             kind="config_broken",
             message=f"sshd refuses the present configuration: {complaint}",
             hint="mend it before sshd is restarted; a restart would lock everybody out",
+        )
+        return HostReport(host=host, verdict=Verdict.UNKNOWN, findings=findings, facts=snapshot.facts, failure=failure)
+    both = judge.contradiction(snapshot)
+    if both:
+        failure = Failure(
+            kind="observe",
+            cause="readings-differ",
+            message=both,
+            hint="copy its /etc/ssh, look at it with why --file, and report what differs; nothing was written",
         )
         return HostReport(host=host, verdict=Verdict.UNKNOWN, findings=findings, facts=snapshot.facts, failure=failure)
     notes: tuple[str, ...] = ()

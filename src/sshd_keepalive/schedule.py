@@ -12,14 +12,17 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import FrameType
 from typing import Any, Final
 
 from platformdirs import user_config_path
@@ -27,12 +30,14 @@ from platformdirs import user_config_path
 from sshd_keepalive.config.program import output_of
 from sshd_keepalive.core import timers, timetable
 from sshd_keepalive.core.timetable import Timetable
-from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.spelling import did_you_mean
 
-OVERLAPS: Final = 75  # EX_TEMPFAIL of sysexits.h: somebody else is at it
+OVERLAPS: Final = timers.OVERLAPS
 _LIMIT_S: Final = 30.0
+_LOOK_S: Final = 1.0  # `status` takes the lock for a moment, to see whether it can
 _CRON_DAEMONS: Final = frozenset({"cron", "crond", "fcron"})  # Debian's; cronie's, busybox's and dcron's; fcron's
+_NO_CRONTAB: Final = (b"no crontab for", b"can't open")  # cron and cronie; busybox
 _KILLED: Final = "2"  # CLD_KILLED, sigaction(2), which ExecMainCode shows
 
 
@@ -51,11 +56,19 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Last:
-    """What the last run of a schedule came to."""
+    """What the last run of a schedule came to; without an end and an exit code it was cut off."""
 
     started_at: str
-    ended_at: str
-    exit_code: int
+    ended_at: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What the state directory says of a schedule's runs."""
+
+    last: Last | None = None
+    begun_at: str = ""  # of a run without an end: it is at it, or was cut off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +77,13 @@ class Status:
 
     Attributes:
         enabled: the timer or the entry is there and starts runs.
+        running: a run is at it now.
         next_at: when; empty when that cannot be told.
     """
 
     schedule: Schedule
     enabled: bool
+    running: bool
     last: Last | None
     next_at: str
 
@@ -89,16 +104,18 @@ def install(schedule: Schedule, when: Timetable) -> bool:
     if manager == "systemd":
         _judge(when)
         _refuse_hidden(schedule)
-        before = _texts(schedule.name)
-        _put(schedule)
-        _take_out_of_crontab(schedule.name)
-        return _timed(schedule, when) or _texts(schedule.name) != before
+        _refuse_strangers(schedule.name)
+        with _all_or_nothing(schedule.name) as before:
+            _put(schedule)
+            changed = _timed(schedule, when)
+            _take_out_of_crontab(schedule.name)
+        return changed or _texts(schedule.name) != before
     crontab = _crontab()
     wanted = timers.with_entry(crontab, schedule.name, when, (*_command(schedule.name), "--quiet"))
-    before = _texts(schedule.name)
-    _put(schedule)
-    if wanted != crontab:
-        _install_crontab(wanted)
+    with _all_or_nothing(schedule.name) as before:
+        _put(schedule)
+        if wanted != crontab:
+            _install_crontab(wanted)
     return _texts(schedule.name) != before or wanted != crontab
 
 
@@ -131,8 +148,9 @@ def remove(name: str) -> None:
     """
     schedule = find(name)
     unit = timers.unit_name(name)
-    files = [_units() / f"{unit}.{suffix}" for suffix in ("timer", "service")]
-    if any(file.exists() for file in files):
+    files = [file for file in _unit_files(name) if file.exists()]
+    if files:
+        _refuse_strangers(name)
         with suppress(ConfigError):  # a manager that is gone has no timer either
             _systemctl("disable", "--now", f"{unit}.timer")
         for file in files:
@@ -154,9 +172,9 @@ def find(name: str) -> Schedule:
     """The schedule of a name.
 
     Raises:
-        ConfigError: there is none, or its file cannot be read.
+        ConfigError: it is no name, there is none of it, or its file cannot be read.
     """
-    path = _definition(name)
+    path = _definition(timers.checked_name(name))
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         return Schedule(**{**said, "argv": tuple(said["argv"]), "writable": tuple(said["writable"])})
@@ -207,44 +225,93 @@ def run(name: str, *, quiet: bool = False) -> int:
     Args:
         quiet: what the check prints is passed on only when its exit code is not 0: cron sends a mail for every word.
     Raises:
-        ConfigError: there is no such schedule, or its results cannot be kept.
+        ConfigError: there is no such schedule.
+        StoreError: its results cannot be kept.
     """
     schedule = find(name)
-    with _alone(schedule) as is_alone:
-        if not is_alone:
+    with _alone(schedule, wait_s=_LOOK_S) as lock:
+        if lock is None:
             return OVERLAPS
-        started_at = _now()
-        argv = [*_program(), "check", "--record", "--no-progress", *schedule.argv]
-        # With its own directory gone the options may still name absolute paths.
-        directory = schedule.directory if os.access(schedule.directory, os.X_OK) else "/"
-        with TemporaryFile() as said:
-            child = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=said if quiet else None,
-                stderr=said if quiet else None,
-                cwd=directory,
-                env={**os.environ, "XDG_STATE_HOME": schedule.state},
-                check=False,
-            )
-            code = child.returncode if child.returncode >= 0 else 128 - child.returncode
-            if quiet and code:
-                said.seek(0)
-                shutil.copyfileobj(said, sys.stdout.buffer)
-        _write(_result(schedule), _json(asdict(Last(started_at=started_at, ended_at=_now(), exit_code=code))))
+        begun_at = _now()
+        _keep(schedule, replace(_kept(schedule), begun_at=begun_at))
+        code = _check(schedule, lock, quiet=quiet)
+        _keep(schedule, _Kept(last=Last(started_at=begun_at, ended_at=_now(), exit_code=code)))
     return code
+
+
+def _check(schedule: Schedule, lock: int, *, quiet: bool) -> int:
+    """The check as a process of its own. It holds the lock too: nothing overlaps with what outlives us."""
+    argv = [*_program(), "check", "--record", "--no-progress", *schedule.argv]
+    # With its own directory gone the options may still name absolute paths.
+    directory = schedule.directory if os.access(schedule.directory, os.X_OK) else "/"
+    with TemporaryFile() as said:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=said if quiet else None,
+            stderr=said if quiet else None,
+            cwd=directory,
+            env={**os.environ, "XDG_STATE_HOME": schedule.state},
+            pass_fds=(lock,),
+        )
+        with _passing_on(child):
+            code = child.wait()
+        if quiet and code:
+            said.seek(0)
+            shutil.copyfileobj(said, sys.stdout.buffer)
+    return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let the check end well when we are told to. Ctrl-C reaches it by itself, as it does all of a terminal's."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        del frame
+        if number == signal.SIGTERM:
+            child.send_signal(number)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _kept(schedule: Schedule) -> _Kept:
+    """Nothing where there is none, or nothing that can be understood."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        said = json.loads(_result(schedule).read_text(encoding="utf-8"))
+        return _Kept(last=Last(**said["last"]) if said["last"] else None, begun_at=str(said["begun_at"]))
+    return _Kept()
+
+
+def _keep(schedule: Schedule, kept: _Kept) -> None:
+    try:
+        _write(_result(schedule), _json(asdict(kept)))
+    except ConfigError as error:
+        raise StoreError(f"what the check came to is not kept: {error}") from None
 
 
 def status(schedule: Schedule) -> Status:
     """How a schedule stands: whether it will run, when, and what it last came to."""
-    last: Last | None = None
-    with suppress(OSError, ValueError, TypeError):
-        last = Last(**json.loads(_result(schedule).read_text(encoding="utf-8")))
+    running = _is_running(schedule)
+    kept = _kept(schedule)
+    # The run before one that was cut off is no longer news: its "ok" may not be true any more.
+    last = Last(started_at=kept.begun_at) if kept.begun_at and not running else kept.last
     if schedule.manager == "systemd":
         enabled, next_at = _timer_status(timers.unit_name(schedule.name))
     else:
         enabled, next_at = _cron_status(schedule)
-    return Status(schedule=schedule, enabled=enabled, last=last, next_at=next_at)
+    return Status(schedule=schedule, enabled=enabled, running=running, last=last, next_at=next_at)
+
+
+def _is_running(schedule: Schedule) -> bool:
+    if not _result(schedule).with_suffix(".lock").exists():
+        return False
+    with _alone(schedule) as lock:
+        return lock is None
 
 
 def lacks_daemon(schedule: Schedule) -> bool:
@@ -347,7 +414,7 @@ def _timer_status(unit: str) -> tuple[bool, str]:
 
 def _cron_status(schedule: Schedule) -> tuple[bool, str]:
     try:
-        enabled = timers.has_entry(_crontab(), schedule.name)
+        enabled = timers.has_entry(_crontab(), schedule.name) and not lacks_daemon(schedule)
     except ConfigError:
         enabled = False
     if not enabled:
@@ -370,7 +437,7 @@ def _crontab() -> str:
         ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"crontab -l does not answer: {error}") from None
-    if done.returncode and b"no crontab for" not in done.stderr:
+    if done.returncode and not any(words in done.stderr for words in _NO_CRONTAB):
         raise ConfigError(f"crontab -l failed: {done.stderr.decode('utf-8', 'replace').strip()}")
     return done.stdout.decode("utf-8", "surrogateescape") if not done.returncode else ""
 
@@ -383,6 +450,8 @@ def _take_out_of_crontab(name: str) -> None:
     without = timers.without_entry(crontab, name)
     if without != crontab:
         _install_crontab(without)
+    elif timers.is_edited(crontab, name):
+        raise ConfigError(f"the crontab's entry of {name} is not as it was written", hint="take it out with crontab -e")
 
 
 def _install_crontab(text: str) -> None:
@@ -410,30 +479,63 @@ def _command(name: str) -> tuple[str, ...]:
     return (*_program(), "schedule", "run", "--here", name)
 
 
+def _unit_files(name: str) -> tuple[Path, ...]:
+    return tuple(_units() / f"{timers.unit_name(name)}.{suffix}" for suffix in ("timer", "service"))
+
+
 def _texts(name: str) -> tuple[bytes | None, ...]:
-    unit = timers.unit_name(name)
-    files = (_definition(name), *(_units() / f"{unit}.{suffix}" for suffix in ("service", "timer")))
+    files = (_definition(name), *_unit_files(name))
     return tuple(file.read_bytes() if file.exists() else None for file in files)
 
 
 @contextmanager
-def _alone(schedule: Schedule) -> Iterator[bool]:
-    """Hold the lock of a schedule; False when another run holds it. It ends with its holder, however that ends."""
+def _all_or_nothing(name: str) -> Iterator[tuple[bytes | None, ...]]:
+    """Put the files of a schedule back as they were, should it not come about."""
+    before = _texts(name)
+    try:
+        yield before
+    except ConfigError:
+        for file, text in zip((_definition(name), *_unit_files(name)), before, strict=True):
+            with suppress(OSError):  # where nothing could be written there is nothing to put back
+                if text is None:
+                    file.unlink(missing_ok=True)
+                elif file.read_bytes() != text:
+                    file.write_bytes(text)
+        raise
+
+
+def _refuse_strangers(name: str) -> None:
+    for file in _unit_files(name):
+        if file.exists() and not timers.is_ours(file.read_text(errors="replace")):
+            raise ConfigError(
+                f"{file}: not written by `schedule install`, it is left alone", hint="take another --name"
+            )
+
+
+@contextmanager
+def _alone(schedule: Schedule, wait_s: float = 0) -> Iterator[int | None]:
+    """Hold the lock of a schedule; None when another run holds it. It ends with its holders, however they end."""
+    end_at = time.monotonic() + wait_s
     path = _result(schedule).with_suffix(".lock")
     _make_private(path.parent)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="the results of schedules are kept there") from None
+        raise StoreError(f"{path}: {error.strerror}", hint="the results of schedules are kept there") from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        while not (is_ours := _try(descriptor)) and time.monotonic() < end_at:
+            time.sleep(0.05)
+        yield descriptor if is_ours else None
     finally:
         os.close(descriptor)
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _make_private(folder: Path) -> None:

@@ -272,3 +272,32 @@ def test_a_rollout_that_means_nothing_is_told_before_any_host_is_contacted(
     ran = keepalive("apply", "--yes", "-i", inventory(sshd, tmp_path), *words)
     assert (ran.status, said in ran.stderr) == (2, True)
     assert "Accepted" not in sshd.log
+
+
+@pytest.mark.parametrize(
+    ("says", "ours", "read"),
+    [("clientaliveinterval 45", "ClientAliveInterval 300", "45"), ("clientaliveinterval 300", "Match Riddle x", "300")],
+)
+def test_a_host_whose_sshd_reads_its_files_otherwise_is_refused_with_both_readings(
+    sshd: Sshd, tmp_path: Path, says: str, ours: str, read: str
+) -> None:
+    """A stand-in for the build of a vendor that knows what we do not."""
+    other = tmp_path / "sshd"
+    other.write_text(
+        f"#!/bin/sh\ncase $* in *-T*) printf '{says}\\nclientalivecountmax 0\\npidfile {sshd.folder}/pid\\n'; exit ;; "
+        "esac\n"
+        'exec /usr/sbin/sshd "$@"\n'
+    )
+    other.chmod(0o755)
+    text = sshd.config_file.read_text().replace("ClientAliveInterval 300", ours)
+    sshd.config_file.write_text(text)
+    hosts = inventory(sshd, tmp_path, sshd=str(other))
+    for command in (("check",), ("plan",), ("apply", "--yes")):
+        ran = keepalive(*command, "-i", hosts, "--format", "json")
+        host = ran.host()
+        assert (ran.status, host["verdict"], host["failure"]["kind"]) == (3, "unknown", "observe")
+        assert host["failure"]["cause"] == "readings-differ"
+        assert f"sshd -T {'says' if read == '45' else 'reads'} {read}" in host["failure"]["message"]
+        assert ("we read 300" if read == "45" else "we cannot follow it") in host["failure"]["message"]
+        assert host["end"] == ("refused" if command[0] == "apply" else None)
+    assert sshd.config_file.read_text() == text

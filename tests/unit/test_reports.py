@@ -87,6 +87,7 @@ def test_json_is_what_the_contract_shows() -> None:
             "pass": 1,
             "fail": 0,
             "unknown": 0,
+            "waived": 0,
             "applied": 1,
             "unchanged": 0,
             "refused": 0,
@@ -192,3 +193,17 @@ def test_a_reason_that_several_findings_share_is_said_once() -> None:
         "    session (process 8): ops",
         "        older",
     ]
+
+
+def test_what_many_hosts_have_in_common_is_said_in_one_line() -> None:
+    def named(report: HostReport, names: str) -> list[HostReport]:
+        return [replace(report, host=replace(HOST, name=name)) for name in names]
+
+    busy = replace(UNREACHED, failure=replace(FAILURE, kind="banned", cause="busy"))
+    elsewhere = replace(DRIFT, findings=(RIGHT, replace(WRONG, place=Place(path="/etc/ssh/other", line=1))))
+    run = a_run(*named(OK, "ab"), *named(DRIFT, "cdefg"), *named(elsewhere, "hi"), *named(UNREACHED, "jk"), busy)
+    assert text_report.totals(run) == (
+        "2 hosts  tcp (refused)  [j, k]\n"
+        "7 hosts  drift: ClientAliveInterval 0  [c, d, e, f, g and 2 more]\n"
+        "12 hosts: 2 ok, 7 drift, 3 unreachable\n"
+    )

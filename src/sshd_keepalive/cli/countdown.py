@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,7 +69,7 @@ class WatchedOutput(Output):
         self._board = board
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Any]:
+    def progress(self, total: int, detail: Callable[[], str] = str) -> Iterator[Any]:
         """The countdown on a terminal, nothing otherwise."""
         if self.options.no_progress or self.options.quiet or not sys.stderr.isatty():
             yield lambda: None
@@ -92,6 +92,12 @@ class WatchedOutput(Output):
 
         # On a narrow terminal the bar gives way, not the words.
         columns = (TextColumn(self.command), Bar(bar_width=None), Words(table_column=Column(no_wrap=True)))
-        with Progress(*columns, console=self.console(), transient=True, refresh_per_second=_REDRAWN_PER_S) as bar:
+        with Progress(
+            *columns,
+            console=self.console(),
+            transient=True,
+            refresh_per_second=_REDRAWN_PER_S,
+            redirect_stdout=sys.stdout.isatty(),
+        ) as bar:
             bar.add_task("", total=1.0)
             yield lambda: None

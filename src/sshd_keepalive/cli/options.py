@@ -33,6 +33,12 @@ class Options:
     color: str
     no_progress: bool = True
     engine: str = "thread"
+    scheduler: str | None = None
+
+    @property
+    def engine_source(self) -> str:
+        """The engine with its argument."""
+        return f"{self.engine}:{self.scheduler}" if self.scheduler else self.engine
 
 
 _HOSTS = (
@@ -77,7 +83,14 @@ _OUTPUT = (
 )
 _WORK = (
     click.option("--no-progress", is_flag=True, help="No progress bar."),
-    click.option("--engine", metavar="NAME", default="thread", hidden=True, help="How hosts are worked on at once."),
+    click.option(
+        "--engine",
+        metavar="KIND",
+        default="thread",
+        show_default=True,
+        help="How hosts are worked on at once: thread, process[:N], dask:tcp://SCHEDULER.",
+    ),
+    click.option("--scheduler", metavar="ADDRESS", help="--engine dask --scheduler A is --engine dask:A."),
 )
 
 

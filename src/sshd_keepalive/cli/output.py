@@ -110,17 +110,18 @@ class Output:
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (until the process ends)
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Any]:
-        """A bar on a terminal, nothing otherwise; yields a function that is called for each finished host."""
+    def progress(self, total: int, detail: Callable[[], str] = str) -> Iterator[Any]:
+        """A bar on a terminal, nothing otherwise; yields a function that is called for each finished host.
+
+        Without a terminal the hosts' own lines tell how far the run is.
+        """
         if self.options.no_progress or self.options.quiet or not sys.stderr.isatty() or total < 2:
             yield lambda: None
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from sshd_keepalive.cli.progress import bar
 
-        columns = (TextColumn(self.command), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console(), transient=True) as bar:
-            task = bar.add_task("", total=total)
-            yield lambda: bar.advance(task)
+        with bar(self.command, total, detail, self.console()) as advance:
+            yield advance
 
     def console(self) -> Any:
         """Standard error for rich, in colour as standard output would be there."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
 
-from sshd_keepalive import fleet, registry
+from sshd_keepalive import engines, fleet
 from sshd_keepalive.cli import output
 from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.output import Output
@@ -55,18 +55,21 @@ def repeat(
     *,
     tell: bool = True,
     compared: Callable[[HostReport], HostReport] = lambda report: report,
+    changes: bool = False,
 ) -> tuple[HostReport, ...]:
     """One report for each host, in the order given. After `stop` no host is begun; those in flight are finished.
 
     Args:
         tell: show each host as it ends.
         compared: what becomes of a report before it is shown.
+        changes: the pass may change a host; see `fleet.run`.
     """
-    engine = registry.load("engines", out.options.engine)
+    engine = engines.named(out.options.engine_source)
     reports: dict[str, HostReport] = {}
     begun = (host for host in hosts if not stop.is_set())
     with out.progress(len(hosts)) as advance:
-        for report in map(compared, fleet.run(job, begun, given, engine, workers=out.options.forks)):
+        landed = fleet.run(job, begun, given, engine, workers=out.options.forks, changes=changes)
+        for report in map(compared, landed):
             reports[report.host.name] = report
             advance()
             if tell:

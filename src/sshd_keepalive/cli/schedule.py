@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 from platformdirs import user_state_path
 
-from sshd_keepalive.cli import output, recording
+from sshd_keepalive.cli import notices, output, recording
 from sshd_keepalive.cli.options import Options, named_in_environment, selected
 from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.errors import ConfigError
@@ -65,10 +65,7 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
     from sshd_keepalive import schedule
     from sshd_keepalive.core import timers, timetable
 
-    if not timers.NAME.fullmatch(name):
-        raise ConfigError(
-            f"--name {name!r}: letters, digits, '.', '_' and '-' make a name", hint="for example --name etl"
-        )
+    timers.checked_name(name)
     when = timetable.read(every, name)
     options, hosts = _checked(ctx, words)
     wanted = schedule.Schedule(
@@ -86,10 +83,10 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
     coming = f", next {state.next_at}" if state.next_at else ""
     done = "installed" if changed else "as it was"
     click.echo(f"{done:<11} {name}: check of {_count(len(hosts))}, every {when.text}, by {manager}{coming}")
-    if not state.enabled:
-        raise ConfigError(f"{name} was installed, but {manager} does not run it", hint="schedule status")
     if schedule.lacks_daemon(state.schedule):
         click.echo("note: no cron runs on this machine now, and without one nothing will start the check")
+    elif not state.enabled:
+        raise ConfigError(f"{name} was installed, but {manager} does not run it", hint="schedule status")
     if schedule.needs_lingering():
         click.echo("note: systemd ends the timers of an account that is not logged in, unless: loginctl enable-linger")
     click.echo(f"next: sshd-keepalive schedule run {name}", err=True)
@@ -124,10 +121,8 @@ def status(name: str | None, format: str) -> None:  # noqa: A002 (the option's n
     if format == "json":
         _document([_state(state) for state in states])
     for state in states if format == "text" else ():
-        last = state.last
-        came_to = f"{_word(last.exit_code)} at {last.ended_at}" if last else "never ran"
         coming = (f"next {state.next_at}" if state.next_at else "enabled") if state.enabled else "NOT ENABLED"
-        click.echo(printable(f"{state.schedule.name:<12} {came_to}; {coming}"))
+        click.echo(printable(f"{state.schedule.name:<12} {_came_to(state)}; {coming}"))
     raise SystemExit(max((_code(state) for state in states), default=output.OK))
 
 
@@ -165,6 +160,8 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
         ConfigError, click.UsageError: check would refuse them, they need a person, or they hold a secret.
     """
     from sshd_keepalive.cli.check import command as check
+    from sshd_keepalive.config import benchmarks
+    from sshd_keepalive.remote.secret import Secrets
 
     inner = check.make_context("check", list(words), parent=ctx.find_root())
     options = Options(**{field.name: inner.params[field.name] for field in fields(Options)})
@@ -179,28 +176,33 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
             "--store: the words of a schedule are kept where others may read them, and this URL holds a password",
             hint="write the URL into a file that only you can read: --store file:PATH; or the password into ~/.pgpass",
         )
-    if any(":env:" in f":{word}" for word in words):
-        click.echo("note: env:NAME will not be set when the check runs; file:PATH can be read then", err=True)
     for parameter in check.params:
         if inner.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT:
             click.echo(f"note: {parameter.envvar} is set here, and will not be when the check runs", err=True)
     hosts = selected(options, inner.params["hosts"])
-    secrets = {secret: host.name for host in reversed(hosts) for secret in _secrets(host)}
-    if "prompt" in secrets:
-        raise ConfigError(
-            f"{secrets['prompt']}: its password is prompt, and nobody is there to be asked", hint="write file:PATH"
-        )
-    for reference in sorted(secret for secret in secrets if secret.startswith("env:")):
-        click.echo(
-            f"note: {reference} of {secrets[reference]} will not be set when the check runs: file:PATH", err=True
-        )
+    for host in hosts:
+        for hop in (*host.jump, host):
+            for secret in (hop.password, hop.become.password):
+                _refuse_absent(secret or "", f"{host.name}: its password")
+    for target in inner.params["notify"]:
+        _refuse_absent(target.removeprefix("apprise:"), "--notify")
+    _refuse_absent(inner.params["store"], "--store")
+    secrets = Secrets()
+    output.Output(options, "check")
+    notices.sinks(inner.params["notify"], secrets)
+    benchmarks.choose(inner.params["benchmark"])
+    recording.opened(inner.params["store"], secrets)
     return options, hosts
 
 
-def _secrets(host: Host) -> Iterator[str]:
-    """The references that a login to a host follows, those of its jump hosts included."""
-    for hop in (*host.jump, host):
-        yield from (secret for secret in (hop.password, hop.become.password) if secret)
+def _refuse_absent(reference: str, of: str) -> None:
+    """What a person or a session would have to give, and a run by itself has not."""
+    if reference == "prompt":
+        raise ConfigError(f"{of} is prompt, and nobody is there to be asked", hint="write file:PATH")
+    if reference.startswith("env:"):
+        raise ConfigError(
+            f"{of} is {reference}, and the variables of this session are not there", hint="write file:PATH"
+        )
 
 
 def _written(options: Options, hosts: Iterable[Host]) -> Iterator[Path]:
@@ -219,12 +221,33 @@ def _word(code: int) -> str:
 
 
 def _code(state: Any) -> int:
-    return state.last.exit_code if state.enabled and state.last else output.UNREACHED
+    judged = state.last.exit_code if state.last else None
+    if judged is None or not state.enabled:  # nobody can tell how the hosts are, or nobody will
+        return max(judged or output.OK, output.UNREACHED)
+    return int(judged)
+
+
+def _came_to(state: Any) -> str:
+    if state.last is None:
+        return "runs for the first time" if state.running else "never ran"
+    if state.last.exit_code is None:
+        return f"cut off, began at {state.last.started_at}"
+    again = ", runs again now" if state.running else ""
+    return f"{_word(state.last.exit_code)} at {state.last.ended_at}{again}"
 
 
 def _state(state: Any) -> dict[str, Any]:
-    last = None if state.last is None else {**asdict(state.last), "word": _word(state.last.exit_code)}
-    return {**asdict(state.schedule), "enabled": state.enabled, "last": last, "next_at": state.next_at}
+    last = None
+    if state.last is not None:
+        code = state.last.exit_code
+        last = {**asdict(state.last), "word": "cut_off" if code is None else _word(code)}
+    return {
+        **asdict(state.schedule),
+        "enabled": state.enabled,
+        "running": state.running,
+        "last": last,
+        "next_at": state.next_at,
+    }
 
 
 def _document(schedules: list[dict[str, Any]]) -> None:

@@ -234,7 +234,7 @@ def _facts(sightings: Iterable[Sighting]) -> tuple[tuple[str, str], ...]:
 def _suspects(evidence: _Evidence) -> list[Suspect]:
     found = [suspect for killer in KILLERS if (suspect := _weigh(killer, evidence)) is not None]
     if any(suspect.likelihood is Likelihood.CERTAIN for suspect in found):
-        # One who is convicted clears the others, unless they share the number: then they strike next.
+        # One who is convicted clears the others; what else fits the number shows when the next session dies.
         found = [suspect if suspect.likelihood is Likelihood.CERTAIN else _cleared(suspect) for suspect in found]
     return sorted(found, key=lambda suspect: -suspect.points)
 
@@ -285,9 +285,9 @@ def _weigh(killer: Killer, evidence: _Evidence) -> Suspect | None:
 def _likelihood(points: int, *, certain: bool) -> Likelihood:
     if certain:
         return Likelihood.CERTAIN
-    return (
-        Likelihood.LIKELY if points >= _LIKELY else Likelihood.POSSIBLE if points >= _POSSIBLE else Likelihood.UNLIKELY
-    )
+    if points >= _LIKELY:
+        return Likelihood.LIKELY
+    return Likelihood.POSSIBLE if points >= _POSSIBLE else Likelihood.UNLIKELY
 
 
 def _says_mark(mark: Mark, measured_s: Iterable[float]) -> str:

@@ -133,6 +133,19 @@ def _deciding_options(command: str, tree: Tree) -> str:
     return " ".join(found[key] for key in sorted(found)) or "no such option"
 
 
+def contradiction(snapshot: Snapshot) -> str | None:
+    """Both readings, where the host's sshd reads its files otherwise than we do; None: not so, as far as it was asked.
+
+    Whatever we would write then rests on a misreading.
+    """
+    tree = resolving.tree(snapshot)
+    try:
+        doubts = [doubt(snapshot, tree, keyword) for keyword in KEYWORDS]
+    except ParseError as error:
+        return _one_sided(snapshot, error) if any(dump.error is None for dump in snapshot.dumps) else None
+    return next((why for why in doubts if why is not None and not why.startswith(_NOT_ASKED)), None)
+
+
 def spoken(context: Context) -> str:
     """A connection in words: `user=root, addr=192.0.2.1`; `everybody` for the blank one."""
     parts = {

@@ -127,7 +127,8 @@ def _refuse_nul(tree: Tree) -> None:
     for path in dict.fromkeys((tree.main, *(event.place.path for event in tree.events()))):
         for line in tree.documents[path].lines if path in tree.documents else ():
             if b"\0" in line.raw:
-                raise ParseError("a NUL byte; sshd glues the next line on", path=path, line=line.number)
+                hint = "take it out: nobody who reads the file sees what sshd makes of it"
+                raise ParseError("a NUL byte; sshd glues the next line on", path=path, line=line.number, hint=hint)
 
 
 # ------------------------------------------------------------------------------------------ the edits

@@ -23,12 +23,12 @@ def unit_word(text: str) -> str:
     """One word of a unit file: systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers".
 
     Raises:
-        ValueError: a line end or a NUL byte, which no line of a unit file can carry.
+        ValueError: a NUL byte, which no command line can carry.
     """
-    if any(ch in text for ch in "\0\n\r"):
-        raise ValueError("a line end cannot stand in a unit file")
+    if "\0" in text:
+        raise ValueError("a NUL byte cannot be passed to a command")
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'
+    return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r") + '"'
 
 
 def printable(text: str) -> str:
@@ -36,6 +36,8 @@ def printable(text: str) -> str:
 
     Also escapes what rearranges lines (bidirectional overrides) and undecodable bytes (surrogates).
     """
+    if text.isprintable():
+        return text
     return "".join(ch if ch in "\n\t" or ch.isprintable() else _escaped(ch) for ch in text)
 
 

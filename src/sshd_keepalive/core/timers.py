@@ -16,6 +16,10 @@ from sshd_keepalive.errors import ConfigError
 #: A name that is one word everywhere: in a unit's name, a path, a crontab.
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
+DRIFT: Final = 1
+OVERLAPS: Final = 75  # EX_TEMPFAIL of sysexits.h: somebody else is at it
+_DESCRIPTION: Final = "[Unit]\nDescription=sshd-keepalive: "
+
 #: What every manager can hold a check to. It opens connections, reads keys and inventories, writes reports; those are
 #: for others to read, a web server or a collector of metrics, so the mask of new files stays what it is.
 _HARDENED: Final = (
@@ -59,24 +63,43 @@ def unit_name(name: str) -> str:
     return f"sshd-keepalive-{name}"
 
 
+def checked_name(name: str) -> str:
+    """The name, if it can be one.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not NAME.fullmatch(name):
+        hint = "letters, digits, '.', '_' and '-', 64 at most, a letter or digit first: for example etl"
+        raise ConfigError(f"{name!r} is no name of a schedule", hint=hint)
+    return name
+
+
+def is_ours(unit: str) -> bool:
+    """Whether the text of a unit is one of those below, whatever has become of it since."""
+    return unit.startswith(_DESCRIPTION)
+
+
 def service(name: str, argv: Sequence[str], *, is_system: bool, writable: Sequence[str] = ()) -> str:
     """The service that runs a schedule once.
 
-    Drift (exit code 1) is a result and no failure of the unit; what could not be judged is one.
+    Drift is a result and no failure of the unit, and so is a run that found another one at it; what could not be
+    judged is a failure.
 
     Args:
         argv: the command, its first word an absolute path.
         writable: directories that the check writes into: its history, its reports.
     """
     lines = [
-        "[Unit]",
-        f"Description=sshd-keepalive: the scheduled check {name}",
+        f"{_DESCRIPTION}the scheduled check {name}",
         *(("Wants=network-online.target", "After=network-online.target") if is_system else ()),
         "",
         "[Service]",
         "Type=oneshot",
         f"ExecStart={' '.join(unit_word(text) for text in argv)}",
-        "SuccessExitStatus=1",
+        f"SuccessExitStatus={DRIFT} {OVERLAPS}",
+        "KillMode=mixed",  # the program passes it on; the check is told once and finishes the hosts in flight
+        "TimeoutStopSec=5min",
         "Environment=LANG=C.UTF-8",
         *_HARDENED,
     ]
@@ -89,8 +112,7 @@ def service(name: str, argv: Sequence[str], *, is_system: bool, writable: Sequen
 def timer(name: str, timetable: Timetable) -> str:
     """The timer of that service: a run that was missed while the machine was down is made up for."""
     lines = [
-        "[Unit]",
-        f"Description=sshd-keepalive: when the check {name} runs",
+        f"{_DESCRIPTION}when the check {name} runs",
         "",
         "[Timer]",
         *(f"OnCalendar={calendar.replace('%', '%%')}" for calendar in timetable.calendars),
@@ -108,7 +130,7 @@ def with_entry(crontab: str, name: str, timetable: Timetable, argv: Sequence[str
     """The crontab with the entry of a schedule, in its old place or at the end; all other bytes as they were.
 
     Raises:
-        ConfigError: cron cannot say when.
+        ConfigError: cron cannot say when, or somebody has edited the entry.
     """
     if not timetable.cron:
         raise ConfigError(
@@ -120,6 +142,11 @@ def with_entry(crontab: str, name: str, timetable: Timetable, argv: Sequence[str
     found = _entry(name).search(crontab)
     if found:
         return crontab[: found.start()] + entry + crontab[found.end() :]
+    if is_edited(crontab, name):
+        raise ConfigError(
+            f"the crontab's entry of {name} is not as it was written: nothing was changed",
+            hint="take it out with crontab -e",
+        )
     return crontab + ("" if not crontab or crontab.endswith("\n") else "\n") + entry
 
 
@@ -131,6 +158,11 @@ def without_entry(crontab: str, name: str) -> str:
 def has_entry(crontab: str, name: str) -> bool:
     """Whether the schedule has its entry."""
     return _entry(name).search(crontab) is not None
+
+
+def is_edited(crontab: str, name: str) -> bool:
+    """Whether there is something of an entry, but not as we wrote it."""
+    return not has_entry(crontab, name) and any(f"\n{mark(name)}\n" in f"\n{crontab}\n" for mark in (_begin, _end))
 
 
 def _begin(name: str) -> str:

@@ -28,6 +28,11 @@ _ROWS: Final[dict[str, tuple[str, str, str]]] = {
         "sshd bars this address for a while after failed logins",
         "wait a minute; see PerSourcePenalties in sshd_config(5)",
     ),
+    "dropped": (
+        "banned",
+        "the host is up but drops connections to this port: this address is barred, or a firewall is closed",
+        "see fail2ban and the firewall on the host; do not try again in a hurry",
+    ),
     "not-ssh": ("banner", "what answers is not an SSH server", "check `port`"),
     "incompatible": ("banner", "no algorithm in common", "the server is too old or its algorithms are too narrow"),
     "hostkey-unknown": (

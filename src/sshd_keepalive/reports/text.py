@@ -11,6 +11,8 @@ from sshd_keepalive.model import GLOBAL, Finding, HostReport, Run, Verdict
 
 SUFFIX: str = ".txt"
 
+_NAMED = 5  # hosts of a group that are named; the reports for machines name all
+
 
 def render(run: Run) -> str:
     """Every host, problem hosts last, then the summary."""
@@ -116,13 +118,42 @@ def diffs(run: Run) -> list[str]:
     return texts
 
 
+def alike(run: Run) -> list[str]:
+    """One line for each drift and each kind of failure that several hosts share; the most common last."""
+    groups: dict[str, list[str]] = {}
+    for report in run.hosts:
+        if report.failure is not None:
+            kind, cause = report.failure.kind, report.failure.cause
+            what = f"{kind} ({cause})" if cause and cause != kind else kind
+        elif (word := outcome.word(report)) != "change" and (wrong := _wrong(report)):  # changes: grouped by diff
+            what = f"{word}: {', '.join(wrong)}"
+        else:
+            continue
+        groups.setdefault(what, []).append(report.host.name)
+    lines = []
+    for what, names in sorted(groups.items(), key=lambda item: len(item[1])):
+        if len(names) > 1:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            lines.append(printable(f"{len(names)} hosts  {what}  [{', '.join(names[:_NAMED])}{more}]") + "\n")
+    return lines
+
+
+def _wrong(report: HostReport) -> list[str]:
+    """The settings that are not as wanted, without the lines they stand in: those differ from host to host."""
+    return [
+        f"{f.setting} {f.value}" + (f" for {f.scope.partition(' (')[0]}" if f.scope != "global" else "")
+        for f in report.findings
+        if f.verdict is not Verdict.PASS
+    ]
+
+
 def totals(run: Run) -> str:
-    """What the benchmarks say, then `5 hosts: 3 ok, 2 drift`."""
+    """What several hosts have in common, what the benchmarks say, then `5 hosts: 3 ok, 2 drift`."""
     counts = Counter(outcome.word(report) for report in run.hosts)
     order = sorted(counts, key=outcome.badness)
     told = ", ".join(f"{counts[word]} {word}" for word in order)
     hosts = f"{len(run.hosts)} host{'s' * (len(run.hosts) != 1)}"
-    return _benchmarks(run) + (f"{hosts}: {told}\n" if told else "no hosts\n")
+    return "".join(alike(run)) + _benchmarks(run) + (f"{hosts}: {told}\n" if told else "no hosts\n")
 
 
 def _benchmarks(run: Run) -> str:

@@ -53,10 +53,11 @@ def restart(service: ServiceChoice) -> str:
     """
     unit = unit_of(service)
     return (
-        f"systemctl restart {unit} 2>/dev/null && return\n"
+        # Without its socket the service starts as well, and listens by itself: not as it was found.
+        f'[ -z "$again" ] && systemctl restart {unit} 2>/dev/null && return\n'
         f"for socket in $(systemctl show --property=TriggeredBy --value {unit}); do "
         'if systemctl --quiet is-failed "$socket"; then '
-        'systemctl reset-failed "$socket"; systemctl start "$socket"; fi; done\n'
+        f'systemctl stop {unit}; systemctl reset-failed "$socket" {unit}; systemctl start "$socket"; fi; done\n'
         f"systemctl reset-failed {unit} 2>/dev/null; systemctl restart {unit} || {{ code=$?; "
         # What its processes say, without what systemd says of them.
         f"journalctl --sync; journalctl _SYSTEMD_UNIT={unit} --boot --lines=6 --output=cat --no-pager; return $code; }}"

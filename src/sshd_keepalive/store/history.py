@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -49,27 +50,12 @@ class Store:
         """Record a run. Hosts that were not begun, because it was interrupted, are left out."""
         reports = tuple(report for report in run.hosts if not _is_not_begun(report))
         written = [texts.of_host(report) for report in reports]
-        counts = {verdict: sum(report.verdict is verdict for report in reports) for verdict in Verdict}
+        digests = [texts.digest(text) for text in written]
         with self._database.writing() as connection:
-            found = connection.execute(
-                insert(runs).returning(runs.c.id),
-                {
-                    "name": run.id,
-                    "command": run.command,
-                    "selection": run.selection,
-                    "started_at": run.started_at,
-                    "exit_code": run.exit_code,
-                    "n_pass": counts[Verdict.PASS],
-                    "n_fail": counts[Verdict.FAIL],
-                    "n_unknown": counts[Verdict.UNKNOWN],
-                    "n_waived": counts[Verdict.WAIVED],
-                    "document": texts.of_run(run),
-                },
-            )
-            run_id = found.scalar_one()
-            of_host = _ids(connection, hosts, hosts.c.name, {printable(report.host.name): {} for report in reports})
-            digests = [texts.digest(text) for text in written]
-            of_text = _ids(
+            run_id = _run_written(connection, run, reports)
+            hosts_of = _ids(connection, hosts, hosts.c.name, {printable(report.host.name): {} for report in reports})
+            host_ids = [hosts_of[printable(report.host.name)] for report in reports]
+            texts_of = _ids(
                 connection,
                 documents,
                 documents.c.digest,
@@ -79,29 +65,36 @@ class Store:
                 {
                     "run_id": run_id,
                     "position": position,
-                    "host_id": of_host[printable(report.host.name)],
+                    "host_id": host_id,
                     "verdict": report.verdict.value,
                     "seconds_s": report.seconds_s,
-                    "document_id": of_text[digest],
+                    "document_id": texts_of[digest],
                 }
-                for position, (report, digest) in enumerate(zip(reports, digests, strict=True))
+                for position, (report, host_id, digest) in enumerate(zip(reports, host_ids, digests, strict=True))
             ]
             if rows:
                 connection.execute(insert(results), rows)
             gone = [
-                {
-                    "run_id": run_id,
-                    "host_id": of_host[printable(report.host.name)],
-                    "setting": finding.setting,
-                    "scope": scope_of(finding),
-                    "value": finding.value,
-                }
-                for report in reports
+                (host_id, finding)
+                for report, host_id in zip(reports, host_ids, strict=True)
                 if report.end is End.APPLIED and run.command == "apply"
                 for finding in report.replaced
             ]
             if gone:
-                connection.execute(insert(replaced), [row | {"position": at} for at, row in enumerate(gone)])
+                connection.execute(
+                    insert(replaced),
+                    [
+                        {
+                            "run_id": run_id,
+                            "position": position,
+                            "host_id": host_id,
+                            "setting": finding.setting,
+                            "scope": scope_of(finding),
+                            "value": finding.value,
+                        }
+                        for position, (host_id, finding) in enumerate(gone)
+                    ],
+                )
 
     def prune(self, keep: timedelta, now: datetime) -> int:
         """Forget the runs that started longer ago than `keep`; gives their number.
@@ -307,6 +300,25 @@ def _maybe(row: Row[Any] | None) -> Recorded | None:
 
 def _is_not_begun(report: HostReport) -> bool:
     return report.failure is not None and report.failure.cause == "interrupted"
+
+
+def _run_written(connection: Connection, run: Run, reports: Sequence[HostReport]) -> int:
+    """Insert a run; gives its number."""
+    counts = Counter(report.verdict for report in reports)
+    row = {
+        "name": run.id,
+        "command": run.command,
+        "selection": run.selection,
+        "started_at": run.started_at,
+        "exit_code": run.exit_code,
+        "n_pass": counts[Verdict.PASS],
+        "n_fail": counts[Verdict.FAIL],
+        "n_unknown": counts[Verdict.UNKNOWN],
+        "n_waived": counts[Verdict.WAIVED],
+        "document": texts.of_run(run),
+    }
+    number: int = connection.execute(insert(runs).returning(runs.c.id), row).scalar_one()
+    return number
 
 
 def _ids(connection: Connection, of: Table, key: Column[Any], wanted: dict[Any, dict[str, Any]]) -> dict[Any, int]:

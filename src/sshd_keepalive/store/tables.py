@@ -1,7 +1,7 @@
 """The tables, as the newest migration leaves them. docs/reference/store.md tells what is in them.
 
 What a host came to is a document, and each different one is kept once: a fleet that does not change adds a row of
-some 40 bytes a host and run. So a million results are a small file, and two runs differ where their rows name
+some 60 bytes a host and run. So a million results are a small file, and two runs differ where their rows name
 different documents.
 """
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sshd_keepalive.core import consequence, diagnosis, runlog
-from sshd_keepalive.core.diagnosis import Diagnosis, Known, Likelihood, _held_against, known_of
+from sshd_keepalive.core.diagnosis import Diagnosis, Known, Likelihood, _Evidence, _held_against, known_of
 from sshd_keepalive.core.killers import KILLERS, Sign
 from sshd_keepalive.core.signs import ROWS
 from sshd_keepalive.core.version import Version
@@ -238,7 +238,14 @@ def test_a_look_at_the_host_says_what_it_does_to_an_account() -> None:
 
 
 def test_a_limit_of_the_host_speaks_for_its_killer_only_where_it_was_met() -> None:
-    limits = Known(name="one", version=Version.parse("9.6p1"), interval_s=300, count_max=3, other=(("logind", 900.0),))
-    killer = next(killer for killer in KILLERS if killer.name == "logind")
-    assert _held_against(killer, limits, [900.4], set())[0] is True
-    assert _held_against(killer, limits, [300.0], set())[0] is None
+    limits = Known(
+        name="one", version=Version.parse("9.6p1"), interval_s=300, count_max=3, other=(("channel-timeout", 900.0),)
+    )
+    killer = next(killer for killer in KILLERS if killer.name == "channel-timeout")
+
+    def points(lasted_s: float) -> int | None:
+        evidence = _Evidence(seen=frozenset(), measured_s=(lasted_s,), has_terminal=True, known=limits, host="one")
+        return _held_against(killer, limits, evidence)[0]
+
+    assert points(900.4)
+    assert points(300.0) is None

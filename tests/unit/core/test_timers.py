@@ -22,7 +22,7 @@ def test_a_timer_makes_up_for_what_was_missed() -> None:
 def test_the_service_counts_drift_as_a_result_and_quotes_every_word() -> None:
     text = timers.service("etl", ('/a "b"/p%n', "$HOME"), is_system=False)
     assert 'ExecStart="/a \\"b\\"/p%%n" "$$HOME"\n' in text
-    assert "SuccessExitStatus=1\n" in text
+    assert "SuccessExitStatus=1 75\n" in text
     assert "ProtectSystem" not in text, "a user's manager may have no namespaces to give"
 
 
@@ -32,9 +32,11 @@ def test_the_system_service_writes_where_reports_go_and_nowhere_else() -> None:
     assert [line for line in text.splitlines() if line.startswith("ReadWritePaths")] == ['ReadWritePaths="-/srv/www"']
 
 
-def test_a_line_end_in_a_path_is_refused() -> None:
-    with pytest.raises(ValueError, match="line end"):
-        timers.service("etl", ("/a\nExecStartPre=/bin/evil",), is_system=True)
+def test_a_line_end_in_a_path_begins_no_line() -> None:
+    text = timers.service("etl", ("/a\nExecStartPre=/bin/evil",), is_system=True)
+    assert 'ExecStart="/a\\nExecStartPre=/bin/evil"\n' in text
+    with pytest.raises(ValueError, match="NUL"):
+        timers.service("etl", ("/a\0b",), is_system=True)
 
 
 LINES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=200)

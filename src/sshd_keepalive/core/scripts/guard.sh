@@ -364,6 +364,22 @@ anybody_listens() {
     [ ! -s "$RUN/sockets" ] || [ -n "$(listeners)" ]
 }
 
+# came_to_us PID: it serves a connection to a port of this daemon; another one may leave orphans on this machine too.
+came_to_us() {
+    line_of "$RUN/sockets" && [ -n "$line" ] || return 0
+    # shellcheck disable=SC2012 # the names are numbers; find -printf is not POSIX
+    ls -l "/proc/$1/fd" | awk -v sockets="$line" '
+        match($0, /socket:\[[0-9]+\]$/) { mine[substr($0, RSTART + 8, RLENGTH - 9)] }
+        END {
+            for (n = split(sockets, address, " "); n; n--) { sub(/.*:/, "", address[n]); port[address[n]] }
+            for (n = 1; n <= 2; n++) {
+                file = n == 1 ? "/proc/net/tcp" : "/proc/net/tcp6"
+                while ((getline <file) > 0) { sub(/.*:/, "", $2); if (($10 in mine) && ($2 in port)) found = 1 }
+            }
+            exit !found
+        }'
+}
+
 # tell_lasting: the titles of the sessions that keep the values they began with; this login's own is none of them.
 tell_lasting() {
     ours=$$ titles=''
@@ -375,7 +391,12 @@ tell_lasting() {
         case $each in "$ours" | "$pid") continue ;; esac
         comm_of "$each" || continue
         # A session's first process is the listener's child, or an orphan of an earlier one.
-        case $parent in 1 | "$pid") read_command_line "$each" && titles="$titles$command_line$nl" ;; esac
+        case $parent in
+            "$pid") ;;
+            1) came_to_us "$each" || continue ;;
+            *) continue ;;
+        esac
+        read_command_line "$each" && titles="$titles$command_line$nl"
     done
     [ -z "$titles" ] || say lasting "$titles"
 } 2>/dev/null
@@ -629,6 +650,7 @@ restore() {
     for_each put_back || { worst=unknown; problem="$target could not be put back"; }
     if [ -e "$RUN/restarted" ] && { is_same_boot || is_active </dev/null >/dev/null 2>&1; }; then
         # Nothing could be worse than no daemon: who still holds its port gets some seconds to let go.
+        again=yes
         now
         patience=$((${now%.*} + 15))
         until restarted; do
@@ -710,7 +732,7 @@ LC_ALL=C
 export LC_ALL PATH
 # A lost login must neither end this nor stay unnoticed.
 trap '' HUP PIPE
-cause='' safe='' answer='' pid='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
+cause='' safe='' again='' answer='' pid='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
 if [ "$1" = rehearse ]; then
     recall
     set -f
