@@ -176,34 +176,33 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
             "--store: the words of a schedule are kept where others may read them, and this URL holds a password",
             hint="write the URL into a file that only you can read: --store file:PATH; or the password into ~/.pgpass",
         )
-    if any(":env:" in f":{word}" for word in words):
-        click.echo("note: env:NAME will not be set when the check runs; file:PATH can be read then", err=True)
     for parameter in check.params:
         if inner.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT:
             click.echo(f"note: {parameter.envvar} is set here, and will not be when the check runs", err=True)
     hosts = selected(options, inner.params["hosts"])
-    secrets = {secret: host.name for host in reversed(hosts) for secret in _secrets(host)}
-    if "prompt" in secrets:
-        raise ConfigError(
-            f"{secrets['prompt']}: its password is prompt, and nobody is there to be asked", hint="write file:PATH"
-        )
-    for reference in sorted(secret for secret in secrets if secret.startswith("env:")):
-        click.echo(
-            f"note: {reference} of {secrets[reference]} will not be set when the check runs: file:PATH", err=True
-        )
-    # What the check would refuse, it refuses now.
-    resolved = Secrets()
+    for host in hosts:
+        for hop in (*host.jump, host):
+            for secret in (hop.password, hop.become.password):
+                _refuse_absent(secret or "", f"{host.name}: its password")
+    for target in inner.params["notify"]:
+        _refuse_absent(target.removeprefix("apprise:"), "--notify")
+    _refuse_absent(inner.params["store"], "--store")
+    secrets = Secrets()
     output.Output(options, "check")
-    notices.sinks(inner.params["notify"], resolved)
+    notices.sinks(inner.params["notify"], secrets)
     benchmarks.choose(inner.params["benchmark"])
-    recording.opened(inner.params["store"], resolved)
+    recording.opened(inner.params["store"], secrets)
     return options, hosts
 
 
-def _secrets(host: Host) -> Iterator[str]:
-    """The references that a login to a host follows, those of its jump hosts included."""
-    for hop in (*host.jump, host):
-        yield from (secret for secret in (hop.password, hop.become.password) if secret)
+def _refuse_absent(reference: str, of: str) -> None:
+    """What a person or a session would have to give, and a run by itself has not."""
+    if reference == "prompt":
+        raise ConfigError(f"{of} is prompt, and nobody is there to be asked", hint="write file:PATH")
+    if reference.startswith("env:"):
+        raise ConfigError(
+            f"{of} is {reference}, and the variables of this session are not there", hint="write file:PATH"
+        )
 
 
 def _written(options: Options, hosts: Iterable[Host]) -> Iterator[Path]:
