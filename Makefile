@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab fuzz bench docs constraints clean packages-ssh packages-shells packages-readers packages-lab
+.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees fuzz bench bench-scale docs constraints clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -38,7 +38,7 @@ coverage: dev ## every branch of what reads, judges and edits configurations; ha
 	$(BIN)/coverage run -m pytest -q $(filter-out %guard.py %other_scripts.py,$(wildcard tests/unit/core/test_*.py)) tests/property/test_core.py
 	$(BIN)/coverage report
 
-test-sshd: packages-ssh dev ## against real sshd servers on loopback, no root needed
+test-sshd: packages-ssh packages-postgresql dev ## against real sshd and PostgreSQL servers on loopback, no root needed
 	$(PYTEST) -q -n $(WORKERS) -m sshd
 
 test-readers: packages-readers dev ## the reports in a real browser, and in front of promtool; no root needed
@@ -48,6 +48,9 @@ test-lab: packages-ssh packages-lab dev ## against real Debian hosts; needs root
 	$(LAB) run $(PYTEST) -q -n $(WORKERS) --dist loadfile -p no:cacheprovider -rs -m lab tests/lab
 	$(SUDO) env SSHD_KEEPALIVE_REQUIRE_LAB=$(SSHD_KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -n $(WORKERS) -p no:cacheprovider -rs -m lab tests/sshd
 
+guarantees: packages-ssh packages-lab dev ## every fault before every step on every kind of host; writes the table of docs/guarantees.md
+	$(LAB) run env SSHD_KEEPALIVE_WRITE_GUARANTEES=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_guard_faults.py
+
 fuzz: packages-ssh packages-lab dev ## 20,000 trees against real servers, and ten minutes of mutated files; needs root
 	$(LAB) build d11 d12 d13
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -s -n $(WORKERS) -p no:cacheprovider -rs -m fuzz tests/sshd tests/fuzz
@@ -55,6 +58,11 @@ fuzz: packages-ssh packages-lab dev ## 20,000 trees against real servers, and te
 bench: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## ours beside ssh, paramiko, pyinfra, Ansible; writes bench/results.md
 	$(LAB) build d12py
 	$(LAB) run $(BIN)/python -m bench
+	$(LAB) run $(BIN)/python -m bench.rollback
+
+SCALE ?= --sizes 100,1000,10000
+bench-scale: packages-ssh .venv/run.stamp .venv-bench/scale.stamp ## check of 100 to 10,000 hosts on loopback; writes bench/scale.md
+	$(BIN)/python -m bench.scale $(SCALE)
 
 docs: dev ## the pages that are made from the program: its commands, the benchmarks
 	$(BIN)/python tools/write-reference
@@ -81,6 +89,12 @@ clean: ## forget the environments and caches of this checkout; the lab's roots s
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	@touch $@
 
+.venv-bench/scale.stamp: bench/scale/requirements.txt | .venv/bin/python
+	@echo "Installing what we are compared with into .venv-bench"
+	[ -x .venv-bench/bin/python ] || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r bench/scale/requirements.txt
+	@touch $@
+
 .venv/bin/python:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/install-packages python3-venv
 	$(PYTHON) -m venv .venv
@@ -94,6 +108,9 @@ packages-ssh:
 
 packages-readers:
 	@tools/install-packages chromium prometheus
+
+packages-postgresql:
+	@tools/install-packages postgresql
 
 packages-test:
 	@tools/install-packages patch

@@ -15,6 +15,7 @@ import sshd_keepalive
 from sshd_keepalive import registry
 from sshd_keepalive.cli import COMMANDS
 from sshd_keepalive.remote import trouble
+from tests.lab import guarantees
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
@@ -38,6 +39,20 @@ def test_every_kind_of_report_is_in_the_reference() -> None:
 def test_the_readme_names_every_command() -> None:
     table = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert set(COMMANDS) <= set(table)
+
+
+def test_the_guarantees_are_those_of_the_tests_that_found_them() -> None:
+    """A row for every fault and step; what stands in it was found on all kinds of hosts, or nothing does."""
+    found = guarantees.rows()
+    assert list(found) == [(fault, step) for fault, steps in guarantees.FAULTS.items() for step in steps]
+    good = re.compile(
+        r"(old|new)(, said (refused|rolled_back|applied|unknown))?|old, \d+ times|(\d+ (old|new)(, |$))+",
+    )
+    for row, (*cells, day) in found.items():
+        assert len(cells) == len(guarantees.KINDS), row
+        if day:
+            assert re.fullmatch(r"\d{4}-\d\d-\d\d", day), row
+            assert all(good.fullmatch(cell) for cell in cells), (row, cells)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

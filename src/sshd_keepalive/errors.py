@@ -8,6 +8,7 @@
     ├─ ParseError                a line of sshd_config that sshd would refuse; .path and .line
     ├─ NotifyError               a notice did not arrive; the run itself is as it was
     ├─ PlanError                 no edit could be proved right; nothing was written
+    ├─ StoreError                the history cannot be read or written; no host is touched by that
     └─ HostError                 trouble of one host: .kind and .cause as in the JSON report
        └─ ConnectError           no login came about; the host was not touched
 
@@ -55,6 +56,10 @@ class NotifyError(KeepaliveError):
 
 class PlanError(KeepaliveError):
     """No edit could be proved right (see `core.plan`); nothing was written."""
+
+
+class StoreError(KeepaliveError):
+    """The history cannot be read or written: locked, damaged, read-only, of a newer release, out of reach."""
 
 
 class HostError(KeepaliveError):

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from sshd_keepalive.core import candidate, diff, judge, plan, sessions, undo
+from sshd_keepalive.core import candidate, diff, judge, managed, plan, sessions, undo
 from sshd_keepalive.core.guard import Action, Change
 from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError, ParseError, PlanError
 from sshd_keepalive.model import (
@@ -29,6 +29,7 @@ from sshd_keepalive.model import (
     Snapshot,
     Step,
     Verdict,
+    Waiver,
 )
 from sshd_keepalive.remote.shell import Shell
 
@@ -62,9 +63,15 @@ class Pass(Protocol):
         """Never raises for the host's trouble."""
 
 
-def run(job: Pass, hosts: Iterable[Host], orders: Orders, engine: Engine, *, workers: int) -> Iterator[HostReport]:
-    """Repeat one pass for many hosts; reports come as they finish, each host exactly once."""
-    return engine.run(partial(job, orders=orders), hosts, workers=workers)
+def run(
+    job: Pass, hosts: Iterable[Host], orders: Orders, engine: Engine, *, workers: int, changes: bool = True
+) -> Iterator[HostReport]:
+    """Repeat one pass for many hosts; reports come as they finish, each host exactly once.
+
+    Args:
+        changes: the pass may change a host: it is never begun a second time, even when its worker is lost.
+    """
+    return engine.run(partial(job, orders=orders), hosts, workers=workers, may_repeat=not changes)
 
 
 def check_host(host: Host, orders: Orders) -> HostReport:
@@ -131,7 +138,7 @@ def _checked(host: Host, orders: Orders) -> HostReport:
 
 
 def _looked(host: Host, orders: Orders, *, then: Then) -> HostReport:
-    shell = _connect(host, orders)
+    shell = _connect(host, orders, is_patient=True)
     try:
         try:
             snapshot = _observe(shell, orders)
@@ -214,7 +221,8 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
     with _looked_at(host, orders) as (shell, snapshot):
         report = replace(_report(snapshot), end=End.UNCHANGED)
         facts = dict(snapshot.facts)
-        if "held" not in facts:
+        held = facts.get("held", "").split()
+        if not held:
             return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
         if report.verdict is not Verdict.PASS:
             raise HostError(
@@ -222,8 +230,13 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
                 kind="effective",
                 hint="look at check; the host reverts by itself",
             )
-        steps = verify.confirmed(shell, f"{facts['state']}/{facts['held'].split()[0]}", timeout_s=orders.timeout_s)
-        return replace(report, end=End.APPLIED, steps=steps)
+        answer = verify.confirmed(shell, f"{facts['state']}/{held[0]}", timeout_s=orders.timeout_s)
+        return replace(report, end=End.APPLIED, steps=answer.steps, notes=complained(answer.complaints))
+
+
+def complained(lines: Sequence[str]) -> tuple[str, ...]:
+    """The notes on what a new sshd says in the journal."""
+    return tuple(f"the new sshd says in the journal: {line}" for line in lines)
 
 
 def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
@@ -240,13 +253,21 @@ def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) 
 
     # Nothing may be shared with the login at work: only a login from scratch proves that logins work.
     outcome = execute(shell, partial(_connect, change.snapshot.host, orders), change, timeout_s=orders.timeout_s)
+    wrong = tuple(f for f in report.findings if f.verdict is Verdict.FAIL and f.setting != judge.DAEMON)
     if outcome.after is not None:
         after = _report(outcome.after)
-        report = replace(report, findings=after.findings, verdict=after.verdict, facts=after.facts)
+        report = replace(
+            report, findings=after.findings, verdict=after.verdict, facts=after.facts, marks=after.marks, replaced=wrong
+        )
     elif outcome.end is End.UNKNOWN:
         report = replace(report, verdict=Verdict.UNKNOWN)
     if outcome.end is End.APPLIED:
-        report = replace(report, notes=(*report.notes, *sessions.reminder(outcome.lasting)))
+        notes = [*report.notes, *complained(outcome.complaints)]
+        if n_older := sessions.n_logged_in(outcome.lasting):
+            report = replace(report, facts=(*report.facts, ("older_sessions", str(n_older))))
+            they = "1 session keeps" if n_older == 1 else f"{n_older} sessions keep"
+            notes.append(f"{they} the old values until {'it ends' if n_older == 1 else 'they end'}")
+        report = replace(report, notes=tuple(notes))
     return replace(
         report, end=outcome.end, steps=(*report.steps, *outcome.steps), backup=outcome.backup, failure=outcome.failure
     )
@@ -277,20 +298,23 @@ def change_of(snapshot: Snapshot, planned: Plan, orders: Orders) -> Change:
 @contextmanager
 def _looked_at(host: Host, orders: Orders) -> Iterator[tuple[Shell, Snapshot]]:
     """A login and what it found; both together within the host's time, unless a login was slow but good."""
-    began = time.monotonic()
-    shell = _connect(host, orders)
+    shell = _connect(host, orders, is_patient=True)
     try:
-        left_s = orders.timeout_s - (time.monotonic() - began)
+        left_s = orders.timeout_s - shell.login_s
         yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s / 4))
     finally:
         shell.close()
 
 
-def _connect(host: Host, orders: Orders) -> Shell:
+def _connect(host: Host, orders: Orders, *, is_patient: bool = False) -> Shell:
     from sshd_keepalive.remote import ssh  # paramiko costs 200 ms: not before a connection is needed
 
     return ssh.connect(
-        host, secrets=orders.secrets, timeout_s=orders.timeout_s, connect_timeout_s=orders.connect_timeout_s
+        host,
+        secrets=orders.secrets,
+        timeout_s=orders.timeout_s,
+        connect_timeout_s=orders.connect_timeout_s,
+        is_patient=is_patient,
     )
 
 
@@ -374,12 +398,19 @@ def _report(snapshot: Snapshot) -> HostReport:
     notes: tuple[str, ...] = ()
     verdict = worst(findings)
     if host.waiver is not None and verdict is Verdict.FAIL:
-        if snapshot.taken_at.date() <= host.waiver.until:
-            verdict = Verdict.WAIVED
-            notes = (f"waived until {host.waiver.until} by {host.waiver.owner}: {host.waiver.reason}",)
-        else:
-            notes = (f"the waiver of {host.waiver.owner} ended on {host.waiver.until}: {host.waiver.reason}",)
-    return HostReport(host=host, verdict=verdict, findings=findings, facts=snapshot.facts, notes=notes)
+        verdict, note = _waived(host.waiver, findings, snapshot.taken_at.date())
+        notes = (note,)
+    marks = managed.marks(snapshot.files, findings)
+    return HostReport(host=host, verdict=verdict, findings=findings, facts=snapshot.facts, marks=marks, notes=notes)
+
+
+def _waived(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[Verdict, str]:
+    """What a waiver makes of a host that differs. What could not be told was never waived."""
+    if today > waiver.until:
+        return Verdict.FAIL, f"the waiver of {waiver.owner} ended on {waiver.until}: {waiver.reason}"
+    unknown = any(finding.verdict is Verdict.UNKNOWN for finding in findings)
+    verdict = Verdict.UNKNOWN if unknown else Verdict.WAIVED
+    return verdict, f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"
 
 
 def worst(findings: Sequence[Finding]) -> Verdict:

@@ -444,10 +444,20 @@ class Outcome:
     backup: str | None = None  # directory on the host
     failure: Failure | None = None
     after: Snapshot | None = None  # the look over the new login
+    complaints: tuple[str, ...] = ()  # what the new sshd says in the journal
     lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 
 # ----------------------------------------------------------------------------------------------- told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A file that decides a setting: when it was changed, and who says in it that he writes it."""
+
+    path: str
+    changed_at: datetime | None = None  # the later of mtime and ctime
+    owner: str = ""  # "Puppet"; see core.managed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -466,6 +476,8 @@ class HostReport:
     backup: str | None = None
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()  # of the files that the findings name
+    replaced: tuple[Finding, ...] = ()  # the findings that a change of ours put an end to
     drift: tuple[str, ...] = ()  # what changed since the last recorded run, one sentence each
     failure: Failure | None = None
     unreached: bool = False  # no login came about
@@ -483,6 +495,8 @@ class PastRun:
     n_fail: int
     n_unknown: int
     n_waived: int
+    exit_code: int = 0
+    selection: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -494,6 +508,7 @@ class Run:
     started_at: datetime
     ended_at: datetime
     exit_code: int
+    selection: str = ""  # the words of the command line that chose the hosts; runs with the same words are compared
     hosts: tuple[HostReport, ...] = field(default=())
     benchmarks: tuple[Benchmark, ...] = ()  # held against the hosts beside their policies; they decide no verdict
     past: tuple[PastRun, ...] = ()  # earlier recorded runs of the same selection, oldest first

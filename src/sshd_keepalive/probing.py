@@ -152,14 +152,45 @@ def _limited(
     shell: Shell, report: HostReport, values: Values | None, orders: Orders, probe: Probe, gate: _Gate
 ) -> HostReport:
     """Many connections to one host, each with a spacing of its own, all at the same time."""
+    total_s = probe.idle_s if probe.idle_s is not None else _LIMIT_S
+    others, notes = _more_logins(shell, len(idle_limit.spacings(total_s)) - 1, orders)
+    try:
+        gate.leave()
+        shells = (shell, *others)
+        probe.board.quiet(time.monotonic() + total_s)
+        is_alive = False
+        try:
+            with ThreadPoolExecutor(max_workers=len(shells)) as pool:
+                paced = tuple(
+                    pool.map(
+                        lambda pair: pair[0].pace(pair[1], total_s, stop=probe.stop),
+                        zip(shells, idle_limit.spacings(total_s, len(shells)), strict=True),
+                    )
+                )
+            is_alive = all(one.loss is None for one in paced)
+        finally:
+            probe.board.over(alive=is_alive)
+    finally:
+        for other in others:
+            other.close()
+    found = idle_limit.bounds(paced)
+    told = _told(report, (idle_limit.finding(found, values, shell.host.policy.interval_s),), values, None, notes)
+    facts = (
+        *told.facts,
+        ("idle_limit", idle_limit.spoken(found)),
+        ("lost", str(sum(p.loss is not None for p in paced))),
+    )
+    return replace(told, facts=facts)
+
+
+def _more_logins(shell: Shell, n: int, orders: Orders) -> tuple[list[Shell], tuple[str, ...]]:
+    """As many further logins as come about, and what to say when some do not: fewer tell less, but not nothing."""
     from sshd_keepalive.remote import ssh
 
-    total_s = probe.idle_s if probe.idle_s is not None else _LIMIT_S
-    spacings = idle_limit.spacings(total_s)
-    shells = [shell]
-    try:
-        for _ in spacings[1:]:  # one login after the other: no MaxStartups is met
-            shells.append(
+    found: list[Shell] = []
+    for _ in range(n):  # one after the other: no MaxStartups is met
+        try:
+            found.append(
                 ssh.connect(
                     shell.host,
                     secrets=orders.secrets,
@@ -167,29 +198,11 @@ def _limited(
                     connect_timeout_s=orders.connect_timeout_s,
                 )
             )
-        gate.leave()
-        probe.board.quiet(time.monotonic() + total_s)
-        try:
-            with ThreadPoolExecutor(max_workers=len(shells)) as pool:
-                paced = tuple(
-                    pool.map(
-                        lambda pair: pair[0].pace(pair[1], total_s, stop=probe.stop), zip(shells, spacings, strict=True)
-                    )
-                )
-        finally:
-            probe.board.over(alive=True)
-    finally:
-        for other in shells[1:]:
-            other.close()
-    found = idle_limit.bounds(paced)
-    finding = idle_limit.finding(found, values, shell.host.policy.interval_s)
-    told = _told(report, (finding,), values, None, (finding.reason,) if finding.reason else ())
-    facts = (
-        *told.facts,
-        ("idle_limit", idle_limit.spoken(found)),
-        ("lost", str(sum(p.loss is not None for p in paced))),
-    )
-    return replace(told, facts=facts)
+        except HostError as error:
+            return found, (
+                f"{len(found) + 1} of {n + 1} connections came about, so the limit is told less finely: {error}",
+            )
+    return found, ()
 
 
 def _not_tried(reason: str, name: str = proof.OBSERVED) -> Finding:

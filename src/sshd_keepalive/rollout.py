@@ -35,12 +35,14 @@ class Rollout:
     stop: threading.Event
     soak_s: float = 0.0
     n_failed: int = 0
+    number: int = 0  # of the wave that is under way, from 1
     is_spent: bool = False
     soaked: Callable[[int, float], None] = field(default=lambda wave, seconds: None)
 
     def run(self, job: Pass, orders: Orders) -> Iterator[HostReport]:
         """Reports as they come; those of a wave that has soaked come after its second look."""
         for number, wave in enumerate(self.waves, 1):
+            self.number = number
             last = number == len(self.waves)
             held: list[HostReport] = []
             for report in fleet.run(job, self._begun(wave), orders, self.engine, workers=self.workers):
@@ -51,6 +53,13 @@ class Rollout:
                     yield report
             if held:
                 yield from self._looked_at_again(number, held, orders)
+
+    def __str__(self) -> str:
+        """How far it is, for people: the wave, and what is left of the budget."""
+        wave = f"wave {self.number} of {len(self.waves)}" if len(self.waves) > 1 else ""
+        allowed = f" of {self.budget.n_max} allowed" if self.budget.n_max is not None else ""
+        failed = f"{self.n_failed} failed{allowed}" if self.n_failed or allowed else ""
+        return ", ".join(filter(None, (wave, failed)))
 
     def not_begun(self, host: Host) -> HostReport:
         """The report of a host that the stop spared."""
@@ -79,7 +88,7 @@ class Rollout:
         self.stop.wait(self.soak_s)
         by_name = {report.host.name: report for report in held}
         hosts = [report.host for report in held]
-        for seen in fleet.run(fleet.check_host, hosts, orders, self.engine, workers=self.workers):
+        for seen in fleet.run(fleet.check_host, hosts, orders, self.engine, workers=self.workers, changes=False):
             report = by_name[seen.host.name]
             # After an undo, or without a restart, the policy is not met, and was not when the host was proved.
             if seen.verdict is Verdict.PASS or (

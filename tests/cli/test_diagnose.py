@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -55,6 +56,39 @@ def test_a_file_that_is_not_there_is_a_wrong_command_line(tmp_path: Path) -> Non
     assert "No such file" in said.stderr
 
 
+def test_an_empty_log_is_called_empty_and_the_next_step_is_a_proof() -> None:
+    said = run(stdin=b"")
+    assert (said.exit_code, said.stdout.splitlines()[0]) == (3, "the log is empty")
+    assert said.stderr == "next: sshd-keepalive probe HOST\n"
+
+
+def test_a_compressed_log_is_not_searched(tmp_path: Path) -> None:
+    path = tmp_path / "run log.gz"
+    path.write_bytes(gzip.compress(b"session is down"))
+    said = run(path)
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert f"zcat '{path}' | sshd-keepalive diagnose" in said.stderr
+    assert "zcat FILE" in run(stdin=path.read_bytes()).stderr
+
+
+def test_reports_for_files_tell_the_diagnosis_too(tmp_path: Path) -> None:
+    outs = [f"--out={kind}:{tmp_path}/{kind}" for kind in ("json", "jsonl", "text")]
+    said = run(CASES / "dataarts-published.log", *outs)
+    assert (tmp_path / "text").read_text() == said.stdout
+    (line,) = (tmp_path / "jsonl").read_text().splitlines()
+    assert json.loads(line) == json.loads((tmp_path / "json").read_text())
+    assert json.loads(line)["diagnosis"]["suspects"][0]["name"] == "count-zero"
+
+
+def test_a_host_that_cannot_be_looked_at_is_said_and_the_next_step_can_be_typed(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts.yaml"
+    hosts.write_text("hosts: {one: {address: 127.0.0.1, port: 1, identity_file: /nonexistent}}")
+    said = run(CASES / "dataarts-published.log", "--host", "one", "-i", hosts)
+    assert said.exit_code == 3
+    assert "one could not be looked at: " in said.stdout
+    assert said.stderr == f"next: sshd-keepalive plan -i {hosts} one\n"
+
+
 def test_control_characters_of_a_log_do_not_reach_the_terminal(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"\x1b[31m session is down \x1b]0;title\x07 \x9b\n")
@@ -80,6 +114,6 @@ def test_a_clock_that_jumps_does_not_move_the_countdown(monkeypatch: pytest.Monk
     board.quiet(time.monotonic() + 100)
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert board.left_s == pytest.approx(100, abs=5)
-    assert str(board) == "1:40 of silence left, 1 quiet, 0 alive"
+    assert str(board) == "1:40 left, 1 quiet, 0 alive"
     board.over(alive=False)
     assert str(board).endswith("0 quiet, 0 alive, 1 lost")

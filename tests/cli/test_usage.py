@@ -42,6 +42,8 @@ def test_version_and_help_say_what_there_is() -> None:
         (["check", "host", "--out", "json:/nowhere/x.json"], "no such directory"),
         (["check", "host", "-f", "0"], "0"),
         (["apply", "host"], "add --yes"),
+        (["-i", "hosts.yaml", "check"], "sshd-keepalive check -i"),
+        (["--vesion"], "--version"),
     ],
 )
 def test_mistakes_on_the_command_line(words: list[str], said: str) -> None:
@@ -105,3 +107,11 @@ def test_a_reader_who_goes_away_ends_the_program_quietly(inventory: Path) -> Non
     pipe = f"{sys.executable} -m sshd_keepalive hosts -i {inventory} --format jsonl | true"
     completed = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, check=False)
     assert completed.stderr == ""
+
+
+def test_the_list_ends_with_what_tells_the_hosts_apart(tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text(
+        "hosts:\n  a: 192.0.2.1\n  b: 192.0.2.2\n  c: {address: 192.0.2.3, policy: {ClientAliveInterval: 120}}\n"
+    )
+    assert keepalive("hosts", "-i", inventory).stdout.endswith("\n3 hosts: 2 to get 300/3, 1 to get 120/3\n")

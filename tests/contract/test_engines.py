@@ -1,46 +1,54 @@
-"""Every engine gives each host exactly once, whatever its job does."""
+"""Every engine gives each host exactly once, whatever its job does and whoever dies."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from sshd_keepalive import registry
-from sshd_keepalive.model import Host, HostReport, Verdict
+from sshd_keepalive import engines, registry
+from sshd_keepalive.engines import Engine, dask
+from sshd_keepalive.errors import ConfigError, ExtensionError
+from sshd_keepalive.model import End, Host, Verdict
+from tests.support import jobs
+from tests.support.dask import Cluster
 
 HOSTS = tuple(Host(name=f"h{number}", address="192.0.2.1") for number in range(50))
+#: What an engine needs on this machine; every other one works as it is.
+ARGUMENTS = {"process": "2"}
 
 
-def report(host: Host) -> HostReport:
-    return HostReport(host=host, verdict=Verdict.PASS)
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster() as started:
+        yield started
+        dask.disconnect()  # its threads would go on beside the tests that follow
 
 
-@pytest.mark.parametrize("name", registry.names("engines"))
+@pytest.fixture(params=registry.names("engines"))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    name = request.param
+    argument = request.getfixturevalue("cluster").address if name == "dask" else ARGUMENTS.get(name)
+    return engines.named(f"{name}:{argument}" if argument else name)
+
+
 class TestEngine:
     @pytest.mark.parametrize("workers", [1, 7, 100])
-    def test_each_host_once(self, name: str, workers: int) -> None:
-        seen = [r.host.name for r in registry.load("engines", name).run(report, iter(HOSTS), workers=workers)]
-        assert Counter(seen) == Counter(host.name for host in HOSTS)
+    def test_each_host_once(self, engine: Engine, workers: int) -> None:
+        seen = [r.host for r in engine.run(jobs.passing, iter(HOSTS), workers=workers)]
+        assert Counter(host.name for host in seen) == Counter(host.name for host in HOSTS)
+        assert all(any(host is ours for ours in HOSTS) for host in seen)  # no copies: ten thousand would cost memory
 
-    def test_no_hosts(self, name: str) -> None:
-        assert list(registry.load("engines", name).run(report, (), workers=3)) == []
+    def test_no_hosts(self, engine: Engine) -> None:
+        assert list(engine.run(jobs.passing, (), workers=3)) == []
 
-    def test_no_more_at_a_time_than_asked_and_none_taken_early(self, name: str) -> None:
-        lock = threading.Lock()
-        flying = peak = taken = 0
-
-        def job(host: Host) -> HostReport:
-            nonlocal flying, peak
-            with lock:
-                flying += 1
-                peak = max(peak, flying)
-            threading.Event().wait(0.002)
-            with lock:
-                flying -= 1
-            return report(host)
+    def test_no_more_at_a_time_than_asked_and_none_taken_early(self, engine: Engine, tmp_path: Path) -> None:
+        file = tmp_path / "noted"
+        taken = 0
 
         def source() -> Iterator[Host]:
             nonlocal taken
@@ -49,16 +57,134 @@ class TestEngine:
                 yield host
 
         finished = 0
-        for _ in registry.load("engines", name).run(job, source(), workers=4):
+        for _ in engine.run(partial(jobs.noted, file=file), source(), workers=4):
             finished += 1
             assert taken <= finished + 4 + 4
-        assert (peak <= 4, finished) == (True, len(HOSTS))
+        flying = peak = 0
+        for line in jobs.lines(file):
+            flying += 1 if line[0] == "+" else -1
+            peak = max(peak, flying)
+        assert (peak <= 4, finished, flying) == (True, len(HOSTS), 0)
 
-    def test_a_source_that_ends_early_ends_the_run(self, name: str) -> None:
+    def test_a_source_that_ends_early_ends_the_run(self, engine: Engine) -> None:
         stop = threading.Event()
         seen = []
         begun = (host for host in HOSTS if not stop.is_set())
-        for one in registry.load("engines", name).run(report, begun, workers=3):
+        for one in engine.run(jobs.passing, begun, workers=3):
             seen.append(one.host.name)
             stop.set()
         assert 1 <= len(seen) <= 8
+
+    def test_who_stops_listening_leaves_nothing_half_done(self, engine: Engine, tmp_path: Path) -> None:
+        file = tmp_path / "noted"
+        reports = engine.run(partial(jobs.noted, file=file), HOSTS, workers=4)
+        next(reports)
+        reports.close()  # type: ignore[attr-defined]
+        signs = Counter(line[0] for line in jobs.lines(file))
+        assert signs["+"] == signs["-"] <= 9
+
+    def test_it_can_be_used_for_one_wave_after_another(self, engine: Engine) -> None:
+        for wave in (HOSTS[:3], HOSTS[3:5]):
+            assert len(list(engine.run(jobs.passing, wave, workers=2))) == len(wave)
+
+
+class TestLostProcess:
+    """A process of the `process` engine that is killed while it has hosts."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        return tmp_path / "noted"
+
+    def test_reading_is_tried_once_more(self, file: Path) -> None:
+        job = partial(jobs.deadly, file=file, name="h7", times=1)
+        seen = list(engines.named("process:2").run(job, HOSTS, workers=4, may_repeat=True))
+        assert Counter(r.host.name for r in seen) == Counter(host.name for host in HOSTS)
+        assert all(r.verdict is Verdict.PASS for r in seen)
+        assert jobs.lines(file).count("+h7") == 2
+
+    def test_and_not_a_third_time(self, file: Path) -> None:
+        job = partial(jobs.deadly, file=file, name="h7", times=9)
+        seen = {r.host.name: r for r in engines.named("process:2").run(job, HOSTS, workers=4, may_repeat=True)}
+        assert len(seen) == len(HOSTS)
+        failure = seen["h7"].failure
+        assert (seen["h7"].verdict, seen["h7"].end, failure and failure.cause) == (Verdict.UNKNOWN, None, "worker-lost")
+        assert jobs.lines(file).count("+h7") == 2
+
+    def test_a_change_is_never_repeated(self, file: Path) -> None:
+        job = partial(jobs.deadly, file=file, name="h7", times=1)
+        seen = list(engines.named("process:2").run(job, HOSTS, workers=4))
+        assert Counter(r.host.name for r in seen) == Counter(host.name for host in HOSTS)
+        unknown = {r.host.name for r in seen if r.end is End.UNKNOWN}
+        assert "h7" in unknown
+        assert len(unknown) <= 2  # what else that process had
+        assert max(Counter(jobs.lines(file)).values()) == 1
+
+    def test_a_defect_of_the_job_ends_the_run_as_with_threads(self) -> None:
+        for engine in ("process:2", "thread"):
+            with pytest.raises((ValueError, RuntimeError), match="a defect at h"):
+                list(engines.named(engine).run(jobs.broken, HOSTS, workers=2))
+
+
+def test_a_cluster_that_went_away_between_two_waves_begins_nothing_and_raises_nothing() -> None:
+    with Cluster(n_workers=1) as cluster:
+        engine = engines.named(f"dask:{cluster.address}")
+        assert len(list(engine.run(jobs.passing, HOSTS[:3], workers=2))) == 3
+    seen = list(engine.run(jobs.passing, HOSTS[3:], workers=2))
+    assert Counter(report.host.name for report in seen) == Counter(host.name for host in HOSTS[3:])
+    assert {(report.end, report.failure and report.failure.cause) for report in seen} == {(End.REFUSED, "no-worker")}
+    dask.disconnect()
+
+
+def test_reading_is_sent_in_batches_where_threads_are_few(cluster: Cluster, tmp_path: Path) -> None:
+    """Two workers of four threads: each has 25 of 200 at a time. A change goes alone."""
+    hosts = [Host(name=f"h{number}", address="192.0.2.1") for number in range(200)]
+    engine, file = engines.named(f"dask:{cluster.address}"), tmp_path / "noted"
+    job = partial(jobs.noted, file=file, seconds_s=0.05)
+    for may_repeat, least, most in ((True, 9, 200), (False, 1, 8)):
+        file.unlink(missing_ok=True)
+        seen = list(engine.run(job, hosts[: 200 if may_repeat else 40], workers=200, may_repeat=may_repeat))
+        assert len({report.host.name for report in seen}) == len(seen)
+        flying = peak = 0
+        for line in jobs.lines(file):
+            flying += 1 if line[0] == "+" else -1
+            peak = max(peak, flying)
+        assert least <= peak <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("thread:3", "takes no argument"),
+        ("serial:x", "takes no argument"),
+        ("process:0", "not a number of processes"),
+        ("process:two", "not a number of processes"),
+        ("dask", "which scheduler"),
+        ("dask:tcp://127.0.0.1:1", "cannot be reached"),
+        ("dask:nonsense://x", "cannot be reached"),
+    ],
+)
+def test_an_engine_that_cannot_work_is_told_before_the_first_host(
+    text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sshd_keepalive.engines.dask.CONNECT_S", 0.5)
+    with pytest.raises(ConfigError, match=said) as caught:
+        next(engines.named(text).run(jobs.passing, HOSTS, workers=2), None)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["process:2", "dask:tcp://127.0.0.1:1"])
+def test_a_job_that_lives_in_one_process_is_refused(text: str) -> None:
+    def job(host: Host):  # a closure cannot be sent
+        return jobs.passing(host)
+
+    with pytest.raises(ConfigError, match="from one process"):
+        next(engines.named(text).run(job, HOSTS, workers=2), None)
+
+
+def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ExtensionError) as caught:
+        next(engines.named("dask:tcp://127.0.0.1:1").run(jobs.passing, HOSTS, workers=2))
+    assert "sshd-keepalive[dask]" in str(caught.value.hint)

@@ -6,7 +6,7 @@ usage: python -m tests.lab build [KIND...]     build the root filesystems that a
 
 Where there can be no lab, `run` runs the command as it is: tests that need the lab are then skipped with the reason.
 `up` without a terminal waits until its standard input is closed. Another terminal joins with the printed `nsenter`.
-KIND is one of: d11 d12 d13 sysv openrc socket; without one, `build` builds these. d12py is for the benchmark.
+KIND is one of: d11 d12 d13 sysv openrc socket; without one, `build` builds these. d12py and sysvpy have Python.
 """
 
 import os
@@ -47,7 +47,7 @@ def _build(kinds: list[str]) -> None:
 
 def _run(command: list[str]) -> int:
     try:
-        _build(list(RECIPES))
+        _build([*RECIPES, *EXTRA_RECIPES])
         return run_inside(command)
     except LabUnavailable as error:
         print(f"lab: {error}\nlab: the command runs without one", file=sys.stderr)

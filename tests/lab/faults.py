@@ -14,9 +14,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from tests.support.cli import keepalive
+from tests.support.cli import STATE_HOME, keepalive
 
 from .hosts import Lab, LabError, LabHost
 
@@ -27,6 +28,9 @@ LITTER = (
     f"-name '*sshd-keepalive*' 2>/dev/null; ls {STATE} 2>/dev/null | grep -v -E '^[0-9]{{8}}T' | grep -v taken_back"
 )
 DEADLINE_S = 5
+#: On a machine with much to do the guard's time may be up before a late step is reached: then it gets more.
+_DEADLINES_S = (DEADLINE_S, 4 * DEADLINE_S, 16 * DEADLINE_S)
+_PATIENCE_S = 120.0
 _STAND_IN = """#!/bin/sh
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 if [ -e /stop ]; then case "$*" in PATTERN) if CONDITION; then
@@ -100,11 +104,21 @@ class Victim:
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "sshd_keepalive", "apply", "--yes", *self.only]
         command += ["--confirm-timeout", str(DEADLINE_S), "--timeout", "20", *words]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "XDG_STATE_HOME": STATE_HOME.name},
+        )
 
     @contextlib.contextmanager
-    def stopped_before(self, step: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A run that stands still before a step; at the end of the block it goes on."""
+    def stopped_before(self, step: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A run that stands still before a step; at the end of the block it goes on.
+
+        Args:
+            words: more for its command line.
+        """
         stop = stop_for(step, self.host.kind)
         text = _STAND_IN.replace("PATTERN", stop.pattern).replace("CONDITION", stop.condition)
         script = self.host.files / (
@@ -117,14 +131,8 @@ class Victim:
         (self.host.files / "stop").touch()
         script.write_text(text.replace("PATH=/usr", "PATH=$PATH:/usr") + rest if original else text + rest)
         script.chmod(0o755)
-        # A machine with much to do must come as far as the late steps before the guard's time is up.
-        late = step in ("verify", "confirm", "confirmed")
-        process = self.start(*(("--confirm-timeout", str(2 * DEADLINE_S)) if late else ()))
         try:
-            wait_for(lambda: (self.host.files / "reached").exists() or process.poll() is not None, 40, f"step {step}")
-            if process.poll() is not None:
-                raise AssertionError(f"never came to {step}: {process.communicate()}")
-            yield process
+            yield self._started_until_reached(step, words)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 (self.host.files / "stop").unlink()
@@ -133,14 +141,33 @@ class Victim:
             else:
                 script.write_text(original)
 
+    def _started_until_reached(self, step: str, words: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        reached = self.host.files / "reached"
+        for deadline_s in _DEADLINES_S:
+            process = self.start("--confirm-timeout", str(deadline_s), *words)
+            wait_for(partial(_is_either, reached, process), _PATIENCE_S, f"step {step}")
+            if reached.exists():
+                return process
+            output = process.communicate()
+            self.settled()
+        raise AssertionError(f"never came to {step}: {output}")
+
     def settled(self) -> None:
         """Nothing of a run is pending any more."""
         lock = self.host.files / f"{STATE.lstrip('/')}/lock"
-        wait_for(lambda: not lock.exists(), 2 * DEADLINE_S + 20, "the host to settle")
+        wait_for(lambda: not lock.exists(), _PATIENCE_S, "the host to settle")
 
-    def verdict(self) -> str:
-        """`old` or `new`; anything that must never be is an AssertionError. Then the next apply has to succeed."""
-        self.settled()
+    def litter(self) -> str:
+        return self.host.run(LITTER, check=False).stdout
+
+    def verdict(self, *, stale_lock: bool = False) -> str:
+        """`old` or `new`; anything that must never be is an AssertionError. Then the next apply has to succeed.
+
+        Args:
+            stale_lock: the run had no chance to take its lock with it: that is for the next apply to do.
+        """
+        if not stale_lock:
+            self.settled()
         seen = keepalive("check", *self.only)
         assert seen.status in (0, 1), seen.stdout  # the login works
         is_old = self.config == self.stock
@@ -154,17 +181,28 @@ class Victim:
         # A file that was put back before any restart is younger than the daemon, which yet holds the same bytes.
         if "daemon" in wrong:
             assert not list(self.host.files.glob(f"{STATE.lstrip('/')}/2*/restarted")), seen.stdout
-        litter = self.host.run(LITTER, check=False).stdout
-        assert litter == "", litter
+        assert stale_lock or not self.litter(), self.litter()
         again = keepalive("apply", "--yes", *self.only, "--confirm-timeout", "30", "--no-rehearsal")
         assert again.status == 0, again.stdout
+        assert not self.litter(), self.litter()
         return "old" if is_old else "new"
+
+
+def _is_either(path: Path, process: subprocess.Popen[bytes]) -> bool:
+    return path.exists() or process.poll() is not None
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """As hard as it gets."""
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
+
+
+def interrupt(process: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal and wait until the program says that it has heard it."""
+    process.send_signal(number)
+    assert process.stderr is not None
+    assert b"interrupted" in process.stderr.readline()
 
 
 def wait_for(happened: Callable[[], bool], timeout_s: float, what: str) -> None:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
+from .faults import STOPS
+
 PAGE = Path(__file__).parents[2] / "docs/guarantees.md"
-_BEGIN, _END = "<!-- found by tests/lab/test_guard_faults.py -->", "<!-- end -->"
-_NAMES = {
-    "d11": "systemd 247",
-    "d12": "systemd 252",
-    "d13": "systemd 257",
-    "socket": "socket-activated",
-    "sysv": "SysV",
-    "openrc": "OpenRC",
+BEGIN, END = "<!-- found by tests/lab/test_guard_faults.py -->", "<!-- end -->"
+#: Kind of host → how the page calls it.
+KINDS = {"d12": "systemd 252", "socket": "socket-activated", "sysv": "SysV", "openrc": "OpenRC"}
+#: Fault → the steps before which it is made. Every one of them is made on every kind of host.
+FAULTS: dict[str, tuple[str, ...]] = {
+    "controller killed": tuple(STOPS),
+    "network cut": tuple(STOPS),
+    "power cut": tuple(STOPS),
+    "disk full": ("each file it writes", "each page it writes"),
+    "sshd does not start with the new file": ("restart",),
+    "new logins fail": ("verify",),
+    "sshd crashes 5 s after it was confirmed": ("afterwards",),
+    "a second apply": ("compare",),
+    "the file is edited": ("rehearse",),
+    "clock set back an hour": ("verify",),
+    "clock set forward an hour": ("verify",),
+    "sudo fails from here on": ("restart",),
+    "controller killed, 50 rounds": ("at random",),
 }
 
 
@@ -22,26 +35,33 @@ _NAMES = {
 class Table:
     """Results as they come; threads may add at once."""
 
-    rows: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    cells: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, fault: str, step: str, kind: str, result: str) -> None:
         with self._lock:
-            self.rows.setdefault((fault, step), {})[kind] = result
-
-
-def text(table: Table) -> str:
-    kinds = [kind for kind in _NAMES if any(kind in row for row in table.rows.values())]
-    lines = ["| fault | before step | " + " | ".join(_NAMES[kind] for kind in kinds) + " |"]
-    lines.append("|---|---|" + "---|" * len(kinds))
-    for (fault, step), row in table.rows.items():
-        lines.append(f"| {fault} | {step} | " + " | ".join(row.get(kind, "") for kind in kinds) + " |")
-    return "\n".join(lines) + "\n"
+            self.cells[fault, step, kind] = result
 
 
 def write(table: Table) -> None:
-    """Replace the table in the page."""
+    """Replace the rows of the page that were found on every kind of host; others stay as they were, with their day."""
     page = PAGE.read_text()
-    before, _, rest = page.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    PAGE.write_text(f"{before}{_BEGIN}\n\n{text(table)}\n{_END}{after}")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    lines = [f"| fault | before step | {' | '.join(KINDS.values())} | found |", "|---|---|" + "---|" * (len(KINDS) + 1)]
+    known = rows()
+    for fault, steps in FAULTS.items():
+        for step in steps:
+            cells = [table.cells.get((fault, step, kind), "") for kind in KINDS]
+            none = [""] * (len(KINDS) + 1)
+            row = [*cells, f"{datetime.now(UTC):%Y-%m-%d}"] if all(cells) else known.get((fault, step), none)
+            lines.append(f"| {fault} | {step} | {' | '.join(row)} |")
+    text = "\n".join(lines)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+def rows() -> dict[tuple[str, str], list[str]]:
+    """What the page says: (fault, step) → its cells, and the day on which they were found."""
+    written = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in written.splitlines() if line[:1] == "|"]
+    return {(fault, step): cells for fault, step, *cells in table[2:]}

@@ -144,6 +144,10 @@ class LabHost:
         lines = self.run("mkdir -p /run/sshd; sshd -T").stdout.splitlines()
         return dict(line.split(" ", 1) for line in lines if " " in line)
 
+    def wait_until(self, script: str, what: str, timeout_s: float = BOOT_TIMEOUT_S) -> None:
+        """Wait until shell text succeeds inside the host."""
+        self._wait_for(what, lambda: self.run(script, check=False).returncode == 0, timeout_s)
+
     def wait_for_sshd(self, timeout_s: float = BOOT_TIMEOUT_S) -> None:
         """Wait until port 22 says `SSH-2.0`, from an address of its own.
 

@@ -64,10 +64,11 @@ RECIPES: dict[str, Recipe] = {
 
 
 EXTRA_RECIPES: dict[str, Recipe] = {
-    # The benchmark's hosts: Ansible needs Python on them.
+    # The benchmark's hosts, for Ansible, and controllers: they have Python.
     "d12py": Recipe(suite="bookworm", base="d12", packages=("python3",)),
+    "sysvpy": replace(_SYSV, base="sysv", packages=("python3", "cron"), exclude=()),
 }
-"""Kinds that are built when they are asked for, and that no test runs over."""
+"""Kinds that no test runs over."""
 
 
 def recipe_of(kind: str) -> Recipe:

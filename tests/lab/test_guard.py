@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from sshd_keepalive.core.quoting import quote
 from tests.support.cli import Ran, keepalive
 
 from .hosts import Lab, LabHost
@@ -87,6 +88,12 @@ REFUSALS: dict[str, tuple[str, str, str, str]] = {
         "restart",
         "not_to_be_run",
     ),
+    "no-unit": (
+        "systemctl stop ssh; mkdir -p /run/sshd; /usr/sbin/sshd",
+        "kill $(cat /run/sshd.pid); systemctl start ssh",
+        "restart",
+        "no_unit",
+    ),
     "replaced": (
         "cp -p /usr/sbin/sshd /usr/sbin/sshd.new; mv /usr/sbin/sshd.new /usr/sbin/sshd",
         ":",
@@ -148,6 +155,26 @@ def test_a_unit_that_would_kill_this_very_session_is_refused(target: Target) -> 
         target.host.run(f"rm -r {folder}; systemctl daemon-reload")
 
 
+def test_the_sshd_that_let_us_in_is_not_the_one_of_the_unit(target: Target, tmp_path: Path, lab: Lab) -> None:
+    """A second daemon on a port of its own reads the same files; restarting the unit would not reach it."""
+    target.host.run("/usr/sbin/sshd -p 2222 -o PidFile=/run/second.pid")
+    inventory = tmp_path / "hosts.yaml"
+    text = lab.inventory().replace(f": {target.host.address}\n", f": {{address: {target.host.address}, port: 2222}}\n")
+    inventory.write_text(
+        text.replace(
+            "\nhosts:", "\n  service: {manager: systemd, unit: ssh.service}\n  host_keys: accept-new\nhosts:"
+        ).replace(str(lab.known_hosts), str(tmp_path / "known"))
+    )
+    try:
+        before = target.host.run(LOOK).stdout
+        ran = keepalive("apply", "--yes", "-i", inventory, "--limit", target.host.name, "--format", "json")
+        found = ran.host()
+        assert (ran.status, found["end"], found["failure"]["cause"]) == (3, "refused", "other_daemon"), found
+        assert target.host.run(LOOK).stdout == before
+    finally:
+        target.host.run("kill $(cat /run/second.pid)")
+
+
 def test_one_at_a_time_and_a_dead_run_holds_nothing(target: Target) -> None:
     target.host.run(
         f"mkdir -p {STATE}; sleep 100 >/dev/null 2>&1 & set -- $(cat /proc/$!/stat); read up _ </proc/uptime; "
@@ -200,24 +227,6 @@ def test_a_login_bound_to_an_address_cannot_be_rehearsed_and_is_changed_all_the_
         target.host.run(f"sed -i 's/^from=[^ ]* //' {keys}")
 
 
-@pytest.mark.parametrize("user", ["root", "pwd"])
-def test_rehearsed_as_root_and_through_sudo_with_a_password(
-    lab: Lab, target: Target, user: str, tmp_path: Path
-) -> None:
-    other = Target(lab, target.host, tmp_path / "hosts.yaml", user=user)
-    inventory = tmp_path / "hosts.yaml"
-    if user == "pwd":
-        (tmp_path / "secret").write_text(lab.password)
-        (tmp_path / "secret").chmod(0o600)
-        text = inventory.read_text()
-        inventory.write_text(
-            text.replace("become: sudo", f"become: {{method: sudo, password: 'file:{tmp_path}/secret'}}")
-        )
-    ran = other.apply()
-    assert ran.host()["end"] == "applied", ran.stdout
-    assert str(steps(ran)["rehearse"]["detail"]).startswith("a login through the new files works")
-
-
 # ------------------------------------------------------------------------------------ confirming, undoing
 
 
@@ -228,18 +237,23 @@ def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
     confirmed = target("confirm")
     assert (confirmed.status, confirmed.host()["end"]) == (0, "applied")
     assert target("confirm").host()["end"] == "unchanged"
-    time.sleep(10)
+    target.host.wait_until(f"test -e {ran.host()['backup']}/fired.log", "the guard's time to be up")
     assert target("check").status == 0
     assert target.litter() == ""
     target.host.reset()
     stock = target.host.run(f"cat {CONFIG}").stdout
     assert target.apply("--no-confirm").host()["end"] == "applied"
-    time.sleep(11)
+    target.host.wait_until(f"test -e {STATE}/taken_back && test ! -e {STATE}/lock", "the guard to take it back")
     assert target.host.run(f"cat {CONFIG}").stdout == stock
     seen = target("check").host()
     assert seen["verdict"] == "fail"
     assert "not confirmed within 8 s" in seen["facts"]["taken_back"]
     assert target.litter() == ""
+
+
+def run_of(target: Target) -> str:
+    """The newest run on the host."""
+    return target.host.run(f"ls -1 {STATE} | grep '^2' | sort | tail -n 1").stdout.strip()
 
 
 def test_undo_days_later(target: Target) -> None:
@@ -253,6 +267,10 @@ def test_undo_days_later(target: Target) -> None:
     refused = target("undo")
     assert (refused.status, refused.host()["failure"]["cause"]) == (3, "edited-since")
     assert "# by hand" in target("undo", "--dry-run", "--force").host()["diff"]
+    forced = target("undo", "--force", "--format", "text", "--confirm-timeout", "8")
+    assert forced.status == 0, forced.stdout
+    assert 0 <= forced.stdout.index("-# by hand") < forced.stdout.index("applied ")  # what it loses comes first
+    assert target("undo", "--run", run_of(target), "--confirm-timeout", "8").host()["end"] == "applied"
     target.host.run(f"sed -i '$d' {CONFIG}")
     undone = target("undo", "--run", run, "--confirm-timeout", "8")
     assert (undone.status, undone.host()["end"]) == (0, "applied"), undone.stdout
@@ -290,6 +308,7 @@ def test_owner_mode_acl_attributes_and_links_stay(target: Target) -> None:
     )
     real = target.host.files / "etc/ssh/real"
     os.setxattr(real, "user.note", b"kept")
+    os.setxattr(real, "security.selinux", b"system_u:object_r:etc_t:s0\0")  # a label is an attribute like others
     acl = bytes.fromhex(
         "0200000001000600ffffffff02000400" + "e8030000" + "04000400ffffffff10000400ffffffff20000000ffffffff"
     )
@@ -354,3 +373,117 @@ def test_a_file_that_the_daemon_does_not_read_is_not_judged(lab: Lab, target: Ta
     inventory.write_text(lab.inventory().replace("\nhosts:", "\n  sshd_config: /etc/ssh/elsewhere\nhosts:"))
     ran = keepalive("check", "-i", inventory, "--limit", target.host.name, "--format", "json")
     assert (ran.status, ran.host()["failure"]["cause"]) == (3, "other-config"), ran.stdout
+
+
+# ------------------------------------------------------------------------------------------------ restarting
+
+
+@pytest.fixture
+def wrapped(target: Target) -> Iterator[Target]:
+    """A host whose sshd is started by a script of ours, /usr/sbin/sshd; what it does first is the test's business."""
+    target.host.run("cp -p /usr/sbin/sshd /usr/sbin/sshd.real; rm /usr/sbin/sshd")
+    yield target
+    target.host.run("mv -f /usr/sbin/sshd.real /usr/sbin/sshd; rm -rf /etc/systemd/system/ssh.service.d")
+    target.host.run("systemctl daemon-reload")
+
+
+def starts_with(target: Target, trouble: str) -> None:
+    """When sshd is started as a service with the new file, `trouble` comes first."""
+    script = target.host.files / "usr/sbin/sshd"
+    script.write_text(
+        f'#!/bin/sh\ncase "$*" in *-T*|*-t*|*-i*|*-V*) ;; *) if grep -q "^ClientAliveInterval 300" {CONFIG}; then\n'
+        f'{trouble}\nfi ;; esac\nexec /usr/sbin/sshd.real "$@"\n'
+    )
+    script.chmod(0o755)
+    target.host.restart_sshd()
+
+
+def test_a_slow_start_is_waited_for(wrapped: Target) -> None:
+    starts_with(wrapped, "sleep 4")
+    ran = wrapped("apply", "--confirm-timeout", "60")
+    assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
+
+
+def test_a_port_that_is_still_held_is_rolled_back_once_it_is_free(wrapped: Target) -> None:
+    """Whoever took the port has it for some seconds more when the old daemon is to come back."""
+    hold = (
+        "perl -MSocket -e 'socket S, AF_INET6, SOCK_STREAM, 0; setsockopt S, SOL_SOCKET, SO_REUSEADDR, 1; "
+        'bind S, pack_sockaddr_in6(22, Socket::IN6ADDR_ANY) or exit; listen S, 1; open F, ">/held"; close F; '
+        "sleep 6' & n=0; until [ -e /held ] || [ $n -gt 50 ]; do n=$((n+1)); sleep 0.1; done"
+    )
+    starts_with(wrapped, hold)
+    ran = wrapped("apply", "--confirm-timeout", "60")
+    assert (ran.status, ran.host()["end"]) == (4, "rolled_back"), ran.stdout
+    assert "in use" in ran.host()["failure"]["message"]
+    assert wrapped("check").host()["failure"] is None
+
+
+def test_a_start_limit_that_is_reached_is_forgiven(target: Target) -> None:
+    folder = "/etc/systemd/system/ssh.service.d"
+    target.host.run(
+        f"mkdir {folder}; printf '[Unit]\\nStartLimitIntervalSec=300\\nStartLimitBurst=1\\n' >{folder}/limit.conf; "
+        "systemctl daemon-reload; systemctl reset-failed ssh; systemctl restart ssh"
+    )
+    try:
+        target.host.wait_for_sshd()
+        ran = target.apply()
+        assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
+    finally:
+        target.host.run(f"rm -r {folder}; systemctl daemon-reload")
+
+
+def test_a_pending_restart_is_said_and_made_good(target: Target) -> None:
+    """The files are right, the daemon is older: only the daemon wants something done."""
+    target.host.run(f"sed -i '1i ClientAliveInterval 300\\nClientAliveCountMax 3' {CONFIG}")
+    look = f"cksum {CONFIG}; stat -c %i {CONFIG}"
+    before = target.host.run(look).stdout
+    seen = target("check").host()
+    assert [(f["setting"], f["verdict"]) for f in seen["findings"] if f["verdict"] != "pass"] == [("daemon", "fail")]
+    assert "pending restart" in str(seen["findings"])
+    ran = target.apply()
+    assert (ran.status, ran.host()["end"], ran.host()["diff"]) == (0, "applied", ""), ran.stdout
+    assert target.host.run(look).stdout == before
+    assert target("check").status == 0
+
+
+def test_what_the_new_daemon_complains_of_in_the_journal_is_shown(target: Target) -> None:
+    target.host.run(f"printf 'HostKey /etc/ssh/%s\\n' ssh_host_rsa_key ssh_host_ed25519_key never >>{CONFIG}")
+    target.host.restart_sshd()
+    ran = target.apply()
+    assert ran.host()["end"] == "applied", ran.stdout
+    assert "/etc/ssh/never" in ran.host()["facts"]["notes"], ran.stdout
+
+
+# ------------------------------------------------------------------------------------------- hostile values
+
+
+def test_a_hostile_path_is_one_word_for_the_timer_and_for_the_boot_too(
+    lab: Lab, boot: Callable[..., list[LabHost]], tmp_path: Path
+) -> None:
+    """A daemon of its own whose files have names that a shell, or systemd, might take for more than names."""
+    (host,) = boot("d12")
+    folder = """/etc/it's"$(touch${IFS}/never)"`id`%n"""
+    config = quote(f"{folder}/sshd_config")
+    start = f"mkdir -p /run/sshd; /usr/sbin/sshd -p 2222 -f {config}"
+    host.run(f"mkdir -p {quote(folder)}; cp {CONFIG} {config}; echo 'PidFile /run/hostile.pid' >>{config}; {start}")
+    settings = {
+        "address": host.address, "port": 2222, "user": "ops", "become": "sudo", "host_keys": "accept-new",
+        "identity_file": str(lab.identity_file), "known_hosts": str(tmp_path / "known"),
+        "sshd_config": f"{folder}/sshd_config", "service": {"manager": "pidfile", "pidfile": "/run/hostile.pid"},
+    }  # fmt: skip
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text(yaml.safe_dump({"hosts": {"hostile": settings}}))
+    before = host.run(f"cksum <{config}").stdout
+    for timeout_s in ("6", "600"):
+        ran = keepalive(
+            "apply", "--yes", "-i", inventory, "--format", "json", "--no-confirm", "--confirm-timeout", timeout_s
+        )
+        assert ran.host()["end"] == "applied", ran.stdout
+        if timeout_s == "6":
+            host.run("systemctl daemon-reload")  # somebody installs a package meanwhile
+        else:
+            host.reboot(orderly=False)
+        taken_back = f"{quote(ran.host()['backup'])}/../taken_back"
+        host.wait_until(f"grep -q {ran.data['run_id']} {taken_back}", "the guard to take it back")
+        assert host.run(f"cksum <{config}").stdout == before
+        assert host.run("find /etc/systemd -name 'sshd-keepalive*'; ls -d /never 2>/dev/null", check=False).stdout == ""

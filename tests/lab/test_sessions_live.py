@@ -1,9 +1,9 @@
 """The cure from end to end: a quiet job dies at the limit of a box on the way, and lives for ten after `apply`."""
 
 import os
+import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def ending() -> Iterator[list["subprocess.Popen[str]"]]:
 
 
 # OpenSSH 9.2 (d12) sends at half the rate: 1 means 2 s there.
-@pytest.mark.parametrize(("kind", "resets", "limit_s", "every_s"), [("d13", True, 2.0, 1), ("d12", False, 3.0, 2)])
+@pytest.mark.parametrize(("kind", "resets", "limit_s", "every_s"), [("d13", True, 4.0, 1), ("d12", False, 6.0, 2)])
 def test_a_quiet_job_dies_at_the_limit_and_lives_after_apply(
     lab: Lab,
     boot: Boot,
@@ -87,7 +87,7 @@ def test_a_quiet_job_dies_at_the_limit_and_lives_after_apply(
         assert box.forgotten
         assert min(box.forgotten) >= limit_s
         if resets:
-            stdout, stderr = before.communicate(timeout=30)
+            stdout, stderr = before.communicate(timeout=120)
             assert before.returncode == 255
             assert "finished" not in stdout
             said = keepalive_diagnosis(f"{stderr}ssh exited with code 255\n", tmp_path)
@@ -106,7 +106,7 @@ def test_a_quiet_job_dies_at_the_limit_and_lives_after_apply(
         facts = probed.host()["facts"]
         assert 0.5 <= float(facts["spacing_s"]) <= every_s + 0.5  # a busy 9.2 may keep its interval after all
         assert int(facts["keepalives"]) >= limit_s * LIMITS / every_s * 0.7
-        stdout, _ = after.communicate(timeout=30)
+        stdout, _ = after.communicate(timeout=120)
         assert (after.returncode, stdout) == (0, "finished\n")
 
 
@@ -122,21 +122,26 @@ def test_a_frozen_client_is_dropped_when_predicted_and_a_healthy_one_never(
     (host,) = boot("d13")
     hosts = inventory(tmp_path / "hosts.yaml", lab, host, "2/1")
     assert keepalive("apply", "--yes", "-i", hosts).status == 0
-    frozen, healthy = (job(lab, (host.address, 22), f"echo here; sleep {name}") for name in ("1001", "1002"))
+    frozen, healthy = (job(lab, (host.address, 22), f"echo $SSH_CONNECTION; sleep {name}") for name in ("1001", "1002"))
     ending += [frozen, healthy]
-    for one in (frozen, healthy):
-        assert one.stdout is not None
-        assert one.stdout.readline() == "here\n"
+    assert frozen.stdout is not None
+    assert healthy.stdout is not None
+    port = frozen.stdout.readline().split()[1]
+    assert healthy.stdout.readline()
+    silences_s = [0.0]
 
     def gave_up() -> bool:
-        # What the session ran lives on without it, as said in `diagnose`: it is process 1's child then.
-        return host.run("ps -o ppid= -C sleep | grep -qx ' *1'", check=False).returncode == 0
+        """The host's own kernel says since when the frozen client has said nothing, for as long as sshd keeps it."""
+        told = host.run(f"ss -Htni state established '( dport = :{port} )'").stdout
+        if heard := re.search(r"lastrcv:(\d+)", told):
+            silences_s.append(int(heard[1]) / 1000)
+        return not told
 
     os.kill(frozen.pid, signal.SIGSTOP)
-    began_s = time.monotonic()
-    wait_until(gave_up, 15, "sshd to give up on the frozen client")
-    assert time.monotonic() - began_s == pytest.approx((1 + 1) * 2, abs=1.6)
+    wait_until(gave_up, 60, "sshd to give up on the frozen client")
     os.kill(frozen.pid, signal.SIGCONT)
+    # (1 + 1) x 2 s. Looks lie apart, and a busy machine is late; 2 s would be another rule, 8 s another release.
+    assert 2.5 < max(silences_s) < 7.5
     assert healthy.poll() is None
     assert host.run("pgrep -fx 'sleep 1001'").stdout, "without a terminal nothing tells the script"
 
@@ -144,7 +149,7 @@ def test_a_frozen_client_is_dropped_when_predicted_and_a_healthy_one_never(
     def log() -> str:
         return host.run("journalctl -q -o short-iso -t sshd -t sshd-session --no-pager").stdout
 
-    wait_until(lambda: "not responding" in log(), 15, "the journal to tell of it")
+    wait_until(lambda: "not responding" in log(), 60, "the journal to tell of it")
     said = keepalive_diagnosis(log(), tmp_path)
     assert said["suspects"][0]["name"] in ("dead-client", "count-zero")
     path = tmp_path / "run.log"

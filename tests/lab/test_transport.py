@@ -317,9 +317,7 @@ def test_a_frozen_host(boot: Callable[..., list[LabHost]], reach: Callable[..., 
     (machine,) = boot("d12")
     shell = connect(reach(machine), secrets=Secrets(), timeout_s=10)
     subprocess.run(["nsenter", "-t", str(machine._init_pid), "-n", "ip", "link", "set", "host0", "down"], check=True)
-    started_s = time.monotonic()
     with pytest.raises(HostError) as caught:
         shell.run("id -u", timeout_s=1)
     assert (caught.value.kind, caught.value.cause) == ("timeout", "deadline(channel)")
     shell.close()
-    assert time.monotonic() - started_s < 1.5

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import yaml
 
 from tests.support.cli import keepalive
 from tests.support.middlebox import Middlebox
-from tests.support.sshd import Sshd, why_not
+from tests.support.sshd import Sshd, wait_until, why_not
 
 pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
 
@@ -85,21 +85,21 @@ def test_a_silence_that_is_too_short_proves_nothing(sshd: Sshd, tmp_path: Path) 
 def test_a_daemon_that_ends_the_session_is_named(sshd: Sshd, tmp_path: Path) -> None:
     """Its session process dies in mid-silence: the client sees the close, at its second, and from which side."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "sshd_keepalive", "probe", "-i", str(inventory(sshd, tmp_path)), "--idle", "30",
+        [sys.executable, "-m", "sshd_keepalive", "probe", "-i", str(inventory(sshd, tmp_path)), "--idle", "120",
          "--format", "json"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    log = sshd.wait_for_log("Starting session: command")  # the look
-    while log.count("Starting session: command") < 2:  # the silence
-        time.sleep(0.02)
-        log = sshd.log
+    wait_for_silence(sshd)
     (pid,) = children(sshd.pid)
-    began_s = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    stdout, _ = process.communicate(timeout=20)
-    assert time.monotonic() - began_s < 5
+    stdout, _ = process.communicate(timeout=60)  # at once, not after the silence
     assert process.returncode == 1
     assert "closed by the host" in stdout
+
+
+def wait_for_silence(sshd: Sshd) -> None:
+    """The first command is the look, the second the silence."""
+    wait_until(lambda: sshd.log.count("Starting session: command") == 2, 60, "the silence")
 
 
 def children(pid: int) -> list[int]:
@@ -108,23 +108,20 @@ def children(pid: int) -> list[int]:
 
 def test_interrupted_it_says_what_was_seen_so_far(sshd: Sshd, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "sshd_keepalive", "probe", "-i", str(inventory(sshd, tmp_path)), "--idle", "60",
+        [sys.executable, "-m", "sshd_keepalive", "probe", "-i", str(inventory(sshd, tmp_path)), "--idle", "120",
          "--format", "json"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    while sshd.log.count("Starting session: command") < 2:
-        time.sleep(0.02)
+    wait_for_silence(sshd)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in stderr
-    assert '"observed"' in stdout
+    assert "when it was interrupted" in observed(json.loads(stdout)["hosts"][0])["value"]
 
 
 def test_fast_shows_what_this_binary_does(sshd: Sshd, tmp_path: Path) -> None:
-    began_s = time.monotonic()
     ran = keepalive("probe", "--fast", "-i", inventory(sshd, tmp_path), "--format", "json")
-    assert time.monotonic() - began_s < 15
     host = ran.host()
     assert (ran.status, host["verdict"]) == (0, "pass"), ran.stdout
     found = {finding["setting"]: finding for finding in host["findings"]}
@@ -177,24 +174,37 @@ def test_the_limit_of_a_box_on_the_way_is_found(tmp_path: Path) -> None:
     known = str(tmp_path / "known")
     with (
         Sshd("ClientAliveInterval 0\n") as server,
-        Middlebox((server.address, server.port), 2.5, resets=False) as box,
+        Middlebox((server.address, server.port), 6.5, resets=False) as box,
     ):
         address, port = box.address
         hosts = inventory(server, tmp_path, address=address, port=port, host_keys="accept-new", known_hosts=known)
-        ran = keepalive("probe", "--find-limit", "--idle", "6", "-i", hosts, "--format", "json")
+        ran = keepalive("probe", "--find-limit", "--idle", "8", "-i", hosts, "--format", "json")
     facts = ran.host()["facts"]
-    # A keep-alive that a busy machine sends half a second late meets the limit too: the answer errs to the safe side.
-    assert facts["idle_limit"] in ("between 2 s and 3 s", "between 1 s and 2 s"), ran.stdout
+    # A keep-alive that a busy machine sends seconds late meets the limit too: the answer errs to the safe side.
+    assert facts["idle_limit"] in ("between 5 s and 8 s", "between 3 s and 5 s"), ran.stdout
     (found,) = (f for f in ran.host()["findings"] if f["setting"] == "idle limit")
     assert (ran.status, found["verdict"]) == (1, "fail")
-    assert "configure ClientAliveInterval 1 or less" in found["reason"]
+    assert f"configure ClientAliveInterval {2 if '5 s and' in found['value'] else 1} or less" in found["reason"]
+
+
+def test_a_way_that_takes_few_connections_is_measured_with_those(tmp_path: Path) -> None:
+    known = str(tmp_path / "known")
+    with (
+        Sshd("ClientAliveInterval 0\n") as server,
+        Middlebox((server.address, server.port), 60, resets=False, most=2) as box,
+    ):
+        address, port = box.address
+        hosts = inventory(server, tmp_path, address=address, port=port, host_keys="accept-new", known_hosts=known)
+        ran = keepalive("probe", "--find-limit", "--idle", "3", "-i", hosts)
+    assert "idle limit: none up to 3 s" in ran.stdout
+    assert "2 of 3 connections came about" in ran.stdout
 
 
 def test_a_jump_host_with_the_shorter_life_is_named(tmp_path: Path) -> None:
     with (
         Sshd("ClientAliveInterval 0\n") as server,
         Sshd("AllowTcpForwarding yes\n") as bastion,
-        Middlebox((bastion.address, bastion.port), 2.0, resets=True) as box,
+        Middlebox((bastion.address, bastion.port), 6.0, resets=True) as box,
     ):
         address, port = box.address
         hosts = inventory(server, tmp_path, jump="way")
@@ -208,7 +218,7 @@ def test_a_jump_host_with_the_shorter_life_is_named(tmp_path: Path) -> None:
             "known_hosts": str(tmp_path / "known"),
         }
         hosts.write_text(yaml.safe_dump(data))
-        ran = keepalive("probe", "-i", hosts, "--limit", "one", "--idle", "8", "--format", "json")
+        ran = keepalive("probe", "-i", hosts, "--limit", "one", "--idle", "30", "--format", "json")
     assert ran.status == 1, ran.stdout
     assert ran.host()["facts"]["loss"] == "bastion"
     assert "jump host" in observed(ran.host())["reason"]

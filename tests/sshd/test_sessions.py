@@ -63,6 +63,8 @@ def test_what_began_before_the_reload_is_listed_and_what_began_after_is_not(sshd
 
 
 def test_apply_says_that_sessions_keep_the_old_values(tmp_path: Path) -> None:
+    with Sshd() as gone:
+        stranger = client(gone, "3004")  # outlives its listener, and is none of the other's
     with Sshd("ClientAliveInterval 7\nClientAliveCountMax 3\n") as server:
         hosts = inventory(server, tmp_path)
         old = client(server, "3003")
@@ -72,7 +74,9 @@ def test_apply_says_that_sessions_keep_the_old_values(tmp_path: Path) -> None:
                 time.sleep(0.05)
             applied = keepalive("apply", "--yes", "-i", hosts)
         finally:
-            old.kill()
-            old.communicate()
+            for process in (old, stranger):
+                process.kill()
+                process.communicate()
         assert applied.status == 0, applied.stdout
-        assert "note: 1 session keeps the old values" in applied.stdout
+        assert "note: 1 session keeps the old values until it ends" in applied.stdout
+        assert f"next: sshd-keepalive sessions -i {hosts}\n" in applied.stderr

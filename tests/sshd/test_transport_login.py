@@ -6,12 +6,14 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from sshd_keepalive.errors import ConnectError
 from sshd_keepalive.model import Host
+from sshd_keepalive.remote import ramp
 from sshd_keepalive.remote.hostkeys import fingerprint
 from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.ssh import connect
@@ -50,10 +52,10 @@ def authorize(sshd: Sshd, key: Path) -> str:
 
 def test_a_login_leaves_nothing_behind(sshd: Sshd) -> None:
     with nothing_left():
-        shell = connect(reach(sshd), secrets=Secrets(), timeout_s=5)
+        shell = connect(reach(sshd), secrets=Secrets(), timeout_s=30)
         assert shell.server_version.startswith("SSH-2.0-OpenSSH_")
-        assert shell.run("echo hello", timeout_s=5).stdout == b"hello\n"
-        assert shell.run("exit 9", timeout_s=5).status == 9
+        assert shell.run("echo hello", timeout_s=30).stdout == b"hello\n"
+        assert shell.run("exit 9", timeout_s=30).status == 9
         shell.close()
 
 
@@ -268,3 +270,25 @@ def test_too_many_logins_at_once() -> None:
             assert waiting.recv(100).startswith(b"SSH-")
             failure = refusal(reach(sshd))
         assert (failure.kind, failure.cause) == ("banned", "busy")
+
+
+def test_a_server_that_was_full_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ramp, "WAITS_S", ((0.5, 0.6),) * 20)
+    with Sshd("MaxStartups 1:100:1\nLoginGraceTime 60") as sshd, ThreadPoolExecutor(1) as pool:
+        with socket.create_connection((sshd.address, sshd.port)) as waiting:
+            assert waiting.recv(100).startswith(b"SSH-")
+            login = pool.submit(connect, reach(sshd), secrets=Secrets(), timeout_s=30, is_patient=True)
+            sshd.wait_for_log("past MaxStartups")
+        login.result().close()
+
+
+def test_forty_logins_at_once_to_one_server_all_come_about() -> None:
+    """This sshd turns all away that are more than twice as many as may be under way."""
+
+    def login(host: Host) -> None:
+        connect(host, secrets=Secrets(), timeout_s=60).close()
+
+    limit = 2 * ramp.SERVER_MAX
+    with Sshd(f"MaxStartups {limit}:100:{limit}") as sshd, ThreadPoolExecutor(40) as pool:
+        list(pool.map(login, [reach(sshd, name=f"h{n}") for n in range(40)]))
+        assert sshd.log.count("Accepted publickey") == 40

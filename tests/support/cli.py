@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 #: Journals and whatever else the program remembers: never the account's own directory.
-_STATE = tempfile.TemporaryDirectory(prefix="sshd-keepalive-state-")
+STATE_HOME = tempfile.TemporaryDirectory(prefix="sshd-keepalive-state-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def keepalive(*words: str | Path, timeout_s: float = 180, **environment: str) ->
         capture_output=True,
         text=True,
         timeout=timeout_s,
-        env={**os.environ, "XDG_STATE_HOME": _STATE.name, **environment},
+        env={**os.environ, "XDG_STATE_HOME": STATE_HOME.name, **environment},
         check=False,
     )
     assert "Traceback" not in completed.stdout + completed.stderr, completed.stderr

@@ -3,6 +3,7 @@
 import selectors
 import socket
 import struct
+import sys
 import threading
 import time
 from types import TracebackType
@@ -19,12 +20,22 @@ class Middlebox:
         target: where connections lead.
         limit_s: a connection over which nothing went for so long, in either direction, is forgotten.
         resets: both sides get a RST at the limit; else whatever comes after it vanishes, and nobody is told.
+        most: connections after so many are closed at once.
     Attributes:
         forgotten: for each connection that was forgotten, its age in seconds.
     """
 
-    def __init__(self, target: tuple[str, int], limit_s: float, *, resets: bool, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        target: tuple[str, int],
+        limit_s: float,
+        *,
+        resets: bool,
+        address: str = "127.0.0.1",
+        most: int = sys.maxsize,
+    ) -> None:
         self.limit_s = limit_s
+        self._n_left = most
         self.forgotten: list[float] = []
         self._target = target
         self._resets = resets
@@ -69,6 +80,10 @@ class Middlebox:
 
     def _accept(self) -> None:
         client, _ = self._server.accept()
+        self._n_left -= 1
+        if self._n_left < 0:
+            client.close()
+            return
         try:
             host = socket.create_connection(self._target, timeout=5)
         except OSError:

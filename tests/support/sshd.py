@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 _POLL_S = 0.01
 
 
@@ -113,7 +113,7 @@ class Sshd:
         assert self._process is not None
         return self._process.pid
 
-    def wait_for_log(self, *texts: str, timeout_s: float = 5.0) -> str:
+    def wait_for_log(self, *texts: str, timeout_s: float = 60.0) -> str:
         """Wait until all texts stand in the log; gives the log."""
         wait_until(lambda: all(text in self.log for text in texts), timeout_s, f"{texts} in the log")
         return self.log
@@ -141,7 +141,7 @@ class Sshd:
     ) -> None:
         if self._process is not None:
             self._process.terminate()  # the listener; sessions end when their clients go
-            self._process.wait(5)
+            self._process.wait(30)
             self._process = None
         if self._own_folder and self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -8,6 +8,7 @@ import re
 import select
 import sys
 import time
+from pathlib import Path
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
@@ -15,7 +16,8 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 class Terminal:
     """One run of `sshd-keepalive` on a terminal of its own. Use it as a context."""
 
-    def __init__(self, *words: str, **environment: str) -> None:
+    def __init__(self, *words: str, stdout: Path | None = None, **environment: str) -> None:
+        self._stdout = stdout  # a file, as after `>`; standard error stays on the terminal
         self._words = [sys.executable, "-m", "sshd_keepalive", *words]
         self._environment = {**os.environ, "TERM": "xterm", **environment}
         self._raw = b""
@@ -24,6 +26,8 @@ class Terminal:
     def __enter__(self) -> Terminal:
         self._pid, self._fd = pty.fork()
         if self._pid == 0:  # the child
+            if self._stdout is not None:
+                os.dup2(os.open(self._stdout, os.O_WRONLY | os.O_CREAT), 1)
             os.execve(self._words[0], self._words, self._environment)
         return self
 

@@ -70,6 +70,7 @@ def test_selects(pattern: str, names: list[str]) -> None:
     ("pattern", "message"),
     [
         ("wbe1", "no host and no group is called 'wbe1', did you mean 'web1'?"),
+        ("ops@192.0.2.7", "no host and no group is called 'ops@192.0.2.7'"),
         ("web,!usa", "no host and no group is called 'usa', did you mean 'us'?"),
         ("web,&x*", "no host and no group is called 'x*'"),
         ("web1,&db", "'web1,&db' leaves no host"),

@@ -33,6 +33,9 @@ DRIFT = HostReport(host=HOST, verdict=Verdict.FAIL, findings=(WRONG,))
 UNREACHED = HostReport(host=HOST, verdict=Verdict.UNKNOWN, failure=FAILURE, unreached=True)
 
 
+OBSERVED = replace(RIGHT, setting="observed", wanted="a keep-alive every 300 s, alive", value="alive", place=None)
+
+
 def a_run(*reports: HostReport, command: str = "check") -> Run:
     code = exit_code(reports, command)
     return Run(id="r", command=command, started_at=NOW, ended_at=NOW, exit_code=code, hosts=reports)
@@ -157,3 +160,49 @@ def test_same_diff_is_shown_once_with_its_hosts() -> None:
     assert shown.count("--- a\n") == 1
     assert "2 hosts: a, b\n" in shown
     assert "restart sshd\n" in shown
+
+
+def test_what_was_observed_is_told_whatever_the_verdict() -> None:
+    facts = (("configured", "300/3"), ("loaded", "the present files"))
+    proved = replace(OK, findings=(RIGHT, OBSERVED), facts=facts)
+    assert text_report.host(proved).splitlines() == [
+        "ok          ecs-01  configured 300/3, loaded the present files, observed alive"
+    ]
+    tried = replace(OBSERVED, setting="count 0")
+    assert text_report.host(replace(proved, findings=(RIGHT, OBSERVED, tried))).splitlines()[1:] == [
+        "    observed: alive",
+        "    count 0: alive",
+    ]
+    wrong = replace(DRIFT, findings=(WRONG, OBSERVED), facts=facts)
+    assert text_report.host(wrong).splitlines()[0].endswith("loaded the present files, observed alive")
+    dead = replace(OBSERVED, value="dead after 4.0 s", verdict=Verdict.FAIL, reason="cut by a TCP reset")
+    assert text_report.host(replace(proved, verdict=Verdict.FAIL, findings=(RIGHT, dead))).splitlines()[1:] == [
+        "    observed: dead after 4.0 s, wanted a keep-alive every 300 s, alive",
+        "        cut by a TCP reset",
+    ]
+
+
+def test_a_reason_that_several_findings_share_is_said_once() -> None:
+    sessions = tuple(
+        replace(WRONG, setting="session", scope=f"process {pid}", wanted="", value="ops", reason="older")
+        for pid in (7, 8)
+    )
+    assert text_report.host(replace(DRIFT, findings=sessions)).splitlines()[1:] == [
+        "    session (process 7): ops",
+        "    session (process 8): ops",
+        "        older",
+    ]
+
+
+def test_what_many_hosts_have_in_common_is_said_in_one_line() -> None:
+    def named(report: HostReport, names: str) -> list[HostReport]:
+        return [replace(report, host=replace(HOST, name=name)) for name in names]
+
+    busy = replace(UNREACHED, failure=replace(FAILURE, kind="banned", cause="busy"))
+    elsewhere = replace(DRIFT, findings=(RIGHT, replace(WRONG, place=Place(path="/etc/ssh/other", line=1))))
+    run = a_run(*named(OK, "ab"), *named(DRIFT, "cdefg"), *named(elsewhere, "hi"), *named(UNREACHED, "jk"), busy)
+    assert text_report.totals(run) == (
+        "2 hosts  tcp (refused)  [j, k]\n"
+        "7 hosts  drift: ClientAliveInterval 0  [c, d, e, f, g and 2 more]\n"
+        "12 hosts: 2 ok, 7 drift, 3 unreachable\n"
+    )

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from sshd_keepalive import __version__
-from sshd_keepalive.errors import KeepaliveError
+from sshd_keepalive.errors import KeepaliveError, StoreError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -21,11 +21,14 @@ COMMANDS = (
     "apply",
     "confirm",
     "undo",
+    "history",
+    "report",
     "why",
     "hosts",
     "probe",
     "sessions",
     "diagnose",
+    "schedule",
     "client-config",
     "config",
     "completion",
@@ -65,6 +68,15 @@ class _Commands(click.Group):
 
         return [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            here = f"no option {error.option_name} stands before the command"
+            raise click.UsageError(f"{here}; behind it: sshd-keepalive check {error.option_name} …", ctx) from None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -78,6 +90,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except StoreError as error:
+            raise OutOfReach(error) from None
         except KeepaliveError as error:
             raise Wrong(error) from None
 
@@ -98,6 +112,12 @@ class Wrong(click.ClickException):
         click.echo(f"error: {printable(self.message)}", err=True, file=file)
         if self.hint:
             click.echo(f"next: {printable(self.hint)}", err=True, file=file)
+
+
+class OutOfReach(Wrong):
+    """The history cannot be read or written: exit code 3, as for a host that could not be reached."""
+
+    exit_code = 3
 
 
 @click.group(

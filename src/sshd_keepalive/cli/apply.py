@@ -10,10 +10,11 @@ from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.guarded import Guarded, carry_out, guard_options
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment
 from sshd_keepalive.cli.plan import plan
+from sshd_keepalive.cli.recording import Recording, recording_options
 from sshd_keepalive.cli.rolling import Rolling, rollout_options
 
 
-@click.command("apply")
+@click.command("apply", short_help="Change hosts, prove it over a new login, or roll back.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--dry-run", "--check", is_flag=True, help="The same as plan.")
 @click.option("--diff", "with_diff", is_flag=True, hidden=True, help="For Ansible's fingers: the diff is always shown.")
@@ -22,6 +23,7 @@ from sshd_keepalive.cli.rolling import Rolling, rollout_options
 )
 @guard_options
 @rollout_options
+@recording_options
 @fleet_options
 def command(
     hosts: tuple[str, ...],
@@ -30,6 +32,7 @@ def command(
     no_confirm: bool,
     guarded: Guarded,
     rolling: Rolling,
+    recording: Recording,
     options: Options,
 ) -> None:
     """Make every host as its policy wants it, prove it over a new login, or leave it as it was."""
@@ -42,6 +45,7 @@ def command(
         options,
         guarded,
         rolling,
+        recording,
         plan=fleet.plan_host,
         work=fleet.apply_host,
         confirms=not no_confirm,

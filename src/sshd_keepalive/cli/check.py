@@ -10,6 +10,7 @@ import click
 from sshd_keepalive import deepening, fleet
 from sshd_keepalive.cli import notices, output, passes
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.cli.recording import Recorder, Recording, recording_options
 from sshd_keepalive.core.notice import When
 
 
@@ -41,10 +42,12 @@ from sshd_keepalive.core.notice import When
     show_default=True,
     help="What is worth a notice: a change since the last recorded run, anything not as wanted, every run.",
 )
+@recording_options
 @fleet_options
 def command(
     hosts: tuple[str, ...],
     options: Options,
+    recording: Recording,
     deep: bool,
     concurrency: int | None,
     benchmark: tuple[str, ...],
@@ -63,20 +66,22 @@ def command(
     started_at = passes.now()
     given = passes.orders(options, passes.new_run_id(started_at))
     sinks = notices.sinks(notify, given.secrets)
+    recorder = Recorder(recording, "check", options, hosts, chosen, given.secrets)
     with passes.interruptible() as stop:
         job: fleet.Pass = fleet.check_host
         if deep or concurrency is not None:
             job = partial(deepening.check_host, concurrency=concurrency)
-        reports = passes.repeat(job, chosen, given, out, stop)
+        reports = passes.repeat(job, chosen, given, out, stop, compared=recorder.compared)
     code = output.INTERRUPTED if stop.is_set() else output.exit_code(reports, "check")
     run = replace(output.finished(given.run_id, "check", started_at, reports, code), benchmarks=held)
+    run = recorder.record(run)
     try:
         out.run(run, with_diffs=False)
     finally:  # also when a file could not be written
         notices.send(run, sinks, When(notify_on))
     if code == output.DRIFT:
         out.next_step(f"sshd-keepalive plan {again(options, hosts)}")
-    raise SystemExit(code)
+    raise SystemExit(run.exit_code)
 
 
 def again(options: Options, hosts: tuple[str, ...]) -> str:

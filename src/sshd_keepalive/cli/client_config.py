@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -12,10 +12,12 @@ from sshd_keepalive.cli.options import named_in_environment
 from sshd_keepalive.core import clients
 from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import Policy
+from sshd_keepalive.model import SCHEMA_VERSION, Policy
+
+_HEAD: Final = {"schema_version": SCHEMA_VERSION, "command": "client-config"}
 
 
-@click.command("client-config")
+@click.command("client-config", short_help="Print, or check, the keep-alive setting of clients.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--for", "names", type=click.Choice(clients.NAMES), multiple=True, help="Only this client; repeatable.")
 @click.option(
@@ -41,14 +43,18 @@ def command(
             raise ConfigError("a HOST is for --check FILE", hint="name the file: --check ~/.ssh/config")
         picked = names or clients.NAMES
         if form == "json":
-            told = {c.name: {"place": c.place, "text": c.render(interval, count)} for c in clients.CLIENTS}
-            click.echo(json.dumps({name: told[name] for name in picked}, indent=1))
+            told = {
+                client.name: {"place": client.place, "text": client.render(interval, count), "remark": client.remark}
+                for client in clients.CLIENTS
+                if client.name in picked
+            }
+            click.echo(json.dumps({**_HEAD, "clients": told}, indent=1))
         else:
             click.echo(clients.text(interval, count, picked), nl=False)
         return
     found = [_of(check, name, interval) for name in _hosts(check, hosts)]
     if form == "json":
-        click.echo(json.dumps({"schema_version": 1, "command": "client-config", "hosts": found}, indent=1))
+        click.echo(json.dumps({**_HEAD, "hosts": found}, indent=1))
     else:
         for host in found:
             word = "ok" if host["verdict"] == "pass" else "drift"

@@ -161,6 +161,7 @@ _OFFERS: Final[dict[str, _Offered]] = {
     "engine": _Offered(_named("engines")),
     "private_key": _Offered(_files),
     "log": _Offered(_files),
+    "store": _Offered(_files),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from sshd_keepalive.cli.options import named_in_environment
 from sshd_keepalive.config import options as files
 from sshd_keepalive.core.quoting import printable
 
+_PASSWORD = re.compile(r"(://[^/:@]*:).*(?=@)|(password=)[^&]*")
 #: Options of every command that are not the user's to keep.
 _APART = ("help",)
 
@@ -85,8 +87,13 @@ def _rows(root: click.Context, name: str, words: tuple[str, ...]) -> Iterator[_R
         option = parameter.name or ""
         if option in _APART:
             continue
-        value = context.params.get(option)
+        value = _shown(context.params.get(option))
         yield _Row(name, option.replace("_", "-"), value, _origin(context, parameter, name, lines))
+
+
+def _shown(value: Any) -> Any:
+    """An option as it may be shown: without the password of a URL."""
+    return _PASSWORD.sub(r"\1\2***", value) if isinstance(value, str) else value
 
 
 def _origin(context: click.Context, parameter: click.Option, name: str, lines: dict[tuple[str, str], str]) -> str:

@@ -9,7 +9,7 @@ from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 
 
-@click.command("confirm")
+@click.command("confirm", short_help="Confirm the changes that wait for it.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @fleet_options
 def command(hosts: tuple[str, ...], options: Options) -> None:
@@ -22,7 +22,7 @@ def command(hosts: tuple[str, ...], options: Options) -> None:
     started_at = passes.now()
     given = passes.orders(options, passes.new_run_id(started_at))
     with passes.interruptible() as stop:
-        reports = passes.repeat(fleet.confirm_host, chosen, given, out, stop)
+        reports = passes.repeat(fleet.confirm_host, chosen, given, out, stop, changes=True)
     code = output.INTERRUPTED if stop.is_set() else output.exit_code(reports, "confirm")
     out.run(output.finished(given.run_id, "confirm", started_at, reports, code), with_diffs=False)
     raise SystemExit(code)

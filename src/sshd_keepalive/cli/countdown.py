@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,9 +54,11 @@ class Countdown:
         return min(1.0, (time.monotonic() - self._began_s) / (self._until_s - self._began_s))
 
     def __str__(self) -> str:
+        if self._began_s is None:
+            return "logging in"
         left_s = int(self.left_s + 0.999)
         lost = f", {self.n_lost} lost" if self.n_lost else ""
-        return f"{left_s // 60}:{left_s % 60:02d} of silence left, {self.n_quiet} quiet, {self.n_alive} alive{lost}"
+        return f"{left_s // 60}:{left_s % 60:02d} left, {self.n_quiet} quiet, {self.n_alive} alive{lost}"
 
 
 class WatchedOutput(Output):
@@ -67,13 +69,13 @@ class WatchedOutput(Output):
         self._board = board
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Any]:
+    def progress(self, total: int, detail: Callable[[], str] = str) -> Iterator[Any]:
         """The countdown on a terminal, nothing otherwise."""
         if self.options.no_progress or self.options.quiet or not sys.stderr.isatty():
             yield lambda: None
             return
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+        from rich.table import Column
         from rich.text import Text
 
         board = self._board
@@ -88,8 +90,14 @@ class WatchedOutput(Output):
                 task.completed = board.share
                 return super().render(task)
 
-        columns = (TextColumn(self.command), Bar(), Words())
-        console = Console(file=sys.stderr)
-        with Progress(*columns, console=console, transient=True, refresh_per_second=_REDRAWN_PER_S) as bar:
+        # On a narrow terminal the bar gives way, not the words.
+        columns = (TextColumn(self.command), Bar(bar_width=None), Words(table_column=Column(no_wrap=True)))
+        with Progress(
+            *columns,
+            console=self.console(),
+            transient=True,
+            refresh_per_second=_REDRAWN_PER_S,
+            redirect_stdout=sys.stdout.isatty(),
+        ) as bar:
             bar.add_task("", total=1.0)
             yield lambda: None

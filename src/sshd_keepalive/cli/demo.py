@@ -56,7 +56,7 @@ class Server:
     port: int
 
 
-@click.command("demo")
+@click.command("demo", short_help="Check, plan and apply on real sshd servers on loopback.")
 @click.option("--keep", is_flag=True, help="Leave the directory and the servers for you to look at; Ctrl-C ends them.")
 def command(keep: bool) -> None:
     """Start real sshd servers on loopback, and check, plan, apply and check them."""

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import click
 
-from sshd_keepalive import deepening, fleet
+from sshd_keepalive import deepening, fleet, registry
 from sshd_keepalive.cli import output, passes, told
+from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 from sshd_keepalive.core import diagnosis, runlog
 from sshd_keepalive.core.diagnosis import Known
-from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.core.runlog import RunLog
 from sshd_keepalive.errors import ConfigError, HostError
 from sshd_keepalive.model import Host, HostReport, Snapshot
 from sshd_keepalive.remote.shell import Shell
+
+#: What files of the usual packers begin with → the program that shows what is in them.
+_PACKED: Final = {
+    b"\x1f\x8b": "zcat",
+    b"PK\x03\x04": "unzip -p",
+    b"BZh": "bzcat",
+    b"\xfd7zXZ": "xzcat",
+    b"\x28\xb5\x2f\xfd": "zstdcat",
+}
 
 
 @click.command("diagnose")
@@ -31,7 +41,7 @@ def command(log: str | None, host: str | None, options: Options) -> None:
 
     LOG is a file, or - or nothing for standard input; paste there and end with Ctrl-D. Known are logs of
     DataArts Studio, Airflow, Jenkins, Rundeck, Ansible, JSch, ssh and sshd. Works offline; nothing is changed
-    anywhere. Exit code 0: no session was killed, 1: one was, 3: the log does not tell.
+    anywhere. Exit code 0: no session was killed, 1: one was, 3: the log does not tell, or HOST could not be looked at.
     """
     out = output.Output(options, "diagnose")
     started_at = passes.now()
@@ -45,18 +55,22 @@ def command(log: str | None, host: str | None, options: Options) -> None:
     if chosen:
         known, report = _look(chosen[0], passes.orders(options, run_id), read)
         reports = (report,)
-    found = diagnosis.diagnose(read, known, host=host or "HOST")
+    found = diagnosis.diagnose(read, known, host=again(options, (host,)) if host else "HOST")
     code = {True: output.DRIFT, False: output.OK, None: output.UNREACHED}[found.was_killed]
+    code = max(code, output.UNREACHED) if any(report.failure for report in reports) else code
     run = output.finished(run_id, "diagnose", started_at, reports, code)
-    if options.format == "text":
-        out.write(told.text(found, read, verbose=options.verbose > 0))
-        for report in reports:
-            if report.failure is not None:
-                out.write(printable(f"{report.host.name}: {report.failure.kind}: {report.failure.message}") + "\n")
-        if found.next_step:
-            out.next_step(found.next_step)
-    else:
-        out.write(told.json_text(found, read, run))
+
+    def rendered(kind: str) -> str:
+        if kind == "text":
+            return told.text(found, read, run, verbose=options.verbose > 0)
+        if kind in ("json", "jsonl"):
+            return told.json_text(found, read, run, indent=1 if kind == "json" else None)
+        return str(registry.load("reports", kind).render(run))
+
+    out.write(rendered(options.format))
+    if found.next_step:
+        out.next_step(found.next_step)
+    out.files(run, rendered)
     raise SystemExit(code)
 
 
@@ -85,14 +99,21 @@ def _blocks(log: str | None) -> Iterator[bytes]:
     path = Path(str(log)).expanduser()
     try:
         with path.open("rb") as file:
-            yield from _pieces(file)
+            yield from _pieces(file, shlex.quote(str(path)))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    while block := file.read(runlog.BLOCK_BYTES):
+def _pieces(file: IO[bytes], name: str = "") -> Iterator[bytes]:
+    block = file.read(runlog.BLOCK_BYTES)
+    for packed, unpack in _PACKED.items():
+        if block.startswith(packed):
+            raise ConfigError(
+                f"{name or 'the log'} is compressed", hint=f"{unpack} {name or 'FILE'} | sshd-keepalive diagnose"
+            )
+    while block:
         yield block
+        block = file.read(runlog.BLOCK_BYTES)
 
 
 named_in_environment(command)

@@ -14,6 +14,7 @@ from sshd_keepalive import fleet
 from sshd_keepalive.cli import journal, output, passes
 from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.options import Options, selected
+from sshd_keepalive.cli.recording import Recorder, Recording
 from sshd_keepalive.cli.rolling import Rolling, roll_out, rollout
 from sshd_keepalive.core.guard import Action
 from sshd_keepalive.errors import ConfigError
@@ -73,12 +74,16 @@ def carry_out(
     options: Options,
     guarded: Guarded,
     rolling: Rolling,
+    recording: Recording,
     *,
     plan: fleet.Pass,
     work: fleet.Pass,
     **orders: Any,
 ) -> int:
-    """Show what `plan` finds, ask, do `work`, report; with --yes without showing first. Returns the exit code."""
+    """Show what `plan` finds, ask, do `work`, report; with --yes without showing first. Returns the exit code.
+
+    What --force would lose is shown first in any case: afterwards it is too late to see.
+    """
     out = output.Output(options, command)
     can_ask = sys.stdin.isatty() and sys.stderr.isatty()
     if not guarded.yes and not can_ask:
@@ -94,15 +99,17 @@ def carry_out(
         rehearses=not guarded.no_rehearsal,
         **orders,
     )
+    recorder = Recorder(recording, command, options, hosts, chosen, given.secrets)
     with passes.interruptible() as stop:
         rollout(
             chosen, rolling, out, stop, chosen=chosen
         )  # a mistake in the options is told before any host is contacted
         planned: dict[str, HostReport] = {}
-        if not guarded.yes:
+        shows_first = not guarded.yes or bool(orders.get("force"))
+        if shows_first:
             planned = {r.host.name: r for r in passes.repeat(plan, chosen, given, out, stop, tell=False)}
             out.diffs(planned.values(), given.run_id, started_at)
-            if not stop.is_set() and not _agreed(planned):
+            if not stop.is_set() and not guarded.yes and not _agreed(planned):
                 return output.OK if not any(_would_change(r) for r in planned.values()) else output.DRIFT
             given = replace(given, shown={name: report.contents for name, report in planned.items()})
         worth_it = _worth_it(chosen, planned)
@@ -113,12 +120,15 @@ def carry_out(
     reports = tuple(by_name.get(host.name) or _left(planned[host.name]) for host in chosen)
     interrupted = stop.is_set() and not rolled.is_spent
     code = output.INTERRUPTED if interrupted else output.exit_code(reports, command)
-    out.run(output.finished(given.run_id, command, started_at, reports, code), with_diffs=guarded.yes)
+    run = recorder.record(output.finished(given.run_id, command, started_at, reports, code))
+    out.run(run, with_diffs=not shows_first)
     if interrupted or rolled.is_spent:
         out.next_step(f"sshd-keepalive {command} {again(options, hosts)} --resume {given.run_id}")
     elif failed and len(reports) > 1:
         out.next_step(f"sshd-keepalive check {again(options, hosts)} --limit @{failed}")
-    return code
+    elif any("older_sessions" in dict(report.facts) for report in reports):
+        out.next_step(f"sshd-keepalive sessions {again(options, hosts)}")
+    return run.exit_code
 
 
 def _agreed(planned: dict[str, HostReport]) -> bool:

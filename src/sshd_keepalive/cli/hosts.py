@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 
 import click
@@ -35,7 +36,16 @@ def command(hosts: tuple[str, ...], options: Options) -> None:
         click.echo(printable(f"{host.name:<{width}}  {_login(host)}{way}  {_policy(host)}{groups}"))
     for warning in warnings:
         click.echo(printable(f"warning: {warning}"), err=True)
-    click.echo(f"{len(chosen)} host{'s' * (len(chosen) != 1)}")
+    click.echo(_summary(chosen))
+
+
+def _summary(hosts: tuple[Host, ...]) -> str:
+    """`12 hosts`, and where they differ, how many are to get what, and how many have no way in."""
+    parts = Counter(f"to get {_policy(host)}" for host in hosts)
+    told = [f"{n} {what}" for what, n in parts.most_common()] if len(parts) > 1 else []
+    n_closed = sum(bool(host.obstacle) for host in hosts)
+    told += [f"{n_closed} without a way in"] if n_closed else []
+    return f"{len(hosts)} host{'s' * (len(hosts) != 1)}" + (f": {', '.join(told)}" if told else "")
 
 
 def _login(host: Host) -> str:

@@ -18,24 +18,30 @@ from sshd_keepalive.model import Become, Host
 class Options:
     """What the shared options said."""
 
-    inventory: tuple[str, ...]
-    limit: str | None
-    forks: int
-    user: str | None
-    private_key: str | None
-    jump: str | None
-    ask_become_pass: bool
-    timeout: float
+    inventory: tuple[str, ...] = ()
+    limit: str | None = None
+    forks: int = 1
+    user: str | None = None
+    private_key: str | None = None
+    jump: str | None = None
+    ask_become_pass: bool = False
+    timeout: float = 60.0
     format: str
     out: tuple[str, ...]
     quiet: bool
     verbose: int
     color: str
-    no_progress: bool
-    engine: str
+    no_progress: bool = True
+    engine: str = "thread"
+    scheduler: str | None = None
+
+    @property
+    def engine_source(self) -> str:
+        """The engine with its argument."""
+        return f"{self.engine}:{self.scheduler}" if self.scheduler else self.engine
 
 
-_SHARED = (
+_HOSTS = (
     click.option("-i", "--inventory", metavar="SOURCE", multiple=True, help="A file, or KIND:ARGUMENT; repeatable."),
     click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts or groups: a,b  web*  !db  @FILE."),
     click.option(
@@ -59,6 +65,8 @@ _SHARED = (
         show_default=True,
         help="For one login, and for one exchange over it.",
     ),
+)
+_OUTPUT = (
     click.option(
         "--format", metavar="FORMAT", default="text", show_default=True, help="text, json, jsonl or another report."
     ),
@@ -72,21 +80,38 @@ _SHARED = (
         show_default=True,
         help="NO_COLOR is honoured.",
     ),
+)
+_WORK = (
     click.option("--no-progress", is_flag=True, help="No progress bar."),
-    click.option("--engine", metavar="NAME", default="thread", hidden=True, help="How hosts are worked on at once."),
+    click.option(
+        "--engine",
+        metavar="KIND",
+        default="thread",
+        show_default=True,
+        help="How hosts are worked on at once: thread, process[:N], dask:tcp://SCHEDULER.",
+    ),
+    click.option("--scheduler", metavar="ADDRESS", help="--engine dask --scheduler A is --engine dask:A."),
 )
 
 
 def fleet_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the shared options; the command gets them as one value, `options`."""
+    return _with((*_HOSTS, *_OUTPUT, *_WORK), function)
 
+
+def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add those of them that say how something is told, for a command that talks to no host."""
+    return _with(_OUTPUT, function)
+
+
+def _with(options: Sequence[Callable[..., Any]], function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def called(**given: Any) -> Any:
-        shared = {field.name: given.pop(field.name) for field in fields(Options)}
+        shared = {field.name: given.pop(field.name) for field in fields(Options) if field.name in given}
         return function(options=Options(**shared), **given)
 
     wrapped: Callable[..., Any] = called
-    for option in reversed(_SHARED):
+    for option in reversed(options):
         wrapped = option(wrapped)
     return wrapped
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,7 +84,11 @@ class Output:
             self.write(text_report.totals(run))
         elif self.options.format != "jsonl":
             self.write(self._report.render(run))
-        written = [_replace_file(path, registry.load("reports", kind).render(run)) for kind, path in self._outs]
+        self.files(run, lambda kind: str(registry.load("reports", kind).render(run)))
+
+    def files(self, run: Run, render: Callable[[str], str]) -> None:
+        """The reports for files; `render` gives one of a kind."""
+        written = [_replace_file(path, render(kind)) for kind, path in self._outs]
         if not all(written):  # the run came to what it came to, but somebody waits for that file
             raise SystemExit(max(run.exit_code, UNREACHED))
 
@@ -106,18 +110,24 @@ class Output:
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (until the process ends)
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Any]:
-        """A bar on a terminal, nothing otherwise; yields a function that is called for each finished host."""
+    def progress(self, total: int, detail: Callable[[], str] = str) -> Iterator[Any]:
+        """A bar on a terminal, nothing otherwise; yields a function that is called for each finished host.
+
+        Without a terminal the hosts' own lines tell how far the run is.
+        """
         if self.options.no_progress or self.options.quiet or not sys.stderr.isatty() or total < 2:
             yield lambda: None
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from sshd_keepalive.cli.progress import bar
 
-        columns = (TextColumn(self.command), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-            task = bar.add_task("", total=total)
-            yield lambda: bar.advance(task)
+        with bar(self.command, total, detail, self.console()) as advance:
+            yield advance
+
+    def console(self) -> Any:
+        """Standard error for rich, in colour as standard output would be there."""
+        from rich.console import Console
+
+        return Console(file=sys.stderr, no_color=not _wants_color(sys.stderr, self.options.color))
 
     def say(self, text: str) -> None:
         """A line about the run itself, on standard error."""

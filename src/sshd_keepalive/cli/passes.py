@@ -8,12 +8,12 @@ import secrets as randomness
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
 
-from sshd_keepalive import fleet, registry
+from sshd_keepalive import engines, fleet
 from sshd_keepalive.cli import output
 from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.output import Output
@@ -54,13 +54,22 @@ def repeat(
     stop: threading.Event,
     *,
     tell: bool = True,
+    compared: Callable[[HostReport], HostReport] = lambda report: report,
+    changes: bool = False,
 ) -> tuple[HostReport, ...]:
-    """One report for each host, in the order given. After `stop` no host is begun; those in flight are finished."""
-    engine = registry.load("engines", out.options.engine)
+    """One report for each host, in the order given. After `stop` no host is begun; those in flight are finished.
+
+    Args:
+        tell: show each host as it ends.
+        compared: what becomes of a report before it is shown.
+        changes: the pass may change a host; see `fleet.run`.
+    """
+    engine = engines.named(out.options.engine_source)
     reports: dict[str, HostReport] = {}
     begun = (host for host in hosts if not stop.is_set())
     with out.progress(len(hosts)) as advance:
-        for report in fleet.run(job, begun, given, engine, workers=out.options.forks):
+        landed = fleet.run(job, begun, given, engine, workers=out.options.forks, changes=changes)
+        for report in map(compared, landed):
             reports[report.host.name] = report
             advance()
             if tell:

@@ -10,7 +10,7 @@ from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 
 
-@click.command("plan")
+@click.command("plan", short_help="Show every change that apply would make.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @fleet_options
 def command(hosts: tuple[str, ...], options: Options) -> None:

@@ -20,7 +20,7 @@ from sshd_keepalive.errors import ConfigError
 _AT_ONCE = 1000
 
 
-@click.command("probe")
+@click.command("probe", short_help="Prove that a quiet session lives.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option(
     "--idle",

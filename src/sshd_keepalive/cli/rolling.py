@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from sshd_keepalive import fleet, registry
+from sshd_keepalive import engines, fleet
 from sshd_keepalive.cli import journal, passes
 from sshd_keepalive.cli.output import Output
 from sshd_keepalive.core import waves
@@ -101,7 +101,7 @@ def rollout(
     rolled = Rollout(
         waves=divided,
         budget=Budget(None) if rolling.on_failure == "continue" else budget,
-        engine=registry.load("engines", out.options.engine),
+        engine=engines.named(out.options.engine_source),
         workers=out.options.forks,
         stop=stop,
         soak_s=rolling.soak,
@@ -118,7 +118,7 @@ def roll_out(
     # A change that waits for its confirmation may be gone tomorrow: it is journalled as another command's.
     kept = journal.Journal(given.run_id, out.command if given.confirms else f"{out.command} --no-confirm")
     reports: dict[str, HostReport] = {}
-    with out.progress(len(hosts)) as advance:
+    with out.progress(len(hosts), rolled.__str__) as advance:
         for report in rolled.run(work, given):
             reports[report.host.name] = report
             kept.write(report)

@@ -19,7 +19,7 @@ from sshd_keepalive.remote import lasting
 from sshd_keepalive.remote.shell import Shell
 
 
-@click.command("sessions")
+@click.command("sessions", short_help="List sessions older than the configuration in effect.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--all", "is_all", is_flag=True, help="Also those that have the values in effect.")
 @fleet_options

@@ -16,8 +16,8 @@ _SHOWN: Final = 4  # telling lines, unless asked for more
 _VERDICTS: Final = {True: Verdict.FAIL, False: Verdict.PASS, None: Verdict.UNKNOWN}
 
 
-def text(found: Diagnosis, log: RunLog, *, verbose: bool = False) -> str:
-    """What was found, the suspects, and what became of the script."""
+def text(found: Diagnosis, log: RunLog, run: Run, *, verbose: bool = False) -> str:
+    """What was found, the suspects, what became of the script, and why a host could not be looked at."""
     lines = [_headline(found, log)]
     shown = [s for s in found.suspects if verbose or s.likelihood is not Likelihood.UNLIKELY] or found.suspects[:1]
     for number, suspect in enumerate(shown, 1):
@@ -27,19 +27,31 @@ def text(found: Diagnosis, log: RunLog, *, verbose: bool = False) -> str:
     if n_hidden:
         lines.append(f"     {n_hidden} unlikely ones are left out; -v shows them")
     lines.append(f"did the script finish? {found.finished.value}: {found.finished_because}")
-    telling = {sighting.line: sighting.text for sighting in reversed(found.sightings)}  # one line may tell much
-    picked = sorted(telling) if verbose else sorted(telling)[:_SHOWN]
-    lines += [f"  line {number}: {telling[number]}" for number in picked]
-    if len(picked) < len(telling):
-        lines.append(f"  and {len(telling) - len(picked)} more telling lines; -v shows them")
+    if found.was_killed is not None or verbose:  # else its lines tell of something else
+        lines += _telling(found, verbose=verbose)
+    failures = [(report.host.name, report.failure) for report in run.hosts if report.failure is not None]
+    for name, failure in failures:
+        lines.append(f"{name} could not be looked at: {failure.kind}: {failure.message}")
+        lines += [f"    next: {failure.hint}"] if failure.hint else []
     return "".join(printable(line) + "\n" for line in lines)
 
 
+def _telling(found: Diagnosis, *, verbose: bool) -> list[str]:
+    telling = {sighting.line: sighting.text for sighting in reversed(found.sightings)}  # one line may tell much
+    picked = sorted(telling) if verbose else sorted(telling)[:_SHOWN]
+    lines = [f"  line {number}: {telling[number]}" for number in picked]
+    n_left = len(telling) - len(picked)
+    return [*lines, f"  and {n_left} more telling lines; -v shows them"] if n_left else lines
+
+
 def _headline(found: Diagnosis, log: RunLog) -> str:
+    if not log.n_bytes:
+        return "the log is empty"
     product = found.product or "unknown log"
     facts = "".join(f", {name} {value}" for name, value in found.facts if name in ("job", "agent", "user", "peer"))
     if found.was_killed is None:
-        return f"{product}: none of its {log.n_lines} lines tells how a session ended{facts}"
+        lines = "its one line does not tell" if log.n_lines == 1 else f"none of its {log.n_lines} lines tells"
+        return f"{product}: {lines} how a session ended"
     if not found.was_killed:
         return f"{product}: no session was killed{facts}"
     after = f" after {found.duration_s:.10g} s ({found.duration_from})" if found.duration_s is not None else ""
@@ -47,8 +59,8 @@ def _headline(found: Diagnosis, log: RunLog) -> str:
     return f"{product}: a session was killed{after}{quiet}{facts}"
 
 
-def json_text(found: Diagnosis, log: RunLog, run: Run) -> str:
-    """The run's document, its `hosts` those of --host, with the diagnosis beside them."""
+def json_text(found: Diagnosis, log: RunLog, run: Run, *, indent: int | None = 1) -> str:
+    """The run's document, its `hosts` those of --host, with the diagnosis beside them; on one line without indent."""
     document = json.loads(load("reports", "json").render(run))
     document["diagnosis"] = {
         "verdict": _VERDICTS[found.was_killed].value,
@@ -65,7 +77,7 @@ def json_text(found: Diagnosis, log: RunLog, run: Run) -> str:
         "facts": dict(found.facts),
         "sightings": [_sighting(sighting) for sighting in found.sightings],
     }
-    return json.dumps(document, indent=1) + "\n"
+    return json.dumps(document, indent=indent) + "\n"
 
 
 def _suspect(suspect: Suspect) -> dict[str, Any]:

@@ -8,16 +8,18 @@ from sshd_keepalive import fleet
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.guarded import Guarded, carry_out, guard_options
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.cli.recording import Recording, recording_options
 from sshd_keepalive.cli.rolling import Rolling, rollout_options
 
 
-@click.command("undo")
+@click.command("undo", short_help="Bring back the files of an earlier run.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--run", "run_id", metavar="ID", default="", help="The run to take back; without it each host's latest.")
 @click.option("--force", is_flag=True, help="Also where a file was edited since; the diff shows what that loses.")
 @click.option("--dry-run", is_flag=True, help="Show the diff, change nothing.")
 @guard_options
 @rollout_options
+@recording_options
 @fleet_options
 def command(
     hosts: tuple[str, ...],
@@ -26,6 +28,7 @@ def command(
     dry_run: bool,
     guarded: Guarded,
     rolling: Rolling,
+    recording: Recording,
     options: Options,
 ) -> None:
     """Bring back the files of an earlier run, byte for byte, with the same care as apply.
@@ -41,6 +44,7 @@ def command(
             options,
             guarded,
             rolling,
+            recording,
             plan=fleet.undo_plan_host,
             work=fleet.undo_host,
             undoes=run_id,

@@ -36,7 +36,7 @@ def _connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.command("why")
+@click.command("why", short_help="Tell which line of which file decides each value.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--file", "path", metavar="PATH", help="Read this file, or a copied tree, instead of a host.")
 @click.option("--openssh", metavar="VERSION", help=f"The release that reads --file.  [default: {NEWEST}]")

@@ -1,7 +1,7 @@
 """What else ends quiet sessions on a host, beside the two keep-alive settings.
 
-A finding is what ends a job without a terminal; what ends only prompts, or only connections between jobs, is a note:
-TMOUT counts at a prompt alone (bash(1)), logind stops sessions by the idle time of their terminal
+A finding is about what ends a job without a terminal; what ends only prompts, or only connections between jobs, is a
+note: TMOUT counts at a prompt alone (bash(1)), logind stops sessions by the idle time of their terminal
 (logind.conf(5), StopIdleSessionSec), sshd's UnusedConnectionTimeout looks at connections without any channel.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 
 from sshd_keepalive.core.judge import spoken
 from sshd_keepalive.core.patterns import matches
-from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text
 from sshd_keepalive.core.values import BadValue, seconds
 from sshd_keepalive.core.version import Version
@@ -42,6 +42,7 @@ def script() -> str:
     return "LC_ALL=C; export LC_ALL\n" + text("common") + text("deep")
 
 
+@legible("its limits")
 def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> Deep:
     """Judge what the script said and what `sshd -T` says.
 
@@ -59,6 +60,11 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
             limits.append(("channel-timeout", float(limit_s)))
         if limit_s := _seconds(dump.value("unusedconnectiontimeout")):
             limits.append(("unused-connection", float(limit_s)))
+    facts = dict(_facts(words, snapshot))
+    if told := facts.get("tcp_keepalive"):
+        findings.append(
+            Finding(setting="TCPKeepAlive", scope=GLOBAL, wanted="", value=told.partition(",")[0], verdict=Verdict.PASS)
+        )
     for path, line, limit_s in _tmouts(words.get("tmout", "")):
         notes.append(f"TMOUT={limit_s} ({path}:{line}) ends a shell that waits at its prompt for {limit_s} s, no job")
         limits.append(("shell-tmout", float(limit_s)))
@@ -71,7 +77,7 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
     return Deep(
         findings=tuple(findings),
         notes=tuple(notes),
-        facts=tuple(_facts(words, snapshot)),
+        facts=tuple(facts.items()),
         limits=tuple(dict.fromkeys(limits)),
     )
 
@@ -87,15 +93,18 @@ def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
             verdict=Verdict.FAIL,
             reason=f"a job that is quiet for {limit_s} s loses its channel; keep-alives are no data and do not help",
         )
+    elif told := dump.value("channeltimeout"):
+        yield Finding(setting="ChannelTimeout", scope=scope, wanted="", value=told, verdict=Verdict.PASS)
     most = dump.value("maxsessions") or ""
-    if concurrency is not None and most.isdigit() and int(most) < concurrency:
+    if concurrency is not None and most.isdigit():
+        is_enough = int(most) >= concurrency
         yield Finding(
             setting="MaxSessions",
             scope=scope,
             wanted=f"at least {concurrency}",
             value=most,
-            verdict=Verdict.FAIL,
-            reason=f"over one connection the session after the first {most} is refused",
+            verdict=Verdict.PASS if is_enough else Verdict.FAIL,
+            reason="" if is_enough else f"over one connection the session after the first {most} is refused",
         )
 
 
@@ -157,13 +166,11 @@ def _facts(words: dict[str, str], snapshot: Snapshot) -> Iterator[tuple[str, str
     dump = next((dump for dump in snapshot.dumps if dump.error is None), None)
     told = words.get("kernel", "").split()
     if dump is not None and dump.value("tcpkeepalive") == "no":
-        yield "tcp_keepalive", "off: TCPKeepAlive no"
+        yield "tcp_keepalive", "no"
     elif len(told) == 3:
         time_s, every_s, probes = (int(word) for word in told)
-        yield (
-            "tcp_keepalive",
-            f"after {time_s} s, then {probes} times every {every_s} s: given up after {time_s + probes * every_s} s",
-        )
+        lost_s = time_s + probes * every_s
+        yield "tcp_keepalive", f"first after {time_s} s, then {probes} every {every_s} s: given up after {lost_s} s"
     if dump is not None:
         for keyword in ("maxsessions", "maxstartups"):
             if value := dump.value(keyword):

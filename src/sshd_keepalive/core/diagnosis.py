@@ -8,7 +8,7 @@ do not (core.consequence).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -23,6 +23,9 @@ from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, Snapshot
 #: Products that run a command without a terminal unless told otherwise.
 _NO_TERMINAL: Final = frozenset({DATAARTS, JSCH, RUNDECK, AIRFLOW, JENKINS, ANSIBLE})
 _CERTAIN: Final = 100
+_STRONG: Final = 80  # points from which a single line is as good as a confession
+_LIKELY, _POSSIBLE = 55, 25  # points from which
+_ENDS_TERMINALS: Final = frozenset({"logind", "shell-tmout"})
 _SHARE: Final = 0.1  # of a limit: how much of a log may lie before the silence that the limit counts
 
 
@@ -97,11 +100,18 @@ class Diagnosis:
     finished_because: str
     sightings: tuple[Sighting, ...]
     facts: tuple[tuple[str, str], ...]  # job, agent, user, peer
+    next_step: str  # what to type; that of the first suspect where there is one; "": nothing
 
-    @property
-    def next_step(self) -> str:
-        """What to type next; that of the first suspect."""
-        return self.suspects[0].next_step if self.suspects else ""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evidence:
+    """What the suspects are held against."""
+
+    seen: frozenset[Sign]
+    measured_s: tuple[float, ...]  # durations, the surest first
+    has_terminal: bool  # it may have had one
+    known: Known | None
+    host: str
 
 
 def diagnose(log: RunLog, known: Known | None = None, *, host: str = "HOST") -> Diagnosis:
@@ -112,13 +122,19 @@ def diagnose(log: RunLog, known: Known | None = None, *, host: str = "HOST") -> 
         host: how the host is named on the command line, for the next step.
     """
     sightings = tuple(log.sightings)
-    seen = {sighting.row.sign for sighting in sightings}
+    seen = frozenset(sighting.row.sign for sighting in sightings)
     duration_s, duration_from = _duration(log)
     silence_s = _silence(sightings)
-    was_killed = _was_killed(seen)
-    measured = [m for m in (duration_s, silence_s) if m is not None]
-    suspects = tuple(_suspects(seen, measured, known, host)) if was_killed else ()
-    finished, because = _finished(seen, sightings, was_killed=was_killed)
+    was_killed = _was_killed(sightings)
+    evidence = _Evidence(
+        seen=seen,
+        measured_s=tuple(m for m in (duration_s, silence_s) if m is not None),
+        has_terminal=not _NO_TERMINAL & {sighting.row.product for sighting in sightings},
+        known=known,
+        host=host,
+    )
+    suspects = tuple(_suspects(evidence)) if was_killed else ()
+    finished, because = _finished(evidence, sightings, was_killed=was_killed)
     return Diagnosis(
         product=_product(log),
         was_killed=was_killed,
@@ -130,7 +146,14 @@ def diagnose(log: RunLog, known: Known | None = None, *, host: str = "HOST") -> 
         finished_because=because,
         sightings=sightings,
         facts=_facts(sightings),
+        next_step=suspects[0].next_step if suspects else _without_suspects(seen, was_killed, host),
     )
+
+
+def _without_suspects(seen: frozenset[Sign], was_killed: bool | None, host: str) -> str:
+    if was_killed is None:
+        return f"sshd-keepalive probe {host}"
+    return f"sshd-keepalive check {host}" if Sign.NO_LOGIN in seen else ""
 
 
 # ------------------------------------------------------------------------------------------- evidence
@@ -140,19 +163,29 @@ _LOSS: Final = frozenset(Sign) - {
 }  # fmt: skip
 
 
-def _was_killed(seen: set[Sign]) -> bool | None:
-    if seen & _LOSS:
-        return True
-    if seen & {Sign.SUCCEEDED, Sign.FAILED, Sign.NO_LOGIN}:
-        return False
-    return None
+#: What is said as well when the script failed by itself, or no session came about.
+_SAID_ANYWAY: Final = frozenset({Sign.BLAMED, Sign.NO_STATUS})
+
+
+def _was_killed(sightings: Iterable[Sighting]) -> bool | None:
+    signs = [(sighting.row.sign, sighting.line) for sighting in sightings]
+    no_login = min((line for sign, line in signs if sign is Sign.NO_LOGIN), default=None)
+    has_status = any(sign in (Sign.SUCCEEDED, Sign.FAILED) for sign, _ in signs)
+    for sign, line in signs:
+        if sign not in _LOSS or (has_status and sign is Sign.BLAMED):
+            continue
+        # What is lost after a login that failed was never there.
+        if no_login is None or (line < no_login and sign not in _SAID_ANYWAY):
+            return True
+    return None if no_login is None and not has_status else False
 
 
 def _duration(log: RunLog) -> tuple[float | None, str]:
     """The product's own number where it tells one, else the time from the first line to the loss."""
-    told = [float(value) for sighting in log.sightings if (value := sighting.value("seconds"))]
-    if told:
-        return max(told), "the duration the log tells"
+    lost = next((sighting.line for sighting in log.sightings if sighting.row.sign in _LOSS), 0)
+    told = [(abs(s.line - lost), -float(value)) for s in log.sightings if (value := s.value("seconds"))]
+    if told:  # of several runs the one that was lost, of several parts of a run the longest
+        return -min(told)[1], "the duration the log tells"
     limits = [60.0 * float(value) for sighting in log.sightings if (value := sighting.value("minutes"))]
     if limits:
         return max(limits), "the limit the log tells"
@@ -198,21 +231,29 @@ def _facts(sightings: Iterable[Sighting]) -> tuple[tuple[str, str], ...]:
 # ------------------------------------------------------------------------------------------- suspects
 
 
-def _suspects(seen: set[Sign], measured: list[float], known: Known | None, host: str) -> list[Suspect]:
-    found = [_weigh(killer, seen, measured, known, host) for killer in KILLERS]
-    likely = [suspect for suspect in found if suspect is not None]
-    return sorted(likely, key=lambda suspect: -suspect.points)
+def _suspects(evidence: _Evidence) -> list[Suspect]:
+    found = [suspect for killer in KILLERS if (suspect := _weigh(killer, evidence)) is not None]
+    if any(suspect.likelihood is Likelihood.CERTAIN for suspect in found):
+        # One who is convicted clears the others; what else fits the number shows when the next session dies.
+        found = [suspect if suspect.likelihood is Likelihood.CERTAIN else _cleared(suspect) for suspect in found]
+    return sorted(found, key=lambda suspect: -suspect.points)
 
 
-def _weigh(killer: Killer, seen: set[Sign], measured: list[float], known: Known | None, host: str) -> Suspect | None:
+def _cleared(suspect: Suspect) -> Suspect:
+    points = min(suspect.points, _POSSIBLE - 1)
+    return replace(suspect, points=points, likelihood=_likelihood(points, certain=False))
+
+
+def _weigh(killer: Killer, evidence: _Evidence) -> Suspect | None:
+    seen, measured_s = evidence.seen, evidence.measured_s
     if killer.needs and not killer.needs & seen:
         return None
     points, reasons = killer.base, []
-    mark = next((m for seconds in measured if (m := fitting(killer, seconds))), None)
+    mark = next((m for seconds in measured_s if (m := fitting(killer, seconds))), None)
     if mark is not None:
         points += killer.fits
-        reasons.append(_says_mark(mark, measured))
-    elif any(is_round(seconds) for seconds in measured) and killer.round_fits:
+        reasons.append(_says_mark(mark, measured_s))
+    elif any(is_round(seconds) for seconds in measured_s) and killer.round_fits:
         points += killer.round_fits
         reasons.append("the duration is a round number, as a limit is")
     for sign in sorted(seen, key=lambda sign: sign.value):
@@ -220,15 +261,15 @@ def _weigh(killer: Killer, seen: set[Sign], measured: list[float], known: Known 
             points += weight
             reasons.append(f"{'for' if weight > 0 else 'against'} it: {SPOKEN[sign]}")
     points = max(0, min(_CERTAIN - 1, points))
-    certain = any(killer.signs.get(sign, 0) >= 80 for sign in seen)
-    if known is not None:
-        verdict, reason = _held_against(killer, known, measured, seen)
+    certain = any(killer.signs.get(sign, 0) >= _STRONG for sign in seen)
+    if evidence.known is not None:
+        held, reason = _held_against(killer, evidence.known, evidence)
         if reason:
             reasons.insert(0, reason)
-        if verdict is not None:
-            points, certain = (_CERTAIN, True) if verdict else (0, False)
+        if held is not None:
+            points, certain = held, held == _CERTAIN
     if points == 0 or (points <= killer.base and not certain and mark is None):
-        if known is None or not reasons:
+        if evidence.known is None or not reasons:
             return None
         points = min(points, 5)
     return Suspect(
@@ -237,62 +278,70 @@ def _weigh(killer: Killer, seen: set[Sign], measured: list[float], known: Known 
         points=points,
         likelihood=_likelihood(points, certain=certain),
         reasons=tuple(reasons),
-        next_step=killer.next_step.replace("HOST", host),
+        next_step=killer.next_step.replace("HOST", evidence.host),
     )
 
 
 def _likelihood(points: int, *, certain: bool) -> Likelihood:
     if certain:
         return Likelihood.CERTAIN
-    return Likelihood.LIKELY if points >= 55 else Likelihood.POSSIBLE if points >= 25 else Likelihood.UNLIKELY
+    if points >= _LIKELY:
+        return Likelihood.LIKELY
+    return Likelihood.POSSIBLE if points >= _POSSIBLE else Likelihood.UNLIKELY
 
 
-def _says_mark(mark: Mark, measured: list[float]) -> str:
-    seconds = next(s for s in measured if -1.0 <= s - mark.seconds <= slack_s(mark.seconds))
-    return f"{seconds:.10g} s is {mark.seconds:.10g} s and {max(0.0, seconds - mark.seconds):.3f} s: {mark.where}"
+def _says_mark(mark: Mark, measured_s: Iterable[float]) -> str:
+    seconds = next(s for s in measured_s if -1.0 <= s - mark.seconds <= slack_s(mark.seconds))
+    over_s = round(seconds - mark.seconds, 3)
+    signature = f"{seconds:.10g} s is {mark.seconds:.10g} s and {over_s:.10g} s" if over_s > 0 else f"{seconds:.10g} s"
+    return f"{signature}: {mark.where}"
 
 
-def _held_against(killer: Killer, known: Known, measured: list[float], seen: set[Sign]) -> tuple[bool | None, str]:
-    """What the host's own values say of a killer: it is one, it cannot be, or nothing."""
+def _held_against(killer: Killer, known: Known, evidence: _Evidence) -> tuple[int | None, str]:
+    """What the host's own values say of a killer: points in place of all others, None for nothing; and why."""
     said = consequence.of(known.version, known.interval_s, known.count_max)
-    pair = f"{known.interval_s}/{known.count_max} on OpenSSH {known.version}"
+    has = f"{known.name} has {known.interval_s}/{known.count_max} on OpenSSH {known.version}"
 
     def met(limit_s: float) -> bool:
-        return any(-1.0 <= seconds - limit_s <= slack_s(limit_s) for seconds in measured)
+        return any(-1.0 <= seconds - limit_s <= slack_s(limit_s) for seconds in evidence.measured_s)
 
     match killer.name:
         case "count-zero":
             limit_s = said.alive_dropped_after_s
             if limit_s is None:
-                return False, f"{known.name} has {pair}, which never ends the session of a client that is alive"
+                return 0, f"{has}, which never ends the session of a client that is alive"
             if met(limit_s):
-                return True, f"{known.name} has {pair}, which ends every session that is quiet for {limit_s} s"
-            return None, f"{known.name} has {pair}, which strikes after {limit_s} s of silence"
+                return _CERTAIN, f"{has}, which ends every session that is quiet for {limit_s} s"
+            return None, f"{has}, which strikes after {limit_s} s of silence"
         case "dead-client":
             limit_s = said.dead_dropped_after_s
             if limit_s is None:
-                return False, f"{known.name} has {pair}, which never ends the session of a dead client"
-            if met(limit_s) and said.alive_dropped_after_s is None:
-                return True, f"{known.name} has {pair}: a client that is gone is dropped after {limit_s} s"
-            return None, f"{known.name} has {pair}: a client that is gone is dropped after {limit_s} s"
+                return 0, f"{has}, which never ends the session of a dead client"
+            reason = f"{has}: a client that is gone is dropped after {limit_s} s"
+            if not met(limit_s) or said.alive_dropped_after_s is not None:
+                return None, reason
+            return _CERTAIN if Sign.SERVER_GAVE_UP in evidence.seen else _STRONG, reason
         case "idle-limit":
             every_s = said.request_after_s
             if every_s is None or said.alive_dropped_after_s is not None:
                 return None, f"{known.name} sends no keep-alive, so a limit on the way is free to strike"
-            if measured and every_s < min(measured) * (1 - _SHARE):
-                return None, f"{known.name} sends a keep-alive every {every_s} s: only a shorter limit could strike"
+            if evidence.measured_s and every_s < min(evidence.measured_s) * (1 - _SHARE):
+                return 0, f"{known.name} sends a keep-alive every {every_s} s: only a shorter limit could strike"
             return None, f"{known.name} sends the first keep-alive after {every_s} s, too late for a shorter limit"
     limit = dict(known.other).get(killer.name)
     if limit is None:
         return None, ""
-    if met(limit):
-        return True, f"{known.name} has this limit at {limit:.10g} s"
-    return None, f"{known.name} has this limit at {limit:.10g} s"
+    reason = f"{known.name} has this limit at {limit:.10g} s"
+    if killer.name not in _ENDS_TERMINALS:
+        return _CERTAIN if met(limit) else None, reason
+    # When a terminal was last used no log of a job tells.
+    return (None, reason) if evidence.has_terminal else (0, f"{reason}, for terminals; the job had none")
 
 
 #: How a sign is said in a report.
 SPOKEN: Final = {
     Sign.LOST: "the session was gone, and nobody said who ended it",
+    Sign.BLAMED: "the scheduler says that the job failed, not why",
     Sign.NO_STATUS: "no exit status arrived; the client made one up",
     Sign.CLOSED: "the server's side closed the connection",
     Sign.RESET: "a TCP reset arrived",
@@ -317,9 +366,13 @@ SPOKEN: Final = {
 # ------------------------------------------------------------------------------------------- finished
 
 
-def _finished(seen: set[Sign], sightings: Iterable[Sighting], *, was_killed: bool | None) -> tuple[Finished, str]:
-    if Sign.SUCCEEDED in seen:
+def _finished(evidence: _Evidence, sightings: Iterable[Sighting], *, was_killed: bool | None) -> tuple[Finished, str]:
+    seen = evidence.seen
+    if Sign.SUCCEEDED in seen and not was_killed:
         return Finished.YES, "its exit status 0 arrived"
+    if Sign.SUCCEEDED in seen:
+        line = next(sighting.line for sighting in sightings if sighting.row.sign is Sign.SUCCEEDED)
+        return Finished.PROBABLY, f"an exit status 0 arrived in line {line}; when it is of the same run, it finished"
     if Sign.NO_LOGIN in seen and not was_killed:
         return Finished.NO, "no login came about, so nothing was run"
     if Sign.KILLED in seen:
@@ -330,13 +383,12 @@ def _finished(seen: set[Sign], sightings: Iterable[Sighting], *, was_killed: boo
         return Finished.UNKNOWN, "no line tells how it ended"
     if {Sign.LOGIND, Sign.SHELL_TMOUT} & seen:
         return Finished.NO, "the session's processes were ended with it"
-    products = {sighting.row.product for sighting in sightings}
-    if products & _NO_TERMINAL:
+    if not evidence.has_terminal:
         return (
             Finished.PROBABLY,
             "without a terminal nothing tells a command that its session is gone: it runs on to its end, "
             "unless it writes to the lost output after that; look for its results before you run it again",
         )
-    if products == {SSHD}:
+    if {sighting.row.product for sighting in sightings} == {SSHD}:
         return Finished.UNKNOWN, "the server's log does not tell whether there was a terminal"
     return Finished.UNKNOWN, "with a terminal the command got SIGHUP, without one it ran on"

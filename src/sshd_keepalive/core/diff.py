@@ -50,7 +50,7 @@ def values(plan: Plan) -> str:
 
 
 def _header(content: NewContent, *, gone: bool = False) -> list[str]:
-    path = printable(content.path)
+    path = printable(content.path).replace("\n", "\\n")  # a name must not look like a line of the report
     old = "/dev/null" if content.before is None else path
     return [f"--- {old}\n", f"+++ {'/dev/null' if gone else path}\n"]
 

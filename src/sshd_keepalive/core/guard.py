@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sshd_keepalive.core.quoting import quote, quote_bytes
-from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text, variables
-from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, NewContent, Plan, Snapshot, Step
 
 
@@ -68,6 +67,7 @@ class Answer:
     cause: str = ""
     reason: str = ""
     steps: tuple[Step, ...] = ()
+    complaints: tuple[str, ...] = ()  # what the new sshd says in the journal
     lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 
@@ -200,6 +200,7 @@ def pair(values: tuple[tuple[str, str], ...]) -> str:
     return f"{by_keyword[INTERVAL]} {by_keyword[COUNT_MAX]}"
 
 
+@legible("a step")
 def parse(stdout: bytes) -> Answer:
     """Read a guard script's records.
 
@@ -210,16 +211,8 @@ def parse(stdout: bytes) -> Answer:
     steps = []
     for kind, value in records(stdout):
         if kind == "step":
-            try:
-                name, result, since, until, *detail = decoded(value).split(" ", 4)
-                seconds_s = float(until) - float(since)
-            except ValueError:
-                raise HostError(
-                    "what the host told of a step cannot be read",
-                    kind="observe",
-                    cause="output-cut",
-                    hint="look at check",
-                ) from None
+            name, result, since, until, *detail = decoded(value).split(" ", 4)
+            seconds_s = float(until) - float(since)
             # Not a number, endless, a day: a host says what it likes.
             seconds_s = round(seconds_s, 2) if 0 <= seconds_s < 86_400 else 0.0
             steps.append(Step(name=name, ok=result == "ok", detail=" ".join(detail), seconds_s=seconds_s))
@@ -231,6 +224,7 @@ def parse(stdout: bytes) -> Answer:
         cause=words.get("cause", ""),
         reason=words.get("reason", ""),
         steps=tuple(steps),
+        complaints=tuple(dict.fromkeys(words.get("complaints", "").splitlines())),
         lasting=tuple(words.get("lasting", "").splitlines()),
     )
 

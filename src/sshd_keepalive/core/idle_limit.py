@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.core.proof import Loss, Values
+from sshd_keepalive.core.proof import Loss, Values, ask, tolerance_s
 from sshd_keepalive.model import GLOBAL, Finding, Verdict
 
 #: On both sides of the limits that products have: 240, 300, 350, 600, 900, 3600 s.
@@ -39,7 +39,7 @@ _LADDER_S: Final = (
     3590,
     7190,
 )
-_CONNECTIONS_MAX: Final = 10  # logged in one after the other, so no MaxStartups is met
+CONNECTIONS_MAX: Final = 10  # logged in one after the other, so no MaxStartups is met
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +65,9 @@ class Bounds:
         return None if self.at_most_s is None else max(1, int(self.at_least_s / 2))
 
 
-def spacings(idle_s: float) -> tuple[int, ...]:
-    """The spacings to try, shortest first; the longest ones that fit into the time."""
-    return tuple(spacing for spacing in _LADDER_S if spacing <= idle_s)[-_CONNECTIONS_MAX:]
+def spacings(idle_s: float, most: int = CONNECTIONS_MAX) -> tuple[int, ...]:
+    """The spacings to try, shortest first; the longest ones that fit into the time, one for each connection."""
+    return tuple(spacing for spacing in _LADDER_S if spacing <= idle_s)[-most:]
 
 
 def bounds(paced: tuple[Paced, ...]) -> Bounds:
@@ -86,9 +86,7 @@ def finding(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
     if values is not None and values.consequence.request_after_s not in (None, values.interval_s) and found.advised_s:
         advice = f"configure ClientAliveInterval {max(1, found.advised_s // 2)} or less (this release doubles it)"
     if found.at_most_s is None:
-        verdict, reason = Verdict.PASS, ""
-        if every_s and every_s <= found.at_least_s * 1.2:
-            reason = f"the host's keep-alive every {every_s} s keeps the way open and hides limits above that"
+        verdict, reason = _none_met(found.at_least_s, every_s)
     elif every_s is None:
         verdict, reason = Verdict.FAIL, f"the host sends no keep-alive; {advice}"
     elif every_s >= found.at_least_s:
@@ -105,6 +103,17 @@ def finding(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
         verdict=verdict,
         reason=reason,
     )
+
+
+def _none_met(proven_s: float, every_s: int | None) -> tuple[Verdict, str]:
+    """No limit was met; that is enough where the host's keep-alives are closer together than what was proved."""
+    if every_s is None:
+        return Verdict.UNKNOWN, f"the host sends no keep-alive: longer silences than {proven_s:.0f} s are not proved"
+    if proven_s + tolerance_s(every_s) < every_s:
+        return Verdict.UNKNOWN, f"the host's keep-alives come every {every_s} s; look longer: --idle {ask(every_s)}"
+    if every_s > proven_s * 1.2:
+        return Verdict.PASS, ""
+    return Verdict.PASS, f"the host's keep-alive every {every_s} s keeps the way open and hides limits above that"
 
 
 def spoken(found: Bounds) -> str:

@@ -18,6 +18,7 @@ class Sign(Enum):
     """What a line of a log says about the end of a session."""
 
     LOST = "lost"  # it was gone; nobody says who ended it
+    BLAMED = "blamed"  # the product says that the job failed, and leaves open whether its script did
     NO_STATUS = "no_status"  # the command ended without an exit status: the client made up -1 or 255
     CLOSED = "closed"  # the server's side closed it
     RESET = "reset"  # a TCP RST came
@@ -110,6 +111,7 @@ KILLERS: Final[tuple[Killer, ...]] = (
         signs=MappingProxyType(
             {
                 Sign.LOST: 15,
+                Sign.BLAMED: 15,
                 Sign.NO_STATUS: 10,
                 Sign.CLOSED: 25,
                 Sign.SERVER_GAVE_UP: 40,
@@ -139,6 +141,7 @@ KILLERS: Final[tuple[Killer, ...]] = (
         signs=MappingProxyType(
             {
                 Sign.LOST: 8,
+                Sign.BLAMED: 8,
                 Sign.NO_STATUS: 5,
                 Sign.RESET: 30,
                 Sign.BROKEN: 25,

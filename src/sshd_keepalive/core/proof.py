@@ -116,6 +116,7 @@ def finding(held: Held, values: Values | None, wanted_s: int) -> Finding:
 def spoken(held: Held) -> str:
     """`a keep-alive every 2.0 s (7 seen), alive after 15 s`."""
     ending = f"alive after {held.quiet_s:.0f} s" if held.loss is None else f"dead after {held.quiet_s:.1f} s"
+    ending += ", when it was interrupted" if held.was_stopped else ""
     if held.spacing_s is None:
         return f"no keep-alive, {ending}"
     return f"a keep-alive every {held.spacing_s:.1f} s ({len(held.beats)} seen), {ending}"
@@ -123,12 +124,13 @@ def spoken(held: Held) -> str:
 
 def recommendation(values: Values, wanted_s: int) -> str:
     """What to configure where the release does not keep the interval; empty where it does."""
-    if not consequence.probes_late(values.version) or values.interval_s <= 0:
+    if not consequence.probes_late(values.version):
         return ""
-    late_s = values.consequence.request_after_s
+    interval_s = values.interval_s if values.interval_s > 0 else wanted_s
     return (
-        f"OpenSSH {values.version} sends a keep-alive every {late_s} s, twice its interval of {values.interval_s} s, "
-        f"as all of 9.2 to 9.4; for one every {wanted_s} s configure ClientAliveInterval {max(1, wanted_s // 2)}"
+        f"OpenSSH 9.2 to 9.4 ask after two intervals: {values.version} sends a keep-alive every {2 * interval_s} s "
+        f"where {interval_s} is configured; for one every {wanted_s} s configure "
+        f"ClientAliveInterval {max(1, wanted_s // 2)}"
     )
 
 
@@ -143,10 +145,10 @@ def _judged(held: Held, values: Values | None, wanted_s: int) -> tuple[Verdict, 
     if expected_s is None:  # never together with an interval above 0
         return Verdict.UNKNOWN, ""
     if held.spacing_s is None:
-        if held.quiet_s + tolerance_s(expected_s) < expected_s or held.was_stopped:
+        if held.quiet_s < expected_s + tolerance_s(expected_s):
             return (
                 Verdict.UNKNOWN,
-                f"the first keep-alive is due after {expected_s} s; look longer: --idle {_ask(expected_s)}",
+                f"the first keep-alive is due after {expected_s} s; look longer: --idle {ask(expected_s)}",
             )
         return Verdict.FAIL, f"no keep-alive in {held.quiet_s:.0f} s, although one was due after {expected_s} s"
     least_s = earliest_s(values) if values is not None else expected_s
@@ -174,7 +176,10 @@ def tolerance_s(expected_s: float) -> float:
     return max(_TOLERANCE_S, _TOLERANCE * expected_s)
 
 
-def _ask(expected_s: int) -> str:
+def ask(expected_s: int) -> str:
+    """The `--idle` that shows a keep-alive due after so many seconds: `13`, `6m`."""
+    if expected_s <= _SHORT_S:
+        return str(2 * expected_s + 5)
     return f"{int(expected_s + _SPARE_S) // 60 + 1}m"
 
 

@@ -1,4 +1,4 @@
-"""The one place where a value becomes a word of shell text, and where hostile text becomes printable."""
+"""The one place where a value becomes a word of shell text or of a unit file, and hostile text printable."""
 
 from __future__ import annotations
 
@@ -19,11 +19,25 @@ def quote_bytes(value: bytes) -> str:
     return quote(value.decode("utf-8", "surrogateescape"))
 
 
+def unit_word(text: str) -> str:
+    """One word of a unit file: systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers".
+
+    Raises:
+        ValueError: a NUL byte, which no command line can carry.
+    """
+    if "\0" in text:
+        raise ValueError("a NUL byte cannot be passed to a command")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r") + '"'
+
+
 def printable(text: str) -> str:
     r"""Text from a host, safe for a terminal: control characters as \x1b, line ends and tabs kept.
 
     Also escapes what rearranges lines (bidirectional overrides) and undecodable bytes (surrogates).
     """
+    if text.isprintable():
+        return text
     return "".join(ch if ch in "\n\t" or ch.isprintable() else _escaped(ch) for ch in text)
 
 

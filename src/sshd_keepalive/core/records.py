@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 from sshd_keepalive.errors import HostError
 
 Record = tuple[str, bytes]
+
+#: More digits than the length of any answer has; a longer number Python itself would refuse to read.
+_MOST_DIGITS: Final = 12
 
 
 def records(stdout: bytes) -> Iterator[Record]:
@@ -19,7 +24,7 @@ def records(stdout: bytes) -> Iterator[Record]:
     while position < len(stdout):
         end = stdout.find(b"\n", position)
         kind, _, length = stdout[position : end if end >= 0 else None].partition(b" ")
-        if end < 0 or not kind.isalpha() or not length.isdigit():
+        if end < 0 or not kind.isalpha() or not length.isdigit() or len(length) > _MOST_DIGITS:
             raise _broken(position)
         start, position = end + 1, end + 1 + int(length) + 1
         if position > len(stdout) or stdout[position - 1 : position] != b"\n":
@@ -34,6 +39,21 @@ def _broken(position: int) -> HostError:
         cause="output-cut",
         hint="run the command again",
     )
+
+
+@contextmanager
+def legible(what: str) -> Iterator[None]:
+    """Reading what a host told, in a block or as a decorator: it says what it likes, and that is no defect of ours.
+
+    Raises:
+        HostError: kind `observe`, in place of whatever a number or a date that is none leads to.
+    """
+    try:
+        yield
+    except (ValueError, IndexError, OverflowError, OSError, ZeroDivisionError):
+        raise HostError(
+            f"what the host told of {what} cannot be read", kind="observe", cause="output-cut", hint="run check again"
+        ) from None
 
 
 def decoded(value: bytes) -> str:

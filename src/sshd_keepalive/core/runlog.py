@@ -1,8 +1,8 @@
 """A run log read once, from front to back, in bounded memory: which telling lines stand in it, and when.
 
-A block without any word of `signs` is not read line by line: of it only the first and the last time count, to know
-how long the log ran and how long it was silent before the session was lost. 200 MB take seconds, and a line of
-200 MB is read in pieces.
+Only lines with a word of `signs` are read. Of the others only times count: the first and the last of a block, to know
+how long the log ran, and the one before a telling line, to know how long it was silent before the session was lost.
+200 MB take seconds, and a line of 200 MB is read in pieces.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Final
 
 from sshd_keepalive.core import moments, signs
@@ -21,7 +22,8 @@ BLOCK_BYTES: Final = 1 << 20  # a good size to feed
 _LINE_MAX: Final = 64 * 1024  # a longer line is read in pieces
 _OVERLAP: Final = 512  # so that no word is cut in two
 _TEXT_MAX: Final = 240  # of a sighting
-_PER_ROW: Final = 20  # the first and the last of each kind of line; the others are counted
+_AT_EACH_END: Final = 10  # the first and the last of each kind of line; the others are counted
+_LOOKED_BACK: Final = 50  # lines, for a time
 _SNIFF_BYTES: Final = 4096
 
 #: Signs that say when the session ended.
@@ -76,6 +78,7 @@ def read(blocks: Iterable[bytes]) -> RunLog:
     reader = _Reader(log)
     for text, is_whole in _texts(blocks, log):
         reader.take(text, is_whole=is_whole)
+    log.sightings = sorted(chain.from_iterable(reader.kept.values()), key=lambda sighting: sighting.line)
     return log
 
 
@@ -88,7 +91,7 @@ def _texts(blocks: Iterable[bytes], log: RunLog) -> Iterator[tuple[str, bool]]:
         if decoder is None:
             decoder = codecs.getincrementaldecoder(_encoding(block))(errors="replace")
         rest += decoder.decode(block)
-        end = max(rest.rfind("\n"), rest.rfind("\r")) + 1
+        end = rest.rfind(_newline(rest)) + 1
         if end:
             yield rest[:end], True
             rest = rest[end:]
@@ -101,8 +104,15 @@ def _texts(blocks: Iterable[bytes], log: RunLog) -> Iterator[tuple[str, bool]]:
         yield rest, True
 
 
+def _newline(text: str) -> str:
+    """The end of a line; a lone return is one only where there is no other, since progress bars are full of them."""
+    return "\n" if "\n" in text else "\r"
+
+
 def _encoding(head: bytes) -> str:
-    """UTF-16 by its mark or its zeros; anything else as UTF-8, in which every telling word is ASCII."""
+    """UTF-32 and UTF-16 by their mark or zeros; anything else as UTF-8, in which every telling word is ASCII."""
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     sniffed = head[:_SNIFF_BYTES]
@@ -116,64 +126,75 @@ def _encoding(head: bytes) -> str:
 class _Reader:
     def __init__(self, log: RunLog) -> None:
         self._log = log
+        self.kept: dict[int, list[Sighting]] = {}  # index of the row → the first and the last
 
     def take(self, text: str, *, is_whole: bool) -> None:
         """One piece of the log."""
-        lowered = text.lower()
-        words = {word for word in signs.WORDS if word in lowered}
-        self._log.names.update(name for word, name in signs.NAMES if word in lowered)
-        if not words:
-            self._skim(text)
-            self._log.n_lines += text.count("\n") + (is_whole and not text.endswith("\n"))
-            return
-        rows = [(index, row) for index, row in enumerate(signs.ROWS) if row.word in words]
-        for line in text.splitlines():
-            self._log.n_lines += 1
-            for start in range(0, max(1, len(line)), _LINE_MAX):
-                piece = line[max(0, start - _OVERLAP) : start + _LINE_MAX]
-                self._read(piece, rows)
-        if not is_whole:
-            self._log.n_lines -= 1
+        log, newline = self._log, _newline(text)
+        lowered = text.lower()  # its letters may be more than those of the text, its lines are as many
+        if log.first_at is None:
+            log.first_at = _first_time(text[:_LINE_MAX].split(newline)[:_LOOKED_BACK])
+        log.names.update(name for word, name in signs.NAMES if word in lowered)
+        if words := [word for word in signs.WORDS if word in lowered]:
+            rows = [(index, row) for index, row in enumerate(signs.ROWS) if row.word in words]
+            lines = text.split(newline)
+            for number in _telling(lowered, newline, words):
+                line = lines[number]
+                for start in range(0, len(line), _LINE_MAX):
+                    self._read(line[max(0, start - _OVERLAP) : start + _LINE_MAX], lines, number, rows)
+        log.last_at = _first_time(reversed(text[-_LINE_MAX:].split(newline)[-_LOOKED_BACK:])) or log.last_at
+        log.n_lines += text.count(newline) + (is_whole and not text.endswith(newline))
 
-    def _read(self, line: str, rows: list[tuple[int, Row]]) -> None:
-        lowered = line.lower()
-        before = self._log.last_at
-        at = moments.moment(line)
-        self._keep_time(at)
-        for index, row in rows:
-            if row.word not in lowered:
-                continue
-            for found in row.pattern.finditer(line):
-                values = tuple((key, value) for key, value in found.groupdict().items() if value is not None)
-                start = max(0, found.start() - _TEXT_MAX // 3)
-                self._keep(
-                    index,
-                    Sighting(
-                        row=row,
-                        line=self._log.n_lines,
-                        text=line[start : start + _TEXT_MAX].strip(),
-                        at=at or self._log.last_at,
-                        silence_s=moments.elapsed_s(before, at) if before and at else None,
-                        values=values,
-                    ),
-                )
+    def _read(self, piece: str, lines: list[str], number: int, rows: list[tuple[int, Row]]) -> None:
+        """A line, or a piece of a long one; its number counts from 0 within the lines at hand."""
+        lowered = piece.lower()
+        told = [(i, row, found) for i, row in rows if row.word in lowered for found in row.pattern.finditer(piece)]
+        if not told:  # times are dear
+            return
+        before = _first_time(reversed(lines[max(0, number - _LOOKED_BACK) : number])) or self._log.last_at
+        at = moments.moment(piece)
+        self._log.last_at = at or self._log.last_at
+        for index, row, found in told:
+            start = max(0, found.start() - _TEXT_MAX // 3)
+            self._keep(
+                index,
+                Sighting(
+                    row=row,
+                    line=self._log.n_lines + number + 1,
+                    text=piece[start : start + _TEXT_MAX].strip(),
+                    at=at or before,
+                    silence_s=moments.elapsed_s(before, at) if before and at else None,
+                    values=tuple((key, value) for key, value in found.groupdict().items() if value is not None),
+                ),
+            )
 
     def _keep(self, index: int, sighting: Sighting) -> None:
-        log = self._log
-        n_seen = log.counts[index] = log.counts.get(index, 0) + 1
-        if n_seen <= _PER_ROW:
-            log.sightings.append(sighting)
+        self._log.counts[index] = self._log.counts.get(index, 0) + 1
+        kept = self.kept.setdefault(index, [])
+        if len(kept) == 2 * _AT_EACH_END:
+            del kept[_AT_EACH_END]
+        kept.append(sighting)
 
-    def _skim(self, text: str) -> None:
-        """Only the times at both ends; a stretch without any word tells nothing else."""
-        lines = (text[:_LINE_MAX].splitlines() or [""])[:50]
-        self._keep_time(next((at for line in lines if (at := moments.moment(line))), None))
-        lines = text[-_LINE_MAX:].splitlines()[-50:]
-        self._keep_time(next((at for line in reversed(lines) if (at := moments.moment(line))), None))
 
-    def _keep_time(self, at: datetime | None) -> None:
-        if at is None:
-            return
-        if self._log.first_at is None:
-            self._log.first_at = at
-        self._log.last_at = at
+def _telling(lowered: str, newline: str, words: Iterable[str]) -> Iterator[int]:
+    """The lines, counted from 0, in which one of the words stands."""
+    found = sorted(at for word in words for at in _places(lowered, word))
+    number, counted, last = 0, 0, -1
+    for at in found:
+        number += lowered.count(newline, counted, at)
+        counted = at
+        if number != last:
+            yield number
+        last = number
+
+
+def _places(lowered: str, word: str) -> Iterator[int]:
+    """Where a word stands, once for each line at least."""
+    at = lowered.find(word)
+    while at >= 0:
+        yield at
+        at = lowered.find(word, at + len(word))
+
+
+def _first_time(lines: Iterable[str]) -> datetime | None:
+    return next((at for line in lines if (at := moments.moment(line))), None)

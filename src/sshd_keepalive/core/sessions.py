@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text
 
 # The title of a session's process: `sshd: ops [priv]`, `sshd-session: root@pts/0`; before a login `[accepted]`.
@@ -58,6 +58,7 @@ def script() -> str:
     return "LC_ALL=C; export LC_ALL\n" + text("common") + text("sessions")
 
 
+@legible("its processes")
 def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[Session, ...]:
     """Read the script's records, oldest session first. All times are the host's own: its clock may be wrong.
 
@@ -127,17 +128,13 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[Session, ...]:
     return tuple(sorted(found, key=lambda session: (-session.age_s, session.pid)))
 
 
-def reminder(titles: Iterable[str]) -> tuple[str, ...]:
-    """What to say after a change of the sessions that do not have it; nothing when there are none.
+def n_logged_in(titles: Iterable[str]) -> int:
+    """How many of the processes that a restart left alone serve somebody who has logged in.
 
     Args:
-        titles: of the processes that the restart left alone, as `tell_lasting` of the guard gives them.
+        titles: theirs, as `tell_lasting` of the guard gives them.
     """
-    n_old = sum(_is_session(title) for title in titles)
-    if not n_old:
-        return ()
-    they = "1 session keeps" if n_old == 1 else f"{n_old} sessions keep"
-    return (f"{they} the old values until it ends: `sshd-keepalive sessions` lists what is older than the change",)
+    return sum(_is_session(title) for title in titles)
 
 
 def _is_session(title: str) -> bool:

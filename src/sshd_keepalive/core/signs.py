@@ -32,22 +32,31 @@ def _row(product: str, sign: Sign, word: str, pattern: str) -> Row:
 
 
 _PEER = r"(?P<peer>[0-9A-Fa-f:.]+)"
+_TOLD = r"(?:code:|code was|exit status)"
 
 ROWS: Final[tuple[Row, ...]] = (
     # DataArts Studio: the job's result as JSON, and the lines around it.
-    _row(DATAARTS, Sign.LOST, "errorcode", r'"?errorCode"?\s*[:=]\s*"?(?P<code>3427)\b'),
+    _row(DATAARTS, Sign.BLAMED, "errorcode", r'"?errorCode"?\s*[:=]\s*"?(?P<code>3427)\b'),
     _row(DATAARTS, Sign.RAN, "exetime", r'"?exeTime"?\s*[:=]\s*"?(?P<seconds>\d+(?:\.\d+)?)'),
     _row(DATAARTS, Sign.NO_STATUS, "return code is", r"return code is\s*:?\s*\[?(?P<status>-1)\b"),
     _row(DATAARTS, Sign.FAILED, "return code is", r"return code is\s*:?\s*\[?(?P<status>[1-9]\d*)\b"),
     _row(DATAARTS, Sign.SUCCEEDED, "return code is", r"return code is\s*:?\s*\[?(?P<status>0)\b"),
-    _row(DATAARTS, Sign.LOST, "contact ecs service", r"execute failed\. Please contact ECS Service"),
+    _row(DATAARTS, Sign.BLAMED, "contact ecs service", r"execute failed\. Please contact ECS Service"),
     _row(DATAARTS, Sign.STARTED, "agentid", r'"?agentId"?\s*[:=]\s*"?(?P<agent>[\w-]{8,})'),
     _row(DATAARTS, Sign.STARTED, "jobid", r'"?jobId"?\s*[:=]\s*"?(?P<job>[\w-]{4,})'),
     # JSch, below DataArts Studio, Rundeck and many others.
     _row(JSCH, Sign.LOST, "session is down", r"session is down"),
     _row(JSCH, Sign.LOST, "channel is not opened", r"(?:JSchException|SSHProtocolFailure): channel is not opened"),
     _row(JSCH, Sign.CLOSED, "end of io stream read", r"End of IO Stream Read"),
-    _row(JSCH, Sign.NO_LOGIN, "jschexception", r"JSchException: (?:Auth (?:fail|cancel)|USERAUTH fail)"),
+    _row(JSCH, Sign.RESET, "java.net.socketexception", r"java\.net\.SocketException: Connection reset"),
+    _row(JSCH, Sign.BROKEN, "java.net.socketexception", r"java\.net\.SocketException: Broken pipe"),
+    _row(
+        JSCH,
+        Sign.NO_LOGIN,
+        "jschexception",
+        r"JSchException: (?:Auth (?:fail|cancel)|USERAUTH fail|timeout: socket is not established"
+        r"|java\.net\.(?:Connect|NoRouteToHost|UnknownHost)Exception)",
+    ),
     # Airflow and paramiko below it.
     _row(AIRFLOW, Sign.OWN_LIMIT, "timed out", r"AirflowException: SSH command timed out|SSH command timed out"),
     _row(AIRFLOW, Sign.OWN_LIMIT, "airflowtasktimeout", r"AirflowTaskTimeout"),
@@ -57,6 +66,9 @@ ROWS: Final[tuple[Row, ...]] = (
     _row(PARAMIKO, Sign.RESET, "connection reset by peer", r"Socket exception: Connection reset by peer|\[Errno 104\]"),
     _row(PARAMIKO, Sign.LOST, "ssh session not active", r"SSH session not active"),
     _row(PARAMIKO, Sign.LOST, "socket is closed", r"OSError: Socket is closed"),
+    _row(PARAMIKO, Sign.CLOSED, "server connection dropped", r"Server connection dropped"),
+    _row(PARAMIKO, Sign.NO_LOGIN, "authenticationexception", r"AuthenticationException"),
+    _row(PARAMIKO, Sign.NO_LOGIN, "ssh protocol banner", r"Error reading SSH protocol banner"),
     # Jenkins agents over ssh, and build limits.
     _row(
         JENKINS,
@@ -66,13 +78,19 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     _row(JENKINS, Sign.LOST, "unexpected termination", r"Unexpected termination of the channel"),
     _row(JENKINS, Sign.LOST, "channelclosedexception", r"ChannelClosedException"),
+    _row(JENKINS, Sign.LOST, "connection was broken", r"Connection was broken"),
     _row(JENKINS, Sign.LOST, "went offline", r"(?:agent|slave|node) .{0,60}went offline"),
     # Rundeck.
     _row(RUNDECK, Sign.LOST, "connection was interrupted", r"Failed: Interrupted: Connection was interrupted"),
     _row(RUNDECK, Sign.OWN_LIMIT, "timedout", r"Execution (?:status: )?timedout|Failed: TimedOut"),
     _row(RUNDECK, Sign.LOST, "connectionfailure", r"Failed: ConnectionFailure"),
-    _row(RUNDECK, Sign.FAILED, "nonzeroresultcode", r"NonZeroResultCode: .{0,60}?code: (?P<status>[1-9]\d*)"),
-    _row(RUNDECK, Sign.NO_STATUS, "nonzeroresultcode", r"NonZeroResultCode: .{0,60}?code: (?P<status>-1)"),
+    _row(
+        RUNDECK,
+        Sign.FAILED,
+        "nonzeroresultcode",
+        rf"NonZeroResultCode: .{{0,60}}?{_TOLD} (?P<status>(?!255\b)[1-9]\d*)",
+    ),
+    _row(RUNDECK, Sign.NO_STATUS, "nonzeroresultcode", rf"NonZeroResultCode: .{{0,60}}?{_TOLD} (?P<status>-1|255)\b"),
     # Ansible.
     _row(ANSIBLE, Sign.LOST, "unreachable!", r"\bUNREACHABLE! =>"),
     _row(
@@ -95,16 +113,18 @@ ROWS: Final[tuple[Row, ...]] = (
         OPENSSH,
         Sign.CLOSED,
         "closed by",
-        r"Connection (?:to \S+ )?closed by (?:remote host|\S+ port \d+)(?! \[preauth)",
+        r"(?<!\]: )(?<!identification: )Connection (?:to \S+ )?closed by (?:remote host|\S+ port \d+\b)(?! \[preauth)",
     ),
     _row(
         OPENSSH,
         Sign.RESET,
         "connection reset by",
-        r"Read from remote host \S+: Connection reset|Connection reset by \S+ port \d+ *$",
+        r"Read from remote host \S+: Connection reset|(?<!\]: )Connection reset by \S+ port \d+ *$",
     ),
     _row(OPENSSH, Sign.CLIENT_GAVE_UP, "timed out", r"Read from remote host \S+: (?:Operation|Connection) timed out"),
     _row(OPENSSH, Sign.NO_LOGIN, "permission denied", r"Permission denied \((?:publickey|password|keyboard)"),
+    _row(OPENSSH, Sign.NO_LOGIN, "exchange_identification", r"exchange_identification: "),
+    _row(OPENSSH, Sign.NO_LOGIN, "host key verification failed", r"Host key verification failed"),
     _row(OPENSSH, Sign.NO_LOGIN, "connect to host", r"ssh: connect to host \S+ port \d+:"),
     _row(OPENSSH, Sign.NO_STATUS, "code 255", r"exit(?:ed)?(?: with)? code (?P<status>255)\b"),
     _row(OPENSSH, Sign.NO_STATUS, "status 255", r"exit(?:ed)?(?: with)? status (?P<status>255)\b"),
@@ -118,8 +138,18 @@ ROWS: Final[tuple[Row, ...]] = (
     _row(SSHD, Sign.UNUSED, "terminating inactive connection", r"terminating inactive connection"),
     _row(SSHD, Sign.CHANNEL, "of inactivity", r"channel \d+: closing after \d+ seconds of inactivity"),
     _row(
-        SSHD, Sign.RESET, "connection reset by", rf"sshd\S*\[\d+\]: Connection reset by .*?{_PEER} port (?P<port>\d+)"
+        SSHD,
+        Sign.RESET,
+        "connection reset by",
+        rf"sshd\S*\[\d+\]: Connection reset by .*?{_PEER} port (?P<port>\d+)\b(?! \[preauth)",
     ),
+    _row(
+        SSHD,
+        Sign.BROKEN,
+        "connection timed out",
+        r"(?:Read error from remote host|ssh_dispatch_run_fatal: Connection from) .{0,80}Connection timed out",
+    ),
+    _row(SSHD, Sign.NO_LOGIN, "timeout before authentication", r"Timeout before authentication"),
     _row(SSHD, Sign.STARTED, "accepted ", rf"Accepted \S+ for (?P<user>\S+) from {_PEER} port (?P<port>\d+)"),
     # Around it. That a listener "received signal 15" tells nothing: sessions outlive a restart of sshd.
     _row(

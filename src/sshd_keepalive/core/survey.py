@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from sshd_keepalive.core import start
 from sshd_keepalive.core.include import as_bytes
-from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text, variables
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import DEFAULT_CONFIG, Context, Daemon, Dump, Glob, Host, RemoteFile, Snapshot
@@ -56,6 +56,7 @@ class _Look:
     details: list[list[str]] = field(default_factory=list)
 
 
+@legible("itself")
 def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") -> Snapshot:
     """Read the script's records.
 
@@ -180,6 +181,8 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
             cause="not-openssh",
             hint="this program understands OpenSSH only; take the host out of the inventory",
         )
+    if not words.get("state", "").startswith("/"):
+        raise ValueError("the directory for backups is not told")
     running = _VERSION.search(banner)
     version = running[1] if running and running[1].startswith(found[1] + "p") else found[1]
     daemon = _daemon(look, host)
@@ -191,6 +194,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         "system": words.get("system", ""),
         "sshd_config": words.get("config", host.sshd_config),
         "state": words.get("state", ""),
+        "agents": ", ".join(words.get("agents", "").split(",")),
     }
     facts["held"] = words.get("held", "")
     facts["taken_back"] = words.get("taken", "")

@@ -28,7 +28,7 @@ from sshd_keepalive.model import (
 )
 
 MAX_DEPTH: Final = 16  # servconf.c, SERVCONF_MAX_DEPTH: the main file and 16 levels below it
-_MAX_READS: Final = 200_000  # files read, repeats counted; sshd has no such limit and would not come back
+_MAX_READS: Final = 20_000  # files read, repeats counted; sshd has no such limit and would not come back
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _VENDOR_CONFIG: Final = "/usr/etc/ssh/sshd_config"
 CONFIG_DIR: Final = "/etc/ssh"

@@ -67,8 +67,8 @@ def finding(trial: Trial, held: Held, values: Values) -> Finding:
     return Finding(
         setting=trial.name,
         scope=GLOBAL,
-        wanted=f"{wanted} (interval {trial.interval_s} s, count {trial.count_max})",
-        value=spoken(held),
+        wanted=wanted,
+        value=f"with {trial.interval_s}/{trial.count_max} {spoken(held)}",
         verdict=Verdict.PASS if right else Verdict.FAIL,
         reason="" if right else f"OpenSSH {values.version} is known to do otherwise: a changed build, or a busy host",
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sshd_keepalive.core import candidate, diff, resolve
 from sshd_keepalive.core import plan as planning
-from sshd_keepalive.core.records import decoded, records
+from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text, variables
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import NewContent, Plan, Snapshot
@@ -27,6 +27,7 @@ def runs_script(snapshot: Snapshot, run_id: str) -> str:
     return variables(values) + text("common") + text("runs")
 
 
+@legible("its runs")
 def parse(stdout: bytes) -> Past | None:
     """Read what `runs_script` told; None when there is no such run.
 

@@ -1,11 +1,18 @@
-"""Engines: how one job is repeated for many hosts. One module each."""
+"""Engines: how one job is repeated for many hosts. One module each.
+
+On the command line an engine is `KIND` or `KIND:ARGUMENT`: `process:4`, `dask:tcp://scheduler:8786`.
+"""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from sshd_keepalive.model import Host, HostReport
+from sshd_keepalive import registry
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.model import End, Failure, Host, HostReport, Verdict
 
 #: One host's whole pass. It never raises for the host's trouble, and opens and closes its own connections.
 Job = Callable[[Host], HostReport]
@@ -15,5 +22,91 @@ Job = Callable[[Host], HostReport]
 class Engine(Protocol):
     """What a module of this package provides."""
 
-    def run(self, job: Job, hosts: Iterable[Host], *, workers: int) -> Iterator[HostReport]:
-        """Every host exactly once, reports as they come. Closing the iterator starts nothing new and waits."""
+    def run(
+        self, job: Job, hosts: Iterable[Host], *, workers: int, may_repeat: bool = False, argument: str = ""
+    ) -> Iterator[HostReport]:
+        """Every host exactly once, reports as they come. Closing the iterator starts nothing new and waits.
+
+        Args:
+            workers: hosts at a time; no more than that are taken from `hosts` ahead of their reports.
+            may_repeat: the job changes nothing, so a host whose worker was lost is tried once more.
+            argument: what stood behind the engine's name; empty: the engine's default.
+        Raises:
+            ConfigError, ExtensionError: before the first host is contacted: the engine cannot work like this.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """An engine with its argument."""
+
+    engine: Engine
+    argument: str
+
+    def run(
+        self, job: Job, hosts: Iterable[Host], *, workers: int, may_repeat: bool = False, argument: str = ""
+    ) -> Iterator[HostReport]:
+        return self.engine.run(job, hosts, workers=workers, may_repeat=may_repeat, argument=argument or self.argument)
+
+
+def named(text: str) -> Engine:
+    """The engine that `KIND` or `KIND:ARGUMENT` means.
+
+    Raises:
+        ExtensionError: there is none of this name.
+    """
+    kind, _, argument = text.partition(":")
+    engine: Engine = registry.load("engines", kind)
+    return _Bound(engine, argument) if argument else engine
+
+
+def refuse_argument(name: str, argument: str) -> None:
+    """For engines that take none.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if argument:
+        raise ConfigError(f"--engine {name}:{argument}: {name} takes no argument", hint=f"--engine {name}")
+
+
+def pickled(job: Job, name: str) -> bytes:
+    """The job as it is sent to another process; it holds references to secrets, never a value.
+
+    Raises:
+        ConfigError: it lives from something that exists in this process alone.
+    """
+    try:
+        return pickle.dumps(job)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        raise ConfigError(
+            f"--engine {name}: this command watches all its hosts from one process", hint="leave out --engine"
+        ) from None
+
+
+def room_for(workers: int) -> None:
+    """Raise the limit of open files to what so many hosts need: sockets, key files, resolvers."""
+    import resource
+
+    wanted = 4 * workers + 256
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
+
+
+def lost(host: Host, *, may_repeat: bool) -> HostReport:
+    """The report of a host whose worker vanished while it had the host, and that is not tried again."""
+    failure = Failure(
+        kind="internal",
+        cause="worker-lost",
+        message="the worker that had this host was lost; how far it came is not known",
+        hint="run it again" if may_repeat else "check this host now; a change that was not confirmed reverts by itself",
+    )
+    return HostReport(host=host, verdict=Verdict.UNKNOWN, end=None if may_repeat else End.UNKNOWN, failure=failure)
+
+
+def not_begun(host: Host, why: str, *, may_repeat: bool) -> HostReport:
+    """The report of a host that no worker was there for."""
+    failure = Failure(kind="internal", cause="no-worker", message=f"not begun: {why}", hint="run it again")
+    return HostReport(host=host, verdict=Verdict.UNKNOWN, end=None if may_repeat else End.REFUSED, failure=failure)

@@ -86,8 +86,11 @@ class _Index:
         found = set(self._matching(term[1:]) if term.startswith("~") else self._named(term))
         if not found:
             known = (*self.hosts, *self._groups)
-            hint = "" if term.startswith("~") else did_you_mean(term, known)
-            raise ConfigError(f"--limit: no host and no group is called {shown(term)}{hint}")
+            meant = "" if term.startswith("~") else did_you_mean(term, known)
+            hint = None if meant else "`sshd-keepalive hosts` lists the hosts and groups of an inventory"
+            if "@" in term:
+                hint = "with an inventory HOST is a name of its; leave the inventory out to log in to any user@host"
+            raise ConfigError(f"no host and no group is called {shown(term)}{meant}", hint=hint)
         return found
 
     def _is_known(self, term: str) -> bool:

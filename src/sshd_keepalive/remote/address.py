@@ -9,11 +9,13 @@ import threading
 from typing import Any, Final
 
 from sshd_keepalive.model import Host
+from sshd_keepalive.remote import ping
 from sshd_keepalive.remote.deadline import Deadline
 from sshd_keepalive.remote.trouble import trouble
 
 _Address = tuple[socket.AddressFamily, Any]
 _UNACKNOWLEDGED_MS: Final = 20_000
+_PING_S: Final = 0.5
 
 
 class _Lookup:
@@ -46,7 +48,7 @@ def dial(host: Host, deadline: Deadline, connect_timeout_s: float) -> socket.soc
     Args:
         connect_timeout_s: for all addresses together; each gets an equal share of what is left.
     Raises:
-        HostError: unresolved, unreachable, refused.
+        HostError: unresolved, unreachable, refused; dropped, when the host is up all the same.
     """
     limit = Deadline(deadline.left_s(connect_timeout_s))
     addresses = _resolve(host, limit)
@@ -63,6 +65,8 @@ def dial(host: Host, deadline: Deadline, connect_timeout_s: float) -> socket.soc
         else:
             return sock
     if isinstance(error, TimeoutError):
+        if ping.answers(*addresses[0], _PING_S):
+            raise trouble(host, "dropped", f"{connect_timeout_s:g} s")
         raise trouble(host, "unreachable", f"{connect_timeout_s:g} s")
     if error.errno == errno.ECONNREFUSED:
         raise trouble(host, "refused")

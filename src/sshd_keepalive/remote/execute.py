@@ -66,6 +66,7 @@ _HINTS = {
     "binary_replaced": "restart sshd once by hand while you are logged in, then run the command again",
     "kill_mode": "set KillMode=process in the unit, or use --service-action reload",
     "socket": "use --service-action restart",
+    "not_ours": "give the directory to root alone; or, if sshd is that account's own, log in as it: become: none",
     "fired": "raise --confirm-timeout",
     "lost": "run the command again",
 }
@@ -80,6 +81,7 @@ class _Execution:
         self._change = change
         self._timeout_s = timeout_s
         self._steps: list[Step] = []
+        self._complaints: tuple[str, ...] = ()
         self._lasting: tuple[str, ...] = ()
         self._pause_s = 1.0
         self._ends_at_s = time.monotonic() + change.deadline_s
@@ -122,7 +124,13 @@ class _Execution:
         kept = end is not End.REFUSED and bool(self._change.plan.contents)
         backup = self._change.directory if kept else None
         return Outcome(
-            end=end, steps=tuple(self._steps), backup=backup, failure=failure, after=after, lasting=self._lasting
+            end=end,
+            steps=tuple(self._steps),
+            backup=backup,
+            failure=failure,
+            after=after,
+            complaints=self._complaints,
+            lasting=self._lasting,
         )
 
     def _prove(self) -> Outcome:
@@ -158,7 +166,9 @@ class _Execution:
 
     def _confirm(self, fresh: Shell) -> None:
         answer = _ask(fresh, guard.confirm_command(self._change.directory), self._timeout_s)
-        self._steps += answer.steps if answer else ()
+        if answer is not None:
+            self._steps += answer.steps
+            self._complaints = answer.complaints
         if answer is None or answer.end != "applied":
             why = f": the host says {answer.end} already" if answer else ""
             raise HostError(f"the change could not be confirmed{why}", kind="effective", cause="confirm")

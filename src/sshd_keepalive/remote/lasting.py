@@ -22,13 +22,8 @@ def live(shell: Shell, snapshot: Snapshot, *, timeout_s: float) -> tuple[Session
         raise HostError(
             "the connection was lost in mid-answer", kind="timeout", cause="lost", hint="run the command again"
         )
-    try:
-        daemon = snapshot.daemon.pid if snapshot.daemon else None
-        found = sessions.parse(completed.stdout, daemon=daemon)
-    except (ValueError, IndexError, OverflowError, OSError):
-        raise HostError(
-            "what the host told of its processes cannot be read", kind="observe", cause="output-cut"
-        ) from None
+    daemon = snapshot.daemon.pid if snapshot.daemon else None
+    found = sessions.parse(completed.stdout, daemon=daemon)
     return tuple(session for session in found if not session.is_ours)
 
 

@@ -1,25 +1,24 @@
-"""Secret references, and what they stand for.
+"""What secret references stand for, and how often they are asked for.
 
-An inventory names a secret, it never holds one: `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, `command:ARGV`,
-`prompt`. A reference is resolved when a host asks for the secret, at most once per process, whichever way it went.
+A reference is resolved when a host asks for the secret, at most once per process, whichever way it went.
 """
 
 from __future__ import annotations
 
-import os
-import shlex
-import stat
-import subprocess
+import contextlib
+import resource
 import threading
-from collections.abc import Callable
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from sshd_keepalive.errors import ConfigError, ExtensionError, KeepaliveError
-from sshd_keepalive.remote.ledger import Ledger
+from sshd_keepalive.errors import ConfigError, KeepaliveError
+from sshd_keepalive.remote.deadline import Deadline
+from sshd_keepalive.remote.ledger import Attempt, Ledger, Spent
+from sshd_keepalive.remote.reference import resolve
 
-COMMAND_TIMEOUT_S: Final = 60.0
-SIZE_MAX_BYTES: Final = 64 * 1024
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 Prompt = Callable[[str], str]
 
@@ -43,6 +42,12 @@ class Secret:
         raise TypeError("a secret does not leave its process")
 
 
+def _write_no_core() -> None:
+    """From the first secret on this process leaves no core dump: core(5); coredump handlers keep to it too (%c)."""
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
 class Secrets:
     """All secrets of one process. Thread-safe.
 
@@ -52,6 +57,8 @@ class Secrets:
 
     def __init__(self, prompt: Prompt | None = None) -> None:
         self.ledger = Ledger()
+        self._name = uuid4().hex  # of no meaning but to be the same in every copy of one run's orders
+        self._address: tuple[str, bytes] | None = None  # where processes that this one starts ask
         self._prompt = prompt
         self._asking = threading.Lock()  # one question at a time on the terminal
         self._lock = threading.Lock()
@@ -70,6 +77,7 @@ class Secrets:
             answer = self._answers.setdefault(key, _Answer())
         with answer.lock:  # of this reference only: a slow keyring delays nobody who needs another secret
             if answer.value is None and answer.error is None:
+                _write_no_core()
                 try:
                     answer.value = Secret(self._resolve(reference, purpose))
                 except KeepaliveError as error:
@@ -89,22 +97,7 @@ class Secrets:
         return self._prompt is not None
 
     def _resolve(self, reference: str, purpose: str) -> str:
-        kind, _, argument = reference.partition(":")
-        if reference == "prompt":
-            return self._ask(purpose)
-        if kind == "env" and argument:
-            return _from_environment(argument)
-        if kind == "file" and argument:
-            return _from_file(argument)
-        if kind == "keyring" and argument:
-            return _from_keyring(argument)
-        if kind == "command" and argument:
-            return _from_command(argument)
-        # The text is not repeated: it may be the secret itself, written where its reference belongs.
-        raise ConfigError(
-            f"{purpose}: not a secret reference",
-            hint="write env:NAME, file:PATH, keyring:SERVICE/USER, command:ARGV or prompt",
-        )
+        return self._ask(purpose) if reference == "prompt" else resolve(reference, purpose)
 
     def _ask(self, purpose: str) -> str:
         if self._prompt is None:
@@ -117,8 +110,117 @@ class Secrets:
     def __repr__(self) -> str:
         return f"Secrets({len(self._answers)} resolved)"
 
-    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
-        raise TypeError("secrets do not leave their process; make new ones from the references")
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Values never travel along with a job.
+
+        A process that this one starts asks back for each value, over a socket that only this account can open. On
+        another machine the references are resolved anew, with that machine's environment, files and keyring, and
+        there is nobody to ask.
+        """
+        from multiprocessing.context import get_spawning_popen
+
+        if get_spawning_popen() is None:
+            return _resolved_here, (self._name,)
+        from sshd_keepalive.remote.broker import lend
+
+        with self._lock:
+            self._address = self._address or lend(self._answer)
+        return _Borrowed, self._address
+
+    def _answer(self, connection: Connection) -> None:
+        """Answer one thread of another process, until it is gone; attempts left open then count as not tried."""
+        with contextlib.ExitStack() as left_open:
+            attempts: list[Attempt] = []
+            while True:
+                question, *arguments = connection.recv()
+                answer: Any = None
+                try:
+                    if question == "get":
+                        answer = self.get(arguments[0], purpose=arguments[1]).reveal()
+                    elif question == "can ask":
+                        answer = self.can_ask
+                    elif question == "attempt":
+                        attempts.append(left_open.enter_context(contextlib.closing(self.ledger.attempt(*arguments))))
+                        answer = len(attempts) - 1
+                    else:
+                        getattr(attempts[arguments[0]], question)()
+                except KeepaliveError as error:
+                    connection.send((type(error), str(error), error.hint))
+                except Spent as spent:
+                    connection.send((Spent, str(spent), None))
+                else:
+                    connection.send((None, answer, None))
+
+
+class _Borrowed(Secrets):
+    """The secrets of the process that started this one."""
+
+    def __init__(self, address: str, key: bytes) -> None:
+        from sshd_keepalive.remote.broker import Asker
+
+        super().__init__()
+        self._asker = Asker(address, key)
+        self.ledger = _BorrowedLedger(self.ask_back)
+
+    def ask_back(self, *question: Any) -> Any:
+        """Ask, and raise here what was raised there."""
+        kind, answer, hint = self._asker(*question)
+        if kind is None:
+            return answer
+        raise kind(answer, hint=hint) if issubclass(kind, KeepaliveError) else kind(answer)
+
+    def get(self, reference: str, *, purpose: str) -> Secret:
+        """Ask for it; see Secrets.get."""
+        return Secret(self.ask_back("get", reference, purpose))
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is somebody to ask over there."""
+        return bool(self.ask_back("can ask"))
+
+
+class _BorrowedLedger(Ledger):
+    """The ledger of the other process: what was refused there is refused here."""
+
+    def __init__(self, ask_back: Callable[..., Any]) -> None:
+        self._ask_back = ask_back
+
+    def attempt(self, credential: Hashable, host: Hashable, deadline: Deadline) -> Attempt:
+        """Wait for leave; see Ledger.attempt. The monotonic clock is the machine's, so the deadline means the same."""
+        return _BorrowedAttempt(self._ask_back, self._ask_back("attempt", credential, host, deadline))
+
+
+class _BorrowedAttempt(Attempt):
+    """One sending of a password, told to the other process."""
+
+    def __init__(self, ask_back: Callable[..., Any], number: int) -> None:
+        self._ask_back = ask_back
+        self._number = number
+
+    def accepted(self) -> None:
+        """The host took it."""
+        self._ask_back("accepted", self._number)
+
+    def refused(self) -> None:
+        """The host said that it is wrong."""
+        self._ask_back("refused", self._number)
+
+    def close(self) -> None:
+        """Without a verdict so far it counts as not tried."""
+        self._ask_back("close", self._number)
+
+
+_here: dict[str, Secrets] = {}
+_here_lock = threading.Lock()
+
+
+def _resolved_here(name: str) -> Secrets:
+    """The secrets of one run in a process that was sent its job: the same for all its hosts, kept for this run only."""
+    with _here_lock:
+        if name not in _here:
+            _here.clear()
+            _here[name] = Secrets()
+        return _here[name]
 
 
 class _Answer:
@@ -128,86 +230,3 @@ class _Answer:
         self.lock = threading.Lock()
         self.value: Secret | None = None
         self.error: KeepaliveError | None = None
-
-
-def _from_environment(name: str) -> str:
-    value = os.environ.get(name)
-    if value is None:
-        raise ConfigError(f"env:{name}: not set", hint=f"export {name} before the run")
-    return _one_line(value, f"env:{name}")
-
-
-def _from_file(argument: str) -> str:
-    """Read a file as ssh(1) would read a private key: refused when it is ours and others may read it.
-
-    The owner rule (authfile.c, sshkey_perm_ok) lets secrets through that an orchestrator mounts as another user.
-    """
-    path = Path(argument).expanduser()
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid() and status.st_mode & 0o077:
-                raise ConfigError(f"file:{argument}: others may read it", hint=f"chmod 600 {argument}")
-            content = file.read(SIZE_MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"file:{argument}: {error.strerror or error}") from None
-    return _text(content, f"file:{argument}")
-
-
-def _from_keyring(argument: str) -> str:
-    service, _, user = argument.rpartition("/")
-    if not service or not user:
-        raise ConfigError(f"keyring:{argument}: write keyring:SERVICE/USER")
-    try:
-        import keyring
-        import keyring.errors
-    except ImportError:
-        raise ExtensionError("keyring: not installed", hint="pip install 'sshd-keepalive[keyring]'") from None
-    try:
-        value = keyring.get_password(service, user)
-    except keyring.errors.KeyringError as error:
-        raise ConfigError(f"keyring:{argument}: {error}") from None
-    if value is None:
-        raise ConfigError(f"keyring:{argument}: no such entry", hint=f"keyring set {service} {user}")
-    return str(value)
-
-
-def _from_command(argument: str) -> str:
-    """Run a command, without a shell and without input; its standard output is the secret."""
-    try:
-        argv = shlex.split(argument)
-    except ValueError as error:
-        raise ConfigError(f"command:… {error}") from None
-    name = f"command:{argv[0]}"  # the arguments may be nobody's business
-    try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ConfigError(f"{name}: no answer in {COMMAND_TIMEOUT_S:.0f} s") from None
-    except OSError as error:
-        raise ConfigError(f"{name}: {error.strerror or error}") from None
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ConfigError(f"{name}: exit status {done.returncode}" + (f", {said[-1][:200]}" if said else ""))
-    return _text(done.stdout, name)
-
-
-def _text(content: bytes, name: str) -> str:
-    """Decode; one final newline is the editor's, not the secret's."""
-    if len(content) > SIZE_MAX_BYTES:
-        raise ConfigError(f"{name}: longer than {SIZE_MAX_BYTES} bytes")
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        raise ConfigError(f"{name}: not UTF-8") from None
-    return _one_line(text.removesuffix("\n").removesuffix("\r"), name)
-
-
-def _one_line(text: str, name: str) -> str:
-    """Refuse what no password prompt could take."""
-    if not text:
-        raise ConfigError(f"{name}: empty")
-    if "\n" in text or "\0" in text:
-        raise ConfigError(f"{name}: more than one line")
-    return text

@@ -22,6 +22,10 @@ class Shell(Protocol):
     def server_version(self) -> str:
         """The line the server introduced itself with, `SSH-2.0-OpenSSH_9.2p1 …`."""
 
+    @property
+    def login_s(self) -> float:
+        """How long the login took, without the wait until it might begin."""
+
     def run(self, script: str, *, timeout_s: float) -> Completed:
         """Run a POSIX sh script as root (by the host's `become`; with method none as the login user).
 

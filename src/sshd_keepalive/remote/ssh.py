@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -11,7 +13,7 @@ from sshd_keepalive.core.idle_limit import Paced
 from sshd_keepalive.core.proof import Held, Loss
 from sshd_keepalive.errors import ConnectError, HostError
 from sshd_keepalive.model import Completed, Host
-from sshd_keepalive.remote import library  # noqa: F401 (before anything imports paramiko)
+from sshd_keepalive.remote import library, ramp  # noqa: F401 (before anything imports paramiko)
 from sshd_keepalive.remote.bastion import is_lost, wire_to
 from sshd_keepalive.remote.deadline import Deadline
 from sshd_keepalive.remote.link import Link, open_link
@@ -25,12 +27,15 @@ from sshd_keepalive.remote.trouble import trouble
 _LOOKS_LIKE_LOSS: Final = frozenset({"lost", "busy", "account-closed"})
 
 
-def connect(host: Host, *, secrets: Secrets, timeout_s: float, connect_timeout_s: float = 10.0) -> Shell:
+def connect(
+    host: Host, *, secrets: Secrets, timeout_s: float, connect_timeout_s: float = 10.0, is_patient: bool = False
+) -> Shell:
     """Log in.
 
     Args:
         timeout_s: for everything from the first packet to the ready Shell, jump hosts included.
         connect_timeout_s: for the TCP connection alone.
+        is_patient: try a connection that sshd turned away again, after a while; see remote.ramp.
     Raises:
         ConnectError: with `kind` and `cause` as remote.trouble lists them.
     """
@@ -39,29 +44,50 @@ def connect(host: Host, *, secrets: Secrets, timeout_s: float, connect_timeout_s
             raise trouble(host, "no-way", host.obstacle)
         for hop in (*host.jump, host):
             prepare(hop, secrets)
-        deadline = Deadline(timeout_s)  # what a person needs to answer is not the host's time
-        wire = wire_to(host, secrets, deadline, connect_timeout_s)
-        link = open_link(host, wire, secrets, deadline)
+        link, login_s = _logged_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient)
     except HostError as error:
         if host.jump and error.cause.partition("(")[0] in _LOOKS_LIKE_LOSS and is_lost(host.jump):
             error = trouble(host.jump[-1], "bastion-lost", f"on the way to {host.name}")
         raise ConnectError(str(error), kind=error.kind, cause=error.cause, hint=error.hint) from None
-    return SshShell(host, link, secrets)
+    return SshShell(host, link, secrets, login_s)
+
+
+def _logged_in(
+    host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s: float, *, is_patient: bool
+) -> tuple[Link, float]:
+    for n_tries in itertools.count(1):
+        try:
+            with ramp.paced(host):
+                deadline = Deadline(timeout_s)  # neither a person's time to answer nor a queue's is the host's
+                link = open_link(host, wire_to(host, secrets, deadline, connect_timeout_s), secrets, deadline)
+                return link, timeout_s - deadline.left_s()
+        except HostError as error:
+            wait_s = ramp.wait_s(error, n_tries) if is_patient else None
+            if wait_s is None:
+                raise
+        time.sleep(wait_s)
+    raise AssertionError
 
 
 class SshShell:
     """A login on one host; see remote.shell.Shell."""
 
-    def __init__(self, host: Host, link: Link, secrets: Secrets) -> None:
+    def __init__(self, host: Host, link: Link, secrets: Secrets, login_s: float) -> None:
         self._host = host
         self._link = link
         self._secrets = secrets
+        self._login_s = login_s
         self._was_used = False
 
     @property
     def host(self) -> Host:
         """The host behind it."""
         return self._host
+
+    @property
+    def login_s(self) -> float:
+        """How long the login took."""
+        return self._login_s
 
     @property
     def server_version(self) -> str:

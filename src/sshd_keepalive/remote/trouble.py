@@ -28,12 +28,18 @@ _ROWS: Final[dict[str, tuple[str, str, str]]] = {
         "sshd bars this address for a while after failed logins",
         "wait a minute; see PerSourcePenalties in sshd_config(5)",
     ),
+    "dropped": (
+        "banned",
+        "the host is up but drops connections to this port: this address is barred, or a firewall is closed",
+        "see fail2ban and the firewall on the host; do not try again in a hurry",
+    ),
     "not-ssh": ("banner", "what answers is not an SSH server", "check `port`"),
     "incompatible": ("banner", "no algorithm in common", "the server is too old or its algorithms are too narrow"),
     "hostkey-unknown": (
         "host_key",
         "its host key is not known",
-        "compare the fingerprint and add it to known_hosts, pin it as `host_key`, or allow `host_keys: accept-new`",
+        "compare the fingerprint and add it to known_hosts, as a login with ssh does; or pin it as `host_key`, or "
+        "allow `host_keys: accept-new`",
     ),
     "hostkey-changed": (
         "host_key",
@@ -46,7 +52,11 @@ _ROWS: Final[dict[str, tuple[str, str, str]]] = {
     "auth-failed": ("auth", "the login was refused", "check `user` and `identity_file`; try it with ssh once"),
     "auth-more": ("auth", "the server wants one more proof", "add `password`, or exempt this account"),
     "auth-prompt": ("auth", "the server asks for something else than a password", "use a key for this account"),
-    "no-key": ("auth", "there is no key to log in with", "name one as `identity_file`, or start an agent"),
+    "no-key": (
+        "auth",
+        "there is no key to log in with",
+        "name one by --private-key or as `identity_file`, or start an agent",
+    ),
     "key-file": ("auth", "the key cannot be used", "check `identity_file`"),
     "secret": ("auth", "the password is not to be had", "check the secret reference"),
     "account-closed": (

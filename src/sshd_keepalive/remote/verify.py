@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sshd_keepalive.core import guard, judge
-from sshd_keepalive.core.guard import Action, Change
+from sshd_keepalive.core.guard import Action, Answer, Change
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import Snapshot, Step, Verdict
+from sshd_keepalive.model import SPELLING, Snapshot, Verdict
 from sshd_keepalive.remote.observe import observe
 from sshd_keepalive.remote.shell import Shell
 
@@ -44,16 +44,32 @@ def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) 
 
 
 def not_back(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> str:
-    """What is missing, over a fresh login, from the old bytes and an active daemon; empty when all is back."""
-    seen = observe(shell, now, timeout_s=timeout_s)
+    """What is missing, over a fresh login, from the old state; empty when all is back."""
+    return difference(observe(shell, now, timeout_s=timeout_s), change)
+
+
+def difference(seen: Snapshot, change: Change) -> str:
+    """What tells a host apart from the one that the change found: bytes, what `sshd -T` reads in them, the daemon."""
     now_there = dict(guard.contents_of(seen, change.plan.contents))
     for content in change.plan.contents:
         if now_there[content.path] != content.before:
             return f"{content.path} does not hold its old content"
+    if complaint := judge.broken(seen):
+        return f"sshd refuses the old files: {complaint}"
+    said = {dump.context: dump for dump in seen.dumps if dump.error is None}
+    if not said:
+        return "sshd could not be asked how it reads the old files"
+    for prediction in change.plan.predictions:
+        dump = said.get(prediction.context)
+        if dump is None:  # a look asks for fewer connections than the guard, which has asked for all of them
+            continue
+        for keyword, value in prediction.before:
+            if dump.value(keyword) != value:
+                return f"sshd reads {SPELLING[keyword]} as {dump.value(keyword)}, before it was {value}"
     return "" if seen.active else f"{seen.unit or 'sshd'} is not active"
 
 
-def confirmed(shell: Shell, directory: str, *, timeout_s: float) -> tuple[Step, ...]:
+def confirmed(shell: Shell, directory: str, *, timeout_s: float) -> Answer:
     """Confirm the run of a directory over this login.
 
     Raises:
@@ -68,4 +84,4 @@ def confirmed(shell: Shell, directory: str, *, timeout_s: float) -> tuple[Step, 
             cause="confirm",
             hint="look at check",
         )
-    return answer.steps
+    return answer

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import groupby
 
 from sshd_keepalive.core import benchmarks, outcome
 from sshd_keepalive.core.quoting import printable
-from sshd_keepalive.model import HostReport, Run, Verdict
+from sshd_keepalive.model import GLOBAL, Finding, HostReport, Run, Verdict
 
 SUFFIX: str = ".txt"
+
+_NAMED = 5  # hosts of a group that are named; the reports for machines name all
 
 
 def render(run: Run) -> str:
@@ -35,15 +38,12 @@ def host(report: HostReport, *, steps: bool = False) -> str:
     lines = [f"{word:<11} {printable(report.host.name)}"]
     lines[0] += _headline(report)
     # What a change is about stands in its diff.
-    wrong = [f for f in report.findings if f.verdict is not Verdict.PASS and (word != "change" or steps)]
-    for finding in wrong:
-        value = f"{finding.setting} {finding.value}" if finding.value else finding.setting
-        wanted = f", wanted {finding.wanted}" if finding.wanted else ""
-        scope = "" if finding.scope == "global" else f" for {finding.scope}"
-        place = f"  {finding.place}" if finding.place else ""
-        lines.append(f"    {value}{wanted}{scope}{place}")
-        if finding.reason:
-            lines.append(f"        {finding.reason}")
+    told = [f for f in report.findings if f.verdict is not Verdict.PASS and (word != "change" or steps)]
+    told += [f for f in _seen(report) if not _fits_headline(report)]
+    for reason, findings in groupby(told, key=lambda finding: finding.reason):
+        lines += [_finding(finding) for finding in findings]
+        if reason:
+            lines.append(f"        {reason}")
     said = report.failure.message if report.failure else ""
     for step in report.steps:
         if steps or not (step.ok or step.detail in said):
@@ -57,13 +57,49 @@ def host(report: HostReport, *, steps: bool = False) -> str:
     return "".join(printable(line.replace("\n", " ")) + "\n" for line in lines)
 
 
+def _finding(finding: Finding) -> str:
+    """`ClientAliveInterval 0, wanted 300 for Match User root  /etc/ssh/sshd_config:98`."""
+    place = f"  {finding.place}" if finding.place else ""
+    if _is_seen(finding):
+        scope = "" if finding.scope == GLOBAL else f" ({finding.scope})"
+        wanted = f", wanted {finding.wanted}" if finding.wanted and finding.verdict is not Verdict.PASS else ""
+        return f"    {finding.setting}{scope}: {finding.value}{wanted}{place}"
+    value = f"{finding.setting} {finding.value}" if finding.value else finding.setting
+    wanted = f", wanted {finding.wanted}" if finding.wanted else ""
+    scope = "" if finding.scope == GLOBAL else f" for {finding.scope}"
+    return f"    {value}{wanted}{scope}{place}"
+
+
+def _is_seen(finding: Finding) -> bool:
+    """It was seen to happen, and is told whatever its verdict; OpenSSH spells its settings with a capital."""
+    return finding.setting[:1].islower() and finding.setting != "daemon"
+
+
+def _seen(report: HostReport) -> list[Finding]:
+    return [f for f in report.findings if f.verdict is Verdict.PASS and _is_seen(f)]
+
+
+def _fits_headline(report: HostReport) -> bool:
+    """One observation of a probe that has nothing to add."""
+    seen = _seen(report)
+    return len(seen) == 1 and seen[0].scope == GLOBAL and not seen[0].reason
+
+
 def _headline(report: HostReport) -> str:
-    """What there is to say of a host that is fine, on the same line."""
-    values = [f"{f.setting} {f.value}" for f in report.findings if f.scope == "global" and f.setting != "daemon"]
-    if report.verdict is Verdict.PASS and values:
-        seconds = f", {report.seconds_s:.1f} s" if report.end is not None else ""
-        return f"  {', '.join(values)}{seconds}"
-    return ""
+    """What there is to say beside the name: of a probe what is configured, loaded, observed; else the values."""
+    facts = dict(report.facts)
+    if "configured" in facts:
+        words = [f"configured {facts['configured']}", f"loaded {facts['loaded']}"]
+    elif report.verdict is Verdict.PASS:
+        words = [f"{f.setting} {f.value}" for f in report.findings if f.scope == GLOBAL and f.setting[:1].isupper()]
+    else:
+        words = []
+    if _fits_headline(report):
+        words += [f"{f.setting} {f.value}" for f in _seen(report)]
+    if not words:
+        return ""
+    seconds = f", {report.seconds_s:.1f} s" if report.end is not None and report.verdict is Verdict.PASS else ""
+    return f"  {', '.join(words)}{seconds}"
 
 
 def diffs(run: Run) -> list[str]:
@@ -82,13 +118,42 @@ def diffs(run: Run) -> list[str]:
     return texts
 
 
+def alike(run: Run) -> list[str]:
+    """One line for each drift and each kind of failure that several hosts share; the most common last."""
+    groups: dict[str, list[str]] = {}
+    for report in run.hosts:
+        if report.failure is not None:
+            kind, cause = report.failure.kind, report.failure.cause
+            what = f"{kind} ({cause})" if cause and cause != kind else kind
+        elif (word := outcome.word(report)) != "change" and (wrong := _wrong(report)):  # changes: grouped by diff
+            what = f"{word}: {', '.join(wrong)}"
+        else:
+            continue
+        groups.setdefault(what, []).append(report.host.name)
+    lines = []
+    for what, names in sorted(groups.items(), key=lambda item: len(item[1])):
+        if len(names) > 1:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            lines.append(printable(f"{len(names)} hosts  {what}  [{', '.join(names[:_NAMED])}{more}]") + "\n")
+    return lines
+
+
+def _wrong(report: HostReport) -> list[str]:
+    """The settings that are not as wanted, without the lines they stand in: those differ from host to host."""
+    return [
+        f"{f.setting} {f.value}" + (f" for {f.scope.partition(' (')[0]}" if f.scope != "global" else "")
+        for f in report.findings
+        if f.verdict is not Verdict.PASS
+    ]
+
+
 def totals(run: Run) -> str:
-    """What the benchmarks say, then `5 hosts: 3 ok, 2 drift`."""
+    """What several hosts have in common, what the benchmarks say, then `5 hosts: 3 ok, 2 drift`."""
     counts = Counter(outcome.word(report) for report in run.hosts)
     order = sorted(counts, key=outcome.badness)
     told = ", ".join(f"{counts[word]} {word}" for word in order)
     hosts = f"{len(run.hosts)} host{'s' * (len(run.hosts) != 1)}"
-    return _benchmarks(run) + (f"{hosts}: {told}\n" if told else "no hosts\n")
+    return "".join(alike(run)) + _benchmarks(run) + (f"{hosts}: {told}\n" if told else "no hosts\n")
 
 
 def _benchmarks(run: Run) -> str:

@@ -2,8 +2,9 @@
 
 One module each, nothing but shell text. A module knows no host and runs nothing. Its texts are POSIX sh; they run
 as root inside the scripts of `core.survey` and `core.guard`, which offer them the variables `$pid` (the listener),
-`$unit` and `$RUN` (the directory of the run), the function `flush PATH...`, and to `obstacle` also `$pidfile` (the
-file sshd writes its number to) and `$ACTION` (restart, reload or none).
+`$unit`, `$RUN` (the directory of the run) and `$again` (not empty: an earlier restart may have failed), the function
+`flush PATH...`, and to `obstacle` also `$pidfile` (the file sshd writes its number to) and `$ACTION` (restart, reload
+or none).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ in 10 s by default), which `reset-failed` forgives; a broken start in socket mod
 is healed first. `reload` is not the default: it kills a socket-activated sshd and leaves no trace of having happened.
 """
 
-from sshd_keepalive.core.quoting import quote
+from sshd_keepalive.core.quoting import quote, unit_word
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.services import unit_of
 
@@ -49,16 +49,18 @@ def is_active(service: ServiceChoice) -> str:
 def restart(service: ServiceChoice) -> str:
     """Restart; where that fails, heal what a failed start left and do it once more.
 
-    When that fails too, the last words of the unit's journal.
+    When that fails too, the last words of the unit's processes.
     """
     unit = unit_of(service)
     return (
-        f"systemctl restart {unit} 2>/dev/null && return\n"
+        # Without its socket the service starts as well, and listens by itself: not as it was found.
+        f'[ -z "$again" ] && systemctl restart {unit} 2>/dev/null && return\n'
         f"for socket in $(systemctl show --property=TriggeredBy --value {unit}); do "
         'if systemctl --quiet is-failed "$socket"; then '
-        'systemctl reset-failed "$socket"; systemctl start "$socket"; fi; done\n'
+        f'systemctl stop {unit}; systemctl reset-failed "$socket" {unit}; systemctl start "$socket"; fi; done\n'
         f"systemctl reset-failed {unit} 2>/dev/null; systemctl restart {unit} || {{ code=$?; "
-        f"journalctl --unit={unit} --lines=6 --output=cat --no-pager; return $code; }}"
+        # What its processes say, without what systemd says of them.
+        f"journalctl --sync; journalctl _SYSTEMD_UNIT={unit} --boot --lines=6 --output=cat --no-pager; return $code; }}"
     )
 
 
@@ -88,11 +90,17 @@ def obstacle(service: ServiceChoice) -> str:
 
 
 def later(name: str, command: str, after_s: int) -> str:
-    """A transient timer: it belongs to PID 1, not to this login."""
+    """A transient timer: it belongs to PID 1, not to this login.
+
+    PID 1 expands variables in the words of a transient command (systemd-run(1), `--expand-environment`), and does not
+    understand its own escape for a dollar any more after a daemon-reload (found with 252). A dollar of a file's name
+    stands within quotes; a `?` outside of them names the same file.
+    """
+    word = quote(command.replace("$", "'?'"))
     return (
         f"systemd-run --quiet --collect --unit={quote(name)} --on-active={int(after_s)} "
         # A manager of the inventory's own may start sshd from here: it must outlive this service.
-        f"--timer-property=AccuracySec=1s --property=KillMode=process /bin/sh -c {quote(command)}"
+        f"--timer-property=AccuracySec=1s --property=KillMode=process /bin/sh -c {word}"
     )
 
 
@@ -109,7 +117,7 @@ def at_boot(name: str, command: str) -> str:
     lines = (
         "[Service]",
         "Type=oneshot",
-        f"ExecStart=/bin/sh -c {_word(command)}",
+        f"ExecStart=/bin/sh -c {unit_word(command)}",
         "KillMode=process",
         "[Unit]",
         "Description=sshd-keepalive takes back an unconfirmed change",
@@ -131,9 +139,3 @@ def not_at_boot(name: str) -> str:
     """The unit was never loaded: removing the files is all."""
     file = quote(f"{name}.service")
     return f"rm -f {_UNITS}/{file} {_UNITS}/multi-user.target.wants/{file}"
-
-
-def _word(text: str) -> str:
-    """One word of an Exec line: systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers"."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'

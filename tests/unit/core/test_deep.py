@@ -42,16 +42,19 @@ def said(**words: str) -> bytes:
 )
 def test_a_channel_timeout_that_a_job_can_meet_is_a_finding(channeltimeout: str, limit_s: int | None) -> None:
     found = deep.judge(b"", snapshot(channeltimeout=channeltimeout))
-    assert [finding.setting for finding in found.findings] == ([] if limit_s is None else ["ChannelTimeout"])
+    (finding,) = found.findings
+    assert (finding.setting, finding.value) == ("ChannelTimeout", channeltimeout)
+    assert finding.verdict is (Verdict.PASS if limit_s is None else Verdict.FAIL)
     if limit_s is not None:
-        assert f"quiet for {limit_s} s" in found.findings[0].reason
+        assert f"quiet for {limit_s} s" in finding.reason
         assert ("channel-timeout", limit_s) in found.limits
 
 
 @pytest.mark.parametrize(("most", "n", "is_wrong"), [("10", 10, False), ("10", 11, True), ("1", None, False)])
 def test_max_sessions_counts_against_the_concurrency_asked_about(most: str, n: int | None, is_wrong: bool) -> None:
     found = deep.judge(b"", snapshot(maxsessions=most), n)
-    assert [finding.verdict for finding in found.findings] == [Verdict.FAIL] * is_wrong
+    wanted = [] if n is None else [Verdict.FAIL if is_wrong else Verdict.PASS]
+    assert [finding.verdict for finding in found.findings] == wanted
 
 
 def test_what_ends_prompts_only_is_told_but_no_finding() -> None:
@@ -63,7 +66,9 @@ def test_what_ends_prompts_only_is_told_but_no_finding() -> None:
         ),
         snapshot(unusedconnectiontimeout="5m"),
     )
-    assert found.findings == ()
+    assert [(f.setting, f.value, f.verdict) for f in found.findings] == [
+        ("TCPKeepAlive", "first after 7200 s", Verdict.PASS)
+    ]
     assert len(found.notes) == 3
     assert dict(found.limits) == {"shell-tmout": 900, "logind": 900, "unused-connection": 300}
     assert "7875 s" in dict(found.facts)["tcp_keepalive"]
@@ -90,4 +95,4 @@ def test_logins_at_the_same_moment_are_counted_against_max_startups() -> None:
 
 
 def test_keep_alives_of_tcp_that_are_off_are_told() -> None:
-    assert dict(deep._facts({"kernel": "7200 75 9"}, snapshot(tcpkeepalive="no")))["tcp_keepalive"].startswith("off")
+    assert dict(deep._facts({"kernel": "7200 75 9"}, snapshot(tcpkeepalive="no")))["tcp_keepalive"] == "no"

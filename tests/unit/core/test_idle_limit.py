@@ -59,7 +59,25 @@ def test_a_release_that_doubles_the_interval_gets_half_the_advice() -> None:
 
 def test_without_keep_alives_every_limit_is_lethal() -> None:
     assert idle_limit.finding(under(300, 360), values(0), 300).verdict is Verdict.FAIL
-    assert idle_limit.finding(under(9000, 360), values(0), 300).verdict is Verdict.PASS
+    beyond = idle_limit.finding(under(9000, 360), values(0), 300)
+    assert (beyond.verdict, "longer silences than 355 s are not proved" in beyond.reason) == (Verdict.UNKNOWN, True)
+
+
+@pytest.mark.parametrize(
+    ("proven_s", "interval_s", "version", "verdict"),
+    [
+        (298.0, 300, "9.6p1", Verdict.PASS),
+        (355.0, 300, "9.2p1", Verdict.UNKNOWN),  # its keep-alives come every 600 s
+        (4.0, 300, "9.6p1", Verdict.UNKNOWN),  # Ctrl-C
+        (355.0, 60, "9.6p1", Verdict.PASS),
+    ],
+)
+def test_no_limit_below_the_keep_alives_is_a_pass(
+    proven_s: float, interval_s: int, version: str, verdict: Verdict
+) -> None:
+    found = idle_limit.finding(Bounds(at_least_s=proven_s, at_most_s=None), values(interval_s, version), 300)
+    assert found.verdict is verdict
+    assert ("--idle" in found.reason) is (verdict is Verdict.UNKNOWN)
 
 
 def test_what_the_hosts_own_keep_alives_hide_is_said() -> None:

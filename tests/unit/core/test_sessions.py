@@ -57,12 +57,9 @@ def test_those_of_one_daemon_are_told_apart_by_its_ports() -> None:
     assert len(sessions.parse(told(network=NETWORK), daemon=10)) == 2, "not known where it listens"
 
 
-def test_the_reminder_counts_who_has_logged_in() -> None:
+def test_who_has_logged_in_is_counted() -> None:
     titles = ("sshd: ops [priv]", "sshd-session: root@notty", "sshd: [accepted]", "sshd: unknown [priv]", "sshd -D")
-    (said,) = sessions.reminder(titles)
-    assert said.startswith("2 sessions keep the old values")
-    assert sessions.reminder(titles[:1])[0].startswith("1 session keeps")
-    assert sessions.reminder(titles[2:]) == ()
+    assert [sessions.n_logged_in(titles[at:]) for at in (0, 1, 2)] == [2, 1, 0]
 
 
 def test_what_the_kernel_does_not_tell_is_left_out() -> None:

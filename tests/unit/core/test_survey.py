@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -176,6 +177,9 @@ def test_daemon_options_are_read_from_arguments_and_from_a_title(command_line: s
     assert start.options(command_line) == options
 
 
+STATE = "/var/backups/sshd-keepalive/etc-ssh-sshd_config"
+
+
 def words(**more: str) -> dict[str, str]:
     return {"started": "1000", "hertz": "100", "uptime": "110.00", "clock": "1000.500000000", **more}
 
@@ -204,7 +208,8 @@ def record(kind: str, value: str) -> bytes:
     ],
 )
 def test_what_makes_a_look_useless_is_named(host: Host, kind: str, value: str, cause: str) -> None:
-    told = (record("version", "OpenSSH_9.2p1") if kind != "version" else b"") + record(kind, value)
+    told = record("state", STATE) + record(kind, value)
+    told += record("version", "OpenSSH_9.2p1") if kind != "version" else b""
     with pytest.raises(HostError) as raised:
         survey.parse(told, replace(host, service=ServiceChoice()), NOW)
     assert (raised.value.kind, raised.value.cause) == ("observe", cause)
@@ -218,7 +223,7 @@ def test_a_file_that_vanishes_while_it_is_read_is_no_answer(host: Host) -> None:
 
 
 def daemon_of(host: Host, **more: str) -> Daemon:
-    told = {"version": "OpenSSH_9.2p1", **words(), **more}
+    told = {"version": "OpenSSH_9.2p1", "state": STATE, **words(), **more}
     out = b"".join(record(kind, value) for kind, value in told.items())
     daemon = survey.parse(out, replace(host, service=ServiceChoice()), NOW).daemon
     assert daemon is not None
@@ -244,3 +249,16 @@ def test_with_a_process_for_each_connection_the_next_start_is_what_holds(host: H
     daemon = daemon_of(host, pid="", command="sshd: root@notty", start="/usr/sbin/sshd -i -o ClientAliveInterval=9")
     assert (daemon.pid, daemon.options) == (None, ("ClientAliveInterval=9",))
     assert daemon_of(host, command="sshd -i -o ClientAliveInterval=8").options == ("ClientAliveInterval=8",)
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+def test_agents_are_told_by_their_directories_each_once(host: Host, shell: str, tmp_path: Path) -> None:
+    for path in ("etc/puppetlabs/puppet", "etc/puppet/puppet.conf", "var/lib/waagent", "usr/local/hostguard"):
+        (tmp_path / "root" / path).mkdir(parents=True)
+    script = survey.script(host, functions(host.service), users=())
+    head, words, tail = script.partition("tell_agents() {")
+    body, end, tail = tail.partition("\n}\n")
+    elsewhere = re.sub(r" (/[a-z])", rf" {tmp_path}/root\1", body)
+    completed = LocalShell(host, shell=shell).run(head + words + elsewhere + end + tail, timeout_s=60)
+    facts = dict(survey.parse(completed.stdout, host, NOW).facts)
+    assert facts["agents"] == "Host Security Service, WALinuxAgent, Puppet"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -145,7 +147,17 @@ def test_no_representation_shows_a_value(monkeypatch: pytest.MonkeyPatch) -> Non
     secrets = Secrets()
     secret = secrets.get("env:A_SECRET", purpose="p")
     assert "s3cret" not in f"{secret!r} {secret} {secrets!r} {secrets.__dict__}"
-    for thing in (secret, secrets):
-        with pytest.raises(TypeError):
-            pickle.dumps(thing)
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
+    assert b"s3cret" not in pickle.dumps(secrets)
     assert Secret("x").reveal() == "x"
+
+
+def test_a_process_that_holds_a_secret_leaves_no_core() -> None:
+    code = (
+        "import resource as r; from sshd_keepalive.remote.secret import Secrets; r.setrlimit(r.RLIMIT_CORE, (1, 1)); "
+        "Secrets().get('env:A_SECRET', purpose='x'); print(r.getrlimit(r.RLIMIT_CORE)[0])"
+    )
+    environment = {**os.environ, "A_SECRET": "s3cret"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

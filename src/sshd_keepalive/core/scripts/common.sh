@@ -22,15 +22,40 @@ line_of() { line=''; { IFS='' read -r line <"$1" || [ -n "$line" ]; } 2>/dev/nul
 # Never wait for ever: a FIFO in an Include hangs sshd.
 limited() { if command -v timeout >/dev/null; then timeout 20 "$@"; else "$@"; fi; }
 
-# comm_of PID: name of a process; parent and start come along. The name may hold spaces and brackets.
+# is_ours DIRECTORY: nobody but root may write there, or put another directory in its place. Whoever could, might swap
+# a name of ours for a link between two commands, and have root write, or run, what they like. Others than root have
+# nothing to lose that way. POSIX has neither -O nor -k; all shells that serve as sh have.
+# shellcheck disable=SC3065,SC3067
+is_ours() {
+    [ -O / ] || return 0
+    way=$1
+    until [ -d "$way" ]; do way=${way%/*}; done
+    itself=$way
+    set --
+    while [ -n "$way" ]; do set -- "$@" "$way"; way=${way%/*}; done
+    [ $# -gt 0 ] || return 0
+    # shellcheck disable=SC2012 # the first fields are all that counts
+    ways=$(ls -ldLnq "$@" 2>/dev/null)
+    while read -r mode _ owner _; do
+        [ "$owner" = 0 ] || return 1
+        case $mode in
+            ????????w[tT]*) [ ! -k "$itself" ] || return 1 ;; # as /tmp: what root has there nobody else moves
+            ????????w*) return 1 ;;
+        esac
+    done <<END
+$ways
+END
+}
+
+# comm_of PID: name of a process; state, parent and start come along. The name may hold spaces and brackets.
 comm_of() {
-    comm='' parent=0 started=''
+    comm='' state='' parent=0 started=''
     # The process may be gone: then the redirection fails, and read with it.
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
     comm=${stat#*\(} comm=${comm%)*}
     # shellcheck disable=SC2086 # numbers and one letter
     { set -f; set -- ${stat##*) }; set +f; }
-    parent=$2
+    state=$1 parent=$2
     shift 19
     started=$1
 }

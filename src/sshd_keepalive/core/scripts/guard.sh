@@ -107,6 +107,17 @@ is_alike() {
 # May it be written at all, and is it one file? Opening it for reading and writing changes nothing, and fails for
 # an immutable or append-only file. A rename would part it from its other names.
 is_replaceable() {
+    case $safe in
+        *"|${target%/*}|"*) ;;
+        *)
+            is_ours "${target%/*}" || {
+                complaint="another account than root may write to ${target%/*}, or to a directory on the way there"
+                kind=read_only cause=not_ours
+                return 1
+            }
+            safe="$safe|${target%/*}|"
+            ;;
+    esac
     [ -e "$target" ] || return 0
     complaint=$({ true 1<>"$target"; } 2>&1) || {
         complaint=$(printf '%s\n' "$complaint" | sed -n '1s/.*: //p') # without the shell's own words
@@ -129,17 +140,21 @@ back_up() {
 
 # The new content beside its target, under a name that no Include of *.conf reads, dressed like the old file.
 stage() {
-    [ -e "$RUN/$n.after" ] || return 0
+    [ -e "$RUN/$n.after" ] || { flush "$RUN"/*; return; }
     like=$target
     [ -e "$like" ] || like=$CONFIG
-    complaint=$({ { [ -d "${target%/*}" ] || mkdir -p "${target%/*}"; } && copy "$like" "$staged" && cat "$RUN/$n.after" >"$staged"; } 2>&1) && cmp -s "$RUN/$n.after" "$staged" && flush "$staged" "$RUN"/* || return 1
+    complaint=$({ { [ -d "${target%/*}" ] || make_folder; } && copy "$like" "$staged" && cat "$RUN/$n.after" >"$staged"; } 2>&1) && cmp -s "$RUN/$n.after" "$staged" && flush "$staged" "$RUN"/* || return 1
     is_alike "$like" "$staged" && return
     complaint="owner, mode, ACL or label cannot be kept here"
     return 1
 }
 
+# A directory that was made for a file goes with it.
+make_folder() { (umask 022 && mkdir -p "${target%/*}") && echo yes >"$RUN/$n.made"; }
+drop_folder() { [ ! -e "$RUN/$n.made" ] || rmdir "${target%/*}" 2>/dev/null || :; }
+
 unstage() { for_each drop_staged; }
-drop_staged() { rm -f "$staged" "$staged".*; }
+drop_staged() { rm -f "$staged" "$staged".*; drop_folder; }
 
 # replace WITH: a rename is all or nothing. A file that is a mount point of its own cannot be renamed over: then in
 # place.
@@ -160,7 +175,7 @@ install() {
 # What somebody else wrote there meanwhile is kept beside the backup, then the old bytes come back.
 put_back() {
     rm -f "$staged"
-    is_restored && return 0
+    is_restored && { drop_folder; return 0; }
     if ! is_installed && [ -e "$target" ]; then copy "$target" "$RUN/$n.found"; fi
     if [ -e "$RUN/$n.before" ]; then
         like=$target
@@ -171,8 +186,9 @@ put_back() {
         rm -f "$staged.$$"
     else
         rm -f "$target"
+        drop_folder
     fi
-    flush "${target%/*}"
+    if [ -d "${target%/*}" ]; then flush "${target%/*}"; else flush; fi
     is_restored
 }
 
@@ -348,6 +364,22 @@ anybody_listens() {
     [ ! -s "$RUN/sockets" ] || [ -n "$(listeners)" ]
 }
 
+# came_to_us PID: it serves a connection to a port of this daemon; another one may leave orphans on this machine too.
+came_to_us() {
+    line_of "$RUN/sockets" && [ -n "$line" ] || return 0
+    # shellcheck disable=SC2012 # the names are numbers; find -printf is not POSIX
+    ls -l "/proc/$1/fd" | awk -v sockets="$line" '
+        match($0, /socket:\[[0-9]+\]$/) { mine[substr($0, RSTART + 8, RLENGTH - 9)] }
+        END {
+            for (n = split(sockets, address, " "); n; n--) { sub(/.*:/, "", address[n]); port[address[n]] }
+            for (n = 1; n <= 2; n++) {
+                file = n == 1 ? "/proc/net/tcp" : "/proc/net/tcp6"
+                while ((getline <file) > 0) { sub(/.*:/, "", $2); if (($10 in mine) && ($2 in port)) found = 1 }
+            }
+            exit !found
+        }'
+}
+
 # tell_lasting: the titles of the sessions that keep the values they began with; this login's own is none of them.
 tell_lasting() {
     ours=$$ titles=''
@@ -359,36 +391,57 @@ tell_lasting() {
         case $each in "$ours" | "$pid") continue ;; esac
         comm_of "$each" || continue
         # A session's first process is the listener's child, or an orphan of an earlier one.
-        case $parent in 1 | "$pid") read_command_line "$each" && titles="$titles$command_line$nl" ;; esac
+        case $parent in
+            "$pid") ;;
+            1) came_to_us "$each" || continue ;;
+            *) continue ;;
+        esac
+        read_command_line "$each" && titles="$titles$command_line$nl"
     done
     [ -z "$titles" ] || say lasting "$titles"
 } 2>/dev/null
 
+# tell_complaints: what the new sshd itself complained of in the journal. What it says of those who knock, processes of
+# theirs say; where there is no journal nothing is told.
+tell_complaints() {
+    [ "$MANAGER" = systemd ] && line_of "$pidfile" && [ -n "$line" ] || return 0
+    said=''
+    # By the words: what it says before it listens goes to standard error, where the journal knows no priorities.
+    while IFS='' read -r line; do
+        case $line in '' | 'Server listening on '* | 'Received SIGHUP'*) ;; *) said=$said$line$nl ;; esac
+    done <<END
+$(journalctl --boot --quiet --no-pager --output=cat --lines=12 "_PID=$line" </dev/null)
+END
+    [ -z "$said" ] || say complaints "$said"
+} 2>/dev/null
+
 is_up() { listener_is_back && is_active </dev/null >/dev/null 2>&1; }
+
+# is_over PID: a child of ours has ended; until it is waited for it may be a zombie.
+is_over() { ! comm_of "$1" || [ "$state" = Z ]; }
 
 # restarted: restart and wait for the proof. A manager's good word alone proves nothing. It gets twenty seconds to
 # speak, sshd another five to listen, or one where the manager says that it failed.
 restarted() {
     [ "$ACTION" != none ] || return 0
-    echo "$ACTION" >"$RUN/restarted"
-    # By process: what a hung restart of somebody else writes one day is not our answer.
-    [ ! -e "$RUN/restart.code.$$" ] || rm -f "$RUN/restart.code.$$"
+    # A rollback restarts only where this note is: without it nothing may be restarted.
+    [ -e "$RUN/restarted" ] || note "$ACTION" "$RUN/restarted" || { problem="$RUN cannot be written"; return 1; }
+    log_into restart.log
     # A daemon started by hand keeps our output open for ever: into a file with it.
     {
-        if [ "$ACTION" = reload ] && is_up && reload_daemon; then code=0; else restart_unit; code=$?; fi
-        echo $code >"$RUN/restart.code.$$"
-    } </dev/null >"$RUN/restart.log" 2>&1 &
-    tries=0 after=0
+        if [ "$ACTION" = reload ] && is_up && reload_daemon; then exit 0; else restart_unit; fi
+        exit
+    } </dev/null >"$log" 2>&1 &
+    job=$! tries=0 after=0 code=''
     while [ $tries -lt 130 ]; do
         tries=$((tries + 1))
-        code=''
-        { read -r code <"$RUN/restart.code.$$"; } 2>/dev/null || :
+        if [ -z "$code" ] && is_over $job; then wait $job; code=$?; fi
         if [ "$code" = 0 ] && is_up; then return 0; fi
         case $code in '') ;; 0) after=$((after + 1)) ;; *) after=$((after + 5)) ;; esac
         [ $after -lt 60 ] || break
         if [ $tries -le 20 ]; then sleep 0.1 2>/dev/null || sleep 1; else sleep 0.2 2>/dev/null || sleep 1; fi
     done
-    problem="$MANAGER did not bring ${UNIT:-sshd} back (exit ${code:-none in 20 s}): $(tail -n 7 "$RUN/restart.log" | tr '\n' ' ')"
+    problem="$MANAGER did not bring ${UNIT:-sshd} back (exit ${code:-none in 20 s}): $(tail -n 7 "$log" | tr '\n' ' ')"
     return 1
 }
 
@@ -397,9 +450,33 @@ restarted() {
 # is_untouched: no file was replaced yet. After a power cut the note of it may be lost while the new file is there.
 is_untouched() { [ ! -e "$RUN/touched" ] && { is_same_boot || for_each is_not_installed; }; }
 
+# Confirming and taking back must not fail for want of room: some was put aside before anything was changed.
+keep_room() { for each in 1 2 3 4; do printf '%4096s' '' >"$RUN/room.$each" || return 1; done; }
+make_room() { rm -f "$RUN"/room.*; }
+
+# note TEXT FILE: a line, with the room that was put aside where there is no other.
+note() {
+    { printf '%s\n' "$1" >"$2"; } 2>/dev/null && [ -s "$2" ] && return
+    make_room
+    { printf '%s\n' "$1" >"$2"; } 2>/dev/null
+}
+
+# log_into NAME: sets log to a file of the run, empty; a command whose output cannot be opened would not be run at all.
+log_into() {
+    log=$RUN/$1
+    { : >"$log"; } 2>/dev/null || { make_room; { : >"$log"; } 2>/dev/null; } || log=/dev/null
+}
+
 # decide HOW: the first to decide wins, be it the confirmation, the timer or a person.
-decide() { mkdir "$RUN/decided" 2>/dev/null && verdict "$1"; }
-verdict() { printf '%s\n' "$1" >"$RUN/decided/how"; }
+decide() {
+    mkdir "$RUN/decided" 2>/dev/null || {
+        [ -d "$RUN" ] && [ ! -d "$RUN/decided" ] || return 1
+        make_room
+        mkdir "$RUN/decided" 2>/dev/null || return 1
+    }
+    verdict "$1" || :
+}
+verdict() { note "$1" "$RUN/decided/how"; }
 how() { line_of "$RUN/decided/how"; how=$line; }
 release() { line_of "$STATE/lock"; case $line in "$ID "*) rm -f "$STATE/lock" ;; esac; }
 
@@ -430,6 +507,7 @@ still_ours() { [ ! -d "$RUN/decided" ] || give_up restart 'the host took the cha
 # prepare: everything that leaves the host as it is, and the timer.
 prepare() {
     begin compare
+    remember 2>/dev/null || give_up no_space "$RUN cannot be written"
     for_each is_unchanged || give_up changed_meanwhile "$target is no longer what the plan was made for"
     for_each is_replaceable || give_up "$kind" "$target cannot be replaced: $complaint" "$cause"
     done_ "$COUNT file(s) as planned upon"
@@ -455,7 +533,7 @@ prepare() {
     echo "$init" >"$RUN/init"
     printf '%s' "$pidfile" >"$RUN/pidfile"
     # The timer first: should the script die between the two, the timer clears up.
-    complaint=$({ echo yes >"$RUN/armed" && arm; } 2>&1) || { failure_kind "$complaint"; give_up "$kind" "the guard could not be armed: $complaint"; }
+    complaint=$({ keep_room && echo yes >"$RUN/armed" && arm; } 2>&1) || { failure_kind "$complaint"; give_up "$kind" "the guard could not be armed: $complaint"; }
     complaint=$(catch_boot 2>&1)
     case $? in
         0) done_ "reverts by itself after $DEADLINE_S s, or at a reboot" ;;
@@ -489,7 +567,7 @@ go() {
         done_ "${UNIT:-sshd}"
     fi
     still_ours
-    echo yes >"$RUN/changed"
+    complaint=$({ echo yes >"$RUN/changed"; } 2>&1) || { failure_kind "$complaint"; give_up "$kind" "$RUN cannot be written: $complaint"; }
     say end changed 2>/dev/null || give_up tcp 'the login was lost' lost
 }
 
@@ -507,9 +585,10 @@ confirm() {
     if [ "$how" = applied ]; then
         release_boot
         release
-        rm -f "$STATE/taken_back" "$RUN"/candidate.*
+        rm -f "$STATE/taken_back" "$RUN"/candidate.* "$RUN"/room.*
         prune
         done_ ''
+        tell_complaints
         say end applied
     else
         failed "the host has decided already: $how"
@@ -537,6 +616,12 @@ restore() {
         case $how in
             applied)
                 if [ "$1" != asked ]; then say end applied; return 0; fi
+                line_of "$STATE/lock"
+                if [ -n "$line" ]; then
+                    say reason "run ${line%% *} is at work; the old content is $RUN/1.before"
+                    say end refused
+                    return 1
+                fi
                 for_each is_installed || {
                     say reason "$target was edited since; the old content is $RUN/$n.before"
                     say end refused
@@ -547,7 +632,7 @@ restore() {
         esac
         verdict restoring
     fi
-    echo $$ >"$RUN/decided/by"
+    note $$ "$RUN/decided/by"
     stand_by "$RUN/pid"
     if is_untouched; then
         withdraw
@@ -564,14 +649,24 @@ restore() {
     worst=rolled_back
     for_each put_back || { worst=unknown; problem="$target could not be put back"; }
     if [ -e "$RUN/restarted" ] && { is_same_boot || is_active </dev/null >/dev/null 2>&1; }; then
-        restarted || worst=unknown
+        # Nothing could be worse than no daemon: who still holds its port gets some seconds to let go.
+        again=yes
+        now
+        patience=$((${now%.*} + 15))
+        until restarted; do
+            now
+            [ "${now%.*}" -lt $patience ] || { worst=unknown; break; }
+            sleep 2
+        done
     fi
     verdict $worst
     if [ $worst = rolled_back ]; then
-        printf 'run %s was taken back: %s\n' "$ID" "$1" >"$STATE/taken_back"
+        note "run $ID was taken back: $1" "$STATE/taken_back"
         disarm
         release_boot
         release
+        make_room
+        prune
         step=restore
         now
         say step "restore ok $since $now $1; the old files and the old daemon are back" 2>/dev/null
@@ -602,25 +697,25 @@ fire() {
     restore 'sshd was confirmed, and was gone when the time was up'
 }
 
-# prune: the ten newest runs are kept.
+# prune: this run is kept and the nine newest of the others, by the clocks of the controllers that named them.
 prune() {
     set -- "$STATE"/[0-9]*T*
     [ $# -gt 10 ] || return 0
     # shellcheck disable=SC2010,SC2012 # the names are ours
-    ls -1 "$STATE" | grep -E '^[0-9]{8}T' | sort -r | sed 1,10d | while read -r run; do rm -rf "${STATE:?}/$run"; done
+    ls -1 "$STATE" | grep -E '^[0-9]{8}T' | grep -v -x -F "$ID" | sort -r | sed 1,9d | while read -r run; do rm -rf "${STATE:?}/$run"; done
 }
 
 # remember: what the second half and the timer must know; they may run without any sshd around.
 remember() {
     boot
-    printf '%s\n' "$boot" >"$RUN/boot"
-    printf '%s' "$pid" >"$RUN/listener"
-    if [ -n "$pid" ] && [ "$ACTION" != none ]; then listening "$pid" >"$RUN/sockets"; fi
     following=''
     [ -n "$pid" ] || following=$(next_start)
     daemon_words
-    printf '%s' "$words" >"$RUN/words"
-    printf '%s' "$sshd" >"$RUN/sshd"
+    printf '%s\n' "$boot" >"$RUN/boot" &&
+        printf '%s' "$pid" >"$RUN/listener" &&
+        { [ -z "$pid" ] || [ "$ACTION" = none ] || listening "$pid" >"$RUN/sockets"; } &&
+        printf '%s' "$words" >"$RUN/words" &&
+        printf '%s' "$sshd" >"$RUN/sshd"
 }
 
 recall() {
@@ -637,7 +732,7 @@ LC_ALL=C
 export LC_ALL PATH
 # A lost login must neither end this nor stay unnoticed.
 trap '' HUP PIPE
-cause='' answer='' pid='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
+cause='' safe='' again='' answer='' pid='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
 if [ "$1" = rehearse ]; then
     recall
     set -f
@@ -654,7 +749,6 @@ case $1 in
         esac
         find_sshd
         echo $$ >"$RUN/pid"
-        remember
         prepare
         if [ "$1" = change ]; then go; else say end ready 2>/dev/null || give_up tcp 'the login was lost' lost; fi
         ;;
@@ -673,14 +767,14 @@ case $1 in
         how
         [ ! -d "$RUN" ] || [ "$how" = rolled_back ]
         ;;
-    fire) recall; fire >"$RUN/fired.log" 2>&1 ;;
+    fire) recall; log_into fired.log; fire >"$log" 2>&1 ;;
     boot)
         recall
         ! is_same_boot || exit 0
         how
         case $how in
             applied | rolled_back | refused) release_boot; release ;;
-            *) restore 'the host was started anew before anybody confirmed' >"$RUN/fired.log" 2>&1 ;;
+            *) log_into fired.log; restore 'the host was started anew before anybody confirmed' >"$log" 2>&1 ;;
         esac
         ;;
     *) echo "usage: sh $0 confirm | restore" >&2; exit 2 ;;

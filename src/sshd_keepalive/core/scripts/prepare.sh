@@ -6,6 +6,7 @@
 refuse() {
     say kind "$1"
     say reason "$2"
+    say cause "$3"
     say end refused
     exit 1
 }
@@ -67,37 +68,66 @@ take_lock() {
         rm -f "$mine"
         refuse_for "$mine cannot be written: ${complaint:-No space left}"
     fi
-    if ! ln "$mine" "$STATE/lock" 2>/dev/null; then
-        take_over || { rm -f "$mine"; refuse locked "$problem"; }
-    fi
-    rm -f "$mine"
+    problem=''
+    complaint=$(ln "$mine" "$STATE/lock" 2>&1) || take_over || {
+        rm -f "$mine"
+        [ -z "$problem" ] || refuse locked "$problem"
+        refuse_for "$complaint"
+    }
+    # With the lock in our hands, what others who died have left of theirs serves nobody.
+    rm -f "$STATE"/new.*
 }
 
-# take_over: only one may clear a dead run's lock away, and only that very lock.
+# claim RUN: only one may clear a dead run's lock away. Who dies over it has left a lock of its own kind, and the next
+# one claims that.
+claim() {
+    ln "$mine" "$STATE/claim.$1" 2>/dev/null && return
+    { read -r holder _ booted by began <"$STATE/claim.$1"; } 2>/dev/null || return 1
+    if [ "$booted" = "$boot" ] && comm_of "$by" && [ "$started" = "$began" ]; then return 1; fi
+    claim "$holder"
+}
+
+# take_over: clear a dead run's lock away, and only that very lock.
 take_over() {
-    read_lock || { ln "$mine" "$STATE/lock" 2>/dev/null; return; }
+    # A lock appears complete: half of one is what a power cut has left, and nobody's.
+    read_lock || holder='' booted=''
+    [ -e "$STATE/lock" ] || { complaint=$(ln "$mine" "$STATE/lock" 2>&1); return; }
     dead=$holder
     if ! is_dead; then
         problem="run $holder holds the lock $STATE/lock for another $((expires - ${now%.*})) s at most"
         return 1
     fi
-    claim=$STATE/claim.$dead
-    if ! mkdir "$claim" 2>/dev/null; then
-        problem="another run clears the lock of run $dead away; if none does, remove $claim"
+    if ! claim "$dead"; then
+        problem="another run clears the lock of run $dead away just now"
         return 1
     fi
     problem="run $dead was never confirmed and could not be undone: sh $STATE/$dead/guard.sh restore"
     if [ -e "$STATE/$dead/guard.sh" ]; then sh "$STATE/$dead/guard.sh" recover >/dev/null 2>&1 </dev/null; fi
     code=$?
-    if [ $code = 0 ] && read_lock && [ "$holder" = "$dead" ]; then rm -f "$STATE/lock"; fi
-    rmdir "$claim"
+    if [ $code = 0 ]; then
+        read_lock || holder=''
+        [ "$holder" != "$dead" ] || rm -f "$STATE/lock"
+    fi
+    rm -f "$STATE"/claim.*
     [ $code = 0 ] || return 1
     ln "$mine" "$STATE/lock" 2>/dev/null && return
     problem="another run took the lock $STATE/lock just now"
     return 1
 }
 
+# are_ours: the directories in which our own files will lie. Those of /etc have theirs in root's own place; for others
+# it is beside the configuration, which may be anybody's.
+# shellcheck disable=SC3067 # as is_ours
+are_ours() {
+    case $STATE in /var/backups/*) ;; *) is_ours "${STATE%/*/*}" || return 1 ;; esac
+    for folder in "${STATE%/*}" "$STATE"; do
+        [ -e "$folder" ] || [ -L "$folder" ] || continue
+        [ -O "$folder" ] && [ ! -L "$folder" ] || return 1
+    done
+}
+
 umask 077
+are_ours || refuse read_only "$STATE would lie where another account than this one may write" not_ours
 # What is made now is 0700 by the umask.
 [ ! -d "${STATE%/*}" ] || complaint=$(chmod 0700 "${STATE%/*}" 2>&1) || refuse_for "$complaint"
 if [ -d "$STATE" ]; then complaint=$(chmod 0700 "$STATE" 2>&1); else complaint=$(mkdir -p "$STATE" 2>&1); fi || refuse_for "$complaint"
@@ -105,6 +135,7 @@ take_lock
 complaint=$(mkdir "$RUN" 2>&1) || { rm -f "$STATE/lock"; refuse_for "$complaint"; }
 written=0
 put guard.sh "$GUARD"
+put stderr ''
 write_files
 all_put
 # Not exec: whatever becomes of the guard, this script's last line is still read.

@@ -157,8 +157,28 @@ tell_system() {
     done </etc/os-release
 }
 
+# tell_agents: programs that are known to write sshd_config, by the directories their packages install. No process.
+tell_agents() {
+    agents=''
+    has() { case ,$agents, in *",$1,"*) ;; *) [ ! -e "$2" ] || agents=${agents:+$agents,}$1 ;; esac; }
+    has 'Host Security Service' /usr/local/hostguard
+    has WALinuxAgent /var/lib/waagent
+    has cloud-init /etc/cloud/cloud.cfg
+    has Puppet /etc/puppetlabs/puppet
+    has Puppet /etc/puppet/puppet.conf
+    has Chef /etc/chef
+    has Chef /etc/cinc
+    has Salt /etc/salt/minion
+    has Ansible /etc/ansible/facts.d
+    has CFEngine /var/cfengine
+    has OpenSCAP /usr/share/xml/scap
+    has 'Ubuntu Security Guide' /usr/sbin/usg
+    say agents "$agents"
+}
+
 survey() {
     tell_system
+    tell_agents
     pid='' command_line='' started='' unit='' manager=''
     case $LOOK in
         yes) find_listener || say lost "no sshd among the ancestors of this login" ;;

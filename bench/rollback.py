@@ -1,0 +1,75 @@
+"""How long a host takes to be as it was: by the login that is still open, and by its own switch.
+
+usage: python -m tests.lab run python -m bench.rollback [--rounds N]    writes bench/rollback.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.lab.faults import CONFIG, DEADLINE_S, Victim, kill
+from tests.lab.hosts import Lab
+
+PAGE = Path(__file__).with_name("rollback.md")
+KINDS = ("d12", "socket", "sysv", "openrc")
+#: Seconds; the switch is counted from its deadline on.
+LIMITS_S = {"by the login": 5.0, "by the switch": 10.0}
+
+
+def by_login(victim: Victim) -> float:
+    """A login that the new files allow, and a proof that fails: the file is not what was installed."""
+    with victim.stopped_before("verify") as process:
+        (victim.host.files / CONFIG.lstrip("/")).write_bytes(victim.stock + b"# somebody else\n")
+    host = json.loads(process.communicate(timeout=240)[0])["hosts"][0]
+    if host["end"] != "rolled_back":
+        raise SystemExit(f"{victim.host.kind}: {host}")
+    return sum(step["seconds"] for step in host["steps"] if step["name"] in ("restore", "verify_rollback"))
+
+
+def by_switch(victim: Victim) -> float:
+    """The controller is gone once the file is installed."""
+    with victim.stopped_before("installed") as process:
+        kill(process)
+        armed_s = time.time() - (victim.host.files / "reached").stat().st_mtime
+        began_s = time.monotonic()
+    victim.settled()
+    return time.monotonic() - began_s + armed_s - DEADLINE_S
+
+
+def main() -> None:
+    """Boot, measure, write; a limit that is not kept is an error."""
+    parser = argparse.ArgumentParser(prog="python -m bench.rollback")
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    lines = [f"Found on {datetime.now(UTC):%Y-%m-%d}, {rounds} rounds: median and worst, seconds.", ""]
+    lines += [
+        "| host | by the login that is open (at most 5) | by the switch, after its deadline (at most 10) |",
+        "|---|---|---|",
+    ]
+    late = []
+    with Lab() as lab, tempfile.TemporaryDirectory() as folder:
+        for host in lab.boot_all(list(KINDS)):
+            victim = Victim(lab, host, Path(folder))
+            cells = []
+            for (name, limit_s), measure in zip(LIMITS_S.items(), (by_login, by_switch), strict=True):
+                found_s = []
+                for _ in range(rounds):
+                    victim.fresh()
+                    found_s.append(measure(victim))
+                cells.append(f"{statistics.median(found_s):.1f}, {max(found_s):.1f}")
+                late += [f"{host.kind} {name}: {max(found_s):.1f} s"] if max(found_s) > limit_s else []
+            lines.append(f"| {host.kind} | {' | '.join(cells)} |")
+    PAGE.write_text("\n".join(lines) + "\n")
+    print(PAGE.read_text())
+    if late:
+        raise SystemExit(f"too late: {', '.join(late)}")
+
+
+if __name__ == "__main__":
+    main()

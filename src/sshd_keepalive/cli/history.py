@@ -1,0 +1,161 @@
+"""`history`: what was recorded of the fleet, of one host, and between two runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sshd_keepalive.cli import recording
+from sshd_keepalive.cli.options import named_in_environment
+from sshd_keepalive.core import outcome
+from sshd_keepalive.core.drift import Recorded, drift
+from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.model import GLOBAL, SPELLING, PastRun, Verdict
+from sshd_keepalive.reports import host_data, timestamp
+from sshd_keepalive.spelling import did_you_mean
+
+if TYPE_CHECKING:
+    from sshd_keepalive.store import Store
+
+
+@click.command("history")
+@click.argument("words", nargs=-1, metavar="[HOST | RUN RUN]")
+@click.option("--between", nargs=2, metavar="RUN RUN", help="What changed from one run to the other.")
+@click.option(
+    "-n",
+    "--last",
+    metavar="N",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="So many runs, the newest.",
+)
+@click.option("--format", type=click.Choice(("text", "json")), default="text", show_default=True)
+@recording.STORE
+def command(
+    words: tuple[str, ...],
+    between: tuple[str, str] | None,
+    last: int,
+    format: str,  # noqa: A002 (the option's name)
+    store: str,
+) -> None:
+    """List the recorded runs, the life of one HOST, or what changed between two runs.
+
+    \b
+    sshd-keepalive history                      the newest runs
+    sshd-keepalive history web-1                one host, and when it was last as wanted
+    sshd-keepalive history 20260130 20260131    what changed; the beginning of a run's id will do
+    """
+    if between is None and len(words) == 2:
+        between = words[0], words[1]
+    elif len(words) > 1 or (words and between):
+        raise ConfigError("history takes one host, or two runs")
+    kept = recording.to_read(store)
+    if between is not None:
+        data, lines = _between(kept, *between)
+    elif words:
+        data, lines = _host(kept, words[0], last)
+    else:
+        data, lines = _runs(kept.runs(last))
+    if format == "json":
+        click.echo(json.dumps({"schema_version": 1, "command": "history", **data}, indent=1))
+        return
+    for line in lines:
+        click.echo(printable(line.replace("\n", " ")))
+
+
+_Told = tuple[dict[str, Any], Iterator[str]]  # the JSON document, the lines of text
+
+
+def _runs(runs: tuple[PastRun, ...]) -> _Told:
+    def lines() -> Iterator[str]:
+        width = max((len(run.command) for run in runs), default=0)
+        for run in runs:
+            counts = {"ok": run.n_pass, "waived": run.n_waived, "drift": run.n_fail, "unknown": run.n_unknown}
+            told = ", ".join(f"{number} {word}" for word, number in counts.items() if number) or "no hosts"
+            selected = f"  {run.selection}" if run.selection else ""
+            yield f"{run.started_at:%Y-%m-%d %H:%M}  {run.id}  {run.command:<{width}}  {told}{selected}"
+
+    return {"runs": [_run(run) for run in runs]}, lines()
+
+
+def _run(run: PastRun) -> dict[str, Any]:
+    return {
+        "run_id": run.id,
+        "command": run.command,
+        "started_at": timestamp(run.started_at),
+        "exit_code": run.exit_code,
+        "selection": run.selection,
+        "pass": run.n_pass,
+        "fail": run.n_fail,
+        "unknown": run.n_unknown,
+        "waived": run.n_waived,
+    }
+
+
+def _host(kept: Store, name: str, most: int) -> _Told:
+    records = kept.host(name, most)
+    if not records:
+        hint = "two runs tell what changed between them; report shows one" if kept.has_run(name) else None
+        raise ConfigError(f"nothing is recorded of host {name}{did_you_mean(name, kept.names())}", hint=hint)
+    passed = kept.last_pass(name)
+
+    def lines() -> Iterator[str]:
+        for record in records:
+            head = f"{record.started_at:%Y-%m-%d %H:%M}  {record.run_id}  {record.command:<5}  "
+            yield f"{head}{outcome.word(record.report):<11}  {_values(record)}".rstrip()
+            yield from (f"    changed: {change}" for change in record.report.drift)
+            if record.report.failure is not None:
+                yield f"    {record.report.failure.kind}: {record.report.failure.message}"
+        yield (
+            f"last as wanted: {passed.started_at:%Y-%m-%d %H:%M} UTC, run {passed.run_id}"
+            if passed
+            else "never recorded as wanted"
+        )
+
+    data = {"host": name, "last_pass": _record(passed) if passed else None}
+    return data | {"records": [_record(record) | {"report": host_data(record.report)} for record in records]}, lines()
+
+
+def _record(record: Recorded) -> dict[str, Any]:
+    return {"run_id": record.run_id, "command": record.command, "started_at": timestamp(record.started_at)}
+
+
+def _values(record: Recorded) -> str:
+    """What everybody got."""
+    spelled = SPELLING.values()
+    findings = [f for f in record.report.findings if f.scope == GLOBAL and f.setting in spelled and f.value]
+    return ", ".join(f"{f.setting} {f.value}" + (f" ({f.place})" if f.place else "") for f in findings)
+
+
+def _between(kept: Store, *words: str) -> _Told:
+    earlier, later = (kept.find(word) for word in words)
+    changes = {
+        name: changed
+        for name, before, after in kept.between(earlier, later)
+        if (changed := tuple(_changes(before, after)))
+    }
+
+    def lines() -> Iterator[str]:
+        for name, changed in changes.items():
+            yield name
+            yield from (f"    {change}" for change in changed)
+        yield f"{len(changes)} host{'s' * (len(changes) != 1)} changed between {earlier} and {later}"
+
+    hosts = [{"name": name, "changes": list(changed)} for name, changed in changes.items()]
+    return {"between": [earlier, later], "hosts": hosts}, lines()
+
+
+def _changes(before: Recorded | None, after: Recorded | None) -> Iterator[str]:
+    if before is None or after is None:
+        yield "not among the hosts of the later run" if after is None else "not among the hosts of the earlier run"
+        return
+    judged = None if before.report.verdict is Verdict.UNKNOWN else before
+    yield from drift(after.report, before, judged)
+
+
+named_in_environment(command)

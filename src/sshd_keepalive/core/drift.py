@@ -1,0 +1,215 @@
+"""What changed on a host since it was last recorded: values, who decides them now, and who may have done it.
+
+One sentence each, fit to stand behind the name of the host. A value that comes back after a change of ours replaced
+it is a relapse: then something on the host does not know of the change, and it is told who.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import zip_longest
+from typing import Final
+
+from sshd_keepalive.core.judge import DAEMON
+from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.model import GLOBAL, Finding, HostReport, Mark, Verdict
+
+_AGENTS: Final = "agents"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A host as an earlier run left or found it."""
+
+    run_id: str
+    command: str
+    started_at: datetime
+    report: HostReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """A value that an apply of ours put an end to."""
+
+    run_id: str
+    started_at: datetime
+    setting: str
+    scope: str  # see `scope_of`
+    value: str
+
+
+def drift(
+    now: HostReport, last: Recorded | None, judged: Recorded | None = None, replaced: Sequence[Replaced] = ()
+) -> tuple[str, ...]:
+    """Compare a host with what was recorded of it.
+
+    Args:
+        last: the last record; None: there is none, and nothing is told.
+        judged: the last record in which the host could be judged; values are compared with that one.
+        replaced: values that were replaced by our changes, in any order.
+    """
+    if last is None:
+        return ()
+    told = list(_verdicts(now, last))
+    if judged is not None and now.findings:
+        told += _settings(now, judged, replaced)
+        told += _files(now, judged.report)
+        told += _facts(now, judged.report)
+    return tuple(told)
+
+
+def scope_of(finding: Finding) -> str:
+    """For whom a finding holds, printable and without the place: a Match line that moved is still the same."""
+    return printable(finding.scope.rpartition(" (")[0] or finding.scope)
+
+
+def _verdicts(now: HostReport, last: Recorded) -> Iterator[str]:
+    before = last.report
+    if now.verdict is Verdict.UNKNOWN and before.verdict is not Verdict.UNKNOWN:
+        why = f": {now.failure.message}" if now.failure else ""
+        yield f"cannot be judged now, could be on {_day(last.started_at)}{why}"
+    elif before.verdict is Verdict.UNKNOWN and now.verdict is not Verdict.UNKNOWN:
+        yield f"can be judged again, could not be on {_day(last.started_at)}"
+    elif now.verdict is Verdict.WAIVED and before.verdict is not Verdict.WAIVED:
+        yield "is waived now"
+    elif before.verdict is Verdict.WAIVED and now.verdict is Verdict.FAIL:
+        waiver = before.host.waiver
+        yield f"is no longer waived{f': {waiver.reason}' if waiver else ''}"
+
+
+_Key = tuple[str, str]  # setting and scope
+
+
+def _by_key(report: HostReport) -> dict[_Key, list[Finding]]:
+    found: dict[_Key, list[Finding]] = {}
+    for finding in report.findings:
+        found.setdefault((finding.setting, scope_of(finding)), []).append(finding)
+    return found
+
+
+def _settings(now: HostReport, judged: Recorded, replaced: Sequence[Replaced]) -> Iterator[str]:
+    present, earlier = _by_key(now), _by_key(judged.report)
+    relapses = {(old.setting, old.scope, old.value): old for old in sorted(replaced, key=lambda old: old.started_at)}
+    for key in dict.fromkeys((*present, *earlier)):
+        for finding, before in zip_longest(present.get(key, ()), earlier.get(key, ())):
+            if key[0] == DAEMON:
+                yield from _daemon(finding, before)
+                continue
+            name = key[0] if key[1] == GLOBAL else f"{key[0]} for {key[1]}"
+            if finding is None:
+                yield f"{name} is no longer set, was {before.value} at {_place(before)} on {_day(judged.started_at)}"
+                continue
+            relapse = relapses.get((*key, finding.value)) if finding.verdict is Verdict.FAIL else None
+            yield from _setting(name, finding, before, judged, now, relapse)
+
+
+def _setting(
+    name: str,
+    finding: Finding,
+    before: Finding | None,
+    judged: Recorded,
+    now: HostReport,
+    relapse: Replaced | None,
+) -> Iterator[str]:
+    since = _day(judged.started_at)
+    decides = f"{_place(finding)} decides{_story(_mark(now, finding), now)}"
+    if not finding.value or (before is not None and not before.value):
+        pass  # not judged then or now: told as such
+    elif (before is None or before.value != finding.value) and relapse is not None:
+        yield (
+            f"relapse: {name} is {finding.value} again, which apply replaced on {_day(relapse.started_at)} "
+            f"(run {relapse.run_id}); {decides}"
+        )
+    elif before is None:
+        yield f"{name} is set to {finding.value} now, was not on {since}; {decides}"
+    elif before.value != finding.value:
+        yield f"{name} is {finding.value}, was {before.value} on {since}; {decides}{_instead_of(finding, before)}"
+    elif before.place != finding.place:
+        yield f"{name} is still {finding.value}, but {decides}{_instead_of(finding, before)}"
+    if before is not None and before.wanted != finding.wanted:
+        yield f"the policy wants {name} {finding.wanted} now, wanted {before.wanted} on {since}"
+
+
+def _daemon(finding: Finding | None, before: Finding | None) -> Iterator[str]:
+    if before is None and finding is not None:
+        yield finding.reason
+    elif finding is None:
+        yield "the running sshd has read the present files now"
+
+
+def _files(now: HostReport, before: HostReport) -> Iterator[str]:
+    """Files that decided before and decide still, changed or taken over though every value and place is the same."""
+    told = {
+        finding.place.path
+        for finding, was in ((f, _same(f, before)) for f in now.findings)
+        if finding.place is not None and (was is None or (was.value, was.place) != (finding.value, finding.place))
+    }
+    marks = {mark.path: mark for mark in before.marks}
+    for mark in now.marks:
+        was = marks.get(mark.path)
+        if was is None or mark.path in told:
+            continue
+        if mark.owner != was.owner:
+            by = f"says that {mark.owner} writes it" if mark.owner else "no longer says that anybody writes it"
+            yield f"{mark.path} {by}{_then(was.owner)}"
+        elif mark.changed_at != was.changed_at and mark.changed_at is not None:
+            yield f"{mark.path} was changed on {_minute(mark.changed_at)}, the values are the same"
+
+
+def _then(owner: str) -> str:
+    return f", before it was {owner}" if owner else ""
+
+
+def _same(finding: Finding, before: HostReport) -> Finding | None:
+    key = finding.setting, scope_of(finding)
+    return next((was for was in before.findings if (was.setting, scope_of(was)) == key), None)
+
+
+def _facts(now: HostReport, before: HostReport) -> Iterator[str]:
+    present, earlier = dict(now.facts), dict(before.facts)
+    here, there = _agents(present), _agents(earlier)
+    if come := [name for name in here if name not in there]:
+        yield f"{', '.join(come)} came to the host"
+    if gone := [name for name in there if name not in here]:
+        yield f"{', '.join(gone)} left the host"
+    versions = present.get("openssh"), earlier.get("openssh")
+    if all(versions) and versions[0] != versions[1]:
+        yield f"OpenSSH is {versions[0]}, was {versions[1]}"
+
+
+def _agents(facts: dict[str, str]) -> list[str]:
+    return [name for name in facts.get(_AGENTS, "").split(", ") if name]
+
+
+def _mark(report: HostReport, finding: Finding) -> Mark | None:
+    path = finding.place.path if finding.place else None
+    return next((mark for mark in report.marks if mark.path == path), None)
+
+
+def _story(mark: Mark | None, now: HostReport) -> str:
+    """When the file was changed and who writes it; where it does not say, whoever on the host might."""
+    if mark is None:
+        return ""
+    changed = f", changed on {_minute(mark.changed_at)}" if mark.changed_at else ""
+    if mark.owner:
+        return f"{changed}, written by {mark.owner}"
+    agents = _agents(dict(now.facts))
+    return f"{changed}; on this host: {', '.join(agents)}" if agents else changed
+
+
+def _instead_of(finding: Finding, before: Finding) -> str:
+    return f", {_place(before)} before" if before.place != finding.place else ""
+
+
+def _place(finding: Finding) -> str:
+    return str(finding.place) if finding.place else "the compiled-in default"
+
+
+def _day(at: datetime) -> str:
+    return f"{at:%Y-%m-%d}"
+
+
+def _minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

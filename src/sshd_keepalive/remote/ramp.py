@@ -1,0 +1,125 @@
+"""How fast logins begin: a few at first, more where they go well, fewer where somebody objects.
+
+Three things count logins that are under way: sshd itself (MaxStartups 10:30:100 turns some away from the eleventh on,
+sshd_config(5)), sshd again by source (PerSourceMaxStartups), where a jump host is one source for all hosts behind it,
+and boxes on the way that take many new connections for an attack. So there is a limit for each server, for each jump
+host, and one for each network that grows with every login that goes well.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import threading
+from collections.abc import Hashable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import Host
+
+#: Half of MaxStartups' ten: sshd notices a little later than we do that a login is over, and others log in as well.
+SERVER_MAX: Final = 5
+JUMP_MAX: Final = 8  # behind one jump host; most of them go to different servers
+START: Final = 8  # logins under way in one network before any has gone well
+#: Before each further try of a connection that sshd turned away: between so many seconds. Only connections are tried
+#: again, never a login.
+WAITS_S: Final = ((1.0, 3.0), (4.0, 12.0))
+
+
+class Ramp:
+    """How many logins may be under way. Thread-safe."""
+
+    def __init__(self, limit: int, ceiling: float = float("inf")) -> None:
+        self.limit = float(limit)
+        self.n_users = 0  # who are in, or wait for it; kept by `_ramp`
+        self._ceiling = ceiling
+        self._n = 0
+        self._changed = threading.Condition()
+
+    @property
+    def is_as_new(self) -> bool:
+        """Whether it has nothing to remember."""
+        return self.limit == self._ceiling
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Wait for leave; how the block ends decides what the next ones get."""
+        with self._changed:
+            while self._n >= int(self.limit):
+                self._changed.wait()
+            self._n += 1
+        limit = self.limit
+        try:
+            yield
+            limit = self.limit + 1
+        except HostError as error:
+            # A host that is merely down objects to nothing.
+            limit = self.limit / 2 if error.kind == "banned" else self.limit + 1
+            raise
+        finally:
+            with self._changed:
+                self._n -= 1
+                self.limit = max(1.0, min(self._ceiling, limit))
+                self._changed.notify_all()
+
+
+@contextmanager
+def paced(host: Host) -> Iterator[None]:
+    """Enter when a login to this host may begin; leave when it has come about or failed."""
+    with ExitStack() as steps:
+        for key in _keys(host):
+            steps.enter_context(_ramp(key))
+        yield
+
+
+def wait_s(error: HostError, n_tries: int) -> float | None:
+    """How long to wait before a connection is tried again; None: not at all.
+
+    Args:
+        n_tries: how often it was tried so far.
+    """
+    if error.cause != "busy" or n_tries > len(WAITS_S):
+        return None
+    return random.uniform(*WAITS_S[n_tries - 1])  # noqa: S311 (so that those turned away do not come back together)
+
+
+def _keys(host: Host) -> tuple[tuple[Hashable, ...], ...]:
+    """What counts this login; always in the same order, so that nobody waits in a circle."""
+    if host.jump:
+        return (("jump", tuple((hop.address, hop.port) for hop in host.jump)),)
+    return ("network", network(host.address)), ("server", host.address, host.port)
+
+
+def network(address: str) -> str:
+    """The network of an address: /24, /48; of a name all that shares its domain."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address.partition(".")[2].lower() or address.lower()
+    return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
+
+
+@contextmanager
+def _ramp(key: tuple[Hashable, ...]) -> Iterator[None]:
+    with _lock:
+        ramp = _ramps.get(key)
+        if ramp is None:
+            ramp = _ramps[key] = {
+                "network": Ramp(START),
+                "server": Ramp(SERVER_MAX, SERVER_MAX),
+                "jump": Ramp(JUMP_MAX, JUMP_MAX),
+            }[str(key[0])]
+        ramp.n_users += 1
+    try:
+        with ramp.step():
+            yield
+    finally:
+        with _lock:
+            ramp.n_users -= 1
+            if ramp.n_users == 0 and ramp.is_as_new:  # ten thousand servers that are met once are not remembered
+                del _ramps[key]
+
+
+_ramps: dict[tuple[Hashable, ...], Ramp] = {}
+_lock = threading.Lock()

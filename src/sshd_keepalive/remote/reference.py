@@ -1,0 +1,126 @@
+"""Secret references, and how each kind is resolved.
+
+An inventory names a secret, it never holds one: `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, `command:ARGV`,
+`prompt`. All but `prompt` are resolved here.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from sshd_keepalive.errors import ConfigError, ExtensionError
+
+COMMAND_TIMEOUT_S: Final = 60.0
+SIZE_MAX_BYTES: Final = 64 * 1024
+
+
+def resolve(reference: str, purpose: str) -> str:
+    """Give the value.
+
+    Args:
+        purpose: what the secret is, in words.
+    Raises:
+        ConfigError: the reference does not lead to a value.
+    """
+    kind, _, argument = reference.partition(":")
+    if kind == "env" and argument:
+        return _from_environment(argument)
+    if kind == "file" and argument:
+        return _from_file(argument)
+    if kind == "keyring" and argument:
+        return _from_keyring(argument)
+    if kind == "command" and argument:
+        return _from_command(argument)
+    # The text is not repeated: it may be the secret itself, written where its reference belongs.
+    raise ConfigError(
+        f"{purpose}: not a secret reference",
+        hint="write env:NAME, file:PATH, keyring:SERVICE/USER, command:ARGV or prompt",
+    )
+
+
+def _from_environment(name: str) -> str:
+    value = os.environ.get(name)
+    if value is None:
+        raise ConfigError(f"env:{name}: not set", hint=f"export {name} before the run")
+    return _one_line(value, f"env:{name}")
+
+
+def _from_file(argument: str) -> str:
+    """Read a file as ssh(1) would read a private key: refused when it is ours and others may read it.
+
+    The owner rule (authfile.c, sshkey_perm_ok) lets secrets through that an orchestrator mounts as another user.
+    """
+    path = Path(argument).expanduser()
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid() and status.st_mode & 0o077:
+                raise ConfigError(f"file:{argument}: others may read it", hint=f"chmod 600 {argument}")
+            content = file.read(SIZE_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"file:{argument}: {error.strerror or error}") from None
+    return _text(content, f"file:{argument}")
+
+
+def _from_keyring(argument: str) -> str:
+    service, _, user = argument.rpartition("/")
+    if not service or not user:
+        raise ConfigError(f"keyring:{argument}: write keyring:SERVICE/USER")
+    try:
+        import keyring
+        import keyring.errors
+    except ImportError:
+        raise ExtensionError("keyring: not installed", hint="pip install 'sshd-keepalive[keyring]'") from None
+    try:
+        value = keyring.get_password(service, user)
+    except keyring.errors.KeyringError as error:
+        raise ConfigError(f"keyring:{argument}: {error}") from None
+    if value is None:
+        raise ConfigError(f"keyring:{argument}: no such entry", hint=f"keyring set {service} {user}")
+    return str(value)
+
+
+def _from_command(argument: str) -> str:
+    """Run a command, without a shell and without input; its standard output is the secret."""
+    try:
+        argv = shlex.split(argument)
+    except ValueError as error:
+        raise ConfigError(f"command:… {error}") from None
+    name = f"command:{argv[0]}"  # the arguments may be nobody's business
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"{name}: no answer in {COMMAND_TIMEOUT_S:.0f} s") from None
+    except OSError as error:
+        raise ConfigError(f"{name}: {error.strerror or error}") from None
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise ConfigError(f"{name}: exit status {done.returncode}" + (f", {said[-1][:200]}" if said else ""))
+    return _text(done.stdout, name)
+
+
+def _text(content: bytes, name: str) -> str:
+    """Decode; one final newline is the editor's, not the secret's."""
+    if len(content) > SIZE_MAX_BYTES:
+        raise ConfigError(f"{name}: longer than {SIZE_MAX_BYTES} bytes")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name}: not UTF-8") from None
+    return _one_line(text.removesuffix("\n").removesuffix("\r"), name)
+
+
+def _one_line(text: str, name: str) -> str:
+    """Refuse what no password prompt could take."""
+    if not text:
+        raise ConfigError(f"{name}: empty")
+    if "\n" in text or "\0" in text:
+        raise ConfigError(f"{name}: more than one line")
+    return text

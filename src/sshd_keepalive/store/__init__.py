@@ -1,0 +1,9 @@
+"""History: every recorded run, in an SQLite file or a PostgreSQL database.
+
+Only the commands that record or read history import this package: SQLAlchemy alone takes longer than `--version`.
+"""
+
+from sshd_keepalive.store.address import Address, address
+from sshd_keepalive.store.history import Store
+
+__all__ = ["Address", "Store", "address"]

@@ -1,0 +1,85 @@
+"""Where a history is kept: a file, or the URL of a database. A password in it is never shown."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from sshd_keepalive.errors import ConfigError, ExtensionError
+
+_POSTGRESQL: Final = "postgresql+psycopg"
+_DRIVERS: Final = {
+    "sqlite": "sqlite",
+    "postgresql+psycopg": _POSTGRESQL,
+    "postgresql": _POSTGRESQL,
+    "postgres": _POSTGRESQL,
+}
+_SCHEME: Final = re.compile(r"[A-Za-z][\w+.-]*:/")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A parsed URL and how it may be shown."""
+
+    url: URL = field(repr=False)
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None for a server."""
+        return Path(self.url.database or "") if self.url.drivername == "sqlite" else None
+
+    def __str__(self) -> str:
+        return str(self.file or self.url.set(query={}).render_as_string(hide_password=True))
+
+    def scrubbed(self, text: str) -> str:
+        """A driver's words without the password, should they repeat it."""
+        password = str(self.url.password or "")
+        for spelling in {password, quote(password, safe=""), quote_plus(password)} - {""}:
+            text = text.replace(spelling, "***")
+        return text
+
+
+def address(text: str = "") -> Address:
+    """Read `--store`: a path, or `sqlite:///PATH`, `postgresql://USER@HOST/NAME`. Empty: the account's own file.
+
+    Raises:
+        ConfigError: no URL of a kind that is known. The text is not repeated: it may hold a password.
+        ExtensionError: PostgreSQL without its driver.
+    """
+    if not text:
+        from platformdirs import user_state_path
+
+        return _file(user_state_path("sshd-keepalive") / "history.db")
+    if not _SCHEME.match(text):
+        return _file(Path(text).expanduser())
+    try:
+        url = make_url(text)
+        driver = _DRIVERS.get(url.drivername, "")
+    except (ArgumentError, ValueError):
+        driver = ""
+    if not driver:
+        raise ConfigError(
+            "--store: neither a path nor a URL of a known kind", hint="write PATH or postgresql://USER@HOST/NAME"
+        )
+    if driver == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise ConfigError("--store: the URL names no file", hint="write sqlite:////absolute/path/history.db")
+        return _file(Path(url.database))
+    if find_spec("psycopg") is None:
+        raise ExtensionError(
+            "--store: PostgreSQL needs its driver", hint="install the extra: pip install 'sshd-keepalive[postgres]'"
+        )
+    if password := url.query.get("password"):  # libpq takes it there, too
+        url = url.set(password=str(password)).difference_update_query(["password"])
+    return Address(url.set(drivername=driver))
+
+
+def _file(path: Path) -> Address:
+    return Address(URL.create("sqlite", database=str(path.absolute())))

@@ -1,0 +1,215 @@
+"""One database: connections, the one writer at a time, the schema brought up to date, and errors in plain words."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, table, text
+from sqlalchemy import column as named
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from sshd_keepalive.errors import StoreError
+from sshd_keepalive.store.address import Address
+from sshd_keepalive.store.tables import SCHEMA, VERSION_TABLE
+
+WAIT_S: Final = 30.0  # for another writer, and for a server to answer
+_WRITES: Final = "writes"
+#: Any number, as long as every release takes the same: who holds it brings the schema up to date.
+_LOCK: Final = 0x5373_6864_6B61
+_ROUND_S: Final = 0.05
+
+
+class Database:
+    """Opened lazily; `reading` and `writing` give a connection in a transaction, and StoreError for all trouble."""
+
+    def __init__(self, address: Address, *, wait_s: float = WAIT_S) -> None:
+        self.address = address
+        self._wait_s = wait_s
+        self._engine = _engine(address, wait_s)
+        self._is_current = False
+
+    def exists(self) -> bool:
+        """A server always does; a file may not have been made yet."""
+        return self.address.file is None or self.address.file.exists()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent view of everything."""
+        with self._plainly():
+            self._prepare()
+            with self._engine.connect() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection = connection.execution_options(isolation_level="REPEATABLE READ")
+                with connection.begin():
+                    yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """All or nothing, and alone: a second writer waits its turn."""
+        with self._plainly():
+            self._prepare()
+            with self._alone() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.execute(text("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE"))
+                yield connection
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SET LOCAL lock_timeout = {int(self._wait_s * 1000)}"))
+            yield connection
+
+    def _prepare(self) -> None:
+        """Make the file, the tables, and what a newer release of ours added to them."""
+        if self._is_current:
+            return
+        if self.address.file is not None:
+            _make(self.address.file)
+            self._write_ahead()
+        with self._engine.connect() as connection, connection.begin():
+            found = _version(connection)
+        if found != SCHEMA:
+            with self._alone() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+                _migrate(connection, _version(connection))
+        self._is_current = True
+
+    def _write_ahead(self) -> None:
+        """Readers and a writer do not wait for one another; the file remembers. SQLite does not wait to switch."""
+        until = time.monotonic() + self._wait_s
+        while True:
+            try:
+                with self._engine.connect() as connection:
+                    driver: Any = connection.connection.driver_connection  # outside of any transaction
+                    if driver.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                        driver.execute("PRAGMA journal_mode = wal")
+                return
+            except Exception as error:
+                if getattr(error, "sqlite_errorname", "") != "SQLITE_BUSY" or time.monotonic() > until:
+                    raise
+                time.sleep(_ROUND_S)
+
+    @contextmanager
+    def _plainly(self) -> Iterator[None]:
+        import sqlite3
+
+        try:
+            yield
+        except DBAPIError as error:
+            raise _told(error.orig or error, self.address) from None
+        except sqlite3.Error as error:
+            raise _told(error, self.address) from None
+        except OSError as error:
+            raise StoreError(
+                f"the history {self.address} cannot be opened: {error.strerror}",
+                hint="name another place: --store PATH",
+            ) from None
+        except SQLAlchemyError as error:  # a type that does not fit: the file holds what we did not write
+            raise StoreError(
+                f"the history {self.address} is damaged ({type(error).__name__})", hint=_HINT_DAMAGED
+            ) from None
+
+
+def _engine(address: Address, wait_s: float) -> Engine:
+    if address.file is None:
+        engine = create_engine(address.url, connect_args={"connect_timeout": max(2, int(wait_s))}, hide_parameters=True)
+        return engine
+    engine = create_engine(address.url, connect_args={"timeout": wait_s}, hide_parameters=True)
+
+    # The driver's own transactions begin too late to keep what was read true; so we begin them.
+    # Source: SQLAlchemy, dialects/sqlite, "Serializable isolation / Savepoints / Transactional DDL".
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = on")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _make(path: Path) -> None:
+    """The file and its directory are the account's alone; SQLite gives its other files the mode of the first."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _version(connection: Connection) -> str | None:
+    """The migration that was run last; None before the first."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.scalar(select(named("version_num")).select_from(table(VERSION_TABLE)))
+
+
+def _migrate(connection: Connection, found: str | None) -> None:
+    """Run the steps that are missing, in the transaction given.
+
+    Raises:
+        StoreError: the history was written by a newer release.
+    """
+    if found == SCHEMA:  # somebody else was quicker
+        return
+    if found is not None and found > SCHEMA:
+        raise StoreError(
+            f"the history has schema {found}, this release knows {SCHEMA} and older ones",
+            hint="update sshd-keepalive, or record into another history: --store PATH",
+        )
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "sshd_keepalive.store:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, SCHEMA)
+
+
+_HINT_DAMAGED: Final = "bring back a copy of it, or move it away and a new one is begun"
+_HINT_LOCKED: Final = "another program holds it; run the command again when that has ended"
+_HINT_READ_ONLY: Final = "let this account write there, or name another place: --store PATH"
+_HINT_FULL: Final = "make room, or shorten what is kept: --keep 90d"
+#: What the drivers' names of errors begin with, SQLite's and PostgreSQL's (appendix A of its manual) → our words.
+_TROUBLES: Final = {
+    "SQLITE_BUSY": ("is locked", _HINT_LOCKED),
+    "SQLITE_LOCKED": ("is locked", _HINT_LOCKED),
+    "SQLITE_CORRUPT": ("is damaged", _HINT_DAMAGED),
+    "SQLITE_NOTADB": ("is damaged, or no history at all", _HINT_DAMAGED),
+    "SQLITE_READONLY": ("cannot be written", _HINT_READ_ONLY),
+    "SQLITE_CANTOPEN": ("cannot be opened", _HINT_READ_ONLY),
+    "SQLITE_PERM": ("cannot be opened", _HINT_READ_ONLY),
+    "SQLITE_FULL": ("cannot be written, the disk is full", _HINT_FULL),
+    "55P03": ("is locked", _HINT_LOCKED),
+    "40": ("is locked", _HINT_LOCKED),
+    "25006": ("cannot be written", _HINT_READ_ONLY),
+    "42501": ("cannot be written", _HINT_READ_ONLY),
+    "53100": ("cannot be written, the disk is full", _HINT_FULL),
+    "XX001": ("is damaged", _HINT_DAMAGED),
+    "XX002": ("is damaged", _HINT_DAMAGED),
+}
+
+
+def _told(error: BaseException, address: Address) -> StoreError:
+    name = str(getattr(error, "sqlite_errorname", "") or getattr(error, "sqlstate", "") or "")
+    said = " ".join(address.scrubbed(str(error)).split())
+    for beginning, (what, hint) in _TROUBLES.items():
+        if name.startswith(beginning):
+            return StoreError(f"the history {address} {what}: {said}", hint=hint)
+    if address.file is None and not name:
+        return StoreError(
+            f"the history {address} cannot be reached: {said}", hint="try the same with psql, and look at the URL"
+        )
+    return StoreError(f"the history {address} cannot be used: {said}", hint="look at the message of the database")

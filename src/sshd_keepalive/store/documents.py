@@ -1,0 +1,84 @@
+"""A host's report and a run as JSON text, and back. What a newer release added is left out by an older one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+from cattrs.preconf.json import JsonConverter, make_converter
+
+from sshd_keepalive.errors import StoreError
+from sshd_keepalive.model import Host, HostReport, Run, Span
+
+_T = TypeVar("_T")
+
+
+def of_host(report: HostReport) -> str:
+    """One host, as far as reports tell of it; the same finding gives the same text, however long it took."""
+    host = report.host
+    told = Host(
+        name=host.name,
+        address=host.address,
+        port=host.port,
+        user=host.user,
+        sshd_config=host.sshd_config,
+        policy=host.policy,
+        waiver=host.waiver,
+        groups=host.groups,
+        labels=host.labels,
+    )
+    return _text(replace(report, host=told, contents=(), seconds_s=0.0))
+
+
+def to_host(text: str, seconds_s: float) -> HostReport:
+    """The report that `of_host` was given, without the way in to the host.
+
+    Raises:
+        StoreError: the text is not what was written.
+    """
+    return replace(_read(text, HostReport), seconds_s=seconds_s)
+
+
+def of_run(run: Run) -> str:
+    """A run without its hosts and without the runs before it."""
+    return _text(replace(run, hosts=(), past=()))
+
+
+def to_run(text: str) -> Run:
+    """The run that `of_run` was given.
+
+    Raises:
+        StoreError: the text is not what was written.
+    """
+    return _read(text, Run)
+
+
+def digest(text: str) -> bytes:
+    """What two equal documents have in common, 20 bytes."""
+    return blake2b(text.encode("ascii"), digest_size=20).digest()
+
+
+def _text(value: Any) -> str:
+    """ASCII alone: undecodable bytes of a host are lone surrogates, which no database takes."""
+    return json.dumps(_converter().unstructure(value), separators=(",", ":"))
+
+
+def _read(text: str, of: type[_T]) -> _T:
+    try:
+        return _converter().structure(json.loads(text), of)
+    except Exception as error:  # cattrs raises what the types raise
+        raise StoreError(
+            f"the history is damaged: a record cannot be read ({type(error).__name__})",
+            hint="bring back a copy of it, or record into a new one: --store PATH",
+        ) from None
+
+
+@cache
+def _converter() -> JsonConverter:
+    converter = make_converter(omit_if_default=True, detailed_validation=False)
+    # Its annotations are text, which cattrs does not look up for named tuples.
+    converter.register_structure_hook(Span, lambda pair, _: Span(*pair))
+    return converter

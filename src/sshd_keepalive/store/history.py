@@ -1,0 +1,343 @@
+"""Runs recorded, and what is asked of them later."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Column, Connection, Row, Select, Table, delete, insert, select, tuple_
+
+from sshd_keepalive.core.drift import Recorded, Replaced, scope_of
+from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.model import End, HostReport, PastRun, Run, Verdict
+from sshd_keepalive.store import documents as texts
+from sshd_keepalive.store.address import Address
+from sshd_keepalive.store.database import WAIT_S, Database
+from sshd_keepalive.store.tables import documents, hosts, replaced, results, runs
+
+_MANY: Final = 5000  # values in one statement; SQLite takes 32,766, PostgreSQL 65,535
+_INTERRUPTED: Final = 130
+
+_T = TypeVar("_T")
+
+
+class Store:
+    """One history. Nothing is opened before it is needed; every method may raise StoreError.
+
+    A run is written in one transaction, so that it is there as a whole or not at all. "The last" is the one that was
+    recorded last, whatever the clocks said; lists are in the order of their start.
+    """
+
+    def __init__(self, address: Address, *, wait_s: float = WAIT_S) -> None:
+        self.address = address
+        self._database = Database(address, wait_s=wait_s)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._database.close()
+
+    def is_begun(self) -> bool:
+        """Whether there is anything to read; asking makes no file."""
+        return self._database.exists()
+
+    # ---------------------------------------------------------------------------------------- write
+
+    def save(self, run: Run) -> None:
+        """Record a run. Hosts that were not begun, because it was interrupted, are left out."""
+        reports = tuple(report for report in run.hosts if not _is_not_begun(report))
+        written = [texts.of_host(report) for report in reports]
+        digests = [texts.digest(text) for text in written]
+        with self._database.writing() as connection:
+            run_id = _run_written(connection, run, reports)
+            hosts_of = _ids(connection, hosts, hosts.c.name, {printable(report.host.name): {} for report in reports})
+            host_ids = [hosts_of[printable(report.host.name)] for report in reports]
+            texts_of = _ids(
+                connection,
+                documents,
+                documents.c.digest,
+                {digest: {"text": text} for digest, text in zip(digests, written, strict=True)},
+            )
+            rows = [
+                {
+                    "run_id": run_id,
+                    "position": position,
+                    "host_id": host_id,
+                    "verdict": report.verdict.value,
+                    "seconds_s": report.seconds_s,
+                    "document_id": texts_of[digest],
+                }
+                for position, (report, host_id, digest) in enumerate(zip(reports, host_ids, digests, strict=True))
+            ]
+            if rows:
+                connection.execute(insert(results), rows)
+            gone = [
+                (host_id, finding)
+                for report, host_id in zip(reports, host_ids, strict=True)
+                if report.end is End.APPLIED and run.command == "apply"
+                for finding in report.replaced
+            ]
+            if gone:
+                connection.execute(
+                    insert(replaced),
+                    [
+                        {
+                            "run_id": run_id,
+                            "position": position,
+                            "host_id": host_id,
+                            "setting": finding.setting,
+                            "scope": scope_of(finding),
+                            "value": finding.value,
+                        }
+                        for position, (host_id, finding) in enumerate(gone)
+                    ],
+                )
+
+    def prune(self, keep: timedelta, now: datetime) -> int:
+        """Forget the runs that started longer ago than `keep`; gives their number.
+
+        Counted from now or from the newest run but one, whichever is earlier: a clock that jumped ahead does not
+        take everything along.
+        """
+        with self._database.writing() as connection:
+            newest = connection.scalars(select(runs.c.started_at).order_by(runs.c.started_at.desc()).limit(2)).all()
+            before = min(now, newest[-1] if newest else now) - keep
+            old = connection.scalars(select(runs.c.id).where(runs.c.started_at < before)).all()
+            for some in _pieces(old):
+                named = set(
+                    connection.scalars(select(results.c.document_id).distinct().where(results.c.run_id.in_(some)))
+                )
+                connection.execute(delete(runs).where(runs.c.id.in_(some)))  # its results go with it
+                for these in _pieces(sorted(named)):
+                    used = select(results.c.run_id).where(results.c.document_id == documents.c.id).exists()
+                    connection.execute(delete(documents).where(documents.c.id.in_(these), ~used))
+            return len(old)
+
+    # ----------------------------------------------------------------------------------------- runs
+
+    def runs(self, most: int | None = None) -> tuple[PastRun, ...]:
+        """The newest runs, oldest first."""
+        with self._database.reading() as connection:
+            return _in_order(connection.execute(_PAST.order_by(*_NEWEST).limit(most)))
+
+    def previous(
+        self, selection: str, *, command: str = "check", before: str | None = None, most: int = 1000
+    ) -> tuple[PastRun, ...]:
+        """Earlier runs of a selection that came to their end, oldest first.
+
+        Args:
+            before: the id of a run; only those recorded before that one.
+            most: of the newest.
+        """
+        wanted = _PAST.where(runs.c.selection == selection, runs.c.command == command, runs.c.exit_code != _INTERRUPTED)
+        if before is not None:
+            wanted = wanted.where(runs.c.id < select(runs.c.id).where(runs.c.name == before).scalar_subquery())
+        with self._database.reading() as connection:
+            return _in_order(connection.execute(wanted.order_by(runs.c.id.desc()).limit(most)))
+
+    def find(self, word: str = "") -> str:
+        """The id of the run that a word means: an id, the beginning of one, or nothing for the last recorded.
+
+        Raises:
+            ConfigError: none or several.
+        """
+        beginning = runs.c.name.startswith(word, autoescape=True)
+        with self._database.reading() as connection:
+            found = connection.scalars(select(runs.c.name).where(beginning).order_by(runs.c.id.desc()).limit(2)).all()
+        if not found:
+            raise ConfigError(f"no run {word} is recorded" if word else "no run is recorded yet", hint=_HINT_LIST)
+        if word and len(found) > 1 and word not in found:
+            raise ConfigError(f"{word} is the beginning of several runs, {found[1]} and {found[0]} among them")
+        return word if word in found else found[0]
+
+    def has_run(self, word: str) -> bool:
+        """Whether a word is the id of a run, or the beginning of one."""
+        with self._database.reading() as connection:
+            found = select(runs.c.id).where(runs.c.name.startswith(word, autoescape=True)).limit(1)
+            return connection.scalar(found) is not None
+
+    def load(self, run_id: str) -> Run:
+        """A run as it was recorded, with the earlier ones of its selection.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        with self._database.reading() as connection:
+            row = connection.execute(select(runs.c.id, runs.c.document).where(runs.c.name == run_id)).first()
+            if row is None:
+                raise ConfigError(f"no run {run_id} is recorded", hint=_HINT_LIST)
+            rows = connection.execute(
+                select(documents.c.text, results.c.seconds_s)
+                .join_from(results, documents)
+                .where(results.c.run_id == row.id)
+                .order_by(results.c.position)
+            )
+            reports = tuple(texts.to_host(text, seconds_s) for text, seconds_s in rows)
+        run = texts.to_run(row.document)
+        return replace(run, hosts=reports, past=self.previous(run.selection, command=run.command, before=run_id))
+
+    def between(self, earlier: str, later: str) -> Iterator[tuple[str, Recorded | None, Recorded | None]]:
+        """The hosts that are not recorded alike in two runs, by name; None: not among the hosts of that run."""
+        with self._database.reading() as connection:
+            sides = [
+                {row.document_id: row for row in connection.execute(_RECORDED.where(runs.c.name == name))}
+                for name in (earlier, later)
+            ]
+        before, after = (
+            {row.host: row for key, row in side.items() if key not in other} for side, other in (sides, reversed(sides))
+        )
+        for name in sorted({*before, *after}):
+            yield name, _maybe(before.get(name)), _maybe(after.get(name))
+
+    # ---------------------------------------------------------------------------------------- hosts
+
+    def host(self, name: str, most: int | None = None) -> tuple[Recorded, ...]:
+        """The life of one host: its newest records, oldest first."""
+        wanted = _RECORDED.where(hosts.c.name == name).order_by(*_NEWEST).limit(most)
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted).all()
+        return tuple(_recorded(row) for row in reversed(rows))
+
+    def names(self) -> tuple[str, ...]:
+        """All hosts of which something was ever recorded."""
+        with self._database.reading() as connection:
+            return tuple(connection.scalars(select(hosts.c.name).order_by(hosts.c.name)))
+
+    def last_pass(self, name: str) -> Recorded | None:
+        """The last record of a host that was as wanted."""
+        wanted = _RECORDED.where(hosts.c.name == name, results.c.verdict == Verdict.PASS.value)
+        with self._database.reading() as connection:
+            return _maybe(connection.execute(wanted.order_by(results.c.run_id.desc()).limit(1)).first())
+
+    def last(self, names: Collection[str], *, judged: bool = False) -> dict[str, Recorded]:
+        """The last record of each host; `judged`: in which it could be judged."""
+        of_host = select(results.c.run_id).where(results.c.host_id == hosts.c.id).correlate(hosts)
+        if judged:
+            of_host = of_host.where(results.c.verdict != Verdict.UNKNOWN.value)
+        newest = of_host.order_by(results.c.run_id.desc()).limit(1).scalar_subquery()
+        found: dict[str, Recorded] = {}
+        with self._database.reading() as connection:
+            for some in _pieces(sorted(names)):
+                last = select(hosts.c.id, newest.label("run_id")).where(hosts.c.name.in_(some)).subquery()
+                pairs = tuple_(results.c.host_id, results.c.run_id).in_(select(last.c.id, last.c.run_id))
+                found |= {row.host: _recorded(row) for row in connection.execute(_RECORDED.where(pairs))}
+        return found
+
+    def replaced(self, names: Collection[str]) -> dict[str, tuple[Replaced, ...]]:
+        """The values that changes of ours replaced on each host, oldest change first."""
+        wanted = (
+            select(hosts.c.name.label("host"), runs.c.name, runs.c.started_at, *list(replaced.c)[3:])
+            .select_from(replaced)
+            .join(hosts)
+            .join(runs)
+            .order_by(runs.c.id)
+        )
+        found: dict[str, list[Replaced]] = {}
+        with self._database.reading() as connection:
+            for some in _pieces(sorted(names)):
+                for row in connection.execute(wanted.where(hosts.c.name.in_(some))):
+                    found.setdefault(row.host, []).append(
+                        Replaced(
+                            run_id=row.name,
+                            started_at=row.started_at,
+                            setting=row.setting,
+                            scope=row.scope,
+                            value=row.value,
+                        )
+                    )
+        return {name: tuple(values) for name, values in found.items()}
+
+
+_HINT_LIST: Final = "sshd-keepalive history lists the runs"
+_NEWEST: Final = (runs.c.started_at.desc(), runs.c.id.desc())
+_PAST: Final[Select[Any]] = select(
+    runs.c.name.label("id"),
+    runs.c.command,
+    runs.c.started_at,
+    runs.c.n_pass,
+    runs.c.n_fail,
+    runs.c.n_unknown,
+    runs.c.n_waived,
+    runs.c.exit_code,
+    runs.c.selection,
+)
+_RECORDED: Final[Select[Any]] = (
+    select(
+        hosts.c.name.label("host"),
+        runs.c.name.label("run"),
+        runs.c.command,
+        runs.c.started_at,
+        results.c.seconds_s,
+        results.c.document_id,
+        documents.c.text,
+    )
+    .select_from(results)
+    .join(runs)
+    .join(hosts)
+    .join(documents)
+)
+
+
+def _in_order(rows: Any) -> tuple[PastRun, ...]:
+    return tuple(PastRun(**row) for row in reversed(rows.mappings().all()))
+
+
+def _recorded(row: Row[Any]) -> Recorded:
+    return Recorded(
+        run_id=row.run,
+        command=row.command,
+        started_at=row.started_at,
+        report=texts.to_host(row.text, row.seconds_s),
+    )
+
+
+def _maybe(row: Row[Any] | None) -> Recorded | None:
+    return None if row is None else _recorded(row)
+
+
+def _is_not_begun(report: HostReport) -> bool:
+    return report.failure is not None and report.failure.cause == "interrupted"
+
+
+def _run_written(connection: Connection, run: Run, reports: Sequence[HostReport]) -> int:
+    """Insert a run; gives its number."""
+    counts = Counter(report.verdict for report in reports)
+    row = {
+        "name": run.id,
+        "command": run.command,
+        "selection": run.selection,
+        "started_at": run.started_at,
+        "exit_code": run.exit_code,
+        "n_pass": counts[Verdict.PASS],
+        "n_fail": counts[Verdict.FAIL],
+        "n_unknown": counts[Verdict.UNKNOWN],
+        "n_waived": counts[Verdict.WAIVED],
+        "document": texts.of_run(run),
+    }
+    number: int = connection.execute(insert(runs).returning(runs.c.id), row).scalar_one()
+    return number
+
+
+def _ids(connection: Connection, of: Table, key: Column[Any], wanted: dict[Any, dict[str, Any]]) -> dict[Any, int]:
+    """The number of each key; what is not there yet is inserted with its other columns. Nobody else writes now."""
+
+    def known(keys: Sequence[Any]) -> dict[Any, int]:
+        found: dict[Any, int] = {}
+        for some in _pieces(keys):
+            rows = connection.execute(select(key, of.c.id).where(key.in_(some)))
+            found.update((name, number) for name, number in rows)
+        return found
+
+    numbers = known(list(wanted))
+    missing = [name for name in wanted if name not in numbers]
+    if missing:
+        connection.execute(insert(of), [{key.name: name, **wanted[name]} for name in missing])
+        numbers |= known(missing)
+    return numbers
+
+
+def _pieces(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (values[at : at + _MANY] for at in range(0, len(values), _MANY))

@@ -1,0 +1,75 @@
+"""A login through the new files comes before they are installed: on every OpenSSH and way to become root of the lab."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import Ran, keepalive
+
+from .hosts import Lab, LabHost
+
+SECURITY = Path(__file__).parents[2] / "SECURITY.md"
+KINDS = ("d11", "d12", "d13", "socket")  # OpenSSH 8.4, 9.2, 10.0, and 10.0 with its socket in systemd's hands
+
+
+@pytest.fixture(scope="module")
+def hosts(lab: Lab) -> Iterator[dict[str, LabHost]]:
+    booted = lab.boot_all(list(KINDS))
+    yield {host.kind: host for host in booted}
+    for host in booted:
+        host.stop()
+        lab.hosts.remove(host)
+
+
+def applied(lab: Lab, host: LabHost, user: str, folder: Path, *, password: bool = False) -> Ran:
+    text = lab.inventory(user=user)
+    if password:
+        (folder / "secret").write_text(lab.password)
+        (folder / "secret").chmod(0o600)
+        text = text.replace("become: sudo", f"become: {{method: sudo, password: 'file:{folder}/secret'}}")
+    inventory = folder / "hosts.yaml"
+    inventory.write_text(text)
+    return keepalive("apply", "--yes", "-i", inventory, "--limit", host.name, "--format", "json")
+
+
+def rehearsal(ran: Ran) -> str:
+    assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
+    return next(step["detail"] for step in ran.host()["steps"] if step["name"] == "rehearse")
+
+
+@pytest.mark.parametrize("user", ["root", "ops", "pwd"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rehearsed_as_root_through_sudo_and_with_a_password(
+    lab: Lab, hosts: dict[str, LabHost], kind: str, user: str, tmp_path: Path
+) -> None:
+    hosts[kind].reset()
+    ran = applied(lab, hosts[kind], user, tmp_path, password=user == "pwd")
+    assert rehearsal(ran).startswith("a login through the new files works")
+
+
+@pytest.mark.parametrize("password", [False, True])
+@pytest.mark.parametrize("kind", ["d11", "socket"])
+def test_the_smallest_sudoers_file_is_enough(
+    lab: Lab, hosts: dict[str, LabHost], kind: str, password: bool, tmp_path: Path
+) -> None:
+    """The very text of SECURITY.md, and an account that has nothing else."""
+    host = hosts[kind]
+    (rules,) = re.findall(r"```\n(# /etc/sudoers\.d/.*?)```", SECURITY.read_text(), re.DOTALL)
+    if password:
+        rules = rules.replace("NOPASSWD: ", "")
+    host.reset()
+    host.run(
+        "id keepalive >/dev/null 2>&1 || useradd --create-home keepalive; cp -a /home/ops/.ssh /home/keepalive/; "
+        "chown -R keepalive: /home/keepalive/.ssh"
+    )
+    host.run("chpasswd", stdin=f"keepalive:{lab.password}\n")
+    host.run("cat >/etc/sudoers.d/sshd-keepalive; visudo -c -f /etc/sudoers.d/sshd-keepalive", stdin=rules)
+    try:
+        ran = applied(lab, host, "keepalive", tmp_path, password=password)
+        assert rehearsal(ran).startswith("a login through the new files works")
+    finally:
+        host.run("rm /etc/sudoers.d/sshd-keepalive")

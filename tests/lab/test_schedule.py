@@ -1,0 +1,226 @@
+"""Schedules that fire by themselves: systemd's timer and a real cron, on hosts that check themselves over ssh."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import files, requires
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.support.sshd import wait_until
+
+from .hosts import LabHost
+
+Boot = Callable[..., list[LabHost]]
+ROOT = Path(__file__).parents[2]
+PROGRAM = "python3 -m sshd_keepalive"
+INVENTORY = (
+    "hosts: {itself: {address: 127.0.0.1, user: root, become: none, identity_file: /root/.ssh/own, "
+    "known_hosts: /root/.ssh/known}}"
+)
+PAM = "[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n"
+FOREIGN = "# somebody else's\n*/7 3 * * * true 50\\% # and not ours\n\n@reboot true"
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program and what it needs, copied from here: the lab has no way out to fetch anything."""
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("the hosts' Python is 3.11, what is installed here is for another one")
+    target = tmp_path_factory.mktemp("site")
+    for name in needed({"sshd-keepalive"}) - {"sshd-keepalive"}:
+        for file in files(name) or ():
+            if ".." not in file.parts and (source := Path(str(file.locate()))).is_file():
+                (target / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target / file)
+    shutil.copytree(ROOT / "src/sshd_keepalive", target / "sshd_keepalive")
+    (target / "sshd_keepalive-0.dist-info").mkdir()
+    (target / "sshd_keepalive-0.dist-info/METADATA").write_text("Name: sshd-keepalive\nVersion: 0\n")
+    return target
+
+
+def needed(names: set[str]) -> set[str]:
+    """These distributions and all that they need, without extras."""
+    more = {
+        requirement.name
+        for name in names
+        for text in requires(name) or ()
+        if not (requirement := Requirement(text)).marker or requirement.marker.evaluate({"extra": ""})
+    }
+    return names if more <= names else needed(names | more)
+
+
+@pytest.fixture
+def controller(boot: Boot, installed: Path) -> Callable[[str], LabHost]:
+    def made(kind: str) -> LabHost:
+        (host,) = boot(kind)
+        site = host.files / "usr/local/lib/python3.11/dist-packages"
+        subprocess.run(["cp", "-aT", str(installed), str(site)], check=True)
+        site.chmod(0o755)  # pytest's folders are for its account alone
+        host.run(
+            "umask 077; mkdir -p /root/.ssh; ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/own; "
+            "cat /root/.ssh/own.pub >>/root/.ssh/authorized_keys; "
+            'printf "127.0.0.1 %s\\n" "$(cat /etc/ssh/ssh_host_ed25519_key.pub)" >/root/.ssh/known; '
+            f"printf '%s\\n' '{INVENTORY}' >/root/hosts.yaml"
+        )
+        return host
+
+    return made
+
+
+def keepalive(host: LabHost, words: str, *, code: int = 0) -> str:
+    done = host.run(f"cd /root; {PROGRAM} {words}", check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def state(host: LabHost) -> dict[str, Any]:
+    done = host.run(f"cd /root; {PROGRAM} schedule status --format json", check=False)
+    (schedule,) = json.loads(done.stdout)["schedules"]
+    return schedule
+
+
+def test_systemd_runs_it_by_itself_and_the_result_is_recorded(controller: Callable[[str], LabHost]) -> None:
+    host = controller("d12py")
+    keepalive(host, "schedule status", code=0)
+    said = keepalive(host, "schedule install --every '*:*:0/10' -i hosts.yaml")
+    assert re.match(r"installed +check: check of 1 host, every \*:\*:0/10, by systemd, next ", said)
+    wait_until(lambda: state(host)["last"] is not None, 60, "the timer to fire")
+    found = state(host)
+    assert (found["enabled"], found["last"]["word"], found["last"]["exit_code"]) == (True, "drift", 1)
+    runs = json.loads(keepalive(host, "history --format json"))
+    assert runs["runs"], "what the timer ran is in the history of who installed it"
+    unit = "sshd-keepalive-check.service"
+    assert host.run(f"systemctl is-failed {unit}", check=False).stdout.strip() != "failed", "drift is a result"
+
+    assert host.run(f"systemd-analyze verify {unit} sshd-keepalive-check.timer 2>&1").stdout == ""
+    exposure = host.run(f"systemd-analyze security --no-pager {unit} | tail -n 1").stdout
+    assert float(re.search(r"([\d.]+)", exposure.split(":")[1])[1]) <= 2.0, exposure
+
+    assert keepalive(host, "schedule install --every '*:*:0/10' -i hosts.yaml").startswith("as it was")
+    keepalive(host, "schedule install --every day -i hosts.yaml")
+    assert " 06:0" in state(host)["next_at"]
+    keepalive(host, "schedule remove")
+    assert host.run("ls /etc/systemd/system | grep sshd-keepalive", check=False).stdout == ""
+    assert "sshd-keepalive" not in host.run("systemctl list-timers --all --no-pager").stdout
+    assert "no schedules" in keepalive(host, "schedule list")
+
+
+def test_what_cannot_be_scheduled_leaves_nothing(controller: Callable[[str], LabHost]) -> None:
+    host = controller("d12py")
+    host.run("sed 's/become: none/password: prompt/' /root/hosts.yaml >/root/asks.yaml; cp /root/hosts.yaml /tmp")
+    for words in (
+        "--every 'whenever' -i hosts.yaml",
+        "--every '61 * * * *' -i hosts.yaml",
+        "--every day -i missing.yaml",
+        "--every day --name 'a/b' -i hosts.yaml",
+        "--every day -K -i hosts.yaml",
+        "--every day --no-such-option -i hosts.yaml",
+        "--every '*-02-30' -i hosts.yaml",
+        "--every '2020-01-01 06:00' -i hosts.yaml",
+        "--every day -i asks.yaml",
+        "--every day -i /tmp/hosts.yaml",
+        "--every day -i hosts.yaml --store postgresql://u:geheim@127.0.0.1/h",
+    ):
+        done = host.run(f"cd /root; {PROGRAM} schedule install {words}", check=False)
+        assert done.returncode == 2, words
+        assert "geheim" not in done.stdout + done.stderr
+    assert (
+        host.run("ls /etc/systemd/system | grep sshd-keepalive; ls /etc/sshd-keepalive/schedules", check=False).stdout
+        == ""
+    )
+    keepalive(host, "schedule run check", code=2)
+    keepalive(host, "schedule remove check", code=2)
+
+
+def test_cron_runs_it_where_there_is_no_systemd(controller: Callable[[str], LabHost]) -> None:
+    host = controller("sysvpy")
+    host.run("crontab -", stdin=FOREIGN + "\n")
+    said = keepalive(host, "schedule install --every '* * * * *' -i hosts.yaml")
+    assert "by cron, next " in said
+    crontab = host.run("crontab -l").stdout
+    assert crontab.startswith(FOREIGN + "\n")
+    assert keepalive(host, "schedule install --every '* * * * *' -i hosts.yaml").startswith("as it was")
+    assert host.run("crontab -l").stdout == crontab
+    wait_until(lambda: state(host)["last"] is not None, 150, "cron to start it")
+    assert state(host)["last"]["word"] == "drift"
+    keepalive(host, "schedule install --every 'Mon..Fri 06:00' -i hosts.yaml", code=2)
+    assert host.run("crontab -l").stdout == crontab, "what cron cannot say changes nothing"
+    assert state(host)["every"] == "* * * * *"
+    keepalive(host, "schedule remove")
+    assert host.run("crontab -l").stdout == FOREIGN + "\n"
+
+
+def test_two_runs_never_overlap(controller: Callable[[str], LabHost]) -> None:
+    host = controller("d12py")
+    keepalive(host, "schedule install --every week -i hosts.yaml")
+    lock = "/root/.local/state/sshd-keepalive/schedules/check.lock"
+    script = f"flock {lock} sh -c 'cd /root; {PROGRAM} schedule run check'"
+    done = host.run(script, check=False)
+    assert done.returncode == 75
+    assert "did nothing" in done.stderr
+    assert state(host)["last"] is None
+    keepalive(host, "schedule run check", code=1)
+    assert state(host)["last"]["word"] == "drift"
+
+
+def test_a_run_by_hand_has_the_surroundings_of_the_timer(controller: Callable[[str], LabHost]) -> None:
+    """Locked up as it is, root reads what is in others' homes, writes reports for others, and imports nothing odd."""
+    host = controller("d12py")
+    host.run(
+        "install -d -m 700 -o ops /home/ops/fleet; install -m 600 -o ops /root/hosts.yaml /home/ops/fleet; "
+        "install -d -o ops /srv/www; echo 'raise SystemExit(99)' >/home/ops/fleet/yaml.py"
+    )
+    words = "schedule install --every week -i hosts.yaml --out html:/srv/www/fleet.html --out json:/srv/www/fleet.json"
+    done = host.run(f"cd /home/ops/fleet; python3 -P -m sshd_keepalive {words}", check=False)
+    assert done.returncode == 0, done.stderr
+    assert keepalive(host, "schedule run", code=1) == "check: drift\n"
+    assert json.loads(host.run("cat /srv/www/fleet.json").stdout)["summary"]["fail"] == 1
+    assert host.run("stat -c %a /srv/www/fleet.html").stdout == "644\n"
+    assert host.run("journalctl -u sshd-keepalive-check -o cat | grep '^drift'", check=False).stdout
+    host.run("mv /srv/www /srv/gone")
+    assert keepalive(host, "schedule run", code=2) == "check: usage\n", "a place that is gone is told"
+
+
+def test_an_account_has_timers_of_its_own(controller: Callable[[str], LabHost]) -> None:
+    host = controller("d12py")
+    host.run(
+        "install -m 600 -o ops /root/.ssh/own /home/ops/own; cat /root/.ssh/own.pub >>/home/ops/.ssh/authorized_keys; "
+        "sed 's,user: root, user: ops,; s/become: none/become: sudo/; s,/root/.ssh/own,/home/ops/own,; "
+        "s,/root/.ssh/known,/home/ops/known,' /root/hosts.yaml >/home/ops/hosts.yaml; "
+        "cp /root/.ssh/known /home/ops; chmod 644 /home/ops/*.yaml /home/ops/known"
+    )
+    # The host has no libpam-systemd, which would say where the account's manager is found.
+    host.run("mkdir -p /etc/systemd/system/user@.service.d; cat >/etc/systemd/system/user@.service.d/x.conf", stdin=PAM)
+    host.run("systemctl daemon-reload; loginctl enable-linger ops")
+
+    def as_ops(words: str, *, code: int = 0) -> str:
+        script = f"cd; XDG_RUNTIME_DIR=/run/user/$(id -u) {PROGRAM} {words}"
+        done = host.run(f"runuser -l ops -c {shlex.quote(script)}", check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    socket = "test -S /run/user/$(id -u ops)/systemd/private"
+    wait_until(lambda: host.run(socket, check=False).returncode == 0, 30, "the account's manager")
+    said = as_ops("schedule install --every '*:*:0/10' -i hosts.yaml")
+    assert "by systemd" in said
+    assert "note" not in said, "the account's timers outlive its logins"
+
+    def has_run() -> bool:
+        states = json.loads(as_ops("schedule status --format json || true"))["schedules"]
+        return states[0]["last"] is not None
+
+    wait_until(has_run, 60, "the timer to fire")
+    as_ops("schedule status", code=1)
+    assert json.loads(as_ops("history --format json"))["runs"]
+    assert host.run("systemctl list-unit-files | grep sshd-keepalive", check=False).stdout == ""
+    as_ops("schedule remove")
+    assert host.run("ls /home/ops/.config/systemd/user | grep keepalive", check=False).stdout == ""

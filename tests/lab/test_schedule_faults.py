@@ -1,0 +1,132 @@
+"""Schedules when something is wrong: a run that is ended, files of somebody else's, a machine nobody may write to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from tests.support.sshd import wait_until
+
+from .hosts import LabHost
+from .test_schedule import PROGRAM, controller, installed, keepalive, state
+
+__all__ = ["controller", "installed"]  # fixtures
+
+Controller = Callable[[str], LabHost]
+UNIT = "sshd-keepalive-check.service"
+UNITS = "/etc/systemd/system"
+#: Takes connections and never says a word: a check of it lasts until its time is up.
+MUTE = (
+    "setsid python3 -c 'import socket, time; server = socket.create_server((\"127.0.0.1\", 2222)); time.sleep(600)' "
+    ">/dev/null 2>&1 & "
+    "sed 's/address: 127.0.0.1,/address: 127.0.0.1, port: 2222,/' /root/hosts.yaml >/root/mute.yaml; "
+    "until ss -ltn | grep -q :2222; do sleep 0.1; done"
+)
+
+
+def refused(host: LabHost, words: str) -> str:
+    done = host.run(f"cd /root; {PROGRAM} {words}", check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_run_that_is_cut_off_leaves_no_older_verdict(controller: Controller) -> None:
+    host = controller("d12py")
+    host.run(MUTE)
+    keepalive(host, "schedule install --every week -i hosts.yaml")
+    keepalive(host, "schedule run", code=1)
+    keepalive(host, "schedule status", code=1)
+    keepalive(host, "schedule install --every week -i mute.yaml --timeout 600")
+    host.run(f"systemctl start --no-block {UNIT}")
+    wait_until(lambda: state(host)["running"], 60, "the run to begin")
+    assert "drift at" in keepalive(host, "schedule status", code=1), "what the last one came to is still true"
+    host.run(f"systemctl kill --kill-who=all --signal=KILL {UNIT}")
+    wait_until(lambda: not state(host)["running"], 60, "its end")
+    found = state(host)["last"]
+    assert (found["word"], found["exit_code"], found["ended_at"]) == ("cut_off", None, "")
+    assert "cut off" in keepalive(host, "schedule status", code=3)
+    assert host.run(f"systemctl show --property=Result --value {UNIT}").stdout == "signal\n"
+
+
+def test_a_run_that_is_stopped_finishes_the_hosts_in_flight(controller: Controller) -> None:
+    host = controller("d12py")
+    host.run(MUTE)
+    keepalive(host, "schedule install --every week -i mute.yaml --timeout 10")
+    host.run(f"systemctl start --no-block {UNIT}")
+    busy = "ss -tn state established | grep -q :2222"
+    wait_until(lambda: host.run(busy, check=False).returncode == 0, 60, "a host in flight")
+    host.run(f"systemctl stop {UNIT}", timeout_s=240)
+    last = state(host)["last"]
+    assert (last["word"], last["exit_code"]) == ("interrupted", 130)
+    (run,) = json.loads(keepalive(host, "history --format json"))["runs"]
+    assert run["unknown"] == 1, "what it came to is recorded"
+
+
+def test_the_check_keeps_the_lock_of_whoever_started_it(controller: Controller) -> None:
+    host = controller("d12py")
+    host.run(MUTE)
+    keepalive(host, "schedule install --every week -i mute.yaml --timeout 600")
+    host.run(f"cd /root; setsid {PROGRAM} schedule run --here check >/dev/null 2>&1 &")
+    find = "pgrep -f '[s]shd_keepalive check'"
+    wait_until(lambda: host.run(find, check=False).returncode == 0, 60, "the check")
+    host.run("kill -9 $(pgrep -f '[s]chedule run --here')")
+    assert "did nothing" in host.run(f"{PROGRAM} schedule run --here check", check=False).stderr
+    assert state(host)["running"]
+    host.run(f"kill -9 $({find})")
+    wait_until(lambda: not state(host)["running"], 30, "the end of the lock")
+
+
+def test_units_and_entries_that_are_not_as_we_wrote_them_are_left_alone(controller: Controller) -> None:
+    host = controller("d12py")
+    foreign = "[Service]\nExecStart=/bin/true\n"
+    host.run(f"cat >{UNITS}/{UNIT}", stdin=foreign)
+    assert "left alone" in refused(host, "schedule install --every day -i hosts.yaml")
+    assert host.run(f"cat {UNITS}/{UNIT}").stdout == foreign
+    assert "no schedules" in keepalive(host, "schedule list")
+
+    other = controller("sysvpy")
+    keepalive(other, "schedule install --every day -i hosts.yaml")
+    other.run("crontab -l | sed 's/^[0-9].*/# mine\\n&/' | crontab -")
+    edited = other.run("crontab -l").stdout
+    assert "not as it was written" in refused(other, "schedule install --every hour -i hosts.yaml")
+    assert "not as it was written" in refused(other, "schedule remove")
+    assert other.run("crontab -l").stdout == edited
+    assert not state(other)["enabled"]
+
+
+def test_a_machine_that_cannot_have_schedules_says_so_and_is_as_it_was(controller: Controller) -> None:
+    host = controller("d12py")
+    host.run(f"mount --bind {UNITS} {UNITS} && mount -o remount,bind,ro {UNITS}")
+    assert f"{UNITS}/sshd-keepalive-check" in refused(host, "schedule install --every day -i hosts.yaml")
+    assert "no schedules" in keepalive(host, "schedule list")
+    keepalive(host, "schedule status")
+
+    other = controller("sysvpy")
+    other.run("mv /usr/bin/crontab /usr/bin/crontab.away")
+    assert "neither systemd nor cron" in refused(other, "schedule install --every day -i hosts.yaml")
+    assert "no schedules" in keepalive(other, "schedule list")
+    other.run("mv /usr/bin/crontab.away /usr/bin/crontab; service cron stop; pkill -x cron; true")
+    assert "no cron runs" in keepalive(other, "schedule install --every day -i hosts.yaml")
+    keepalive(other, "schedule status", code=3)
+
+
+def test_what_a_session_would_have_to_give_is_refused(controller: Controller) -> None:
+    host = controller("d12py")
+    host.run("sed 's/become: none/password: \"env:PASSWORD\"/' /root/hosts.yaml >/root/env.yaml")
+    for words in (
+        "-i env.yaml",
+        "-i hosts.yaml --notify apprise:env:CHAT",
+        "-i hosts.yaml --store env:DATABASE",
+        "-i hosts.yaml --notify bogus:target",
+        "-i hosts.yaml --notify command:./not-there",
+        "-i hosts.yaml --out html:/not-there/page.html",
+        "-i hosts.yaml --benchmark not-there",
+        "-i hosts.yaml --format not-there",
+    ):
+        refused(host, f"schedule install --every day {words}")
+    for name in ("../../etc/passwd", "'a b'", "'\"'", "-x", "''"):
+        refused(host, f"schedule install --every day -i hosts.yaml --name={name}")
+        refused(host, f"schedule remove -- {name}")
+    assert "no schedules" in keepalive(host, "schedule list")
+    assert host.run(f"ls {UNITS} | grep keepalive", check=False).stdout == ""

@@ -1,0 +1,77 @@
+"""The bar: seen while a host that never answers holds the run up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.cli import keepalive
+from tests.support.hostile import HostileServer, silence
+from tests.support.sshd import Sshd, why_not
+from tests.support.terminal import Terminal
+
+pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
+
+
+@pytest.fixture(scope="module")
+def sshd() -> Iterator[Sshd]:
+    with Sshd("ClientAliveInterval 300\nClientAliveCountMax 3\nMaxStartups 100\n") as server:
+        yield server
+
+
+@pytest.fixture
+def hosts(sshd: Sshd, tmp_path: Path) -> Iterator[Path]:
+    """Three times the server, then one that is silent."""
+    host: dict[str, object] = {
+        "address": sshd.address,
+        "port": sshd.port,
+        "user": sshd.user,
+        "identity_file": str(sshd.user_key),
+        "known_hosts": str(sshd.known_hosts),
+        "become": "none",
+        "sshd_config": str(sshd.config_file),
+        "service": {"manager": "pidfile", "pidfile": str(sshd.folder / "pid")},
+    }
+    path = tmp_path / "hosts.yaml"
+    with HostileServer(silence) as silent:
+        hosts = {**{f"h{number}": host for number in range(3)}, "silent": {**host, "port": silent.port}}
+        path.write_text(yaml.safe_dump({"hosts": hosts}, sort_keys=False))
+        yield path
+
+
+def test_count_and_rate_while_hosts_are_told_above(hosts: Path) -> None:
+    with Terminal("check", "-i", str(hosts), "--timeout", "6", NO_COLOR="1", COLUMNS="120") as terminal:
+        terminal.wait_for("3/4")
+        terminal.wait_for("hosts/")
+        assert terminal.end() == 3
+    shown = terminal.shown
+    assert shown.index("ok          h") < shown.index("3/4") < shown.index("unreachable silent")
+    assert shown.splitlines()[-1].strip() == "4 hosts: 3 ok, 1 unreachable"
+
+
+def test_wave_and_budget_of_a_rollout(hosts: Path, tmp_path: Path) -> None:
+    words = ("apply", "--yes", "-i", str(hosts), "--timeout", "6", "--serial", "3,1", "--max-fail", "2")
+    with Terminal(*words, NO_COLOR="1", COLUMNS="160", XDG_STATE_HOME=str(tmp_path)) as terminal:
+        terminal.wait_for("wave 2 of 2, 0 failed of 2 allowed")
+        assert terminal.end() == 3
+
+
+def test_lines_for_a_file_arrive_there_though_a_bar_is_shown(hosts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("check", "-i", str(hosts), "--timeout", "6", "--format", "jsonl")
+    with Terminal(*words, stdout=out, NO_COLOR="1", COLUMNS="120") as terminal:
+        terminal.wait_for("3/4")
+        assert terminal.end() == 3
+    assert "{" not in terminal.shown
+    assert [json.loads(line)["name"] for line in out.read_text().splitlines()][-1] == "silent"
+
+
+def test_without_a_terminal_there_is_a_line_for_each_host_and_no_bar(hosts: Path) -> None:
+    ran = keepalive("check", "-i", hosts, "--timeout", "6")
+    words = [line.split()[0] for line in ran.stdout.splitlines() if not line.startswith(" ")]
+    assert words == ["ok", "ok", "ok", "unreachable", "4"]
+    assert ran.stderr == ""

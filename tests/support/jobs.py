@@ -1,0 +1,77 @@
+"""Jobs for engines: module-level, so that another process can be sent them; what they do is seen in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+from sshd_keepalive.errors import KeepaliveError
+from sshd_keepalive.model import Host, HostReport, Verdict
+from sshd_keepalive.remote.deadline import Deadline
+from sshd_keepalive.remote.ledger import Spent
+from sshd_keepalive.remote.secret import Secrets
+
+
+def passing(host: Host) -> HostReport:
+    return HostReport(host=host, verdict=Verdict.PASS)
+
+
+def noted(host: Host, *, file: Path, seconds_s: float = 0.002) -> HostReport:
+    """Note the beginning and the end, in one file for all processes."""
+    note(file, f"+{host.name}")
+    time.sleep(seconds_s)
+    note(file, f"-{host.name}")
+    return HostReport(host=host, verdict=Verdict.PASS, facts=(("pid", str(os.getpid())),))
+
+
+def deadly(host: Host, *, file: Path, name: str, times: int) -> HostReport:
+    """Kill the process that has the host of this name, so many times; the others wait until that has happened."""
+    note(file, f"+{host.name}")
+    if host.name == name and lines(file).count(f"+{name}") <= times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return HostReport(host=host, verdict=Verdict.PASS)
+
+
+def held(host: Host, *, file: Path, until: Path) -> HostReport:
+    """Last until a file exists."""
+    note(file, f"+{host.name} {os.getpid()}")
+    while not until.exists():
+        time.sleep(0.01)
+    return HostReport(host=host, verdict=Verdict.PASS)
+
+
+def broken(host: Host) -> HostReport:
+    raise ValueError(f"a defect at {host.name}")
+
+
+def note(file: Path, text: str) -> None:
+    with file.open("a") as out:  # O_APPEND: whole lines, whoever writes
+        out.write(f"{text}\n")
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def asking(host: Host, *, secrets: Secrets) -> HostReport:
+    """Ask for a secret; tell its length, or the error."""
+    facts = {"pid": str(os.getpid())}
+    try:
+        facts["length"] = str(len(secrets.ask("a test").reveal()))
+    except KeepaliveError as error:
+        facts["error"] = f"{type(error).__name__}: {error}"
+    time.sleep(0.02)  # so that both processes get something to do
+    return HostReport(host=host, verdict=Verdict.PASS, facts=tuple(facts.items()))
+
+
+def refused(host: Host, *, secrets: Secrets) -> HostReport:
+    """Send a password that the host refuses, if there is leave to."""
+    try:
+        with contextlib.closing(secrets.ledger.attempt("credential", host.name, Deadline(30))) as attempt:
+            attempt.refused()
+    except Spent:
+        return HostReport(host=host, verdict=Verdict.PASS, facts=(("sent", "no"),))
+    return HostReport(host=host, verdict=Verdict.PASS, facts=(("sent", "yes"),))

@@ -1,0 +1,193 @@
+"""What changed on a host since it was recorded, in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sshd_keepalive.core import judge, managed
+from sshd_keepalive.core.document import parse
+from sshd_keepalive.core.drift import Recorded, Replaced, drift, scope_of
+from sshd_keepalive.model import Failure, Finding, Host, HostReport, Mark, Place, RemoteFile, Verdict
+from tests.support.fleets import DROP_IN, MAIN, NOW, pair
+
+RIGHT = pair("300", "3")
+HOST = Host(name="web-1", address="192.0.2.1")
+THEN = NOW - timedelta(days=1)
+
+
+def told(findings: tuple[Finding, ...] = RIGHT, **more: Any) -> HostReport:
+    verdict = Verdict.FAIL if any(f.verdict is Verdict.FAIL for f in findings) else Verdict.PASS
+    return HostReport(host=HOST, findings=findings, **({"verdict": verdict} | more))
+
+
+def recorded(report: HostReport) -> Recorded:
+    return Recorded(run_id="earlier", command="check", started_at=THEN, report=report)
+
+
+def changes(before: HostReport, now: HostReport, *replaced: Replaced) -> tuple[str, ...]:
+    judged = None if before.verdict is Verdict.UNKNOWN else recorded(before)
+    return drift(now, recorded(before), judged, replaced)
+
+
+def test_a_host_that_is_as_it_was_or_was_never_recorded_has_nothing_to_tell() -> None:
+    report = told(facts=(("openssh", "9.2p1"), ("agents", "Puppet")), marks=(Mark(path=MAIN, changed_at=THEN),))
+    assert changes(report, replace(report, seconds_s=3.0)) == ()
+    assert drift(told(pair("0", "3")), None) == ()
+
+
+def test_a_value_that_changed_names_the_line_the_file_and_who_writes_it() -> None:
+    now = told(pair("0", "3", path=DROP_IN, line=1), marks=(Mark(path=DROP_IN, changed_at=NOW, owner="Puppet"),))
+    assert changes(told(), now) == (
+        f"ClientAliveInterval is 0, was 300 on 2026-01-30; {DROP_IN}:1 decides, changed on 2026-01-31 02:00 UTC, "
+        f"written by Puppet, {MAIN}:98 before",
+    )
+
+
+def test_where_no_file_names_its_writer_those_who_might_have_written_it_are_told() -> None:
+    now = told(pair("0", "3"), facts=(("agents", "WALinuxAgent, cloud-init"),))
+    before = told(facts=now.facts)
+    now = replace(now, marks=(Mark(path=MAIN, changed_at=NOW),))
+    assert changes(before, now) == (
+        f"ClientAliveInterval is 0, was 300 on 2026-01-30; {MAIN}:98 decides, changed on 2026-01-31 02:00 UTC; "
+        "on this host: WALinuxAgent, cloud-init",
+    )
+
+
+def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> None:
+    old = Replaced(
+        run_id="r1", started_at=THEN - timedelta(days=9), setting="ClientAliveInterval", scope="global", value="0"
+    )
+    sentence = (
+        f"relapse: ClientAliveInterval is 0 again, which apply replaced on 2026-01-21 (run r1); {MAIN}:98 decides"
+    )
+    assert changes(told(), told(pair("0", "3")), old) == (sentence,)
+    newer = replace(old, run_id="r2", started_at=THEN)
+    assert "run r2" in changes(told(), told(pair("0", "3")), newer, old)[0]
+    # another value, or one that is as wanted now, or one that was there last time already
+    assert changes(told(), told(pair("60", "3")), old)[0].startswith("ClientAliveInterval is 60, was 300")
+    assert changes(told(pair("0", "3")), told(), replace(old, value="300"))[0].startswith("ClientAliveInterval is 300")
+    assert changes(told(pair("0", "3")), told(pair("0", "3")), old) == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "sentence"),
+    [
+        (
+            told(),
+            told(pair("300", "3", line=99)),
+            f"ClientAliveInterval is still 300, but {MAIN}:99 decides, {MAIN}:98 before",
+        ),
+        (
+            told(marks=(Mark(path=MAIN, changed_at=THEN),)),
+            told(marks=(Mark(path=MAIN, changed_at=NOW),)),
+            f"{MAIN} was changed on 2026-01-31 02:00 UTC, the values are the same",
+        ),
+        (
+            told(marks=(Mark(path=MAIN, owner="Chef"),)),
+            told(marks=(Mark(path=MAIN, owner="Salt"),)),
+            f"{MAIN} says that Salt writes it, before it was Chef",
+        ),
+        (
+            told(marks=(Mark(path=MAIN, owner="Chef"),)),
+            told(marks=(Mark(path=MAIN),)),
+            f"{MAIN} no longer says that anybody writes it, before it was Chef",
+        ),
+        (
+            told(facts=(("agents", "Salt"),)),
+            told(facts=(("agents", "Host Security Service, Salt"),)),
+            "Host Security Service came to the host",
+        ),
+        (told(facts=(("agents", "Salt"),)), told(), "Salt left the host"),
+        (
+            told(facts=(("openssh", "8.4p1"),)),
+            told(facts=(("openssh", "9.2p1"),)),
+            "OpenSSH is 9.2p1, was 8.4p1",
+        ),
+        (
+            told(),
+            told((replace(RIGHT[0], wanted="120", verdict=Verdict.FAIL), RIGHT[1])),
+            "the policy wants ClientAliveInterval 120 now, wanted 300 on 2026-01-30",
+        ),
+        (
+            told((*RIGHT, replace(RIGHT[0], scope=f"Match User a ({MAIN}:9)", place=Place(path=MAIN, line=10)))),
+            told(),
+            f"ClientAliveInterval for Match User a is no longer set, was 300 at {MAIN}:10 on 2026-01-30",
+        ),
+        (
+            told(),
+            told((*RIGHT, replace(RIGHT[0], scope=f"Match User a ({MAIN}:9)", place=Place(path=MAIN, line=10)))),
+            f"ClientAliveInterval for Match User a is set to 300 now, was not on 2026-01-30; {MAIN}:10 decides",
+        ),
+        (
+            told((replace(RIGHT[0], scope=f"Match User a ({MAIN}:9)"),)),
+            told((replace(RIGHT[0], scope=f"Match User a ({MAIN}:7)"),)),
+            None,
+        ),
+        (
+            told(),
+            told(
+                (*RIGHT, replace(RIGHT[0], setting=judge.DAEMON, reason="pending restart: …", verdict=Verdict.FAIL))
+            ),
+            "pending restart: …",
+        ),
+        (
+            told((*RIGHT, replace(RIGHT[0], setting=judge.DAEMON, verdict=Verdict.FAIL))),
+            told(),
+            "the running sshd has read the present files now",
+        ),
+        (
+            told(),
+            told((), verdict=Verdict.UNKNOWN, failure=Failure(kind="tcp", message="port 22 refused")),
+            "cannot be judged now, could be on 2026-01-30: port 22 refused",
+        ),
+        (told((), verdict=Verdict.UNKNOWN), told(), "can be judged again, could not be on 2026-01-30"),
+        (told(pair("0", "3")), told(pair("0", "3"), verdict=Verdict.WAIVED), "is waived now"),
+        (told(pair("0", "3"), verdict=Verdict.WAIVED), told(pair("0", "3")), "is no longer waived"),
+    ],
+)  # fmt: skip
+def test_each_change_is_one_sentence(before: HostReport, now: HostReport, sentence: str | None) -> None:
+    assert changes(before, now) == ((sentence,) if sentence else ())
+
+
+def test_after_a_time_in_which_it_could_not_be_judged_the_last_values_are_compared() -> None:
+    lost = recorded(told((), verdict=Verdict.UNKNOWN))
+    known = replace(recorded(told()), started_at=THEN - timedelta(days=3))
+    again, changed = drift(told(pair("0", "3")), lost, known)
+    assert again == "can be judged again, could not be on 2026-01-30"
+    assert changed.startswith("ClientAliveInterval is 0, was 300 on 2026-01-27")
+
+
+def test_a_scope_is_told_without_its_place_and_without_tricks() -> None:
+    match = replace(RIGHT[0], scope="Match User \udc80 (/etc/ssh/sshd_config:3)")
+    assert scope_of(match) == r"Match User \x80"
+    assert scope_of(RIGHT[0]) == "global"
+
+
+@pytest.mark.parametrize(
+    ("path", "comment", "owner"),
+    [
+        (MAIN, "# This file is managed by Puppet", "Puppet"),
+        (MAIN, "# Ansible managed", "Ansible"),
+        (MAIN, "# Generated by Chef for web-1", "Chef"),
+        (MAIN, "# File managed by Salt", "Salt"),
+        (MAIN, "# added by HostGuard", "Host Security Service"),
+        (MAIN, "# HSS baseline 1.12", "Host Security Service"),
+        (MAIN, "# CIS 5.2.16 Ensure SSH Idle Timeout", "a CIS kit"),
+        (MAIN, "# Per CCE-80906-9: Set ClientAliveInterval 300 in sshd_config", "a STIG kit"),
+        (MAIN, "# RHEL-08-010201", "a STIG kit"),
+        ("/etc/ssh/sshd_config.d/00-complianceascode-hardening.conf", "", "a STIG kit"),
+        ("/etc/ssh/sshd_config.d/50-cloud-init.conf", "", "cloud-init"),
+        (MAIN, "# This is the sshd server system-wide configuration file", None),
+        (MAIN, "# crisis hassles stigma", None),
+    ],
+)
+def test_whose_a_file_says_it_is(path: str, comment: str, owner: str | None) -> None:
+    content = f"{comment}\nClientAliveInterval 300\n".encode()
+    assert managed.manager(parse(path, content)) == owner
+    found = replace(RIGHT[0], place=Place(path=path, line=2))
+    (mark,) = managed.marks([RemoteFile(path=path, content=content, changed_at=NOW)], [found, RIGHT[1]])
+    assert mark == Mark(path=path, changed_at=NOW, owner=owner or "")

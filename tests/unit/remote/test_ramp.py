@@ -1,0 +1,125 @@
+"""The ramp: how many logins may be under way, and what each end means for the next ones."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import Host
+from sshd_keepalive.remote import ping, ramp
+from sshd_keepalive.remote.ramp import JUMP_MAX, SERVER_MAX, START, Ramp, network, paced, wait_s
+from sshd_keepalive.remote.trouble import trouble
+
+HOST = Host(name="h", address="192.0.2.1")
+
+
+def visit(one: Ramp, cause: str = "") -> None:
+    try:
+        with one.step():
+            if cause:
+                raise trouble(HOST, cause)
+    except HostError:
+        pass
+
+
+def test_it_grows_while_all_goes_well_and_halves_when_somebody_objects() -> None:
+    one = Ramp(4)
+    for _ in range(6):
+        visit(one)
+    assert one.limit == 10
+    visit(one, "unreachable")
+    assert one.limit == 11
+    for cause in ("busy", "penalised", "dropped"):
+        visit(one, cause)
+    assert one.limit == 11 / 8
+    for _ in range(9):
+        visit(one, "busy")
+    assert one.limit == 1
+
+
+def test_no_more_than_the_limit_are_in_at_a_time() -> None:
+    lock = threading.Lock()
+    n_in = peak = 0
+
+    def login(n: int) -> None:
+        nonlocal n_in, peak
+        with paced(replace(HOST, name=f"h{n}")):
+            with lock:
+                n_in += 1
+                peak = max(peak, n_in)
+            threading.Event().wait(0.005)
+            with lock:
+                n_in -= 1
+
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(login, range(80)))
+    assert 2 <= peak <= SERVER_MAX
+
+
+def test_a_jump_host_has_a_limit_of_its_own_that_never_grows() -> None:
+    hosts = [Host(name=f"h{n}", address=f"198.51.100.{n}", jump=(HOST,)) for n in range(30)]
+    entered = threading.Semaphore(0)
+    leave = threading.Event()
+
+    def login(host: Host) -> None:
+        with paced(host):
+            entered.release()
+            leave.wait(10)
+
+    with ThreadPoolExecutor(30) as pool:
+        for host in hosts:
+            pool.submit(login, host)
+        for _ in range(JUMP_MAX):
+            assert entered.acquire(timeout=10)
+        assert not entered.acquire(timeout=0.1)
+        leave.set()
+
+
+def test_a_network_begins_small_and_servers_are_not_remembered() -> None:
+    ramp._ramps.clear()
+    for n in range(1, 100):
+        with paced(Host(name=f"h{n}", address=f"203.0.113.{n}")):
+            pass
+    assert {key: one.limit for key, one in ramp._ramps.items()} == {("network", "203.0.113.0/24"): START + 99}
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
+        ("web1.Example.com", "example.com"),
+        ("web1", "web1"),
+    ],
+)
+def test_what_counts_as_one_network(address: str, expected: str) -> None:
+    assert network(address) == expected
+
+
+def test_only_a_connection_that_was_turned_away_is_tried_again_and_not_for_ever() -> None:
+    for cause in ("auth-failed", "penalised", "dropped", "refused", "unreachable", "lost(kex)", "account-closed"):
+        assert wait_s(trouble(HOST, cause), 1) is None
+    waits = [[wait_s(trouble(HOST, "busy"), n) for _ in range(20)] for n in (1, 2)]
+    for some, (least, most) in zip(waits, ramp.WAITS_S, strict=True):
+        assert all(least <= (one or 0) <= most for one in some)
+        assert len(set(some)) > 1
+    assert wait_s(trouble(HOST, "busy"), 3) is None
+
+
+def _may_ping() -> bool:
+    low, high = (int(word) for word in Path("/proc/sys/net/ipv4/ping_group_range").read_text().split())
+    return os.geteuid() == 0 or low <= os.getegid() <= high
+
+
+@pytest.mark.skipif(not _may_ping(), reason="needs root or a group of net.ipv4.ping_group_range")
+def test_an_echo_tells_who_is_up() -> None:
+    assert ping.answers(socket.AF_INET, ("127.0.0.1", 22), 2)
+    assert not ping.answers(socket.AF_INET, ("240.0.0.1", 22), 0.05)
