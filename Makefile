@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test test-plain test-sshd test-readers test-lab guarantees fuzz bench bench-scale docs constraints clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
+.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees fuzz bench bench-scale docs constraints clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -29,10 +29,14 @@ lint: dev ## format, lint, types, import rules, shell scripts
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/shellcheck $(SHELL_FILES)
 
-test: test-plain test-sshd test-readers test-lab ## all tests
+test: test-plain coverage test-sshd test-readers test-lab ## all tests
 
 test-plain: packages-ssh packages-shells dev ## what plain `pytest` runs: no root, no server; ssh-keygen makes its keys
 	$(PYTEST) -q -n $(WORKERS)
+
+coverage: dev ## every branch of what reads, judges and edits configurations; half a minute
+	$(BIN)/coverage run -m pytest -q $(filter-out %guard.py %other_scripts.py,$(wildcard tests/unit/core/test_*.py)) tests/property/test_core.py
+	$(BIN)/coverage report
 
 test-sshd: packages-ssh packages-postgresql dev ## against real sshd and PostgreSQL servers on loopback, no root needed
 	$(PYTEST) -q -n $(WORKERS) -m sshd
@@ -67,7 +71,7 @@ constraints: dev ## write down the versions that .venv holds; `make` installs th
 	$(BIN)/python -m pip freeze --exclude-editable >constraints.txt
 
 clean: ## forget the environments and caches of this checkout; the lab's roots stay in the user's cache
-	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage build dist
 
 .venv/run.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	@echo "Installing sshd-keepalive into .venv"

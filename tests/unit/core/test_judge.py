@@ -239,3 +239,18 @@ def test_start_options_that_wait_for_a_restart(now: str, then: str | None, told:
 def test_a_refused_question_names_its_connection() -> None:
     context = Context(user="u", host="h", address="a", local_address="l", local_port=7, groups=("g", "k"))
     assert judge.spoken(context) == "user=u, group=g,k, host=h, addr=a, laddr=l, lport=7"
+
+
+@pytest.mark.parametrize(
+    ("text", "dumps", "told"),
+    [
+        (GOOD, (says("300"),), None),
+        (GOOD, (NO_KEYS,), None),
+        (GOOD, (says("0"),), "sshd -T says 0 for everybody, we read 300 in the files"),
+        ("Match Riddle x\n", (says("7"),), "sshd -T reads 7/3 for everybody, but we cannot follow it"),
+        ("Match Riddle x\n", (NO_KEYS,), None),
+    ],
+)
+def test_two_readings_that_differ(text: str, dumps: tuple[Dump, ...], told: str | None) -> None:
+    both = judge.contradiction(look({MAIN: text}, dumps=dumps))
+    assert both is None if told is None else told in (both or "")

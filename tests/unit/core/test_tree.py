@@ -205,3 +205,8 @@ def test_options_are_read_with_the_files() -> None:
 
 def test_files_are_plain_values() -> None:
     assert look({MAIN: ""}).files == (RemoteFile(path=MAIN, content=b""),)
+
+
+def test_a_tree_after_files_were_removed() -> None:
+    offline = resolve.tree_of_files({MAIN: b"Include /d/*\n", "/d/a": b"Port 22\n"})
+    assert [event.place.path for event in offline.without({"/d/a"}).events()] == [MAIN]
