@@ -96,7 +96,7 @@ clean: ## forget the environments and caches of this checkout; the lab's roots s
 	$(PYTHON) -m venv .venv
 
 packages-shells:
-	@tools/install-packages busybox mksh
+	@tools/install-packages busybox mksh patch
 
 packages-ssh:
 	@tools/install-packages openssh-server openssh-client
@@ -107,9 +107,6 @@ packages-readers:
 
 packages-postgresql:
 	@tools/install-packages postgresql
-
-packages-test:
-	@tools/install-packages patch
 
 packages-lab:
 	@tools/install-packages systemd-container debootstrap debian-archive-keyring iproute2 mount util-linux

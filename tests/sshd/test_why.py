@@ -24,7 +24,7 @@ def test_the_deciding_lines_of_a_host(tmp_path: Path) -> None:
         config = server.config_file
         lines = config.read_text().splitlines()
         first, second = lines.index("ClientAliveInterval 300") + 1, lines.index("ClientAliveInterval 9") + 1
-        assert f"ClientAliveInterval 300  {config}:{first}  ClientAliveInterval 300\n" in ran.stdout
+        assert f"\n  ClientAliveInterval 300  {config}:{first}\n" in ran.stdout
         assert f"hides        {config}:{second}  ClientAliveInterval 9\n" in ran.stdout
         assert "\nMatch User bob (" in ran.stdout
 

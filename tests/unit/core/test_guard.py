@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,6 +127,12 @@ class Machine:
         locks = [path.name for path in self.state.iterdir() if path.name.startswith(("lock", "new", "claim"))]
         return beside + locks
 
+    def end_guards(self) -> None:
+        """What waits for its time to be up must not outlive the test."""
+        for sleeper in self.state.glob("*/sleeper"):
+            with suppress(ProcessLookupError, FileNotFoundError):
+                os.killpg(int(sleeper.read_text()), signal.SIGKILL)
+
     def wait(self, happened: Callable[[], bool]) -> None:
         end = time.monotonic() + 90
         while not happened():
@@ -133,8 +141,10 @@ class Machine:
 
 
 @pytest.fixture(params=SHELLS)
-def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
-    return Machine(tmp_path, request.param)
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path, request.param)
+    yield machine
+    machine.end_guards()
 
 
 def test_changed_and_confirmed(machine: Machine) -> None:
@@ -450,8 +460,9 @@ def test_root_writes_nowhere_where_somebody_else_could_swap_what_is_written(mach
 
 
 @pytest.mark.parametrize("name", ["it's", "a b", '"$(touch never)"', "`touch never`", "-f", "*", "new\nline", "Zoë"])
-def test_hostile_paths_stay_one_word(tmp_path: Path, name: str) -> None:
+def test_hostile_paths_stay_one_word(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> None:
     machine = Machine(tmp_path, SHELLS[0], name)
+    request.addfinalizer(machine.end_guards)
     change = machine.change()
     answer = machine.make(change)
     assert answer.end == "changed", answer
