@@ -54,3 +54,23 @@ def _told(store: Path) -> str:
     """What changed from the first recorded run to the last, as lines of a host."""
     runs = [line.split()[2] for line in keepalive("history", "--store", store).stdout.splitlines()]
     return keepalive("history", runs[0], runs[-1], "--store", store).stdout.replace("    ", "    changed: ")
+
+
+def test_values_are_compared_with_the_last_time_the_host_could_be_judged(tmp_path: Path) -> None:
+    with Sshd("ClientAliveInterval 300\nClientAliveCountMax 0\n") as sshd:
+        hosts = inventory(sshd, tmp_path)
+        store = ("--record", "--store", tmp_path / "history.db")
+        assert keepalive("check", "-i", hosts, *store).status == 1
+
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        unreached = keepalive("check", "-i", inventory(sshd, gone, port=1), *store)
+        assert unreached.status == 3
+        assert "    changed: cannot be judged now, could be on " in unreached.stdout
+
+        text = sshd.config_file.read_text()
+        sshd.config_file.write_text(text.replace("ClientAliveCountMax 0", "ClientAliveCountMax 5"))
+        sshd.reload()
+        back = keepalive("check", "-i", hosts, *store).stdout
+        assert "    changed: can be judged again, could not be on " in back
+        assert "    changed: ClientAliveCountMax is 5, was 0 on " in back

@@ -20,7 +20,7 @@ from sshd_keepalive.cli.options import Options
 from sshd_keepalive.core.drift import Recorded, Replaced, drift
 from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.errors import ConfigError, StoreError
-from sshd_keepalive.model import Host, HostReport, PastRun, Run
+from sshd_keepalive.model import Host, HostReport, PastRun, Run, Verdict
 
 if TYPE_CHECKING:
     from sshd_keepalive.remote.secret import Secrets
@@ -141,7 +141,9 @@ class Recorder:
         with self._told():
             self._past = self._store.previous(self._selection, command=command)
             self._last = self._store.last(names)
-            self._judged = self._store.last(names, judged=True)
+            # Nearly always the same records, and to read them is most of what recording costs.
+            judged = {name: last for name, last in self._last.items() if last.report.verdict is not Verdict.UNKNOWN}
+            self._judged = judged | self._store.last(self._last.keys() - judged, judged=True)
             self._replaced = self._store.replaced(names)
 
     def compared(self, report: HostReport) -> HostReport:
