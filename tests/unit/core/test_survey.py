@@ -216,6 +216,12 @@ def test_what_makes_a_look_useless_is_named(host: Host, kind: str, value: str, c
     assert raised.value.hint
 
 
+def test_a_host_that_does_not_say_where_backups_go_is_not_read(host: Host) -> None:
+    with pytest.raises(HostError) as raised:
+        survey.parse(record("version", "OpenSSH_9.2p1") + record("state", "elsewhere"), host, NOW)
+    assert (raised.value.kind, raised.value.cause) == ("observe", "output-cut")
+
+
 def test_a_file_that_vanishes_while_it_is_read_is_no_answer(host: Host) -> None:
     told = record("path", "/a") + record("path", "/b") + record("details", "1 644 0 0 5 5") + record("content", "x")
     with pytest.raises(HostError, match="vanished while it was read"):
