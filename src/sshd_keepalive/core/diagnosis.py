@@ -7,7 +7,7 @@ do not (core.consequence).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
@@ -167,15 +167,16 @@ _LOSS: Final = frozenset(Sign) - {
 _SAID_ANYWAY: Final = frozenset({Sign.BLAMED, Sign.NO_STATUS})
 
 
-def _was_killed(sightings: Iterable[Sighting]) -> bool | None:
+def _was_killed(sightings: Sequence[Sighting]) -> bool | None:
     signs = [(sighting.row.sign, sighting.line) for sighting in sightings]
     no_login = min((line for sign, line in signs if sign is Sign.NO_LOGIN), default=None)
     has_status = any(sign in (Sign.SUCCEEDED, Sign.FAILED) for sign, _ in signs)
+    accepted = [s.line for s in sightings if s.row.sign is Sign.STARTED and s.row.product == SSHD]
     for sign, line in signs:
         if sign not in _LOSS or (has_status and sign is Sign.BLAMED):
             continue
-        # What is lost after a login that failed was never there.
-        if no_login is None or (line < no_login and sign not in _SAID_ANYWAY):
+        # What is lost after a login that failed was never there, but a host's log tells of many logins.
+        if no_login is None or any(at < line for at in accepted) or (line < no_login and sign not in _SAID_ANYWAY):
             return True
     return None if no_login is None and not has_status else False
 

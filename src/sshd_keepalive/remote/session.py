@@ -121,9 +121,16 @@ class Session:
     def _send(self, channel: paramiko.Channel, exchange: Exchange, data: bytes) -> None:
         self._phase = "stdin"
         channel.settimeout(max(0.001, self._deadline.left_s()))
-        channel.sendall(data)
-        if not exchange.sends_more:
-            channel.shutdown_write()
+        try:
+            channel.sendall(data)
+            if not exchange.sends_more:
+                channel.shutdown_write()
+        except TimeoutError:
+            raise
+        except OSError:
+            # The shell ended without reading on. What it said on the way is still to be read, and says why.
+            if not self._link.client.is_active():
+                raise
         self._phase = "read"
 
     def _answer(self, channel: paramiko.Channel, exchange: Exchange) -> None:
