@@ -324,7 +324,8 @@ def _client(address: str) -> Any:
         import distributed
     except ImportError:
         raise ExtensionError("--engine dask: not installed", hint="pip install 'sshd-keepalive[dask]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is lost is told in the reports
+    for name in ("distributed", "distributed.client"):  # each has a level of its own; what is lost is told in the reports
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if address not in _clients:
         try:
             connect: Any = distributed.Client
