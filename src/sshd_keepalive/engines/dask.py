@@ -324,7 +324,8 @@ def _client(address: str) -> Any:
         import distributed
     except ImportError:
         raise ExtensionError("--engine dask: not installed", hint="pip install 'sshd-keepalive[dask]'") from None
-    for name in ("distributed", "distributed.client"):  # each has a level of its own; what is lost is told in the reports
+    # Each has a level of its own; what is lost is told in the reports.
+    for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if address not in _clients:
         try:
