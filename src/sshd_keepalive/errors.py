@@ -12,8 +12,9 @@
     └─ HostError                 trouble of one host: .kind and .cause as in the JSON report
        └─ ConnectError           no login came about; the host was not touched
 
-The core raises ParseError, PlanError and ConfigError only. `fleet` turns every HostError into a
-`Failure` inside the host's report, so that one bad host never hides another.
+The core raises ParseError, PlanError and ConfigError, and HostError of kind `observe` for what a host
+has sent. `fleet` turns every HostError into a `Failure` inside the host's report, so that one bad host
+never hides another.
 """
 
 from __future__ import annotations

@@ -115,6 +115,7 @@ def parse_network(entry: bytes) -> Network | None:
         raise BadPattern(f"{entry.decode('latin-1')} has bits set behind its mask") from None
 
 
+@lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address | None:
     """Read a numeric address as getaddrinfo(3) does, the short and hexadecimal IPv4 forms included."""
     if "%" in text:  # a zone needs the host's interfaces

@@ -18,6 +18,7 @@ from sshd_keepalive.core.keywords import folded, is_global_only, printed, repeat
 from sshd_keepalive.core.match import Block, Criterion
 from sshd_keepalive.core.tree import Event, Tree, missing_globs
 from sshd_keepalive.core.version import NEWEST, Version
+from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import (
     COUNT_MAX,
     DEFAULT_CONFIG,
@@ -47,6 +48,7 @@ __all__ = [
 BLANK = Context()
 KEYWORDS = (INTERVAL, COUNT_MAX)
 _STRUCTURE = ("include", "match")
+_MOST_BLOCKS = 1000  # each is asked about all others: some seconds; a hostile host must not keep the program busy
 _FEW = 6  # conditions of which all subsets are looked up; with more, the earlier blocks are gone through
 
 
@@ -140,12 +142,20 @@ def scopes(tree: Tree) -> tuple[Scope, ...]:
 
     Raises:
         ParseError: sshd would refuse the files.
+        HostError: kind `observe`: too many blocks to go through.
     """
     found = [Scope(text=GLOBAL, place=None, context=BLANK, keywords=KEYWORDS)]
     by_block: dict[Block, list[str]] = {}
     for event in overrides(tree):
         assert event.block is not None
         by_block.setdefault(event.block, []).append(event.line.keyword)
+    if len(by_block) > _MOST_BLOCKS:
+        raise HostError(
+            f"{len(by_block)} Match blocks set a keep-alive value; this program goes through {_MOST_BLOCKS} at most",
+            kind="observe",
+            cause="too-many-blocks",
+            hint="leave one line in the global part, and take them out of the blocks",
+        )
     for block, keywords in by_block.items():
         context = reach.context(block, tree.version)
         found.append(Scope(text=block.label, place=block.place, context=context, keywords=tuple(keywords)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,6 +20,7 @@ from sshd_keepalive import registry, services
 from sshd_keepalive.core import guard
 from sshd_keepalive.core.guard import Answer, Change
 from sshd_keepalive.core.quoting import quote
+from sshd_keepalive.core.scripts import text
 from sshd_keepalive.model import (
     COUNT_MAX,
     INTERVAL,
@@ -436,6 +439,37 @@ def test_an_older_run_is_not_taken_back_by_hand_while_another_is_at_work(machine
     answer = machine.tell(guard.restore_command(first.directory))
     assert (answer.end, "20260101T000001Z-bbbbbb" in answer.reason) == ("refused", True), answer
     assert machine.config.read_bytes() == NEW
+
+
+#: A process that listens thrice, holds a connection, and says its number and its ports.
+LISTENER = """
+import os, socket, sys
+ours = [socket.create_server((address, 0), family=family) for family, address in
+        ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::1"))]
+connection = socket.create_connection(ours[0].getsockname())
+print(os.getpid(), *(server.getsockname()[1] for server in ours), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("tools", ["ls awk ss", "ls awk"])
+def test_the_addresses_that_a_process_listens_on(shell: str, tools: str, tmp_path: Path) -> None:
+    """With ss and without it: sorted, each port as /proc/net/tcp writes it, no connection among them."""
+    for tool in tools.split():
+        if (path := shutil.which(tool)) is None:
+            pytest.skip(f"no {tool} here")
+        (tmp_path / tool).symlink_to(path)
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTENER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as listener:
+        assert listener.stdout
+        pid, *ports = listener.stdout.readline().split()
+        script = f"{text('common')}PATH={quote(str(tmp_path))}\nlistening {pid}\nlistening $$\n"
+        addresses = LocalShell(shell=shell).run(script, timeout_s=20).stdout.decode().split()
+        listener.communicate()
+    assert addresses == sorted(addresses)
+    assert sorted(address.rpartition(":")[2] for address in addresses) == sorted(f"{int(port):04X}" for port in ports)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file somebody else's")

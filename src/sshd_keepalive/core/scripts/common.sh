@@ -19,8 +19,8 @@ boot() { { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=
 # line_of FILE: sets line to its first line, empty when there is none.
 line_of() { line=''; { IFS='' read -r line <"$1" || [ -n "$line" ]; } 2>/dev/null; }
 
-# Never wait for ever: a FIFO in an Include hangs sshd.
-limited() { if command -v timeout >/dev/null; then timeout 20 "$@"; else "$@"; fi; }
+# Never wait for ever: a FIFO in an Include hangs sshd. Only within a substitution, whose process becomes the program.
+limited() { if command -v timeout >/dev/null; then exec timeout 20 "$@"; else exec "$@"; fi; }
 
 # is_ours DIRECTORY: nobody but root may write there, or put another directory in its place. Whoever could, might swap
 # a name of ours for a link between two commands, and have root write, or run, what they like. Others than root have
@@ -60,19 +60,27 @@ comm_of() {
     started=$1
 }
 
-# listening PID: the addresses a process listens on, as /proc/net/tcp writes them, sorted, on one line.
+# listening PID: the addresses a process listens on, with the port as in /proc/net/tcp, sorted, on one line.
+# ss is told by the kernel of the listening sockets alone; /proc/net/tcp walks through all connections of the machine.
 listening() {
     # shellcheck disable=SC2012 # the names are numbers; find -printf is not POSIX
-    ls -l "/proc/$1/fd" 2>/dev/null | awk '
+    { ls -l "/proc/$1/fd"; command -v ss >/dev/null && ss -Hltne && echo asked; } 2>/dev/null | awk '
+        function add(address) {
+            for (at = ++many; at > 1 && list[at - 1] > address; at--) list[at] = list[at - 1]
+            list[at] = address
+        }
+        $0 == "asked" { asked = 1 }
         match($0, /socket:\[[0-9]+\]$/) { mine[substr($0, RSTART + 8, RLENGTH - 9)] }
+        match($0, / ino:[0-9]+ /) && (substr($0, RSTART + 5, RLENGTH - 6) in mine) {
+            port = host = $4
+            sub(/.*:/, "", port)
+            sub(/[0-9]*$/, "", host)
+            add(sprintf("%s%04X", host, port))
+        }
         END {
-            for (n = 1; n <= 2; n++) {
+            for (n = 1; n <= 2 && !asked; n++) {
                 file = n == 1 ? "/proc/net/tcp" : "/proc/net/tcp6"
-                while ((getline <file) > 0) if ($4 == "0A" && ($10 in mine)) found[$2]
-            }
-            for (one in found) {
-                for (at = ++many; at > 1 && list[at - 1] > one; at--) list[at] = list[at - 1]
-                list[at] = one
+                while ((getline <file) > 0) if ($4 == "0A" && ($10 in mine)) add($2)
             }
             for (at = 1; at <= many; at++) printf "%s ", list[at]
         }'
