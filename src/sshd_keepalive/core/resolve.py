@@ -48,7 +48,7 @@ __all__ = [
 BLANK = Context()
 KEYWORDS = (INTERVAL, COUNT_MAX)
 _STRUCTURE = ("include", "match")
-_MOST_BLOCKS = 1000  # each is asked about all others: some seconds; a hostile host must not keep the program busy
+_MOST_BLOCKS = 2000  # each is asked about all others: some seconds; a hostile host must not keep the program busy
 _FEW = 6  # conditions of which all subsets are looked up; with more, the earlier blocks are gone through
 
 

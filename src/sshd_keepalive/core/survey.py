@@ -17,13 +17,22 @@ from sshd_keepalive.model import DEFAULT_CONFIG, Context, Daemon, Dump, Glob, Ho
 _TICK_S = 0.05
 
 
-def script(host: Host, functions: str, *, users: tuple[str, ...], extra: tuple[str, ...] = (), banner: str = "") -> str:
+def script(
+    host: Host,
+    functions: str,
+    *,
+    users: tuple[str, ...],
+    extra: tuple[str, ...] = (),
+    banner: str = "",
+    again: bool = False,
+) -> str:
     """The observing script.
 
     Args:
         functions: shell functions of the service managers, `services.functions`.
         users: accounts to ask `sshd -T -C` for when a Match block is there.
         extra: absolute Include patterns that the last look missed.
+        again: this run has looked at the host already; how sshd would start is not asked anew.
     """
     manager = host.service.manager
     values = {
@@ -33,6 +42,7 @@ def script(host: Host, functions: str, *, users: tuple[str, ...], extra: tuple[s
         "PIDFILE": host.service.pidfile or "",
         "LOOK": {"command": "no", "pidfile": "pidfile"}.get(manager or "", "yes"),
         "BANNER": banner,
+        "AGAIN": "yes" if again else "no",
         "USERS": " ".join(user for user in users if _USER.fullmatch(user)),
     }
     patterns = "EXTRA=''\n" if not extra else "EXTRA=" + variables({"": "\n".join(extra)})[1:]

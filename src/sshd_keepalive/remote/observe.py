@@ -15,9 +15,11 @@ from sshd_keepalive.remote.shell import Shell
 _ATTEMPTS = 4  # one look, and three more for Includes within Includes that only our own reading finds
 
 
-def observe(shell: Shell, now: datetime, *, timeout_s: float) -> Snapshot:
+def observe(shell: Shell, now: datetime, *, timeout_s: float, again: bool = False) -> Snapshot:
     """What is on the host now. Writes nothing there.
 
+    Args:
+        again: see `core.survey.script`.
     Raises:
         HostError: kinds observe, banner, and those of `Shell.run`.
     """
@@ -30,7 +32,7 @@ def observe(shell: Shell, now: datetime, *, timeout_s: float) -> Snapshot:
         )
     extra: tuple[str, ...] = ()
     for _ in range(_ATTEMPTS):
-        snapshot = _look(shell, now, extra, timeout_s)
+        snapshot = _look(shell, now, extra, timeout_s, again=again)
         missing = resolve.missing_globs(resolve.tree(snapshot))
         if not missing:
             return snapshot
@@ -43,10 +45,12 @@ def observe(shell: Shell, now: datetime, *, timeout_s: float) -> Snapshot:
     )
 
 
-def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float) -> Snapshot:
+def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float, *, again: bool) -> Snapshot:
     host = shell.host
     users = tuple(dict.fromkeys(("root", host.user or "root")))
-    script = survey.script(host, functions(host.service), users=users, extra=extra, banner=shell.server_version)
+    script = survey.script(
+        host, functions(host.service), users=users, extra=extra, banner=shell.server_version, again=again
+    )
     completed = shell.run(script, timeout_s=timeout_s)
     if not completed.ended:
         raise HostError(

@@ -21,7 +21,7 @@ def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) 
     Raises:
         HostError: kind `effective`, naming the first thing that is not.
     """
-    after = observe(shell, now, timeout_s=timeout_s)
+    after = observe(shell, now, timeout_s=timeout_s, again=True)
     if not after.active:
         raise HostError(f"{after.unit or 'sshd'} is not active after the restart", kind="effective", cause="inactive")
     now_there = dict(guard.contents_of(after, change.plan.contents))
@@ -45,7 +45,7 @@ def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) 
 
 def not_back(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> str:
     """What is missing, over a fresh login, from the old state; empty when all is back."""
-    return difference(observe(shell, now, timeout_s=timeout_s), change)
+    return difference(observe(shell, now, timeout_s=timeout_s, again=True), change)
 
 
 def difference(seen: Snapshot, change: Change) -> str:

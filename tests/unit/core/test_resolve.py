@@ -160,9 +160,9 @@ def test_more_blocks_than_can_be_gone_through_are_refused() -> None:
     def text(n: int) -> str:
         return "".join(f"Match User u{i}\nClientAliveInterval 1\n" for i in range(n))
 
-    assert len(scopes(tree(text(1000)))) == 1001
-    with pytest.raises(HostError, match="1001 Match blocks") as raised:
-        scopes(tree(text(1001)))
+    assert len(scopes(tree(text(2000)))) == 2001
+    with pytest.raises(HostError, match="2001 Match blocks") as raised:
+        scopes(tree(text(2001)))
     assert (raised.value.kind, raised.value.cause) == ("observe", "too-many-blocks")
 
 

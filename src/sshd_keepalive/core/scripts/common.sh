@@ -111,7 +111,11 @@ find_listener() {
 
 # read_command_line PID: the words of a process, one a line. From OpenSSH 8.2 on it is a title, with spaces.
 read_command_line() {
-    command_line=$(tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null)
+    line_of "/proc/$1/cmdline"
+    case $line in
+        sshd*:\ *\[listener]*) command_line=$line ;; # a title holds no NUL byte: mostly that is all
+        *) command_line=$(tr '\000' '\n' <"/proc/$1/cmdline" 2>/dev/null) ;;
+    esac
     by_inetd=no
     case "
 $command_line
@@ -185,6 +189,8 @@ find_sshd() {
     runs_as_it_is=no exe=''
     if [ -n "$SSHD" ]; then sshd=$SSHD; return; fi
     if [ -n "$pid" ]; then
+        # shellcheck disable=SC3013 # POSIX 2024 has -ef, and all shells that serve as sh
+        if [ "/proc/$pid/exe" -ef /usr/sbin/sshd ]; then sshd=/usr/sbin/sshd exe=$sshd runs_as_it_is=yes; return; fi
         exe=$(readlink "/proc/$pid/exe" 2>/dev/null)
         sshd=${exe% (deleted)}
         case $sshd in

@@ -98,9 +98,10 @@ look_of() {
 
 # is_alike PATH PATH: dressed the same.
 is_alike() {
-    look_of "$(ls -ldLn "$1")"
+    looks=$(ls -ldLnq "$1" "$2") || return 1
+    look_of "${looks%%"$nl"*}"
     first=$look
-    look_of "$(ls -ldLn "$2")"
+    look_of "${looks#*"$nl"}"
     [ "$first" = "$look" ]
 }
 
@@ -478,7 +479,13 @@ decide() {
 }
 verdict() { note "$1" "$RUN/decided/how"; }
 how() { line_of "$RUN/decided/how"; how=$line; }
-release() { line_of "$STATE/lock"; case $line in "$ID "*) rm -f "$STATE/lock" ;; esac; }
+
+# release [PATH...]: remove these, and at last the lock, where it is ours.
+release() {
+    line_of "$STATE/lock"
+    case $line in "$ID "*) set -- "$@" "$STATE/lock" ;; esac
+    [ $# = 0 ] || rm -f "$@"
+}
 
 # is_same_boot: the machine was not started anew since this run began.
 is_same_boot() { boot; line_of "$RUN/boot"; [ "$line" = "$boot" ]; }
@@ -584,8 +591,7 @@ confirm() {
     how
     if [ "$how" = applied ]; then
         release_boot
-        release
-        rm -f "$STATE/taken_back" "$RUN"/candidate.* "$RUN"/room.*
+        release "$STATE/taken_back" "$RUN"/candidate.* "$RUN"/room.*
         prune
         done_ ''
         tell_complaints

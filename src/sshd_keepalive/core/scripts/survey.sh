@@ -1,7 +1,8 @@
 # One look at a host: its files, what sshd makes of them, and the daemon that runs. Writes nothing, anywhere.
 #
 # Given: CONFIG SSHD PIDFILE LOOK (yes: find the daemon; pidfile; no: believe the inventory) USERS (for -C)
-# EXTRA (patterns of an Include that the last look missed), and the functions detect, find_unit, is_active.
+# EXTRA (patterns of an Include that the last look missed) AGAIN (yes: what this run has found out about the daemon's
+# start is not looked for again), and the functions detect, find_unit, is_active.
 # shellcheck shell=sh disable=SC2034,SC2154
 
 # details PATH...: size, mode, owner, group, mtime and ctime of each, one line each, links followed.
@@ -129,7 +130,7 @@ choose_config() {
     if [ "$CONFIG_GIVEN" = no ]; then
         if [ -n "$theirs" ]; then CONFIG=$theirs; return; fi
         # The path that was compiled in stands in the program; a wrapper in its place holds no path at all.
-        if [ -z "$SSHD" ] && [ "$LOOK" != no ] && ! grep -q -F -- "$CONFIG" "$sshd" && grep -q -F sshd_config "$sshd"; then
+        if [ "$AGAIN" = no ] && [ -z "$SSHD" ] && [ "$LOOK" != no ] && ! grep -q -F -- "$CONFIG" "$sshd" && grep -q -F sshd_config "$sshd"; then
             say elsewhere "the file that was compiled in"
         fi
         return
@@ -193,7 +194,8 @@ survey() {
     # Without a listener no process belongs to the unit.
     [ -n "$pid$PIDFILE" ] || [ "$LOOK" = no ] && unit=$(find_unit)
     say unit "$unit"
-    following=$(next_start)
+    following=''
+    [ -n "$pid" ] && [ "$AGAIN" = yes ] || following=$(next_start)
     if [ -n "$following" ]; then say start "$following"; fi
     daemon_words
     choose_config
@@ -218,7 +220,7 @@ survey() {
         yes*OpenSSH_*) say version "$BANNER" ;;
         *) say version "$(limited "$sshd" -V 2>&1 </dev/null | head -n 2)" ;;
     esac
-    [ ! -e "$STATE/lock" ] || say held "$(cat "$STATE/lock")"
+    if line_of "$STATE/lock"; then say held "$line"; fi
     [ ! -e "$STATE/taken_back" ] || say taken "$(cat "$STATE/taken_back")"
 }
 
