@@ -192,3 +192,24 @@ def test_with_a_process_for_each_connection_the_template_tells_the_options(
     host.run("systemctl disable --quiet ssh.service; systemctl stop ssh.service; systemctl start ssh.socket")
     checked = keepalive("check", "-i", inventory, "--limit", host.name, "--format", "json").host()
     assert [(f["value"], f["verdict"]) for f in checked["findings"]] == [("77", "fail"), ("3", "pass")]
+
+
+def test_a_host_under_two_names_is_changed_once(lab: Lab, boot: Boot, inventory: Path) -> None:
+    """Both names are in the report once. The host's lock lets one change it; the other finds it done, or is told why."""
+    (host,) = boot("d12")
+    inventory.write_text(f"{lab.inventory()}  alias: {host.address}\n")
+    both = ("-i", inventory, "--limit", f"{host.name},alias", "--format", "json")
+    stock = host.run(f"cat {CONFIG}").stdout
+
+    applied = keepalive("apply", "--yes", *both).data["hosts"]
+    assert sorted(one["name"] for one in applied) == sorted([host.name, "alias"])
+    outcomes = {(one["end"], (one["failure"] or {}).get("kind")) for one in applied}
+    assert ("applied", None) in outcomes
+    assert outcomes - {("applied", None)} in (
+        {("refused", "locked")},
+        {("unchanged", None)},
+        {("refused", "changed_meanwhile")},
+    )
+    assert len(host.run(f"cat {CONFIG}").stdout.splitlines()) == len(stock.splitlines()) + 2
+    again = keepalive("apply", "--yes", *both).data["hosts"]
+    assert [one["end"] for one in again] == ["unchanged", "unchanged"]
