@@ -40,8 +40,8 @@ give_up() {
 withdraw() {
     unstage
     disarm
-    release_boot
     release
+    release_boot
     rm -rf "$RUN"
 } 2>/dev/null
 
@@ -480,7 +480,8 @@ decide() {
 verdict() { note "$1" "$RUN/decided/how"; }
 how() { line_of "$RUN/decided/how"; how=$line; }
 
-# release [PATH...]: remove these, and at last the lock, where it is ours.
+# release [PATH...]: remove these, and at last the lock, where it is ours. Before release_boot: should the power be cut
+# between the two, the next boot clears up.
 release() {
     line_of "$STATE/lock"
     case $line in "$ID "*) set -- "$@" "$STATE/lock" ;; esac
@@ -590,8 +591,10 @@ confirm() {
     decide applied || :
     how
     if [ "$how" = applied ]; then
-        release_boot
+        # What is told must outlast a power cut.
+        flush "$RUN/decided/how" "$RUN/decided" "$RUN"
         release "$STATE/taken_back" "$RUN"/candidate.* "$RUN"/room.*
+        release_boot
         prune
         done_ ''
         tell_complaints
@@ -669,8 +672,8 @@ restore() {
     if [ $worst = rolled_back ]; then
         note "run $ID was taken back: $1" "$STATE/taken_back"
         disarm
-        release_boot
         release
+        release_boot
         make_room
         prune
         step=restore
@@ -779,7 +782,7 @@ case $1 in
         ! is_same_boot || exit 0
         how
         case $how in
-            applied | rolled_back | refused) release_boot; release ;;
+            applied | rolled_back | refused) release; release_boot ;;
             *) log_into fired.log; restore 'the host was started anew before anybody confirmed' >"$log" 2>&1 ;;
         esac
         ;;
