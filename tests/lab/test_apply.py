@@ -195,7 +195,7 @@ def test_with_a_process_for_each_connection_the_template_tells_the_options(
 
 
 def test_a_host_under_two_names_is_changed_once(lab: Lab, boot: Boot, inventory: Path) -> None:
-    """Both names are in the report once. The host's lock lets one change it; the other finds it done, or is told why."""
+    """Both names are in the report. The host's lock lets one change it; the other finds it done, or is told why."""
     (host,) = boot("d12")
     inventory.write_text(f"{lab.inventory()}  alias: {host.address}\n")
     both = ("-i", inventory, "--limit", f"{host.name},alias", "--format", "json")
