@@ -368,6 +368,17 @@ def test_the_backup_is_on_the_disk_before_a_file_goes(machine: Machine) -> None:
     assert path.read_bytes() == b"old\n"
 
 
+def test_a_confirmation_is_on_the_disk_before_the_lock_goes(machine: Machine) -> None:
+    """Otherwise a power cut could take back what was told as applied."""
+    write_command(machine.fence, "sync", f'echo "$*" >>{machine.folder}/synced; exec /bin/sync "$@"')
+    safe = f'case "$*" in */lock*) grep -q decided/how {machine.folder}/synced || exit 1 ;; esac'
+    change = machine.change()
+    assert machine.make(change).end == "changed"
+    write_command(machine.fence, "rm", f'{safe}; exec /bin/rm "$@"')
+    assert machine.tell(guard.confirm_command(change.directory)).end == "applied"
+    assert machine.litter() == []
+
+
 def test_a_run_of_a_slow_clock_keeps_its_own_backup(machine: Machine) -> None:
     """Runs are named by the controller's clock: ten of a fast one are not newer than the one at work."""
     for number in range(10):
