@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--sizes", default="100,1000,10000")
     parser.add_argument("--forks", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3, help="of everything that takes less than a minute")
-    parser.add_argument("--replayed", type=int, default=2000, help="hosts for the engines without a server")
+    parser.add_argument("--replayed", type=int, default=5000, help="hosts for the engines without a server")
     parser.add_argument("--dead", type=int, default=1000, help="hosts for the run with 5 %% dead addresses")
     parser.add_argument("--out", type=Path, default=HERE.with_suffix(".md"))
     options = parser.parse_args()

@@ -168,6 +168,7 @@ class Sshd:
             f"PidFile {self._pid_file}\n"
             "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
             "PermitRootLogin yes\nUseDNS no\nPrintMotd no\nLogLevel VERBOSE\n"
+            "SetEnv SHLVL=2\n"  # else bash reads the account's .bashrc, which may take long and say anything
         )
 
     def _start(self) -> None:
