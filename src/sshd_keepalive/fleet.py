@@ -110,7 +110,7 @@ def look_at(host: Host, orders: Orders) -> Snapshot:
     Raises:
         HostError.
     """
-    shell = _connect(host, orders)
+    shell = _connect(host, orders, scripts_only=True)
     try:
         return _observe(shell, orders)
     finally:
@@ -133,7 +133,7 @@ def look_host(host: Host, orders: Orders, then: Then) -> HostReport:
 
 
 def _checked(host: Host, orders: Orders) -> HostReport:
-    with _looked_at(host, orders) as (_, snapshot):
+    with _looked_at(host, orders, scripts_only=True) as (_, snapshot):
         return _report(snapshot)
 
 
@@ -153,7 +153,7 @@ def _looked(host: Host, orders: Orders, *, then: Then) -> HostReport:
 
 
 def _planned(host: Host, orders: Orders) -> HostReport:
-    with _looked_at(host, orders) as (_, snapshot):
+    with _looked_at(host, orders, scripts_only=True) as (_, snapshot):
         report = _report(snapshot)
     if report.verdict is Verdict.WAIVED or report.failure is not None:
         return report
@@ -296,9 +296,9 @@ def change_of(snapshot: Snapshot, planned: Plan, orders: Orders) -> Change:
 
 
 @contextmanager
-def _looked_at(host: Host, orders: Orders) -> Iterator[tuple[Shell, Snapshot]]:
+def _looked_at(host: Host, orders: Orders, *, scripts_only: bool = False) -> Iterator[tuple[Shell, Snapshot]]:
     """A login and what it found; both together within the host's time, unless a login was slow but good."""
-    shell = _connect(host, orders, is_patient=True)
+    shell = _connect(host, orders, is_patient=True, scripts_only=scripts_only)
     try:
         left_s = orders.timeout_s - shell.login_s
         yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s / 4))
@@ -306,7 +306,7 @@ def _looked_at(host: Host, orders: Orders) -> Iterator[tuple[Shell, Snapshot]]:
         shell.close()
 
 
-def _connect(host: Host, orders: Orders, *, is_patient: bool = False) -> Shell:
+def _connect(host: Host, orders: Orders, *, is_patient: bool = False, scripts_only: bool = False) -> Shell:
     from sshd_keepalive.remote import ssh  # paramiko costs 200 ms: not before a connection is needed
 
     return ssh.connect(
@@ -315,6 +315,7 @@ def _connect(host: Host, orders: Orders, *, is_patient: bool = False) -> Shell:
         timeout_s=orders.timeout_s,
         connect_timeout_s=orders.connect_timeout_s,
         is_patient=is_patient,
+        scripts_only=scripts_only,
     )
 
 

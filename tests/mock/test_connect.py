@@ -16,6 +16,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Become, Host
 from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.ssh import connect
+from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.leaks import nothing_left
 from tests.support.mock import FencedServer
 from tests.support.shell import write_command

@@ -16,6 +16,7 @@ from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.ssh import connect
 from tests.support import hostile
+from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.hostile import HostileServer
 from tests.support.leaks import nothing_left
 from tests.support.sshd import make_key

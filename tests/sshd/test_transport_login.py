@@ -17,6 +17,7 @@ from sshd_keepalive.remote import ramp
 from sshd_keepalive.remote.hostkeys import fingerprint
 from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.ssh import connect
+from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.leaks import nothing_left
 from tests.support.reach import reach, run
 from tests.support.sshd import Sshd, make_key, sign_key, wait_until, why_not

@@ -10,11 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
+from paramiko.transport import _active_threads
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.ssh import connect
+from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.reach import reach, run
 from tests.support.sshd import Sshd, wait_until, why_not
 
@@ -39,6 +42,35 @@ def test_a_megabyte(sshd: Sshd) -> None:
     script = "cat\n" + "# it's a \\ comment\n" * 60_000 + "echo end; exit 5"
     done = run(reach(sshd), script, timeout_s=20)
     assert (done.stdout, done.status) == (b"end\n", 5)
+
+
+def test_keys_are_exchanged_anew_in_mid_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways: while much is sent, and while much comes back."""
+    activated = []
+    activate = paramiko.Transport._activate_outbound
+    monkeypatch.setattr(paramiko.Transport, "_activate_outbound", lambda self: activated.append(1) or activate(self))
+    with Sshd("RekeyLimit 64K") as sshd:
+        script = "# it's a \\ comment\n" * 30_000 + "head -c 3000000 /dev/zero; exit 5"
+        done = run(reach(sshd), script, timeout_s=60)
+        assert (len(done.stdout), done.status, done.ended) == (3_000_000, 5, True)
+    assert len(activated) > 10
+
+
+def test_keepalives_of_the_server_are_answered_while_a_script_is_silent() -> None:
+    with Sshd("ClientAliveInterval 1\nClientAliveCountMax 1") as sshd:
+        done = run(reach(sshd), "sleep 4; echo alive", timeout_s=30)
+        assert (done.stdout, done.ended) == (b"alive\n", True)
+
+
+def test_the_direct_driver_takes_no_thread(sshd: Sshd, request: pytest.FixtureRequest) -> None:
+    shell = connect(reach(sshd), secrets=Secrets(), timeout_s=30)
+    try:
+        assert shell.run("echo one", timeout_s=30).stdout == b"one\n"
+        threads = [thread for thread in threading.enumerate() if isinstance(thread, paramiko.Transport)]
+        assert len(threads) == {"direct": 0, "standard": 1}[request.getfixturevalue("driver")]
+    finally:
+        shell.close()
+    assert not _active_threads  # paramiko's own list: what stands there is never forgotten
 
 
 def test_both_streams_in_their_order_and_any_bytes(sshd: Sshd) -> None:
@@ -66,7 +98,7 @@ def test_a_noisy_profile_that_does_not_end_its_line(tmp_path: Path) -> None:
 
 
 def test_a_background_child_from_the_profile_does_not_hold_us(tmp_path: Path) -> None:
-    with Sshd(forced(tmp_path, 'sleep 15 & eval "$SSH_ORIGINAL_COMMAND"; echo $!')) as sshd:
+    with Sshd(forced(tmp_path, 'sleep 15 & echo $!; eval "$SSH_ORIGINAL_COMMAND"')) as sshd:
         done = run(reach(sshd), "echo payload", timeout_s=30)
         assert done.stdout == b"payload\n"
         os.kill(int(done.noise.split()[-1]), signal.SIGKILL)  # it lives: nobody waited for it

@@ -64,7 +64,8 @@ def judge(snapshot: Snapshot, policy: Policy) -> tuple[Finding, ...]:
     if refusal:
         return (*_unreadable(policy, f"sshd refuses the configuration: {refusal}"), *_daemon(snapshot, None))
     doubts = {keyword: doubt(snapshot, tree, keyword) for keyword in KEYWORDS}
-    findings = [_with_doubt(finding, doubts[finding.setting.lower()]) for finding in _findings(tree, policy)]
+    found = tree.remembered(("findings", policy), lambda: tuple(_findings(tree, policy)))
+    findings = [_with_doubt(finding, doubts[finding.setting.lower()]) for finding in found]
     return (*findings, *_daemon(snapshot, other_start(snapshot, tree)))
 
 

@@ -101,6 +101,10 @@ def possible(tree: Tree, context: Context) -> dict[str, tuple[int, ...]]:
 
     The first is what `resolve` answers.
     """
+    return tree.remembered(("possible", context), lambda: _possible(tree, context))
+
+
+def _possible(tree: Tree, context: Context) -> dict[str, tuple[int, ...]]:
     layers = _Layers(tree, context)
     answer: dict[str, tuple[int, ...]] = {}
     for keyword in KEYWORDS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from sshd_keepalive.core import start
 from sshd_keepalive.core.include import as_bytes
@@ -163,6 +164,7 @@ def _latest(details: list[str]) -> float:
     return max(float(details[4]), float(details[5]))
 
 
+@lru_cache(maxsize=64)
 def _settings(answer: str) -> tuple[tuple[str, str], ...]:
     """OpenSSH 10.4 and newer print keywords in mixed case."""
     lines = (line.partition(" ") for line in answer.splitlines())

@@ -7,9 +7,10 @@ rest is left to the host's own `sshd -t`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final, TypeVar, cast
 
 from sshd_keepalive.core import include, keywords, match, start, values
 from sshd_keepalive.core.document import parse, tokenise
@@ -32,6 +33,9 @@ _MAX_READS: Final = 20_000  # files read, repeats counted; sshd has no such limi
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _VENDOR_CONFIG: Final = "/usr/etc/ssh/sshd_config"
 CONFIG_DIR: Final = "/etc/ssh"
+_SMALL: Final = 64 * 1024  # bytes; trees of larger files are not kept for the next host
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +61,7 @@ class Tree:
     config_dir: str = CONFIG_DIR
     same: Mapping[str, str] = field(default_factory=dict)  # another path of a file → the one it is known by
     _events: list[Event] = field(default_factory=list, compare=False, repr=False)
+    _answers: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def events(self) -> Sequence[Event]:
         """Every line with a keyword, in reading order; daemon options first. Read once, then remembered.
@@ -65,8 +70,14 @@ class Tree:
             ParseError: sshd would refuse the files (path and line of the first reason).
         """
         if not self._events:
-            self._events.extend([*_Reading(self).run()])  # all of them, or none
+            self._events[:] = [*_Reading(self).run()]  # all of them, or none; other threads may be at it too
         return self._events
+
+    def remembered(self, question: object, answer: Callable[[], T]) -> T:
+        """What was once found out about these files; many hosts of a fleet have the same."""
+        if question not in self._answers:
+            self._answers[question] = answer()
+        return cast(T, self._answers[question])
 
     def with_files(self, contents: Mapping[str, bytes]) -> Tree:
         """The same tree after some files got new contents or came to be."""
@@ -77,7 +88,7 @@ class Tree:
                 pattern: include.expand(pattern, {*paths, *(p for p in contents if include.covers(pattern, p))})
                 for pattern, paths in globs.items()
             }
-        return replace(self, documents=documents, globs=globs, _events=[])
+        return replace(self, documents=documents, globs=globs, _events=[], _answers={})
 
     def without(self, gone: Collection[str]) -> Tree:
         """The same tree after some files were removed."""
@@ -85,7 +96,7 @@ class Tree:
         globs = self.globs
         if globs is not None:
             globs = {pattern: tuple(path for path in paths if path not in gone) for pattern, paths in globs.items()}
-        return replace(self, documents=documents, globs=globs, _events=[])
+        return replace(self, documents=documents, globs=globs, _events=[], _answers={})
 
 
 def of_files(
@@ -110,25 +121,39 @@ def of_snapshot(snapshot: Snapshot) -> Tree:
     Raises:
         ParseError: the release cannot be told.
     """
-    version = Version.parse(snapshot.version)
-    files = {file.path: file.content for file in snapshot.files}
     daemon = snapshot.daemon
     first: dict[str, str] = {}  # by where a link leads: a file with two paths is edited once
     for file in snapshot.files:
         first.setdefault(file.real_path or file.path, file.path)
-    same = {file.path: first[file.real_path or file.path] for file in snapshot.files}
-    built = of_files(
-        files,
-        main=_main_path(snapshot, files),
-        version=version,
-        globs={glob.pattern: glob.paths for glob in snapshot.globs},
-        options=daemon.options if daemon else (),
+    files = {file.path: file.content for file in snapshot.files}
+    build = _built if sum(map(len, files.values())) <= _SMALL else _built.__wrapped__
+    return build(
+        tuple(files.items()),
+        _main_path(snapshot, files),
+        Version.parse(snapshot.version),
+        tuple((glob.pattern, glob.paths) for glob in snapshot.globs),
+        daemon.options if daemon else (),
+        tuple((file.path, first[file.real_path or file.path]) for file in snapshot.files),
+        any(dump.error is None for dump in snapshot.dumps),
     )
-    if not version.include and any(dump.error is None for dump in snapshot.dumps):
-        main = built.documents.get(built.main)
-        if main is not None and any(line.keyword == "include" for line in main.lines):
+
+
+@lru_cache(maxsize=128)  # hosts of a fleet are much alike
+def _built(
+    files: tuple[tuple[str, bytes], ...],
+    main: str,
+    version: Version,
+    globs: tuple[tuple[str, tuple[str, ...]], ...],
+    options: tuple[str, ...],
+    known: tuple[tuple[str, str], ...],
+    is_accepted: bool,
+) -> Tree:
+    built = of_files(dict(files), main=main, version=version, globs=dict(globs), options=options)
+    if not version.include and is_accepted:
+        document = built.documents.get(main)
+        if document is not None and any(line.keyword == "include" for line in document.lines):
             version = version.with_include()
-    return replace(built, version=version, same={path: known for path, known in same.items() if path != known})
+    return replace(built, version=version, same={path: other for path, other in known if path != other})
 
 
 def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
@@ -275,7 +300,7 @@ def missing_globs(tree: Tree) -> tuple[str, ...]:
             tree.events()
         except MissingGlob as error:
             missing.append(error.pattern)
-            tree = replace(tree, globs={**tree.globs, error.pattern: ()}, _events=[])
+            tree = replace(tree, globs={**tree.globs, error.pattern: ()}, _events=[], _answers={})
             continue
         except ParseError:
             pass

@@ -158,9 +158,11 @@ class Client(paramiko.Transport):
     # connections; once means that every close must be preceded by a shutdown of the wire.
     _active_check_timeout = 1.0
 
+    _packetizer_class: type[PatientPacketizer] = PatientPacketizer
+
     def __init__(self, wire: Wire, deadline: Deadline, host_key_algorithms: tuple[str, ...]) -> None:
         self._host_key_algorithms = host_key_algorithms
-        super().__init__(cast(socket.socket, wire), packetizer_class=PatientPacketizer)
+        super().__init__(cast(socket.socket, wire), packetizer_class=self._packetizer_class)
         self.farewell = ""
         self.wait_until(deadline)
 
@@ -169,6 +171,20 @@ class Client(paramiko.Transport):
         self.steps.deadline = deadline
         left_s = max(0.001, deadline.left_s())
         self.banner_timeout = self.handshake_timeout = self.auth_timeout = self.channel_timeout = left_s
+
+    def wait_for(self, event: threading.Event, timeout_s: float) -> bool:
+        """Wait for an event that the connection sets."""
+        return event.wait(timeout_s)
+
+    def receive(self, channel: paramiko.Channel, n_bytes: int, timeout_s: float) -> bytes:
+        """Read from a channel; TimeoutError when nothing comes, which may be told earlier than asked for."""
+        channel.settimeout(timeout_s)
+        return channel.recv(n_bytes)
+
+    def send_all(self, channel: paramiko.Channel, data: bytes, timeout_s: float) -> None:
+        """Write all of it to a channel; TimeoutError, or OSError when the channel has ended."""
+        channel.settimeout(timeout_s)
+        channel.sendall(data)
 
     @property
     def steps(self) -> PatientPacketizer:
@@ -183,6 +199,9 @@ class Client(paramiko.Transport):
     def _parse_disconnect(self, m: paramiko.Message) -> None:
         m.get_int()
         self.farewell = m.get_string().decode("utf-8", "replace")[:_DISCONNECT_BYTES]
+
+    def _parse_debug(self, m: paramiko.Message) -> None:
+        """Drop it; paramiko would spell it out, byte for byte, for a log that nobody keeps."""
 
     def _log(self, level: int, msg: Any, *args: Any) -> None:
         if self.logger.isEnabledFor(level):

@@ -21,6 +21,8 @@ NOISE_BYTES: Final = 4 * 1024
 _MARK: Final = "SKA1"
 _TAIL_BYTES: Final = 256  # longer than any marker line
 
+_END: Final = re.compile(rb"\n%s END ([0-9A-Za-z]{1,64}) (\d+)\n" % _MARK.encode())
+
 # A PAM module may insist on a prompt of its own ("LDAP Password: "); one that asks for anything else gets nothing.
 _FOREIGN_PROMPT: Final = re.compile(rb"password[^\n:]{0,80}: ?\Z", re.IGNORECASE)
 
@@ -52,7 +54,6 @@ class Exchange:
         self._way = way
         self._nonce = nonce
         self._begin = f"\n{_MARK} BEGIN {nonce}\n".encode()
-        self._end = re.compile(rb"\n%s END %s (\d+)\n" % (_MARK.encode(), nonce.encode()))
         self._ready = f"\n{_MARK} READY {nonce}\n".encode()
         self._prompt = f"{_MARK} PASSWORD {nonce}".encode()
         self._noise = bytearray()
@@ -132,8 +133,8 @@ class Exchange:
             self._noise += data
 
     def _look_for_end(self) -> None:
-        if found := self._end.search(self._out, self._scanned):
-            self.status = int(found[1])
+        if found := self._ours():
+            self.status = int(found[2])
             self.done = True
             self._noise += self._out[found.end() :]
             del self._out[found.start() :]
@@ -143,6 +144,15 @@ class Exchange:
             self.overflow = True
             del self._out[CAP_BYTES:-_TAIL_BYTES]
         self._scanned = max(0, len(self._out) - _TAIL_BYTES)
+
+    def _ours(self) -> re.Match[bytes] | None:
+        """The end marker of this exchange; others are what a script prints."""
+        at = self._scanned
+        while found := _END.search(self._out, at):
+            if found[1] == self._nonce.encode():
+                return found
+            at = found.start() + 1
+        return None
 
     def _converse(self) -> bytes:
         """Follow sudo until the shell behind it is ready for the script."""

@@ -46,10 +46,13 @@ class Link:
         self._wire.close()
 
 
-def open_link(host: Host, wire: Wire, secrets: Secrets, deadline: Deadline) -> Link:
+def open_link(host: Host, wire: Wire, secrets: Secrets, deadline: Deadline, *, driver: type[Client] = Client) -> Link:
     """Exchange keys, check the host key, log in.
 
     The wire belongs to the link from here on, also when this fails.
+
+    Args:
+        driver: the standard one, or `remote.direct`.
 
     Raises:
         HostError: with the phase the deadline or the loss of the connection fell into.
@@ -59,7 +62,7 @@ def open_link(host: Host, wire: Wire, secrets: Secrets, deadline: Deadline) -> L
     phase = "version"
     try:
         trust = Trust(host)
-        client = Client(wire, deadline, trust.offer())
+        client = driver(wire, deadline, trust.offer())
         link = Link(wire, client)
         _exchange_keys(client, deadline)
         phase = "hostkey"
@@ -84,7 +87,7 @@ def _exchange_keys(client: Client, deadline: Deadline) -> None:
     # start_client(timeout=…) returns silently when the time is up; an event of ours does not.
     done = threading.Event()
     client.start_client(event=done)
-    done.wait(deadline.left_s())
+    client.wait_for(done, deadline.left_s())
     if not (client.is_active() and client.initial_kex_done):
         raise client.get_exception() or EOFError()
 

@@ -94,9 +94,8 @@ class Session:
         held = Deadline(float("inf"))
         poll_s = _POLL_S
         while not exchange.done:
-            channel.settimeout(self._deadline.left_s(poll_s))
             try:
-                data = channel.recv(_READ_BYTES)
+                data = self._link.client.receive(channel, _READ_BYTES, self._deadline.left_s(poll_s))
             except TimeoutError:
                 data = None
             poll_s = _POLL_S
@@ -116,13 +115,14 @@ class Session:
             elif channel.status_event.is_set() and held.at_s == float("inf"):
                 held = Deadline(_HELD_S)
         if not exchange.begun:
-            channel.status_event.wait(self._deadline.left_s(_HELD_S))  # the status may come after the end of output
+            self._link.client.wait_for(
+                channel.status_event, self._deadline.left_s(_HELD_S)
+            )  # the status may come after the end of output
 
     def _send(self, channel: paramiko.Channel, exchange: Exchange, data: bytes) -> None:
         self._phase = "stdin"
-        channel.settimeout(max(0.001, self._deadline.left_s()))
         try:
-            channel.sendall(data)
+            self._link.client.send_all(channel, data, max(0.001, self._deadline.left_s()))
             if not exchange.sends_more:
                 channel.shutdown_write()
         except TimeoutError:

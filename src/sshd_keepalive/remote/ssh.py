@@ -1,4 +1,4 @@
-"""The way to a host: connect, log in, run scripts. The standard driver, on paramiko's public interface."""
+"""The way to a host: connect, log in, run scripts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sshd_keepalive.errors import ConnectError, HostError
 from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.remote import library, ramp  # noqa: F401 (before anything imports paramiko)
 from sshd_keepalive.remote.bastion import is_lost, wire_to
+from sshd_keepalive.remote.client import Client
 from sshd_keepalive.remote.deadline import Deadline
 from sshd_keepalive.remote.link import Link, open_link
 from sshd_keepalive.remote.login import prepare
@@ -28,7 +29,13 @@ _LOOKS_LIKE_LOSS: Final = frozenset({"lost", "busy", "account-closed"})
 
 
 def connect(
-    host: Host, *, secrets: Secrets, timeout_s: float, connect_timeout_s: float = 10.0, is_patient: bool = False
+    host: Host,
+    *,
+    secrets: Secrets,
+    timeout_s: float,
+    connect_timeout_s: float = 10.0,
+    is_patient: bool = False,
+    scripts_only: bool = False,
 ) -> Shell:
     """Log in.
 
@@ -36,6 +43,7 @@ def connect(
         timeout_s: for everything from the first packet to the ready Shell, jump hosts included.
         connect_timeout_s: for the TCP connection alone.
         is_patient: try a connection that sshd turned away again, after a while; see remote.ramp.
+        scripts_only: nothing but `run` will be asked of the Shell, by this thread alone; see remote.direct.
     Raises:
         ConnectError: with `kind` and `cause` as remote.trouble lists them.
     """
@@ -44,7 +52,8 @@ def connect(
             raise trouble(host, "no-way", host.obstacle)
         for hop in (*host.jump, host):
             prepare(hop, secrets)
-        link, login_s = _logged_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient)
+        driver = _driver(host, scripts_only=scripts_only)
+        link, login_s = _logged_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient, driver=driver)
     except HostError as error:
         if host.jump and error.cause.partition("(")[0] in _LOOKS_LIKE_LOSS and is_lost(host.jump):
             error = trouble(host.jump[-1], "bastion-lost", f"on the way to {host.name}")
@@ -53,13 +62,20 @@ def connect(
 
 
 def _logged_in(
-    host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s: float, *, is_patient: bool
+    host: Host,
+    secrets: Secrets,
+    timeout_s: float,
+    connect_timeout_s: float,
+    *,
+    is_patient: bool,
+    driver: type[Client],
 ) -> tuple[Link, float]:
     for n_tries in itertools.count(1):
         try:
             with ramp.paced(host):
                 deadline = Deadline(timeout_s)  # neither a person's time to answer nor a queue's is the host's
-                link = open_link(host, wire_to(host, secrets, deadline, connect_timeout_s), secrets, deadline)
+                wire = wire_to(host, secrets, deadline, connect_timeout_s)
+                link = open_link(host, wire, secrets, deadline, driver=driver)
                 return link, timeout_s - deadline.left_s()
         except HostError as error:
             wait_s = ramp.wait_s(error, n_tries) if is_patient else None
@@ -67,6 +83,14 @@ def _logged_in(
                 raise
         time.sleep(wait_s)
     raise AssertionError
+
+
+def _driver(host: Host, *, scripts_only: bool) -> type[Client]:
+    if not scripts_only:
+        return Client
+    from sshd_keepalive.remote import direct
+
+    return direct.DirectClient if direct.serves(host) else Client
 
 
 class SshShell:

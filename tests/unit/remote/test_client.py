@@ -24,6 +24,7 @@ from sshd_keepalive.remote.client import Client, PatientPacketizer
         "_channel_handler_table",
         "_active_check_timeout",
         "_parse_disconnect",
+        "_parse_debug",
         "_log",
         "preferred_keys",
         "preferred_ciphers",
