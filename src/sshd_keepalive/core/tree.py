@@ -33,7 +33,7 @@ _MAX_READS: Final = 20_000  # files read, repeats counted; sshd has no such limi
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _VENDOR_CONFIG: Final = "/usr/etc/ssh/sshd_config"
 CONFIG_DIR: Final = "/etc/ssh"
-_SMALL: Final = 64 * 1024  # bytes; trees of larger files are not kept for the next host
+_SMALL: Final = 16 * 1024  # bytes; trees of larger files are not kept for the next host
 
 T = TypeVar("T")
 

@@ -164,6 +164,7 @@ class Client(paramiko.Transport):
         self._host_key_algorithms = host_key_algorithms
         super().__init__(cast(socket.socket, wire), packetizer_class=self._packetizer_class)
         self.farewell = ""
+        self._left: paramiko.Channel | None = None
         self.wait_until(deadline)
 
     def wait_until(self, deadline: Deadline) -> None:
@@ -171,6 +172,17 @@ class Client(paramiko.Transport):
         self.steps.deadline = deadline
         left_s = max(0.001, deadline.left_s())
         self.banner_timeout = self.handshake_timeout = self.auth_timeout = self.channel_timeout = left_s
+
+    def leave(self, channel: paramiko.Channel) -> None:
+        """Close a channel that has served: when the next one is opened, or with the connection, which costs nothing."""
+        self._left = channel
+
+    def open_session(self, *arguments: Any, **named: Any) -> paramiko.Channel:
+        """Open a session, after the last one is closed."""
+        left, self._left = self._left, None
+        if left is not None:
+            left.close()
+        return super().open_session(*arguments, **named)
 
     def wait_for(self, event: threading.Event, timeout_s: float) -> bool:
         """Wait for an event that the connection sets."""

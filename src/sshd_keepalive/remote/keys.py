@@ -73,6 +73,9 @@ def identities(host: Host, secrets: Secrets) -> tuple[Identity, ...]:
 
 
 def _named(file: str, certificate: str | None, secrets: Secrets) -> Identity:
+    slot = _slots.get((file, certificate))
+    if slot is not None and slot.key is not None:  # loaded for another host: nothing needs to be looked up
+        return Identity(slot.key, file)
     path = Path(file).expanduser()
     if path.suffix == ".pub" or not path.exists():  # a public key stands for the agent's private one
         public = path if path.suffix == ".pub" else _public_file(path)

@@ -13,6 +13,7 @@ import random
 import threading
 from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import Final
 
 from sshd_keepalive.errors import HostError
@@ -91,6 +92,7 @@ def _keys(host: Host) -> tuple[tuple[Hashable, ...], ...]:
     return ("network", network(host.address)), ("server", host.address, host.port)
 
 
+@lru_cache(maxsize=4096)
 def network(address: str) -> str:
     """The network of an address: /24, /48; of a name all that shares its domain."""
     try:

@@ -61,7 +61,9 @@ class Session:
             self._alarm.cancel()
             if self._attempt is not None:
                 self._attempt.close()
-            if channel is not None:
+            if channel is not None and exchange.done:
+                self._link.client.leave(channel)
+            elif channel is not None:
                 _close(channel)
 
     def _open(self) -> paramiko.Channel:
