@@ -106,8 +106,9 @@ packages-ssh:
 	@tools/install-packages openssh-server openssh-client
 	@[ "$$(id -u)" != 0 ] || install -d -m 755 /run/sshd # sshd run by root wants it; the service, never started here, makes it
 
+# playwright brings a Node of its own, which wants libatomic1.
 packages-readers:
-	@tools/install-packages chromium prometheus
+	@tools/install-packages chromium prometheus libatomic1
 
 packages-postgresql:
 	@tools/install-packages postgresql
