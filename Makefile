@@ -31,8 +31,8 @@ lint: dev ## format, lint, types, import rules, shell scripts
 
 test: test-plain coverage test-sshd test-readers test-lab ## all tests
 
-test-plain: packages-ssh packages-shells dev ## what plain `pytest` runs: no root, no server; ssh-keygen makes its keys
-	$(PYTEST) -q -n $(WORKERS)
+test-plain: packages-ssh packages-shells dev ## what plain `pytest` runs, and what is slow of it: no root, no server; ssh-keygen makes its keys
+	$(PYTEST) -q -n $(WORKERS) -m 'not sshd and not lab and not readers and not fuzz'
 
 coverage: dev ## every branch of what reads, judges and edits configurations; half a minute
 	$(BIN)/coverage run -m pytest -q $(filter-out %guard.py %other_scripts.py,$(wildcard tests/unit/core/test_*.py)) tests/property/test_core.py

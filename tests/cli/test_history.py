@@ -16,6 +16,8 @@ from sshd_keepalive.store import Store, address
 from tests.support.cli import keepalive
 from tests.support.fleets import NOW, a_fleet
 
+pytestmark = pytest.mark.slow
+
 FLEET = a_fleet(30, n_past=0)
 
 

@@ -138,6 +138,7 @@ def test_what_a_reader_may_not_expect_is_told(copied: Path, tmp_path: Path) -> N
     assert "fifo is neither a file nor a directory" in keepalive("why", "--file", tmp_path / "fifo").stderr
 
 
+@pytest.mark.slow
 def test_ten_thousand_drop_ins(copied: Path) -> None:
     for number in range(10_000):
         (copied / f"sshd_config.d/{number:05}.conf").write_text(f"ClientAliveCountMax {number}\n")

@@ -17,6 +17,8 @@ from sshd_keepalive.model import End, Host, Verdict
 from tests.support import jobs
 from tests.support.dask import Cluster
 
+pytestmark = pytest.mark.slow
+
 HOSTS = tuple(Host(name=f"h{number}", address="192.0.2.1") for number in range(50))
 #: What an engine needs on this machine; every other one works as it is.
 ARGUMENTS = {"process": "2"}

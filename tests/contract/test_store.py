@@ -30,6 +30,8 @@ from tests.contract.test_reports import FULL, a_run
 from tests.support.fleets import NOW, a_fleet, pair
 from tests.support.postgresql import PASSWORD, Postgresql, programs
 
+pytestmark = pytest.mark.slow
+
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.sshd)]
 DAY = timedelta(days=1)
 

@@ -22,6 +22,8 @@ from tests.support.mock import FencedServer
 from tests.support.shell import write_command
 from tests.support.sshd import make_key
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[FencedServer]:

@@ -21,6 +21,8 @@ from tests.support.hostile import HostileServer
 from tests.support.leaks import nothing_left
 from tests.support.sshd import make_key
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 0.8  # a busy machine must come as far as the obstacle
 LATE_S = 10.0  # idle it is 0.1 s; paramiko's own timers, which must not be what ends it, run for 15 s and more
 AT_ONCE_S = 20.0  # far from the deadline of a login that meets no obstacle, which is three times that

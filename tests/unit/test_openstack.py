@@ -24,6 +24,7 @@ needs_sdk = pytest.mark.skipif(
     not importlib.util.find_spec("openstack"), reason="openstacksdk is not installed (the extra openstack)"
 )
 pytestmark = [  # what openstacksdk warns itself of
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Support for InfluxDB"),
     pytest.mark.filterwarnings("ignore:The 'service_type' parameter"),
 ]

@@ -199,6 +199,7 @@ def test_one_line_without_an_end_is_read_in_pieces_and_nothing_is_missed() -> No
     assert (found.duration_s, found.suspects[0].name) == (300.609, "count-zero")
 
 
+@pytest.mark.slow
 def test_a_log_that_repeats_itself_is_counted_not_kept() -> None:
     log = runlog.read(b"com.jcraft.jsch.JSchException: session is down\n" * 5000 for _ in range(4))
     assert sum(log.counts.values()) == 20_000

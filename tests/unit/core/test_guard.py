@@ -35,6 +35,8 @@ from sshd_keepalive.model import (
 )
 from tests.support.shell import LocalShell, installed_shells, write_command
 
+pytestmark = pytest.mark.slow
+
 SHELLS = installed_shells()
 DEADLINE_S = 77
 OLD = b"# \xff not UTF-8\nClientAliveInterval 0\n"
