@@ -25,7 +25,7 @@ from .hosts import Lab
 #: All faults before all steps on all kinds, for the page: `make guarantees`.
 ALL = bool(os.environ.get("SSHD_KEEPALIVE_WRITE_GUARANTEES"))
 #: Otherwise systemd and SysV get all kills and what decides of the rest, the other two what decides.
-DECISIVE = ("arm", "rehearse", "installed", "verify", "confirm")
+DECISIVE = ("arm", "rehearse", "installed", "verify", "confirm", "confirmed")
 ROUNDS = 50 if ALL else 3
 Victims = dict[str, Victim]
 #: From here on the files may be new.
