@@ -60,8 +60,8 @@ class Tree:
     options: tuple[str, ...] = ()  # values of the daemon's -o options
     config_dir: str = CONFIG_DIR
     same: Mapping[str, str] = field(default_factory=dict)  # another path of a file → the one it is known by
-    _events: list[Event] = field(default_factory=list, compare=False, repr=False)
-    _answers: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
+    _events: list[Event] = field(default_factory=list, init=False, compare=False, repr=False)
+    _answers: dict[object, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def events(self) -> Sequence[Event]:
         """Every line with a keyword, in reading order; daemon options first. Read once, then remembered.
@@ -88,7 +88,7 @@ class Tree:
                 pattern: include.expand(pattern, {*paths, *(p for p in contents if include.covers(pattern, p))})
                 for pattern, paths in globs.items()
             }
-        return replace(self, documents=documents, globs=globs, _events=[], _answers={})
+        return replace(self, documents=documents, globs=globs)
 
     def without(self, gone: Collection[str]) -> Tree:
         """The same tree after some files were removed."""
@@ -96,7 +96,7 @@ class Tree:
         globs = self.globs
         if globs is not None:
             globs = {pattern: tuple(path for path in paths if path not in gone) for pattern, paths in globs.items()}
-        return replace(self, documents=documents, globs=globs, _events=[], _answers={})
+        return replace(self, documents=documents, globs=globs)
 
 
 def of_files(
@@ -300,7 +300,7 @@ def missing_globs(tree: Tree) -> tuple[str, ...]:
             tree.events()
         except MissingGlob as error:
             missing.append(error.pattern)
-            tree = replace(tree, globs={**tree.globs, error.pattern: ()}, _events=[], _answers={})
+            tree = replace(tree, globs={**tree.globs, error.pattern: ()})
             continue
         except ParseError:
             pass

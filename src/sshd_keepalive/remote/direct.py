@@ -21,7 +21,7 @@ import paramiko
 from paramiko.packet import Packetizer
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.client import Client, PatientPacketizer
+from sshd_keepalive.remote.client import Client, PatientPacketizer, ended_by_peer
 from sshd_keepalive.remote.deadline import Deadline
 
 LOG: Final = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class DirectClient(Client):
 
     def receive(self, channel: paramiko.Channel, n_bytes: int, timeout_s: float) -> bytes:
         """Read what is there; waits a second at most, however long the timeout."""
-        self._let_run(lambda: channel.recv_ready() or channel.recv_stderr_ready() or ended(channel))
+        self._let_run(lambda: channel.recv_ready() or channel.recv_stderr_ready() or ended_by_peer(channel))
         channel.settimeout(0.0)
         return channel.recv(n_bytes)
 
@@ -174,8 +174,3 @@ class DirectClient(Client):
         parent = self._loop.parent
         if parent is not None and (is_idle or self._is_over()):
             parent.switch()
-
-
-def ended(channel: paramiko.Channel) -> bool:
-    """Nothing more will come."""
-    return bool(channel.eof_received or channel.closed)
