@@ -49,7 +49,7 @@ def serves(host: Host) -> bool:
 @cache
 def _is_fit() -> bool:
     try:
-        import greenlet  # noqa: F401 (where there is none, the standard driver serves all)
+        from greenlet import getcurrent, greenlet  # noqa: F401 (where they are not, the standard driver serves all)
     except ImportError:
         LOG.info("greenlet is not installed: each connection takes a thread of its own")
         return False
