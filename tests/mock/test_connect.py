@@ -59,6 +59,25 @@ def test_a_login_serves_many_scripts(server: FencedServer) -> None:
     shell.close()
     shell.close()
     assert len(server.attempts) == 1
+    assert server.commands == ["sh -s"]
+
+
+def test_a_shell_that_died_while_it_waited_is_replaced_and_nothing_runs_twice(server: FencedServer) -> None:
+    shell = connect(server.reach(), secrets=Secrets(), timeout_s=30)
+    waiting = int(shell.run("echo $$", timeout_s=30).stdout)
+    os.kill(waiting, signal.SIGKILL)
+    assert shell.run("echo again >>log; cat log", timeout_s=30).stdout == b"again\n"
+    shell.close()
+    assert server.commands == ["sh -s", "sh -s"]
+
+
+def test_a_script_that_was_cut_off_is_not_run_again(server: FencedServer) -> None:
+    shell = connect(server.reach(), secrets=Secrets(), timeout_s=30)
+    shell.run(":", timeout_s=30)
+    done = shell.run("echo begun >>log; kill -KILL $$", timeout_s=30)
+    assert (done.begun, done.ended) == (True, False)
+    assert shell.run("cat log", timeout_s=30).stdout == b"begun\n"
+    shell.close()
 
 
 def test_three_megabytes_pass_on_either_stream(server: FencedServer) -> None:
@@ -113,6 +132,13 @@ def test_a_shell_that_runs_nothing(server: FencedServer) -> None:
     failure = refusal(server.reach())
     assert (failure.kind, failure.cause) == ("shell", "no-shell")
     assert "This account is currently not available." in str(failure)
+
+
+def test_a_program_that_reads_to_the_end_is_told_from_a_slow_shell(server: FencedServer) -> None:
+    server.login_shell = ("sh", "-c", "cat >/dev/null; echo no shell for you; exit 1")
+    failure = refusal(server.reach(), timeout_s=30)
+    assert failure.cause == "no-shell"
+    assert "no shell for you" in str(failure)
 
 
 def test_an_expired_password_is_no_broken_shell(server: FencedServer) -> None:

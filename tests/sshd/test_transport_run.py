@@ -128,10 +128,13 @@ def test_no_session() -> None:
     assert (caught.value.kind, caught.value.cause) == ("shell", "no-session")
 
 
-def test_one_session_at_a_time_is_enough() -> None:
+def test_one_session_at_a_time_is_enough(driver: str) -> None:  # noqa: F811
     with Sshd("MaxSessions 1") as sshd:
         shell = connect(reach(sshd), secrets=Secrets(), timeout_s=30)
-        assert [shell.run(f"echo {n}", timeout_s=30).stdout for n in range(5)] == [b"%d\n" % n for n in range(5)]
+        for n in range(5):
+            assert shell.run(f"echo {n}", timeout_s=30).stdout == b"%d\n" % n
+            if driver == "standard":  # a shell that waits for a script makes room for whatever else is to be run
+                assert shell.hold(0, stop=lambda: False).loss is None
         shell.close()
 
 

@@ -12,7 +12,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from sshd_keepalive.model import Become, Completed, Host
@@ -73,26 +74,35 @@ class LocalShell:
         self._environment = {"HOME": str(self._folder), "PATH": full, **(environment or {})}
         self._way = way
         self._password = password
+        self._rests = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self.n_started = 0
+
+    @contextmanager
+    def resting(self) -> Iterator[LocalShell]:
+        """Let one shell serve as many scripts as it can, as a login does."""
+        self._rests = True
+        try:
+            yield self
+        finally:
+            if self._process is not None:
+                _end(self._process)
 
     def run(self, script: str, *, timeout_s: float) -> Completed:
         self.scripts.append(script)
-        exchange = Exchange(script, way=self._way, nonce=os.urandom(8).hex())
+        way = self._way if self._process is None else Way.RESUMED
+        exchange = Exchange(script, way=way, nonce=os.urandom(8).hex())
         self.exchanges.append(exchange)
         started_s = time.monotonic()
-        process = subprocess.Popen(
-            self._argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=self._folder,
-            env=self._environment,
-            start_new_session=True,
-            bufsize=0,
-        )
+        process = self._process or self._start()
+        self._process = None
         try:
-            _converse(process, exchange, self._password, started_s + timeout_s)
+            _converse(process, exchange, self._password, started_s + timeout_s, rests=self._rests)
+            if self._rests and exchange.rests:
+                self._process = process
         finally:
-            _end(process)
+            if self._process is None:
+                _end(process)
         return Completed(
             status=exchange.status,
             stdout=exchange.stdout,
@@ -102,11 +112,26 @@ class LocalShell:
             seconds_s=time.monotonic() - started_s,
         )
 
+    def _start(self) -> subprocess.Popen[bytes]:
+        self.n_started += 1
+        return subprocess.Popen(
+            self._argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self._folder,
+            env=self._environment,
+            start_new_session=True,
+            bufsize=0,
+        )
+
     def close(self) -> None:
         pass
 
 
-def _converse(process: subprocess.Popen[bytes], exchange: Exchange, password: str | None, end_s: float) -> None:
+def _converse(
+    process: subprocess.Popen[bytes], exchange: Exchange, password: str | None, end_s: float, *, rests: bool
+) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     outgoing = bytearray(exchange.opening())
@@ -135,12 +160,12 @@ def _converse(process: subprocess.Popen[bytes], exchange: Exchange, password: st
             if writing and not outgoing:
                 selector.unregister(process.stdin)
                 writing = False
-                if not exchange.sends_more:
+                if not exchange.sends_more and not rests:
                     process.stdin.close()
             elif not writing and outgoing:
                 selector.register(process.stdin, selectors.EVENT_WRITE)
                 writing = True
-            elif not writing and not exchange.sends_more and not process.stdin.closed:
+            elif not writing and not exchange.sends_more and not rests and not process.stdin.closed:
                 process.stdin.close()
 
 

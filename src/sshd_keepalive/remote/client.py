@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -22,6 +23,8 @@ from sshd_keepalive.remote.wire import Wire
 
 _VERSION_BYTES: Final = 64 * 1024  # what a server may say before its version
 _DISCONNECT_BYTES: Final = 200
+_REAP_S: Final = 2.0
+_REAP_POLL_S: Final = 0.05
 _REQUESTS: Final = (MSG_GLOBAL_REQUEST, MSG_CHANNEL_REQUEST)
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # otherwise 21 lines of traceback for a failed host
@@ -164,7 +167,8 @@ class Client(paramiko.Transport):
         self._host_key_algorithms = host_key_algorithms
         super().__init__(cast(socket.socket, wire), packetizer_class=self._packetizer_class)
         self.farewell = ""
-        self._left: paramiko.Channel | None = None
+        self._left: tuple[paramiko.Channel, bool] | None = None
+        self._n_sessions = 0
         self.wait_until(deadline)
 
     def wait_until(self, deadline: Deadline) -> None:
@@ -173,16 +177,36 @@ class Client(paramiko.Transport):
         left_s = max(0.001, deadline.left_s())
         self.banner_timeout = self.handshake_timeout = self.auth_timeout = self.channel_timeout = left_s
 
-    def leave(self, channel: paramiko.Channel) -> None:
-        """Close a channel that has served: when the next one is opened, or with the connection, which costs nothing."""
-        self._left = channel
+    def leave(self, channel: paramiko.Channel, *, rests: bool) -> None:
+        """Keep a channel that has served; it closes with the connection, which costs nothing.
 
-    def open_session(self, *arguments: Any, **named: Any) -> paramiko.Channel:
-        """Open a session, after the last one is closed."""
-        left, self._left = self._left, None
-        if left is not None:
-            left.close()
-        return super().open_session(*arguments, **named)
+        Args:
+            rests: its shell waits for another script.
+        """
+        self._left = channel, rests
+
+    def resume(self) -> paramiko.Channel | None:
+        """The channel whose shell waits for another script, when it still lives."""
+        channel, rests = self._left or (None, False)
+        if channel is None or not rests or channel.closed or channel.eof_sent or ended_by_peer(channel):
+            return None
+        self._left = None
+        return channel
+
+    def open_session(self, *, window_size: int | None = None, timeout: float) -> paramiko.Channel:  # type: ignore[override]
+        """Open a session. Where few are allowed, one that was left makes room, and sshd has to notice that it did."""
+        self._n_sessions += 1
+        patience = Deadline(min(timeout, _REAP_S) if self._n_sessions > 1 else 0)
+        while True:
+            try:
+                return super().open_session(window_size=window_size, timeout=timeout)
+            except paramiko.ChannelException:
+                left, self._left = self._left, None
+                if left is not None:
+                    left[0].close()
+                elif patience.is_over:
+                    raise
+                time.sleep(_REAP_POLL_S)
 
     def wait_for(self, event: threading.Event, timeout_s: float) -> bool:
         """Wait for an event that the connection sets."""

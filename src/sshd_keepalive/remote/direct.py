@@ -131,9 +131,9 @@ class DirectClient(Client):
             channel.settimeout(0.0)
             at += channel.send(data[at:])
 
-    def open_session(self, *arguments: Any, **named: Any) -> paramiko.Channel:
+    def open_session(self, **named: Any) -> paramiko.Channel:  # type: ignore[override]
         """Open a session whose requests wait as everything here does."""
-        channel = super().open_session(*arguments, **named)
+        channel = super().open_session(**named)
         channel.event = _Awaited(self)
         return channel
 

@@ -3,6 +3,7 @@
 `sh -s` is the one command line that every login shell passes on unharmed. The text that follows on standard input
 defines a function and calls it on the last line, so that a cut transmission runs nothing. Markers with a nonce of
 this exchange bracket what the script prints; everything outside of them (profiles, banners, lectures) is noise.
+Then the shell waits for another script, so that several cost one login shell and one sudo.
 
 With a sudo password the exchange is a conversation: sudo prints a prompt of ours, gets the password, and only when
 the shell behind it has said READY the script is sent. So the password never shares an input with a script that
@@ -21,7 +22,8 @@ NOISE_BYTES: Final = 4 * 1024
 _MARK: Final = "SKA1"
 _TAIL_BYTES: Final = 256  # longer than any marker line
 
-_END: Final = re.compile(rb"\n%s END ([0-9A-Za-z]{1,64}) (\d+)\n" % _MARK.encode())
+_RESTS: Final = "RESTS"
+_END: Final = re.compile(rb"\n%s END ([0-9A-Za-z]{1,64}) (\d+) ?(%s)?\n" % (_MARK.encode(), _RESTS.encode()))
 
 # A PAM module may insist on a prompt of its own ("LDAP Password: "); one that asks for anything else gets nothing.
 _FOREIGN_PROMPT: Final = re.compile(rb"password[^\n:]{0,80}: ?\Z", re.IGNORECASE)
@@ -34,6 +36,7 @@ class Way(Enum):
     ROOT = "root"  # the login user is root, or sudo or doas work without a password
     DOAS = "doas"  # the same without sudo
     PASSWORD = "password"  # noqa: S105  sudo may ask for a password
+    RESUMED = "resumed"  # the shell of the script before waits for it, as root or whoever it is
 
 
 class Exchange:
@@ -43,9 +46,10 @@ class Exchange:
         asks: sudo waits for the password; call `answer` or `refuse`.
         accepted: sudo took the password.
         rejected: sudo asked again.
-        sends_more: False when nothing more will be sent: end the input.
+        sends_more: False when nothing more will be sent: end the input, unless the script was sent.
         sent: the whole script was handed out; from here on it may run.
         begun, done: the markers were seen.
+        rests: it is done, and the shell waits for another script.
         overflow: there was more output than CAP_BYTES.
     """
 
@@ -62,7 +66,7 @@ class Exchange:
         self._answered = False
         self.asks = self.accepted = self.rejected = False
         self.sends_more = way is Way.PASSWORD
-        self.sent = self.begun = self.done = self.overflow = False
+        self.sent = self.begun = self.done = self.rests = self.overflow = False
         self.status: int | None = None
 
     def opening(self) -> bytes:
@@ -70,9 +74,13 @@ class Exchange:
         if self._way is Way.PASSWORD:
             return _conversation(self._nonce).encode()
         self.sent = True
-        if self._way is Way.PLAIN:
-            return self._inner.encode("utf-8", "surrogateescape")  # the bytes of files ride along
+        if self._way in (Way.PLAIN, Way.RESUMED):
+            return self._direct()
         return _piped(self._inner, self._nonce, sudo=self._way is Way.ROOT).encode("utf-8", "surrogateescape")
+
+    def _direct(self) -> bytes:
+        """The script for a shell that reads on after it."""
+        return f"{_STAY}{self._inner}".encode("utf-8", "surrogateescape")  # the bytes of files ride along
 
     def feed(self, data: bytes) -> bytes:
         """Take what arrived; return what must be sent now, often nothing."""
@@ -136,6 +144,7 @@ class Exchange:
         if found := self._ours():
             self.status = int(found[2])
             self.done = True
+            self.rests = found[3] is not None
             self._noise += self._out[found.end() :]
             del self._out[found.start() :]
             self.overflow = self.overflow or len(self._out) > CAP_BYTES
@@ -160,7 +169,7 @@ class Exchange:
             self.accepted = self._answered
             self.sends_more = False
             self.sent = True
-            return self._inner.encode("utf-8", "surrogateescape")  # the bytes of files ride along
+            return self._direct()
         if self.is_stuck:
             self.sends_more = False
         elif (at := self._noise.find(self._prompt)) >= 0 or (at := self._foreign_prompt()) >= 0:
@@ -189,11 +198,14 @@ def _inner(script: str, nonce: str) -> str:
         "LC_ALL=C; export LC_ALL; umask 077\n"
         f"printf '\\n%s\\n' '{_MARK} BEGIN {nonce}'\n"
         f"(\n:\n{script}\n) </dev/null 2>&1\n"
-        f"printf '\\n%s %s\\n' '{_MARK} END {nonce}' \"$?\"\n"
+        f"printf '\\n%s %s %s\\n' '{_MARK} END {nonce}' \"$?\" \"$rests\"\n"
         "}\n"
-        "task; exit 0\n"
+        "task\n"
     )
 
+
+#: Tells the frame that the shell around it reads on: it is no child of one that has read all its input.
+_STAY: Final = f"rests={_RESTS}\n"
 
 # `printf` is a builtin nearly everywhere. Where it is a program (mksh, older ksh), `print` is the builtin: the
 # script must neither show up in `ps` nor meet the limit of one argument (131,071 bytes on Linux).
@@ -211,15 +223,15 @@ def _piped(inner: str, nonce: str, *, sudo: bool) -> str:
     return (
         "main() {\n"
         "exec 2>&1\n"
-        f"LC_ALL=C; export LC_ALL\n{_SAY}"
+        f"LC_ALL=C; export LC_ALL; rests=''\n{_SAY}"
         f"payload={quoted(inner)}\n"
-        'if [ "$(id -u)" = 0 ]; then eval "$payload"\n'
+        f'if [ "$(id -u)" = 0 ]; then {_STAY}eval "$payload"\n'
         f"{by_sudo}"
         'elif command -v doas >/dev/null 2>&1; then say "$payload" | doas -n sh -s\n'
         f"else printf '\\n%s\\n' '{_MARK} MISSING {nonce}'\n"
         "fi\n"
         "}\n"
-        "main; exit $?\n"
+        'main; code=$?; [ "$rests" ] || exit $code\n'
     )
 
 

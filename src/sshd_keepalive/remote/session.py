@@ -1,4 +1,4 @@
-"""One script on one channel of a connection, bounded by the reaper, and what came of it."""
+"""One script on a channel of a connection, bounded by the reaper, and what came of it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ _WINDOW_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 32 * 1024
 _POLL_S: Final = 1.0
 _BUSY_POLL_S: Final = 0.02  # while standard error talks, which wakes nobody
-_REAP_S: Final = 2.0
-_REAP_POLL_S: Final = 0.05
 _HELD_S: Final = 2.0  # how long output may stay open after its command ended: a background child holds it
 _COMMAND: Final = "sh -s"  # survives every login shell: tcsh, fish and rbash included
 
@@ -33,42 +31,55 @@ _COMMAND: Final = "sh -s"  # survives every login shell: tcsh, fish and rbash in
 class Session:
     """A single use; the login survives it unless the deadline cuts it off."""
 
-    def __init__(self, host: Host, link: Link, secrets: Secrets, deadline: Deadline, *, is_repeated: bool) -> None:
+    def __init__(self, host: Host, link: Link, secrets: Secrets, deadline: Deadline) -> None:
         self._host = host
         self._link = link
         self._secrets = secrets
         self._deadline = deadline
-        self._is_repeated = is_repeated
         self._phase = "channel"
         self._attempt: Attempt | None = None
 
     def run(self, script: str) -> Completed:
         """Run a script; see Shell.run."""
-        exchange = Exchange(script, way=_way(self._host), nonce=randomness.token_hex(8))
+        resting = self._link.client.resume()
+        if resting is not None and (completed := self._run(script, resting)) is not None:
+            return completed
+        completed = self._run(script, None)
+        assert completed is not None
+        return completed
+
+    def _run(self, script: str, resting: paramiko.Channel | None) -> Completed | None:
+        """Run it in a shell that waits for it, or a new one; None: the one that waited was gone, and nothing ran."""
+        way = _way(self._host) if resting is None else Way.RESUMED
+        exchange = Exchange(script, way=way, nonce=randomness.token_hex(8))
         started_s = time.monotonic()
         self._alarm = REAPER.arm(self._deadline, self._link.interrupt)
-        channel: paramiko.Channel | None = None
+        channel = resting
         lost: Exception | None = None
         try:
             try:
                 self._link.client.wait_until(self._deadline)
-                channel = self._open()
+                if channel is None:
+                    channel = self._open()
                 self._converse(channel, exchange)
             except (paramiko.SSHException, EOFError, OSError) as error:
                 lost = error
+            if resting is not None and not exchange.begun and lost is None and ended_by_peer(resting):
+                return None
             return self._judge(exchange, channel, lost, time.monotonic() - started_s)
         finally:
             self._alarm.cancel()
             if self._attempt is not None:
                 self._attempt.close()
             if channel is not None and exchange.done:
-                self._link.client.leave(channel)
+                self._link.client.leave(channel, rests=exchange.rests)
             elif channel is not None:
                 _close(channel)
 
     def _open(self) -> paramiko.Channel:
+        client = self._link.client
         try:
-            channel = self._open_session()
+            channel = client.open_session(window_size=_WINDOW_BYTES, timeout=self._deadline.left_s())
             self._phase = "exec"
             channel.exec_command(_COMMAND)  # has no time limit of its own; the reaper has
         except paramiko.ChannelException as error:
@@ -79,17 +90,6 @@ class Session:
                 raise trouble(self._host, "no-session", "it refused to run sh") from None
             raise
         return channel
-
-    def _open_session(self) -> paramiko.Channel:
-        """Open a channel; where MaxSessions is small, sshd has to notice first that the last script is over."""
-        patience = Deadline(self._deadline.left_s(_REAP_S) if self._is_repeated else 0)
-        while True:
-            try:
-                return self._link.client.open_session(window_size=_WINDOW_BYTES, timeout=self._deadline.left_s())
-            except paramiko.ChannelException:
-                if patience.is_over:
-                    raise
-                time.sleep(_REAP_POLL_S)
 
     def _converse(self, channel: paramiko.Channel, exchange: Exchange) -> None:
         self._send(channel, exchange, exchange.opening())
@@ -109,9 +109,11 @@ class Session:
                     self._send(channel, exchange, reply)
                 if exchange.asks:
                     self._answer(channel, exchange)
-                elif not exchange.sends_more and not channel.eof_sent:
+                elif not exchange.sends_more and not exchange.sent and not channel.eof_sent:
                     channel.shutdown_write()
                 self._settle(exchange)
+            elif data is None and exchange.sent and not exchange.begun and not channel.eof_sent:
+                channel.shutdown_write()  # whoever reads there may be no shell, and wait for the end
             elif data == b"" or held.is_over or self._deadline.is_over:
                 break
             elif channel.status_event.is_set() and held.at_s == float("inf"):
@@ -125,8 +127,6 @@ class Session:
         self._phase = "stdin"
         try:
             self._link.client.send_all(channel, data, max(0.001, self._deadline.left_s()))
-            if not exchange.sends_more:
-                channel.shutdown_write()
         except TimeoutError:
             raise
         except OSError:

@@ -101,7 +101,6 @@ class SshShell:
         self._link = link
         self._secrets = secrets
         self._login_s = login_s
-        self._was_used = False
 
     @property
     def host(self) -> Host:
@@ -120,9 +119,7 @@ class SshShell:
 
     def run(self, script: str, *, timeout_s: float) -> Completed:
         """Run a script as root; see Shell.run."""
-        is_repeated, self._was_used = self._was_used, True
-        session = Session(self._host, self._link, self._secrets, Deadline(timeout_s), is_repeated=is_repeated)
-        return session.run(script)
+        return Session(self._host, self._link, self._secrets, Deadline(timeout_s)).run(script)
 
     def login_through(self, command: str, *, timeout_s: float) -> None:
         """Log in once more through a command of the host; see Shell.login_through."""

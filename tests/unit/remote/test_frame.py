@@ -136,9 +136,31 @@ def test_a_cut_transmission_runs_nothing(tmp_path: Path) -> None:
 
     for way in (Way.PLAIN, Way.ROOT):
         text = Exchange("touch ran", way=way, nonce="n0").opening()
-        for cut in range(0, len(text) - 12, 7):
+        last_line = text.rindex(b"\n", 0, -1) + 1
+        for cut in [*range(0, last_line, 7), last_line, last_line + len("mai")]:
             subprocess.run(["sh", "-s"], input=text[:cut], cwd=tmp_path, capture_output=True, check=False)
         assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("way", [Way.PLAIN, Way.ROOT, Way.PASSWORD])
+def test_one_shell_serves_several_scripts(shell: str, way: Way, tmp_path: Path, fence: Path) -> None:
+    """What one of them does to its shell, the next one does not see."""
+    write_command(fence, "id", "echo 0")
+    scripts = ["echo one; cd /; exit 3", "echo two; rests=; nonce=x; set -f; exec 1>&-", "echo three *; pwd"]
+    with LocalShell(shell=shell, fence=fence, folder=tmp_path, way=way).resting() as local:
+        done = [local.run(script, timeout_s=30) for script in scripts]
+    assert [(one.stdout, one.status) for one in done[:2]] == [(b"one\n", 3), (b"two\n", 0)]
+    assert done[2].stdout == f"three fence\n{tmp_path}\n".encode()
+    assert local.n_started == 1
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_child_of_the_pipe_to_sudo_serves_one(shell: str, tmp_path: Path, fence: Path) -> None:
+    (tmp_path / "nopasswd").touch()
+    with LocalShell(shell=shell, fence=fence, folder=tmp_path, way=Way.ROOT).resting() as local:
+        assert [local.run(f"echo {n}", timeout_s=30).stdout for n in range(2)] == [b"0\n", b"1\n"]
+    assert local.n_started == 2
 
 
 def test_bytes_in_any_pieces() -> None:
