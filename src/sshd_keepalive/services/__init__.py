@@ -3,8 +3,8 @@
 One module each, nothing but shell text. A module knows no host and runs nothing. Its texts are POSIX sh; they run
 as root inside the scripts of `core.survey` and `core.guard`, which offer them the variables `$pid` (the listener),
 `$unit`, `$RUN` (the directory of the run) and `$again` (not empty: an earlier restart may have failed), the function
-`flush PATH...`, and to `obstacle` also `$pidfile` (the file sshd writes its number to) and `$ACTION` (restart, reload
-or none).
+`flush PATH...`, to `is_active` also `$listener` (a process that was just seen to listen after a restart, if any), and
+to `obstacle` also `$pidfile` (the file sshd writes its number to) and `$ACTION` (restart, reload or none).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def guard_functions(managers: Mapping[str, Service], name: str, fire: str, boot:
 
     sleeper = detached(name, fire, after_s)
     return (
-        f"detect_init() {{\ninit=''\n[ \"$(id -u)\" = 0 ] || return 0\n{_first(ranked, 'init')}}}\n"
+        f"detect_init() {{\ninit=''\n[ -O / ] || [ \"$(id -u)\" = 0 ] || return 0\n{_first(ranked, 'init')}}}\n"
         f"arm() {{\n{by_init(lambda m: m.later(name, fire, after_s), 'false')} || {{ {sleeper}; }}\n}}\n"
         f"disarm() {{\n{by_init(lambda m: m.cancel(name), ':')}\n{woken(name)}\n}}\n"
         f"catch_boot() {{\n{by_init(lambda m: m.at_boot(name, boot), 'return 2')}\n}}\n"

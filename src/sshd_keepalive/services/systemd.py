@@ -18,10 +18,14 @@ def find(service: ServiceChoice) -> str:
     """The service in whose control group the listener lives."""
     if service.unit:
         return f"printf '%s' {unit_of(service)}"
+    return _unit_of_process("$pid")
+
+
+def _unit_of_process(number: str) -> str:
     return (
         "while IFS= read -r line; do\ncase $line in\n"
         "*:name=systemd:*/*.service | 0::*/*.service) printf '%s' \"${line##*/}\"; break ;;\nesac\n"
-        'done <"/proc/$pid/cgroup"'
+        f'done <"/proc/{number}/cgroup"'
     )
 
 
@@ -42,8 +46,10 @@ def next_start(service: ServiceChoice) -> str:
 
 
 def is_active(service: ServiceChoice) -> str:
-    """`activating`, the state between two failed starts, does not count."""
-    return f"systemctl --quiet is-active {unit_of(service)}"
+    """A process of the unit that listens, or systemd's word; `activating`, as between two failed starts, is not up."""
+    unit = unit_of(service)
+    seen = _unit_of_process("$listener")
+    return f'if [ "$listener" ] && [ "$({seen})" = {unit} ]; then return 0; fi\nsystemctl --quiet is-active {unit}'
 
 
 def restart(service: ServiceChoice) -> str:

@@ -326,8 +326,10 @@ start_daemon() {
     return $code
 }
 
-# listener_is_back: some sshd, not the old one, listens on the very addresses that were listened on before.
+# listener_is_back: some sshd, not the old one, listens on the very addresses that were listened on before; sets listener
+# to it, where it was seen.
 listener_is_back() {
+    listener=''
     [ "$LOOK" != no ] || return 0
     line_of "$RUN/sockets"
     wanted=$line
@@ -338,13 +340,13 @@ listener_is_back() {
     [ -n "$wanted" ] || return 0
     # sshd writes its PID file when it listens: mostly no other process needs to be looked at.
     if line_of "$pidfile" && [ "$line" != "$old" ] && comm_of "$line"; then
-        case $comm in sshd*) [ "$(listening "$line")" != "$wanted" ] || return 0 ;; esac
+        case $comm in sshd*) [ "$(listening "$line")" != "$wanted" ] || { listener=$line; return 0; } ;; esac
     fi
     for each in /proc/[0-9]*; do
         { read -r name <"$each/comm"; } 2>/dev/null || continue
         case $name in sshd*) ;; *) continue ;; esac
         [ "${each#/proc/}" != "$old" ] || continue
-        [ "$(listening "${each#/proc/}")" = "$wanted" ] && return 0
+        [ "$(listening "${each#/proc/}")" != "$wanted" ] || { listener=${each#/proc/}; return 0; }
     done
     return 1
 }
@@ -480,11 +482,11 @@ decide() {
 verdict() { note "$1" "$RUN/decided/how"; }
 how() { line_of "$RUN/decided/how"; how=$line; }
 
-# release [PATH...]: remove these, and at last the lock, where it is ours. Before release_boot: should the power be cut
-# between the two, the next boot clears up.
+# release [PATH...]: remove these, and at last the lock with both its names, where it is ours. Before release_boot: should
+# the power be cut between the two, the next boot clears up.
 release() {
     line_of "$STATE/lock"
-    case $line in "$ID "*) set -- "$@" "$STATE/lock" ;; esac
+    case $line in "$ID "*) set -- "$@" "$STATE/new.$ID" "$STATE/lock" ;; esac
     [ $# = 0 ] || rm -f "$@"
 }
 
@@ -741,7 +743,7 @@ LC_ALL=C
 export LC_ALL PATH
 # A lost login must neither end this nor stay unnoticed.
 trap '' HUP PIPE
-cause='' safe='' again='' answer='' pid='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
+cause='' safe='' again='' answer='' pid='' listener='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
 if [ "$1" = rehearse ]; then
     recall
     set -f

@@ -21,7 +21,7 @@ put() {
 
 cannot_put() {
     rm -rf "$RUN"
-    rm -f "$STATE/lock"
+    rm -f "$mine" "$STATE/lock"
     refuse_for "$RUN/$1 cannot be written: ${complaint:-No space left}"
 }
 
@@ -74,8 +74,8 @@ take_lock() {
         [ -z "$problem" ] || refuse locked "$problem"
         refuse_for "$complaint"
     }
-    # With the lock in our hands, what others who died have left of theirs serves nobody.
-    rm -f "$STATE"/new.*
+    # With the lock in our hands, what others who died have left of theirs serves nobody. Ours goes with the lock.
+    for each in "$STATE"/new.*; do [ "$each" = "$mine" ] || rm -f "$each"; done
 }
 
 # claim RUN: only one may clear a dead run's lock away. Who dies over it has left a lock of its own kind, and the next
@@ -132,7 +132,7 @@ are_ours || refuse read_only "$STATE would lie where another account than this o
 [ ! -d "${STATE%/*}" ] || complaint=$(chmod 0700 "${STATE%/*}" 2>&1) || refuse_for "$complaint"
 if [ -d "$STATE" ]; then complaint=$(chmod 0700 "$STATE" 2>&1); else complaint=$(mkdir -p "$STATE" 2>&1); fi || refuse_for "$complaint"
 take_lock
-complaint=$(mkdir "$RUN" 2>&1) || { rm -f "$STATE/lock"; refuse_for "$complaint"; }
+complaint=$(mkdir "$RUN" 2>&1) || { rm -f "$mine" "$STATE/lock"; refuse_for "$complaint"; }
 written=0
 put guard.sh "$GUARD"
 put stderr ''

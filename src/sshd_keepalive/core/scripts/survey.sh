@@ -180,7 +180,7 @@ tell_agents() {
 survey() {
     tell_system
     tell_agents
-    pid='' command_line='' started='' unit='' manager=''
+    pid='' listener='' command_line='' started='' unit='' manager=''
     case $LOOK in
         yes) find_listener || say lost "no sshd among the ancestors of this login" ;;
         pidfile)
