@@ -84,8 +84,11 @@ def run(one: Contender, command: list[str], folder: Path) -> Cost:
 
 
 def make_stock(host: LabHost) -> None:
-    """Give a host the state it booted in, sshd included."""
-    host.run("rm -rf /var/backups/sshd-keepalive")
+    """Give a host the state it booted in, sshd included.
+
+    A guard that was confirmed looks at sshd once more when its time is up: that must not fall into somebody's turn.
+    """
+    host.run("systemctl stop 'sshd-keepalive-*.timer'; rm -rf /var/backups/sshd-keepalive")
     host.reset()
 
 

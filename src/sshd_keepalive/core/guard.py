@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from sshd_keepalive.core import include
 from sshd_keepalive.core.quoting import quote, quote_bytes
 from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text, variables
@@ -110,6 +111,7 @@ def guard_script(change: Change) -> str:
         "PRESENT": next((dump.text for dump in snapshot.dumps if dump.context == Context()), ""),
         "UNIT": snapshot.unit,
         "MANAGER": snapshot.manager,
+        "CANDIDATE": f"{change.directory}/{change.candidate[0][0]}" if change.candidate else "",
         "COUNT": str(len(change.plan.contents)),
         "DEADLINE_S": str(change.deadline_s),
         # One process per connection reads the files anew each time: there is nothing to restart.
@@ -119,17 +121,32 @@ def guard_script(change: Change) -> str:
         f'"$1" {quote(specification(p.context))} {quote(pair(p.before))} {quote(pair(p.after))} || return 1\n'
         for p in change.plan.predictions
     )
-    candidate = f"{change.directory}/{change.candidate[0][0]}" if change.candidate else ""
     targets = "".join(
         f"{number}) target={quote(target(snapshot, content.path))} ;;\n"
         for number, content in enumerate(change.plan.contents, 1)
     )
     functions = (
         f"expectations() {{\n:\n{expectations}}}\n"
-        f"candidate() {{ printf '%s' {quote(candidate)}; }}\n"
+        f"changed_beside() {{ {_changed_beside(change)}; }}\n"
         f"target_of() {{\ncase $1 in\n{targets}*) return 1 ;;\nesac\n}}\n"
     )
     return "#!/bin/sh\n" + variables(values) + functions + change.functions + text("common") + text("guard")
+
+
+def _changed_beside(change: Change) -> str:
+    """Shell text for a change of the main file alone: what else sshd reads, all its Includes' directories included.
+
+    Links are not judged: what one leads to may be exchanged in many places.
+    """
+    snapshot, contents = change.snapshot, change.plan.contents
+    main = dict(snapshot.facts)["sshd_config"]
+    if [(content.path, content.after) for content in contents] != [(main, content) for _, content in change.candidate]:
+        return "false"
+    folders = {glob.pattern.rpartition("/")[0] for glob in snapshot.globs}
+    if not all(include.is_literal(folder) for folder in folders) or any(file.real_path for file in snapshot.files):
+        return "false"
+    paths = sorted({file.path for file in snapshot.files} - {main} | folders)
+    return f'find -L {" ".join(quote(path) for path in paths)} -prune -cnewer "$1"' if paths else ":"
 
 
 def target(snapshot: Snapshot, path: str) -> str:

@@ -25,6 +25,7 @@ from sshd_keepalive.model import (
     COUNT_MAX,
     INTERVAL,
     Context,
+    Glob,
     Host,
     NewContent,
     Plan,
@@ -41,10 +42,13 @@ SHELLS = installed_shells()
 DEADLINE_S = 77
 OLD = b"# \xff not UTF-8\nClientAliveInterval 0\n"
 NEW = b"# \xff not UTF-8\nClientAliveInterval 300\n"
-#: Prints both settings of the file after -f, as sshd -T does; refuses a file with Nonsense in it.
+#: Prints both settings of the file after -f, as sshd -T does; refuses Nonsense in it or in more.d, which it includes.
 SSHD = """
 while [ $# -gt 0 ]; do case $1 in -f) file=$2 ;; esac; shift; done
-if grep -q Nonsense "$file"; then echo "$file: line 1: Bad configuration option: Nonsense" >&2; exit 255; fi
+echo "$file" >>"${0%/*}/asked"
+for each in "$file" "${0%/*}/../more.d"/*.conf; do
+    if grep -q Nonsense "$each"; then echo "$each: line 1: Bad configuration option: Nonsense" >&2; exit 255; fi
+done
 echo "clientaliveinterval $(sed -n 's/^ClientAliveInterval //p' "$file")"
 echo "clientalivecountmax 3"
 echo "port 22"
@@ -59,6 +63,7 @@ class Machine:
         self.config = folder / name / "sshd_config"
         self.config.parent.mkdir(parents=True)
         self.config.write_bytes(OLD)
+        self.more = folder / "more.d"
         self.state = folder / "state"
         self.fails = folder / "fails"
         sshd = write_command(folder / "bin", "sshd", SSHD)
@@ -87,6 +92,14 @@ class Machine:
         more: tuple[NewContent, ...] = (),
     ) -> Change:
         path = str(self.config)
+        included = [
+            RemoteFile(
+                path=str(file),
+                content=file.read_bytes(),
+                real_path=str(file.resolve()) if file.is_symlink() else None,
+            )
+            for file in sorted(self.more.glob("*.conf"))
+        ]
         values = lambda interval: ((INTERVAL, interval), (COUNT_MAX, "3"))  # noqa: E731
         plan = Plan(
             host=self.host,
@@ -98,8 +111,8 @@ class Machine:
             host=self.host,
             taken_at=datetime.now(UTC),
             version="9.2p1",
-            files=(RemoteFile(path=path, content=OLD),),
-            globs=(),
+            files=(RemoteFile(path=path, content=OLD), *included),
+            globs=(Glob(pattern=f"{self.more}/*.conf", paths=tuple(file.path for file in included)),),
             dumps=(),
             daemon=None,
             manager="command",
@@ -169,6 +182,51 @@ def test_changed_and_confirmed(machine: Machine) -> None:
     assert (Path(change.directory) / "fired.log").exists()
     assert machine.config.read_bytes() == NEW
     assert (machine.folder / "restarts").read_text() == "restarted\n"
+
+
+MEANWHILE: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda _: None,
+    "edited": lambda file: file.write_text("Nonsense 1\n"),
+    "edited and dated back": lambda file: (file.write_text("Nonsense 1\n"), os.utime(file, (0, 0))),
+    "created": lambda file: file.with_name("20.conf").write_text("Nonsense 1\n"),
+    "created and dated back": lambda file: (MEANWHILE["created"](file), os.utime(file.parent, (0, 0))),
+    "replaced by one that leads elsewhere": lambda file: (
+        file.with_name("new").symlink_to("../nonsense"),
+        file.with_name("new").rename(file),
+    ),
+    "link retargeted": lambda file: (file.parent.parent / "nonsense").replace(file.parent.parent / "target"),
+    "directory replaced": lambda file: (
+        file.parent.rename(file.parent.with_name("old.d")),
+        file.parent.with_name("other.d").rename(file.parent),
+    ),
+}
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
+def test_what_sshd_has_read_already_is_asked_again_only_when_it_changed(machine: Machine, meanwhile: str) -> None:
+    """Between the check of the new files and their installation lies a login."""
+    folder = machine.folder
+    (folder / "other.d").mkdir()
+    (folder / "other.d/10.conf").write_text("Nonsense 1\n")
+    (folder / "nonsense").write_text("Nonsense 1\n")
+    (folder / "target").write_text("Banner none\n")
+    machine.more.mkdir()
+    (machine.more / "10.conf").write_text("PermitTTY yes\n")
+    if "link" in meanwhile:
+        (machine.more / "15.conf").symlink_to("../target")
+    time.sleep(0.02)  # the kernel's clock for files is that coarse
+    change = machine.change(rehearsed=True)
+    assert machine.make(change).end == "ready"
+    asked = folder / "bin/asked"
+    asked.unlink()
+    MEANWHILE[meanwhile](machine.more / "10.conf")
+    answer = machine.tell(guard.go_command(change.directory))
+    if meanwhile == "nothing":
+        assert (answer.end, machine.config.read_bytes(), asked.exists()) == ("changed", NEW, False)
+        machine.tell(guard.restore_command(change.directory))
+    else:
+        assert (answer.end, answer.kind) == ("rolled_back", "validate"), answer
+        assert machine.config.read_bytes() == OLD
 
 
 def test_not_confirmed_comes_back_by_itself(machine: Machine) -> None:

@@ -3,8 +3,9 @@
 #     sh RUN/guard.sh restore
 #
 # Given: RUN (its directory) ID CONFIG SSHD PIDFILE LOOK UNIT MANAGER COUNT (files) DEADLINE_S ACTION (restart,
-# reload, none), and the functions restart_unit, is_active, obstacle, detect_init, arm, disarm, catch_boot,
-# release_boot, expectations, candidate, target_of (sets target for a number).
+# reload, none) CANDIDATE (the file that stands in for the new configuration), and the functions restart_unit, is_active,
+# obstacle, detect_init, arm, disarm, catch_boot, release_boot, expectations, target_of (sets target for a number),
+# changed_beside (prints what else sshd reads and changed after the file in $1; fails where that is not known).
 # The files: N.target (path), N.before (backup, with owner and mode; absent: the file is new), N.base (the
 # content that was planned upon), N.after (the content to be; absent: the file is removed). All of them for N from
 # 1 to COUNT.
@@ -246,7 +247,7 @@ hold_before() {
     fi
     [ "$COUNT" = 0 ] && return 0
     others=$rest
-    asked "$candidate" "$1" || { problem="sshd refuses the new configuration: $answer"; kind=validate; return 1; }
+    asked "$CANDIDATE" "$1" || { problem="sshd refuses the new configuration: $answer"; kind=validate; return 1; }
     divide
     if [ "$two" != "$3" ]; then
         problem="sshd would read the new files as $two${1:+ for $1}, not as $3"
@@ -263,6 +264,13 @@ hold_before() {
         kind=effective
         return 1
     fi
+}
+
+# is_as_validated: sshd would read the very bytes that it has read for the candidate. By the time of the change of each
+# inode, which nobody sets; a file that came or went has changed its directory.
+is_as_validated() {
+    [ "$COUNT" = 1 ] && [ "$target" = "$CONFIG" ] && [ ! -L "$CONFIG" ] || return 1
+    changed=$(changed_beside "$RUN/1.base" 2>/dev/null) && [ -z "$changed" ]
 }
 
 hold_after() {
@@ -530,11 +538,10 @@ prepare() {
         done_ ''
     fi
     begin validate
-    candidate=$(candidate)
     expectations hold_before || give_up "$kind" "$problem"
     if [ -z "$answer" ]; then # no connection could be made up to ask about
         asked "$CONFIG" '' || give_up config_broken "sshd refuses the present configuration: $answer"
-        [ "$COUNT" = 0 ] || asked "$candidate" '' || give_up validate "sshd refuses the new configuration: $answer"
+        [ "$COUNT" = 0 ] || asked "$CANDIDATE" '' || give_up validate "sshd refuses the new configuration: $answer"
     fi
     can_restart || give_up "$kind" "$problem" "$cause"
     done_ 'sshd reads the present and the new files as predicted'
@@ -564,7 +571,7 @@ go() {
         for_each is_unchanged || give_up changed_meanwhile "$target was edited while this ran"
         complaint=$({ echo yes >"$RUN/touched"; } 2>&1) || { failure_kind "$complaint"; give_up "$kind" "$RUN cannot be written: $complaint"; }
         for_each install || { failure_kind "$complaint"; give_up "$kind" "$target cannot be replaced: $complaint"; }
-        expectations hold_after || give_up "$kind" "$problem"
+        is_as_validated || expectations hold_after || give_up "$kind" "$problem"
         done_ "$COUNT file(s)"
     fi
     if [ "$ACTION" != none ]; then
