@@ -252,7 +252,12 @@ def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) 
     from sshd_keepalive.remote.execute import execute
 
     # Nothing may be shared with the login at work: only a login from scratch proves that logins work.
-    outcome = execute(shell, partial(_connect, change.snapshot.host, orders), change, timeout_s=orders.timeout_s)
+    outcome = execute(
+        shell,
+        partial(_connect, change.snapshot.host, orders, scripts_only=True),
+        change,
+        timeout_s=orders.timeout_s,
+    )
     wrong = tuple(f for f in report.findings if f.verdict is Verdict.FAIL and f.setting != judge.DAEMON)
     if outcome.after is not None:
         after = _report(outcome.after)

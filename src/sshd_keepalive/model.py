@@ -231,6 +231,7 @@ class Snapshot:
     daemon: Daemon | None  # None: the service is believed without looking (manager `command`)
     manager: str = ""  # the service manager that answered
     unit: str = ""
+    described: str = ""  # what the manager said of the unit, in its own words
     active: bool = True
     facts: tuple[tuple[str, str], ...] = ()  # os, kernel, login user, …: told, never decided upon
 

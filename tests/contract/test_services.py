@@ -118,7 +118,8 @@ def test_an_obstacle_is_a_word_and_a_sentence(name: str) -> None:
     text = registry.load("services", name).obstacle(choice)
     parses(f"f() {{\n{text}\n}}")
     said = sh(
-        f"systemctl() {{ echo LoadState=masked; }}\nunit='' pid=1 pidfile=/none ACTION=restart\nf() {{ {text}\n}}\nf"
+        "systemctl() { echo LoadState=masked; }\nunit='' described='' pid=1 pidfile=/none ACTION=restart\n"
+        f"f() {{ {text}\n}}\nf"
     )
     if name in ("pidfile", "command"):  # believed as the inventory says
         assert said.stdout == ""
@@ -145,7 +146,7 @@ def started(name: str, tmp_path: Path, unit: str, **files: str) -> str:
     shown = SHOWN.format(tmp_path)
     named = unit or "sshd@0.service"
     known = f"systemctl() {{ for last; do :; done; case $last in {named}) cat ;; esac <<'Q'\n{shown}Q\n}}"
-    done = sh(f"{common}\n{known}\nunit='{unit}'\nf() {{\n{text}\n}}\nf")
+    done = sh(f"{common}\n{known}\nunit='{unit}' following=''\nf() {{\n{text}\n}}\nf\nprintf %s \"$following\"")
     assert (done.returncode, done.stderr) == (0, "")
     return " ".join(done.stdout.split())
 

@@ -111,6 +111,7 @@ def guard_script(change: Change) -> str:
         "PRESENT": next((dump.text for dump in snapshot.dumps if dump.context == Context()), ""),
         "UNIT": snapshot.unit,
         "MANAGER": snapshot.manager,
+        "DESCRIBED": snapshot.described,
         "CANDIDATE": f"{change.directory}/{change.candidate[0][0]}" if change.candidate else "",
         "COUNT": str(len(change.plan.contents)),
         "DEADLINE_S": str(change.deadline_s),

@@ -220,6 +220,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         daemon=daemon,
         manager=words.get("manager", ""),
         unit=words.get("unit", ""),
+        described=words.get("described", ""),
         active=words.get("active", "yes") == "yes",
         facts=tuple((key, value) for key, value in facts.items() if value),
     )

@@ -31,9 +31,10 @@ class Service(Protocol):
         """Shell text that prints the unit which runs process `$pid`, or nothing when there is none."""
 
     def next_start(self, service: ServiceChoice) -> str:
-        """Shell text that prints the words sshd would be started with now, without quotes; nothing: not known.
+        """Shell text that sets `$following` to the words sshd would be started with now; empty where nobody knows.
 
-        `with_settings TEXT FILE...` prints a text with its `$NAME` replaced by what environment files set.
+        Without quotes: `with_settings TEXT FILE...` prints a text with its `$NAME` replaced by what environment files
+        set. What the manager said may be left in `$described`, for `obstacle`.
         """
 
     def is_active(self, service: ServiceChoice) -> str:
@@ -43,7 +44,10 @@ class Service(Protocol):
         """Shell text that stops and starts, also from a failed state; exit 0 when the manager is content."""
 
     def obstacle(self, service: ServiceChoice) -> str:
-        """Shell text that prints `CAUSE SENTENCE` when `$ACTION` would not reach the daemon `$pid`, else nothing."""
+        """Shell text that prints `CAUSE SENTENCE` when `$ACTION` would not reach the daemon `$pid`, else nothing.
+
+        `$described` is what `next_start` left of it in this run; empty where the manager is to be asked (again).
+        """
 
     def later(self, name: str, command: str, after_s: int) -> str:
         """Shell text that has `command` run in `after_s` seconds, whatever becomes of this session."""
@@ -102,7 +106,7 @@ def guard_functions(managers: Mapping[str, Service], name: str, fire: str, boot:
 
     sleeper = detached(name, fire, after_s)
     return (
-        f"detect_init() {{\ninit=''\n[ -O / ] || [ \"$(id -u)\" = 0 ] || return 0\n{_first(ranked, 'init')}}}\n"
+        f"detect_init() {{\ninit=''\nis_root || return 0\n{_first(ranked, 'init')}}}\n"
         f"arm() {{\n{by_init(lambda m: m.later(name, fire, after_s), 'false')} || {{ {sleeper}; }}\n}}\n"
         f"disarm() {{\n{by_init(lambda m: m.cancel(name), ':')}\n{woken(name)}\n}}\n"
         f"catch_boot() {{\n{by_init(lambda m: m.at_boot(name, boot), 'return 2')}\n}}\n"
@@ -158,7 +162,7 @@ def settings_start(service: ServiceChoice) -> str:
     files = "/etc/default/ssh /etc/sysconfig/sshd /etc/sysconfig/ssh /etc/conf.d/sshd"
     return (
         'if grep -q -i clientalive "/etc/init.d/$unit" 2>/dev/null; then return; fi\n'
-        f"with_settings 'sshd $SSHD_OPTS $OPTIONS $command_args' {files}"
+        f"following=$(with_settings 'sshd $SSHD_OPTS $OPTIONS $command_args' {files})"
     )
 
 

@@ -12,6 +12,8 @@ from sshd_keepalive.services import unit_of
 RANK: int = 10
 DETECT: str = "test -d /run/systemd/system"
 _UNITS = "/etc/systemd/system"
+_ASKED = ("LoadState", "MainPID", "KillMode", "TriggeredBy", "EnvironmentFiles", "ExecStart")
+_DESCRIBE = f'described=$(systemctl show {" ".join(f"--property={name}" for name in _ASKED)} "$name")'
 
 
 def find(service: ServiceChoice) -> str:
@@ -33,15 +35,15 @@ def next_start(service: ServiceChoice) -> str:
     """The command of the unit, or of the template that serves each connection, with its environment files."""
     unit = service.unit and quote(service.unit)
     return (
-        f"show=''\nset --\nfor name in {unit or '${unit:-ssh@0.service sshd@0.service}'}; do\n"
-        'show=$(systemctl show --property=ExecStart --property=EnvironmentFiles "$name")\n'
-        "case $show in *' argv[]='*) break ;; esac\ndone\n"
-        "case $show in *' argv[]='*) ;; *) return ;; esac\n"
+        f"set --\nfor name in {unit or '${unit:-ssh@0.service sshd@0.service}'}; do\n"
+        f"{_DESCRIBE}\n"
+        "case $described in *' argv[]='*) break ;; esac\ndone\n"
+        "case $described in *' argv[]='*) ;; *) return ;; esac\n"
         "while IFS='=' read -r key value; do\n"
-        'case $key in EnvironmentFiles) set -- "$@" "${value%% (*}" ;; esac\ndone <<END\n$show\nEND\n'
-        "show=${show#* argv[]=}\n"
+        'case $key in EnvironmentFiles) set -- "$@" "${value%% (*}" ;; esac\ndone <<END\n$described\nEND\n'
+        "words=${described#* argv[]=}\n"
         # What a script does with its words only the script knows.
-        'case ${show%% *} in */sshd*) with_settings "${show%% ; *}" "$@" ;; esac'
+        'case ${words%% *} in */sshd*) following=$(with_settings "${words%% ; *}" "$@") ;; esac'
     )
 
 
@@ -75,12 +77,11 @@ def obstacle(service: ServiceChoice) -> str:
     return (
         f"name={unit_of(service)} load='' main='' kill='' socket=''\n"
         'if [ -z "$name" ]; then echo "no_unit no unit runs the sshd that let us in"; return; fi\n'
+        f'[ -n "$described" ] || {_DESCRIBE}\n'
         "while IFS='=' read -r key value; do\n"
         "case $key in LoadState) load=$value ;; MainPID) main=$value ;; KillMode) kill=$value ;; "
         "TriggeredBy) socket=$value ;; esac\n"
-        "done <<END\n"
-        "$(systemctl show --property=LoadState --property=MainPID --property=KillMode --property=TriggeredBy "
-        '"$name")\nEND\n'
+        "done <<END\n$described\nEND\n"
         'if [ "$load" = masked ]; then echo "masked $name is masked: systemctl unmask it first"\n'
         'elif [ "$load" != loaded ]; then echo "no_unit $name is not known to systemd ($load)"\n'
         "elif [ -e /etc/ssh/sshd_not_to_be_run ]; then "

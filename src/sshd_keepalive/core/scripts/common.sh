@@ -22,6 +22,10 @@ line_of() { line=''; { IFS='' read -r line <"$1" || [ -n "$line" ]; } 2>/dev/nul
 # Never wait for ever: a FIFO in an Include hangs sshd. Only within a substitution, whose process becomes the program.
 limited() { if command -v timeout >/dev/null; then exec timeout 20 "$@"; else exec "$@"; fi; }
 
+# is_root: without a process, where the root directory belongs to root.
+# shellcheck disable=SC3067 # as is_ours
+is_root() { [ -O / ] || [ "$(id -u)" = 0 ]; }
+
 # is_ours DIRECTORY: nobody but root may write there, or put another directory in its place. Whoever could, might swap
 # a name of ours for a link between two commands, and have root write, or run, what they like. Others than root have
 # nothing to lose that way. POSIX has neither -O nor -k; all shells that serve as sh have.

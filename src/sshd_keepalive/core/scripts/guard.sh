@@ -3,7 +3,7 @@
 #     sh RUN/guard.sh restore
 #
 # Given: RUN (its directory) ID CONFIG SSHD PIDFILE LOOK UNIT MANAGER COUNT (files) DEADLINE_S ACTION (restart,
-# reload, none) CANDIDATE (the file that stands in for the new configuration), and the functions restart_unit, is_active,
+# reload, none) DESCRIBED (what the manager said of the unit to the look that was planned upon) CANDIDATE (the file that stands in for the new configuration), and the functions restart_unit, is_active,
 # obstacle, detect_init, arm, disarm, catch_boot, release_boot, expectations, target_of (sets target for a number),
 # changed_beside (prints what else sshd reads and changed after the file in $1; fails where that is not known).
 # The files: N.target (path), N.before (backup, with owner and mode; absent: the file is new), N.base (the
@@ -121,7 +121,8 @@ is_replaceable() {
             ;;
     esac
     [ -e "$target" ] || return 0
-    complaint=$({ true 1<>"$target"; } 2>&1) || {
+    { true 1<>"$target"; } 2>/dev/null || {
+        complaint=$({ true 1<>"$target"; } 2>&1) # once more, for what it says
         complaint=$(printf '%s\n' "$complaint" | sed -n '1s/.*: //p') # without the shell's own words
         failure_kind "$complaint"
         cause=immutable
@@ -288,7 +289,12 @@ hold_after() {
 can_restart() {
     [ "$ACTION" != none ] || return 0
     kind=restart
+    described=$DESCRIBED
     problem=$(obstacle 2>/dev/null)
+    if [ -n "$problem" ] && [ -n "$described" ]; then
+        described='' # it may be otherwise by now
+        problem=$(obstacle 2>/dev/null)
+    fi
     if [ -n "$problem" ]; then
         cause=${problem%% *}
         problem=${problem#* }
@@ -444,13 +450,13 @@ restarted() {
         exit
     } </dev/null >"$log" 2>&1 &
     job=$! tries=0 after=0 code=''
-    while [ $tries -lt 130 ]; do
+    while [ $tries -lt 133 ]; do
         tries=$((tries + 1))
         if [ -z "$code" ] && is_over $job; then wait $job; code=$?; fi
         if [ "$code" = 0 ] && is_up; then return 0; fi
         case $code in '') ;; 0) after=$((after + 1)) ;; *) after=$((after + 5)) ;; esac
-        [ $after -lt 60 ] || break
-        if [ $tries -le 20 ]; then sleep 0.1 2>/dev/null || sleep 1; else sleep 0.2 2>/dev/null || sleep 1; fi
+        [ $after -lt 33 ] || break
+        sleep 0.15 2>/dev/null || sleep 1
     done
     problem="$MANAGER did not bring ${UNIT:-sshd} back (exit ${code:-none in 20 s}): $(tail -n 7 "$log" | tr '\n' ' ')"
     return 1
@@ -562,6 +568,14 @@ prepare() {
     esac
 }
 
+# mark NAME: leave a sign of how far it has come.
+mark() {
+    { echo yes >"$RUN/$1"; } 2>/dev/null && return
+    complaint=$({ echo yes >"$RUN/$1"; } 2>&1) # once more, for what it says
+    failure_kind "$complaint"
+    give_up "$kind" "$RUN cannot be written: ${complaint:-No space left}"
+}
+
 # go: the change itself.
 go() {
     old=$pid
@@ -569,7 +583,7 @@ go() {
         begin install
         still_ours
         for_each is_unchanged || give_up changed_meanwhile "$target was edited while this ran"
-        complaint=$({ echo yes >"$RUN/touched"; } 2>&1) || { failure_kind "$complaint"; give_up "$kind" "$RUN cannot be written: $complaint"; }
+        mark touched
         for_each install || { failure_kind "$complaint"; give_up "$kind" "$target cannot be replaced: $complaint"; }
         is_as_validated || expectations hold_after || give_up "$kind" "$problem"
         done_ "$COUNT file(s)"
@@ -577,14 +591,14 @@ go() {
     if [ "$ACTION" != none ]; then
         begin restart
         still_ours
-        echo yes >"$RUN/touched"
+        mark touched
         [ "$ACTION" = restart ] || old=''
         tell_lasting
         restarted || give_up restart "$problem"
         done_ "${UNIT:-sshd}"
     fi
     still_ours
-    complaint=$({ echo yes >"$RUN/changed"; } 2>&1) || { failure_kind "$complaint"; give_up "$kind" "$RUN cannot be written: $complaint"; }
+    mark changed
     say end changed 2>/dev/null || give_up tcp 'the login was lost' lost
 }
 
@@ -727,7 +741,7 @@ prune() {
 remember() {
     boot
     following=''
-    [ -n "$pid" ] || following=$(next_start)
+    [ -n "$pid" ] || next_start
     daemon_words
     printf '%s\n' "$boot" >"$RUN/boot" &&
         printf '%s' "$pid" >"$RUN/listener" &&

@@ -194,9 +194,10 @@ survey() {
     # Without a listener no process belongs to the unit.
     [ -n "$pid$PIDFILE" ] || [ "$LOOK" = no ] && unit=$(find_unit)
     say unit "$unit"
-    following=''
-    [ -n "$pid" ] && [ "$AGAIN" = yes ] || following=$(next_start)
+    following='' described=''
+    [ -n "$pid" ] && [ "$AGAIN" = yes ] || next_start
     if [ -n "$following" ]; then say start "$following"; fi
+    if [ -n "$described" ]; then say described "$described"; fi
     daemon_words
     choose_config
     say config "$CONFIG"
