@@ -50,7 +50,7 @@ def test_a_jump_host_that_dies_in_mid_run(tmp_path: Path, comes_back: bool) -> N
         wait_until(lambda: target.log.count("Accepted publickey") >= 5, 60, "some hosts to be looked at")
         serving = children(hop.pid)
         if not comes_back:
-            os.kill(hop.pid, signal.SIGTERM)  # the listener
+            hop.stop()
         for pid in serving:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

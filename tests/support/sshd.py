@@ -136,13 +136,17 @@ class Sshd:
             raise
         return self
 
+    def stop(self) -> None:
+        """End the listener; sessions end when their clients go."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+            self._process = None
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None:
-            self._process.terminate()  # the listener; sessions end when their clients go
-            self._process.wait(30)
-            self._process = None
+        self.stop()
         if self._own_folder and self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -62,7 +62,7 @@ class _Look:
     files: list[RemoteFile] = field(default_factory=list)
     globs: list[tuple[str, list[str]]] = field(default_factory=list)
     dumps: list[Dump] = field(default_factory=list)
-    directories: list[tuple[str, float]] = field(default_factory=list)
+    directories: list[str] = field(default_factory=list)
     pending: list[tuple[str, str | None]] = field(default_factory=list)
     details: list[list[str]] = field(default_factory=list)
 
@@ -93,9 +93,7 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
             case "match":
                 look.globs[-1][1].append(decoded(value))
             case "directory":
-                parts = decoded(value).split(" ", 6)
-                if len(parts) == 7:
-                    look.directories.append((parts[6], _latest(parts)))
+                look.directories.append(decoded(value))
             case "dump":
                 context = _context(decoded(value))
             case "answer":
@@ -136,11 +134,14 @@ def _unusable(kind: str, path: str) -> HostError:
     return HostError(f"{path} {why}", kind="observe", cause=f"{kind}-file", hint=hint)
 
 
+def _vanished(what: str) -> HostError:
+    message = f"a {what} vanished while it was read"
+    return HostError(message, kind="observe", cause="output-cut", hint="run the command again")
+
+
 def _take_files(look: _Look, content: bytes) -> None:
     if len(look.details) != len(look.pending):
-        raise HostError(
-            "a file vanished while it was read", kind="observe", cause="output-cut", hint="run the command again"
-        )
+        raise _vanished("file")
     position = 0
     for (path, real), details in zip(look.pending, look.details, strict=True):
         size, mode, uid, gid = int(details[0]), int(details[1], 8), int(details[2]), int(details[3])
@@ -242,9 +243,11 @@ def _daemon(look: _Look, host: Host) -> Daemon | None:
         command = words.get("command", "")
         options = start.options(command if following is None else following)
         return Daemon(pid=None, command_line=command, options=options, next_command=following)
-    loaded, certain = _loaded(words)
+    loaded, certain, folders = _moments(words)
+    if len(folders) != len(look.directories):
+        raise _vanished("directory")
     newer = [file.path for file in look.files if file.changed_at and file.changed_at.timestamp() > loaded + certain]
-    newer += [path for path, changed in look.directories if changed > loaded + certain]
+    newer += [path for path, changed in zip(look.directories, folders, strict=True) if changed > loaded + certain]
     return Daemon(
         pid=int(words["pid"]),
         loaded_at=datetime.fromtimestamp(loaded, UTC),
@@ -256,10 +259,15 @@ def _daemon(look: _Look, host: Host) -> Daemon | None:
     )
 
 
-def _loaded(words: dict[str, str]) -> tuple[float, float]:
-    """When the daemon last read its files, and how much later a change must be to count (seconds)."""
+def _moments(words: dict[str, str]) -> tuple[float, float, list[float]]:
+    """When the daemon last read its files, how much later a change must be to count (s), when directories changed."""
     if "loaded" in words:
-        return _latest(words["loaded"].split()), 0.0
+        loaded, *folders = [_latest(line.split()) for line in words["loaded"].splitlines()]
+        return loaded, 0.0, folders
+    return *_started(words), [_latest(line.split()) for line in words.get("folders", "").splitlines()]
+
+
+def _started(words: dict[str, str]) -> tuple[float, float]:
     try:
         age = float(words["uptime"]) - int(words["started"]) / int(words["hertz"])
         clock = words["clock"]

@@ -140,7 +140,7 @@ class ChannelWire:
         self._channel.in_buffer.close()  # a reader sees the end; nothing is sent, so nothing can block
 
     def close(self) -> None:
-        """Close the channel."""
-        with self.lock:
+        """Close the channel; without a word where the connection that it belongs to is gone."""
+        with self.lock, contextlib.suppress(Exception):  # paramiko's thread, which calls this, would print it
             self._closed = True
             self._channel.close()

@@ -185,11 +185,11 @@ def words(**more: str) -> dict[str, str]:
 
 
 def test_when_the_daemon_last_read_its_files() -> None:
-    assert survey._loaded(words(loaded="5 644 0 0 900.25 901.5")) == (901.5, 0.0)
-    assert survey._loaded(words()) == (900.5, survey._TICK_S)
-    assert survey._loaded(words(clock="1000.%N")) == (900.0, 1.0)
+    assert survey._moments(words(loaded="5 644 0 0 900.25 901.5\n0 755 0 0 7 8")) == (901.5, 0.0, [8])
+    assert survey._moments(words(folders="0 755 0 0 7 8")) == (900.5, survey._TICK_S, [8])
+    assert survey._moments(words(clock="1000.%N")) == (900.0, 1.0, [])
     with pytest.raises(HostError) as raised:
-        survey._loaded({})
+        survey._moments({})
     assert raised.value.cause == "no-start-time"
 
 
@@ -243,12 +243,15 @@ def test_the_daemon_and_its_next_start(host: Host) -> None:
         binary="/usr/sbin/sshd",
         command="/usr/sbin/sshd\n-D\n-oPort=22",
         start=" /usr/sbin/sshd -D -o ClientAliveInterval=9\n",
-        directory="0 755 0 0 901.0 950.0 /etc/ssh/sshd_config.d",
+        directory="/etc/ssh/sshd_config.d",
+        folders="0 755 0 0 901.0 950.0",
     )
     assert (daemon.pid, daemon.options) == (7, ("Port=22",))
     assert daemon.next_command == "/usr/sbin/sshd -D -o ClientAliveInterval=9"
     assert daemon.stale == ("/etc/ssh/sshd_config.d",)
-    assert daemon_of(host, pid="7", directory="").next_command is None
+    assert daemon_of(host, pid="7").next_command is None
+    with pytest.raises(HostError, match="directory vanished while it was read"):
+        daemon_of(host, pid="7", directory="/etc/ssh/sshd_config.d", folders="")
 
 
 def test_with_a_process_for_each_connection_the_next_start_is_what_holds(host: Host) -> None:

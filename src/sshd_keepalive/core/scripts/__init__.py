@@ -1,7 +1,7 @@
 """What runs on a host, as real shell files: checked with shellcheck, run under four shells in the tests."""
 
 from functools import cache
-from importlib.resources import files
+from pkgutil import get_data
 
 
 @cache
@@ -10,7 +10,9 @@ def text(name: str) -> str:
 
     Lines that only hold a comment go; everything else stays as it is in the file.
     """
-    lines = files(__package__).joinpath(f"{name}.sh").read_text(encoding="utf-8").splitlines()
+    script = get_data(__package__, f"{name}.sh")
+    assert script is not None
+    lines = script.decode().splitlines()
     return "\n".join(line for line in lines if not line.lstrip().startswith("#")) + "\n"
 
 

@@ -49,7 +49,7 @@ expand() {
     set -- $pattern
     IFS=$space
     directory=${pattern%/*}
-    case $pattern in *[*?[]*) [ -d "$directory" ] && say directory "$(details "$directory") $directory" ;; esac
+    case $pattern in *[*?[]*) [ ! -d "$directory" ] || folders=$folders$directory$nl ;; esac
     for path; do
         if [ -f "$path" ]; then
             say match "$path"
@@ -62,7 +62,7 @@ expand() {
 
 # read_tree: the main file and all it includes, level by level, at most 16 deep as sshd allows.
 read_tree() {
-    cr=$(printf '\r') space=$IFS asked=$nl depth=0 matches=no
+    cr=$(printf '\r') space=$IFS asked=$nl depth=0 matches=no folders=''
     if [ ! -e "$CONFIG" ]; then say absent "$CONFIG"
     elif [ ! -r "$CONFIG" ]; then say unreadable "$CONFIG"; return
     elif [ ! -f "$CONFIG" ]; then say irregular "$CONFIG"; return
@@ -104,6 +104,13 @@ tell_daemon() {
     say command "$command_line"
     [ -n "$pid" ] || return 0
     say binary "$sshd"
+    IFS=$nl
+    set -f
+    # shellcheck disable=SC2086 # one word a line
+    set -- $folders
+    set +f
+    IFS=$space
+    for directory; do say directory "$directory"; done
     # The daemon writes its PID file at the end of every start, also after SIGHUP: the moment it last read its files.
     file=$PIDFILE
     if [ -z "$file" ]; then
@@ -111,9 +118,10 @@ tell_daemon() {
         file=${file%%"$nl"*}
     fi
     if line_of "$file" && [ "$line" = "$pid" ]; then
-        say loaded "$(details "$file")"
+        say loaded "$(details "$file" "$@")"
         return
     fi
+    [ $# = 0 ] || say folders "$(details "$@")"
     # Without one: when the process was started.
     say clock "$(date -u +%s.%N)"
     say started "$started"
@@ -154,7 +162,7 @@ tell_system() {
     fi
     [ -r /etc/os-release ] || return 0
     while IFS='=' read -r key value; do
-        case $key in PRETTY_NAME) say os "$value" ;; esac
+        case $key in PRETTY_NAME) say os "$value"; return ;; esac
     done </etc/os-release
 }
 

@@ -1,0 +1,38 @@
+"""A wire through a jump host: what it does when that host is gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from sshd_keepalive.remote.wire import Buffer, ChannelWire
+
+
+class Gone:
+    """A channel of a connection that is gone."""
+
+    closed = False
+    in_buffer: Buffer
+
+    def recv(self, nbytes: int) -> bytes:
+        raise EOFError
+
+    def send(self, s: bytes) -> int:
+        raise EOFError
+
+    def send_ready(self) -> bool:
+        return True
+
+    def settimeout(self, timeout: float | None) -> None:
+        pass
+
+    def close(self) -> None:
+        raise EOFError
+
+
+def test_closing_says_nothing_and_nothing_is_sent_any_more() -> None:
+    """The library's thread closes it last of all, and would print whatever that raises."""
+    wire = ChannelWire(Gone())
+    wire.close()
+    wire.close()
+    with pytest.raises(EOFError):
+        wire.send(b"x")
