@@ -51,15 +51,29 @@ $ways
 END
 }
 
-# comm_of PID: name of a process; state, parent and start come along. The name may hold spaces and brackets.
+# comm_of PID: name of a process; state and parent come along. Line by line: a shell reads byte by byte.
 comm_of() {
-    comm='' state='' parent=0 started=''
-    # The process may be gone: then the redirection fails, and read with it.
+    comm='' state='' parent=0
+    # The process may be gone: then the redirection fails, and the loop with it.
+    {
+        while read -r key value; do
+            case $key in
+                Name:) comm=$value ;;
+                State:) state=${value%% *} ;;
+                PPid:) parent=$value; return 0 ;;
+            esac
+        done <"/proc/$1/status"
+    } 2>/dev/null
+    return 1
+}
+
+# started_of PID: sets started to when a process began, in ticks since the boot: with its number, who it is.
+started_of() {
+    started=''
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
-    comm=${stat#*\(} comm=${comm%)*}
+    # The name, in brackets, may hold spaces and brackets.
     # shellcheck disable=SC2086 # numbers and one letter
     { set -f; set -- ${stat##*) }; set +f; }
-    state=$1 parent=$2
     shift 19
     started=$1
 }
@@ -97,7 +111,7 @@ find_listener() {
     pid='' top='' walk=$$
     while [ "$walk" -gt 1 ] && comm_of "$walk"; do
         case $comm in
-            sshd*) top=$walk top_started=$started ;;
+            sshd*) top=$walk ;;
             *) [ -z "$top" ] || break ;;
         esac
         walk=$parent
@@ -110,7 +124,6 @@ find_listener() {
         sshd*) case ${command_line%% *} in *:) ;; *) [ $by_inetd = yes ] || pid=$top ;; esac ;;
         *) [ $by_inetd = yes ] || pid=$top ;;
     esac
-    started=$top_started
 }
 
 # read_command_line PID: the words of a process, one a line. From OpenSSH 8.2 on it is a title, with spaces.
@@ -224,6 +237,19 @@ ask() {
     code=$?
     answer=$(limited "$sshd" "$@" 2>&1 >/dev/null </dev/null)
     return $code
+}
+
+# pidfile_of: sets pidfile to the PID file that $answer names. OpenSSH 10.4 and newer print keywords in mixed case.
+# By words, not by cutting at a pattern: for that dash takes the square of the length.
+pidfile_of() {
+    pidfile='' space=$IFS
+    set -f
+    IFS=$nl
+    for each in $answer; do
+        case $each in [Pp][Ii][Dd][Ff][Ii][Ll][Ee]\ *) pidfile=${each#* }; break ;; esac
+    done
+    IFS=$space
+    set +f
 }
 
 # find_state: sets STATE, the directory that holds lock, backups and guard of one configuration. A daemon

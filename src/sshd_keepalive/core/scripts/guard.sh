@@ -224,12 +224,6 @@ divide() {
     two=${two# }
 }
 
-# pidfile_of: sets pidfile to the PID file that $answer names.
-pidfile_of() {
-    pidfile=${answer#*"$nl"[Pp][Ii][Dd][Ff][Ii][Ll][Ee] }
-    pidfile=${pidfile%%"$nl"*}
-}
-
 # ask_present SPEC: sshd's reading of the present files. For everybody the look that was planned upon has it already:
 # asked again, it would only tell what `compare` has told.
 ask_present() {

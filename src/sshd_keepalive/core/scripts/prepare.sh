@@ -49,7 +49,7 @@ is_dead() {
     boot
     [ "$booted" = "$boot" ] && [ "${now%.*}" -lt "$expires" ] || return 0
     [ ! -e "$STATE/$holder/armed" ] || return 1
-    comm_of "$by" && [ "$started" = "$began" ] && return 1
+    started_of "$by" && [ "$started" = "$began" ] && return 1
     return 0
 }
 
@@ -59,7 +59,7 @@ read_lock() { { read -r holder expires booted by began <"$STATE/lock"; } 2>/dev/
 # take_lock: one run at a time for one configuration. The lock is one file that appears complete or not at all. It
 # outlives its run only when host or guard died in between: then that run is undone first, for nobody confirmed it.
 take_lock() {
-    comm_of $$
+    started_of $$
     now
     boot
     mine=$STATE/new.$ID
@@ -83,7 +83,7 @@ take_lock() {
 claim() {
     ln "$mine" "$STATE/claim.$1" 2>/dev/null && return
     { read -r holder _ booted by began <"$STATE/claim.$1"; } 2>/dev/null || return 1
-    if [ "$booted" = "$boot" ] && comm_of "$by" && [ "$started" = "$began" ]; then return 1; fi
+    if [ "$booted" = "$boot" ] && started_of "$by" && [ "$started" = "$began" ]; then return 1; fi
     claim "$holder"
 }
 

@@ -12,7 +12,7 @@ sessions() {
     servers=' ' table=''
     for directory in /proc/[0-9]*; do
         walk=${directory#/proc/}
-        comm_of "$walk" || continue
+        { comm_of "$walk" && started_of "$walk"; } || continue
         table="$table$walk $parent $started $comm$nl"
         case $comm in sshd*) servers="$servers$walk " ;; esac
     done

@@ -112,18 +112,16 @@ tell_daemon() {
     IFS=$space
     for directory; do say directory "$directory"; done
     # The daemon writes its PID file at the end of every start, also after SIGHUP: the moment it last read its files.
-    file=$PIDFILE
-    if [ -z "$file" ]; then
-        file=${answer#*"$nl"[Pp][Ii][Dd][Ff][Ii][Ll][Ee] }
-        file=${file%%"$nl"*}
-    fi
-    if line_of "$file" && [ "$line" = "$pid" ]; then
-        say loaded "$(details "$file" "$@")"
+    pidfile=$PIDFILE
+    [ -n "$pidfile" ] || pidfile_of
+    if line_of "$pidfile" && [ "$line" = "$pid" ]; then
+        say loaded "$(details "$pidfile" "$@")"
         return
     fi
     [ $# = 0 ] || say folders "$(details "$@")"
     # Without one: when the process was started.
     say clock "$(date -u +%s.%N)"
+    started_of "$pid"
     say started "$started"
     say hertz "$(getconf CLK_TCK 2>/dev/null || echo 100)"
     now
@@ -188,7 +186,7 @@ tell_agents() {
 survey() {
     tell_system
     tell_agents
-    pid='' listener='' command_line='' started='' unit='' manager=''
+    pid='' listener='' command_line='' unit='' manager=''
     case $LOOK in
         yes) find_listener || say lost "no sshd among the ancestors of this login" ;;
         pidfile)
