@@ -128,14 +128,14 @@ def guard_script(change: Change) -> str:
     )
     functions = (
         f"expectations() {{\n:\n{expectations}}}\n"
-        f"changed_beside() {{ {_changed_beside(change)}; }}\n"
+        f"changed_since() {{ {_changed_since(change)}; }}\n"
         f"target_of() {{\ncase $1 in\n{targets}*) return 1 ;;\nesac\n}}\n"
     )
     return "#!/bin/sh\n" + variables(values) + functions + change.functions + text("common") + text("guard")
 
 
-def _changed_beside(change: Change) -> str:
-    """Shell text for a change of the main file alone: what else sshd reads, all its Includes' directories included.
+def _changed_since(change: Change) -> str:
+    """Shell text for a change of the main file alone: all that sshd reads, its Includes' directories included.
 
     Links are not judged: what one leads to may be exchanged in many places.
     """
@@ -146,8 +146,8 @@ def _changed_beside(change: Change) -> str:
     folders = {glob.pattern.rpartition("/")[0] for glob in snapshot.globs}
     if not all(include.is_literal(folder) for folder in folders) or any(file.real_path for file in snapshot.files):
         return "false"
-    paths = sorted({file.path for file in snapshot.files} - {main} | folders)
-    return f'find -L {" ".join(quote(path) for path in paths)} -prune -cnewer "$1"' if paths else ":"
+    paths = sorted({file.path for file in snapshot.files} | folders)
+    return f'find -L {" ".join(quote(path) for path in paths)} -prune -cnewer "$1"'
 
 
 def target(snapshot: Snapshot, path: str) -> str:

@@ -3,9 +3,10 @@
 #     sh RUN/guard.sh restore
 #
 # Given: RUN (its directory) ID CONFIG SSHD PIDFILE LOOK UNIT MANAGER COUNT (files) DEADLINE_S ACTION (restart,
-# reload, none) DESCRIBED (what the manager said of the unit to the look that was planned upon) CANDIDATE (the file that stands in for the new configuration), and the functions restart_unit, is_active,
-# obstacle, detect_init, arm, disarm, catch_boot, release_boot, expectations, target_of (sets target for a number),
-# changed_beside (prints what else sshd reads and changed after the file in $1; fails where that is not known).
+# reload, none) DESCRIBED (what the manager said of the unit to the look that was planned upon) CANDIDATE (the file that
+# stands in for the new configuration), and the functions restart_unit, is_active, obstacle, detect_init, arm, disarm,
+# catch_boot, release_boot, expectations, target_of (sets target for a number), changed_since (prints what of all that
+# sshd reads has changed after the file in $1; fails where that is not known).
 # The files: N.target (path), N.before (backup, with owner and mode; absent: the file is new), N.base (the
 # content that was planned upon), N.after (the content to be; absent: the file is removed). All of them for N from
 # 1 to COUNT.
@@ -76,6 +77,9 @@ is_installed() { if [ -e "$RUN/$n.after" ]; then cmp -s "$RUN/$n.after" "$target
 is_not_installed() { ! is_installed; }
 is_restored() { if [ -e "$RUN/$n.before" ]; then cmp -s "$RUN/$n.before" "$target"; else is_absent; fi; }
 
+# trying COMMAND...: once more when it fails, for what it says then, in complaint; a substitution costs a process.
+trying() { complaint='' && "$@" 2>/dev/null || complaint=$("$@" 2>&1); }
+
 # copy FROM TO: with owner, mode, ACL, extended attributes and label where cp knows how.
 copy() {
     # Never a link: what is written into the copy would go through it into somebody's file.
@@ -97,17 +101,26 @@ look_of() {
     look="$1 $3 $4" names=$2
 }
 
-# is_alike PATH PATH: dressed the same.
+# is_alike PATH PATH: dressed the same; sets names to the number of names of the one that has more. ls sorts.
 is_alike() {
     looks=$(ls -ldLnq "$1" "$2") || return 1
     look_of "${looks%%"$nl"*}"
-    first=$look
+    first=$look most=$names
     look_of "${looks#*"$nl"}"
+    [ "$names" -gt "$most" ] || names=$most
     [ "$first" = "$look" ]
 }
 
-# May it be written at all, and is it one file? Opening it for reading and writing changes nothing, and fails for
-# an immutable or append-only file. A rename would part it from its other names.
+# has_one_name: a rename would part the file with so many names from its other ones.
+has_one_name() {
+    [ "$names" -gt 1 ] || return 0
+    complaint="it has $names names (hard links), and a replacement would part them"
+    cause=hard_link
+    return 1
+}
+
+# May it be written at all? Opening it for reading and writing changes nothing, and fails for an immutable or
+# append-only file.
 is_replaceable() {
     case $safe in
         *"|${target%/*}|"*) ;;
@@ -129,28 +142,27 @@ is_replaceable() {
         case $complaint in *'Read-only'*) cause=mount ;; esac
         return 1
     }
-    look_of "$(ls -ldn "$target")"
-    [ "$names" -gt 1 ] || return 0
-    complaint="it has $names names (hard links), and a replacement would part them"
-    kind=validate cause=hard_link
-    return 1
 }
 
 back_up() {
     [ -e "$RUN/$n.base" ] || return 0
-    complaint=$(copy "$target" "$RUN/$n.before" 2>&1) && cmp -s "$RUN/$n.base" "$RUN/$n.before"
+    trying copy "$target" "$RUN/$n.before" && cmp -s "$RUN/$n.base" "$RUN/$n.before"
 }
 
 # The new content beside its target, under a name that no Include of *.conf reads, dressed like the old file.
 stage() {
-    [ -e "$RUN/$n.after" ] || { flush "$RUN"/*; return; }
+    if [ ! -e "$RUN/$n.after" ]; then
+        look_of "$(ls -ldn "$target")"
+        has_one_name && flush "$RUN"/*
+        return
+    fi
     like=$target
     [ -e "$like" ] || like=$CONFIG
-    complaint=$({ { [ -d "${target%/*}" ] || make_folder; } && copy "$like" "$staged" && cat "$RUN/$n.after" >"$staged"; } 2>&1) && cmp -s "$RUN/$n.after" "$staged" && flush "$staged" "$RUN"/* || return 1
-    is_alike "$like" "$staged" && return
-    complaint="owner, mode, ACL or label cannot be kept here"
-    return 1
+    trying write_beside && cmp -s "$RUN/$n.after" "$staged" && flush "$staged" "$RUN"/* || return 1
+    is_alike "$like" "$staged" || { complaint="owner, mode, ACL or label cannot be kept here"; return 1; }
+    [ "$like" != "$target" ] || has_one_name
 }
+write_beside() { { [ -d "${target%/*}" ] || make_folder; } && copy "$like" "$staged" && cat "$RUN/$n.after" >"$staged"; }
 
 # A directory that was made for a file goes with it.
 make_folder() { (umask 022 && mkdir -p "${target%/*}") && echo yes >"$RUN/$n.made"; }
@@ -168,7 +180,7 @@ replace() {
 
 install() {
     if [ -e "$RUN/$n.after" ]; then
-        complaint=$(replace "$staged" 2>&1)
+        trying replace "$staged"
     else
         complaint=$(rm -f "$target" 2>&1)
     fi
@@ -261,11 +273,12 @@ hold_before() {
     fi
 }
 
-# is_as_validated: sshd would read the very bytes that it has read for the candidate. By the time of the change of each
-# inode, which nobody sets; a file that came or went has changed its directory.
+# is_as_validated: nothing that sshd reads has changed since it was compared and the candidate was read. By the time of
+# the change of each inode, which nobody sets; a file that came or went has changed its directory.
 is_as_validated() {
+    target_of 1
     [ "$COUNT" = 1 ] && [ "$target" = "$CONFIG" ] && [ ! -L "$CONFIG" ] || return 1
-    changed=$(changed_beside "$RUN/1.base" 2>/dev/null) && [ -z "$changed" ]
+    changed=$(changed_since "$RUN/1.base" 2>/dev/null) && [ -z "$changed" ]
 }
 
 hold_after() {
@@ -534,7 +547,7 @@ prepare() {
         for_each back_up || { failure_kind "$complaint"; give_up "$kind" "$target could not be backed up: $complaint"; }
         done_ "$RUN"
         begin stage
-        for_each stage || { failure_kind "$complaint"; give_up "$kind" "$target cannot be written beside: $complaint"; }
+        for_each stage || { failure_kind "$complaint"; give_up "$kind" "$target cannot be replaced: $complaint" "$cause"; }
         done_ ''
     fi
     begin validate
@@ -576,10 +589,13 @@ go() {
     if [ "$COUNT" != 0 ]; then
         begin install
         still_ours
-        for_each is_unchanged || give_up changed_meanwhile "$target was edited while this ran"
+        if is_as_validated; then asks=no; else
+            asks=yes
+            for_each is_unchanged || give_up changed_meanwhile "$target was edited while this ran"
+        fi
         mark touched
         for_each install || { failure_kind "$complaint"; give_up "$kind" "$target cannot be replaced: $complaint"; }
-        is_as_validated || expectations hold_after || give_up "$kind" "$problem"
+        [ $asks = no ] || expectations hold_after || give_up "$kind" "$problem"
         done_ "$COUNT file(s)"
     fi
     if [ "$ACTION" != none ]; then

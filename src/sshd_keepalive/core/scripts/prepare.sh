@@ -63,8 +63,10 @@ take_lock() {
     now
     boot
     mine=$STATE/new.$ID
-    complaint=$({ printf '%s %s %s %s %s\n' "$ID" $((${now%.*} + DEADLINE_S + 120)) "$boot" $$ "$started" >"$mine"; } 2>&1)
+    words="$ID $((${now%.*} + DEADLINE_S + 120)) $boot $$ $started"
+    { printf '%s\n' "$words" >"$mine"; } 2>/dev/null
     if [ ! -s "$mine" ]; then
+        complaint=$({ printf '%s\n' "$words" >"$mine"; } 2>&1) # once more, for what it says
         rm -f "$mine"
         refuse_for "$mine cannot be written: ${complaint:-No space left}"
     fi
