@@ -284,6 +284,39 @@ def test_a_restart_that_fails_is_taken_back_at_once(machine: Machine) -> None:
     assert machine.tell(guard.restore_command(change.directory)).end == "rolled_back"  # again: as it is
 
 
+def with_restart(machine: Machine, restart: str) -> Change:
+    """A change whose service is restarted by something else."""
+    change = machine.change()
+    service = replace(machine.service, restart=restart)
+    functions = services.functions({"command": registry.load("services", "command")}, service)
+    return replace(change, functions=functions + "detect_init" + change.functions.partition("detect_init")[2])
+
+
+def test_a_manager_that_does_not_come_to_an_end_is_waited_for_in_vain(machine: Machine) -> None:
+    write_command(machine.fence, "sleep", '[ "$1" != 20 ] || exec /bin/sleep 0.3; exec /bin/sleep "$@"')
+    hangs = f"if grep -q 300 {quote(str(machine.config))}; then /bin/sleep 4; else {machine.service.restart}; fi"
+    answer = machine.make(with_restart(machine, hangs))
+    assert (answer.end, answer.kind) == ("rolled_back", "restart"), answer
+    assert "none in 20 s" in answer.reason
+    assert machine.config.read_bytes() == OLD
+
+
+@pytest.mark.parametrize(("end", "code"), [("exit 0", ""), ("exit 3", "3"), ("kill -KILL $job_shell", "137")])
+def test_a_restart_command_may_end_its_shell(machine: Machine, end: str, code: str) -> None:
+    """What the inventory gives as a command is anybody's text; it is heard of at once, or when the time is up."""
+    write_command(machine.fence, "sleep", '[ "$1" != 20 ] || exec /bin/sleep 5; exec /bin/sleep "$@"')
+    end = end.replace("$job_shell", "$(sh -c 'echo $PPID')")
+    fails = f"if grep -q 300 {quote(str(machine.config))}; then {end}; else {machine.service.restart}; fi"
+    answer = machine.make(with_restart(machine, fails))
+    restart = next(step for step in answer.steps if step.name == "restart")
+    assert (restart.seconds_s < 4) is (code != "137")
+    if code:
+        assert (answer.end, f"exit {code}" in answer.reason) == ("rolled_back", True), answer
+    else:
+        assert answer.end == "changed"
+        machine.tell(guard.restore_command(f"{machine.state}/20260101T000000Z-aaaaaa"))
+
+
 def test_one_at_a_time(machine: Machine) -> None:
     first = machine.change()
     assert machine.make(first).end == "changed"
@@ -310,12 +343,7 @@ def test_a_run_whose_machine_was_started_anew_is_undone_by_the_next(machine: Mac
 
 def test_nobody_listens_any_more(machine: Machine, tmp_path: Path) -> None:
     """The login dies: the script meets a closed pipe, takes everything back at once and waits for no timer."""
-    change = machine.change()
-    restart = replace(machine.service, restart=f"sleep 0.5; {machine.service.restart}")
-    functions = services.functions({"command": registry.load("services", "command")}, restart)
-    change = replace(
-        change, functions=functions + change.functions.partition("detect_init")[2].join(["detect_init", ""])
-    )
+    change = with_restart(machine, f"sleep 0.5; {machine.service.restart}")
     script = tmp_path / "script"
     script.write_bytes(guard.change_script(change).encode("utf-8", "surrogateescape"))
     argv = [*machine.shell._argv[:-1], str(script)]

@@ -445,25 +445,27 @@ is_up() { listener_is_back && is_active </dev/null >/dev/null 2>&1; }
 is_over() { ! comm_of "$1" || [ "$state" = Z ]; }
 
 # restarted: restart and wait for the proof. A manager's good word alone proves nothing. It gets twenty seconds to
-# speak, sshd another five to listen, or one where the manager says that it failed.
+# speak, sshd another five to listen.
 restarted() {
     [ "$ACTION" != none ] || return 0
     # A rollback restarts only where this note is: without it nothing may be restarted.
     [ -e "$RUN/restarted" ] || note "$ACTION" "$RUN/restarted" || { problem="$RUN cannot be written"; return 1; }
     log_into restart.log
+    # A shell cannot wait for this long at most: it waits for a clock, which the manager's end stops.
+    sleep 20 >/dev/null 2>&1 &
+    clock=$!
     # A daemon started by hand keeps our output open for ever: into a file with it.
     {
+        trap 'kill $clock 2>/dev/null' EXIT
         if [ "$ACTION" = reload ] && is_up && reload_daemon; then exit 0; else restart_unit; fi
         exit
     } </dev/null >"$log" 2>&1 &
-    job=$! tries=0 after=0 code=''
-    while [ $tries -lt 133 ]; do
+    job=$! tries=0 code=''
+    if ! wait $clock 2>/dev/null || is_over $job; then wait $job; code=$?; fi
+    while [ "$code" = 0 ] && [ $tries -lt 25 ]; do
+        if is_up; then return 0; fi
         tries=$((tries + 1))
-        if [ -z "$code" ] && is_over $job; then wait $job; code=$?; fi
-        if [ "$code" = 0 ] && is_up; then return 0; fi
-        case $code in '') ;; 0) after=$((after + 1)) ;; *) after=$((after + 5)) ;; esac
-        [ $after -lt 33 ] || break
-        sleep 0.15 2>/dev/null || sleep 1
+        sleep 0.2 2>/dev/null || sleep 1
     done
     problem="$MANAGER did not bring ${UNIT:-sshd} back (exit ${code:-none in 20 s}): $(tail -n 7 "$log" | tr '\n' ' ')"
     return 1
