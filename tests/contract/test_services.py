@@ -146,7 +146,9 @@ def started(name: str, tmp_path: Path, unit: str, **files: str) -> str:
     shown = SHOWN.format(tmp_path)
     named = unit or "sshd@0.service"
     known = f"systemctl() {{ for last; do :; done; case $last in {named}) cat ;; esac <<'Q'\n{shown}Q\n}}"
-    done = sh(f"{common}\n{known}\nunit='{unit}' following=''\nf() {{\n{text}\n}}\nf\nprintf %s \"$following\"")
+    done = sh(
+        f"{common}\n{known}\nunit='{unit}' following=''\nf() {{\n{text}\n}}\nf >/dev/null\nprintf %s \"$following\""
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return " ".join(done.stdout.split())
 

@@ -24,7 +24,8 @@ LOOK = Snapshot(
 )  # fmt: skip
 KINDS = """
     path real details content glob match directory dump answer refusal dangling elsewhere version pid command
-    listening loaded started hertz uptime clock config state manager unit held taken active lost
+    listening loaded folders described start binary started hertz uptime clock config state manager unit held taken
+    active lost
     run how target old new step end kind cause reason complaints lasting
     self processes server title sockets child network tmout logind files kernel
 """

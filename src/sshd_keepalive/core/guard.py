@@ -128,16 +128,16 @@ def guard_script(change: Change) -> str:
     )
     functions = (
         f"expectations() {{\n:\n{expectations}}}\n"
-        f"changed_since() {{ {_changed_since(change)}; }}\n"
+        f"identities() {{ {_identities(change)}; }}\n"
         f"target_of() {{\ncase $1 in\n{targets}*) return 1 ;;\nesac\n}}\n"
     )
     return "#!/bin/sh\n" + variables(values) + functions + change.functions + text("common") + text("guard")
 
 
-def _changed_since(change: Change) -> str:
-    """Shell text for a change of the main file alone: all that sshd reads, its Includes' directories included.
+def _identities(change: Change) -> str:
+    """Shell text for a change of the main file alone: who all the others are that `sshd -T` reads or looks into.
 
-    Links are not judged: what one leads to may be exchanged in many places.
+    Included files, the directories of the Includes, host keys. Links among the files are not judged.
     """
     snapshot, contents = change.snapshot, change.plan.contents
     main = dict(snapshot.facts)["sshd_config"]
@@ -146,8 +146,10 @@ def _changed_since(change: Change) -> str:
     folders = {glob.pattern.rpartition("/")[0] for glob in snapshot.globs}
     if not all(include.is_literal(folder) for folder in folders) or any(file.real_path for file in snapshot.files):
         return "false"
-    paths = sorted({file.path for file in snapshot.files} | folders)
-    return f'find -L {" ".join(quote(path) for path in paths)} -prune -cnewer "$1"'
+    blank = [dump for dump in snapshot.dumps if dump.context == Context()]
+    keys = {value for dump in blank for keyword, value in dump.settings if keyword == "hostkey"}
+    paths = sorted({file.path for file in snapshot.files} - {main} | folders | keys)
+    return f"stat -L -c '%n %d %i %s %.9Y %.9Z' -- {' '.join(quote(path) for path in paths)}" if paths else "false"
 
 
 def target(snapshot: Snapshot, path: str) -> str:

@@ -261,10 +261,13 @@ def _daemon(look: _Look, host: Host) -> Daemon | None:
 
 def _moments(words: dict[str, str]) -> tuple[float, float, list[float]]:
     """When the daemon last read its files, how much later a change must be to count (s), when directories changed."""
-    if "loaded" in words:
-        loaded, *folders = [_latest(line.split()) for line in words["loaded"].splitlines()]
-        return loaded, 0.0, folders
-    return *_started(words), [_latest(line.split()) for line in words.get("folders", "").splitlines()]
+    lines = [line.split() for line in words.get("loaded", words.get("folders", "")).splitlines()]
+    changed = [_latest(line) for line in lines if len(line) == 6]  # where one is gone stat may say something else
+    if "loaded" not in words:
+        return *_started(words), changed
+    if not changed:
+        raise _vanished("PID file")
+    return changed[0], 0.0, changed[1:]
 
 
 def _started(words: dict[str, str]) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 `sh -s` is the one command line that every login shell passes on unharmed. The text that follows on standard input
 defines a function and calls it on the last line, so that a cut transmission runs nothing. Markers with a nonce of
 this exchange bracket what the script prints; everything outside of them (profiles, banners, lectures) is noise.
-Then the shell waits for another script, so that several cost one login shell and one sudo.
+Then the shell waits for another script, so that several cost one login shell, and one sudo that wants a password.
 
 With a sudo password the exchange is a conversation: sudo prints a prompt of ours, gets the password, and only when
 the shell behind it has said READY the script is sent. So the password never shares an input with a script that

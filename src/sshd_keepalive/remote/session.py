@@ -36,7 +36,6 @@ class Session:
         self._link = link
         self._secrets = secrets
         self._deadline = deadline
-        self._phase = "channel"
         self._attempt: Attempt | None = None
 
     def run(self, script: str) -> Completed:
@@ -50,6 +49,7 @@ class Session:
 
     def _run(self, script: str, resting: paramiko.Channel | None) -> Completed | None:
         """Run it in a shell that waits for it, or a new one; None: the one that waited was gone, and nothing ran."""
+        self._phase = "channel"
         way = _way(self._host) if resting is None else Way.RESUMED
         exchange = Exchange(script, way=way, nonce=randomness.token_hex(8))
         started_s = time.monotonic()
@@ -94,6 +94,7 @@ class Session:
     def _converse(self, channel: paramiko.Channel, exchange: Exchange) -> None:
         self._send(channel, exchange, exchange.opening())
         held = Deadline(float("inf"))
+        patience = Deadline(_POLL_S)
         poll_s = _POLL_S
         while not exchange.done:
             try:
@@ -107,12 +108,13 @@ class Session:
             if data:
                 if reply := exchange.feed(data):
                     self._send(channel, exchange, reply)
+                    patience = Deadline(_POLL_S)
                 if exchange.asks:
                     self._answer(channel, exchange)
                 elif not exchange.sends_more and not exchange.sent and not channel.eof_sent:
                     channel.shutdown_write()
                 self._settle(exchange)
-            elif data is None and exchange.sent and not exchange.begun and not channel.eof_sent:
+            elif data is None and exchange.sent and not exchange.begun and patience.is_over and not channel.eof_sent:
                 channel.shutdown_write()  # whoever reads there may be no shell, and wait for the end
             elif data == b"" or held.is_over or self._deadline.is_over:
                 break

@@ -7,10 +7,8 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from sshd_keepalive.core.idle_limit import Paced
-from sshd_keepalive.core.proof import Held, Loss
 from sshd_keepalive.errors import ConnectError, HostError
 from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.remote import library, ramp  # noqa: F401 (before anything imports paramiko)
@@ -23,6 +21,10 @@ from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.session import Session
 from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.remote.trouble import trouble
+
+if TYPE_CHECKING:
+    from sshd_keepalive.core.idle_limit import Paced
+    from sshd_keepalive.core.proof import Held
 
 #: What the end of a jump host's connection looks like from behind it.
 _LOOKS_LIKE_LOSS: Final = frozenset({"lost", "busy", "account-closed"})
@@ -129,6 +131,7 @@ class SshShell:
 
     def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> Held:
         """Hold one quiet session; see Shell.hold."""
+        from sshd_keepalive.core.proof import Loss
         from sshd_keepalive.remote.prove import hold
 
         held = hold(self._host, self._link, idle_s, stop=stop)

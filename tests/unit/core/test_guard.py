@@ -25,6 +25,7 @@ from sshd_keepalive.model import (
     COUNT_MAX,
     INTERVAL,
     Context,
+    Dump,
     Glob,
     Host,
     NewContent,
@@ -113,7 +114,7 @@ class Machine:
             version="9.2p1",
             files=(RemoteFile(path=path, content=OLD), *included),
             globs=(Glob(pattern=f"{self.more}/*.conf", paths=tuple(file.path for file in included)),),
-            dumps=(),
+            dumps=(Dump(context=Context(), settings=(("hostkey", f"{self.folder}/key"),)),),
             daemon=None,
             manager="command",
             unit="command",
@@ -199,6 +200,15 @@ MEANWHILE: dict[str, Callable[[Path], object]] = {
         file.parent.rename(file.parent.with_name("old.d")),
         file.parent.with_name("other.d").rename(file.parent),
     ),
+    "a directory behind another name": lambda file: (
+        file.parent.with_name("new").symlink_to("other.d"),
+        file.parent.with_name("new").replace(file.parent),
+    ),
+    "host key replaced": lambda file: (
+        (file.parent.parent / "new").write_text("a key of the same length"),
+        (file.parent.parent / "new").replace(file.parent.parent / "key"),
+    ),
+    "host key gone": lambda file: (file.parent.parent / "key").unlink(),
 }
 
 
@@ -210,11 +220,15 @@ def test_what_sshd_has_read_already_is_asked_again_only_when_it_changed(machine:
     (folder / "other.d/10.conf").write_text("Nonsense 1\n")
     (folder / "nonsense").write_text("Nonsense 1\n")
     (folder / "target").write_text("Banner none\n")
-    machine.more.mkdir()
+    (folder / "key").write_text("a key of the same length")
+    if "behind" in meanwhile:
+        (folder / "v1").mkdir()
+        machine.more.symlink_to("v1")
+    else:
+        machine.more.mkdir()
     (machine.more / "10.conf").write_text("PermitTTY yes\n")
     if "link" in meanwhile:
         (machine.more / "15.conf").symlink_to("../target")
-    time.sleep(0.02)  # the kernel's clock for files is that coarse
     change = machine.change(rehearsed=True)
     assert machine.make(change).end == "ready"
     asked = folder / "bin/asked"
@@ -223,6 +237,9 @@ def test_what_sshd_has_read_already_is_asked_again_only_when_it_changed(machine:
     answer = machine.tell(guard.go_command(change.directory))
     if meanwhile == "nothing":
         assert (answer.end, machine.config.read_bytes(), asked.exists()) == ("changed", NEW, False)
+        machine.tell(guard.restore_command(change.directory))
+    elif "key" in meanwhile:  # which the stand-in does not read
+        assert (answer.end, asked.exists()) == ("changed", True)
         machine.tell(guard.restore_command(change.directory))
     else:
         assert (answer.end, answer.kind) == ("rolled_back", "validate"), answer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.core import resolve, start, survey
+from sshd_keepalive.core import resolve, scripts, start, survey
 from sshd_keepalive.core.records import records
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Daemon, Host, ServiceChoice, Snapshot
@@ -18,6 +18,7 @@ from sshd_keepalive.remote.observe import functions, observe
 from tests.support.shell import LOCAL, LocalShell, installed_shells, write_command
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
+FUNCTIONS = scripts.text("common") + scripts.text("survey").replace("\nsurvey 2>/dev/null\n", "\n")
 DUMP = "port 22\nclientaliveinterval 0\nclientalivecountmax 3\npidfile none\n"
 
 
@@ -271,3 +272,35 @@ def test_agents_are_told_by_their_directories_each_once(host: Host, shell: str, 
     completed = LocalShell(host, shell=shell).run(head + words + elsewhere + end + tail, timeout_s=60)
     facts = dict(survey.parse(completed.stdout, host, NOW).facts)
     assert facts["agents"] == "Host Security Service, WALinuxAgent, Puppet"
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+@pytest.mark.parametrize(
+    ("moduli", "said", "program", "is_so", "searched"),
+    [
+        ("compiled_in", "port 22\nmodulifile /etc/ssh/moduli\nx y", "nothing", True, False),
+        ("compiled_in", "port 22\nModuliFile /etc/ssh/moduli", "nothing", True, False),
+        ("named", "port 22\nmodulifile /etc/ssh/moduli", "/usr/local/etc/sshd_config", False, True),
+        ("compiled_in", "port 22\nmodulifile /etc/moduli", "has /etc/ssh/sshd_config in it", True, True),
+        ("compiled_in", "port 22\nmodulifile /usr/etc/moduli", "has /usr/etc/sshd_config in it", False, True),
+        ("compiled_in", "Missing privilege separation directory", "exec /opt/real-daemon", True, True),
+    ],
+)
+def test_the_path_that_was_compiled_in_is_told_by_its_neighbour_or_stands_in_the_program(
+    tmp_path: Path, shell: str, moduli: str, said: str, program: str, is_so: bool, searched: bool
+) -> None:
+    write_command(tmp_path / "fence", "grep", 'echo x >>searched; exec /bin/grep "$@"')
+    (tmp_path / "sshd").write_text(program)
+    functions = FUNCTIONS
+    script = (
+        f"{functions}\nCONFIG=/etc/ssh/sshd_config sshd={tmp_path}/sshd moduli={moduli} answer='{said}'\nis_compiled_in"
+    )
+    done = LocalShell(shell=shell, fence=tmp_path / "fence", folder=tmp_path).run(script, timeout_s=30)
+    assert (done.status == 0, (tmp_path / "searched").exists()) == (is_so, searched), done
+
+
+@pytest.mark.parametrize("line", ["ModuliFile /x", ' "modulifile" /x', "\tMODULIFILE=/x"])
+def test_moduli_that_a_file_names_tell_nothing_of_the_program(host: Host, tmp_path: Path, line: str) -> None:
+    (tmp_path / "a").write_text(f"Port 22\n{line}\n")
+    script = f"{FUNCTIONS}\ncr='\r'\nincludes {tmp_path}/a"
+    assert LocalShell().run(script, timeout_s=30).stdout == b"//moduli//\n"

@@ -67,7 +67,8 @@ comm_of() {
     return 1
 }
 
-# started_of PID: sets started to when a process began, in ticks since the boot: with its number, who it is.
+# started_of PID: sets started to when a process began, in ticks since the boot: with its number, who it is. `self` is
+# this shell, be it a child of the one that $$ means; its number is the first word of stat.
 started_of() {
     started=''
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1

@@ -5,8 +5,8 @@
 # Given: RUN (its directory) ID CONFIG SSHD PIDFILE LOOK UNIT MANAGER COUNT (files) DEADLINE_S ACTION (restart,
 # reload, none) DESCRIBED (what the manager said of the unit to the look that was planned upon) CANDIDATE (the file that
 # stands in for the new configuration), and the functions restart_unit, is_active, obstacle, detect_init, arm, disarm,
-# catch_boot, release_boot, expectations, target_of (sets target for a number), changed_since (prints what of all that
-# sshd reads has changed after the file in $1; fails where that is not known).
+# catch_boot, release_boot, expectations, target_of (sets target for a number), identities (prints which files and
+# directories sshd reads beside the main file, a line for each that no change leaves as it is; fails where others may do).
 # The files: N.target (path), N.before (backup, with owner and mode; absent: the file is new), N.base (the
 # content that was planned upon), N.after (the content to be; absent: the file is removed). All of them for N from
 # 1 to COUNT.
@@ -165,7 +165,7 @@ stage() {
 write_beside() { { [ -d "${target%/*}" ] || make_folder; } && copy "$like" "$staged" && cat "$RUN/$n.after" >"$staged"; }
 
 # A directory that was made for a file goes with it.
-make_folder() { (umask 022 && mkdir -p "${target%/*}") && echo yes >"$RUN/$n.made"; }
+make_folder() { echo yes >"$RUN/$n.made" && (umask 022 && mkdir -p "${target%/*}"); }
 drop_folder() { [ ! -e "$RUN/$n.made" ] || rmdir "${target%/*}" 2>/dev/null || :; }
 
 unstage() { for_each drop_staged; }
@@ -273,12 +273,21 @@ hold_before() {
     fi
 }
 
-# is_as_validated: nothing that sshd reads has changed since it was compared and the candidate was read. By the time of
-# the change of each inode, which nobody sets; a file that came or went has changed its directory.
+# note_identities: before the candidate is read. By inode and time of its last change: a link or a directory above that
+# now leads elsewhere shows, and no clock is asked. Times without a fraction tell too little.
+note_identities() {
+    seen=$(identities 2>/dev/null) || return 0
+    case ${seen##*"$nl"} in *.?????????) ;; *) return 0 ;; esac
+    case "$seen$nl" in *".000000000$nl"*) return 0 ;; esac
+    note "$seen" "$RUN/seen"
+}
+
+# is_as_validated: the new main file is the candidate, byte for byte, and nothing else that sshd reads has changed.
 is_as_validated() {
-    target_of 1
-    [ "$COUNT" = 1 ] && [ "$target" = "$CONFIG" ] && [ ! -L "$CONFIG" ] || return 1
-    changed=$(changed_since "$RUN/1.base" 2>/dev/null) && [ -z "$changed" ]
+    [ "$COUNT" = 1 ] && [ -s "$RUN/seen" ] && [ ! -L "$CONFIG" ] || return 1
+    earlier=''
+    while IFS='' read -r line; do earlier=$earlier$line$nl; done <"$RUN/seen"
+    seen=$(identities 2>/dev/null) && [ "$seen$nl" = "$earlier" ]
 }
 
 hold_after() {
@@ -299,7 +308,7 @@ can_restart() {
     described=$DESCRIBED
     problem=$(obstacle 2>/dev/null)
     if [ -n "$problem" ] && [ -n "$described" ]; then
-        described='' # it may be otherwise by now
+        described='' # it may be otherwise by now; a good answer that has become a bad one shows in the restart
         problem=$(obstacle 2>/dev/null)
     fi
     if [ -n "$problem" ]; then
@@ -553,6 +562,7 @@ prepare() {
         done_ ''
     fi
     begin validate
+    note_identities
     expectations hold_before || give_up "$kind" "$problem"
     if [ -z "$answer" ]; then # no connection could be made up to ask about
         asked "$CONFIG" '' || give_up config_broken "sshd refuses the present configuration: $answer"
@@ -581,8 +591,9 @@ prepare() {
 mark() {
     { echo yes >"$RUN/$1"; } 2>/dev/null && return
     complaint=$({ echo yes >"$RUN/$1"; } 2>&1) # once more, for what it says
+    complaint=${complaint:-No space left}
     failure_kind "$complaint"
-    give_up "$kind" "$RUN cannot be written: ${complaint:-No space left}"
+    give_up "$kind" "$RUN cannot be written: $complaint"
 }
 
 # go: the change itself.
@@ -591,13 +602,10 @@ go() {
     if [ "$COUNT" != 0 ]; then
         begin install
         still_ours
-        if is_as_validated; then asks=no; else
-            asks=yes
-            for_each is_unchanged || give_up changed_meanwhile "$target was edited while this ran"
-        fi
+        for_each is_unchanged || give_up changed_meanwhile "$target was edited while this ran"
         mark touched
         for_each install || { failure_kind "$complaint"; give_up "$kind" "$target cannot be replaced: $complaint"; }
-        [ $asks = no ] || expectations hold_after || give_up "$kind" "$problem"
+        is_as_validated || expectations hold_after || give_up "$kind" "$problem"
         done_ "$COUNT file(s)"
     fi
     if [ "$ACTION" != none ]; then
@@ -753,7 +761,7 @@ prune() {
 remember() {
     boot
     following=''
-    [ -n "$pid" ] || next_start
+    [ -n "$pid" ] || next_start >/dev/null
     daemon_words
     printf '%s\n' "$boot" >"$RUN/boot" &&
         printf '%s' "$pid" >"$RUN/listener" &&

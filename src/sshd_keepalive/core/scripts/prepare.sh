@@ -59,11 +59,11 @@ read_lock() { { read -r holder expires booted by began <"$STATE/lock"; } 2>/dev/
 # take_lock: one run at a time for one configuration. The lock is one file that appears complete or not at all. It
 # outlives its run only when host or guard died in between: then that run is undone first, for nobody confirmed it.
 take_lock() {
-    started_of $$
+    started_of self
     now
     boot
     mine=$STATE/new.$ID
-    words="$ID $((${now%.*} + DEADLINE_S + 120)) $boot $$ $started"
+    words="$ID $((${now%.*} + DEADLINE_S + 120)) $boot ${stat%% *} $started"
     { printf '%s\n' "$words" >"$mine"; } 2>/dev/null
     if [ ! -s "$mine" ]; then
         complaint=$({ printf '%s\n' "$words" >"$mine"; } 2>&1) # once more, for what it says

@@ -32,10 +32,11 @@ END
 
 # includes PATH...: the patterns these files include, one a line, roughly: a pattern with spaces or
 # escapes is told apart by the reader, who then asks again.
-# A Match among them is told as //match//.
+# A Match among them is told as //match//, a ModuliFile as //moduli//.
 includes() {
     sed -n -e "s/[\"$cr]//g" -e 't quoted' -e ':quoted' \
         -e 's,^[[:space:]=]*[Mm][Aa][Tt][Cc][Hh].*,//match//,' -e 't print' \
+        -e 's,^[[:space:]=]*[Mm][Oo][Dd][Uu][Ll][Ii][Ff][Ii][Ll][Ee].*,//moduli//,' -e 't print' \
         -e 's/^[[:space:]=]*[Ii][Nn][Cc][Ll][Uu][Dd][Ee][[:space:]=]\{1,\}//' -e 't found' -e d \
         -e ':found' -e 's/[[:space:]]#.*//' -e ':print' -e p -- "$@" 2>/dev/null
 }
@@ -62,7 +63,7 @@ expand() {
 
 # read_tree: the main file and all it includes, level by level, at most 16 deep as sshd allows.
 read_tree() {
-    cr=$(printf '\r') space=$IFS asked=$nl depth=0 matches=no folders=''
+    cr=$(printf '\r') space=$IFS asked=$nl depth=0 matches=no moduli=compiled_in folders=''
     if [ ! -e "$CONFIG" ]; then say absent "$CONFIG"
     elif [ ! -r "$CONFIG" ]; then say unreadable "$CONFIG"; return
     elif [ ! -f "$CONFIG" ]; then say irregular "$CONFIG"; return
@@ -88,7 +89,7 @@ read_tree() {
         wanted=$(includes "$@")
         for pattern in $wanted; do
             # Each pattern once: a file that includes itself ends here.
-            case $pattern in //match//) matches=yes; continue ;; esac
+            case $pattern in //match//) matches=yes; continue ;; //moduli//) moduli=named; continue ;; esac
             case $asked in *"$nl$pattern$nl"*) continue ;; esac
             asked=$asked$pattern$nl
             set +f
@@ -131,14 +132,11 @@ tell_daemon() {
 # choose_config: the file that the daemon was told to read, unless the inventory names one; when that is another one
 # it is told: nothing that is written there would ever be read.
 choose_config() {
-    theirs=''
+    theirs='' doubt=no
     case " $words" in *' -f '*) theirs=${words##* -f } theirs=${theirs%% *} ;; esac
     if [ "$CONFIG_GIVEN" = no ]; then
         if [ -n "$theirs" ]; then CONFIG=$theirs; return; fi
-        # The path that was compiled in stands in the program; a wrapper in its place holds no path at all.
-        if [ "$AGAIN" = no ] && [ -z "$SSHD" ] && [ "$LOOK" != no ] && ! grep -q -F -- "$CONFIG" "$sshd" && grep -q -F sshd_config "$sshd"; then
-            say elsewhere "the file that was compiled in"
-        fi
+        if [ "$AGAIN" = no ] && [ -z "$SSHD" ] && [ "$LOOK" != no ]; then doubt=yes; fi
         return
     fi
     [ -n "$pid" ] || return
@@ -149,6 +147,15 @@ choose_config() {
     else
         grep -q -F -- "$CONFIG" "$sshd" || say elsewhere "the file that was compiled in"
     fi
+}
+
+# is_compiled_in: the program reads CONFIG by itself. It takes its moduli from the same directory where nothing else is set
+# (pathnames.h), and tells that; else the path stands in the program. A wrapper in its place holds no path at all.
+is_compiled_in() {
+    case $moduli$nl$answer$nl in
+        "compiled_in$nl"*"$nl"[Mm]oduli[Ff]ile" ${CONFIG%/*}/moduli$nl"*) [ "${CONFIG##*/}" != sshd_config ] || return 0 ;;
+    esac
+    grep -q -F -- "$CONFIG" "$sshd" || ! grep -q -F sshd_config "$sshd"
 }
 
 # tell_system: kernel and distribution, for people.
@@ -201,7 +208,7 @@ survey() {
     [ -n "$pid$PIDFILE" ] || [ "$LOOK" = no ] && unit=$(find_unit)
     say unit "$unit"
     following='' described=''
-    [ -n "$pid" ] && [ "$AGAIN" = yes ] || next_start
+    [ -n "$pid" ] && [ "$AGAIN" = yes ] || next_start >/dev/null
     if [ -n "$following" ]; then say start "$following"; fi
     if [ -n "$described" ]; then say described "$described"; fi
     daemon_words
@@ -215,6 +222,7 @@ survey() {
         if is_active </dev/null >/dev/null 2>&1; then say active yes; else say active no; fi
     fi
     if ask "$CONFIG" ''; then say dump ''; say answer "$answer"; else say dump ''; say refusal "$answer"; fi
+    [ $doubt = no ] || is_compiled_in || say elsewhere "the file that was compiled in"
     tell_daemon
     # Without a Match every connection gets what the blank one gets.
     [ $matches = yes ] || USERS=''
