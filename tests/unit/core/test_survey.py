@@ -192,6 +192,8 @@ def test_when_the_daemon_last_read_its_files() -> None:
     with pytest.raises(HostError) as raised:
         survey._moments({})
     assert raised.value.cause == "no-start-time"
+    with pytest.raises(HostError, match="PID file vanished"):
+        survey._moments(words(loaded="  File: /etc/ssh"))
 
 
 def record(kind: str, value: str) -> bytes:
