@@ -67,8 +67,10 @@ def restart(service: ServiceChoice) -> str:
         'if systemctl --quiet is-failed "$socket"; then '
         f'systemctl stop {unit}; systemctl reset-failed "$socket" {unit}; systemctl start "$socket"; fi; done\n'
         f"systemctl reset-failed {unit} 2>/dev/null; systemctl restart {unit} || {{ code=$?; "
-        # What its processes say, without what systemd says of them.
-        f"journalctl --sync; journalctl _SYSTEMD_UNIT={unit} --boot --lines=6 --output=cat --no-pager; return $code; }}"
+        # What its processes say, without what systemd says of them. Of one that is gone at once the journal may not
+        # find out the unit any more; its name it said itself.
+        f"journalctl --sync; journalctl _SYSTEMD_UNIT={unit} + SYSLOG_IDENTIFIER=sshd --boot --lines=6 --output=cat "
+        "--no-pager; return $code; }"
     )
 
 
