@@ -134,8 +134,7 @@ is_replaceable() {
             ;;
     esac
     [ -e "$target" ] || return 0
-    { true 1<>"$target"; } 2>/dev/null || {
-        complaint=$({ true 1<>"$target"; } 2>&1) # once more, for what it says
+    trying open_it || {
         complaint=$(printf '%s\n' "$complaint" | sed -n '1s/.*: //p') # without the shell's own words
         failure_kind "$complaint"
         cause=immutable
@@ -143,6 +142,8 @@ is_replaceable() {
         return 1
     }
 }
+
+open_it() { true 1<>"$target"; }
 
 back_up() {
     [ -e "$RUN/$n.base" ] || return 0
@@ -182,7 +183,7 @@ install() {
     if [ -e "$RUN/$n.after" ]; then
         trying replace "$staged"
     else
-        complaint=$(rm -f "$target" 2>&1)
+        trying rm -f "$target"
     fi
     is_installed && flush "${target%/*}"
 }
@@ -589,12 +590,13 @@ prepare() {
 
 # mark NAME: leave a sign of how far it has come.
 mark() {
-    { echo yes >"$RUN/$1"; } 2>/dev/null && return
-    complaint=$({ echo yes >"$RUN/$1"; } 2>&1) # once more, for what it says
+    trying sign "$1" && return
     complaint=${complaint:-No space left}
     failure_kind "$complaint"
     give_up "$kind" "$RUN cannot be written: $complaint"
 }
+
+sign() { echo yes >"$RUN/$1"; }
 
 # go: the change itself.
 go() {
