@@ -9,8 +9,8 @@ import paramiko
 import pytest
 from click.testing import CliRunner, Result
 
+from sshd_keepalive import clients
 from sshd_keepalive.cli.client_config import command
-from sshd_keepalive.core import clients
 
 
 def run(*words: str | Path) -> Result:

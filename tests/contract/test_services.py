@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive import registry, services
-from sshd_keepalive.core.quoting import quote
 from sshd_keepalive.model import ServiceChoice
+from sshd_keepalive.quoting import quote
 
 HOSTILE = 'it\'s; touch /tmp/never "$(exit 7)" `exit 7`\n*'
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sshd_keepalive.core.quoting import quote
+from sshd_keepalive.quoting import quote
 from tests.support.cli import Ran, keepalive
 
 from .hosts import Lab, LabHost

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sshd_keepalive import benchmarks
+from sshd_keepalive.benchmarks import Common, Conflict
 from sshd_keepalive.config import benchmarks as table
-from sshd_keepalive.core import benchmarks
-from sshd_keepalive.core.benchmarks import Common, Conflict
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Benchmark, Finding, Span, Verdict
 from tests.support.fleets import a_fleet, pair

@@ -8,9 +8,9 @@ import signal
 import time
 from pathlib import Path
 
+from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.model import Host, HostReport, Verdict
-from sshd_keepalive.remote.deadline import Deadline
 from sshd_keepalive.remote.ledger import Spent
 from sshd_keepalive.remote.secret import Secrets
 

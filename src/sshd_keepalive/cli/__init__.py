@@ -107,7 +107,7 @@ class Wrong(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Message and hint, on standard error."""
-        from sshd_keepalive.core.quoting import printable
+        from sshd_keepalive.quoting import printable
 
         click.echo(f"error: {printable(self.message)}", err=True, file=file)
         if self.hint:

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import click
 
+from sshd_keepalive import clients
 from sshd_keepalive.cli.options import named_in_environment
-from sshd_keepalive.core import clients
-from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import SCHEMA_VERSION, Policy
+from sshd_keepalive.quoting import printable
 
 _HEAD: Final = {"schema_version": SCHEMA_VERSION, "command": "client-config"}
 

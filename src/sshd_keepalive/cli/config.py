@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from sshd_keepalive.cli.options import named_in_environment
 from sshd_keepalive.config import options as files
-from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.quoting import printable
 
 _PASSWORD = re.compile(r"(://[^/:@]*:).*(?=@)|(password=)[^&]*")
 #: Options of every command that are not the user's to keep.

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import click
 
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
-from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.model import SPELLING, Host
+from sshd_keepalive.quoting import printable
 
 
 @click.command("hosts")

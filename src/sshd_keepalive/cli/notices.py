@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from sshd_keepalive import registry
 from sshd_keepalive.core import notice
-from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.errors import ConfigError, KeepaliveError
 from sshd_keepalive.model import Run
 from sshd_keepalive.notifiers import Notifier
+from sshd_keepalive.quoting import printable
 
 if TYPE_CHECKING:
     from sshd_keepalive.remote.secret import Secrets

@@ -15,9 +15,9 @@ from platformdirs import user_state_path
 
 from sshd_keepalive.cli import notices, output, recording
 from sshd_keepalive.cli.options import Options, named_in_environment, selected
-from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
+from sshd_keepalive.quoting import printable
 
 _WORDS = {
     output.OK: "ok",

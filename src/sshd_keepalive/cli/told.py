@@ -6,9 +6,9 @@ import json
 from typing import Any, Final
 
 from sshd_keepalive.core.diagnosis import Diagnosis, Likelihood, Suspect
-from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.core.runlog import RunLog, Sighting
 from sshd_keepalive.model import Run, Verdict
+from sshd_keepalive.quoting import printable
 from sshd_keepalive.registry import load
 
 _SHOWN: Final = 4  # telling lines, unless asked for more

@@ -14,11 +14,11 @@ from sshd_keepalive.cli.offline import read_tree
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 from sshd_keepalive.core import explain, judge, reach
 from sshd_keepalive.core import resolve as resolving
-from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.core.tree import Tree
 from sshd_keepalive.core.version import NEWEST, Version
 from sshd_keepalive.errors import ConfigError, HostError, ParseError
 from sshd_keepalive.model import SCHEMA_VERSION, Context, Host
+from sshd_keepalive.quoting import printable
 
 _CONNECTION = (
     click.option("--as", "as_user", metavar="NAME", help="The account that logs in; with --file also --user."),

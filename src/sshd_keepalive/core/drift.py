@@ -13,8 +13,8 @@ from itertools import zip_longest
 from typing import Final
 
 from sshd_keepalive.core.judge import DAEMON
-from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.model import GLOBAL, Finding, HostReport, Mark, Verdict
+from sshd_keepalive.quoting import printable
 
 _AGENTS: Final = "agents"
 

@@ -8,8 +8,8 @@ from enum import Enum
 from typing import Final
 
 from sshd_keepalive.core import outcome
-from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.model import HostReport, PastRun, Run, Verdict
+from sshd_keepalive.quoting import printable
 
 _MOST: Final = 20  # hosts told one by one: a message is read on a telephone
 

@@ -8,9 +8,9 @@ import socket
 import threading
 from typing import Any, Final
 
+from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.model import Host
 from sshd_keepalive.remote import ping
-from sshd_keepalive.remote.deadline import Deadline
 from sshd_keepalive.remote.trouble import trouble
 
 _Address = tuple[socket.AddressFamily, Any]

@@ -9,10 +9,10 @@ from typing import Final
 
 import paramiko
 
+from sshd_keepalive.deadline import REAPER, Alarm, Deadline
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
 from sshd_keepalive.remote.address import dial
-from sshd_keepalive.remote.deadline import REAPER, Alarm, Deadline
 from sshd_keepalive.remote.link import Link, open_link
 from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.trouble import trouble

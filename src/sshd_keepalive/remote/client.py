@@ -18,7 +18,7 @@ from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST, MSG_GLOBAL_R
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.packet import Packetizer
 
-from sshd_keepalive.remote.deadline import Deadline
+from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.remote.wire import Wire
 
 _VERSION_BYTES: Final = 64 * 1024  # what a server may say before its version

@@ -20,9 +20,9 @@ from typing import Any, Final, cast
 import paramiko
 from paramiko.packet import Packetizer
 
+from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.model import Host
 from sshd_keepalive.remote.client import Client, PatientPacketizer, ended_by_peer
-from sshd_keepalive.remote.deadline import Deadline
 
 LOG: Final = logging.getLogger(__name__)
 

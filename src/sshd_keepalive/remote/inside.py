@@ -12,9 +12,9 @@ from typing import Final
 
 import paramiko
 
+from sshd_keepalive.deadline import REAPER, Deadline
 from sshd_keepalive.errors import HostError, KeepaliveError
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.deadline import REAPER, Deadline
 from sshd_keepalive.remote.ledger import Spent
 from sshd_keepalive.remote.link import Link, open_link
 from sshd_keepalive.remote.login import user_of

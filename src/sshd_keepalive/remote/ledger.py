@@ -11,7 +11,7 @@ import threading
 from collections.abc import Hashable
 from typing import Final
 
-from sshd_keepalive.remote.deadline import Deadline
+from sshd_keepalive.deadline import Deadline
 
 LIMIT: Final = 3
 

@@ -7,10 +7,10 @@ from typing import Final
 
 import paramiko
 
+from sshd_keepalive.deadline import REAPER, Deadline
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
 from sshd_keepalive.remote.client import Client
-from sshd_keepalive.remote.deadline import REAPER, Deadline
 from sshd_keepalive.remote.login import authenticate, user_of
 from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.trouble import trouble

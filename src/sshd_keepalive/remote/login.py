@@ -13,10 +13,10 @@ from typing import Final
 
 import paramiko
 
+from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.model import Host
 from sshd_keepalive.remote.client import Client
-from sshd_keepalive.remote.deadline import Deadline
 from sshd_keepalive.remote.keys import TRIES_MAX, identities
 from sshd_keepalive.remote.ledger import Spent
 from sshd_keepalive.remote.secret import Secret, Secrets

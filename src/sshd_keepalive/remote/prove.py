@@ -17,9 +17,9 @@ from paramiko.common import MSG_GLOBAL_REQUEST
 
 from sshd_keepalive.core.idle_limit import Paced
 from sshd_keepalive.core.proof import Beat, Held, Loss
+from sshd_keepalive.deadline import REAPER, Deadline
 from sshd_keepalive.model import Host
 from sshd_keepalive.remote.client import Client, ended_by_peer
-from sshd_keepalive.remote.deadline import REAPER, Deadline
 from sshd_keepalive.remote.inside import link_through
 from sshd_keepalive.remote.link import Link
 from sshd_keepalive.remote.secret import Secrets

@@ -12,8 +12,8 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import ConfigError, KeepaliveError
-from sshd_keepalive.remote.deadline import Deadline
 from sshd_keepalive.remote.ledger import Attempt, Ledger, Spent
 from sshd_keepalive.remote.reference import resolve
 

@@ -9,10 +9,10 @@ from typing import Final
 
 import paramiko
 
+from sshd_keepalive.deadline import REAPER, Deadline
 from sshd_keepalive.errors import HostError, KeepaliveError
 from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.remote.client import ended_by_peer
-from sshd_keepalive.remote.deadline import REAPER, Deadline
 from sshd_keepalive.remote.frame import CAP_BYTES, Exchange, Way
 from sshd_keepalive.remote.ledger import Attempt, Spent
 from sshd_keepalive.remote.link import Link

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import ConnectError, HostError
 from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.remote import library, ramp  # noqa: F401 (before anything imports paramiko)
 from sshd_keepalive.remote.bastion import is_lost, wire_to
 from sshd_keepalive.remote.client import Client
-from sshd_keepalive.remote.deadline import Deadline
 from sshd_keepalive.remote.link import Link, open_link
 from sshd_keepalive.remote.login import prepare
 from sshd_keepalive.remote.secret import Secrets

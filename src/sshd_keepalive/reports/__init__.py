@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from sshd_keepalive.core import benchmarks
-from sshd_keepalive.core.quoting import printable
+from sshd_keepalive import benchmarks
 from sshd_keepalive.model import COMMAND_LINE, End, Finding, HostReport, Place, Run, Verdict
+from sshd_keepalive.quoting import printable
 
 
 @runtime_checkable

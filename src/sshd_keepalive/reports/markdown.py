@@ -4,9 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from sshd_keepalive.core import benchmarks, outcome
-from sshd_keepalive.core.quoting import printable
+from sshd_keepalive import benchmarks
+from sshd_keepalive.core import outcome
 from sshd_keepalive.model import HostReport, Run, Verdict
+from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import flat, timestamp
 
 SUFFIX: str = ".md"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from itertools import groupby
 
-from sshd_keepalive.core import benchmarks, outcome
-from sshd_keepalive.core.quoting import printable
+from sshd_keepalive import benchmarks
+from sshd_keepalive.core import outcome
 from sshd_keepalive.model import GLOBAL, Finding, HostReport, Run, Verdict
+from sshd_keepalive.quoting import printable
 
 SUFFIX: str = ".txt"
 

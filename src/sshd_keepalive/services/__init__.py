@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
-from sshd_keepalive.core.quoting import quote
 from sshd_keepalive.model import ServiceChoice
+from sshd_keepalive.quoting import quote
 
 
 @runtime_checkable

@@ -3,8 +3,8 @@
 Source: rc-service(8), openrc-run(8), rc-update(8).
 """
 
-from sshd_keepalive.core.quoting import quote
 from sshd_keepalive.model import ServiceChoice
+from sshd_keepalive.quoting import quote
 from sshd_keepalive.services import detached, pidfile_obstacle, settings_start, unit_of, woken
 
 RANK: int = 20

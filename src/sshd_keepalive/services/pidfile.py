@@ -6,8 +6,8 @@ which is how the guard sees that it came back. Before OpenSSH 8.0 a SIGHUP under
 listening socket (bug 2953), so a supervised daemon deserves its manager's restart instead.
 """
 
-from sshd_keepalive.core.quoting import quote
 from sshd_keepalive.model import ServiceChoice
+from sshd_keepalive.quoting import quote
 from sshd_keepalive.services import believed, detached, no_boot, no_start, nothing, woken
 
 RANK: int = 0

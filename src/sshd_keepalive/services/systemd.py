@@ -5,8 +5,8 @@ in 10 s by default), which `reset-failed` forgives; a broken start in socket mod
 is healed first. `reload` is not the default: it kills a socket-activated sshd and leaves no trace of having happened.
 """
 
-from sshd_keepalive.core.quoting import quote, unit_word
 from sshd_keepalive.model import ServiceChoice
+from sshd_keepalive.quoting import quote, unit_word
 from sshd_keepalive.services import unit_of
 
 RANK: int = 10

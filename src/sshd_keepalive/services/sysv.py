@@ -4,8 +4,8 @@ Source: the LSB init script actions; service(8), insserv(8), init(8). The script
 only addition is a clean environment.
 """
 
-from sshd_keepalive.core.quoting import quote
 from sshd_keepalive.model import ServiceChoice
+from sshd_keepalive.quoting import quote
 from sshd_keepalive.services import detached, pidfile_obstacle, settings_start, unit_of, woken
 
 RANK: int = 90

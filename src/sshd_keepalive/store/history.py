@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Column, Connection, Row, Select, Table, delete, insert, select, tuple_
 
 from sshd_keepalive.core.drift import Recorded, Replaced, scope_of
-from sshd_keepalive.core.quoting import printable
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import End, HostReport, PastRun, Run, Verdict
+from sshd_keepalive.quoting import printable
 from sshd_keepalive.store import documents as texts
 from sshd_keepalive.store.address import Address
 from sshd_keepalive.store.database import WAIT_S, Database

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
-from sshd_keepalive.core.quoting import printable
+from sshd_keepalive.quoting import printable
 
 #: The newest migration. A history that names another one was written by a newer release.
 SCHEMA: Final = "0002"

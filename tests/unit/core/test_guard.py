@@ -19,7 +19,6 @@ import pytest
 from sshd_keepalive import registry, services
 from sshd_keepalive.core import guard
 from sshd_keepalive.core.guard import Answer, Change
-from sshd_keepalive.core.quoting import quote
 from sshd_keepalive.core.scripts import text
 from sshd_keepalive.model import (
     COUNT_MAX,
@@ -35,6 +34,7 @@ from sshd_keepalive.model import (
     ServiceChoice,
     Snapshot,
 )
+from sshd_keepalive.quoting import quote
 from tests.support.shell import LocalShell, installed_shells, write_command
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ import pytest
 
 from sshd_keepalive.core import survey
 from sshd_keepalive.core.guard import restore_hint
-from sshd_keepalive.core.quoting import printable, quote, quote_bytes
 from sshd_keepalive.model import Host, ServiceChoice
+from sshd_keepalive.quoting import printable, quote, quote_bytes
 from sshd_keepalive.remote.observe import functions
 from tests.support.shell import SHELLS, installed_shells
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 import time
 
-from sshd_keepalive.remote.deadline import Deadline, Reaper
+from sshd_keepalive.deadline import Deadline, Reaper
 
 
 def test_alarms_fire_in_order_and_not_early() -> None:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from sshd_keepalive.remote.deadline import Deadline
+from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.remote.ledger import LIMIT, Ledger, Spent
 
 OPS = ("env:OPS", "ops")

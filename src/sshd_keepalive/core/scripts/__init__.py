@@ -18,6 +18,6 @@ def text(name: str) -> str:
 
 def variables(values: dict[str, str]) -> str:
     """Assignments of quoted values, one a line."""
-    from sshd_keepalive.core.quoting import quote
+    from sshd_keepalive.quoting import quote
 
     return "".join(f"{name}={quote(value)}\n" for name, value in values.items())
