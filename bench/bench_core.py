@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sshd_keepalive.core import document, judge, plan, resolve
-from sshd_keepalive.core.version import NEWEST
+from sshd_keepalive.core import judge, plan
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, Dump, Glob, Host, Policy, RemoteFile, Snapshot
+from sshd_keepalive.sshd_config import document, resolve
+from sshd_keepalive.sshd_config.version import NEWEST
 
 #: As long and as mixed as what Debian installs: an Include, 120 lines, most of them comments.
 STOCK = (

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sshd_keepalive.core.diff import unified, values
-    from sshd_keepalive.core.document import parse, render
     from sshd_keepalive.core.judge import judge
     from sshd_keepalive.core.plan import plan, plan_files
     from sshd_keepalive.core.policy import from_mapping as policy_from_mapping
-    from sshd_keepalive.core.resolve import resolve, scopes, tree, tree_of_files
-    from sshd_keepalive.core.version import Version
     from sshd_keepalive.errors import ConfigError, KeepaliveError, ParseError, PlanError
     from sshd_keepalive.model import Context, Effective, Finding, Plan, Policy, Setting, Snapshot, Verdict
+    from sshd_keepalive.sshd_config.document import parse, render
+    from sshd_keepalive.sshd_config.resolve import resolve, scopes, tree, tree_of_files
+    from sshd_keepalive.sshd_config.version import Version
 
 __version__ = "0.1.0"
 __all__ = [

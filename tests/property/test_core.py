@@ -9,10 +9,11 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sshd_keepalive.core import diff, document, judge, plan, resolve
-from sshd_keepalive.core.version import Version
+from sshd_keepalive.core import diff, judge, plan
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, MatchOverrides, Snapshot, Verdict
+from sshd_keepalive.sshd_config import document, resolve
+from sshd_keepalive.sshd_config.version import Version
 from tests.support import configs
 from tests.support.differential import snapshot_of
 from tests.support.snapshots import dump

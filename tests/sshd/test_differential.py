@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pytest
 
-from sshd_keepalive.core.version import Version
+from sshd_keepalive.sshd_config.version import Version
 from tests.support import oracle
 from tests.support.differential import differences
 

@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sshd_keepalive.core import include, judge, plan, reach, resolve
-from sshd_keepalive.core.document import parse
-from sshd_keepalive.core.tree import Tree
-from sshd_keepalive.core.version import Version
+from sshd_keepalive.core import judge, plan
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import (
     COUNT_MAX,
@@ -25,6 +22,10 @@ from sshd_keepalive.model import (
     Snapshot,
     Verdict,
 )
+from sshd_keepalive.sshd_config import include, reach, resolve
+from sshd_keepalive.sshd_config.document import parse
+from sshd_keepalive.sshd_config.tree import Tree
+from sshd_keepalive.sshd_config.version import Version
 from tests.support.configs import Case, case
 from tests.support.oracle import CONFIG_DIR, Oracle
 

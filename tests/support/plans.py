@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
-from sshd_keepalive.core import policy, resolve
-from sshd_keepalive.core.version import Version
+from sshd_keepalive.core import policy
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import Context, Daemon, Dump, Glob, Host, RemoteFile, Snapshot
+from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.version import Version
 
 FOLDER = Path(__file__).parents[1] / "cases/plans"
 RELEASES = (

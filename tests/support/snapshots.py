@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sshd_keepalive.core import include, resolve
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import Context, Dump, Glob, Host, Policy, RemoteFile, Snapshot
+from sshd_keepalive.sshd_config import include, resolve
+from sshd_keepalive.sshd_config.version import Version
 
 MAIN = "/etc/ssh/sshd_config"
 EVERYBODY = Context()

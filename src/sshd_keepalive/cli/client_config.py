@@ -80,8 +80,8 @@ def _config(path: str) -> Any:
 
 def _of(path: str, name: str, wanted_s: int) -> dict[str, Any]:
     """What ssh would do for one host."""
-    from sshd_keepalive.core.values import BadValue, seconds
-    from sshd_keepalive.core.version import Version
+    from sshd_keepalive.sshd_config.values import BadValue, seconds
+    from sshd_keepalive.sshd_config.version import Version
 
     found = _config(path).resolve(name.replace(" ", "-"))
     given = found.get("serveraliveinterval")

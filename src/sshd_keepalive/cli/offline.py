@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sshd_keepalive.core import include
-from sshd_keepalive.core import tree as trees
-from sshd_keepalive.core.tree import Tree
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import DEFAULT_CONFIG
+from sshd_keepalive.sshd_config import include
+from sshd_keepalive.sshd_config import tree as trees
+from sshd_keepalive.sshd_config.tree import Tree
+from sshd_keepalive.sshd_config.version import Version
 
 _DANGLING = "is, or is behind, a symbolic link that leads nowhere in this tree; sshd would refuse it"
 _MOST_LINKS = 40  # as the kernel allows

@@ -12,13 +12,14 @@ from sshd_keepalive import fleet
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.offline import read_tree
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
-from sshd_keepalive.core import explain, judge, reach
-from sshd_keepalive.core import resolve as resolving
-from sshd_keepalive.core.tree import Tree
-from sshd_keepalive.core.version import NEWEST, Version
+from sshd_keepalive.core import explain, judge
 from sshd_keepalive.errors import ConfigError, HostError, ParseError
 from sshd_keepalive.model import SCHEMA_VERSION, Context, Host
 from sshd_keepalive.quoting import printable
+from sshd_keepalive.sshd_config import reach
+from sshd_keepalive.sshd_config import resolve as resolving
+from sshd_keepalive.sshd_config.tree import Tree
+from sshd_keepalive.sshd_config.version import NEWEST, Version
 
 _CONNECTION = (
     click.option("--as", "as_user", metavar="NAME", help="The account that logs in; with --file also --user."),

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sshd_keepalive.core import tokens
-from sshd_keepalive.core.patterns import list_result, matches
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.spelling import did_you_mean, shown
+from sshd_keepalive.sshd_config import tokens
+from sshd_keepalive.sshd_config.patterns import list_result, matches
 
 DEPTH_MAX: Final = 16  # READCONF_MAX_DEPTH
 MAX_BYTES: Final = 16 * 1024 * 1024

@@ -7,10 +7,10 @@ changed ones by their stand-ins. Several arguments of an Include keep their orde
 
 from __future__ import annotations
 
-from sshd_keepalive.core import resolve
-from sshd_keepalive.core import tree as trees
-from sshd_keepalive.core.tree import Tree
 from sshd_keepalive.model import Line, Place, Plan, Snapshot
+from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config import tree as trees
+from sshd_keepalive.sshd_config.tree import Tree
 
 
 def candidate(snapshot: Snapshot, plan: Plan, directory: str) -> tuple[tuple[str, bytes], ...]:

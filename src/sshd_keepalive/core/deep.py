@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from sshd_keepalive.core.judge import spoken
-from sshd_keepalive.core.patterns import matches
 from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text
-from sshd_keepalive.core.values import BadValue, seconds
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import GLOBAL, Dump, Finding, Place, Snapshot, Verdict
+from sshd_keepalive.sshd_config.patterns import matches
+from sshd_keepalive.sshd_config.values import BadValue, seconds
+from sshd_keepalive.sshd_config.version import Version
 
 #: The channel types of a job's command, as ChannelTimeout names them: sshd_config(5).
 _JOB_CHANNELS: Final = (b"session:command", b"session")

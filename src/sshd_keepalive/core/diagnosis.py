@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from sshd_keepalive.core import consequence, resolve
 from sshd_keepalive.core.killers import KILLERS, Killer, Mark, Sign, fitting, is_round, slack_s
 from sshd_keepalive.core.moments import elapsed_s
 from sshd_keepalive.core.runlog import RunLog, Sighting
 from sshd_keepalive.core.signs import AIRFLOW, ANSIBLE, DATAARTS, JENKINS, JSCH, RUNDECK, SSHD
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, Snapshot
+from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.version import Version
 
 #: Products that run a command without a terminal unless told otherwise.
 _NO_TERMINAL: Final = frozenset({DATAARTS, JSCH, RUNDECK, AIRFLOW, JENKINS, ANSIBLE})

@@ -8,9 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 
-from sshd_keepalive.core.resolve import KEYWORDS
 from sshd_keepalive.model import SPELLING, Edit, NewContent, Plan
 from sshd_keepalive.quoting import printable
+from sshd_keepalive.sshd_config.resolve import KEYWORDS
 
 _CONTEXT = 3
 _NO_NEWLINE = "\\ No newline at end of file\n"

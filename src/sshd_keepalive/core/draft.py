@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sshd_keepalive.core.document import line_ending, render
 from sshd_keepalive.model import Document, Edit, Line, NewContent, Token
+from sshd_keepalive.sshd_config.document import line_ending, render
 
 _QUOTES = (b'"', b"'")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sshd_keepalive.core import include
 from sshd_keepalive.core.managed import is_foreign
-from sshd_keepalive.core.tree import Tree
 from sshd_keepalive.model import SPELLING, Document, Policy
+from sshd_keepalive.sshd_config import include
+from sshd_keepalive.sshd_config.tree import Tree
 
 #: In the order of preference; each sorts before the one above it.
 NAMES: Final = ("00-sshd-keepalive.conf", "0-sshd-keepalive.conf", "+00-sshd-keepalive.conf")

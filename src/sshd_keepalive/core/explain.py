@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sshd_keepalive.core import judge
-from sshd_keepalive.core import resolve as resolving
-from sshd_keepalive.core.resolve import BLANK, KEYWORDS
-from sshd_keepalive.core.tree import Tree
 from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place, Setting
 from sshd_keepalive.quoting import printable
+from sshd_keepalive.sshd_config import resolve as resolving
+from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS
+from sshd_keepalive.sshd_config.tree import Tree
 
 _EVERYBODY = "everybody whom no Match block below names"
 

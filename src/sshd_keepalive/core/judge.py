@@ -12,11 +12,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from sshd_keepalive.core import consequence, match, start
-from sshd_keepalive.core import resolve as resolving
-from sshd_keepalive.core import tree as trees
-from sshd_keepalive.core.resolve import KEYWORDS
-from sshd_keepalive.core.tree import Event, Tree
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import (
     COMMAND_LINE,
@@ -32,6 +27,13 @@ from sshd_keepalive.model import (
     Snapshot,
     Verdict,
 )
+from sshd_keepalive.sshd_config import command_line as start
+from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config import match
+from sshd_keepalive.sshd_config import resolve as resolving
+from sshd_keepalive.sshd_config import tree as trees
+from sshd_keepalive.sshd_config.resolve import KEYWORDS
+from sshd_keepalive.sshd_config.tree import Event, Tree
 
 DAEMON: Final = "daemon"
 # sshd's words for a file it will not take. Everything else it says (no host keys, no privileges, no privsep

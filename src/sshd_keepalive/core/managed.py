@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sshd_keepalive.core.document import parse, render
 from sshd_keepalive.model import Document, Finding, Mark, RemoteFile
+from sshd_keepalive.sshd_config.document import parse, render
 
 _HEAD_LINES: Final = 40
 _SIGNS: Final = {

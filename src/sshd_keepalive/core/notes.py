@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from sshd_keepalive.core import managed, values
-from sshd_keepalive.core import resolve as resolving
-from sshd_keepalive.core.resolve import KEYWORDS
-from sshd_keepalive.core.tree import Tree
+from sshd_keepalive.core import managed
 from sshd_keepalive.model import SPELLING, NewContent, Place, Policy
+from sshd_keepalive.sshd_config import resolve as resolving
+from sshd_keepalive.sshd_config import values
+from sshd_keepalive.sshd_config.resolve import KEYWORDS
+from sshd_keepalive.sshd_config.tree import Tree
 
 _MAX_PLACES: Final = 10  # told one by one; the rest is counted
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from sshd_keepalive.core.resolve import KEYWORDS
-from sshd_keepalive.core.tree import Event
 from sshd_keepalive.model import Document, Line
+from sshd_keepalive.sshd_config.resolve import KEYWORDS
+from sshd_keepalive.sshd_config.tree import Event
 
 # A default that was commented out, not a sentence about it nor a line of an indented example.
 _COMMENTED: Final = rb"[ \t]*#+ ?%b(?:[ \t]*=[ \t]*|[ \t]+)\"?[0-9]\w*\"?[ \t\r]*(?:#.*)?\n?\Z"

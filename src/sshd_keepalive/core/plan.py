@@ -10,14 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sshd_keepalive.core import document as documents
-from sshd_keepalive.core import dropin, include, judge, managed, notes, placement, prove
-from sshd_keepalive.core import resolve as resolving
+from sshd_keepalive.core import dropin, judge, managed, notes, placement, prove
 from sshd_keepalive.core.draft import Draft
 from sshd_keepalive.core.predict import predictions as predictions  # for plans that are made otherwise: an undo
-from sshd_keepalive.core.resolve import KEYWORDS
-from sshd_keepalive.core.tree import Event, Tree
-from sshd_keepalive.core.version import NEWEST, Version
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import (
     COMMAND_LINE,
@@ -32,6 +27,12 @@ from sshd_keepalive.model import (
     Snapshot,
     Strategy,
 )
+from sshd_keepalive.sshd_config import document as documents
+from sshd_keepalive.sshd_config import include
+from sshd_keepalive.sshd_config import resolve as resolving
+from sshd_keepalive.sshd_config.resolve import KEYWORDS
+from sshd_keepalive.sshd_config.tree import Event, Tree
+from sshd_keepalive.sshd_config.version import NEWEST, Version
 
 
 def plan(snapshot: Snapshot, policy: Policy) -> Plan:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final, cast
 
-from sshd_keepalive.core import values
-from sshd_keepalive.core.version import NEWEST
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, SPELLING, MatchOverrides, Policy, Strategy
+from sshd_keepalive.sshd_config import values
+from sshd_keepalive.sshd_config.version import NEWEST
 
 _CHOICES: Final[Mapping[str, type[Enum]]] = {"match_overrides": MatchOverrides, "strategy": Strategy}
 _KEYS: Final = (*SPELLING.values(), *_CHOICES)

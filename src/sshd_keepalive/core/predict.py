@@ -10,11 +10,11 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from sshd_keepalive.core import reach
-from sshd_keepalive.core import resolve as resolving
-from sshd_keepalive.core.resolve import BLANK
-from sshd_keepalive.core.tree import Tree
 from sshd_keepalive.model import GLOBAL, Context, Prediction, Snapshot
+from sshd_keepalive.sshd_config import reach
+from sshd_keepalive.sshd_config import resolve as resolving
+from sshd_keepalive.sshd_config.resolve import BLANK
+from sshd_keepalive.sshd_config.tree import Tree
 
 #: More connections than these are proved by us alone.
 _MAX_PREDICTIONS: Final = 64

@@ -12,9 +12,9 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-from sshd_keepalive.core import consequence
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import GLOBAL, Finding, Verdict
+from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config.version import Version
 
 OBSERVED: Final = "observed"
 #: sshd's timer counts whole seconds, and a busy host is late by a little; 2 % for long intervals.

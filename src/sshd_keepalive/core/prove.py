@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from sshd_keepalive.core import match
-from sshd_keepalive.core.document import tokenise
 from sshd_keepalive.core.dropin import is_ours
-from sshd_keepalive.core.resolve import KEYWORDS
-from sshd_keepalive.core.tree import Tree
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import Edit, Line, NewContent
+from sshd_keepalive.sshd_config import match
+from sshd_keepalive.sshd_config.document import tokenise
+from sshd_keepalive.sshd_config.resolve import KEYWORDS
+from sshd_keepalive.sshd_config.tree import Tree
 
 Fact = tuple[str, tuple[bytes, ...], tuple[object, ...], bool | None]
 

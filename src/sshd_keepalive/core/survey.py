@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from sshd_keepalive.core import start
-from sshd_keepalive.core.include import as_bytes
 from sshd_keepalive.core.records import decoded, legible, records
 from sshd_keepalive.core.scripts import text, variables
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import DEFAULT_CONFIG, Context, Daemon, Dump, Glob, Host, RemoteFile, Snapshot
+from sshd_keepalive.sshd_config import command_line as start
+from sshd_keepalive.sshd_config.include import as_bytes
 
 #: Clock ticks are 10 ms wide and the two clocks are read one after the other: this much earlier proves nothing.
 _TICK_S = 0.05

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.core import consequence, resolve
 from sshd_keepalive.core.proof import Held, Loss, Values, spoken
 from sshd_keepalive.core.scripts import text, variables
 from sshd_keepalive.model import GLOBAL, Finding, Snapshot, Verdict
+from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config import resolve
 
 #: sshd's timer counts whole seconds; a busy host is late.
 _TOLERANCE_S: Final = 0.9

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sshd_keepalive.core import consequence
-from sshd_keepalive.core.version import Version
+from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config.version import Version
 
 V = Version.parse
 

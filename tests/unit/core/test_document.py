@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from sshd_keepalive.core import document
-from sshd_keepalive.core.version import Version
+from sshd_keepalive.sshd_config import document
+from sshd_keepalive.sshd_config.version import Version
 
 NEW, OLD, ANCIENT = Version.parse("9.2p1"), Version.parse("8.4p1"), Version.parse("7.4p1")
 AWKWARD = [

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sshd_keepalive.core import judge, managed
-from sshd_keepalive.core.document import parse
 from sshd_keepalive.core.drift import Recorded, Replaced, drift, scope_of
 from sshd_keepalive.model import Failure, Finding, Host, HostReport, Mark, Place, RemoteFile, Verdict
+from sshd_keepalive.sshd_config.document import parse
 from tests.support.fleets import DROP_IN, MAIN, NOW, pair
 
 RIGHT = pair("300", "3")

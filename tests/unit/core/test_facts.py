@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from sshd_keepalive.core import resolve
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
+from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.version import Version
 
 CASES = Path(__file__).parents[2] / "cases"
 FACTS, TRICKY = (

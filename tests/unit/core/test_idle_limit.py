@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sshd_keepalive.core import idle_limit
 from sshd_keepalive.core.idle_limit import Bounds, Paced
 from sshd_keepalive.core.proof import Loss, Values
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import Verdict
+from sshd_keepalive.sshd_config.version import Version
 
 
 def values(interval_s: int, version: str = "9.6p1") -> Values:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sshd_keepalive.core import include
-from sshd_keepalive.core.version import Version
+from sshd_keepalive.sshd_config import include
+from sshd_keepalive.sshd_config.version import Version
 
 NAMES = ("a", "b", "z", "-", "]", "[", "^", "!", "*", ".h", "a.conf", "a b", "é", "[:x:]")
 

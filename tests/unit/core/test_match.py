@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sshd_keepalive.core import document, match, reach, resolve
-from sshd_keepalive.core.match import Block, Criterion
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import INTERVAL, Context, Place
+from sshd_keepalive.sshd_config import document, match, reach, resolve
+from sshd_keepalive.sshd_config.match import Block, Criterion
+from sshd_keepalive.sshd_config.version import Version
 
 V = Version.parse
 NEW = V("10.0p2")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sshd_keepalive.core import patterns
+from sshd_keepalive.sshd_config import patterns
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sshd_keepalive.core import candidate, draft, dropin, judge, managed, plan, predict, prove, reach, resolve
-from sshd_keepalive.core.document import parse
-from sshd_keepalive.core.version import Version
+from sshd_keepalive.core import candidate, draft, dropin, judge, managed, plan, predict, prove
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import (
     COUNT_MAX,
@@ -25,6 +23,9 @@ from sshd_keepalive.model import (
     Policy,
     Strategy,
 )
+from sshd_keepalive.sshd_config import reach, resolve
+from sshd_keepalive.sshd_config.document import parse
+from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
 
 D = "/etc/ssh/sshd_config.d"

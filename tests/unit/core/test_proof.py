@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sshd_keepalive.core import consequence, proof, trial
+from sshd_keepalive.core import proof, trial
 from sshd_keepalive.core.proof import Beat, Held, Loss, Values
 from sshd_keepalive.core.trial import TRIALS
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import Verdict
+from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
 
 RELEASES = ("7.4p1", "8.0p1", "8.0p1+include", "8.1p1", "8.2p1", "9.1p1", "9.2p1", "9.4p1", "9.5p1", "9.6p1", "10.2p1")

@@ -6,10 +6,10 @@ import pickle
 
 import pytest
 
-from sshd_keepalive.core import resolve
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import COMMAND_LINE, COUNT_MAX, GLOBAL, INTERVAL, Context, Place
+from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN
 
 ROOT = Context(user="root", host="h", address="10.0.0.1", local_address="10.0.0.2", local_port=22)

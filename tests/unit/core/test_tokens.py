@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sshd_keepalive.core import tokens
+from sshd_keepalive.sshd_config import tokens
 
 
 @pytest.mark.parametrize(

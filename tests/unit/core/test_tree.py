@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from sshd_keepalive.core import resolve, tree
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, Daemon, Dump, Glob, RemoteFile
+from sshd_keepalive.sshd_config import resolve, tree
+from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
 
 D = "/etc/ssh/sshd_config.d"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sshd_keepalive.core import values
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import COUNT_MAX, INTERVAL
+from sshd_keepalive.sshd_config import values
+from sshd_keepalive.sshd_config.version import Version
 
 V = Version.parse
 REFUSED = "refused"

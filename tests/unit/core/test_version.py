@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sshd_keepalive.core.version import Tokeniser, Version
 from sshd_keepalive.errors import ParseError
+from sshd_keepalive.sshd_config.version import Tokeniser, Version
 
 
 def test_parsing_and_order() -> None:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from itertools import islice, product
 from typing import Final
 
-from sshd_keepalive.core import match, patterns
-from sshd_keepalive.core.match import Block, Criterion
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import Context
+from sshd_keepalive.sshd_config import match, patterns
+from sshd_keepalive.sshd_config.match import Block, Criterion
+from sshd_keepalive.sshd_config.version import Version
 
 #: Stands for everybody no pattern names: addresses of RFC 5737, a name of RFC 2606.
 STRANGER: Final = Context(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sshd_keepalive.core.version import Version
+from sshd_keepalive.sshd_config.version import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

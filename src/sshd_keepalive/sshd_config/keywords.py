@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sshd_keepalive.core import values
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Line, Token
+from sshd_keepalive.sshd_config import values
+from sshd_keepalive.sshd_config.version import Version
 
 #: Never allowed in a Match block that depends on the connection, in any release.
 _GLOBAL_ONLY: Final = frozenset({

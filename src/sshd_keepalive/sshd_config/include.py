@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import Line
+from sshd_keepalive.sshd_config.version import Version
 
 _MAGIC: Final = re.compile(r"[*?\[]")
 _DETOUR: Final = re.compile(r"/(?:\.?/)+")

@@ -12,12 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, combinations
 
-from sshd_keepalive.core import match, reach, values
-from sshd_keepalive.core import tree as trees
-from sshd_keepalive.core.keywords import folded, is_global_only, printed, repeats
-from sshd_keepalive.core.match import Block, Criterion
-from sshd_keepalive.core.tree import Event, Tree, missing_globs
-from sshd_keepalive.core.version import NEWEST, Version
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import (
     COUNT_MAX,
@@ -31,6 +25,12 @@ from sshd_keepalive.model import (
     Setting,
     Snapshot,
 )
+from sshd_keepalive.sshd_config import match, reach, values
+from sshd_keepalive.sshd_config import tree as trees
+from sshd_keepalive.sshd_config.keywords import folded, is_global_only, printed, repeats
+from sshd_keepalive.sshd_config.match import Block, Criterion
+from sshd_keepalive.sshd_config.tree import Event, Tree, missing_globs
+from sshd_keepalive.sshd_config.version import NEWEST, Version
 
 __all__ = [
     "BLANK",
@@ -53,7 +53,7 @@ _FEW = 6  # conditions of which all subsets are looked up; with more, the earlie
 
 
 def tree(snapshot: Snapshot) -> Tree:
-    """Build the tree of a host's files; see `core.tree.of_snapshot`."""
+    """Build the tree of a host's files; see `sshd_config.tree.of_snapshot`."""
     return trees.of_snapshot(snapshot)
 
 

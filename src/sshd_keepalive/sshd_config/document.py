@@ -11,9 +11,9 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from sshd_keepalive.core import tokens
-from sshd_keepalive.core.version import NEWEST, Tokeniser, Version
 from sshd_keepalive.model import Document, Line, Token
+from sshd_keepalive.sshd_config import tokens
+from sshd_keepalive.sshd_config.version import NEWEST, Tokeniser, Version
 
 _PHYSICAL: Final = re.compile(rb"[^\n]*\n|[^\n]+")
 _COMMENT: Final = re.compile(rb"[ \t\r]*(?:#|\n?\Z)")

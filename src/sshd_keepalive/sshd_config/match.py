@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
 
-from sshd_keepalive.core import patterns
-from sshd_keepalive.core.version import Tokeniser, Version
 from sshd_keepalive.model import Context, Line, Place, Token
+from sshd_keepalive.sshd_config import patterns
+from sshd_keepalive.sshd_config.version import Tokeniser, Version
 
 #: Criterion → the first release that knows it.
 SINCE: Final = {

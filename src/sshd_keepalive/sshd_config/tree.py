@@ -12,10 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
-from sshd_keepalive.core import include, keywords, match, start, values
-from sshd_keepalive.core.document import parse, tokenise
-from sshd_keepalive.core.match import Block
-from sshd_keepalive.core.version import NEWEST, Version
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import (
     COMMAND_LINE,
@@ -27,6 +23,11 @@ from sshd_keepalive.model import (
     Place,
     Snapshot,
 )
+from sshd_keepalive.sshd_config import command_line as start
+from sshd_keepalive.sshd_config import include, keywords, match, values
+from sshd_keepalive.sshd_config.document import parse, tokenise
+from sshd_keepalive.sshd_config.match import Block
+from sshd_keepalive.sshd_config.version import NEWEST, Version
 
 MAX_DEPTH: Final = 16  # servconf.c, SERVCONF_MAX_DEPTH: the main file and 16 levels below it
 _MAX_READS: Final = 20_000  # files read, repeats counted; sshd has no such limit and would not come back

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sshd_keepalive.core.version import Version
 from sshd_keepalive.model import COUNT_MAX, INTERVAL
+from sshd_keepalive.sshd_config.version import Version
 
 INT_MAX: Final = 2**31 - 1
 _LONG_MAX: Final = 2**63 - 1

@@ -1,0 +1,1 @@
+"""What sshd makes of its files: parsed, resolved and explained, without reading a disk."""
