@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 
 from sshd_keepalive import fleet
-from sshd_keepalive.core import deep
-from sshd_keepalive.core.deep import Deep
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet import Orders
 from sshd_keepalive.model import Host, HostReport, Snapshot, Verdict
 from sshd_keepalive.remote.shell import Shell
+from sshd_keepalive.scripts import deep
+from sshd_keepalive.scripts.deep import Deep
 
 
 def check_host(host: Host, orders: Orders, concurrency: int | None = None) -> HostReport:

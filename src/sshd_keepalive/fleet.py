@@ -15,8 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from sshd_keepalive.core import candidate, diff, judge, managed, plan, sessions, undo
-from sshd_keepalive.core.guard import Action, Change
+from sshd_keepalive.core import candidate, diff, judge, managed, plan, undo
 from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError, ParseError, PlanError
 from sshd_keepalive.model import (
     End,
@@ -32,6 +31,8 @@ from sshd_keepalive.model import (
     Waiver,
 )
 from sshd_keepalive.remote.shell import Shell
+from sshd_keepalive.scripts import sessions
+from sshd_keepalive.scripts.guard import Action, Change
 
 if TYPE_CHECKING:
     from sshd_keepalive.engines import Engine

@@ -140,7 +140,7 @@ def started(name: str, tmp_path: Path, unit: str, **files: str) -> str:
         place = tmp_path / "etc" / path.replace("__", "/")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
-    common = resources.files("sshd_keepalive.core.scripts").joinpath("common.sh").read_text()
+    common = resources.files("sshd_keepalive.scripts").joinpath("common.sh").read_text()
     text = registry.load("services", name).next_start(ServiceChoice()).replace("/etc/", f"{tmp_path}/etc/")
     parses(f"f() {{\n{text}\n}}")
     shown = SHOWN.format(tmp_path)

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sshd_keepalive.core import deep, diff, guard, judge, sessions, survey, undo
+from sshd_keepalive.core import diff, judge, undo
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.model import Host, HostReport, NewContent, Plan, Policy, Run, Snapshot, Verdict
 from sshd_keepalive.reports import json as json_report
 from sshd_keepalive.reports import text as text_report
+from sshd_keepalive.scripts import deep, guard, sessions, survey
 
 HOST = Host(name="one", address="192.0.2.1")
 AT = datetime(2026, 1, 31, tzinfo=UTC)

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from sshd_keepalive.core.guard import specification
 from sshd_keepalive.model import Context, Dump
+from sshd_keepalive.scripts.guard import specification
 
 CONFIG_DIR = "/etc/ssh"
 _KEY = f"{CONFIG_DIR}/key"

@@ -16,9 +16,9 @@ from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.options import Options, selected
 from sshd_keepalive.cli.recording import Recorder, Recording
 from sshd_keepalive.cli.rolling import Rolling, roll_out, rollout
-from sshd_keepalive.core.guard import Action
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import End, Host, HostReport
+from sshd_keepalive.scripts.guard import Action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

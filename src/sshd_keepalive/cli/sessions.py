@@ -11,12 +11,12 @@ import click
 from sshd_keepalive import fleet
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
-from sshd_keepalive.core.sessions import Session
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet import Orders
 from sshd_keepalive.model import Finding, Host, HostReport, Snapshot, Verdict
 from sshd_keepalive.remote import lasting
 from sshd_keepalive.remote.shell import Shell
+from sshd_keepalive.scripts.sessions import Session
 
 
 @click.command("sessions", short_help="List sessions older than the configuration in effect.")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from sshd_keepalive.core import candidate, diff
 from sshd_keepalive.core import plan as planning
-from sshd_keepalive.core.records import decoded, legible, records
-from sshd_keepalive.core.scripts import text, variables
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import NewContent, Plan, Snapshot
+from sshd_keepalive.scripts import text, variables
+from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config import resolve
 
 

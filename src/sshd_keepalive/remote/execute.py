@@ -1,7 +1,7 @@
 """Carry out a plan on one host so that it ends changed and proved, or as it was, or said to be unknown.
 
-The order is the safety: compare, back up, stage, validate, arm (one script, `core.guard`), rehearse a login, install,
-restart (another one), then a new login that looks again, and only that login confirms. Whatever goes wrong before,
+The order is the safety: compare, back up, stage, validate, arm (one script, `scripts.guard`), rehearse a login,
+install, restart (another one), then a new login that looks again, and only that login confirms. Whatever goes wrong before,
 the change is taken back: by the script itself, by the login that is still open, or by the guard on the host when its
 time is up.
 """
@@ -12,14 +12,14 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sshd_keepalive.core import guard
-from sshd_keepalive.core.guard import Answer, Change
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import End, Failure, Outcome, Snapshot, Step
 from sshd_keepalive.remote import verify
 from sshd_keepalive.remote.rehearse import rehearse
 from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.remote.verify import Connect
+from sshd_keepalive.scripts import guard
+from sshd_keepalive.scripts.guard import Answer, Change
 
 #: A restore script restarts at most once and waits ten seconds for the proof.
 _RESTORE_S = 45.0

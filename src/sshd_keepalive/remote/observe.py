@@ -7,10 +7,10 @@ from datetime import datetime
 from functools import lru_cache
 
 from sshd_keepalive import registry, services
-from sshd_keepalive.core import guard, survey
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import ServiceChoice, Snapshot
 from sshd_keepalive.remote.shell import Shell
+from sshd_keepalive.scripts import guard, survey
 from sshd_keepalive.sshd_config import resolve
 
 _ATTEMPTS = 4  # one look, and three more for Includes within Includes that only our own reading finds
@@ -20,7 +20,7 @@ def observe(shell: Shell, now: datetime, *, timeout_s: float, again: bool = Fals
     """What is on the host now. Writes nothing there.
 
     Args:
-        again: see `core.survey.script`.
+        again: see `scripts.survey.script`.
     Raises:
         HostError: kinds observe, banner, and those of `Shell.run`.
     """

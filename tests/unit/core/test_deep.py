@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sshd_keepalive.core import deep
 from sshd_keepalive.model import Context, Dump, Host, Snapshot, Verdict
+from sshd_keepalive.scripts import deep
 
 
 def snapshot(**values: str) -> Snapshot:

@@ -17,9 +17,6 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive import registry, services
-from sshd_keepalive.core import guard
-from sshd_keepalive.core.guard import Answer, Change
-from sshd_keepalive.core.scripts import text
 from sshd_keepalive.model import (
     COUNT_MAX,
     INTERVAL,
@@ -35,6 +32,8 @@ from sshd_keepalive.model import (
     Snapshot,
 )
 from sshd_keepalive.quoting import quote
+from sshd_keepalive.scripts import guard, text
+from sshd_keepalive.scripts.guard import Answer, Change
 from tests.support.shell import LocalShell, installed_shells, write_command
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.core import deep, sessions, trial
 from sshd_keepalive.model import Host, Snapshot
+from sshd_keepalive.scripts import deep, sessions, trial
 from tests.support.shell import LocalShell, installed_shells, write_command
 
 SHELLS = installed_shells()

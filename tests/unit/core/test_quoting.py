@@ -6,11 +6,11 @@ import subprocess
 
 import pytest
 
-from sshd_keepalive.core import survey
-from sshd_keepalive.core.guard import restore_hint
 from sshd_keepalive.model import Host, ServiceChoice
 from sshd_keepalive.quoting import printable, quote, quote_bytes
 from sshd_keepalive.remote.observe import functions
+from sshd_keepalive.scripts import survey
+from sshd_keepalive.scripts.guard import restore_hint
 from tests.support.shell import SHELLS, installed_shells
 
 HOSTILE = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sshd_keepalive.core import sessions
+from sshd_keepalive.scripts import sessions
 
 
 def record(kind: str, value: str) -> bytes:

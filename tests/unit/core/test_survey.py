@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.core import scripts, survey
-from sshd_keepalive.core.records import records
+from sshd_keepalive import scripts
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Daemon, Host, ServiceChoice, Snapshot
 from sshd_keepalive.remote.observe import functions, observe
+from sshd_keepalive.scripts import survey
+from sshd_keepalive.scripts.records import records
 from sshd_keepalive.sshd_config import command_line as start
 from sshd_keepalive.sshd_config import resolve
 from tests.support.shell import LOCAL, LocalShell, installed_shells, write_command

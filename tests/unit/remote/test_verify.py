@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from sshd_keepalive.core import plan as planning
-from sshd_keepalive.core.guard import Change
 from sshd_keepalive.model import Dump, Plan, Policy, Snapshot
 from sshd_keepalive.remote.verify import difference
+from sshd_keepalive.scripts.guard import Change
 from tests.support.snapshots import MAIN, look
 
 STOCK = look({MAIN: "ClientAliveInterval 0\n"})

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sshd_keepalive.core.proof import Held, Loss, Values, spoken
-from sshd_keepalive.core.scripts import text, variables
 from sshd_keepalive.model import GLOBAL, Finding, Snapshot, Verdict
+from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config import resolve
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from sshd_keepalive.core.records import decoded, legible, records
-from sshd_keepalive.core.scripts import text, variables
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import DEFAULT_CONFIG, Context, Daemon, Dump, Glob, Host, RemoteFile, Snapshot
+from sshd_keepalive.scripts import text, variables
+from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config import command_line as start
 from sshd_keepalive.sshd_config.include import as_bytes
 

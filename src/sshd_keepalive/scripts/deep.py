@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from sshd_keepalive.core.judge import spoken
-from sshd_keepalive.core.records import decoded, legible, records
-from sshd_keepalive.core.scripts import text
 from sshd_keepalive.model import GLOBAL, Dump, Finding, Place, Snapshot, Verdict
+from sshd_keepalive.scripts import text
+from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config.patterns import matches
 from sshd_keepalive.sshd_config.values import BadValue, seconds
 from sshd_keepalive.sshd_config.version import Version

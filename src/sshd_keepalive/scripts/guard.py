@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from sshd_keepalive.core.records import decoded, legible, records
-from sshd_keepalive.core.scripts import text, variables
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, NewContent, Plan, Snapshot, Step
 from sshd_keepalive.quoting import quote, quote_bytes
+from sshd_keepalive.scripts import text, variables
+from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config import include
 
 
