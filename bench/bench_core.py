@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sshd_keepalive.core import judge, plan
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, Dump, Glob, Host, Policy, RemoteFile, Snapshot
+from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.sshd_config import document, resolve
 from sshd_keepalive.sshd_config.version import NEWEST
 

@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sshd_keepalive.core.diff import unified, values
-    from sshd_keepalive.core.judge import judge
-    from sshd_keepalive.core.plan import plan, plan_files
-    from sshd_keepalive.core.policy import from_mapping as policy_from_mapping
     from sshd_keepalive.errors import ConfigError, KeepaliveError, ParseError, PlanError
     from sshd_keepalive.model import Context, Effective, Finding, Plan, Policy, Setting, Snapshot, Verdict
+    from sshd_keepalive.planning.diff import unified, values
+    from sshd_keepalive.planning.judge import judge
+    from sshd_keepalive.planning.plan import plan, plan_files
+    from sshd_keepalive.planning.policy import from_mapping as policy_from_mapping
     from sshd_keepalive.sshd_config.document import parse, render
     from sshd_keepalive.sshd_config.resolve import resolve, scopes, tree, tree_of_files
     from sshd_keepalive.sshd_config.version import Version
@@ -63,7 +63,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "policy_from_mapping":
-        return import_module("sshd_keepalive.core.policy").from_mapping
+        return import_module("sshd_keepalive.planning.policy").from_mapping
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"sshd_keepalive.{home}"), name)

@@ -56,7 +56,7 @@ class NotifyError(KeepaliveError):
 
 
 class PlanError(KeepaliveError):
-    """No edit could be proved right (see `core.plan`); nothing was written."""
+    """No edit could be proved right (see `planning.plan`); nothing was written."""
 
 
 class StoreError(KeepaliveError):

@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from sshd_keepalive.core import candidate, diff, judge, managed, plan, undo
 from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError, ParseError, PlanError
 from sshd_keepalive.model import (
     End,
@@ -30,6 +29,8 @@ from sshd_keepalive.model import (
     Verdict,
     Waiver,
 )
+from sshd_keepalive.planning import candidate, diff, judge, plan, undo
+from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.guard import Action, Change

@@ -13,9 +13,9 @@ from random import Random
 
 import pytest
 
-from sshd_keepalive.core import diff, explain, judge, plan
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import Policy, Strategy
+from sshd_keepalive.planning import diff, explain, judge, plan
 from sshd_keepalive.sshd_config import document, resolve
 from sshd_keepalive.sshd_config.version import Version
 from tests.support import configs

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sshd_keepalive.core import diff, judge, undo
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.model import Host, HostReport, NewContent, Plan, Policy, Run, Snapshot, Verdict
+from sshd_keepalive.planning import diff, judge, undo
 from sshd_keepalive.reports import json as json_report
 from sshd_keepalive.reports import text as text_report
 from sshd_keepalive.scripts import deep, guard, sessions, survey

@@ -9,9 +9,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sshd_keepalive.core import diff, judge, plan
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, MatchOverrides, Snapshot, Verdict
+from sshd_keepalive.planning import diff, judge, plan
 from sshd_keepalive.sshd_config import document, resolve
 from sshd_keepalive.sshd_config.version import Version
 from tests.support import configs

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sshd_keepalive.core import plan
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
+from sshd_keepalive.planning import plan
 from sshd_keepalive.sshd_config import resolve, values
 from sshd_keepalive.sshd_config.version import Version
 from tests.sshd.test_differential import root_of

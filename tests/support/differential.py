@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sshd_keepalive.core import judge, plan
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import (
     COUNT_MAX,
@@ -22,6 +21,7 @@ from sshd_keepalive.model import (
     Snapshot,
     Verdict,
 )
+from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.sshd_config import include, reach, resolve
 from sshd_keepalive.sshd_config.document import parse
 from sshd_keepalive.sshd_config.tree import Tree

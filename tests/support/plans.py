@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from sshd_keepalive.core import policy
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import Context, Daemon, Dump, Glob, Host, RemoteFile, Snapshot
+from sshd_keepalive.planning import policy
 from sshd_keepalive.sshd_config import resolve
 from sshd_keepalive.sshd_config.version import Version
 

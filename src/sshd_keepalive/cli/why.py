@@ -12,9 +12,9 @@ from sshd_keepalive import fleet
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.offline import read_tree
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
-from sshd_keepalive.core import explain, judge
 from sshd_keepalive.errors import ConfigError, HostError, ParseError
 from sshd_keepalive.model import SCHEMA_VERSION, Context, Host
+from sshd_keepalive.planning import explain, judge
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.sshd_config import reach
 from sshd_keepalive.sshd_config import resolve as resolving

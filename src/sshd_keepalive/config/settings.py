@@ -9,10 +9,10 @@ from sshd_keepalive import registry
 from sshd_keepalive.config import values
 from sshd_keepalive.config.document import Document, Pairs
 from sshd_keepalive.config.shapes import Field, Free, Local, Many, Record, Text
-from sshd_keepalive.core.policy import from_mapping
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts.inherit import Given, Settings
 from sshd_keepalive.model import Become, ServiceChoice, Waiver
+from sshd_keepalive.planning.policy import from_mapping
 from sshd_keepalive.spelling import did_you_mean
 
 STRING: Final = {"type": "string", "minLength": 1}

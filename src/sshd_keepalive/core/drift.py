@@ -12,8 +12,8 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Final
 
-from sshd_keepalive.core.judge import DAEMON
 from sshd_keepalive.model import GLOBAL, Finding, HostReport, Mark, Verdict
+from sshd_keepalive.planning.judge import DAEMON
 from sshd_keepalive.quoting import printable
 
 _AGENTS: Final = "agents"

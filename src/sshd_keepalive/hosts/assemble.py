@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from sshd_keepalive.core.policy import from_mapping
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts.inherit import Conflict, Group, Settings, group_names, inherited
 from sshd_keepalive.hosts.jump import Ways, before_itself
 from sshd_keepalive.hosts.target import address
 from sshd_keepalive.model import Host, Policy
+from sshd_keepalive.planning.policy import from_mapping
 from sshd_keepalive.spelling import shown
 
 #: What a hop outside the inventory takes from `defaults`: how to log in, not where to.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sshd_keepalive.core import judge
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import SPELLING, Snapshot, Verdict
+from sshd_keepalive.planning import judge
 from sshd_keepalive.remote.observe import observe
 from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts import guard

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.core.judge import spoken
 from sshd_keepalive.model import GLOBAL, Dump, Finding, Place, Snapshot, Verdict
+from sshd_keepalive.planning.judge import spoken
 from sshd_keepalive.scripts import text
 from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config.patterns import matches

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sshd_keepalive.core import candidate, plan
 from sshd_keepalive.model import Glob, NewContent, Plan, Policy, Snapshot
+from sshd_keepalive.planning import candidate, plan
 from tests.support.snapshots import MAIN, look
 
 D = "/etc/ssh/sshd_config.d"

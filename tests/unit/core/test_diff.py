@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.core import diff, plan
 from sshd_keepalive.model import MatchOverrides, Policy, Strategy
+from sshd_keepalive.planning import diff, plan
 from tests.support.plans import load
 from tests.support.snapshots import MAIN, USUAL, look
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from sshd_keepalive.core import judge, managed
 from sshd_keepalive.core.drift import Recorded, Replaced, drift, scope_of
 from sshd_keepalive.model import Failure, Finding, Host, HostReport, Mark, Place, RemoteFile, Verdict
+from sshd_keepalive.planning import judge
+from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.sshd_config.document import parse
 from tests.support.fleets import DROP_IN, MAIN, NOW, pair
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sshd_keepalive.core import explain
 from sshd_keepalive.model import Context
+from sshd_keepalive.planning import explain
 from sshd_keepalive.sshd_config import resolve
 from tests.support.snapshots import MAIN
 

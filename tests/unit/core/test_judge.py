@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sshd_keepalive.core import judge, plan
 from sshd_keepalive.errors import PlanError
 from sshd_keepalive.model import (
     COMMAND_LINE,
@@ -22,6 +21,7 @@ from sshd_keepalive.model import (
     Policy,
     Verdict,
 )
+from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.sshd_config import command_line as start
 from tests.support.snapshots import EVERYBODY, MAIN, USUAL, look
 

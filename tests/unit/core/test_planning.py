@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sshd_keepalive.core import candidate, draft, dropin, judge, managed, plan, predict, prove
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import (
     COUNT_MAX,
@@ -23,6 +22,11 @@ from sshd_keepalive.model import (
     Policy,
     Strategy,
 )
+from sshd_keepalive.planning import candidate, draft, judge, plan
+from sshd_keepalive.planning import drop_in as dropin
+from sshd_keepalive.planning import owners as managed
+from sshd_keepalive.planning import predictions as predict
+from sshd_keepalive.planning import proofs as prove
 from sshd_keepalive.sshd_config import reach, resolve
 from sshd_keepalive.sshd_config.document import parse
 from sshd_keepalive.sshd_config.version import Version
@@ -397,7 +401,7 @@ def test_another_setting_that_changes(after: str) -> None:
 
 
 def test_a_plan_that_would_not_help_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sshd_keepalive.core import placement
+    from sshd_keepalive.planning import placement
 
     monkeypatch.setattr(placement, "spots", lambda main, keywords, events: dict.fromkeys(keywords, 2))
     with pytest.raises(PlanError, match="still not be as wanted"):

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from sshd_keepalive import errors
-from sshd_keepalive.core import judge, plan
 from sshd_keepalive.model import RemoteFile, Verdict
+from sshd_keepalive.planning import judge, plan
 from tests.support.plans import PlanCase, load
 
 CASES = load()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sshd_keepalive.core import policy
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import MatchOverrides, Policy, Strategy
+from sshd_keepalive.planning import policy
 
 
 def test_nothing_said_is_the_default() -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from sshd_keepalive.core import undo
-from sshd_keepalive.core.undo import Past
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.model import Context
+from sshd_keepalive.planning import undo
+from sshd_keepalive.planning.undo import Past
 from tests.support.snapshots import MAIN, look
 
 OWN = "/etc/ssh/sshd_config.d/00-sshd-keepalive.conf"

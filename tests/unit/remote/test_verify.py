@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from sshd_keepalive.core import plan as planning
 from sshd_keepalive.model import Dump, Plan, Policy, Snapshot
+from sshd_keepalive.planning import plan as planning
 from sshd_keepalive.remote.verify import difference
 from sshd_keepalive.scripts.guard import Change
 from tests.support.snapshots import MAIN, look

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sshd_keepalive.core.managed import is_foreign
 from sshd_keepalive.model import SPELLING, Document, Policy
+from sshd_keepalive.planning.owners import is_foreign
 from sshd_keepalive.sshd_config import include
 from sshd_keepalive.sshd_config.tree import Tree
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sshd_keepalive.core import judge
 from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place, Setting
+from sshd_keepalive.planning import judge
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.sshd_config import resolve as resolving
 from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS

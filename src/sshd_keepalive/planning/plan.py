@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sshd_keepalive.core import dropin, judge, managed, notes, placement, prove
-from sshd_keepalive.core.draft import Draft
-from sshd_keepalive.core.predict import predictions as predictions  # for plans that are made otherwise: an undo
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import (
     COMMAND_LINE,
@@ -27,6 +24,12 @@ from sshd_keepalive.model import (
     Snapshot,
     Strategy,
 )
+from sshd_keepalive.planning import drop_in as dropin
+from sshd_keepalive.planning import judge, notes, placement
+from sshd_keepalive.planning import owners as managed
+from sshd_keepalive.planning import proofs as prove
+from sshd_keepalive.planning.draft import Draft
+from sshd_keepalive.planning.predictions import predictions as predictions  # for plans that are made otherwise: an undo
 from sshd_keepalive.sshd_config import document as documents
 from sshd_keepalive.sshd_config import include
 from sshd_keepalive.sshd_config import resolve as resolving

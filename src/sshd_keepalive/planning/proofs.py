@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from sshd_keepalive.core.dropin import is_ours
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import Edit, Line, NewContent
+from sshd_keepalive.planning.drop_in import is_ours
 from sshd_keepalive.sshd_config import match
 from sshd_keepalive.sshd_config.document import tokenise
 from sshd_keepalive.sshd_config.resolve import KEYWORDS

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sshd_keepalive.core import candidate, diff
-from sshd_keepalive.core import plan as planning
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import NewContent, Plan, Snapshot
+from sshd_keepalive.planning import candidate, diff
+from sshd_keepalive.planning import plan as planning
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config import resolve

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from sshd_keepalive.core import managed
 from sshd_keepalive.model import SPELLING, NewContent, Place, Policy
+from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.sshd_config import resolve as resolving
 from sshd_keepalive.sshd_config import values
 from sshd_keepalive.sshd_config.resolve import KEYWORDS

@@ -1,0 +1,1 @@
+"""From a policy to findings and proved edits. Pure."""
