@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from sshd_keepalive.core.diagnosis import Diagnosis, Likelihood, Suspect
-from sshd_keepalive.core.runlog import RunLog, Sighting
+from sshd_keepalive.diagnosis.rules import Diagnosis, Likelihood, Suspect
+from sshd_keepalive.diagnosis.run_log import RunLog, Sighting
 from sshd_keepalive.model import Run, Verdict
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.registry import load

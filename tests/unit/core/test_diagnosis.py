@@ -11,10 +11,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sshd_keepalive.core import diagnosis, runlog
-from sshd_keepalive.core.diagnosis import Diagnosis, Known, Likelihood, _Evidence, _held_against, known_of
-from sshd_keepalive.core.killers import KILLERS, Sign
-from sshd_keepalive.core.signs import ROWS
+from sshd_keepalive.diagnosis import rules as diagnosis
+from sshd_keepalive.diagnosis import run_log as runlog
+from sshd_keepalive.diagnosis.causes import KILLERS, Sign
+from sshd_keepalive.diagnosis.patterns import ROWS
+from sshd_keepalive.diagnosis.rules import Diagnosis, Known, Likelihood, _Evidence, _held_against, known_of
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.core.killers import Sign
+from sshd_keepalive.diagnosis.causes import Sign
 
 DATAARTS, AIRFLOW, JENKINS, RUNDECK, ANSIBLE = "DataArts Studio", "Airflow", "Jenkins", "Rundeck", "Ansible"
 JSCH, OPENSSH, SSHD, PARAMIKO, SYSTEMD, KERNEL, BASH = "JSch", "ssh", "sshd", "paramiko", "systemd", "kernel", "shell"

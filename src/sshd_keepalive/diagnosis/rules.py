@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from sshd_keepalive.core.killers import KILLERS, Killer, Mark, Sign, fitting, is_round, slack_s
-from sshd_keepalive.core.moments import elapsed_s
-from sshd_keepalive.core.runlog import RunLog, Sighting
-from sshd_keepalive.core.signs import AIRFLOW, ANSIBLE, DATAARTS, JENKINS, JSCH, RUNDECK, SSHD
+from sshd_keepalive.diagnosis.causes import KILLERS, Killer, Mark, Sign, fitting, is_round, slack_s
+from sshd_keepalive.diagnosis.patterns import AIRFLOW, ANSIBLE, DATAARTS, JENKINS, JSCH, RUNDECK, SSHD
+from sshd_keepalive.diagnosis.run_log import RunLog, Sighting
+from sshd_keepalive.diagnosis.timestamps import elapsed_s
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, Snapshot
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config import resolve

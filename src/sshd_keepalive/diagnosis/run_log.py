@@ -14,9 +14,10 @@ from datetime import datetime
 from itertools import chain
 from typing import Final
 
-from sshd_keepalive.core import moments, signs
-from sshd_keepalive.core.killers import Sign
-from sshd_keepalive.core.signs import Row
+from sshd_keepalive.diagnosis import patterns as signs
+from sshd_keepalive.diagnosis import timestamps as moments
+from sshd_keepalive.diagnosis.causes import Sign
+from sshd_keepalive.diagnosis.patterns import Row
 
 BLOCK_BYTES: Final = 1 << 20  # a good size to feed
 _LINE_MAX: Final = 64 * 1024  # a longer line is read in pieces

@@ -1,0 +1,1 @@
+"""What ended a session, from the text of a log. Pure."""
