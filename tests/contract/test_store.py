@@ -21,8 +21,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, NullPool, create_engine, insert, text
 
 from sshd_keepalive import registry
-from sshd_keepalive.core.drift import Recorded
 from sshd_keepalive.errors import ConfigError, StoreError
+from sshd_keepalive.history.changes import Recorded
 from sshd_keepalive.model import End, Failure, Host, HostReport, Run, Verdict
 from sshd_keepalive.store import Store, address, documents, tables
 from sshd_keepalive.store.database import Database

@@ -12,8 +12,8 @@ import pytest
 
 from sshd_keepalive import registry
 from sshd_keepalive.cli import notices
-from sshd_keepalive.core.notice import When
 from sshd_keepalive.errors import ConfigError, ExtensionError
+from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Run
 from sshd_keepalive.remote.secret import Secrets
 from tests.contract.test_reports import FULL, a_run

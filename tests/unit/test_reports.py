@@ -10,7 +10,7 @@ import pytest
 
 from sshd_keepalive import registry
 from sshd_keepalive.cli.output import exit_code
-from sshd_keepalive.core import outcome
+from sshd_keepalive.history import outcome
 from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Place, Run, Step, Verdict
 from sshd_keepalive.reports import summary
 from sshd_keepalive.reports import text as text_report

@@ -11,7 +11,7 @@ from sshd_keepalive import deepening, fleet
 from sshd_keepalive.cli import notices, output, passes
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 from sshd_keepalive.cli.recording import Recorder, Recording, recording_options
-from sshd_keepalive.core.notice import When
+from sshd_keepalive.history.notice import When
 
 
 @click.command("check")

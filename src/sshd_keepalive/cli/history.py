@@ -10,9 +10,9 @@ import click
 
 from sshd_keepalive.cli import recording
 from sshd_keepalive.cli.options import named_in_environment
-from sshd_keepalive.core import outcome
-from sshd_keepalive.core.drift import Recorded, drift
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.history import outcome
+from sshd_keepalive.history.changes import Recorded, drift
 from sshd_keepalive.model import GLOBAL, SPELLING, PastRun, Verdict
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import host_data, timestamp

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sshd_keepalive import registry
-from sshd_keepalive.core import notice
 from sshd_keepalive.errors import ConfigError, KeepaliveError
+from sshd_keepalive.history import notice
 from sshd_keepalive.model import Run
 from sshd_keepalive.notifiers import Notifier
 from sshd_keepalive.quoting import printable

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from sshd_keepalive import registry
 from sshd_keepalive.cli.options import Options
-from sshd_keepalive.core import outcome
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.history import outcome
 from sshd_keepalive.model import End, HostReport, Run, Verdict
 from sshd_keepalive.reports import text as text_report
 

@@ -17,8 +17,8 @@ import click
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.durations import Duration
 from sshd_keepalive.cli.options import Options
-from sshd_keepalive.core.drift import Recorded, Replaced, drift
 from sshd_keepalive.errors import ConfigError, StoreError
+from sshd_keepalive.history.changes import Recorded, Replaced, drift
 from sshd_keepalive.model import Host, HostReport, PastRun, Run, Verdict
 from sshd_keepalive.quoting import printable
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from sshd_keepalive.core import notice
 from sshd_keepalive.errors import ConfigError, ExtensionError, NotifyError
+from sshd_keepalive.history import notice
 from sshd_keepalive.model import Run
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import shutil
 from typing import Final
 
 from sshd_keepalive.config.program import output_of
-from sshd_keepalive.core import notice
 from sshd_keepalive.errors import ConfigError, NotifyError
+from sshd_keepalive.history import notice
 from sshd_keepalive.model import Run
 
 SECRET: bool = False

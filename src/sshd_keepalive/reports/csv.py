@@ -2,7 +2,7 @@
 
 import csv
 
-from sshd_keepalive.core import outcome
+from sshd_keepalive.history import outcome
 from sshd_keepalive.model import Finding, HostReport, Run
 from sshd_keepalive.reports import flat, timestamp
 

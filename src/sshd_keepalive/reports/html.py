@@ -17,7 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sshd_keepalive import benchmarks
-from sshd_keepalive.core import outcome
+from sshd_keepalive.history import outcome
 from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, SPELLING, Benchmark, HostReport, PastRun, Run, Verdict
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import flat

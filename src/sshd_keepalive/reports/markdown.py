@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sshd_keepalive import benchmarks
-from sshd_keepalive.core import outcome
+from sshd_keepalive.history import outcome
 from sshd_keepalive.model import HostReport, Run, Verdict
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import flat, timestamp

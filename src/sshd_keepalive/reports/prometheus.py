@@ -1,7 +1,7 @@
 """Prometheus text format, for the textfile collector of node_exporter: `--out prometheus:/path/sshd_keepalive.prom`."""
 
 from sshd_keepalive import benchmarks
-from sshd_keepalive.core import outcome
+from sshd_keepalive.history import outcome
 from sshd_keepalive.model import HostReport, Run, Verdict
 from sshd_keepalive.reports import flat
 

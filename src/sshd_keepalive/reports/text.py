@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import groupby
 
 from sshd_keepalive import benchmarks
-from sshd_keepalive.core import outcome
+from sshd_keepalive.history import outcome
 from sshd_keepalive.model import GLOBAL, Finding, HostReport, Run, Verdict
 from sshd_keepalive.quoting import printable
 

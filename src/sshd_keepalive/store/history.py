@@ -10,8 +10,8 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Column, Connection, Row, Select, Table, delete, insert, select, tuple_
 
-from sshd_keepalive.core.drift import Recorded, Replaced, scope_of
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.history.changes import Recorded, Replaced, scope_of
 from sshd_keepalive.model import End, HostReport, PastRun, Run, Verdict
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.store import documents as texts

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sshd_keepalive.core.drift import Recorded, Replaced, drift, scope_of
+from sshd_keepalive.history.changes import Recorded, Replaced, drift, scope_of
 from sshd_keepalive.model import Failure, Finding, Host, HostReport, Mark, Place, RemoteFile, Verdict
 from sshd_keepalive.planning import judge
 from sshd_keepalive.planning import owners as managed

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from sshd_keepalive.core import notice
-from sshd_keepalive.core.notice import When
+from sshd_keepalive.history import notice
+from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import PastRun, Run, Verdict
 from tests.contract.test_reports import FULL, a_run
 from tests.support.fleets import NOW, a_fleet

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from sshd_keepalive.core import outcome
+from sshd_keepalive.history import outcome
 from sshd_keepalive.model import HostReport, PastRun, Run, Verdict
 from sshd_keepalive.quoting import printable
 

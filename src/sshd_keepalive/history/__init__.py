@@ -1,0 +1,1 @@
+"""Recorded runs compared with each other, and the notice about one. Pure."""
