@@ -1,9 +1,9 @@
 """Carry out a plan on one host so that it ends changed and proved, or as it was, or said to be unknown.
 
 The order is the safety: compare, back up, stage, validate, arm (one script, `scripts.guard`), rehearse a login,
-install, restart (another one), then a new login that looks again, and only that login confirms. Whatever goes wrong before,
-the change is taken back: by the script itself, by the login that is still open, or by the guard on the host when its
-time is up.
+install, restart (another one), then a new login that looks again, and only that login confirms. Whatever goes wrong
+before, the change is taken back: by the script itself, by the login that is still open, or by the guard on the host
+when its time is up.
 """
 
 from __future__ import annotations
