@@ -22,7 +22,7 @@ from statistics import median
 
 from bench.measure import Cost, measured
 from sshd_keepalive import engines
-from sshd_keepalive.fleet import Orders, check_host
+from sshd_keepalive.fleet.one_host import Orders, check_host
 from sshd_keepalive.model import Host, HostReport, Verdict
 from sshd_keepalive.remote.secret import Secrets
 

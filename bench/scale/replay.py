@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from sshd_keepalive.fleet import Orders, check_host
+from sshd_keepalive.fleet.one_host import Orders, check_host
 from sshd_keepalive.model import Host, HostReport, Verdict
 from sshd_keepalive.remote import session, ssh
 from sshd_keepalive.remote.bastion import wire_to

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive import fleet, registry
-from sshd_keepalive.fleet import Orders
+from sshd_keepalive import registry
+from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import End, Host, HostReport, Verdict
 from sshd_keepalive.remote import shell as shells
 from sshd_keepalive.remote.secret import Secrets

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sshd_keepalive import fleet, registry
-from sshd_keepalive.core.waves import Budget, has_failed, waves
+from sshd_keepalive import registry
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.fleet import Orders
+from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.one_host import Orders
+from sshd_keepalive.fleet.rollout import Rollout
+from sshd_keepalive.fleet.waves import Budget, has_failed, waves
 from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Verdict
 from sshd_keepalive.remote.secret import Secrets
-from sshd_keepalive.rollout import Rollout
 
 ZONES = ("", "a", "b", "c")
 

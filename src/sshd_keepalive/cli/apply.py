@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from sshd_keepalive import fleet
 from sshd_keepalive.cli import output
 from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.guarded import Guarded, carry_out, guard_options
@@ -12,6 +11,7 @@ from sshd_keepalive.cli.options import Options, fleet_options, named_in_environm
 from sshd_keepalive.cli.plan import plan
 from sshd_keepalive.cli.recording import Recording, recording_options
 from sshd_keepalive.cli.rolling import Rolling, rollout_options
+from sshd_keepalive.fleet import one_host as fleet
 
 
 @click.command("apply", short_help="Change hosts, prove it over a new login, or roll back.")

@@ -7,10 +7,11 @@ from functools import partial
 
 import click
 
-from sshd_keepalive import deepening, fleet
 from sshd_keepalive.cli import notices, output, passes
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 from sshd_keepalive.cli.recording import Recorder, Recording, recording_options
+from sshd_keepalive.fleet import deep as deepening
+from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.history.notice import When
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from sshd_keepalive import fleet
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.fleet import one_host as fleet
 
 
 @click.command("confirm", short_help="Confirm the changes that wait for it.")

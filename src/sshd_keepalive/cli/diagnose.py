@@ -11,7 +11,7 @@ from typing import IO, Final
 
 import click
 
-from sshd_keepalive import deepening, fleet, registry
+from sshd_keepalive import registry
 from sshd_keepalive.cli import output, passes, told
 from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
@@ -20,6 +20,8 @@ from sshd_keepalive.diagnosis import run_log as runlog
 from sshd_keepalive.diagnosis.rules import Known
 from sshd_keepalive.diagnosis.run_log import RunLog
 from sshd_keepalive.errors import ConfigError, HostError
+from sshd_keepalive.fleet import deep as deepening
+from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import Host, HostReport, Snapshot
 from sshd_keepalive.remote.shell import Shell
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from sshd_keepalive import fleet
 from sshd_keepalive.cli import journal, output, passes
 from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.options import Options, selected
 from sshd_keepalive.cli.recording import Recorder, Recording
 from sshd_keepalive.cli.rolling import Rolling, roll_out, rollout
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import End, Host, HostReport
 from sshd_keepalive.scripts.guard import Action
 

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from sshd_keepalive.core.waves import has_failed
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.fleet.waves import has_failed
 from sshd_keepalive.model import End, HostReport
 
 KEPT = 100  # runs

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
 
-from sshd_keepalive import engines, fleet
+from sshd_keepalive import engines
 from sshd_keepalive.cli import output
 from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.output import Output
+from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import Failure, Host, HostReport, Verdict
 
 

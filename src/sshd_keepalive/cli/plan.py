@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from sshd_keepalive import fleet
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.fleet import one_host as fleet
 
 
 @click.command("plan", short_help="Show every change that apply would make.")

@@ -8,13 +8,14 @@ from functools import partial
 
 import click
 
-from sshd_keepalive import fleet, probing
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.countdown import Countdown, WatchedOutput
 from sshd_keepalive.cli.durations import Duration
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet import probe as probing
 
 #: Silences at once; each costs two threads that sleep.
 _AT_ONCE = 1000

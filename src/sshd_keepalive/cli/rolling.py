@@ -12,13 +12,14 @@ from typing import Any
 
 import click
 
-from sshd_keepalive import engines, fleet
+from sshd_keepalive import engines
 from sshd_keepalive.cli import journal, passes
 from sshd_keepalive.cli.output import Output
-from sshd_keepalive.core import waves
-from sshd_keepalive.core.waves import Budget
+from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet import waves
+from sshd_keepalive.fleet.rollout import Rollout
+from sshd_keepalive.fleet.waves import Budget
 from sshd_keepalive.model import End, Failure, Host, HostReport
-from sshd_keepalive.rollout import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

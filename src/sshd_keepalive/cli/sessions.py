@@ -8,11 +8,11 @@ from functools import partial
 
 import click
 
-from sshd_keepalive import fleet
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.fleet import Orders
+from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import Finding, Host, HostReport, Snapshot, Verdict
 from sshd_keepalive.remote import lasting
 from sshd_keepalive.remote.shell import Shell

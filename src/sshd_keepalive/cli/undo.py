@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from sshd_keepalive import fleet
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.guarded import Guarded, carry_out, guard_options
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 from sshd_keepalive.cli.recording import Recording, recording_options
 from sshd_keepalive.cli.rolling import Rolling, rollout_options
+from sshd_keepalive.fleet import one_host as fleet
 
 
 @click.command("undo", short_help="Bring back the files of an earlier run.")

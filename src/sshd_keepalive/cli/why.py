@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from sshd_keepalive import fleet
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.offline import read_tree
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 from sshd_keepalive.errors import ConfigError, HostError, ParseError
+from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import SCHEMA_VERSION, Context, Host
 from sshd_keepalive.planning import explain, judge
 from sshd_keepalive.quoting import printable

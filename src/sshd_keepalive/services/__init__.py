@@ -4,7 +4,7 @@ One module each, nothing but shell text. A module knows no host and runs nothing
 root inside the scripts of `scripts.survey` and `scripts.guard`, which offer them the variables `$pid` (the listener),
 `$unit`, `$RUN` (the directory of the run) and `$again` (not empty: an earlier restart may have failed), the function
 `flush PATH...`, to `is_active` also `$listener` (a process that was just seen to listen after a restart, if any), and
-to `obstacle` also `$pidfile` (the file sshd writes its number to) and `$ACTION` (restart, reload or none). """
+to `obstacle` also `$pidfile` (the file sshd writes its number to) and `$ACTION` (restart, reload or none)."""
 
 from __future__ import annotations
 

@@ -8,9 +8,10 @@ from functools import partial
 
 import pytest
 
-from sshd_keepalive import engines, fleet
+from sshd_keepalive import engines
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.fleet import Orders
+from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import Host
 from sshd_keepalive.remote.ledger import LIMIT
 from sshd_keepalive.remote.secret import Secrets

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from sshd_keepalive import fleet
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.fleet import Orders
+from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import Host, HostReport, Snapshot, Verdict
 from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts import deep

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from sshd_keepalive import fleet
-from sshd_keepalive.core.waves import Budget, Wave, has_failed
 from sshd_keepalive.engines import Engine
-from sshd_keepalive.fleet import Orders, Pass
+from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.one_host import Orders, Pass
+from sshd_keepalive.fleet.waves import Budget, Wave, has_failed
 from sshd_keepalive.model import End, Failure, Host, HostReport, Verdict
 
 
@@ -21,7 +21,7 @@ class Rollout:
     """One run over waves.
 
     Args:
-        waves: who goes when; see `core.waves`.
+        waves: who goes when; see `fleet.waves`.
         budget: how many hosts may fail before nothing more is begun.
         soak_s: how long a wave is left alone before it is looked at again and the next one begins.
         engine: repeats a pass.
