@@ -12,7 +12,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from sshd_keepalive.core.proof import Held, Loss
+from sshd_keepalive.probing.proof import Held, Loss
 from sshd_keepalive.remote import prove
 from sshd_keepalive.remote.prove import KEEPALIVE
 from sshd_keepalive.remote.secret import Secrets

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Protocol
 
-from sshd_keepalive.core import idle_limit, proof
-from sshd_keepalive.core.proof import Held, Values
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Context, Finding, Host, HostReport, Snapshot, Verdict
+from sshd_keepalive.probing import idle_limit, proof
+from sshd_keepalive.probing.proof import Held, Values
 from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS, Trial

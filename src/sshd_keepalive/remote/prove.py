@@ -15,10 +15,10 @@ from typing import Final
 import paramiko
 from paramiko.common import MSG_GLOBAL_REQUEST
 
-from sshd_keepalive.core.idle_limit import Paced
-from sshd_keepalive.core.proof import Beat, Held, Loss
 from sshd_keepalive.deadline import REAPER, Deadline
 from sshd_keepalive.model import Host
+from sshd_keepalive.probing.idle_limit import Paced
+from sshd_keepalive.probing.proof import Beat, Held, Loss
 from sshd_keepalive.remote.client import Client, ended_by_peer
 from sshd_keepalive.remote.inside import link_through
 from sshd_keepalive.remote.link import Link

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from sshd_keepalive.model import Completed, Host
 
 if TYPE_CHECKING:  # every command imports this module, and few of them prove anything
-    from sshd_keepalive.core.idle_limit import Paced
-    from sshd_keepalive.core.proof import Held
+    from sshd_keepalive.probing.idle_limit import Paced
+    from sshd_keepalive.probing.proof import Held
 
 
 @runtime_checkable

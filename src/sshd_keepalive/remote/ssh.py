@@ -23,8 +23,8 @@ from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.remote.trouble import trouble
 
 if TYPE_CHECKING:
-    from sshd_keepalive.core.idle_limit import Paced
-    from sshd_keepalive.core.proof import Held
+    from sshd_keepalive.probing.idle_limit import Paced
+    from sshd_keepalive.probing.proof import Held
 
 #: What the end of a jump host's connection looks like from behind it.
 _LOOKS_LIKE_LOSS: Final = frozenset({"lost", "busy", "account-closed"})
@@ -131,7 +131,7 @@ class SshShell:
 
     def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> Held:
         """Hold one quiet session; see Shell.hold."""
-        from sshd_keepalive.core.proof import Loss
+        from sshd_keepalive.probing.proof import Loss
         from sshd_keepalive.remote.prove import hold
 
         held = hold(self._host, self._link, idle_s, stop=stop)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.core.proof import Held, Loss, Values, spoken
 from sshd_keepalive.model import GLOBAL, Finding, Snapshot, Verdict
+from sshd_keepalive.probing.proof import Held, Loss, Values, spoken
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config import resolve

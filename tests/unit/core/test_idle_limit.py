@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sshd_keepalive.core import idle_limit
-from sshd_keepalive.core.idle_limit import Bounds, Paced
-from sshd_keepalive.core.proof import Loss, Values
 from sshd_keepalive.model import Verdict
+from sshd_keepalive.probing import idle_limit
+from sshd_keepalive.probing.idle_limit import Bounds, Paced
+from sshd_keepalive.probing.proof import Loss, Values
 from sshd_keepalive.sshd_config.version import Version
 
 

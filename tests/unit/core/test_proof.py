@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sshd_keepalive.core import proof
-from sshd_keepalive.core.proof import Beat, Held, Loss, Values
 from sshd_keepalive.model import Verdict
+from sshd_keepalive.probing import proof
+from sshd_keepalive.probing.proof import Beat, Held, Loss, Values
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS
 from sshd_keepalive.sshd_config import keepalive as consequence

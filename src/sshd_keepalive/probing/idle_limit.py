@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.core.proof import Loss, Values, ask, tolerance_s
 from sshd_keepalive.model import GLOBAL, Finding, Verdict
+from sshd_keepalive.probing.proof import Loss, Values, ask, tolerance_s
 
 #: On both sides of the limits that products have: 240, 300, 350, 600, 900, 3600 s.
 _LADDER_S: Final = (

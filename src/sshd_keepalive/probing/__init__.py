@@ -1,0 +1,1 @@
+"""What the messages on an idle connection prove. Pure."""
