@@ -62,8 +62,9 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
 
     A time that was missed while the machine was down is made up for; two runs never overlap.
     """
-    from sshd_keepalive import schedule
-    from sshd_keepalive.core import timers, timetable
+    from sshd_keepalive.schedule import calendar as timetable
+    from sshd_keepalive.schedule import jobs as schedule
+    from sshd_keepalive.schedule import units as timers
 
     timers.checked_name(name)
     when = timetable.read(every, name)
@@ -96,7 +97,7 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
 @click.option("--format", type=click.Choice(("text", "json")), default="text", show_default=True)
 def list_(format: str) -> None:  # noqa: A002 (the option's name)
     """List the schedules: when, by whom, and the words behind check."""
-    from sshd_keepalive import schedule
+    from sshd_keepalive.schedule import jobs as schedule
 
     found = schedule.listed()
     if format == "json":
@@ -115,7 +116,7 @@ def status(name: str | None, format: str) -> None:  # noqa: A002 (the option's n
 
     Exit code: that of the worst last run; 3 when one is not enabled or never ran.
     """
-    from sshd_keepalive import schedule
+    from sshd_keepalive.schedule import jobs as schedule
 
     states = [schedule.status(one) for one in ((schedule.find(name),) if name else schedule.listed())]
     if format == "json":
@@ -132,7 +133,7 @@ def status(name: str | None, format: str) -> None:  # noqa: A002 (the option's n
 @click.option("--quiet", is_flag=True, hidden=True, help="Print only what is not as wanted: cron mails every word.")
 def run(name: str, here: bool, quiet: bool) -> None:
     """Run a schedule's check now, as the timer does; exit code of the check, 75 while another run is at it."""
-    from sshd_keepalive import schedule
+    from sshd_keepalive.schedule import jobs as schedule
 
     code = schedule.run(name, quiet=quiet) if here else schedule.start(name)
     if code == schedule.OVERLAPS:
@@ -147,7 +148,7 @@ def run(name: str, here: bool, quiet: bool) -> None:
 @_NAME
 def remove(name: str) -> None:
     """Remove a schedule. What its runs recorded stays."""
-    from sshd_keepalive import schedule
+    from sshd_keepalive.schedule import jobs as schedule
 
     schedule.remove(name)
     click.echo(f"removed     {name}")

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sshd_keepalive.core import timers, timetable
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.schedule import calendar as timetable
+from sshd_keepalive.schedule import units as timers
 
 ARGV = ("/opt/a b/python", "-m", "sshd_keepalive", "schedule", "run", "etl")
 NIGHTLY = timetable.read("30 2 * * *", "etl")

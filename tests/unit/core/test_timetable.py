@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sshd_keepalive.core import timetable
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.schedule import calendar as timetable
 
 MOMENT = datetime(2026, 11, 25, 13, 30, tzinfo=UTC)  # a Wednesday
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from sshd_keepalive.core.timetable import Timetable
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.quoting import quote, unit_word
+from sshd_keepalive.schedule.calendar import Timetable
 
 #: A name that is one word everywhere: in a unit's name, a path, a crontab.
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

@@ -28,9 +28,10 @@ from typing import Any, Final
 from platformdirs import user_config_path
 
 from sshd_keepalive.config.program import output_of
-from sshd_keepalive.core import timers, timetable
-from sshd_keepalive.core.timetable import Timetable
 from sshd_keepalive.errors import ConfigError, StoreError
+from sshd_keepalive.schedule import calendar as timetable
+from sshd_keepalive.schedule import units as timers
+from sshd_keepalive.schedule.calendar import Timetable
 from sshd_keepalive.spelling import did_you_mean
 
 OVERLAPS: Final = timers.OVERLAPS

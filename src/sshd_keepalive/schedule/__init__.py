@@ -1,0 +1,1 @@
+"""A check that systemd or cron starts at set times."""
