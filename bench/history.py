@@ -24,7 +24,7 @@ import yaml
 from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.recording import Recorder, Recording
 from sshd_keepalive.model import Run
-from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.store import Store, address
 from tests.support.fleets import NOW, a_fleet
 from tests.support.sshd import Sshd

@@ -24,7 +24,7 @@ from bench.measure import Cost, measured
 from sshd_keepalive import engines
 from sshd_keepalive.fleet.one_host import Orders, check_host
 from sshd_keepalive.model import Host, HostReport, Verdict
-from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.secrets.retrieval import Secrets
 
 from . import bare_paramiko, cluster, replay, trips
 from .farm import Farm

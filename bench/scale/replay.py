@@ -20,8 +20,8 @@ from sshd_keepalive.fleet.one_host import Orders, check_host
 from sshd_keepalive.model import Host, HostReport, Verdict
 from sshd_keepalive.remote import session, ssh
 from sshd_keepalive.remote.bastion import wire_to
-from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.wire import SocketWire
+from sshd_keepalive.secrets.retrieval import Secrets
 
 _PRIVATE = bytes(range(32))
 

@@ -2,7 +2,7 @@
 
 found → understood → judged → decided → done → told. All of them are frozen, hold tuples instead of lists,
 and can be pickled, so that an engine may carry them to another process. Secrets never enter them; a
-reference such as `env:NAME` does, and only `remote.secret` resolves it. Times are aware UTC datetimes,
+reference such as `env:NAME` does, and only `secrets.retrieval` resolves it. Times are aware UTC datetimes,
 durations are seconds (`_s`).
 """
 

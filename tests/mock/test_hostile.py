@@ -13,8 +13,8 @@ import pytest
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Completed, Host
-from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.ssh import connect
+from sshd_keepalive.secrets.retrieval import Secrets
 from tests.support import hostile
 from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.hostile import HostileServer

@@ -15,8 +15,8 @@ import pytest
 from sshd_keepalive.probing.proof import Held, Loss
 from sshd_keepalive.remote import prove
 from sshd_keepalive.remote.prove import KEEPALIVE
-from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.ssh import connect
+from sshd_keepalive.secrets.retrieval import Secrets
 from tests.support.leaks import nothing_left
 from tests.support.mock import FencedServer
 from tests.support.sshd import wait_until

@@ -15,7 +15,7 @@ from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget, has_failed, waves
 from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Verdict
-from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.secrets.retrieval import Secrets
 
 ZONES = ("", "a", "b", "c")
 

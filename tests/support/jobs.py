@@ -11,8 +11,8 @@ from pathlib import Path
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.model import Host, HostReport, Verdict
-from sshd_keepalive.remote.ledger import Spent
-from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.secrets.attempts import Spent
+from sshd_keepalive.secrets.retrieval import Secrets
 
 
 def passing(host: Host) -> HostReport:

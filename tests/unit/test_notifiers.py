@@ -15,7 +15,7 @@ from sshd_keepalive.cli import notices
 from sshd_keepalive.errors import ConfigError, ExtensionError
 from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Run
-from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.secrets.retrieval import Secrets
 from tests.contract.test_reports import FULL, a_run
 from tests.support import sinks
 from tests.support.fleets import a_fleet

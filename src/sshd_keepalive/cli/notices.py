@@ -15,7 +15,7 @@ from sshd_keepalive.notifiers import Notifier
 from sshd_keepalive.quoting import printable
 
 if TYPE_CHECKING:
-    from sshd_keepalive.remote.secret import Secrets
+    from sshd_keepalive.secrets.retrieval import Secrets
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def new_run_id(now: datetime) -> str:
 
 def orders(options: Options, run_id: str, *, confirm_timeout_s: int = 60) -> fleet.Orders:
     """The orders of a pass; passwords are asked for on the terminal, when there is one."""
-    from sshd_keepalive.remote.secret import Secrets
+    from sshd_keepalive.secrets.retrieval import Secrets
 
     if options.verbose > 1:
         import logging

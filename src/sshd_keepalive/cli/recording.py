@@ -23,7 +23,7 @@ from sshd_keepalive.model import Host, HostReport, PastRun, Run, Verdict
 from sshd_keepalive.quoting import printable
 
 if TYPE_CHECKING:
-    from sshd_keepalive.remote.secret import Secrets
+    from sshd_keepalive.secrets.retrieval import Secrets
     from sshd_keepalive.store import Store
 
 _DAY_S: Final = 86400
@@ -100,7 +100,7 @@ def to_read(text: str) -> Store:
     Raises:
         ConfigError: also when nothing was recorded there.
     """
-    from sshd_keepalive.remote.secret import Secrets
+    from sshd_keepalive.secrets.retrieval import Secrets
 
     store = opened(text, Secrets())
     if not store.is_begun():

@@ -162,7 +162,7 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
     """
     from sshd_keepalive.cli.check import command as check
     from sshd_keepalive.config import benchmarks
-    from sshd_keepalive.remote.secret import Secrets
+    from sshd_keepalive.secrets.retrieval import Secrets
 
     inner = check.make_context("check", list(words), parent=ctx.find_root())
     options = Options(**{field.name: inner.params[field.name] for field in fields(Options)})

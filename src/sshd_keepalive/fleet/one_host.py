@@ -37,7 +37,7 @@ from sshd_keepalive.scripts.guard import Action, Change
 
 if TYPE_CHECKING:
     from sshd_keepalive.engines import Engine
-    from sshd_keepalive.remote.secret import Secrets
+    from sshd_keepalive.secrets.retrieval import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,10 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
 from sshd_keepalive.remote.client import Client
 from sshd_keepalive.remote.login import authenticate, user_of
-from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.trouble import trouble
 from sshd_keepalive.remote.trust import Trust
 from sshd_keepalive.remote.wire import Wire
+from sshd_keepalive.secrets.retrieval import Secrets
 
 _JOIN_S: Final = 1.0
 

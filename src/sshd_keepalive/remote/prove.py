@@ -22,8 +22,8 @@ from sshd_keepalive.probing.proof import Beat, Held, Loss
 from sshd_keepalive.remote.client import Client, ended_by_peer
 from sshd_keepalive.remote.inside import link_through
 from sshd_keepalive.remote.link import Link
-from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.trouble import trouble
+from sshd_keepalive.secrets.retrieval import Secrets
 
 KEEPALIVE: Final = "keepalive@openssh.com"
 #: Reads standard input and therefore does nothing, on every login shell; it ends with its channel.

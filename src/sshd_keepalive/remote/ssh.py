@@ -17,10 +17,10 @@ from sshd_keepalive.remote.bastion import is_lost, wire_to
 from sshd_keepalive.remote.client import Client
 from sshd_keepalive.remote.link import Link, open_link
 from sshd_keepalive.remote.login import prepare
-from sshd_keepalive.remote.secret import Secrets
 from sshd_keepalive.remote.session import Session
 from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.remote.trouble import trouble
+from sshd_keepalive.secrets.retrieval import Secrets
 
 if TYPE_CHECKING:
     from sshd_keepalive.probing.idle_limit import Paced

@@ -13,8 +13,8 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.ledger import LIMIT
-from sshd_keepalive.remote.secret import Secrets
+from sshd_keepalive.secrets.attempts import LIMIT
+from sshd_keepalive.secrets.retrieval import Secrets
 from tests.support import jobs
 
 HOSTS = tuple(Host(name=f"h{number}", address="192.0.2.1") for number in range(12))

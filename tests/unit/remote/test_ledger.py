@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from sshd_keepalive.deadline import Deadline
-from sshd_keepalive.remote.ledger import LIMIT, Ledger, Spent
+from sshd_keepalive.secrets.attempts import LIMIT, Ledger, Spent
 
 OPS = ("env:OPS", "ops")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive.errors import ConfigError, KeepaliveError
-from sshd_keepalive.remote.secret import Secret, Secrets
+from sshd_keepalive.secrets.retrieval import Secret, Secrets
 
 
 def get(reference: str, **options: object) -> str:

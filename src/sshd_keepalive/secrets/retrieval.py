@@ -14,8 +14,8 @@ from uuid import uuid4
 
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import ConfigError, KeepaliveError
-from sshd_keepalive.remote.ledger import Attempt, Ledger, Spent
-from sshd_keepalive.remote.reference import resolve
+from sshd_keepalive.secrets.attempts import Attempt, Ledger, Spent
+from sshd_keepalive.secrets.references import resolve
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -121,7 +121,7 @@ class Secrets:
 
         if get_spawning_popen() is None:
             return _resolved_here, (self._name,)
-        from sshd_keepalive.remote.broker import lend
+        from sshd_keepalive.secrets.server import lend
 
         with self._lock:
             self._address = self._address or lend(self._answer)
@@ -156,7 +156,7 @@ class _Borrowed(Secrets):
     """The secrets of the process that started this one."""
 
     def __init__(self, address: str, key: bytes) -> None:
-        from sshd_keepalive.remote.broker import Asker
+        from sshd_keepalive.secrets.server import Asker
 
         super().__init__()
         self._asker = Asker(address, key)

@@ -1,0 +1,1 @@
+"""Secret references, how each is resolved, and the limit on refused passwords."""
