@@ -22,8 +22,8 @@ from pathlib import Path
 import paramiko
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.ssh import connect
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.connect import connect
 from tests.support.sshd import Sshd
 
 LIMIT = 0.90

@@ -14,7 +14,7 @@ import pytest
 import sshd_keepalive
 from sshd_keepalive import registry
 from sshd_keepalive.cli import COMMANDS
-from sshd_keepalive.remote import trouble
+from sshd_keepalive.ssh import errors as trouble
 from tests.lab import guarantees
 
 ROOT = Path(__file__).parents[1]

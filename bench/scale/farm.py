@@ -9,9 +9,9 @@ from types import TracebackType
 
 from sshd_keepalive.model import Become, Host, ServiceChoice
 from sshd_keepalive.remote.observe import functions
-from sshd_keepalive.remote.ssh import connect
 from sshd_keepalive.scripts import survey
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.connect import connect
 from tests.support.sshd import Sshd
 
 CONFIG = "ClientAliveInterval 300\nClientAliveCountMax 3\nMaxStartups 2000\nLogLevel ERROR\n"

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from sshd_keepalive.fleet.one_host import Orders, check_host
 from sshd_keepalive.model import Host, HostReport, Verdict
-from sshd_keepalive.remote import session, ssh
-from sshd_keepalive.remote.bastion import wire_to
-from sshd_keepalive.remote.wire import SocketWire
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh import channel as session
+from sshd_keepalive.ssh import connect as ssh
+from sshd_keepalive.ssh.jump import wire_to
+from sshd_keepalive.ssh.wire import SocketWire
 
 _PRIVATE = bytes(range(32))
 

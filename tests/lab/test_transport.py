@@ -10,8 +10,8 @@ import pytest
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Become, Completed, Host
-from sshd_keepalive.remote.ssh import connect
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.connect import connect
 from tests.support.sshd import make_key, wait_until
 
 from .hosts import Lab, LabHost

@@ -14,8 +14,8 @@ import pytest
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Become, Host
-from sshd_keepalive.remote.ssh import connect
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.connect import connect
 from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.leaks import nothing_left
 from tests.support.mock import FencedServer

@@ -12,8 +12,8 @@ from sshd_keepalive import registry
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import End, Host, HostReport, Verdict
-from sshd_keepalive.remote import shell as shells
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh import shell as shells
 from tests.support.mock import FencedServer
 
 

@@ -13,10 +13,10 @@ import paramiko
 import pytest
 
 from sshd_keepalive.probing.proof import Held, Loss
-from sshd_keepalive.remote import prove
-from sshd_keepalive.remote.prove import KEEPALIVE
-from sshd_keepalive.remote.ssh import connect
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh import idle as prove
+from sshd_keepalive.ssh.connect import connect
+from sshd_keepalive.ssh.idle import KEEPALIVE
 from tests.support.leaks import nothing_left
 from tests.support.mock import FencedServer
 from tests.support.sshd import wait_until

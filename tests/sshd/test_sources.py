@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive import inventories
-from sshd_keepalive.remote import bastion
+from sshd_keepalive.ssh import jump as bastion
 from tests.support.cli import keepalive
 from tests.support.reach import run
 from tests.support.sshd import Sshd, sign_key, why_not

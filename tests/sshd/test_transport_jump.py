@@ -14,10 +14,10 @@ import pytest
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote import bastion
-from sshd_keepalive.remote.shell import Shell
-from sshd_keepalive.remote.ssh import connect
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh import jump as bastion
+from sshd_keepalive.ssh.connect import connect
+from sshd_keepalive.ssh.shell import Shell
 from tests.support.hostile import HostileServer, version_and_silence
 from tests.support.leaks import nothing_left
 from tests.support.reach import reach, run

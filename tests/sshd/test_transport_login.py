@@ -13,10 +13,10 @@ import pytest
 
 from sshd_keepalive.errors import ConnectError
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote import ramp
-from sshd_keepalive.remote.hostkeys import fingerprint
-from sshd_keepalive.remote.ssh import connect
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh import throttle as ramp
+from sshd_keepalive.ssh.connect import connect
+from sshd_keepalive.ssh.known_hosts import fingerprint
 from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.leaks import nothing_left
 from tests.support.reach import reach, run

@@ -15,9 +15,9 @@ import pytest
 from paramiko.transport import _active_threads
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.remote.client import Client
-from sshd_keepalive.remote.ssh import connect
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.connect import connect
+from sshd_keepalive.ssh.transport import Client
 from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.reach import reach, run
 from tests.support.sshd import Sshd, wait_until, why_not

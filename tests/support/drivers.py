@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote import direct, ssh
-from sshd_keepalive.remote.client import Client
+from sshd_keepalive.ssh import connect as ssh
+from sshd_keepalive.ssh import direct
+from sshd_keepalive.ssh.transport import Client
 
 
 @pytest.fixture(autouse=True, params=["standard", "direct"])

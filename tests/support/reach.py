@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sshd_keepalive.model import Become, Completed, Host
-from sshd_keepalive.remote.ssh import connect
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.connect import connect
 from tests.support.sshd import Sshd
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sshd_keepalive.model import Become, Completed, Host
-from sshd_keepalive.remote.frame import Exchange, Way
+from sshd_keepalive.ssh.framing import Exchange, Way
 
 #: Shells a host may have as `sh`; argv that reads a script from standard input.
 SHELLS = {"dash": ("dash", "-s"), "bash": ("bash", "-s"), "busybox": ("busybox", "sh", "-s"), "mksh": ("mksh", "-s")}

@@ -23,7 +23,7 @@ from sshd_keepalive.errors import ConfigError, HostError
 from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import Host, HostReport, Snapshot
-from sshd_keepalive.remote.shell import Shell
+from sshd_keepalive.ssh.shell import Shell
 
 #: What files of the usual packers begin with → the program that shows what is in them.
 _PACKED: Final = {

@@ -15,8 +15,8 @@ from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import Finding, Host, HostReport, Snapshot, Verdict
 from sshd_keepalive.remote import lasting
-from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts.sessions import Session
+from sshd_keepalive.ssh.shell import Shell
 
 
 @click.command("sessions", short_help="List sessions older than the configuration in effect.")

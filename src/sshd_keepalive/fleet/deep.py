@@ -9,9 +9,9 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import Host, HostReport, Snapshot, Verdict
-from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts import deep
 from sshd_keepalive.scripts.deep import Deep
+from sshd_keepalive.ssh.shell import Shell
 
 
 def check_host(host: Host, orders: Orders, concurrency: int | None = None) -> HostReport:

@@ -31,9 +31,9 @@ from sshd_keepalive.model import (
 )
 from sshd_keepalive.planning import candidate, diff, judge, plan, undo
 from sshd_keepalive.planning import owners as managed
-from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.guard import Action, Change
+from sshd_keepalive.ssh.shell import Shell
 
 if TYPE_CHECKING:
     from sshd_keepalive.engines import Engine
@@ -314,7 +314,7 @@ def _looked_at(host: Host, orders: Orders, *, scripts_only: bool = False) -> Ite
 
 
 def _connect(host: Host, orders: Orders, *, is_patient: bool = False, scripts_only: bool = False) -> Shell:
-    from sshd_keepalive.remote import ssh  # paramiko costs 200 ms: not before a connection is needed
+    from sshd_keepalive.ssh import connect as ssh  # paramiko costs 200 ms: not before a connection is needed
 
     return ssh.connect(
         host,

@@ -19,9 +19,9 @@ from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Context, Finding, Host, HostReport, Snapshot, Verdict
 from sshd_keepalive.probing import idle_limit, proof
 from sshd_keepalive.probing.proof import Held, Values
-from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS, Trial
+from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config import resolve
 
 _LIMIT_S: Final = 360.0
@@ -106,7 +106,7 @@ def _values(shell: Shell, snapshot: Snapshot | HostError) -> Values | None:
     """What should be in effect for the login; None when the files cannot be read."""
     if not isinstance(snapshot, Snapshot):
         return None
-    from sshd_keepalive.remote.login import user_of
+    from sshd_keepalive.ssh.auth import user_of
 
     try:
         tree = resolve.tree(snapshot)
@@ -187,7 +187,7 @@ def _limited(
 
 def _more_logins(shell: Shell, n: int, orders: Orders) -> tuple[list[Shell], tuple[str, ...]]:
     """As many further logins as come about, and what to say when some do not: fewer tell less, but not nothing."""
-    from sshd_keepalive.remote import ssh
+    from sshd_keepalive.ssh import connect as ssh
 
     found: list[Shell] = []
     for _ in range(n):  # one after the other: no MaxStartups is met

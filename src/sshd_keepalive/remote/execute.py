@@ -16,10 +16,10 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import End, Failure, Outcome, Snapshot, Step
 from sshd_keepalive.remote import verify
 from sshd_keepalive.remote.rehearse import rehearse
-from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.remote.verify import Connect
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Answer, Change
+from sshd_keepalive.ssh.shell import Shell
 
 #: A restore script restarts at most once and waits ten seconds for the proof.
 _RESTORE_S = 45.0

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Snapshot
-from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.sessions import Session
+from sshd_keepalive.ssh.shell import Shell
 
 
 def live(shell: Shell, snapshot: Snapshot, *, timeout_s: float) -> tuple[Session, ...]:

@@ -9,8 +9,8 @@ from functools import lru_cache
 from sshd_keepalive import registry, services
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import ServiceChoice, Snapshot
-from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts import guard, survey
+from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config import resolve
 
 _ATTEMPTS = 4  # one look, and three more for Includes within Includes that only our own reading finds

@@ -11,9 +11,9 @@ from typing import Final
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Failure, Step
-from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Change
+from sshd_keepalive.ssh.shell import Shell
 
 #: A rehearsal that takes longer leaves too little of the guard's time.
 _LIMIT_S: Final = 15.0

@@ -9,9 +9,9 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import SPELLING, Snapshot, Verdict
 from sshd_keepalive.planning import judge
 from sshd_keepalive.remote.observe import observe
-from sshd_keepalive.remote.shell import Shell
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Action, Answer, Change
+from sshd_keepalive.ssh.shell import Shell
 
 Connect = Callable[[], Shell]
 

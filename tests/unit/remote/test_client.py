@@ -8,7 +8,7 @@ import paramiko
 import pytest
 from paramiko.packet import Packetizer
 
-from sshd_keepalive.remote.client import Client, PatientPacketizer
+from sshd_keepalive.ssh.transport import Client, PatientPacketizer
 
 
 @pytest.mark.parametrize(

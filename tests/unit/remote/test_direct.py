@@ -11,8 +11,9 @@ import paramiko
 import pytest
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote import direct, ssh
-from sshd_keepalive.remote.client import Client
+from sshd_keepalive.ssh import connect as ssh
+from sshd_keepalive.ssh import direct
+from sshd_keepalive.ssh.transport import Client
 
 HOST = Host(name="h", address="192.0.2.1")
 

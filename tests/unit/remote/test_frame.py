@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.remote.frame import CAP_BYTES, NOISE_BYTES, Exchange, Way, quoted
+from sshd_keepalive.ssh.framing import CAP_BYTES, NOISE_BYTES, Exchange, Way, quoted
 from tests.support.shell import LocalShell, installed_shells, write_command
 
 SHELLS = installed_shells()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.remote.hostkeys import KnownHosts, fingerprint, name_of
+from sshd_keepalive.ssh.known_hosts import KnownHosts, fingerprint, name_of
 
 
 def blob(kind: str = "ssh-ed25519", n: int = 0) -> bytes:

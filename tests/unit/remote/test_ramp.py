@@ -13,9 +13,10 @@ import pytest
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote import ping, ramp
-from sshd_keepalive.remote.ramp import JUMP_MAX, SERVER_MAX, START, Ramp, network, paced, wait_s
-from sshd_keepalive.remote.trouble import trouble
+from sshd_keepalive.ssh import ping
+from sshd_keepalive.ssh import throttle as ramp
+from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.throttle import JUMP_MAX, SERVER_MAX, START, Ramp, network, paced, wait_s
 
 HOST = Host(name="h", address="192.0.2.1")
 

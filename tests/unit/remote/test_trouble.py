@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.trouble import printable, silence, trouble, where
+from sshd_keepalive.ssh.errors import printable, silence, trouble, where
 
 HOST = Host(name="web", address="192.0.2.1", port=2222)
 
@@ -72,7 +72,7 @@ def test_where(host: Host, text: str) -> None:
 def test_every_cause_is_documented() -> None:
     from pathlib import Path
 
-    from sshd_keepalive.remote.trouble import _ROWS
+    from sshd_keepalive.ssh.errors import _ROWS
 
     page = (Path(__file__).parents[3] / "docs/reference/transport.md").read_text().split("## `failure.cause`")[1]
     rows = dict.fromkeys(_ROWS, "")

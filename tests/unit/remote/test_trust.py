@@ -9,8 +9,8 @@ import pytest
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.hostkeys import fingerprint
-from sshd_keepalive.remote.trust import Trust
+from sshd_keepalive.ssh.host_keys import Trust
+from sshd_keepalive.ssh.known_hosts import fingerprint
 from tests.support.sshd import make_key, sign_key
 
 NUMBER = itertools.count()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sshd_keepalive.remote.wire import Buffer, ChannelWire
+from sshd_keepalive.ssh.wire import Buffer, ChannelWire
 
 
 class Gone:

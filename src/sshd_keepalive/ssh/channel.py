@@ -12,13 +12,13 @@ import paramiko
 from sshd_keepalive.deadline import REAPER, Deadline
 from sshd_keepalive.errors import HostError, KeepaliveError
 from sshd_keepalive.model import Completed, Host
-from sshd_keepalive.remote.client import ended_by_peer
-from sshd_keepalive.remote.frame import CAP_BYTES, Exchange, Way
-from sshd_keepalive.remote.link import Link
-from sshd_keepalive.remote.login import user_of
-from sshd_keepalive.remote.trouble import silence, trouble
 from sshd_keepalive.secrets.attempts import Attempt, Spent
 from sshd_keepalive.secrets.retrieval import Secret, Secrets
+from sshd_keepalive.ssh.auth import user_of
+from sshd_keepalive.ssh.connection import Link
+from sshd_keepalive.ssh.errors import silence, trouble
+from sshd_keepalive.ssh.framing import CAP_BYTES, Exchange, Way
+from sshd_keepalive.ssh.transport import ended_by_peer
 
 _WINDOW_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 32 * 1024

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import ConnectError, HostError
 from sshd_keepalive.model import Completed, Host
-from sshd_keepalive.remote import library, ramp  # noqa: F401 (before anything imports paramiko)
-from sshd_keepalive.remote.bastion import is_lost, wire_to
-from sshd_keepalive.remote.client import Client
-from sshd_keepalive.remote.link import Link, open_link
-from sshd_keepalive.remote.login import prepare
-from sshd_keepalive.remote.session import Session
-from sshd_keepalive.remote.shell import Shell
-from sshd_keepalive.remote.trouble import trouble
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh import throttle as ramp
+from sshd_keepalive.ssh.auth import prepare
+from sshd_keepalive.ssh.channel import Session
+from sshd_keepalive.ssh.connection import Link, open_link
+from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.jump import is_lost, wire_to
+from sshd_keepalive.ssh.shell import Shell
+from sshd_keepalive.ssh.transport import Client
 
 if TYPE_CHECKING:
     from sshd_keepalive.probing.idle_limit import Paced
@@ -90,7 +90,7 @@ def _logged_in(
 def _driver(host: Host, *, scripts_only: bool) -> type[Client]:
     if not scripts_only:
         return Client
-    from sshd_keepalive.remote import direct
+    from sshd_keepalive.ssh import direct
 
     return direct.DirectClient if direct.serves(host) else Client
 
@@ -125,14 +125,14 @@ class SshShell:
 
     def login_through(self, command: str, *, timeout_s: float) -> None:
         """Log in once more through a command of the host; see Shell.login_through."""
-        from sshd_keepalive.remote.inside import login_through
+        from sshd_keepalive.ssh.nested import login_through
 
         login_through(self._host, self._link, self._secrets, command, Deadline(timeout_s))
 
     def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> Held:
         """Hold one quiet session; see Shell.hold."""
         from sshd_keepalive.probing.proof import Loss
-        from sshd_keepalive.remote.prove import hold
+        from sshd_keepalive.ssh.idle import hold
 
         held = hold(self._host, self._link, idle_s, stop=stop)
         if held.loss in (Loss.CLOSED, Loss.RESET) and self._host.jump and is_lost(self._host.jump):
@@ -141,13 +141,13 @@ class SshShell:
 
     def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
         """Speak at a spacing; see Shell.pace."""
-        from sshd_keepalive.remote.prove import pace
+        from sshd_keepalive.ssh.idle import pace
 
         return pace(self._link, spacing_s, total_s, stop=stop)
 
     def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> Held:
         """Hold a quiet connection to an sshd started for it; see Shell.rehearse."""
-        from sshd_keepalive.remote.prove import rehearse
+        from sshd_keepalive.ssh.idle import rehearse
 
         deadline = Deadline(timeout_s)
         return rehearse(self._host, self._link, self._secrets, script, idle_s, answers=answers, deadline=deadline)

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote import ping
-from sshd_keepalive.remote.trouble import trouble
+from sshd_keepalive.ssh import ping
+from sshd_keepalive.ssh.errors import trouble
 
 _Address = tuple[socket.AddressFamily, Any]
 _UNACKNOWLEDGED_MS: Final = 20_000

@@ -11,8 +11,8 @@ import time
 from typing import Final
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.hostkeys import Entry, KnownHosts, fingerprint, known_hosts, name_of
-from sshd_keepalive.remote.trouble import trouble
+from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.known_hosts import Entry, KnownHosts, fingerprint, known_hosts, name_of
 
 _CERTIFICATE: Final = "-cert-v01@openssh.com"
 _ECDSA: Final = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")

@@ -12,11 +12,11 @@ import paramiko
 from sshd_keepalive.deadline import REAPER, Alarm, Deadline
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.address import dial
-from sshd_keepalive.remote.link import Link, open_link
-from sshd_keepalive.remote.trouble import trouble
-from sshd_keepalive.remote.wire import ChannelWire, SocketWire, Wire
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.connection import Link, open_link
+from sshd_keepalive.ssh.dial import dial
+from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.wire import ChannelWire, SocketWire, Wire
 
 IDLE_S: Final = 15.0  # how long a connection that nobody uses is kept for the next host
 _WINDOW_BYTES: Final = 256 * 1024

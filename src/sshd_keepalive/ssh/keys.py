@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.trouble import trouble
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.errors import trouble
 
 DEFAULT_FILES: Final = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 #: How many keys one connection tries when the inventory names none. sshd logs refused keys as failures from the

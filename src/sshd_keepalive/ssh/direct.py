@@ -4,7 +4,7 @@ paramiko's loop (`Transport.run`) runs as a greenlet in the thread that uses the
 something lets it run until that has come, and before each packet it looks whether it has. That saves a thread and
 some ten handovers between threads for each host, a third of the CPU of a check. All of the protocol stays paramiko's.
 Whoever needs the connection to live on while nobody waits for it (a jump host, a quiet session, a login through a
-command of the host) takes the standard driver, `remote.client`.
+command of the host) takes the standard driver, `ssh.transport`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from paramiko.packet import Packetizer
 
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.client import Client, PatientPacketizer, ended_by_peer
+from sshd_keepalive.ssh.transport import Client, PatientPacketizer, ended_by_peer
 
 LOG: Final = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ import paramiko
 from sshd_keepalive.deadline import REAPER, Deadline
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.client import Client
-from sshd_keepalive.remote.login import authenticate, user_of
-from sshd_keepalive.remote.trouble import trouble
-from sshd_keepalive.remote.trust import Trust
-from sshd_keepalive.remote.wire import Wire
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.auth import authenticate, user_of
+from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.host_keys import Trust
+from sshd_keepalive.ssh.transport import Client
+from sshd_keepalive.ssh.wire import Wire
 
 _JOIN_S: Final = 1.0
 
@@ -52,7 +52,7 @@ def open_link(host: Host, wire: Wire, secrets: Secrets, deadline: Deadline, *, d
     The wire belongs to the link from here on, also when this fails.
 
     Args:
-        driver: the standard one, or `remote.direct`.
+        driver: the standard one, or `ssh.direct`.
 
     Raises:
         HostError: with the phase the deadline or the loss of the connection fell into.

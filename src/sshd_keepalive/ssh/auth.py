@@ -16,11 +16,11 @@ import paramiko
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.client import Client
-from sshd_keepalive.remote.keys import TRIES_MAX, identities
-from sshd_keepalive.remote.trouble import printable, trouble
 from sshd_keepalive.secrets.attempts import Spent
 from sshd_keepalive.secrets.retrieval import Secret, Secrets
+from sshd_keepalive.ssh.errors import printable, trouble
+from sshd_keepalive.ssh.keys import TRIES_MAX, identities
+from sshd_keepalive.ssh.transport import Client
 
 _PASSWORD: Final = re.compile(r"passw|passcode|passphrase", re.IGNORECASE)
 _CHANGE: Final = re.compile(r"current|new|old|retype|change", re.IGNORECASE)

@@ -19,11 +19,11 @@ from sshd_keepalive.deadline import REAPER, Deadline
 from sshd_keepalive.model import Host
 from sshd_keepalive.probing.idle_limit import Paced
 from sshd_keepalive.probing.proof import Beat, Held, Loss
-from sshd_keepalive.remote.client import Client, ended_by_peer
-from sshd_keepalive.remote.inside import link_through
-from sshd_keepalive.remote.link import Link
-from sshd_keepalive.remote.trouble import trouble
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.connection import Link
+from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.nested import link_through
+from sshd_keepalive.ssh.transport import Client, ended_by_peer
 
 KEEPALIVE: Final = "keepalive@openssh.com"
 #: Reads standard input and therefore does nothing, on every login shell; it ends with its channel.

@@ -15,12 +15,12 @@ import paramiko
 from sshd_keepalive.deadline import REAPER, Deadline
 from sshd_keepalive.errors import HostError, KeepaliveError
 from sshd_keepalive.model import Host
-from sshd_keepalive.remote.link import Link, open_link
-from sshd_keepalive.remote.login import user_of
-from sshd_keepalive.remote.trouble import trouble
-from sshd_keepalive.remote.wire import ChannelWire
 from sshd_keepalive.secrets.attempts import Spent
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.auth import user_of
+from sshd_keepalive.ssh.connection import Link, open_link
+from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.wire import ChannelWire
 
 #: The login shell sees the command as it is: nothing that any shell would read otherwise.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./+-]+( [A-Za-z0-9_./+-]+)*")

@@ -19,7 +19,7 @@ from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.packet import Packetizer
 
 from sshd_keepalive.deadline import Deadline
-from sshd_keepalive.remote.wire import Wire
+from sshd_keepalive.ssh.wire import Wire
 
 _VERSION_BYTES: Final = 64 * 1024  # what a server may say before its version
 _DISCONNECT_BYTES: Final = 200
