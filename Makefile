@@ -35,7 +35,7 @@ test-plain: packages-ssh packages-shells dev ## what plain `pytest` runs, and wh
 	$(PYTEST) -q -n $(WORKERS) -m 'not sshd and not lab and not readers and not fuzz'
 
 coverage: dev ## every branch of what reads, judges and edits configurations; half a minute
-	$(BIN)/coverage run -m pytest -q $(filter-out %guard.py %other_scripts.py,$(wildcard tests/unit/core/test_*.py)) tests/property/test_core.py
+	$(BIN)/coverage run -m pytest -q tests/unit/sshd_config tests/unit/planning tests/unit/scripts/test_survey.py tests/unit/history/test_changes.py tests/property/test_core.py
 	$(BIN)/coverage report
 
 test-sshd: packages-ssh packages-postgresql dev ## against real sshd and PostgreSQL servers on loopback, no root needed

@@ -190,6 +190,18 @@ class Context:
     local_port: int | None = None
     groups: tuple[str, ...] | None = None  # None: unknown, so `Match Group` may match
 
+    def __str__(self) -> str:
+        """`user=root, addr=192.0.2.1`; `everybody` for the blank context."""
+        parts = {
+            "user": self.user,
+            "group": ",".join(self.groups) if self.groups else None,
+            "host": self.host,
+            "addr": self.address,
+            "laddr": self.local_address,
+            "lport": self.local_port,
+        }
+        return ", ".join(f"{key}={value}" for key, value in parts.items() if value is not None) or "everybody"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dump:

@@ -1,7 +1,7 @@
 """Mutated configurations for minutes on end: never a crash, never a hang, never a byte lost.
 
 KEEPALIVE_FUZZ_S sets how long (600 s); KEEPALIVE_SEED where the random numbers begin. A finding is printed as
-bytes; put it into tests/cases or tests/unit/core/test_document.py before mending it.
+bytes; put it into tests/cases or tests/unit/sshd_config/test_document.py before mending it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place, Setting
-from sshd_keepalive.planning import judge
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.sshd_config import resolve as resolving
 from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS
@@ -36,7 +35,7 @@ def answers(tree: Tree, context: Context | None = None) -> tuple[Answer, ...]:
         # Only blocks that would decide one of the two settings are worth a word.
         deciding = {event.block.place for event in resolving.overrides(tree) if event.block}
         undecided = tuple(place for place in read.undecided if place in deciding)
-        return (Answer(scope=judge.spoken(context), settings=settings, undecided=undecided),)
+        return (Answer(scope=str(context), settings=settings, undecided=undecided),)
     return tuple(_scopes(tree))
 
 

@@ -19,7 +19,6 @@ from sshd_keepalive.model import (
     GLOBAL,
     INTERVAL,
     SPELLING,
-    Context,
     Finding,
     MatchOverrides,
     Policy,
@@ -96,7 +95,7 @@ def doubt(snapshot: Snapshot, tree: Tree, keyword: str) -> str | None:
             return f"sshd -T prints no {SPELLING[keyword]}"
         if theirs not in ours:
             reading = " or ".join(ours)
-            return f"sshd -T says {theirs} for {spoken(dump.context)}, we read {reading} in the files"
+            return f"sshd -T says {theirs} for {dump.context}, we read {reading} in the files"
         confirmed = True
     if confirmed:
         return None
@@ -147,19 +146,6 @@ def contradiction(snapshot: Snapshot) -> str | None:
     except ParseError as error:
         return _one_sided(snapshot, error) if any(dump.error is None for dump in snapshot.dumps) else None
     return next((why for why in doubts if why is not None and not why.startswith(_NOT_ASKED)), None)
-
-
-def spoken(context: Context) -> str:
-    """A connection in words: `user=root, addr=192.0.2.1`; `everybody` for the blank one."""
-    parts = {
-        "user": context.user,
-        "group": ",".join(context.groups) if context.groups else None,
-        "host": context.host,
-        "addr": context.address,
-        "laddr": context.local_address,
-        "lport": context.local_port,
-    }
-    return ", ".join(f"{key}={value}" for key, value in parts.items() if value is not None) or "everybody"
 
 
 def is_exempt(event: Event, policy: Policy, tree: Tree) -> bool:
@@ -245,7 +231,7 @@ def _one_sided(snapshot: Snapshot, error: ParseError) -> str:
     if said is None:
         return f"the configuration cannot be read: {error}"
     pair = "/".join(said.value(keyword) or "?" for keyword in KEYWORDS)
-    return f"sshd -T reads {pair} for {spoken(said.context)}, but we cannot follow it: {error}"
+    return f"sshd -T reads {pair} for {said.context}, but we cannot follow it: {error}"
 
 
 def _daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:

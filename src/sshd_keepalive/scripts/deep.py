@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Dump, Finding, Place, Snapshot, Verdict
-from sshd_keepalive.planning.judge import spoken
+from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Snapshot, Verdict
 from sshd_keepalive.scripts import text
 from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config.patterns import matches
@@ -83,7 +82,7 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
 
 
 def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
-    scope = GLOBAL if spoken(dump.context) == "everybody" else spoken(dump.context)
+    scope = GLOBAL if dump.context == Context() else str(dump.context)
     if (limit_s := _channel_limit(dump)) is not None:
         yield Finding(
             setting="ChannelTimeout",

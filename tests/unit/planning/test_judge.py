@@ -239,7 +239,7 @@ def test_start_options_that_wait_for_a_restart(now: str, then: str | None, told:
 
 def test_a_refused_question_names_its_connection() -> None:
     context = Context(user="u", host="h", address="a", local_address="l", local_port=7, groups=("g", "k"))
-    assert judge.spoken(context) == "user=u, group=g,k, host=h, addr=a, laddr=l, lport=7"
+    assert str(context) == "user=u, group=g,k, host=h, addr=a, laddr=l, lport=7"
 
 
 @pytest.mark.parametrize(
