@@ -50,12 +50,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "core.diff": ("unified", "values"),
-    "core.document": ("parse", "render"),
-    "core.judge": ("judge",),
-    "core.plan": ("plan", "plan_files"),
-    "core.resolve": ("resolve", "scopes", "tree", "tree_of_files"),
-    "core.version": ("Version",),
+    "planning.diff": ("unified", "values"),
+    "sshd_config.document": ("parse", "render"),
+    "planning.judge": ("judge",),
+    "planning.plan": ("plan", "plan_files"),
+    "sshd_config.resolve": ("resolve", "scopes", "tree", "tree_of_files"),
+    "sshd_config.version": ("Version",),
     "errors": ("ConfigError", "KeepaliveError", "ParseError", "PlanError"),
     "model": ("Context", "Effective", "Finding", "Plan", "Policy", "Setting", "Snapshot", "Verdict"),
 }

@@ -156,7 +156,8 @@ def test_no_representation_shows_a_value(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_process_that_holds_a_secret_leaves_no_core() -> None:
     code = (
         "import resource as r; from sshd_keepalive.secrets.retrieval import Secrets; "
-        "r.setrlimit(r.RLIMIT_CORE, (1, 1)); Secrets().get('env:A_SECRET', purpose='x'); print(r.getrlimit(r.RLIMIT_CORE)[0])"
+        "r.setrlimit(r.RLIMIT_CORE, (1, 1)); Secrets().get('env:A_SECRET', purpose='x'); "
+        "print(r.getrlimit(r.RLIMIT_CORE)[0])"
     )
     environment = {**os.environ, "A_SECRET": "s3cret"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
