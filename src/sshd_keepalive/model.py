@@ -237,6 +237,7 @@ class Snapshot:
     host: Host
     taken_at: datetime
     version: str  # OpenSSH version of the binary on disk, "9.2p1"
+    has_include_backport: bool = False  # a release before 8.2 whose sshd says that it knows Include (RHEL 8)
     files: tuple[RemoteFile, ...]
     globs: tuple[Glob, ...]
     dumps: tuple[Dump, ...]

@@ -17,7 +17,7 @@ import yaml
 
 from tests.support.cli import keepalive
 from tests.support.middlebox import Middlebox
-from tests.support.sshd import Sshd, wait_until, why_not
+from tests.support.sshd import Sshd, find_sshd, wait_until, why_not
 
 pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
 
@@ -128,6 +128,17 @@ def test_fast_shows_what_this_binary_does(sshd: Sshd, tmp_path: Path) -> None:
     assert {"observed", "count 0", "dead client"} <= set(found)
     assert "dead after" in found["dead client"]["value"]
     assert sshd.config_file.read_text().startswith("ClientAliveInterval 2")
+
+
+def test_fast_knows_a_vendors_build_whose_files_use_no_include(sshd: Sshd, tmp_path: Path) -> None:
+    """A binary that says 8.0 and behaves as RHEL 8's: it knows Include, and with a count of 0 it drops nobody."""
+    vendors = tmp_path / "sshd"
+    vendors.write_text(f'#!/bin/sh\n[ "$1" != -V ] || {{ echo OpenSSH_8.0p1 >&2; exit 1; }}\nexec {find_sshd()} "$@"\n')
+    vendors.chmod(0o755)
+    ran = keepalive("probe", "--fast", "-i", inventory(sshd, tmp_path, sshd=str(vendors)), "--format", "json")
+    assert ran.host()["facts"]["openssh"] == "8.0p1"
+    (count,) = (finding for finding in ran.host()["findings"] if finding["setting"] == "count 0")
+    assert (count["verdict"], count["wanted"]) == ("pass", "a living client is never dropped"), ran.stdout
 
 
 def test_fast_says_that_a_match_block_cannot_be_tried(tmp_path: Path) -> None:

@@ -215,6 +215,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         host=host,
         taken_at=taken_at,
         version=version,
+        has_include_backport="include" in words,
         files=tuple(look.files),
         globs=tuple(Glob(pattern=pattern, paths=tuple(sorted(paths, key=as_bytes))) for pattern, paths in look.globs),
         dumps=tuple(look.dumps),

@@ -158,6 +158,14 @@ is_compiled_in() {
     grep -q -F -- "$CONFIG" "$sshd" || ! grep -q -F sshd_config "$sshd"
 }
 
+# tell_include: whether a release that has no Include upstream got it from its vendor. No version string tells: RHEL 8
+# builds of 8.0p1 differ. As an option sshd refuses Include either way, but in other words when it knows the keyword.
+tell_include() {
+    case $(limited "$sshd" -t -o Include=none 2>&1 </dev/null) in
+        *'Include directive not supported'*) say include backport ;;
+    esac
+}
+
 # tell_system: kernel and distribution, for people.
 tell_system() {
     if read -r kernel </proc/sys/kernel/ostype && read -r release </proc/sys/kernel/osrelease; then
@@ -232,9 +240,11 @@ survey() {
     done
     # The program that runs is the one on disk: then it has introduced itself already.
     case $runs_as_it_is$BANNER in
-        yes*OpenSSH_*) say version "$BANNER" ;;
-        *) say version "$(limited "$sshd" -V 2>&1 </dev/null | head -n 2)" ;;
+        yes*OpenSSH_*) version=$BANNER ;;
+        *) version=$(limited "$sshd" -V 2>&1 </dev/null | head -n 2) ;;
     esac
+    say version "$version"
+    case $version in *OpenSSH_[4-7].* | *OpenSSH_8.[01]*) tell_include ;; esac
     if line_of "$STATE/lock"; then say held "$line"; fi
     [ ! -e "$STATE/taken_back" ] || say taken "$(cat "$STATE/taken_back")"
 }

@@ -48,8 +48,8 @@ def of(version: Version, interval_s: int, count_max: int) -> Consequence:
             request_after_s=every_s,
             alive_dropped_after_s=None,
             dead_dropped_after_s=None,
-            sentence=f"{pair} is a known-harmful pair: OpenSSH from 8.2 asks every {every_s} s and never ends the "
-            f"session of a dead client (up to 8.1 it ended every session that was quiet for {interval_s} s)",
+            sentence=f"{pair} is a known-harmful pair: this release asks every {every_s} s and never ends the session "
+            f"of a dead client (OpenSSH up to 8.1 ends every session that is quiet for {interval_s} s)",
         )
     dead_s = (count_max + 1) * every_s
     late = f" (OpenSSH 9.2 to 9.4 wait twice the interval of {interval_s} s)" if every_s != interval_s else ""
@@ -67,5 +67,5 @@ def probes_late(version: Version) -> bool:
 
 
 def zero_means_never(version: Version) -> bool:
-    """From 8.2 a count of 0 switches dropping off; RHEL 8 took that over soon after Include."""
+    """From 8.2 a count of 0 switches dropping off; RHEL 8's 8.0p1 does the same from build 13, one after Include."""
     return version.at_least(8, 2) or version.include_backport

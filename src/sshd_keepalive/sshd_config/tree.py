@@ -117,8 +117,6 @@ def of_files(
 def of_snapshot(snapshot: Snapshot) -> Tree:
     """Build a tree from what was found on a host.
 
-    A release below 8.2 that accepts its files, an Include among them, has that keyword from its vendor.
-
     Raises:
         ParseError: the release cannot be told.
     """
@@ -131,12 +129,21 @@ def of_snapshot(snapshot: Snapshot) -> Tree:
     return build(
         tuple(files.items()),
         _main_path(snapshot, files),
-        Version.parse(snapshot.version),
+        release(snapshot),
         tuple((glob.pattern, glob.paths) for glob in snapshot.globs),
         daemon.options if daemon else (),
         tuple((file.path, first[file.real_path or file.path]) for file in snapshot.files),
-        any(dump.error is None for dump in snapshot.dumps),
     )
+
+
+def release(snapshot: Snapshot) -> Version:
+    """Give the release that reads the files of a host.
+
+    Raises:
+        ParseError: the release cannot be told.
+    """
+    version = Version.parse(snapshot.version)
+    return version.with_include() if snapshot.has_include_backport else version
 
 
 @lru_cache(maxsize=128)  # hosts of a fleet are much alike
@@ -147,14 +154,9 @@ def _built(
     globs: tuple[tuple[str, tuple[str, ...]], ...],
     options: tuple[str, ...],
     known: tuple[tuple[str, str], ...],
-    is_accepted: bool,
 ) -> Tree:
     built = of_files(dict(files), main=main, version=version, globs=dict(globs), options=options)
-    if not version.include and is_accepted:
-        document = built.documents.get(main)
-        if document is not None and any(line.keyword == "include" for line in document.lines):
-            version = version.with_include()
-    return replace(built, version=version, same={path: other for path, other in known if path != other})
+    return replace(built, same={path: other for path, other in known if path != other})
 
 
 def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:

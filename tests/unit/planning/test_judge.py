@@ -64,6 +64,13 @@ def test_a_failure_tells_its_consequence_with_a_number() -> None:
     assert "300 s" in count.reason
 
 
+def test_a_count_of_0_is_not_deadly_on_rhel_8_even_without_an_include() -> None:
+    (_, count) = judged("ClientAliveInterval 300\nClientAliveCountMax 0\n", version="8.0p1", has_include_backport=True)
+    assert "this release asks every 300 s and never ends the session of a dead client" in count.reason
+    (_, upstream) = judged("ClientAliveInterval 300\nClientAliveCountMax 0\n", version="8.0p1")
+    assert "also that of a client which is alive" in upstream.reason
+
+
 def test_a_pass_on_9_2_tells_that_probes_come_late() -> None:
     (interval, count) = judged(GOOD, version="9.2p1")
     assert "600 s" in interval.reason

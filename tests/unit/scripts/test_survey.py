@@ -136,6 +136,25 @@ def test_sshd_is_asked_for_users_only_where_a_match_stands(host: Host) -> None:
     assert [dump.context.user for dump in look(host).dumps] == [None, "root"]
 
 
+@pytest.mark.parametrize("shell", installed_shells())
+@pytest.mark.parametrize(
+    ("version", "answer", "has_it"),
+    [
+        ("OpenSSH_8.0p1", "Include directive not supported as a command-line option", True),
+        ("OpenSSH_8.0p1", "command-line: line 0: Bad configuration option: Include", False),
+        ("OpenSSH_7.4p1", "command-line: line 0: Bad configuration option: Include", False),
+        ("OpenSSH_8.0p1", "", False),
+        ("OpenSSH_8.2p1", "Include directive not supported as a command-line option", False),  # no backport: its own
+    ],
+)
+def test_an_old_release_is_asked_whether_its_vendor_added_include(
+    host: Host, tmp_path: Path, shell: str, version: str, answer: str, has_it: bool
+) -> None:
+    body = f"case $* in -V) echo {version} >&2; exit 1 ;; '-t -o Include='*) echo '{answer}' >&2; exit 255 ;; esac\n"
+    write_command(tmp_path / "fence", "sshd", f"{body}printf '{DUMP}'")
+    assert look(host, shell=shell).has_include_backport is has_it
+
+
 def test_sshds_own_complaint_is_kept(host: Host, tmp_path: Path) -> None:
     write_command(tmp_path / "fence", "sshd", "echo OpenSSH_9.2p1; echo 'line 1: Bad option' >&2; exit 255")
     dump = look(host).dumps[0]
