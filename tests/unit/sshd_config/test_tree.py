@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sshd_keepalive.errors import ParseError
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, Daemon, Dump, Glob, RemoteFile
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, Daemon, Glob, RemoteFile
 from sshd_keepalive.sshd_config import resolve, tree
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
