@@ -6,7 +6,8 @@ usage: python -m tests.lab build [KIND...]     build the root filesystems that a
 
 Where there can be no lab, `run` runs the command as it is: tests that need the lab are then skipped with the reason.
 `up` without a terminal waits until its standard input is closed. Another terminal joins with the printed `nsenter`.
-KIND is one of: d11 d12 d13 sysv openrc socket; without one, `build` builds these. d12py and sysvpy have Python.
+KIND is one of: d11 d12 d13 sysv openrc socket, and Debian dressed as others: rhel el7 suse alpine ubuntu sid; without
+one, `build` builds these. d12py and sysvpy have Python.
 """
 
 import os
@@ -16,7 +17,7 @@ from contextlib import suppress
 
 from .hosts import Lab, LabError
 from .namespaces import inside, join_command, missing, run_inside
-from .recipes import EXTRA_RECIPES, RECIPES
+from .recipes import EXTRA_RECIPES, LAYOUTS, RECIPES
 from .roots import LabUnavailable, ensure
 
 
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
     """Do what the arguments say and give the exit status."""
     match arguments:
         case ["build", *kinds]:
-            _build(kinds or list(RECIPES))
+            _build(kinds or [*RECIPES, *LAYOUTS])
             return 0
         case ["run", *command] if command:
             return _run(command)
@@ -38,8 +39,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _build(kinds: list[str]) -> None:
-    if unknown := set(kinds) - set(RECIPES | EXTRA_RECIPES):
-        raise LabUnavailable(f"no such kind: {', '.join(sorted(unknown))}; there are {', '.join(RECIPES)}")
+    if unknown := set(kinds) - set(RECIPES | LAYOUTS | EXTRA_RECIPES):
+        raise LabUnavailable(f"no such kind: {', '.join(sorted(unknown))}; there are {', '.join(RECIPES | LAYOUTS)}")
     if reason := missing():
         raise LabUnavailable(reason)
     ensure(kinds, say=lambda line: print(line, file=sys.stderr, flush=True))
@@ -47,7 +48,7 @@ def _build(kinds: list[str]) -> None:
 
 def _run(command: list[str]) -> int:
     try:
-        _build([*RECIPES, *EXTRA_RECIPES])
+        _build([*RECIPES, *LAYOUTS, *EXTRA_RECIPES])
         return run_inside(command)
     except LabUnavailable as error:
         print(f"lab: {error}\nlab: the command runs without one", file=sys.stderr)

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from . import namespaces
 from .cgroups import is_unified, make_cgroups
-from .recipes import PASSWORD, RECIPES, USERS, recipe_of
+from .recipes import LAYOUTS, PASSWORD, RECIPES, USERS, recipe_of
 from .roots import IDENTITY_FILE, LabUnavailable, mark_used, root_path
 
 BOOT_TIMEOUT_S = 90.0
@@ -142,7 +142,8 @@ class LabHost:
     def sshd_values(self) -> dict[str, str]:
         """Give what `sshd -T` says inside the host, by lower-case keyword; of repeated ones the last."""
         lines = self.run("mkdir -p /run/sshd; sshd -T").stdout.splitlines()
-        return dict(line.split(" ", 1) for line in lines if " " in line)
+        pairs = (line.split(" ", 1) for line in lines if " " in line)
+        return {keyword.lower(): value for keyword, value in pairs}
 
     def wait_until(self, script: str, what: str, timeout_s: float = BOOT_TIMEOUT_S) -> None:
         """Wait until shell text succeeds inside the host."""
@@ -287,7 +288,12 @@ class Lab:
             f"  become: {'none' if user == 'root' else 'sudo'}",
             "hosts:",
         ]
-        lines += [f"  {host.name}: {host.address}" for host in self.hosts if host.is_running]
+        for host in (host for host in self.hosts if host.is_running):
+            become = recipe_of(host.kind).become
+            is_default = user == "root" or become == "sudo"
+            lines.append(
+                f"  {host.name}: " + (host.address if is_default else f"{{address: {host.address}, become: {become}}}")
+            )
         return "\n".join(lines) + "\n"
 
     def _make_host(self, kind: str) -> LabHost:
@@ -320,7 +326,7 @@ class Lab:
         subprocess.run(["ip", "link", "set", self.bridge, "up"], check=True)
 
 
-def unavailable(kinds: Iterable[str] = RECIPES) -> str | None:
+def unavailable(kinds: Iterable[str] = (*RECIPES, *LAYOUTS)) -> str | None:
     """Say why there can be no lab with hosts of these kinds in this process, None if there can."""
     if reason := namespaces.missing():
         return reason

@@ -9,6 +9,7 @@ ALWAYS = ("openssh-server", "sudo", "iproute2", "passwd", "procps")
 SYSTEMD = ("systemd", "systemd-sysv", "dbus")
 SHELLS = ("tcsh", "fish", "zsh", "ksh")  # login shells people have; dash, bash and rbash are always there
 ACCOUNTS_SCRIPT = Path(__file__).with_name("accounts.sh")
+KINDS_FOLDER = Path(__file__).with_name("kinds")
 
 USERS = ("root", "ops", "pwd", "nosudo")
 """Accounts of every host; the lab's client key opens all of them. `root` and `ops` need no password for sudo."""
@@ -21,9 +22,9 @@ PASSWORD = "lab secret"  # of `pwd` and `nosudo`; with a space, because password
 class Recipe:
     """A kind of host: debootstrap's suite and packages, or another kind's root plus packages and one command.
 
-    `finish` is shell text run in the root at the very end. `init` is the file name of the host's process 1,
-    `restart` what its administrator types to bring sshd back into the state it boots into, and `booted` succeeds once
-    everything that is started at boot was started.
+    `finish` is shell text run in the root at the very end. `become` is how `ops` becomes root. `init` is the file name
+    of the host's process 1, `restart` what its administrator types to bring sshd back into the state it boots into, and
+    `booted` succeeds once everything that is started at boot was started.
     """
 
     suite: str
@@ -31,9 +32,14 @@ class Recipe:
     exclude: tuple[str, ...] = ()
     base: str | None = None
     finish: str = ""
+    become: str = "sudo"
     init: str = "systemd"
     restart: str = "systemctl reset-failed; systemctl restart ssh.service"
     booted: str = "systemctl is-system-running --wait | grep -qE 'running|degraded'"
+
+
+def _script(*names: str) -> str:
+    return "".join((KINDS_FOLDER / f"{name}.sh").read_text() for name in names)
 
 
 _TRIXIE = Recipe(suite="trixie", packages=(*SYSTEMD, *SHELLS))
@@ -63,6 +69,38 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+_SSHD_UNIT = "systemctl reset-failed; systemctl restart sshd.service"
+
+LAYOUTS: dict[str, Recipe] = {
+    "rhel": Recipe(suite="trixie", base="d13", finish=_script("redhat", "rhel"), restart=_SSHD_UNIT),
+    "el7": Recipe(
+        suite="bullseye",
+        base="d11",
+        finish=_script("redhat", "el7"),
+        restart=_SSHD_UNIT,
+        booted="systemctl is-system-running | grep -qE 'running|degraded'",
+    ),
+    "suse": Recipe(suite="trixie", base="d13", packages=("tcc",), finish=_script("suse"), restart=_SSHD_UNIT),
+    "alpine": replace(
+        _SYSV,
+        packages=("opendoas",),
+        exclude=(),
+        base="openrc",
+        finish=_script("alpine"),
+        become="doas",
+        restart="rc-service sshd restart",
+    ),
+    "ubuntu": Recipe(
+        suite="trixie",
+        base="d13",
+        packages=("rust-coreutils", "sudo-rs"),
+        finish=_script("ubuntu"),
+        restart="systemctl reset-failed; systemctl stop ssh.service; systemctl restart ssh.socket",
+    ),
+    "sid": replace(_TRIXIE, suite="sid", base="d13", packages=("openssh-server", "openssh-client")),
+}
+"""Debian dressed as what other people have: their files, units and tools, not their programs."""
+
 EXTRA_RECIPES: dict[str, Recipe] = {
     # The benchmark's hosts, for Ansible, and controllers: they have Python.
     "d12py": Recipe(suite="bookworm", base="d12", packages=("python3",)),
@@ -72,8 +110,8 @@ EXTRA_RECIPES: dict[str, Recipe] = {
 
 
 def recipe_of(kind: str) -> Recipe:
-    """Give the recipe of a kind, also of an extra one."""
-    return (RECIPES | EXTRA_RECIPES)[kind]
+    """Give the recipe of a kind, also of an emulated or extra one."""
+    return (RECIPES | LAYOUTS | EXTRA_RECIPES)[kind]
 
 
 def digest(kind: str, public_key: str) -> str:

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
-from .recipes import ACCOUNTS_SCRIPT, ALWAYS, PASSWORD, RECIPES, Recipe, digest, recipe_of
+from .recipes import ACCOUNTS_SCRIPT, ALWAYS, PASSWORD, Recipe, digest, recipe_of
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sshd-keepalive-lab"
 IDENTITY_FILE = CACHE / "id_ed25519"
@@ -48,11 +49,20 @@ def ensure(kinds: Iterable[str], *, say: Callable[[str], None]) -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     with _locked(CACHE / "lock"):
         _make_identity()
-        wanted = [kind for kind in kinds if not root_path(kind).exists()]
-        bases = [kind for kind in RECIPES if kind in {recipe_of(name).base or name for name in wanted}]
-        for wave in (bases, wanted):
-            with ThreadPoolExecutor(max_workers=2) as pool:
-                list(pool.map(lambda kind: _build(kind, say), wave))
+        missing = {name for kind in kinds for name in _with_bases(kind) if not root_path(name).exists()}
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            for _, wave in groupby(sorted(missing, key=_depth), key=_depth):
+                list(pool.map(lambda kind: _build(kind, say), list(wave)))
+
+
+def _with_bases(kind: str) -> tuple[str, ...]:
+    """Give a kind and what it is built upon."""
+    base = recipe_of(kind).base
+    return (kind, *_with_bases(base)) if base else (kind,)
+
+
+def _depth(kind: str) -> int:
+    return len(_with_bases(kind))
 
 
 def debian_mirror() -> str:
@@ -129,6 +139,7 @@ def _add_packages(recipe: Recipe, root: Path, log: int) -> None:
         "Dir::Etc::Preferences": "/dev/null",
         "Dir::Etc::PreferencesParts": "/dev/null",
         "DPkg::Chroot-Directory": root,
+        "Acquire::Check-Valid-Until": "false",  # a mirror's snapshot of unstable is soon a week old
     }
     apt = ["apt-get", "-q", "-y", *(f"-o{name}={place}" for name, place in places.items())]
     _run(log, *apt, "update")
