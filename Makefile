@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees fuzz bench bench-scale docs constraints clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
+.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees fuzz bench bench-scale docs dist test-wheel matrix constraints clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -67,11 +67,21 @@ bench-scale: packages-ssh .venv/run.stamp .venv-bench/scale.stamp ## check of 10
 docs: dev ## the pages that are made from the program: its commands, the benchmarks
 	$(BIN)/python tools/write-reference
 
+NOX := $(BIN)/nox --non-interactive --reuse-existing-virtualenvs
+dist: dev ## sdist, wheel, the single file sshd-keepalive.pyz and the SBOM, in dist/
+	$(NOX) -s dist
+
+test-wheel: packages-ssh dist ## the wheel and the single file, installed where the sources are not
+	$(NOX) -s wheel pyz
+
+matrix: packages-ssh packages-shells dev ## plain tests on every Python this machine has, and with the lowest dependencies
+	$(NOX) -s tests lowest
+
 constraints: dev ## write down the versions that .venv holds; `make` installs these from then on
 	$(BIN)/python -m pip freeze --exclude-editable >constraints.txt
 
 clean: ## forget the environments and caches of this checkout; the lab's roots stay in the user's cache
-	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage build dist
+	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .nox build dist
 
 .venv/run.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	@echo "Installing sshd-keepalive into .venv"

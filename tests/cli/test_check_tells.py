@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support import sinks
-from tests.support.cli import keepalive
+from tests.support.cli import PROGRAM, keepalive
 
 NOBODY = "ops@127.0.0.1:1"
 KINDS = ("csv", "html", "json", "jsonl", "junit", "markdown", "prometheus", "sarif", "text")
@@ -74,7 +73,7 @@ def test_every_kind_of_report_is_written_without_terminal_home_or_locale(tmp_pat
     folder.mkdir(mode=0o555)
     words = [word for kind in KINDS for word in ("--out", f"{kind}:{tmp_path}/{kind}")]
     ran = subprocess.run(
-        [sys.executable, "-m", "sshd_keepalive", "check", NOBODY, "ops@127.0.0.1:2", *words, "--benchmark", "all"],
+        [*PROGRAM, "check", NOBODY, "ops@127.0.0.1:2", *words, "--benchmark", "all"],
         env={"PATH": "/usr/bin:/bin", "LANG": "C", "XDG_STATE_HOME": str(tmp_path)},
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -93,7 +92,7 @@ def test_every_kind_of_report_is_written_without_terminal_home_or_locale(tmp_pat
 def test_a_disk_that_is_full_leaves_the_old_report(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("yesterday's")
-    words = [sys.executable, "-m", "sshd_keepalive", "check", NOBODY, "--out", f"html:{page}"]
+    words = [*PROGRAM, "check", NOBODY, "--out", f"html:{page}"]
     sent = tmp_path / "sent"
     ran = subprocess.run(
         ["sh", "-c", 'ulimit -f 4; exec "$@"', "sh", *words, "--notify", f"command:mkdir {sent}"],

@@ -130,6 +130,7 @@ def test_a_history_in_trouble_is_told_and_hides_no_result(inventory: Path, kept:
 
 
 def test_a_password_is_never_shown(inventory: Path) -> None:
+    pytest.importorskip("psycopg")  # of the extra `postgres`, which the single file does not hold
     url = "postgresql://keeper:s3cret%40word@127.0.0.1:1/history"
     for words in (
         ("check", "-i", inventory, "--record"),

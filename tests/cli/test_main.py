@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cli import PROGRAM, keepalive
+
 DEFECT = "def load(source):\n    raise RuntimeError('a defect')\n\n\ndef recognises(head, path):\n    return False\n"
 
 
@@ -36,7 +38,7 @@ def test_a_defect_is_never_taken_for_drift(tmp_path: Path) -> None:
     (installed / "METADATA").write_text("Name: stranger\nVersion: 0\n")
     (installed / "entry_points.txt").write_text("[sshd_keepalive.inventories]\nstranger = stranger\n")
     done = subprocess.run(
-        [sys.executable, "-m", "sshd_keepalive", "check", "-i", "stranger:anything"],
+        [*PROGRAM, "check", "-i", "stranger:anything"],
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -44,3 +46,11 @@ def test_a_defect_is_never_taken_for_drift(tmp_path: Path) -> None:
     )
     assert done.returncode == 5
     assert "a defect" in done.stderr
+
+
+def test_the_version_comes_with_those_of_the_libraries_when_asked() -> None:
+    ran = keepalive("--version", "-v")
+    assert ran.status == 0
+    names = [line.split()[0] for line in ran.stdout.splitlines()]
+    assert names == ["sshd-keepalive,", "Python", "paramiko", "cryptography", "click"]
+    assert keepalive("--version").stdout == ran.stdout.splitlines(keepends=True)[0]

@@ -14,6 +14,9 @@ from typing import Any
 #: Journals and whatever else the program remembers: never the account's own directory.
 STATE_HOME = tempfile.TemporaryDirectory(prefix="sshd-keepalive-state-")
 
+#: How the tests start the program: this Python's package, or the file that TESTED_PROGRAM names, a .pyz for example.
+PROGRAM = (sys.executable, *([program] if (program := os.environ.get("TESTED_PROGRAM")) else ["-m", "sshd_keepalive"]))
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:
@@ -43,7 +46,7 @@ class Ran:
 def keepalive(*words: str | Path, timeout_s: float = 180, **environment: str) -> Ran:
     """Run `sshd-keepalive WORDS…` without a terminal. A traceback is a failure wherever it shows up."""
     completed = subprocess.run(
-        [sys.executable, "-m", "sshd_keepalive", *map(str, words)],
+        [*PROGRAM, *map(str, words)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -6,9 +6,10 @@ import os
 import pty
 import re
 import select
-import sys
 import time
 from pathlib import Path
+
+from tests.support.cli import PROGRAM
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
@@ -18,7 +19,7 @@ class Terminal:
 
     def __init__(self, *words: str, stdout: Path | None = None, **environment: str) -> None:
         self._stdout = stdout  # a file, as after `>`; standard error stays on the terminal
-        self._words = [sys.executable, "-m", "sshd_keepalive", *words]
+        self._words = [*PROGRAM, *words]
         self._environment = {**os.environ, "TERM": "xterm", **environment}
         self._raw = b""
         self._status: int | None = None

@@ -120,12 +120,37 @@ class OutOfReach(Wrong):
     exit_code = 3
 
 
+def _note_verbose(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta["sshd_keepalive.verbose"] = value
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    click.echo(f"sshd-keepalive, version {__version__}")
+    if ctx.meta["sshd_keepalive.verbose"]:
+        import platform
+        from importlib.metadata import version
+
+        click.echo(f"Python {platform.python_version()} ({platform.platform()})")
+        for name in ("paramiko", "cryptography", "click"):
+            click.echo(f"{name} {version(name)}")
+    ctx.exit()
+
+
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 ok, 1 drift, 2 usage, 3 unreached, 4 rolled back, 5 unknown, 130 interrupted.",
 )
-@click.version_option(__version__, prog_name="sshd-keepalive")
+@click.option("-v", "verbose", is_flag=True, is_eager=True, hidden=True, expose_value=False, callback=_note_verbose)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit; with -v also those of Python, paramiko, cryptography and click.",
+)
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Make SSH servers keep quiet sessions alive, without ever locking anybody out.

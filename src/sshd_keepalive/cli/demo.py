@@ -8,7 +8,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from sshd_keepalive import program
 from sshd_keepalive.errors import ConfigError
 
 #: name → (what is typical about it, the files below its directory). `@` is that directory, `ME` the account.
@@ -176,7 +176,7 @@ def _run(folder: Path, words: str) -> int:
     """Show a command as a person would type it, run it, and give its exit code."""
     typed = f"sshd-keepalive {words} -i hosts.yaml"
     _say(f"\n$ {typed}")
-    arguments = [sys.executable, "-m", "sshd_keepalive", *shlex.split(typed)[1:], "--no-progress"]
+    arguments = [*program.argv(), *shlex.split(typed)[1:], "--no-progress"]
     environment = {**os.environ, "XDG_STATE_HOME": str(folder)}  # the journals too are gone afterwards
     code = subprocess.run(arguments, cwd=folder, env=environment, check=False).returncode
     _say(f"(exit code {code})")

@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from platformdirs import user_config_path
 
+from sshd_keepalive import program
 from sshd_keepalive.config.program import output_of
 from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.schedule import calendar as timetable
@@ -242,7 +243,7 @@ def run(name: str, *, quiet: bool = False) -> int:
 
 def _check(schedule: Schedule, lock: int, *, quiet: bool) -> int:
     """The check as a process of its own. It holds the lock too: nothing overlaps with what outlives us."""
-    argv = [*_program(), "check", "--record", "--no-progress", *schedule.argv]
+    argv = [*program.argv(), "check", "--record", "--no-progress", *schedule.argv]
     # With its own directory gone the options may still name absolute paths.
     directory = schedule.directory if os.access(schedule.directory, os.X_OK) else "/"
     with TemporaryFile() as said:
@@ -471,13 +472,8 @@ def _result(schedule: Schedule) -> Path:
     return Path(schedule.state) / "sshd-keepalive" / "schedules" / f"{schedule.name}.json"
 
 
-def _program() -> tuple[str, ...]:
-    # -P: what lies in the working directory is not imported, a yaml.py that somebody left there.
-    return (sys.executable, "-P", "-m", "sshd_keepalive")
-
-
 def _command(name: str) -> tuple[str, ...]:
-    return (*_program(), "schedule", "run", "--here", name)
+    return (*program.argv(), "schedule", "run", "--here", name)
 
 
 def _unit_files(name: str) -> tuple[Path, ...]:

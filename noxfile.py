@@ -1,0 +1,149 @@
+"""Build the artefacts of a release and test them: called by `make dist`, `make test-wheel` and `make matrix`.
+
+Every session gets an environment of its own from uv. An interpreter that is missing is skipped with the reason.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.10.14"
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+DIST = ROOT / "dist"
+PYZ = DIST / "sshd-keepalive.pyz"
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+PLAIN = ("-q", "-n", "2", "-m", "not sshd and not lab and not readers and not fuzz")
+CONSTRAINTS = ("-c", str(ROOT / "constraints.txt"))
+#: Tests of the command line: they need the program, not its sources.
+AWAY = ("-q", "-n", "2", "-m", "not lab and not readers and not fuzz", "tests/cli")
+TEST_TOOLS = ("pytest", "pytest-xdist", "pytest-timeout", "hypothesis", "mock-ssh-server")
+TEST_TOOLS += ("jsonschema", "lxml", "aiosmtpd")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Plain tests on every supported Python, with the newest dependencies."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "pytest", *PLAIN, *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Plain tests with the lowest versions that pyproject.toml allows."""
+    session.install("--resolution", "lowest-direct", "-e", ".[dev]")
+    session.run("python", "-m", "pytest", *PLAIN, *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def dist(session: nox.Session) -> None:
+    """Build sdist and wheel twice, compare the bytes, check them, build the single file and the SBOM."""
+    session.install("build", "twine", "check-wheel-contents", "shiv")
+    shutil.rmtree(DIST, ignore_errors=True)
+    again = Path(session.create_tmp()) / "again"
+    shutil.rmtree(again, ignore_errors=True)
+    clock = {"SOURCE_DATE_EPOCH": _epoch(), "PYTHONHASHSEED": "0"}
+    for folder in (DIST, again):
+        session.run("python", "-m", "build", "--outdir", str(folder), env=clock, silent=True)
+    _compare(session, DIST, again)
+    session.run("twine", "check", "--strict", *map(str, sorted(DIST.iterdir())))
+    wheel = _wheel()
+    session.run("check-wheel-contents", "--ignore", "W004", str(wheel))
+    for folder in (DIST, again):
+        _build_pyz(session, wheel, folder / PYZ.name, clock)
+    _compare(session, DIST, again)
+    _write_sbom(session, wheel)
+    for path in sorted(DIST.iterdir()):
+        session.log(f"{path.stat().st_size:>12,} {path.name}")
+
+
+@nox.session(python=PYTHONS[0])
+def wheel(session: nox.Session) -> None:
+    """Install the wheel without the sources; run the demo and the tests of the command line against it."""
+    session.install(*CONSTRAINTS, f"{_wheel()}[postgres,notify]", *TEST_TOOLS)
+    folder = _away(session)
+    with session.chdir(folder):
+        session.run("python", "-c", "import sshd_keepalive; assert 'site-packages' in sshd_keepalive.__file__")
+        session.run("sshd-keepalive", "--version")
+        session.run("sshd-keepalive", "demo")
+        session.run("python", "-m", "pytest", *AWAY)
+
+
+@nox.session(python=PYTHONS[0])
+def pyz(session: nox.Session) -> None:
+    """Run the single file where nothing is installed; run the demo and the tests of the command line against it."""
+    clean = {"SHIV_ROOT": str(Path(session.create_tmp()) / "shiv")}
+    shutil.rmtree(clean["SHIV_ROOT"], ignore_errors=True)
+    bare = [session.bin + "/python", "-I", str(PYZ)]
+    session.run(*bare, "--version", env=clean)
+    session.run(*bare, "demo", env=clean)
+    # Only the test tools are installed. Tests in this process import what the single file has unpacked.
+    session.install(*CONSTRAINTS, *TEST_TOOLS)
+    (unpacked,) = Path(clean["SHIV_ROOT"]).glob("*/site-packages")
+    program = {**clean, "TESTED_PROGRAM": str(PYZ), "PYTHONPATH": str(unpacked)}
+    with session.chdir(_away(session)):
+        session.run("python", "-m", "pytest", *AWAY, env=program)
+
+
+def _epoch() -> str:
+    """Give the time of the last commit, in seconds: the time stamp of everything that is built."""
+    shown = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return shown.stdout.strip()
+
+
+def _wheel() -> Path:
+    """Give the wheel that `dist` built."""
+    found = sorted(DIST.glob("*.whl"))
+    if len(found) != 1:
+        sys.exit("dist/ holds no wheel, or several: run `make dist` first")
+    return found[0]
+
+
+def _compare(session: nox.Session, one: Path, other: Path) -> None:
+    """Stop the session unless both directories hold the same files with the same bytes."""
+    for path in sorted(one.iterdir()):
+        digests = {hashlib.sha256((folder / path.name).read_bytes()).hexdigest() for folder in (one, other)}
+        if len(digests) != 1:
+            session.error(f"{path.name} differs between two builds of the same sources")
+        session.log(f"{digests.pop()}  {path.name}")
+
+
+def _build_pyz(session: nox.Session, wheel: Path, path: Path, clock: dict[str, str]) -> None:
+    """Build the program with everything it needs, compiled parts of this platform included, as one file."""
+    session.run(
+        "shiv", "--reproducible", "--compressed", "--no-modify", "-c", "sshd-keepalive", "-p", "/usr/bin/env python3",
+        "-o", str(path), str(wheel), env={**clock, "PIP_CONSTRAINT": CONSTRAINTS[1]}, silent=True,
+    )  # fmt: skip
+
+
+def _write_sbom(session: nox.Session, wheel: Path) -> None:
+    """Write what the wheel brings along, as CycloneDX 1.6."""
+    place = Path(session.create_tmp()) / "sbom"
+    shutil.rmtree(place, ignore_errors=True)
+    session.run("uv", "venv", "-q", str(place), external=True)
+    python = str(place / "bin/python")
+    session.run("uv", "pip", "install", "-q", "--python", python, *CONSTRAINTS, str(wheel), external=True)
+    session.install("cyclonedx-bom")
+    session.run(
+        "cyclonedx-py", "environment", python, "--pyproject", "pyproject.toml", "--output-reproducible",
+        "--spec-version", "1.6", "--of", "JSON", "-o", str(DIST / "sshd-keepalive.cdx.json"),
+    )  # fmt: skip
+
+
+def _away(session: nox.Session) -> Path:
+    """Give a directory that holds the tests and what they read, but no sources of the program."""
+    folder = Path(session.create_tmp()) / "away"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in ("tests", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (*ROOT.glob("*.md"), ROOT / "inventory.example.yaml", ROOT / "pyproject.toml"):
+        shutil.copy(path, folder)
+    return folder
