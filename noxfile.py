@@ -23,7 +23,9 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PLAIN = ("-q", "-n", "2", "-m", "not sshd and not lab and not readers and not fuzz")
 CONSTRAINTS = ("-c", str(ROOT / "constraints.txt"))
 #: Tests of the command line: they need the program, not its sources.
-AWAY = ("-q", "-n", "2", "-m", "not lab and not readers and not fuzz", "tests/cli")
+AWAY = ("-q", "-n", "2", "-m", "not lab and not readers and not fuzz")
+#: Those of them that start the program as a process and never by its module's name.
+STARTED = tuple(f"tests/cli/test_{name}.py" for name in ("usage", "why", "config", "diagnose", "client_config"))
 TEST_TOOLS = ("pytest", "pytest-xdist", "pytest-timeout", "hypothesis", "mock-ssh-server")
 TEST_TOOLS += ("jsonschema", "lxml", "aiosmtpd")
 
@@ -73,13 +75,13 @@ def wheel(session: nox.Session) -> None:
         session.run("python", "-c", "import sshd_keepalive; assert 'site-packages' in sshd_keepalive.__file__")
         session.run("sshd-keepalive", "--version")
         session.run("sshd-keepalive", "demo")
-        session.run("python", "-m", "pytest", *AWAY)
+        session.run("python", "-m", "pytest", *AWAY, "tests/cli")
 
 
 @nox.session(python=PYTHONS[0])
 def pyz(session: nox.Session) -> None:
-    """Run the single file where nothing is installed; run the demo and the tests of the command line against it."""
-    clean = {"SHIV_ROOT": str(Path(session.create_tmp()) / "shiv")}
+    """Run the single file where nothing is installed; run the demo and most tests of the command line."""
+    clean = {"SHIV_ROOT": str(Path(session.create_tmp()).resolve() / "shiv")}
     shutil.rmtree(clean["SHIV_ROOT"], ignore_errors=True)
     bare = [session.bin + "/python", "-I", str(PYZ)]
     session.run(*bare, "--version", env=clean)
@@ -89,7 +91,7 @@ def pyz(session: nox.Session) -> None:
     (unpacked,) = Path(clean["SHIV_ROOT"]).glob("*/site-packages")
     program = {**clean, "TESTED_PROGRAM": str(PYZ), "PYTHONPATH": str(unpacked)}
     with session.chdir(_away(session)):
-        session.run("python", "-m", "pytest", *AWAY, env=program)
+        session.run("python", "-m", "pytest", *AWAY, *STARTED, env=program)
 
 
 def _epoch() -> str:
