@@ -44,16 +44,36 @@ class Strategy(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What a quiet session should get, whatever values the release of the host needs for that."""
+
+    keep_alive_every_s: int = 300  # the longest silence before sshd sends a keep-alive
+    drop_dead_after_s: int | None = None  # the longest time until a dead session is dropped; None: count_max decides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What every connection should get."""
 
     interval_s: int = 300  # ClientAliveInterval, seconds
     count_max: int = 3  # ClientAliveCountMax
+    goal: Goal | None = None  # then the two numbers hold for releases that keep the interval; see planning.policy
     match_overrides: MatchOverrides = MatchOverrides.OVERRIDE
     strategy: Strategy = Strategy.EDIT
 
+    def __str__(self) -> str:
+        """`300/3`, or the goal in words."""
+        if self.goal is None:
+            return f"{self.interval_s}/{self.count_max}"
+        dropped_s = self.goal.drop_dead_after_s
+        dropped = f"after {dropped_s} s" if dropped_s is not None else f"at the {self.count_max + 1}. unanswered one"
+        return f"a keep-alive every {self.goal.keep_alive_every_s} s, dead sessions dropped {dropped}"
+
     def wanted(self) -> dict[str, int]:
-        """Folded keyword → wanted number, in the order in which they are reported and inserted."""
+        """Folded keyword → wanted number, in the order in which they are reported and inserted.
+
+        Where there is a goal, ask `planning.policy.for_release` first.
+        """
         return {INTERVAL: self.interval_s, COUNT_MAX: self.count_max}
 
 
@@ -364,6 +384,28 @@ class Finding:
     reason: str = ""  # one sentence with a number, where there is something to say
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caveat:
+    """A right value that does not mean what it reads, because the release doubles the interval."""
+
+    interval_s: int  # what is configured
+    keep_alive_after_s: int  # silence before the first keep-alive
+    release: str  # "9.2"
+    cure_interval_s: int  # the ClientAliveInterval that sends a keep-alive after interval_s
+
+    @property
+    def effect(self) -> str:
+        """What happens, as a clause."""
+        return f"the first keep-alive comes after {self.keep_alive_after_s} s"
+
+    def __str__(self) -> str:
+        """The effect, its reason and the cure."""
+        cure = (
+            f"; --keep-alive-every {self.interval_s} would set {self.cure_interval_s}" if self.cure_interval_s else ""
+        )
+        return f"{self.effect}: OpenSSH {self.release} doubles the interval{cure}"
+
+
 # -------------------------------------------------------------------------------------------- decided
 
 
@@ -406,6 +448,7 @@ class Plan:
     edits: tuple[Edit, ...] = ()
     contents: tuple[NewContent, ...] = ()
     predictions: tuple[Prediction, ...] = ()
+    caveat: Caveat | None = None  # about the new values
     restart: bool = False
     notes: tuple[str, ...] = ()  # managed headers, inert duplicates, kept overrides: told, not acted upon
 
@@ -482,6 +525,7 @@ class HostReport:
     verdict: Verdict
     end: End | None = None  # None for commands that only read
     findings: tuple[Finding, ...] = ()
+    caveat: Caveat | None = None  # about the values that everybody gets, or would get after a plan
     diff: str = ""
     value_diff: str = ""  # the diff of effective values, one line per scope and setting
     contents: tuple[NewContent, ...] = ()  # what a plan would write; never reported

@@ -115,3 +115,23 @@ def test_the_list_ends_with_what_tells_the_hosts_apart(tmp_path: Path) -> None:
         "hosts:\n  a: 192.0.2.1\n  b: 192.0.2.2\n  c: {address: 192.0.2.3, policy: {ClientAliveInterval: 120}}\n"
     )
     assert keepalive("hosts", "-i", inventory).stdout.endswith("\n3 hosts: 2 to get 300/3, 1 to get 120/3\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--interval", "5", "--keep-alive-every", "5"), "keep_alive_every cannot stand beside ClientAliveInterval"),
+        (("--keep-alive-every", "1"), "1 s is too short"),
+        (("--drop-dead-after", "5m"), "less than twice keep_alive_every"),
+        (("--interval", "1.5"), "not a whole number of seconds"),
+        (("--count", "0"), "harmful"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "plan", "apply", "confirm"])
+def test_a_policy_of_the_command_line_is_checked_as_one_of_the_inventory(
+    inventory: Path, command: str, words: tuple[str, ...], said: str
+) -> None:
+    yes = ("--yes",) if command == "apply" else ()
+    ran = keepalive(command, "-i", inventory, *words, *yes)
+    assert ran.status == 2
+    assert said in ran.stderr

@@ -62,7 +62,7 @@ def test_check_plan_apply_check(sshd: Sshd, tmp_path: Path) -> None:
     assert [step["name"] for step in applied.host()["steps"]][-2:] == ["verify", "confirm"]
     assert all(step["ok"] for step in applied.host()["steps"])
     assert sshd.config_file.read_text() == before.replace("ClientAliveCountMax 0", "ClientAliveCountMax 3")
-    assert keepalive("check", "-i", hosts, "-q").stdout == "1 host: 1 ok\n"
+    assert keepalive("check", "-i", hosts, "-q").stdout.splitlines()[-1] == "1 host: 1 ok"
 
 
 def test_the_running_daemon_is_part_of_the_verdict(sshd: Sshd, tmp_path: Path) -> None:
@@ -301,3 +301,45 @@ def test_a_host_whose_sshd_reads_its_files_otherwise_is_refused_with_both_readin
         assert ("we read 300" if read == "45" else "we cannot follow it") in host["failure"]["message"]
         assert host["end"] == ("refused" if command[0] == "apply" else None)
     assert sshd.config_file.read_text() == text
+
+
+def test_a_policy_by_effect_is_written_as_the_release_needs_it_and_seen_to_work(tmp_path: Path) -> None:
+    """One run wants a keep-alive every 4 s: a real client sees it, whatever stands in the file."""
+    with Sshd("ClientAliveInterval 0\n") as server:
+        hosts = inventory(server, tmp_path, policy={"ClientAliveInterval": 4})
+        plain = keepalive("apply", "--yes", "-i", hosts)
+        assert plain.status == 0, plain.stdout
+        facts = keepalive("check", "-i", hosts, "--format", "json").host()["facts"]
+        release = tuple(int(number) for number in facts["openssh"].split("p")[0].split("."))
+        is_late = (9, 2) <= release <= (9, 4)
+        said = "but the first keep-alive comes after 8 s: OpenSSH"
+        assert (said in plain.stdout) is is_late
+
+        by_effect = ("--keep-alive-every", "4", "--drop-dead-after", "16")
+        assert keepalive("check", "-i", hosts, *by_effect).status == (1 if is_late else 0)
+        planned = keepalive("plan", "-i", hosts, *by_effect)
+        if is_late:
+            assert (
+                planned.stderr == f"next: sshd-keepalive apply -i {hosts} --keep-alive-every 4 --drop-dead-after 16\n"
+            )
+        applied = keepalive("apply", "--yes", "-i", hosts, *by_effect)
+        assert applied.status == 0, applied.stdout
+        assert said not in applied.stdout
+        assert f"ClientAliveInterval {2 if is_late else 4}\nClientAliveCountMax 3\n" in server.config_file.read_text()
+        assert keepalive("check", "-i", hosts, *by_effect).status == 0
+        wanted = inventory(server, tmp_path, policy={"keep_alive_every": 4, "drop_dead_after": 16})
+        probed = keepalive("probe", "-i", wanted, "--format", "json").host()
+    (observed,) = (finding for finding in probed["findings"] if finding["setting"] == "observed")
+    assert (observed["wanted"], observed["verdict"]) == ("a keep-alive every 4 s, alive", "pass"), probed
+    assert "notes" not in probed["facts"]
+
+
+def test_a_change_for_one_run_is_confirmed_with_the_same_words(tmp_path: Path) -> None:
+    with Sshd("ClientAliveInterval 0\n") as server:
+        hosts = inventory(server, tmp_path)
+        words = ("--interval", "120", "--count", "4")
+        applied = keepalive("apply", "--yes", "--no-confirm", "-i", hosts, *words)
+        assert f"next: sshd-keepalive confirm -i {hosts} --interval 120 --count 4, or" in applied.stderr, applied.stdout
+        confirmed = keepalive("confirm", "-i", hosts, *words, "--format", "json")
+        assert confirmed.host()["end"] == "applied", confirmed.stdout
+        assert "ClientAliveInterval 120\nClientAliveCountMax 4\n" in server.config_file.read_text()

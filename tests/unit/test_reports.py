@@ -10,8 +10,8 @@ import pytest
 
 from sshd_keepalive import registry
 from sshd_keepalive.cli.output import exit_code
-from sshd_keepalive.history import outcome
-from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Place, Run, Step, Verdict
+from sshd_keepalive.history import notice, outcome
+from sshd_keepalive.model import Caveat, End, Failure, Finding, Host, HostReport, Place, Run, Step, Verdict
 from sshd_keepalive.reports import summary
 from sshd_keepalive.reports import text as text_report
 
@@ -112,6 +112,7 @@ def test_json_is_what_the_contract_shows() -> None:
                         "reason": "",
                     }
                 ],
+                "caveat": None,
                 "diff": "",
                 "steps": [{"name": "restart", "ok": True, "detail": "ssh.service", "seconds": 0.21}],
                 "backup": "/var/backups/x",
@@ -206,3 +207,49 @@ def test_what_many_hosts_have_in_common_is_said_in_one_line() -> None:
         "7 hosts  drift: ClientAliveInterval 0  [c, d, e, f, g and 2 more]\n"
         "12 hosts: 2 ok, 7 drift, 3 unreachable\n"
     )
+
+
+LATE = Caveat(interval_s=300, keep_alive_after_s=600, release="9.2", cure_interval_s=150)
+SENTENCE = (
+    "the first keep-alive comes after 600 s: OpenSSH 9.2 doubles the interval; --keep-alive-every 300 would set 150"
+)
+
+
+def test_text_tells_a_caveat_in_each_row_and_once_for_all_hosts() -> None:
+    hosts = [replace(HOST, name=f"etl-{number}") for number in range(7)]
+    reports = [replace(OK, host=host, caveat=LATE) for host in hosts]
+    run = a_run(*reports, replace(OK, end=End.APPLIED, caveat=LATE), OK)
+    assert run.exit_code == 0
+    assert text_report.host(reports[0]) == (
+        "ok          etl-0  ClientAliveInterval 300, but the first keep-alive comes after 600 s\n"
+    )
+    assert text_report.totals(run) == (
+        f"7 hosts  ok, but {SENTENCE}  [etl-0, etl-1, etl-2, etl-3, etl-4 and 2 more]\n"
+        f"1 host  applied, but {SENTENCE}  [ecs-01]\n"
+        "9 hosts: 8 ok, 1 applied\n"
+    )
+
+
+def test_text_tells_the_caveat_of_a_change_with_its_diff() -> None:
+    run = a_run(replace(DRIFT, diff="+x\n", restarts=True, caveat=LATE), command="plan")
+    assert f"beware: {SENTENCE}\nrestart sshd\n" in "".join(text_report.diffs(run))
+    assert text_report.totals(run) == "1 host: 1 change\n"
+
+
+@pytest.mark.parametrize("kind", ["csv", "html", "jsonl", "json", "junit", "markdown", "sarif", "text"])
+def test_every_report_tells_a_caveat(kind: str) -> None:
+    report = registry.load("reports", kind)
+    assert SENTENCE in report.render(a_run(replace(OK, caveat=LATE)))
+    assert "600 s" not in report.render(a_run(OK))
+
+
+def test_prometheus_tells_the_seconds_of_a_caveat() -> None:
+    report = registry.load("reports", "prometheus")
+    assert 'sshd_keepalive_first_keep_alive_seconds{host="ecs-01"} 600.0' in report.render(
+        a_run(replace(OK, caveat=LATE))
+    )
+    assert "first_keep_alive_seconds{" not in report.render(a_run(OK))
+
+
+def test_a_notice_tells_a_caveat() -> None:
+    assert f"\nAs wanted, but:\n- 1 host: {SENTENCE}\n" in notice.compose(a_run(replace(OK, caveat=LATE))).body

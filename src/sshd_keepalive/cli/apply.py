@@ -7,7 +7,7 @@ import click
 from sshd_keepalive.cli import output
 from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.guarded import Guarded, carry_out, guard_options
-from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment
+from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, policy_options
 from sshd_keepalive.cli.plan import plan
 from sshd_keepalive.cli.recording import Recording, recording_options
 from sshd_keepalive.cli.rolling import Rolling, rollout_options
@@ -24,6 +24,7 @@ from sshd_keepalive.fleet import one_host as fleet
 @guard_options
 @rollout_options
 @recording_options
+@policy_options
 @fleet_options
 def command(
     hosts: tuple[str, ...],

@@ -8,7 +8,7 @@ from functools import partial
 import click
 
 from sshd_keepalive.cli import notices, output, passes
-from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, policy_options, selected
 from sshd_keepalive.cli.recording import Recorder, Recording, recording_options
 from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
@@ -44,6 +44,7 @@ from sshd_keepalive.history.notice import When
     help="What is worth a notice: a change since the last recorded run, anything not as wanted, every run.",
 )
 @recording_options
+@policy_options
 @fleet_options
 def command(
     hosts: tuple[str, ...],
@@ -85,12 +86,13 @@ def command(
     raise SystemExit(run.exit_code)
 
 
-def again(options: Options, hosts: tuple[str, ...]) -> str:
-    """The same selection, for the command to type next."""
+def again(options: Options, hosts: tuple[str, ...], *, with_policy: bool = True) -> str:
+    """The same selection and policy, for the command to type next."""
     from shlex import join
 
     words = [word for source in options.inventory for word in ("-i", source)]
     words += ["--limit", options.limit] if options.limit else []
+    words += options.policy_words if with_policy else []
     return join([*words, *hosts])
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from sshd_keepalive.cli import output, passes
-from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, policy_options, selected
 from sshd_keepalive.fleet import one_host as fleet
 
 
 @click.command("confirm", short_help="Confirm the changes that wait for it.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@policy_options
 @fleet_options
 def command(hosts: tuple[str, ...], options: Options) -> None:
     """Confirm the changes that wait for it, each over a new login that finds it in effect.

@@ -16,9 +16,10 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click
 
     name = "duration"
 
-    def __init__(self, least_s: float, most_s: float) -> None:
+    def __init__(self, least_s: float, most_s: float, *, whole: bool = False) -> None:
         self._least_s = least_s
         self._most_s = most_s
+        self._whole = whole
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read one."""
@@ -31,4 +32,6 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
         if not self._least_s <= seconds <= self._most_s:
             self.fail(f"{value} is not between {self._least_s:g} s and {self._most_s:g} s", param, ctx)
+        if self._whole and seconds != int(seconds):
+            self.fail(f"{value} is not a whole number of seconds", param, ctx)
         return float(seconds)

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import click
 
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
-from sshd_keepalive.model import SPELLING, Host
+from sshd_keepalive.model import Host
+from sshd_keepalive.planning.policy import to_mapping
 from sshd_keepalive.quoting import printable
 
 
@@ -33,7 +34,7 @@ def command(hosts: tuple[str, ...], options: Options) -> None:
     for host in chosen:
         way = f" via {','.join(hop.name for hop in host.jump)}" if host.jump else ""
         groups = f"  [{', '.join(host.groups)}]" if host.groups else ""
-        click.echo(printable(f"{host.name:<{width}}  {_login(host)}{way}  {_policy(host)}{groups}"))
+        click.echo(printable(f"{host.name:<{width}}  {_login(host)}{way}  {host.policy}{groups}"))
     for warning in warnings:
         click.echo(printable(f"warning: {warning}"), err=True)
     click.echo(_summary(chosen))
@@ -41,7 +42,7 @@ def command(hosts: tuple[str, ...], options: Options) -> None:
 
 def _summary(hosts: tuple[Host, ...]) -> str:
     """`12 hosts`, and where they differ, how many are to get what, and how many have no way in."""
-    parts = Counter(f"to get {_policy(host)}" for host in hosts)
+    parts = Counter(f"to get {host.policy}" for host in hosts)
     told = [f"{n} {what}" for what, n in parts.most_common()] if len(parts) > 1 else []
     n_closed = sum(bool(host.obstacle) for host in hosts)
     told += [f"{n_closed} without a way in"] if n_closed else []
@@ -51,10 +52,6 @@ def _summary(hosts: tuple[Host, ...]) -> str:
 def _login(host: Host) -> str:
     address = f"[{host.address}]" if ":" in host.address else host.address
     return f"{host.user + '@' if host.user else ''}{address}:{host.port}"
-
-
-def _policy(host: Host) -> str:
-    return "/".join(str(value) for value in host.policy.wanted().values())
 
 
 def _data(host: Host) -> dict[str, object]:
@@ -67,7 +64,7 @@ def _data(host: Host) -> dict[str, object]:
         "jump": [hop.name for hop in host.jump],
         "become": host.become.method,
         "sshd_config": host.sshd_config,
-        "policy": {SPELLING[keyword]: value for keyword, value in host.policy.wanted().items()},
+        "policy": to_mapping(host.policy),
         "labels": dict(host.labels),
     }
 

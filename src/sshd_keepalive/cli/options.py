@@ -10,8 +10,11 @@ from typing import Any
 
 import click
 
+from sshd_keepalive.cli.durations import Duration
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Become, Host
+from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE, override
+from sshd_keepalive.sshd_config.values import INT_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +37,32 @@ class Options:
     no_progress: bool = True
     engine: str = "thread"
     scheduler: str | None = None
+    interval: float | None = None
+    count: int | None = None
+    keep_alive_every: float | None = None
+    drop_dead_after: float | None = None
 
     @property
     def engine_source(self) -> str:
         """The engine with its argument."""
         return f"{self.engine}:{self.scheduler}" if self.scheduler else self.engine
+
+    @property
+    def policy(self) -> dict[str, int]:
+        """What replaces the policy of every host for this run, by the names of `planning.policy`."""
+        given = dict(zip((*BY_VALUE, *BY_EFFECT), (getattr(self, name) for name in _POLICY_NAMES), strict=True))
+        return {name: int(value) for name, value in given.items() if value is not None}
+
+    @property
+    def policy_words(self) -> list[str]:
+        """The same as words of a command line."""
+        options = zip(_POLICY_NAMES, (getattr(self, name) for name in _POLICY_NAMES), strict=True)
+        return [
+            word
+            for name, value in options
+            if value is not None
+            for word in (f"--{name.replace('_', '-')}", f"{value:g}")
+        ]
 
 
 _HOSTS = (
@@ -65,6 +89,25 @@ _HOSTS = (
         show_default=True,
         help="For one login, and for one exchange over it.",
     ),
+)
+_POLICY_NAMES = ("interval", "count", "keep_alive_every", "drop_dead_after")
+_POLICY = (
+    click.option(
+        "--keep-alive-every",
+        metavar="TIME",
+        type=Duration(1, INT_MAX, whole=True),
+        help="Want a keep-alive after this silence at most, 300 or 5m, whatever interval the host's release needs.",
+    ),
+    click.option(
+        "--drop-dead-after",
+        metavar="TIME",
+        type=Duration(1, INT_MAX, whole=True),
+        help="With --keep-alive-every: want a dead session dropped within this time, 20m.",
+    ),
+    click.option(
+        "--interval", metavar="TIME", type=Duration(0, INT_MAX, whole=True), help="Want this ClientAliveInterval."
+    ),
+    click.option("--count", metavar="N", type=click.IntRange(0, INT_MAX), help="Want this ClientAliveCountMax."),
 )
 _OUTPUT = (
     click.option(
@@ -97,6 +140,13 @@ _WORK = (
 def fleet_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the shared options; the command gets them as one value, `options`."""
     return _with((*_HOSTS, *_OUTPUT, *_WORK), function)
+
+
+def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that replace the policy for one run; `fleet_options` must stand below and takes them over."""
+    for option in reversed(_POLICY):
+        function = option(function)
+    return function
 
 
 def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -156,6 +206,8 @@ def _as_asked(host: Host, options: Options) -> Host:
         host = replace(host, user=options.user)
     if options.private_key:
         host = replace(host, identity_file=str(Path(options.private_key).expanduser()))
+    if options.policy:
+        host = replace(host, policy=override(host.policy, options.policy))
     if options.ask_become_pass:
         host = replace(host, become=Become(method=host.become.method, password="prompt"))  # noqa: S106 (a reference)
     return host

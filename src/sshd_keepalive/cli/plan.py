@@ -6,12 +6,13 @@ import click
 
 from sshd_keepalive.cli import output, passes
 from sshd_keepalive.cli.check import again
-from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, policy_options, selected
 from sshd_keepalive.fleet import one_host as fleet
 
 
 @click.command("plan", short_help="Show every change that apply would make.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@policy_options
 @fleet_options
 def command(hosts: tuple[str, ...], options: Options) -> None:
     """Show every change that apply would make, and what it would restart. Changes nothing."""

@@ -9,10 +9,9 @@ from sshd_keepalive import registry
 from sshd_keepalive.config import values
 from sshd_keepalive.config.document import Document, Pairs
 from sshd_keepalive.config.shapes import Field, Free, Local, Many, Record, Text
-from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts.inherit import Given, Settings
 from sshd_keepalive.model import Become, ServiceChoice, Waiver
-from sshd_keepalive.planning.policy import from_mapping
+from sshd_keepalive.planning.policy import read_value, refuse_mixture
 from sshd_keepalive.spelling import did_you_mean
 
 STRING: Final = {"type": "string", "minLength": 1}
@@ -68,13 +67,15 @@ def _policy_value(keyword: str) -> Callable[[str], int | str]:
 
     def check(text: str) -> int | str:
         value = values.number(text) if text[:1].isdigit() and not text[-1:].isalpha() else text
-        try:
-            from_mapping({"ClientAliveInterval": 0, keyword: value})  # no rule ties anything to 0
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
+        read_value(keyword, value)
         return value
 
     return check
+
+
+def _policy(given: dict[str, Any]) -> dict[str, Any]:
+    refuse_mixture(given)
+    return given
 
 
 _SECONDS: Final = {
@@ -92,6 +93,14 @@ POLICY: Final = Record(
             Text(_policy_value("ClientAliveCountMax"), {"type": "integer", "minimum": 0}),
             "Unanswered keep-alives after which sshd gives the session up.",
         ),
+        "keep_alive_every": Field(
+            Text(_policy_value("keep_alive_every"), _SECONDS),
+            "In place of the two: the longest silence before sshd sends a keep-alive, on any release.",
+        ),
+        "drop_dead_after": Field(
+            Text(_policy_value("drop_dead_after"), _SECONDS),
+            "With keep_alive_every: the longest time until a dead session is dropped, 20m.",
+        ),
         "match_overrides": Field(
             Text(_policy_value("match_overrides"), {"enum": ["override", "keep"]}),
             "override changes other values inside Match blocks too, keep leaves and lists them.",
@@ -100,7 +109,8 @@ POLICY: Final = Record(
             Text(_policy_value("strategy"), {"enum": ["edit", "drop-in"]}),
             "edit changes the file that decides, drop-in writes one file of its own that wins.",
         ),
-    }
+    },
+    build=_policy,
 )
 BECOME: Final = Record(
     {

@@ -34,6 +34,7 @@ from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.guard import Action, Change
 from sshd_keepalive.ssh.shell import Shell
+from sshd_keepalive.sshd_config import resolve
 
 if TYPE_CHECKING:
     from sshd_keepalive.engines import Engine
@@ -264,10 +265,16 @@ def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) 
     if outcome.after is not None:
         after = _report(outcome.after)
         report = replace(
-            report, findings=after.findings, verdict=after.verdict, facts=after.facts, marks=after.marks, replaced=wrong
+            report,
+            findings=after.findings,
+            caveat=after.caveat,
+            verdict=after.verdict,
+            facts=after.facts,
+            marks=after.marks,
+            replaced=wrong,
         )
     elif outcome.end is End.UNKNOWN:
-        report = replace(report, verdict=Verdict.UNKNOWN)
+        report = replace(report, verdict=Verdict.UNKNOWN, caveat=None)
     if outcome.end is End.APPLIED:
         notes = [*report.notes, *complained(outcome.complaints)]
         if n_older := sessions.n_logged_in(outcome.lasting):
@@ -409,7 +416,10 @@ def _report(snapshot: Snapshot) -> HostReport:
         verdict, note = _waived(host.waiver, findings, snapshot.taken_at.date())
         notes = (note,)
     marks = managed.marks(snapshot.files, findings)
-    return HostReport(host=host, verdict=verdict, findings=findings, facts=snapshot.facts, marks=marks, notes=notes)
+    caveat = judge.caveat(resolve.tree(snapshot), host.policy) if verdict is Verdict.PASS else None
+    return HostReport(
+        host=host, verdict=verdict, findings=findings, caveat=caveat, facts=snapshot.facts, marks=marks, notes=notes
+    )
 
 
 def _waived(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[Verdict, str]:
@@ -436,6 +446,7 @@ def _with_plan(report: HostReport, planned: Plan) -> HostReport:
         diff=diff.unified(planned),
         value_diff=diff.values(planned),
         contents=planned.contents,
+        caveat=planned.caveat,
         restarts=planned.restart,
         notes=(*report.notes, *planned.notes),
         steps=steps,

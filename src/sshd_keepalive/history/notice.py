@@ -53,6 +53,7 @@ def compose(run: Run) -> Notice:
     lines = [f"Run {run.id}, {run.command}, {run.started_at:%Y-%m-%d %H:%M} UTC, exit code {run.exit_code}"]
     lines += _section("Changed since the last recorded run:", changed, _changes)
     lines += _section("Not as wanted:", wrong, _reasons)
+    lines += _caveats(run)
     text = "\n".join(printable(" ".join(line.splitlines())) for line in lines)
     return Notice(subject=printable(subject), body=f"{text}\n")
 
@@ -89,6 +90,11 @@ def _section(title: str, reports: list[HostReport], told: Callable[[HostReport],
     if len(reports) > _MOST:
         lines.append(f"- and {len(reports) - _MOST} more")
     return lines
+
+
+def _caveats(run: Run) -> list[str]:
+    told = [f"- {len(names)} host{'s' * (len(names) != 1)}: {text}" for text, names in outcome.caveats(run).items()]
+    return ["", "As wanted, but:", *told] if told else []
 
 
 def _changes(report: HostReport) -> list[str]:

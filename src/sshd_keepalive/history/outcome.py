@@ -42,3 +42,12 @@ def counts(run: Run) -> dict[Verdict, int]:
     for report in run.hosts:
         found[report.verdict] += 1
     return found
+
+
+def caveats(run: Run) -> dict[str, list[str]]:
+    """Each different caveat as a sentence, with the names of its hosts."""
+    found: dict[str, list[str]] = {}
+    for report in run.hosts:
+        if report.caveat is not None:
+            found.setdefault(str(report.caveat), []).append(report.host.name)
+    return found

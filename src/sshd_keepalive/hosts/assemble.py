@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts.inherit import Conflict, Group, Settings, group_names, inherited
+from sshd_keepalive.hosts.inherit import Conflict, Group, Settings, group_names, inherited, overlay
 from sshd_keepalive.hosts.jump import Ways, before_itself
 from sshd_keepalive.hosts.target import address
 from sshd_keepalive.model import Host, Policy
@@ -57,7 +57,7 @@ def assemble(entries: Mapping[str, Entry], defaults: Settings, mistake: Mistake)
         base = bases[groups]
         if base.conflicts:
             _tell_conflicts(name, entry, base, mistake)
-        settings = base.settings | entry.settings
+        settings = overlay(base.settings, entry.settings)
         plain = {key: given.value for key, given in settings.items() if "." not in key}
         if hops := plain.pop("jump", ()):
             jumps[name] = hops if "jump" in entry.settings else before_itself(name, hops)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE
 
 
 class Given(NamedTuple):
@@ -40,6 +42,25 @@ class Conflict:
     other: Group
 
 
+#: Two ways to say the same. The way nearest to the host holds, so what stands farther out in the other way is dropped.
+_EITHER: Final = tuple(tuple(f"policy.{name}" for name in way) for way in (BY_VALUE, BY_EFFECT))
+
+
+def overlay(outer: Settings, inner: Settings) -> Settings:
+    """Put settings nearer to the host over those farther out."""
+    rivals = _find_rivals(inner)
+    return {key: given for key, given in outer.items() if key not in rivals} | inner if rivals else outer | inner
+
+
+def _find_rivals(settings: Settings) -> tuple[str, ...]:
+    """Name the keys that say in the other way what some of these settings say."""
+    one, other = _EITHER
+    return (
+        *(other if any(key in settings for key in one) else ()),
+        *(one if any(k in settings for k in other) else ()),
+    )
+
+
 def group_names(groups: Iterable[Group]) -> tuple[str, ...]:
     """Name the groups and those around them, outer before inner, each once."""
     return tuple(dict.fromkeys(group.name for member in groups for group in member.line()))
@@ -56,6 +77,10 @@ def inherited(defaults: Settings, groups: Iterable[Group]) -> tuple[Settings, li
     source: dict[str, Group] = {}
     conflicts: dict[str, Conflict] = {}
     for group in sorted(around, key=lambda group: len(around[group])):
+        for key in _find_rivals(group.settings):
+            if source.get(key) is None or source[key] in around[group]:
+                settings.pop(key, None)
+                source.pop(key, None)
         for key, given in group.settings.items():
             earlier = source.get(key)
             if earlier and earlier not in around[group] and given.value != settings[key].value:

@@ -19,6 +19,7 @@ from sshd_keepalive.model import (
     GLOBAL,
     INTERVAL,
     SPELLING,
+    Caveat,
     Finding,
     MatchOverrides,
     Policy,
@@ -26,6 +27,7 @@ from sshd_keepalive.model import (
     Snapshot,
     Verdict,
 )
+from sshd_keepalive.planning.policy import for_release
 from sshd_keepalive.sshd_config import command_line as start
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config import match
@@ -58,6 +60,7 @@ def judge(snapshot: Snapshot, policy: Policy) -> tuple[Finding, ...]:
     refusal = broken(snapshot)
     try:
         tree = resolving.tree(snapshot)
+        policy = for_release(policy, tree.version)
         tree.events()
     except ParseError as error:
         reason = f"sshd refuses the configuration: {refusal}" if refusal else _one_sided(snapshot, error)
@@ -68,6 +71,22 @@ def judge(snapshot: Snapshot, policy: Policy) -> tuple[Finding, ...]:
     found = tree.remembered(("findings", policy), lambda: tuple(_findings(tree, policy)))
     findings = [_with_doubt(finding, doubts[finding.setting.lower()]) for finding in found]
     return (*findings, *_daemon(snapshot, other_start(snapshot, tree)))
+
+
+def caveat(tree: Tree, policy: Policy) -> Caveat | None:
+    """Tell how the interval that everybody gets does not mean what it reads; None where it does.
+
+    A policy by effect has taken that into account.
+    """
+    interval_s = int(resolving.resolve(tree)[INTERVAL].value)
+    if policy.goal is not None or interval_s <= 0 or not consequence.probes_late(tree.version):
+        return None
+    return Caveat(
+        interval_s=interval_s,
+        keep_alive_after_s=consequence.intervals_per_request(tree.version) * interval_s,
+        release=f"{tree.version.major}.{tree.version.minor}",
+        cure_interval_s=consequence.pair_for(tree.version, interval_s, None, 0)[0],
+    )
 
 
 def broken(snapshot: Snapshot) -> str | None:

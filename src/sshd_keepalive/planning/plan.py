@@ -29,6 +29,7 @@ from sshd_keepalive.planning import judge, notes, placement
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.planning import proofs as prove
 from sshd_keepalive.planning.draft import Draft
+from sshd_keepalive.planning.policy import for_release
 from sshd_keepalive.planning.predictions import predictions as predictions  # for plans that are made otherwise: an undo
 from sshd_keepalive.sshd_config import document as documents
 from sshd_keepalive.sshd_config import include
@@ -48,6 +49,7 @@ def plan(snapshot: Snapshot, policy: Policy) -> Plan:
             in a vendor's tree, …), or a proof failed. Nothing was written.
     """
     tree = resolving.tree(snapshot)
+    asked, policy = policy, for_release(policy, tree.version)
     wrong = _wrong(tree, policy)
     started = judge.other_start(snapshot, tree)
     if started is not None:  # what the files must hold would be another question after the restart
@@ -69,6 +71,7 @@ def plan(snapshot: Snapshot, policy: Policy) -> Plan:
         edits=edits,
         contents=contents,
         predictions=tuple(predictions(snapshot, tree, after)),
+        caveat=judge.caveat(after, asked),
         restart=bool(contents) or stale,
         notes=(*told, *notes.notes(tree, after, policy, contents)),
     )

@@ -1,19 +1,29 @@
-"""From the words of an inventory to a checked `Policy`."""
+"""From the words of an inventory to a checked `Policy`, and from a policy by effect to the values of one release.
+
+Policies by effect exist because OpenSSH 9.2 to 9.4 send a keep-alive after two intervals instead of one.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from enum import Enum
-from typing import Final, cast
+from typing import Any, Final
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, SPELLING, MatchOverrides, Policy, Strategy
-from sshd_keepalive.sshd_config import values
-from sshd_keepalive.sshd_config.version import NEWEST
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, SPELLING, Goal, MatchOverrides, Policy, Strategy
+from sshd_keepalive.sshd_config import keepalive, values
+from sshd_keepalive.sshd_config.version import NEWEST, Version
 
 _CHOICES: Final[Mapping[str, type[Enum]]] = {"match_overrides": MatchOverrides, "strategy": Strategy}
-_KEYS: Final = (*SPELLING.values(), *_CHOICES)
+KEEP_ALIVE_EVERY: Final = "keep_alive_every"
+DROP_DEAD_AFTER: Final = "drop_dead_after"
+#: The two ways to say what sessions should get. One policy uses one of them.
+BY_VALUE: Final = (SPELLING[INTERVAL], SPELLING[COUNT_MAX])
+BY_EFFECT: Final = (KEEP_ALIVE_EVERY, DROP_DEAD_AFTER)
+_KEYS: Final = (*BY_VALUE, *BY_EFFECT, *_CHOICES)
+_LEAST_S: Final = 2  # OpenSSH 9.2 to 9.4 ask after two intervals, and an interval is 1 s or more
 
 
 def from_mapping(mapping: Mapping[str, object]) -> Policy:
@@ -23,40 +33,127 @@ def from_mapping(mapping: Mapping[str, object]) -> Policy:
     spelled in any case. An interval of 0 (sshd's own default: no keep-alives) may be asked for. A count of 0
     beside an interval is refused: up to OpenSSH 8.1 it throws out everybody who is quiet for one interval, and
     later it never notices a dead client, so no fleet can want it.
+    `keep_alive_every` and `drop_dead_after`, both times, stand for whatever values have that effect on a host.
 
     Raises:
         ConfigError: every mistake, one a line.
     """
-    found: dict[str, object] = {}
+    given: dict[str, Any] = {}
     mistakes: list[str] = []
     for key, value in mapping.items():
-        name = next((known for known in _KEYS if known.lower() == str(key).lower()), None)
         try:
-            if name is None:
-                raise ValueError(f"unknown policy setting {key!r}{_did_you_mean(str(key), _KEYS)}")
-            found[name] = _choice(name, value) if name in _CHOICES else _number(name.lower(), value)
+            name, read = read_value(key, value)
+            given[name] = read
         except ValueError as error:
             mistakes.append(str(error))
-    interval_s = found.get(SPELLING[INTERVAL], Policy().interval_s)
-    count_max = found.get(SPELLING[COUNT_MAX], Policy().count_max)
-    if interval_s and count_max == 0:
-        mistakes.append(
-            f"ClientAliveCountMax: 0 with ClientAliveInterval: {interval_s} is harmful: up to OpenSSH 8.1 it ends "
-            "every session that is quiet for one interval, later it never ends a dead one; use 1 or more"
-        )
+    try:
+        refuse_mixture(given)
+        policy = _by_effect(given) if any(name in given for name in BY_EFFECT) else _by_value(given)
+    except ValueError as error:
+        mistakes.append(str(error))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    policy = Policy()
-    return Policy(
-        interval_s=cast(int, interval_s),
-        count_max=cast(int, count_max),
-        match_overrides=cast(MatchOverrides, found.get("match_overrides", policy.match_overrides)),
-        strategy=cast(Strategy, found.get("strategy", policy.strategy)),
+    return replace(policy, **{name: given[name] for name in _CHOICES if name in given})
+
+
+def read_value(key: str, value: object) -> tuple[str, Any]:
+    """Check one entry of a policy by itself; gives the key as it is spelled here, and its value.
+
+    Raises:
+        ValueError: the key is not known, or the value is not one of its values.
+    """
+    name = next((known for known in _KEYS if known.lower() == str(key).lower()), None)
+    if name is None:
+        raise ValueError(f"unknown policy setting {key!r}{_did_you_mean(str(key), _KEYS)}")
+    return name, _choice(name, value) if name in _CHOICES else _number(name, value)
+
+
+def refuse_mixture(names: Collection[str]) -> None:
+    """Refuse a policy that is given by value and by effect.
+
+    Raises:
+        ValueError: it is.
+    """
+    by_value, by_effect = ([name for name in way if name in names] for way in (BY_VALUE, BY_EFFECT))
+    if by_value and by_effect:
+        raise ValueError(
+            f"{by_effect[0]} cannot stand beside {by_value[0]}: the one says what sessions should get, the other "
+            "which value is written; keep one of them"
+        )
+
+
+def to_mapping(policy: Policy) -> dict[str, int]:
+    """Give what a policy asks for in the words of an inventory."""
+    if policy.goal is None:
+        return dict(zip(BY_VALUE, policy.wanted().values(), strict=True))
+    goal = {KEEP_ALIVE_EVERY: policy.goal.keep_alive_every_s}
+    return goal if policy.goal.drop_dead_after_s is None else goal | {DROP_DEAD_AFTER: policy.goal.drop_dead_after_s}
+
+
+def for_release(policy: Policy, version: Version) -> Policy:
+    """Give the policy by value that has the wanted effect on one release; a policy by value stays as it is."""
+    goal = policy.goal
+    if goal is None:
+        return policy
+    pair = keepalive.pair_for(version, goal.keep_alive_every_s, goal.drop_dead_after_s, policy.count_max)
+    return replace(policy, interval_s=pair[0], count_max=pair[1], goal=None)
+
+
+def override(policy: Policy, values: Mapping[str, int]) -> Policy:
+    """Replace what one run asks for otherwise; what it does not name stays.
+
+    Args:
+        values: numbers by the names of BY_VALUE or of BY_EFFECT.
+    Raises:
+        ConfigError: the result is not a policy.
+    """
+    if not values:
+        return policy
+    goal = policy.goal
+    kept: dict[str, object] = {name: getattr(policy, name) for name in _CHOICES}
+    if not any(name in values for name in BY_EFFECT):
+        return from_mapping({**kept, BY_VALUE[0]: policy.interval_s, BY_VALUE[1]: policy.count_max, **values})
+    inherited = {KEEP_ALIVE_EVERY: policy.interval_s or Goal().keep_alive_every_s}
+    if goal is not None and goal.drop_dead_after_s is not None:
+        inherited[DROP_DEAD_AFTER] = goal.drop_dead_after_s
+    made = from_mapping({**kept, **inherited, **values})
+    has_count = made.goal is not None and made.goal.drop_dead_after_s is None
+    return replace(made, count_max=policy.count_max or made.count_max) if has_count else made
+
+
+def _by_value(given: Mapping[str, Any]) -> Policy:
+    policy = Policy(
+        interval_s=given.get(BY_VALUE[0], Policy().interval_s), count_max=given.get(BY_VALUE[1], Policy().count_max)
     )
+    if policy.interval_s and policy.count_max == 0:
+        raise ValueError(
+            f"ClientAliveCountMax: 0 with ClientAliveInterval: {policy.interval_s} is harmful: up to OpenSSH 8.1 it "
+            "ends every session that is quiet for one interval, later it never ends a dead one; use 1 or more"
+        )
+    return policy
 
 
-def _number(keyword: str, value: object) -> int:
-    name = SPELLING[keyword]
+def _by_effect(given: Mapping[str, Any]) -> Policy:
+    goal = Goal(
+        keep_alive_every_s=given.get(KEEP_ALIVE_EVERY, Goal().keep_alive_every_s),
+        drop_dead_after_s=given.get(DROP_DEAD_AFTER),
+    )
+    every_s, dropped_s = goal.keep_alive_every_s, goal.drop_dead_after_s
+    if every_s < _LEAST_S:
+        raise ValueError(
+            f"{KEEP_ALIVE_EVERY}: {every_s} s is too short: not every release can do less than {_LEAST_S} s"
+        )
+    if dropped_s is not None and dropped_s < 2 * every_s:
+        raise ValueError(
+            f"{DROP_DEAD_AFTER}: {dropped_s} s is less than twice {KEEP_ALIVE_EVERY} ({every_s} s): sshd drops a "
+            "session one interval after the first unanswered keep-alive, not earlier"
+        )
+    interval_s, count_max = keepalive.pair_for(NEWEST, every_s, dropped_s, Policy().count_max)
+    return Policy(interval_s=interval_s, count_max=count_max, goal=goal)
+
+
+def _number(name: str, value: object) -> int:
+    keyword = COUNT_MAX if name == SPELLING[COUNT_MAX] else INTERVAL
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= values.INT_MAX:
         return value
     if isinstance(value, str) and values.is_portable(keyword, value.encode()):

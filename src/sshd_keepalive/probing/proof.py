@@ -124,13 +124,13 @@ def spoken(held: Held) -> str:
 
 def recommendation(values: Values, wanted_s: int) -> str:
     """What to configure where the release does not keep the interval; empty where it does."""
-    if not consequence.probes_late(values.version):
+    if not consequence.probes_late(values.version) or values.consequence.request_after_s == wanted_s:
         return ""
     interval_s = values.interval_s if values.interval_s > 0 else wanted_s
     return (
         f"OpenSSH 9.2 to 9.4 ask after two intervals: {values.version} sends a keep-alive every {2 * interval_s} s "
         f"where {interval_s} is configured; for one every {wanted_s} s configure "
-        f"ClientAliveInterval {max(1, wanted_s // 2)}"
+        f"ClientAliveInterval {max(1, wanted_s // 2)}, as --keep-alive-every {wanted_s} does"
     )
 
 

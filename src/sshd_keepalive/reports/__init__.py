@@ -52,6 +52,7 @@ def host_data(report: HostReport) -> dict[str, Any]:
         "verdict": report.verdict.value,
         "end": report.end.value if report.end else None,
         "findings": [_finding(finding) for finding in report.findings],
+        "caveat": _caveat(report),
         "diff": report.diff,
         "steps": [
             {"name": step.name, "ok": step.ok, "detail": step.detail, "seconds": step.seconds_s}
@@ -114,6 +115,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "hides": [_place(place) for place in finding.hides],
         "reason": finding.reason,
     }
+
+
+def _caveat(report: HostReport) -> dict[str, Any] | None:
+    caveat = report.caveat
+    return None if caveat is None else {"keep_alive_after": caveat.keep_alive_after_s, "message": str(caveat)}
 
 
 def _place(place: Place | None) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ SUFFIX: str = ".csv"
 COLUMNS = (
     "run", "ended_at", "host", "address", "groups", "outcome", "verdict", "setting", "scope", "wanted", "value",
     "finding", "path", "line", "reason", "failure", "message", "hint", "drift", "notes",
+    "caveat",
 )  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def _row(run: Run, report: HostReport, finding: Finding | None) -> list[str]:
         row += [finding.setting, finding.scope, finding.wanted, finding.value, finding.verdict.value]
         row += [place.path if place else "", str(place.line) if place else "", finding.reason]
     row += [failure.kind, failure.message, failure.hint] if failure else [""] * 3
-    return [*row, "; ".join(report.drift), "; ".join(report.notes)]
+    return [*row, "; ".join(report.drift), "; ".join(report.notes), str(report.caveat or "")]
 
 
 def _inert(cell: str) -> str:

@@ -52,7 +52,8 @@ def render(run: Run) -> str:
         rows=[_row(report) for report in outcome.worst_first(run)],
         details=_details(run),
         chart=_chart(run),
-        wanted=[f"{interval}/{count}" for interval, count in benchmarks.wanted_pairs(run)],
+        wanted=list(dict.fromkeys(str(report.host.policy) for report in run.hosts)),
+        caveats=[(flat(text), len(names)) for text, names in outcome.caveats(run).items()],
         benchmarks=[_benchmark(run, row) for row in run.benchmarks],
         conclusion=benchmarks.sentence(run),
         n_changed=sum(bool(report.drift) for report in run.hosts),
@@ -147,6 +148,8 @@ def _why(report: HostReport) -> str:
     if report.verdict is Verdict.WAIVED and report.host.waiver is not None:
         return f"waived until {report.host.waiver.until}: {report.host.waiver.reason}"
     wrong = [finding for finding in report.findings if finding.verdict is not Verdict.PASS]
+    if report.caveat is not None and not wrong:
+        return report.caveat.effect
     for finding in wrong or report.findings:
         scope = "" if finding.scope == GLOBAL else f" for {finding.scope}"
         if finding.place or wrong:
@@ -198,7 +201,7 @@ def _details(run: Run) -> str:
                 "drift": texts(report.drift),
                 "failure": texts((f"{failure.kind}: {failure.message}", *hint)) if failure else [],
                 "steps": texts(f"{'did' if s.ok else 'failed'} {s.name}: {s.detail}" for s in report.steps),
-                "notes": texts(report.notes),
+                "notes": texts([*([str(report.caveat)] if report.caveat else []), *report.notes]),
                 "facts": texts(f"{name}: {value}" for name, value in report.facts),
                 "benchmarks": [pool.number(one) for one in held],
             }

@@ -46,7 +46,8 @@ def _suite(run: Run, report: HostReport, number: int) -> TestSuite:
         suite.add_property(_text(name), _text(value))
     for case in _cases(report):
         suite.add_testcase(case)
-    suite.append(SystemOut(_text("\n".join((*report.drift, *report.notes, report.diff)))))
+    told = (*report.drift, *report.notes, *([str(report.caveat)] if report.caveat else []), report.diff)
+    suite.append(SystemOut(_text("\n".join(told))))
     suite.append(SystemErr(_text(report.failure.hint) if report.failure else ""))
     suite._elem.attrib.pop("skipped", None)  # not in the schema; the cases say it
     return suite

@@ -26,6 +26,10 @@ def render(run: Run) -> str:
     wrong = [report for report in hosts if outcome.word(report) != "ok"]
     if wrong:
         parts.append(_table(("Host", "Groups", "State", "Why"), [_host_row(report) for report in wrong]))
+    if caveats := outcome.caveats(run):
+        parts.append("## Values that do not mean what they read\n")
+        rows = [(_code(text), " ".join(map(_code, names))) for text, names in caveats.items()]
+        parts.append(_table(("Caveat", "Hosts"), rows))
     changed = [(_code(report.host.name), _code(change)) for report in hosts for change in report.drift]
     if changed:
         parts.append("## Changed since the last recorded run\n")

@@ -28,13 +28,20 @@ def render(run: Run) -> str:
     compliant = gauge("host_compliant", "1 when the host passes, otherwise 0.", "host")
     state = gauge("host_state", "1 for the one state the host is in.", "host", "address", "state")
     changes = gauge("host_changes", "What changed since the last recorded run.", "host")
-    value = gauge("setting_value", "The value in effect.", "host", "setting", "scope")
+    late = gauge(
+        "first_keep_alive_seconds",
+        "Silence before the first keep-alive, for hosts whose OpenSSH (9.2 to 9.4) doubles the ClientAliveInterval.",
+        "host",
+    )
+    value = gauge("setting_value", "The value in effect, as sshd -T prints it.", "host", "setting", "scope")
     wanted = gauge("setting_wanted", "The value the policy wants.", "host", "setting", "scope")
     for report in run.hosts:
         name = flat(report.host.name)
         compliant.labels(name).set(report.verdict is Verdict.PASS)
         state.labels(name, flat(report.host.address), outcome.word(report)).set(1)
         changes.labels(name).set(len(report.drift))
+        if report.caveat is not None:
+            late.labels(name).set(report.caveat.keep_alive_after_s)
         for setting, scope, is_value, should_be in _numbers(report):
             value.labels(name, setting, scope).set(is_value)
             wanted.labels(name, setting, scope).set(should_be)

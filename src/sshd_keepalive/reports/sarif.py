@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sshd_keepalive.model import COMMAND_LINE, Finding, HostReport, Place, Run, Verdict
+from sshd_keepalive.model import COMMAND_LINE, GLOBAL, INTERVAL, SPELLING, Finding, HostReport, Place, Run, Verdict
 from sshd_keepalive.reports import flat, timestamp
 
 SUFFIX: str = ".sarif"
@@ -20,7 +20,7 @@ _LEVELS = {Verdict.FAIL: "error", Verdict.UNKNOWN: "warning", Verdict.WAIVED: "n
 
 
 def render(run: Run) -> str:
-    """The whole log, of one run. A host that passes leaves no result, except for what changed on it."""
+    """The whole log, of one run. A host that passes leaves no result, except for a caveat and what changed on it."""
     from importlib.metadata import version
 
     results = [result for report in run.hosts for result in _results(report)]
@@ -56,8 +56,16 @@ def _results(report: HostReport) -> Iterator[dict[str, Any]]:
         failure = report.failure
         message = f"{report.host.name}: {failure.message}" + (f"; next: {failure.hint}" if failure.hint else "")
         yield _result(report, f"failure-{failure.kind}", "error", message, None, failure.kind)
+    if report.caveat is not None:
+        message = f"{report.host.name}: {report.caveat}"
+        yield _result(report, "caveat", "note", message, _place_of_interval(report), report.caveat.release)
     for change in report.drift:
         yield _result(report, "changed", "note", f"{report.host.name}: {change}", None, change)
+
+
+def _place_of_interval(report: HostReport) -> Place | None:
+    """Where the interval that everybody gets is set."""
+    return next((f.place for f in report.findings if (f.setting, f.scope) == (SPELLING[INTERVAL], GLOBAL)), None)
 
 
 def _of_finding(report: HostReport, finding: Finding) -> dict[str, Any]:
@@ -114,5 +122,6 @@ _RULES = {
     "ClientAliveInterval": "After how many seconds of silence sshd asks the client whether it is there",
     "ClientAliveCountMax": "How many unanswered keep-alives sshd takes before it ends the session",
     "daemon": "The running sshd has not read the present files",
+    "caveat": "The value is right, but this release of OpenSSH does something else with it",
     "changed": "Something changed on the host since the last recorded run",
 }

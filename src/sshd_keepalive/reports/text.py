@@ -93,6 +93,7 @@ def _headline(report: HostReport) -> str:
         words = [f"configured {facts['configured']}", f"loaded {facts['loaded']}"]
     elif report.verdict is Verdict.PASS:
         words = [f"{f.setting} {f.value}" for f in report.findings if f.scope == GLOBAL and f.setting[:1].isupper()]
+        words += [f"but {report.caveat.effect}"] if report.caveat else []
     else:
         words = []
     if _fits_headline(report):
@@ -105,17 +106,18 @@ def _headline(report: HostReport) -> str:
 
 def diffs(run: Run) -> list[str]:
     """Each different change once, with the hosts it is for."""
-    groups: dict[tuple[str, str, bool], list[str]] = {}
+    groups: dict[tuple[str, str, str, bool], list[str]] = {}
     for report in run.hosts:
         if report.diff or report.restarts:
-            groups.setdefault((report.diff, report.value_diff, report.restarts), []).append(report.host.name)
+            beware = f"beware: {report.caveat}\n" if report.caveat else ""
+            groups.setdefault((report.diff, report.value_diff, beware, report.restarts), []).append(report.host.name)
     texts = []
-    for (text, values, restarts), names in groups.items():
+    for (text, values, beware, restarts), names in groups.items():
         title = f"{len(names)} host{'s' * (len(names) > 1)}: {', '.join(names)}"
         restart = (
             "restart sshd\n" if restarts and text else "restart sshd: it is older than its files\n" if restarts else ""
         )
-        texts.append(printable(f"{title}\n{text}{values}{restart}\n"))
+        texts.append(printable(f"{title}\n{text}{values}{beware}{restart}\n"))
     return texts
 
 
@@ -131,12 +133,23 @@ def alike(run: Run) -> list[str]:
         else:
             continue
         groups.setdefault(what, []).append(report.host.name)
-    lines = []
-    for what, names in sorted(groups.items(), key=lambda item: len(item[1])):
-        if len(names) > 1:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            lines.append(printable(f"{len(names)} hosts  {what}  [{', '.join(names[:_NAMED])}{more}]") + "\n")
-    return lines
+    shared = sorted(groups.items(), key=lambda item: len(item[1]))
+    return [_line_of_group(what, names) for what, names in shared if len(names) > 1]
+
+
+def caveats(run: Run) -> list[str]:
+    """One line for each way in which values that are as wanted do not mean what they read."""
+    groups: dict[str, list[str]] = {}
+    for report in run.hosts:
+        if report.caveat is not None and report.verdict is Verdict.PASS:
+            groups.setdefault(f"{outcome.word(report)}, but {report.caveat}", []).append(report.host.name)
+    return [_line_of_group(what, names) for what, names in groups.items()]
+
+
+def _line_of_group(what: str, names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    hosts = f"{len(names)} host{'s' * (len(names) > 1)}"
+    return printable(f"{hosts}  {what}  [{', '.join(names[:_NAMED])}{more}]") + "\n"
 
 
 def _wrong(report: HostReport) -> list[str]:
@@ -154,7 +167,7 @@ def totals(run: Run) -> str:
     order = sorted(counts, key=outcome.badness)
     told = ", ".join(f"{counts[word]} {word}" for word in order)
     hosts = f"{len(run.hosts)} host{'s' * (len(run.hosts) != 1)}"
-    return "".join(alike(run)) + _benchmarks(run) + (f"{hosts}: {told}\n" if told else "no hosts\n")
+    return "".join([*alike(run), *caveats(run)]) + _benchmarks(run) + (f"{hosts}: {told}\n" if told else "no hosts\n")
 
 
 def _benchmarks(run: Run) -> str:

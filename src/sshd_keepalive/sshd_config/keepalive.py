@@ -34,7 +34,7 @@ def of(version: Version, interval_s: int, count_max: int) -> Consequence:
             sentence=f"{broken}0 keep-alives are sent: whatever sits between may cut a quiet session, "
             "and a dead client is never noticed",
         )
-    every_s = 2 * interval_s if probes_late(version) else interval_s
+    every_s = intervals_per_request(version) * interval_s
     if count_max <= 0 and not zero_means_never(version):
         return Consequence(
             request_after_s=interval_s,
@@ -59,6 +59,25 @@ def of(version: Version, interval_s: int, count_max: int) -> Consequence:
         dead_dropped_after_s=dead_s,
         sentence=f"a quiet session gets a keep-alive every {every_s} s{late}, a dead one is dropped after {dead_s} s",
     )
+
+
+def pair_for(
+    version: Version, keep_alive_every_s: int, drop_dead_after_s: int | None, count_max: int
+) -> tuple[int, int]:
+    """Choose ClientAliveInterval and ClientAliveCountMax for a wanted effect on one release.
+
+    The greatest values that ask at least every `keep_alive_every_s` (2 or more) and drop a dead client within
+    `drop_dead_after_s` (twice the former or more); with None, `count_max` stays.
+    """
+    interval_s = keep_alive_every_s // intervals_per_request(version)
+    if drop_dead_after_s is None:
+        return interval_s, count_max
+    return interval_s, drop_dead_after_s // (interval_s * intervals_per_request(version)) - 1
+
+
+def intervals_per_request(version: Version) -> int:
+    """How many intervals of silence pass before a keep-alive is sent."""
+    return 2 if probes_late(version) else 1
 
 
 def probes_late(version: Version) -> bool:

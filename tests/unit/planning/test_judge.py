@@ -22,7 +22,9 @@ from sshd_keepalive.model import (
     Verdict,
 )
 from sshd_keepalive.planning import judge, plan
+from sshd_keepalive.planning.policy import from_mapping
 from sshd_keepalive.sshd_config import command_line as start
+from sshd_keepalive.sshd_config import resolve
 from tests.support.snapshots import EVERYBODY, MAIN, USUAL, look
 
 GOOD = "ClientAliveInterval 5m\nClientAliveCountMax 3\n"
@@ -262,3 +264,29 @@ def test_a_refused_question_names_its_connection() -> None:
 def test_two_readings_that_differ(text: str, dumps: tuple[Dump, ...], told: str | None) -> None:
     both = judge.contradiction(look({MAIN: text}, dumps=dumps))
     assert both is None if told is None else told in (both or "")
+
+
+@pytest.mark.parametrize(("version", "after_s"), [("9.1p1", None), ("9.2p1", 600), ("9.4p1", 600), ("9.5p1", None)])
+def test_a_caveat_where_the_release_doubles_the_interval(version: str, after_s: int | None) -> None:
+    found = judge.caveat(resolve.tree(look({MAIN: GOOD}, version=version)), USUAL)
+    assert (None if found is None else found.keep_alive_after_s) == after_s
+
+
+def test_no_caveat_without_keep_alives_or_where_the_effect_was_asked_for() -> None:
+    off = Policy(interval_s=0)
+    assert judge.caveat(resolve.tree(look({MAIN: ""})), off) is None
+    by_effect = from_mapping({"keep_alive_every": 300})
+    tree = resolve.tree(look({MAIN: GOOD.replace("5m", "150")}))
+    assert judge.caveat(tree, by_effect) is None
+
+
+def test_a_caveat_offers_no_cure_where_there_is_none() -> None:
+    found = judge.caveat(resolve.tree(look({MAIN: "ClientAliveInterval 1\n"})), Policy(interval_s=1))
+    assert str(found) == "the first keep-alive comes after 2 s: OpenSSH 9.2 doubles the interval"
+
+
+def test_a_policy_by_effect_is_judged_for_the_release() -> None:
+    by_effect = from_mapping({"keep_alive_every": 300, "drop_dead_after": 1200})
+    assert [f.wanted for f in judged(GOOD, by_effect, version="9.2p1")] == ["150", "3"]
+    assert verdicts(judged(GOOD, by_effect, version="9.2p1")) == ["fail", "pass"]
+    assert verdicts(judged(GOOD, by_effect, version="9.6p1")) == ["pass", "pass"]

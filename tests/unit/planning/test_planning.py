@@ -439,3 +439,10 @@ def test_a_comment_is_no_line_to_put_a_value_into() -> None:
     wrong = edit(1, b"# x\n", b"ClientAliveInterval 300\n")
     with pytest.raises(PlanError, match="more than its value"):
         prove.only_values((wrong,), Policy().wanted(), tree)
+
+
+def test_a_plan_has_the_caveat_of_what_it_would_write() -> None:
+    planned = plan.plan(look({MAIN: "ClientAliveInterval 0\n"}, version="9.2p1"), Policy())
+    assert planned.caveat is not None
+    assert planned.caveat.keep_alive_after_s == 600
+    assert plan.plan(look({MAIN: "ClientAliveInterval 0\n"}, version="9.6p1"), Policy()).caveat is None
