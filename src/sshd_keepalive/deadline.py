@@ -11,7 +11,7 @@ import heapq
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 Action = Callable[[], None]
@@ -110,3 +110,27 @@ class Reaper:
 
 
 REAPER: Final = Reaper()
+
+
+class Limit:
+    """A deadline with its action armed, whose clock stops while a person is asked."""
+
+    def __init__(self, deadline: Deadline, action: Action) -> None:
+        self._deadline = deadline
+        self._action = action
+        self._alarm = REAPER.arm(deadline, action)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clock for the block."""
+        self._alarm.cancel()
+        started_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._deadline.extend(time.monotonic() - started_s)
+            self._alarm = REAPER.arm(self._deadline, self._action)
+
+    def cancel(self) -> None:
+        """Forget the action."""
+        self._alarm.cancel()

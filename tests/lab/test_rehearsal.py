@@ -73,3 +73,45 @@ def test_the_smallest_sudoers_file_is_enough(
         assert rehearsal(ran).startswith("a login through the new files works")
     finally:
         host.run("rm /etc/sudoers.d/sshd-keepalive")
+
+
+def test_rehearsed_where_sudo_wants_a_terminal(lab: Lab, hosts: dict[str, LabHost], tmp_path: Path) -> None:
+    for kind, user in (("d11", "ops"), ("d13", "pwd")):
+        host = hosts[kind]
+        host.reset()
+        host.run("echo 'Defaults requiretty' >/etc/sudoers.d/test")
+        try:
+            ran = applied(lab, host, user, tmp_path, password=user == "pwd")
+            assert rehearsal(ran).startswith("a login through the new files works")
+        finally:
+            host.run("rm /etc/sudoers.d/test")
+
+
+#: Lets scripts through, and shows every command that it is given, as wrappers that keep an audit trail do.
+WRAPPER = """\
+#!/bin/bash
+echo "audit: $SSH_ORIGINAL_COMMAND" >&2
+case $SSH_ORIGINAL_COMMAND in
+"sh -s") tee -a /home/pwd/seen | sh -s ;;
+*) tee -a /home/pwd/taken | sh -c "$SSH_ORIGINAL_COMMAND" ;;
+esac
+"""
+
+
+def test_a_wrapper_that_shows_commands_is_not_taken_for_sudo(
+    lab: Lab, hosts: dict[str, LabHost], tmp_path: Path
+) -> None:
+    """It sees the password on its way to sudo, as it must, and never for anything else."""
+    host = hosts["d12"]
+    host.reset()
+    host.run("rm -f /home/pwd/seen /home/pwd/taken; cat >/home/pwd/wrapper; chmod 755 /home/pwd/wrapper", stdin=WRAPPER)
+    host.run("cat >>/etc/ssh/sshd_config", stdin="Match User pwd\n  ForceCommand /home/pwd/wrapper\n")
+    host.restart_sshd()
+    try:
+        ran = applied(lab, host, "pwd", tmp_path, password=True)
+        assert rehearsal(ran).startswith("a login through the new files works")
+        assert host.run("ls /home/pwd/taken", check=False).returncode != 0
+        # One for the login at work, one for the rehearsal, one for the login that proves the change.
+        assert host.run(f"grep -a -c -x '{lab.password}' /home/pwd/seen").stdout == "3\n"
+    finally:
+        host.reset()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -187,10 +188,46 @@ def test_the_narrowest_rules_that_work(machine: LabHost, reach: Callable[..., Ho
     assert run(reach(machine, "nosudo", WITH_PASSWORD)).stdout == b"0\n"
 
 
-def test_requiretty(machine: LabHost, reach: Callable[..., Host]) -> None:
-    machine.run("echo 'Defaults:ops requiretty' >/etc/sudoers.d/test")
-    for become in (SUDO, WITH_PASSWORD):
-        assert refusal(reach(machine, "ops", become)).cause == "sudo-tty"
+@pytest.mark.parametrize("setting", ["requiretty", "requiretty,use_pty", "requiretty,log_output"])
+def test_sudo_that_wants_a_terminal_gets_one_of_its_own(
+    machine: LabHost, reach: Callable[..., Host], setting: str
+) -> None:
+    """Any bytes pass, nothing is echoed, the password is asked for once, and later scripts find the terminal needed."""
+    machine.run(f"echo 'Defaults {setting}' >/etc/sudoers.d/test")
+    for user, become in (("ops", SUDO), ("pwd", WITH_PASSWORD)):
+        here = mark(machine)
+        shell = connect(reach(machine, user, become), secrets=Secrets(), timeout_s=30)
+        script = r"id -u; cat; printf '\000\003\004\377\r\n'; echo err >&2; exit 3"
+        try:
+            for _ in range(2):
+                done = shell.run(script, timeout_s=30)
+                assert (done.stdout, done.status) == (b"0\n\0\3\4\xff\r\nerr\n", 3)
+        finally:
+            shell.close()
+        assert journal(machine, since=here).count("must have a tty") <= 1
+    machine.run("mv /usr/bin/script /usr/bin/script.away")
+    try:
+        failure = refusal(reach(machine, "ops"))
+        assert failure.cause == "sudo-tty"
+        assert "!requiretty" in str(failure.hint)
+    finally:
+        machine.run("mv /usr/bin/script.away /usr/bin/script")
+
+
+def test_a_script_goes_on_without_its_connection_also_when_sudo_has_a_terminal(
+    machine: LabHost, reach: Callable[..., Host]
+) -> None:
+    machine.run("echo 'Defaults requiretty' >/etc/sudoers.d/test; rm -f /root/began /root/ended")
+    for user, become in (("ops", SUDO), ("pwd", WITH_PASSWORD)):
+        shell = connect(reach(machine, user, become), secrets=Secrets(), timeout_s=30)
+        script = "trap '' HUP PIPE; touch /root/began; sleep 3; echo much; touch /root/ended"
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(shell.run, script, timeout_s=30)
+            wait_until(lambda: machine.run("ls /root/began", check=False).returncode == 0, 30, "the script")
+            shell.close()
+            assert not running.result().ended
+        wait_until(lambda: machine.run("ls /root/ended", check=False).returncode == 0, 30, "the end of the script")
+        machine.run("rm /root/began /root/ended")
 
 
 @pytest.mark.parametrize("setting", ["use_pty", "!use_pty", "log_input,log_output", "lecture=always"])

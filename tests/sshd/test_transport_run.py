@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,9 +16,11 @@ import pytest
 from paramiko.transport import _active_threads
 
 from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import Become, Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
 from sshd_keepalive.ssh.transport import Client
+from tests.support.cli import keepalive
 from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.reach import reach, run
 from tests.support.sshd import Sshd, wait_until, why_not
@@ -106,6 +109,84 @@ def test_a_background_child_from_the_profile_does_not_hold_us(tmp_path: Path) ->
         os.kill(int(done.noise.split()[-1]), signal.SIGKILL)  # it lives: nobody waited for it
 
 
+#: A "shell" that keeps all that it is sent; the prompt of sudo is in it as far as we send it.
+ECHOES = (
+    "tee -a {kept}",
+    "tee -a {kept} >&2",
+    "tee -a {kept} | sed 's/^/+ /'",
+    "sed -u 's/.*/echo &/' | tee -a {kept}",
+)
+
+
+def asking(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setenv("SUDO_PASSWORD", "open sesame")
+    return reach(sshd, become=Become(method="sudo", password="env:SUDO_PASSWORD"))
+
+
+@pytest.mark.parametrize("body", ECHOES)
+def test_a_shell_that_echoes_gets_no_password(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    driver: str,  # noqa: F811
+    body: str,
+) -> None:
+    kept = tmp_path / "kept"
+    with Sshd(forced(tmp_path, body.format(kept=kept))) as sshd:
+        host = asking(sshd, monkeypatch)
+        if driver == "standard":  # the other one only runs scripts
+            with contextlib.closing(connect(host, secrets=Secrets(), timeout_s=60)) as shell, pytest.raises(HostError):
+                shell.login_through("sh /nowhere rehearse", timeout_s=1)
+        with contextlib.closing(connect(host, secrets=Secrets(), timeout_s=60)) as shell, pytest.raises(HostError):
+            shell.run("echo never", timeout_s=1)
+    assert "SKA1 PASSWORD" in kept.read_text()
+    assert "sesame" not in kept.read_text()
+
+
+#: Speaks as our text and sudo would, and gives no shell: it asks, keeps the answer, repeats it, and asks again.
+GREEDY = """\
+while read -r line; do
+case $line in *nonce=*) nonce=${{line##*nonce=}}; nonce=${{nonce%%;*}}; break ;; esac
+done
+printf '\\nSKA1 SUDO %s\\nSKA1 PASSWORD %s' $nonce $nonce >&2
+while read -r line; do case $line in open*) break ;; esac; done
+[ "$line" ] || exit 1
+echo "$line" >>{kept}; echo "you said $line" >&2
+{then}
+"""
+AGAIN = "printf 'SKA1 PASSWORD %s' $nonce >&2; cat >>{kept}"
+
+
+@pytest.mark.parametrize(("then", "cause"), [(AGAIN, "bad-password"), ("exit 1", "no-shell")])
+@pytest.mark.parametrize("through", [False, True])
+def test_whoever_took_the_password_and_gave_no_shell_gets_it_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    driver: str,  # noqa: F811
+    then: str,
+    cause: str,
+    through: bool,
+) -> None:
+    if through and driver == "direct":
+        pytest.skip("the direct driver only runs scripts")
+    kept = tmp_path / "kept"
+    body = GREEDY.format(kept=kept, then=then.format(kept=kept))
+    if not through:
+        body = f"exec 2>&1\n{body}"
+    secrets = Secrets()
+    causes = []
+    with Sshd(forced(tmp_path, body)) as sshd:
+        host = asking(sshd, monkeypatch)
+        for _ in range(2):
+            with contextlib.closing(connect(host, secrets=secrets, timeout_s=60)) as shell:
+                attempt = shell.login_through if through else shell.run
+                with pytest.raises(HostError) as caught:
+                    attempt("exit 0", timeout_s=60)
+                causes.append(caught.value.cause)
+    assert causes == [cause, "bad-password"]
+    assert "not sent: it was refused before" in str(caught.value)
+    assert kept.read_text() == "open sesame\n"
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -169,3 +250,31 @@ def test_a_hanging_profile_is_cut_off_and_nobody_knows(tmp_path: Path) -> None:
     with Sshd(forced(tmp_path, "exec sleep 3")) as sshd:
         done = run(reach(sshd), timeout_s=1)
     assert (done.begun, done.ended) == (False, False)
+
+
+def test_what_a_host_repeats_of_its_password_is_told_nowhere(tmp_path: Path) -> None:
+    """Reports, history, notices, log lines: everything that a run leaves behind."""
+    kept = tmp_path / "kept"
+    body = GREEDY.format(kept=kept, then='echo "password $line is wrong"; exit 1')
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    with Sshd(forced(tmp_path, f"exec 2>&1\n{body}")) as sshd:
+        (tmp_path / "hosts.yaml").write_text(
+            f"hosts:\n  greedy: {{address: {sshd.address}, port: {sshd.port}, user: {sshd.user}, "
+            f"identity_file: {sshd.user_key}, known_hosts: {sshd.known_hosts}, "
+            "become: {method: sudo, password: env:SUDO_PASSWORD}}\n"
+        )
+        reports = [f"--out={kind}:{outputs / kind}" for kind in ("json", "html", "junit", "csv", "markdown", "sarif")]
+        (tmp_path / "notice").write_text(f"#!/bin/sh\ncat >{outputs}/notice\n")
+        (tmp_path / "notice").chmod(0o755)
+        ran = keepalive(
+            *("check", "-vv", "-i", tmp_path / "hosts.yaml", *reports, "--record", "--store", outputs / "db"),
+            *("--notify", f"command:{tmp_path}/notice", "--notify-on", "always"),
+            SUDO_PASSWORD="open sesame",
+        )
+    assert kept.exists(), ran
+    assert "password *** is wrong" in ran.stdout + ran.stderr
+    assert "sesame" not in ran.stdout + ran.stderr
+    assert {path.name for path in outputs.iterdir()} >= {"json", "html", "notice", "db"}
+    for path in outputs.iterdir():
+        assert b"sesame" not in path.read_bytes(), path

@@ -152,7 +152,7 @@ def _converse(
                 if not data:
                     return
                 outgoing += exchange.feed(data)
-                if exchange.asks:
+                if exchange.dialogue.asks:
                     if password is None:
                         exchange.refuse()
                     else:

@@ -33,7 +33,11 @@ def orders(options: Options, run_id: str, *, confirm_timeout_s: int = 60) -> fle
     if options.verbose > 1:
         import logging
 
-        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
+        from sshd_keepalive.secrets.redaction import RedactingFormatter
+
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(RedactingFormatter("%(name)s: %(message)s"))
+        logging.basicConfig(level=logging.DEBUG, handlers=[handler])
     can_ask = sys.stdin.isatty() and sys.stderr.isatty()
     return fleet.Orders(
         run_id=run_id,

@@ -16,6 +16,7 @@ from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import SCHEMA_VERSION, Context, Host
 from sshd_keepalive.planning import explain, judge
 from sshd_keepalive.quoting import printable
+from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.sshd_config import reach
 from sshd_keepalive.sshd_config import resolve as resolving
 from sshd_keepalive.sshd_config.tree import Tree
@@ -62,7 +63,7 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
         raise ConfigError("--openssh goes with --file; a host tells its own release")
     asked = _context(**connection)
     given = passes.orders(options, passes.new_run_id(passes.now()))
-    told = [_looked(host, given, asked) for host in selected(options, hosts)]
+    told = [redacted(_looked(host, given, asked)) for host in selected(options, hosts)]
     _tell(options, told)
     if any(one["failure"] for one in told):
         raise SystemExit(output.UNREACHED)

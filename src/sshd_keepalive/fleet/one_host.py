@@ -33,6 +33,7 @@ from sshd_keepalive.planning import candidate, diff, judge, plan, undo
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.guard import Action, Change
+from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config import resolve
 
@@ -381,7 +382,7 @@ def _reported(
         _remember_traceback(error)
         # In mid-change nobody knows how far it came.
         report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=End.UNKNOWN if end else None, failure=failure)
-    return replace(report, seconds_s=round(time.monotonic() - began, 3))
+    return redacted(replace(report, seconds_s=round(time.monotonic() - began, 3)))
 
 
 def _remember_traceback(error: Exception) -> None:

@@ -159,8 +159,10 @@ def target(snapshot: Snapshot, path: str) -> str:
 
 def rehearse_command(change: Change, *, present: bool = False) -> str:
     """Serve one connection through the candidate, or through the files of today."""
-    words = f"sh {change.directory}/guard.sh rehearse"
-    return words if present or not change.candidate else f"{words} {change.directory}/{change.candidate[0][0]}"
+    words = f"sh {quote(change.directory + '/guard.sh')} rehearse"
+    if present or not change.candidate:
+        return words
+    return f"{words} {quote(f'{change.directory}/{change.candidate[0][0]}')}"
 
 
 def go_command(directory: str) -> str:

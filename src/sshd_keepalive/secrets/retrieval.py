@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import ConfigError, KeepaliveError
+from sshd_keepalive.secrets import redaction
 from sshd_keepalive.secrets.attempts import Attempt, Ledger, Spent
 from sshd_keepalive.secrets.references import resolve
 
@@ -24,12 +25,16 @@ Prompt = Callable[[str], str]
 
 
 class Secret:
-    """A value that no representation shows; `reveal` is for the call that needs it."""
+    """A value that no representation shows; `reveal` is for the call that needs it.
+
+    From its making on the value is redacted in all that this process tells.
+    """
 
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
         self._value = value
+        redaction.remember(value)
 
     def reveal(self) -> str:
         """Return the value itself."""

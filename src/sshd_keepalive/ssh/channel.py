@@ -9,14 +9,13 @@ from typing import Final
 
 import paramiko
 
-from sshd_keepalive.deadline import REAPER, Deadline
-from sshd_keepalive.errors import HostError, KeepaliveError
+from sshd_keepalive.deadline import Deadline, Limit
+from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Completed, Host
-from sshd_keepalive.secrets.attempts import Attempt, Spent
-from sshd_keepalive.secrets.retrieval import Secret, Secrets
-from sshd_keepalive.ssh.auth import user_of
+from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.become import RootPassword
 from sshd_keepalive.ssh.connection import Link
-from sshd_keepalive.ssh.errors import silence, trouble
+from sshd_keepalive.ssh.errors import trouble
 from sshd_keepalive.ssh.framing import CAP_BYTES, Exchange, Way
 from sshd_keepalive.ssh.transport import ended_by_peer
 
@@ -36,14 +35,20 @@ class Session:
         self._link = link
         self._secrets = secrets
         self._deadline = deadline
-        self._attempt: Attempt | None = None
+        self._password = RootPassword(host, secrets, deadline)
 
     def run(self, script: str) -> Completed:
         """Run a script; see Shell.run."""
         resting = self._link.client.resume()
         if resting is not None and (completed := self._run(script, resting)) is not None:
             return completed
-        completed = self._run(script, None)
+        try:
+            completed = self._run(script, None)
+        except HostError as error:
+            if error.cause != "sudo-tty" or self._link.sudo_needs_terminal:
+                raise
+            self._link.sudo_needs_terminal = True  # sudo refused before it asked for anything
+            completed = self._run(script, None)
         assert completed is not None
         return completed
 
@@ -51,9 +56,10 @@ class Session:
         """Run it in a shell that waits for it, or a new one; None: the one that waited was gone, and nothing ran."""
         self._phase = "channel"
         way = _way(self._host) if resting is None else Way.RESUMED
-        exchange = Exchange(script, way=way, nonce=randomness.token_hex(8))
+        nonce = randomness.token_hex(8)
+        exchange = Exchange(script, way=way, nonce=nonce, terminal=self._link.sudo_needs_terminal)
         started_s = time.monotonic()
-        self._alarm = REAPER.arm(self._deadline, self._link.interrupt)
+        self._limit = Limit(self._deadline, self._link.interrupt)
         channel = resting
         lost: Exception | None = None
         try:
@@ -68,9 +74,8 @@ class Session:
                 return None
             return self._judge(exchange, channel, lost, time.monotonic() - started_s)
         finally:
-            self._alarm.cancel()
-            if self._attempt is not None:
-                self._attempt.close()
+            self._limit.cancel()
+            self._password.close()
             if channel is not None and exchange.done:
                 self._link.client.leave(channel, rests=exchange.rests)
             elif channel is not None:
@@ -109,11 +114,11 @@ class Session:
                 if reply := exchange.feed(data):
                     self._send(channel, exchange, reply)
                     patience = Deadline(_POLL_S)
-                if exchange.asks:
-                    self._answer(channel, exchange)
+                if exchange.dialogue.asks:
+                    self._send(channel, exchange, exchange.answer(self._password.fetch(self._limit)))
                 elif not exchange.sends_more and not exchange.sent and not channel.eof_sent:
                     channel.shutdown_write()
-                self._settle(exchange)
+                self._password.settle(exchange.dialogue)
             elif data is None and exchange.sent and not exchange.begun and patience.is_over and not channel.eof_sent:
                 channel.shutdown_write()  # whoever reads there may be no shell, and wait for the end
             elif data == b"" or held.is_over or self._deadline.is_over:
@@ -137,36 +142,6 @@ class Session:
                 raise
         self._phase = "read"
 
-    def _answer(self, channel: paramiko.Channel, exchange: Exchange) -> None:
-        """Send the sudo password; a failure to get it is the end of the exchange."""
-        reference = self._host.become.password or ""
-        user = user_of(self._host)
-        place = (self._host.address, self._host.port, "sudo")
-        try:
-            secret = self._fetch(reference, f"sudo password of {user}")
-            self._attempt = self._secrets.ledger.attempt((reference, user), place, self._deadline)
-        except Spent as spent:
-            raise trouble(self._host, "bad-password", f"not sent: {spent}") from None
-        except KeepaliveError as error:
-            raise trouble(self._host, "become-secret", str(error), hint=error.hint) from None
-        self._send(channel, exchange, exchange.answer(secret.reveal()))
-
-    def _fetch(self, reference: str, purpose: str) -> Secret:
-        """Get a secret with the clock stopped: a person may have to type it."""
-        self._alarm.cancel()
-        started_s = time.monotonic()
-        try:
-            return self._secrets.get(reference, purpose=purpose)
-        finally:
-            self._deadline.extend(time.monotonic() - started_s)
-            self._alarm = REAPER.arm(self._deadline, self._link.interrupt)
-
-    def _settle(self, exchange: Exchange) -> None:
-        if self._attempt is not None and exchange.accepted:
-            self._attempt.accepted()
-        elif self._attempt is not None and exchange.rejected:
-            self._attempt.refused()
-
     def _judge(
         self, exchange: Exchange, channel: paramiko.Channel | None, lost: Exception | None, seconds_s: float
     ) -> Completed:
@@ -176,9 +151,9 @@ class Session:
         if not exchange.begun and lost is None and channel is not None and ended_by_peer(channel):
             raise self._silence(exchange, channel)
         if not exchange.begun and not (exchange.sent and self._phase == "read"):
-            if exchange.rejected:
+            if exchange.dialogue.rejected:
                 raise self._silence(exchange, channel)
-            if self._deadline.is_over and exchange.sends_more and exchange.has_met_sudo:
+            if self._deadline.is_over and exchange.sends_more and exchange.dialogue.has_met_sudo:
                 raise trouble(self._host, "sudo-prompt", exchange.noise.decode("utf-8", "replace")[-200:])
             raise trouble(self._host, f"{'deadline' if self._deadline.is_over else 'lost'}({self._phase})")
         return Completed(
@@ -191,16 +166,9 @@ class Session:
         )
 
     def _silence(self, exchange: Exchange, channel: paramiko.Channel | None) -> HostError:
-        if exchange.rejected:
-            return trouble(self._host, "bad-password")
         if exchange.is_stuck:
             return trouble(self._host, "sudo-missing")
-        failure = silence(
-            self._host, exchange.noise, ended=_ending(channel), became=self._host.become.method in ("sudo", "doas")
-        )
-        if failure.cause == "bad-password" and self._attempt is not None:
-            self._attempt.refused()
-        return failure
+        return self._password.silence(exchange.dialogue, exchange.noise, ended=_ending(channel))
 
 
 def _way(host: Host) -> Way:

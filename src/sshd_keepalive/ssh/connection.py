@@ -26,6 +26,7 @@ class Link:
     def __init__(self, wire: Wire, client: Client) -> None:
         self._wire = wire
         self.client = client
+        self.sudo_needs_terminal = False  # sudo said so; known for all that follows over this connection
 
     @property
     def is_alive(self) -> bool:

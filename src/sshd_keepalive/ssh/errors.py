@@ -71,7 +71,12 @@ _ROWS: Final[dict[str, tuple[str, str, str]]] = {
     "need-password": ("become", "sudo wants a password", "set `become: {method: sudo, password: …}` or use -K"),
     "bad-password": ("become", "sudo refused the password", "correct the secret; it is not tried again in this run"),
     "sudo-denied": ("become", "sudo does not let this account run a shell", "allow it in sudoers, or log in as root"),
-    "sudo-tty": ("become", "sudo insists on a terminal", "put `Defaults:USER !requiretty` into sudoers"),
+    "sudo-tty": (
+        "become",
+        "sudo wants a terminal (requiretty), and script(1) is not there to provide one",
+        "install util-linux on the host, or write `Defaults:USER !requiretty` with: "
+        "visudo -f /etc/sudoers.d/sshd-keepalive",
+    ),
     "sudo-prompt": ("become", "sudo asks for something we cannot answer", "allow the account NOPASSWD, or use root"),
     "sudo-missing": ("become", "neither sudo nor doas is installed", "log in as root"),
     "sudo-broken": ("become", "sudo does not work", "try it on the host by hand"),

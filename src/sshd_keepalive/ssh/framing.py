@@ -5,10 +5,9 @@ defines a function and calls it on the last line, so that a cut transmission run
 this exchange bracket what the script prints; everything outside of them (profiles, banners, lectures) is noise.
 Then the shell waits for another script, so that several cost one login shell, and one sudo that wants a password.
 
-With a sudo password the exchange is a conversation: sudo prints a prompt of ours, gets the password, and only when
-the shell behind it has said READY the script is sent. So the password never shares an input with a script that
-could be mistaken for it, a second prompt is the sign of a wrong password and is never answered, and neither
-secret nor script is ever an argument.
+With a sudo password the exchange is a conversation (`ssh.sudo`): sudo prints a prompt of ours, gets the password, and
+only when the shell behind it has said READY the script is sent. So the password never shares an input with a script
+that could be mistaken for it, and neither secret nor script is ever an argument.
 """
 
 from __future__ import annotations
@@ -17,16 +16,14 @@ import re
 from enum import Enum
 from typing import Final
 
+from sshd_keepalive.ssh.sudo import AS_ROOT, MARK, Dialogue, root_shell, settings
+
 CAP_BYTES: Final = 8 * 1024 * 1024  # a tree of configuration files is large
 NOISE_BYTES: Final = 4 * 1024
-_MARK: Final = "SKA1"
 _TAIL_BYTES: Final = 256  # longer than any marker line
 
 _RESTS: Final = "RESTS"
-_END: Final = re.compile(rb"\n%s END ([0-9A-Za-z]{1,64}) (\d+) ?(%s)?\n" % (_MARK.encode(), _RESTS.encode()))
-
-# A PAM module may insist on a prompt of its own ("LDAP Password: "); one that asks for anything else gets nothing.
-_FOREIGN_PROMPT: Final = re.compile(rb"password[^\n:]{0,80}: ?\Z", re.IGNORECASE)
+_END: Final = re.compile(rb"\n%s END ([0-9A-Za-z]{1,64}) (\d+) ?(%s)?\n" % (MARK.encode(), _RESTS.encode()))
 
 
 class Way(Enum):
@@ -43,9 +40,7 @@ class Exchange:
     """One script and what came back. Feed it what arrives; send what `feed` and `answer` return.
 
     Attributes:
-        asks: sudo waits for the password; call `answer` or `refuse`.
-        accepted: sudo took the password.
-        rejected: sudo asked again.
+        dialogue: what sudo says before the script is sent; used with Way.PASSWORD only.
         sends_more: False when nothing more will be sent: end the input, unless the script was sent.
         sent: the whole script was handed out; from here on it may run.
         begun, done: the markers were seen.
@@ -53,18 +48,21 @@ class Exchange:
         overflow: there was more output than CAP_BYTES.
     """
 
-    def __init__(self, script: str, *, way: Way, nonce: str) -> None:
+    def __init__(self, script: str, *, way: Way, nonce: str, terminal: bool = False) -> None:
+        """Frame a script.
+
+        Args:
+            terminal: sudo gets a terminal of its own, see `ssh.sudo`.
+        """
         self._inner = _inner(script, nonce)
         self._way = way
         self._nonce = nonce
-        self._begin = f"\n{_MARK} BEGIN {nonce}\n".encode()
-        self._ready = f"\n{_MARK} READY {nonce}\n".encode()
-        self._prompt = f"{_MARK} PASSWORD {nonce}".encode()
+        self._terminal = terminal
+        self._begin = f"\n{MARK} BEGIN {nonce}\n".encode()
+        self.dialogue = Dialogue(nonce)
         self._noise = bytearray()
         self._out = bytearray()
         self._scanned = 0
-        self._answered = False
-        self.asks = self.accepted = self.rejected = False
         self.sends_more = way is Way.PASSWORD
         self.sent = self.begun = self.done = self.rests = self.overflow = False
         self.status: int | None = None
@@ -72,11 +70,12 @@ class Exchange:
     def opening(self) -> bytes:
         """Give the text to send first."""
         if self._way is Way.PASSWORD:
-            return _conversation(self._nonce).encode()
+            return f"exec 2>&1\n{root_shell(self._nonce, password=True, terminal=self._terminal)}".encode()
         self.sent = True
         if self._way in (Way.PLAIN, Way.RESUMED):
             return self._direct()
-        return _piped(self._inner, self._nonce, sudo=self._way is Way.ROOT).encode("utf-8", "surrogateescape")
+        text = _piped(self._inner, self._nonce, sudo=self._way is Way.ROOT, terminal=self._terminal)
+        return text.encode("utf-8", "surrogateescape")
 
     def _direct(self) -> bytes:
         """The script for a shell that reads on after it."""
@@ -98,29 +97,24 @@ class Exchange:
             del self._noise[at:]
             self._look_for_end()
             return b""
-        reply = self._converse() if self.sends_more else b""
+        reply = self._converse(data) if self.sends_more else b""
         if len(self._noise) > 4 * NOISE_BYTES:  # the first words and the last ones say most
             del self._noise[NOISE_BYTES : -2 * NOISE_BYTES]
         return reply
 
     def answer(self, password: str) -> bytes:
         """Return the answer to the prompt; given once."""
-        self.asks = False
+        self.dialogue.asks = False
         return password.encode() + b"\n"
 
     def refuse(self) -> None:
         """Answer the prompt with the end of input."""
-        self.asks = self.sends_more = False
+        self.dialogue.asks = self.sends_more = False
 
     @property
     def is_stuck(self) -> bool:
         """Neither sudo nor doas is there."""
-        return f"{_MARK} MISSING {self._nonce}".encode() in self._noise
-
-    @property
-    def has_met_sudo(self) -> bool:
-        """Whether what is printed may be sudo's words."""
-        return f"{_MARK} SUDO {self._nonce}".encode() in self._noise
+        return f"\n{MARK} MISSING {self._nonce}\n".encode() in self._noise
 
     @property
     def stdout(self) -> bytes:
@@ -130,7 +124,7 @@ class Exchange:
     @property
     def noise(self) -> bytes:
         """What anybody else printed: the beginning and the end of it."""
-        noise = bytes(self._noise)
+        noise = bytes(self._noise.replace(f"{MARK} PASSWORD {self._nonce}".encode(), b""))
         if len(noise) > NOISE_BYTES:
             noise = noise[: NOISE_BYTES // 4] + noise[-3 * NOISE_BYTES // 4 :]
         return noise
@@ -163,27 +157,15 @@ class Exchange:
             at = found.start() + 1
         return None
 
-    def _converse(self) -> bytes:
+    def _converse(self, data: bytes) -> bytes:
         """Follow sudo until the shell behind it is ready for the script."""
-        if self._ready in self._noise:
-            self.accepted = self._answered
+        self.dialogue.feed(data)
+        if self.dialogue.is_over:
             self.sends_more = False
+        if self.dialogue.is_ready:
             self.sent = True
             return self._direct()
-        if self.is_stuck:
-            self.sends_more = False
-        elif (at := self._noise.find(self._prompt)) >= 0 or (at := self._foreign_prompt()) >= 0:
-            del self._noise[at:]  # a prompt is met once
-            if self._answered:
-                self.rejected = True
-                self.sends_more = False
-            else:
-                self._answered = self.asks = True
         return b""
-
-    def _foreign_prompt(self) -> int:
-        found = _FOREIGN_PROMPT.search(self._noise) if self.has_met_sudo else None
-        return found.start() if found else -1
 
 
 def quoted(text: str) -> str:
@@ -196,9 +178,9 @@ def _inner(script: str, nonce: str) -> str:
     return (
         "task() {\n"
         "LC_ALL=C; export LC_ALL; umask 077\n"
-        f"printf '\\n%s\\n' '{_MARK} BEGIN {nonce}'\n"
+        f"printf '\\n%s\\n' '{MARK} BEGIN {nonce}'\n"
         f"(\n:\n{script}\n) </dev/null 2>&1\n"
-        f"printf '\\n%s %s %s\\n' '{_MARK} END {nonce}' \"$?\" \"$rests\"\n"
+        f"printf '\\n%s %s %s\\n' '{MARK} END {nonce}' \"$?\" \"$rests\"\n"
         "}\n"
         "task\n"
     )
@@ -217,41 +199,20 @@ esac
 """
 
 
-def _piped(inner: str, nonce: str, *, sudo: bool) -> str:
+def _piped(inner: str, nonce: str, *, sudo: bool, terminal: bool) -> str:
     """Run the framed script as root, without any password."""
-    by_sudo = 'elif command -v sudo >/dev/null 2>&1; then say "$payload" | sudo -n sh -s\n' if sudo else ""
+    by_sudo = 'elif command -v sudo >/dev/null 2>&1; then say "$payload" | as_root -n sh -s\n' if sudo else ""
     return (
         "main() {\n"
         "exec 2>&1\n"
-        f"LC_ALL=C; export LC_ALL; rests=''\n{_SAY}"
+        f"LC_ALL=C; export LC_ALL; rests=''; {settings(nonce, terminal=terminal)}{_SAY}"
         f"payload={quoted(inner)}\n"
         f'if [ "$(id -u)" = 0 ]; then {_STAY}eval "$payload"\n'
         f"{by_sudo}"
         'elif command -v doas >/dev/null 2>&1; then say "$payload" | doas -n sh -s\n'
-        f"else printf '\\n%s\\n' '{_MARK} MISSING {nonce}'\n"
+        f"else printf '\\n%s\\n' \"{MARK} MISSING $nonce\"\n"
         "fi\n"
         "}\n"
+        f"{AS_ROOT}"
         'main; code=$?; [ "$rests" ] || exit $code\n'
-    )
-
-
-def _conversation(nonce: str) -> str:
-    """Start a root shell that reads the script from what follows on standard input.
-
-    `-k` neither uses nor leaves a ticket, so the prompt comes exactly when sudoers demands a password.
-    """
-    starter = f'printf "\\n%s\\n" "{_MARK} READY {nonce}"; exec sh -s'
-    return (
-        "main() {\n"
-        "exec 2>&1\n"
-        "LC_ALL=C; export LC_ALL\n"
-        f'if [ "$(id -u)" = 0 ]; then sh -c {quoted(starter)}\n'
-        "elif command -v sudo >/dev/null 2>&1; then\n"
-        f"printf '\\n%s\\n' '{_MARK} SUDO {nonce}'\n"
-        f"sudo -S -k -p '{_MARK} PASSWORD {nonce}' sh -c {quoted(starter)}\n"
-        f"elif command -v doas >/dev/null 2>&1; then doas -n sh -c {quoted(starter)}\n"
-        f"else printf '\\n%s\\n' '{_MARK} MISSING {nonce}'\n"
-        "fi\n"
-        "}\n"
-        "main; exit $?\n"
     )

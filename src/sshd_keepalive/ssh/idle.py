@@ -87,7 +87,7 @@ def rehearse(
     Raises:
         HostError: as for any login; kind shell when the script cannot be run.
     """
-    inner = link_through(host, link, secrets, "sh -s", deadline, script=script)
+    inner = link_through(host, link, secrets, script, deadline)
     try:
         return _silence(inner, idle_s, stop=lambda: not link.is_alive, answers=answers)
     finally:

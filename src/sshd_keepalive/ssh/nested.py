@@ -6,116 +6,98 @@ configuration can be tried with a whole handshake, host key and login before it 
 
 from __future__ import annotations
 
-import re
 import secrets as randomness
 from typing import Final
 
 import paramiko
 
-from sshd_keepalive.deadline import REAPER, Deadline
-from sshd_keepalive.errors import HostError, KeepaliveError
+from sshd_keepalive.deadline import Deadline, Limit
 from sshd_keepalive.model import Host
-from sshd_keepalive.secrets.attempts import Spent
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh.auth import user_of
+from sshd_keepalive.ssh.become import RootPassword
 from sshd_keepalive.ssh.connection import Link, open_link
-from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.errors import silence, trouble
+from sshd_keepalive.ssh.sudo import Dialogue, root_shell
 from sshd_keepalive.ssh.wire import ChannelWire
 
-#: The login shell sees the command as it is: nothing that any shell would read otherwise.
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_./+-]+( [A-Za-z0-9_./+-]+)*")
 _WINDOW_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 4096
-READY: Final = b"SKA1 READY"
+_HEARD_BYTES: Final = 8 * 1024
+READY: Final = b"SKA1 READY\n"
 
 
 def login_through(host: Host, link: Link, secrets: Secrets, command: str, deadline: Deadline) -> None:
     """Log in to the host once more, through `command` run there as root, and hang up; see link_through."""
-    link_through(host, link, secrets, command, deadline).close()
+    link_through(host, link, secrets, f"exec {command}\n", deadline).close()
 
 
-def link_through(
-    host: Host, link: Link, secrets: Secrets, command: str, deadline: Deadline, *, script: str = ""
-) -> Link:
-    """Log in to the host once more, through `command` run there as root.
+def link_through(host: Host, link: Link, secrets: Secrets, script: str, deadline: Deadline) -> Link:
+    """Log in to the host once more, through a script run there as root.
 
     Args:
-        command: speaks SSH on its standard input and output; has written READY to standard error before.
-        script: is sent to the command, a shell, and then says READY and speaks SSH in its stead. A shell may
-            read ahead, but nothing follows the script until it has said READY.
+        script: writes READY to standard error, then speaks SSH on its standard input and output. The shell that
+            reads it may read ahead, but nothing follows until it has said READY.
     Raises:
-        HostError: as for any login; kind `shell` when the command cannot be run at all.
+        HostError: as for any login; kinds `shell` and `become` when the script cannot be run at all.
     """
-    if not _PLAIN.fullmatch(command):
-        raise HostError("the command holds what a login shell may read otherwise", kind="shell", cause="quoting")
-    alarm = REAPER.arm(deadline, link.interrupt)
+    limit = Limit(deadline, link.interrupt)
     try:
         link.client.wait_until(deadline)
         channel = link.client.open_session(window_size=_WINDOW_BYTES, timeout=deadline.left_s())
-        prompt = f"SKA1-PASSWORD-{randomness.token_hex(8)}"
-        channel.exec_command(_as_root(host, command, prompt))
-        if host.become.method != "none" and host.become.password is not None:
-            _prove(host, secrets, channel, prompt.encode(), deadline)
-        if script:
-            channel.sendall(script.encode())
-            _wait_until_ready(host, channel, deadline)
+        channel.exec_command("sh -s")
+        heard = b"\n"
+        if host.become.method != "none":
+            heard = _become_root(host, link, secrets, channel, limit, deadline)
+        channel.sendall(script.encode())
+        _wait_until_ready(host, channel, heard, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
+        if deadline.is_over:
+            raise trouble(host, "deadline(channel)") from None
         raise trouble(host, "no-session", str(error)) from None
     finally:
-        alarm.cancel()
+        limit.cancel()
     wire = ChannelWire(channel)
     channel.wire_lock = wire.lock  # type: ignore[attr-defined]  # read by client._on_channel_close
     return open_link(host, wire, secrets, deadline)
 
 
-def _wait_until_ready(host: Host, channel: paramiko.Channel, deadline: Deadline) -> None:
-    heard = b""
-    while READY not in heard:
-        channel.settimeout(max(0.001, deadline.left_s()))
-        data = channel.recv_stderr(_READ_BYTES)
-        if not data:
-            raise trouble(host, "no-session", heard.decode("utf-8", "replace").strip())
-        heard += data
-
-
-def _as_root(host: Host, command: str, prompt: str) -> str:
-    if host.become.method == "none" or user_of(host) == "root":
-        return command
-    if host.become.password is not None:
-        return f"sudo -S -k -p {prompt} {command}"  # -k: neither uses nor leaves a ticket
-    return f"{host.become.method} -n {command}"
-
-
-def _prove(host: Host, secrets: Secrets, channel: paramiko.Channel, prompt: bytes, deadline: Deadline) -> None:
-    """Answer sudo's prompt once; what follows belongs to the command, which says READY first."""
-    if user_of(host) == "root":
-        return
-    reference, user = host.become.password or "", user_of(host)
-    attempt = None
-    heard = b""
+def _become_root(
+    host: Host, link: Link, secrets: Secrets, channel: paramiko.Channel, limit: Limit, deadline: Deadline
+) -> bytes:
+    """Have a shell of root read what is sent from now on; gives what was heard on standard error."""
+    nonce = randomness.token_hex(8)
+    has_password = host.become.password is not None and host.become.method == "sudo"
+    text = root_shell(
+        nonce, password=has_password, terminal=link.sudo_needs_terminal, sudo=host.become.method == "sudo"
+    )
+    dialogue = Dialogue(nonce)
+    password = RootPassword(host, secrets, deadline)
+    heard = b"\n"
     try:
-        while READY not in heard:
-            channel.settimeout(max(0.001, deadline.left_s()))
-            data = channel.recv_stderr(_READ_BYTES)
-            if not data:
-                raise trouble(host, "sudo-broken", heard.decode("utf-8", "replace"))
-            heard += data
-            if prompt in heard and attempt is None:
-                heard = heard.replace(prompt, b"")
-                secret = secrets.get(reference, purpose=f"sudo password of {user}")
-                attempt = secrets.ledger.attempt((reference, user), (host.address, host.port, "sudo"), deadline)
-                channel.sendall(secret.reveal().encode() + b"\n")
-            elif prompt in heard and attempt is not None:
-                attempt.refused()
-                raise trouble(host, "bad-password")
-        if attempt is not None:
-            attempt.accepted()
-    except Spent as spent:
-        raise trouble(host, "bad-password", f"not sent: {spent}") from None
-    except HostError:
-        raise
-    except KeepaliveError as error:
-        raise trouble(host, "become-secret", str(error), hint=error.hint) from None
+        channel.sendall(text.encode())
+        while not (dialogue.is_ready or (dialogue.has_met_sudo and not has_password)):
+            data = _heard(channel, deadline)
+            heard = (heard + data)[-_HEARD_BYTES:]
+            dialogue.feed(data)
+            password.settle(dialogue)
+            if dialogue.rejected or not data:
+                raise password.silence(dialogue, heard, ended="it ended")
+            if dialogue.asks:
+                dialogue.asks = False
+                channel.sendall(password.fetch(limit).encode() + b"\n")
     finally:
-        if attempt is not None:
-            attempt.close()
+        password.close()
+    return heard
+
+
+def _wait_until_ready(host: Host, channel: paramiko.Channel, heard: bytes, deadline: Deadline) -> None:
+    while b"\n" + READY not in heard:
+        data = _heard(channel, deadline)
+        if not data:
+            raise silence(host, heard, ended="it ended", became=host.become.method != "none")
+        heard = (heard + data)[-_HEARD_BYTES:]
+
+
+def _heard(channel: paramiko.Channel, deadline: Deadline) -> bytes:
+    channel.settimeout(max(0.001, deadline.left_s()))
+    return channel.recv_stderr(_READ_BYTES)

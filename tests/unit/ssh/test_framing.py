@@ -77,7 +77,7 @@ def test_sudo_with_a_password(shell: str, tmp_path: Path, fence: Path) -> None:
     done = local.run(SCRIPT, timeout_s=30)
     assert (done.stdout, done.status) == (PRINTED, 7)
     assert b"lecture" in done.noise
-    assert local.exchanges[0].accepted
+    assert local.exchanges[0].dialogue.accepted
     assert log_of(fence).count("password good one") == 1
     assert "it's" not in log_of(fence)
 
@@ -86,7 +86,12 @@ def test_a_wrong_password_is_one_attempt(tmp_path: Path, fence: Path) -> None:
     local = LocalShell(fence=fence, folder=tmp_path, way=Way.PASSWORD, password="bad")
     done = local.run("echo never", timeout_s=30)
     exchange = local.exchanges[0]
-    assert (done.begun, exchange.rejected, exchange.accepted, exchange.sent) == (False, True, False, False)
+    assert (done.begun, exchange.dialogue.rejected, exchange.dialogue.accepted, exchange.sent) == (
+        False,
+        True,
+        False,
+        False,
+    )
     assert log_of(fence).count("password ") == 1
 
 
@@ -108,6 +113,46 @@ def test_another_question_is_not_answered(tmp_path: Path, fence: Path) -> None:
     local = LocalShell(fence=fence, folder=tmp_path, way=Way.PASSWORD, password="good one")
     assert not local.run("echo never", timeout_s=0.3).begun
     assert "password" not in log_of(fence).lower().replace("ska1 password", "")
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize("before", [b"", b"\n", b"\nSKA1 SUDO n0\n"])
+def test_an_echo_of_what_we_send_is_no_prompt(size: int, before: bytes) -> None:
+    """Whole, cut anywhere, and behind a sudo that was met."""
+    exchange = Exchange("echo never", way=Way.PASSWORD, nonce="n0")
+    echo = before + exchange.opening()
+    for at in range(0, len(echo), size):
+        assert exchange.feed(echo[at : at + size]) == b""
+        assert not exchange.dialogue.asks
+    assert not exchange.is_stuck
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"SKA1 PASSWORD n0",  # before sudo was met
+        b"\nSKA1 SUDO n0\n+ sudo -p 'SKA1 PASSWORD n0",
+        b"\nSKA1 SUDO n0\nSKA1 PASSWORD n0 sh -c",
+        b"\nSKA1 SUDO n0\nSKA1 PASSWORD n1",
+        b"\nSKA1 SUDO n1\nSKA1 PASSWORD n0",
+        b"\nSKA1 SUDO n0\n[sudo: SKA1 PASSWORD n0",
+    ],
+)
+def test_what_only_resembles_the_prompt_is_not_answered(said: bytes) -> None:
+    exchange = Exchange("echo never", way=Way.PASSWORD, nonce="n0")
+    exchange.feed(said)
+    assert not exchange.dialogue.asks
+
+
+@pytest.mark.parametrize("prompt", [b"SKA1 PASSWORD n0", b"[sudo: SKA1 PASSWORD n0] Password: ", b"LDAP Password: "])
+def test_the_second_prompt_is_a_refusal(prompt: bytes) -> None:
+    exchange = Exchange("echo never", way=Way.PASSWORD, nonce="n0")
+    exchange.feed(b"\nSKA1 SUDO n0\nWe trust you have received the usual lecture.\n" + prompt)
+    assert exchange.dialogue.asks
+    exchange.answer("wrong")
+    exchange.feed(b"\nSorry, try again.\n" + prompt)
+    assert (exchange.dialogue.asks, exchange.dialogue.rejected, exchange.sends_more) == (False, True, False)
+    assert b"SKA1 PASSWORD" not in exchange.noise
 
 
 @pytest.mark.parametrize("way", [Way.ROOT, Way.PASSWORD])

@@ -1,0 +1,65 @@
+"""Keep the values of secrets out of what is told: every secret that this process has read is replaced by `***`.
+
+A host can repeat the password that it was given. So reports, log lines and error messages pass through here on their
+way out. What decisions are made on (files, plans) does not: it is not told, and must not change.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Final, TypeVar
+
+#: Shorter values are left alone: `***` in place of every `300` would say more than it hides.
+SHORTEST: Final = 4
+SHOWN: Final = "***"
+#: Fields that hold our own words, the inventory's, or what is only carried out.
+_KEPT: Final = frozenset({"host", "contents", "kind", "cause", "name", "setting", "wanted"})
+
+_Value = TypeVar("_Value")
+_values: set[str] = set()
+_pattern: re.Pattern[str] | None = None
+_lock = threading.Lock()
+
+
+def remember(value: str) -> None:
+    """Redact this value from now on, also where white space was squeezed."""
+    global _pattern
+    forms = {form for form in (value, " ".join(value.split())) if len(form) >= SHORTEST}
+    with _lock:
+        if not forms <= _values:
+            _values.update(forms)
+            _pattern = re.compile("|".join(map(re.escape, sorted(_values, key=len, reverse=True))))
+
+
+def redacted(value: _Value) -> _Value:
+    """Give a text, or a report with all its texts, without any secret."""
+    return value if _pattern is None else _redacted(value, _pattern)
+
+
+def _redacted(value: Any, pattern: re.Pattern[str]) -> Any:
+    if isinstance(value, str):
+        return pattern.sub(SHOWN, value)
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return tuple(_redacted(one, pattern) for one in value)
+    if isinstance(value, list):
+        return [_redacted(one, pattern) for one in value]
+    if isinstance(value, dict):
+        return {key: value if key in _KEPT else _redacted(value, pattern) for key, value in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        told = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in _KEPT}
+        changed = {name: _redacted(text, pattern) for name, text in told.items()}
+        if "facts" in told:
+            changed["facts"] = tuple((key, _redacted(text, pattern)) for key, text in told["facts"])
+        return replace(value, **changed)
+    return value
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats log records, tracebacks included, without any secret."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        return redacted(super().format(record))

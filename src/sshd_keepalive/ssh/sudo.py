@@ -1,0 +1,126 @@
+"""How a command becomes root through sudo, and what sudo says until it has: shell text and its answers, no input or
+output of its own.
+
+The password is sent only where sudo asks for it. The text that we send never holds a marker or the prompt in one
+piece: the nonce is a shell variable. So a shell, a wrapper or a terminal that repeats our input cannot look like sudo.
+The prompt counts only after our SUDO marker, at the beginning of the last line, while nothing follows it; a second
+prompt means that the password was refused.
+
+sudo with `requiretty` demands a terminal and uses it for nothing else when it reads from standard input (sudoers(5),
+requiretty). script(1) provides one that carries no data: sudo's own input and output stay the pipes of the login, so
+that nothing is echoed, and the script that follows is framed as always.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MARK: Final = "SKA1"
+#: Runs sudo, with a terminal of its own where `terminal` is set; its standard streams are those of the caller. No word
+#: holds a single quote.
+AS_ROOT: Final = """\
+as_root() {
+if [ "$terminal" ] && command -v script >/dev/null 2>&1; then
+words=''
+for word; do words="$words '$word'"; done
+SHELL=/bin/sh script -qc "sudo $words <&3 >&4 2>&5" /dev/null 3<&0 4>&1 5>&2 </dev/null >/dev/null 2>&1
+else sudo "$@"; fi
+}
+"""
+_HEARD_BYTES: Final = 8 * 1024  # longer than a lecture of sudo
+# A PAM module may insist on a prompt of its own ("LDAP Password: "); one that asks for anything else gets nothing.
+_FOREIGN_PROMPT: Final = re.compile(rb"[^\n]{0,200}password[^\n:]{0,80}: ?", re.IGNORECASE)
+
+
+class Dialogue:
+    """What is heard until the shell behind sudo is ready. Feed it what arrives.
+
+    Attributes:
+        has_met_sudo: what is printed may be sudo's words.
+        asks: sudo waits for the password; call `answer` or `refuse`.
+        is_answered: the password was asked for once.
+        rejected: sudo asked again.
+        is_missing: neither sudo nor doas is there.
+        is_ready: the shell behind sudo has started.
+    """
+
+    def __init__(self, nonce: str) -> None:
+        self._sudo = _line(f"{MARK} SUDO {nonce}")
+        self._missing = _line(f"{MARK} MISSING {nonce}")
+        self._ready = _line(f"{MARK} READY {nonce}")
+        # sudo-rs puts ours between words of its own.
+        prompt = re.escape(f"{MARK} PASSWORD {nonce}".encode())
+        self._prompt = re.compile(rb"%b|\[sudo: %b\] [^\n]{0,80}: ?" % (prompt, prompt))
+        self._heard = bytearray(b"\n")
+        self.has_met_sudo = self.asks = self.is_answered = False
+        self.rejected = self.is_missing = self.is_ready = False
+
+    @property
+    def accepted(self) -> bool:
+        """Whether sudo took the password."""
+        return self.is_ready and self.is_answered
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be asked."""
+        return self.is_ready or self.rejected or self.is_missing
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived."""
+        self._heard += data
+        if not self.has_met_sudo and (at := self._heard.find(self._sudo)) >= 0:
+            self.has_met_sudo = True
+            del self._heard[: at + len(self._sudo) - 1]
+        self.is_ready = self.is_ready or (self.has_met_sudo and self._ready in self._heard)
+        self.is_missing = self.is_missing or self._missing in self._heard
+        if self.has_met_sudo and not self.is_over and self._is_prompted():
+            self._heard[:] = b"\n"  # a prompt is met once
+            self.rejected = self.is_answered
+            self.asks = not self.is_answered
+            self.is_answered = True
+        del self._heard[:-_HEARD_BYTES]
+
+    def _is_prompted(self) -> bool:
+        """Whether what stands at the end is a prompt, at the beginning of its line."""
+        last = self._heard[self._heard.rfind(b"\n") + 1 :]
+        return bool(self._prompt.fullmatch(last) or _FOREIGN_PROMPT.fullmatch(last))
+
+
+def _line(text: str) -> bytes:
+    return f"\n{text}\n".encode()
+
+
+def root_shell(nonce: str, *, password: bool, terminal: bool, sudo: bool = True) -> str:
+    """Give the text that starts a shell of root, which reads on from standard input.
+
+    All that is said until then is said on standard error. With a password the shell says READY; without one it
+    follows the SUDO line, and what is sent after that line is the shell's. A rule for `sh -s` is enough then.
+
+    Args:
+        password: sudo may ask; `-k` neither uses nor leaves a ticket, so it asks exactly when sudoers demands it.
+        terminal: sudo gets a terminal of its own.
+        sudo: False: doas is what the inventory names.
+    """
+    shell = 'sh -c "$starter"' if password else "sh -s"
+    options = f'-S -k -p "{MARK} PASSWORD $nonce"' if password else "-n"
+    by_sudo = f"elif command -v sudo >/dev/null 2>&1; then as_root {options} {shell}\n" if sudo else ""
+    return (
+        "main() {\n"
+        f"LC_ALL=C; export LC_ALL; {settings(nonce, terminal=terminal)}"
+        f"starter='printf \"\\n%s\\n\" \"{MARK} READY '$nonce'\" >&2; exec sh -s'\n"
+        f"printf '\\n%s\\n' \"{MARK} SUDO $nonce\" >&2\n"
+        f'if [ "$(id -u)" = 0 ]; then {shell}\n'
+        f"{by_sudo}"
+        f"elif command -v doas >/dev/null 2>&1; then doas -n {shell}\n"
+        f"else printf '\\n%s\\n' \"{MARK} MISSING $nonce\" >&2\n"
+        "fi\n"
+        "}\n"
+        f"{AS_ROOT}"
+        "main; exit $?\n"
+    )
+
+
+def settings(nonce: str, *, terminal: bool) -> str:
+    """Give the shell variables that AS_ROOT and the markers refer to."""
+    return f"nonce={nonce}; terminal={'yes' if terminal else ''}\n"

@@ -1,0 +1,79 @@
+"""Secrets are replaced in what is told, and in nothing that a decision is made on."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, NewContent, Place, Step, Verdict
+from sshd_keepalive.secrets import redaction
+from sshd_keepalive.secrets.redaction import RedactingFormatter, redacted
+from sshd_keepalive.secrets.retrieval import Secret
+
+SECRET = "open  sesame(1)"
+CONTENT = NewContent(path="/etc/ssh/sshd_config", before=b"open  sesame(1)", after=b"x")
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_values", set())
+    monkeypatch.setattr(redaction, "_pattern", None)
+    Secret(SECRET)
+    Secret("yes")
+
+
+def report(text: str) -> HostReport:
+    return HostReport(
+        host=Host(name=text, address="h"),
+        verdict=Verdict.FAIL,
+        end=End.REFUSED,
+        findings=(
+            Finding(
+                setting="ClientAliveInterval",
+                scope=f"Match user {text}",
+                wanted="300",
+                value=text,
+                verdict=Verdict.FAIL,
+                place=Place(path=f"/etc/{text}", line=3),
+                reason=f"because {text}",
+            ),
+        ),
+        diff=f"-{text}\n+300\n",
+        contents=(CONTENT,),
+        steps=(Step(name="restart", ok=False, detail=f"said {text}"),),
+        facts=(("unit", f"{text}.service"),),
+        notes=(f"note {text}",),
+        failure=Failure(kind="become", message=f"you said {text}", hint=f"type {text}"),
+    )
+
+
+@pytest.mark.parametrize("form", [SECRET, "open sesame(1)"])
+def test_every_text_of_a_report(form: str) -> None:
+    kept = {"host": Host(name=form, address="h"), "contents": (CONTENT,)}
+    found = redacted(report(form))
+    assert {name: getattr(found, name) for name in kept} == kept
+    expected = redacted(report("***"))
+    assert [found.findings, found.diff, found.steps, found.facts, found.notes, found.failure] == [
+        expected.findings,
+        expected.diff,
+        expected.steps,
+        expected.facts,
+        expected.notes,
+        expected.failure,
+    ]
+
+
+def test_a_short_value_is_left_alone() -> None:
+    assert redacted("yes, eyes") == "yes, eyes"
+
+
+def test_log_records_with_their_tracebacks() -> None:
+    try:
+        raise ValueError(SECRET)
+    except ValueError as error:
+        record = logging.LogRecord("n", 10, "f", 1, "got %s", (SECRET,), (ValueError, error, error.__traceback__))
+    text = RedactingFormatter().format(record)
+    assert "sesame" not in text
+    assert "got ***" in text
+    assert "ValueError: ***" in text
