@@ -22,12 +22,14 @@ demo: packages-ssh .venv/run.stamp ## real sshd servers on loopback, and the mai
 
 dev: .venv/dev.stamp ## the virtual environment .venv with everything a developer needs
 
-lint: dev ## format, lint, types, import rules, shell scripts
+lint: dev ## format, lint, types, import rules, shell scripts, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/shellcheck $(SHELL_FILES)
+	$(BIN)/zizmor --offline --quiet .github action.yml
+	@if command -v actionlint; then actionlint; else echo "actionlint is not installed: the workflows were not checked with it"; fi
 
 test: test-plain coverage test-sshd test-readers test-lab ## all tests
 
