@@ -36,12 +36,12 @@ def parses(text: str) -> None:
 def dropped_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The service manager of CONTRIBUTING.md, as a file among the others."""
     (code,) = re.findall(r"```python\n(.*?)```", CONTRIBUTING.read_text(), re.DOTALL)
-    (tmp_path / "runit.py").write_text(code)
+    (tmp_path / "s6.py").write_text(code)
     monkeypatch.setattr(services, "__path__", [*services.__path__, str(tmp_path)])
     registry.built_in.cache_clear()
-    yield "runit"
+    yield "s6"
     registry.built_in.cache_clear()
-    sys.modules.pop("sshd_keepalive.services.runit", None)
+    sys.modules.pop("sshd_keepalive.services.s6", None)
 
 
 def test_the_one_file_of_contributing_is_all_there_is_to_add(dropped_in: str) -> None:
@@ -49,7 +49,7 @@ def test_the_one_file_of_contributing_is_all_there_is_to_add(dropped_in: str) ->
     module = registry.load("services", dropped_in)
     text = services.functions({dropped_in: module}, ServiceChoice())
     parses(text)
-    assert "manager=runit" in text
+    assert "manager=s6" in text
     assert sh(module.find(ServiceChoice(unit=HOSTILE))).stdout == HOSTILE
 
 
@@ -79,9 +79,46 @@ def test_the_timer_gets_its_command_as_one_word(name: str) -> None:
 def test_detection_takes_the_lowest_rank_that_answers() -> None:
     managers = {name: registry.load("services", name) for name in registry.names("services")}
     text = services.functions(managers, ServiceChoice())
-    found = sh(f"test() {{ return 0; }}; {text}detect; echo $manager", "bash").stdout
-    assert found == "systemd\n"
-    assert sh(f'test() {{ return 1; }}; {text}detect; echo "<$manager>"', "bash").stdout == "<>\n"
+    for answer, found in {
+        "is_supervised_by() { [ $1 = runsv ]; }; is_init() { :; }": "runit",
+        "is_supervised_by() { [ $1 = supervisord ]; }; is_init() { :; }": "supervisord",
+        "is_supervised_by() { false; }; is_init() { [ $1 = systemd ]; }; test() { :; }": "systemd",
+        "is_supervised_by() { false; }; is_init() { [ $1 = init ]; }; test() { [ $2 = /run/openrc ]; }": "openrc",
+        "is_supervised_by() { false; }; is_init() { [ $1 = init ]; }; test() { false; }": "sysv",
+        "is_supervised_by() { false; }; is_init() { false; }; test() { :; }": "",
+    }.items():
+        assert sh(f'{answer}; {text}detect; echo "$manager"', "bash").stdout == f"{found}\n"
+
+
+def test_nothing_that_lies_on_a_disk_makes_a_manager() -> None:
+    """The commands and files of all of them, and an sshd of nobody's: only process 1 and the parent of sshd count."""
+    common = resources.files("sshd_keepalive.scripts").joinpath("common.sh").read_text()
+    managers = {name: registry.load("services", name) for name in registry.names("services")}
+    text = services.functions(managers, ServiceChoice())
+    text += services.guard_functions(managers, "sshd-keepalive-r", "fire", "boot", 60)
+    text = text.replace("is_root || return 0", "").replace("test -d", ":").replace("test -x", ":")
+    strangers = f"{common}\n{text}\npid=$$\ncomm_of() {{ comm=tini state=S parent=1; }}\n"
+    found = sh(f'{strangers}detect; detect_init; echo "<$manager><$init>"; catch_boot; echo $?; obstacle')
+    assert found.stdout.splitlines()[:2] == ["<><>", "2"]
+    assert found.stdout.splitlines()[2].startswith("no_manager ")
+    assert "process 1 is tini" in found.stdout
+
+
+def test_only_what_steers_machines_gets_timers_and_boots() -> None:
+    managers = {name: registry.load("services", name) for name in registry.names("services")}
+    text = services.guard_functions(managers, "sshd-keepalive-r", "fire", "boot", 60)
+    inits = [name for name, module in managers.items() if services.is_init(module)]
+    assert sorted(inits) == ["openrc", "systemd", "sysv"]
+    assert sorted(set(re.findall(r"init=(\w+);", text))) == sorted(inits)
+
+
+@pytest.mark.parametrize("name", registry.names("services"))
+def test_an_sshd_that_is_process_1_is_never_restarted(name: str) -> None:
+    """A PID file or two commands of the inventory are believed: SIGHUP leaves process 1 where it is."""
+    module = registry.load("services", name)
+    text = services.functions({name: module}, ServiceChoice(manager=name, unit="x", pidfile="/none"))
+    said = sh(f"{text}\nsystemctl() {{ :; }}; pid=1 manager={name} ACTION=restart; obstacle").stdout
+    assert said.startswith("process_1 ") == (module.RANK > 0)
 
 
 def test_a_manager_that_the_inventory_names_is_not_looked_for() -> None:

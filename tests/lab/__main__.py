@@ -7,7 +7,8 @@ usage: python -m tests.lab build [KIND...]     build the root filesystems that a
 Where there can be no lab, `run` runs the command as it is: tests that need the lab are then skipped with the reason.
 `up` without a terminal waits until its standard input is closed. Another terminal joins with the printed `nsenter`.
 KIND is one of: d11 d12 d13 sysv openrc socket, and Debian dressed as others: rhel el7 suse alpine ubuntu sid; without
-one, `build` builds these. d12py and sysvpy have Python.
+one, `build` builds these. d12py and sysvpy have Python. On runit, supervisor and sshd1 that is process 1; on byhand a
+command started sshd.
 """
 
 import os
@@ -17,7 +18,7 @@ from contextlib import suppress
 
 from .hosts import Lab, LabError
 from .namespaces import inside, join_command, missing, run_inside
-from .recipes import EXTRA_RECIPES, LAYOUTS, RECIPES
+from .recipes import CONTAINERS, EXTRA_RECIPES, LAYOUTS, RECIPES
 from .roots import LabUnavailable, ensure
 
 
@@ -39,8 +40,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _build(kinds: list[str]) -> None:
-    if unknown := set(kinds) - set(RECIPES | LAYOUTS | EXTRA_RECIPES):
-        raise LabUnavailable(f"no such kind: {', '.join(sorted(unknown))}; there are {', '.join(RECIPES | LAYOUTS)}")
+    known = RECIPES | LAYOUTS | CONTAINERS | EXTRA_RECIPES
+    if unknown := set(kinds) - set(known):
+        raise LabUnavailable(f"no such kind: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if reason := missing():
         raise LabUnavailable(reason)
     ensure(kinds, say=lambda line: print(line, file=sys.stderr, flush=True))
@@ -48,7 +50,7 @@ def _build(kinds: list[str]) -> None:
 
 def _run(command: list[str]) -> int:
     try:
-        _build([*RECIPES, *LAYOUTS, *EXTRA_RECIPES])
+        _build([*RECIPES, *LAYOUTS, *CONTAINERS, *EXTRA_RECIPES])
         return run_inside(command)
     except LabUnavailable as error:
         print(f"lab: {error}\nlab: the command runs without one", file=sys.stderr)

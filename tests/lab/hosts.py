@@ -86,9 +86,10 @@ class LabHost:
     def start(self) -> None:
         """Boot, give the address, and wait until sshd answers and the boot is over."""
         cgroups = make_cgroups(self.name)
-        nspawn = ["systemd-nspawn", "--quiet", "-D", str(self.files), "--boot", f"--machine={self.name}"]
+        recipe = recipe_of(self.kind)
+        nspawn = ["systemd-nspawn", "--quiet", "-D", str(self.files), f"--machine={self.name}"]
         nspawn += ["--register=no", "--keep-unit", "--resolv-conf=off", "--timezone=off", "--link-journal=no"]
-        nspawn += [f"--network-bridge={self._lab.bridge}"]
+        nspawn += [f"--network-bridge={self._lab.bridge}", *(recipe.command or ["--boot"])]
         env = os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1" if is_unified() else "0"}
         command = ["sh", "-c", _JOIN_CGROUPS_AND_EXEC, "sh", str(len(cgroups)), *map(str, cgroups), *nspawn]
         with self.log.open("ab") as log:
@@ -100,8 +101,9 @@ class LabHost:
         address = f"ip addr add {self.address}/16 dev host0 && ip link set host0 up"
         subprocess.run(["nsenter", "-t", str(self._init_pid), "-n", "sh", "-c", address], check=True)
         self.wait_for_sshd()
-        booted = recipe_of(self.kind).booted
-        self._wait_for("the end of its boot", lambda: self.run(booted, check=False).returncode == 0, BOOT_TIMEOUT_S)
+        self._wait_for(
+            "the end of its boot", lambda: self.run(recipe.booted, check=False).returncode == 0, BOOT_TIMEOUT_S
+        )
 
     def stop(self) -> None:
         """End the host at once, as a power cut would."""

@@ -23,8 +23,8 @@ class Recipe:
     """A kind of host: debootstrap's suite and packages, or another kind's root plus packages and one command.
 
     `finish` is shell text run in the root at the very end. `become` is how `ops` becomes root. `init` is the file name
-    of the host's process 1, `restart` what its administrator types to bring sshd back into the state it boots into, and
-    `booted` succeeds once everything that is started at boot was started.
+    of the host's process 1, `command` what is run in place of an init, `restart` what its administrator types to bring
+    sshd back into the state it boots into, and `booted` succeeds once everything that is started at boot was started.
     """
 
     suite: str
@@ -34,6 +34,7 @@ class Recipe:
     finish: str = ""
     become: str = "sudo"
     init: str = "systemd"
+    command: tuple[str, ...] = ()
     restart: str = "systemctl reset-failed; systemctl restart ssh.service"
     booted: str = "systemctl is-system-running --wait | grep -qE 'running|degraded'"
 
@@ -101,6 +102,43 @@ LAYOUTS: dict[str, Recipe] = {
 }
 """Debian dressed as what other people have: their files, units and tools, not their programs."""
 
+_START_SSHD = "mkdir -p /run/sshd; exec /usr/sbin/sshd -D"
+_SUPERVISORCTL = "supervisorctl -c /srv/supervisord.conf"
+_CONTAINER = replace(
+    _SYSV, packages=(), exclude=(), base="sysv", restart="kill -HUP $(cat /run/sshd.pid)", booted="true"
+)
+
+CONTAINERS: dict[str, Recipe] = {
+    # /etc/init.d/ssh lies on all of these.
+    "runit": replace(
+        _CONTAINER,
+        packages=("runit-init",),
+        finish="mkdir -p /etc/sv/ssh; cd /etc/sv/ssh; ln -sf /etc/sv/ssh /etc/service/ssh; "
+        f"printf '#!/bin/sh\n{_START_SSHD}\n' >run; chmod 755 run",
+        init="runit",
+        restart="sv restart ssh",
+        booted="sv status ssh | grep -q ^run",
+    ),
+    "supervisor": replace(
+        _CONTAINER,
+        packages=("supervisor",),
+        finish="mv /etc/supervisor/supervisord.conf /srv/; cd /etc/supervisor/conf.d; "
+        f"printf '[program:sshd]\ncommand=/bin/sh -c \"{_START_SSHD}\"\n' >sshd.conf",
+        init="python3.11",
+        command=("/usr/bin/supervisord", "-nc", "/srv/supervisord.conf"),
+        restart=f"{_SUPERVISORCTL} restart sshd",
+        booted=f"{_SUPERVISORCTL} status sshd | grep -q RUNNING",
+    ),
+    "sshd1": replace(_CONTAINER, init="sshd", command=("/bin/sh", "-c", _START_SSHD)),
+    "byhand": replace(
+        _CONTAINER,
+        init="sleep",
+        command=("/bin/sh", "-c", "mkdir -p /run/sshd; /usr/sbin/sshd; exec sleep infinity"),
+    ),
+}
+"""Hosts whose process 1 is not systemd, OpenRC or System V init."""
+
+
 EXTRA_RECIPES: dict[str, Recipe] = {
     # The benchmark's hosts, for Ansible, and controllers: they have Python.
     "d12py": Recipe(suite="bookworm", base="d12", packages=("python3",)),
@@ -110,8 +148,8 @@ EXTRA_RECIPES: dict[str, Recipe] = {
 
 
 def recipe_of(kind: str) -> Recipe:
-    """Give the recipe of a kind, also of an emulated or extra one."""
-    return (RECIPES | LAYOUTS | EXTRA_RECIPES)[kind]
+    """Give the recipe of a kind, whichever table names it."""
+    return (RECIPES | LAYOUTS | CONTAINERS | EXTRA_RECIPES)[kind]
 
 
 def digest(kind: str, public_key: str) -> str:

@@ -31,7 +31,7 @@ from sshd_keepalive.model import (
 )
 from sshd_keepalive.planning import candidate, diff, judge, plan, undo
 from sshd_keepalive.planning import owners as managed
-from sshd_keepalive.scripts import sessions
+from sshd_keepalive.scripts import guard, sessions
 from sshd_keepalive.scripts.guard import Action, Change
 from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.ssh.shell import Shell
@@ -182,6 +182,7 @@ def _applied(host: Host, orders: Orders) -> HostReport:
 def _undone(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
     with _looked_at(host, orders) as (shell, snapshot):
         report = replace(_report(snapshot), end=None if only_plan else End.UNCHANGED)
+        _refuse_unfinished(snapshot)
         past = _past(shell, snapshot, orders)
         if past is None:
             return replace(report, notes=(*report.notes, "there is no run to undo"))
@@ -225,6 +226,7 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
     with _looked_at(host, orders) as (shell, snapshot):
         report = replace(_report(snapshot), end=End.UNCHANGED)
         facts = dict(snapshot.facts)
+        _refuse_unfinished(snapshot)
         held = facts.get("held", "").split()
         if not held:
             return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
@@ -236,6 +238,18 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
             )
         answer = verify.confirmed(shell, f"{facts['state']}/{held[0]}", timeout_s=orders.timeout_s)
         return replace(report, end=End.APPLIED, steps=answer.steps, notes=complained(answer.complaints))
+
+
+def _refuse_unfinished(snapshot: Snapshot) -> None:
+    """Say what clears a run whose old bytes are back, but whose restart failed; only somebody on the host can."""
+    facts = dict(snapshot.facts)
+    if run_id := facts.get("unfinished"):
+        raise HostError(
+            f"run {run_id} was taken back, but sshd could not be restarted then",
+            kind="locked",
+            cause="not_taken_back",
+            hint=guard.unfinished_hint(f"{facts['state']}/{run_id}"),
+        )
 
 
 def complained(lines: Sequence[str]) -> tuple[str, ...]:
@@ -303,7 +317,7 @@ def change_of(snapshot: Snapshot, planned: Plan, orders: Orders) -> Change:
         deadline_s=orders.confirm_timeout_s,
         candidate=candidate.candidate(snapshot, planned, directory),
         functions=functions(service)
-        + guard_functions(service.manager or "sysv", name, directory, orders.confirm_timeout_s),
+        + guard_functions(service.manager or "", name, directory, orders.confirm_timeout_s),
         action=orders.action,
         rehearsed=orders.rehearses,
         confirmed=orders.confirms,

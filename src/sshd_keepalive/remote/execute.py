@@ -8,6 +8,7 @@ when its time is up.
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,7 @@ def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float)
 _HINTS = {
     "changed_meanwhile": "look at the new diff: run plan again",
     "locked": "wait until the other run is over, then run the command again",
+    "not_confirmed": "confirm that change with `sshd-keepalive confirm`, or wait until the host has taken it back",
     "no_space": "make room on the host, then run the command again",
     "read_only": "the file is immutable or on a read-only file system; lift that first, then run the command again",
     "config_broken": "mend the configuration first: sshd -t names the line",
@@ -61,8 +63,7 @@ _HINTS = {
     "immutable": "lift the attribute on the host (lsattr, chattr -i), then run the command again",
     "masked": "unmask the unit, then run the command again",
     "not_to_be_run": "remove that file, then run the command again",
-    "no_unit": "name the unit in the inventory: service: {unit: …}, or {manager: pidfile, pidfile: …}",
-    "other_daemon": "name the right unit in the inventory: service: {unit: …}",
+    "process_1": "write the files with --service-action none, then restart the container",
     "binary_replaced": "restart sshd once by hand while you are logged in, then run the command again",
     "kill_mode": "set KillMode=process in the unit, or use --service-action reload",
     "socket": "use --service-action restart",
@@ -70,6 +71,21 @@ _HINTS = {
     "fired": "raise --confirm-timeout",
     "lost": "run the command again",
 }
+
+
+#: No service manager of the host restarts the sshd that let us in: the inventory has to say who does.
+_UNSTEERED = frozenset({"no_manager", "no_unit", "other_daemon", "no_pidfile"})
+
+
+def _hint(answer: Answer, change: Change) -> str:
+    if answer.cause == "not_taken_back":
+        return guard.unfinished_hint(f"{change.state}/{answer.holder}")
+    if answer.cause in _UNSTEERED:
+        service = "{manager: command, restart: COMMAND, is_active: COMMAND}"
+        if answer.pidfile:
+            service = f"{{manager: pidfile, pidfile: {json.dumps(answer.pidfile)}}}"
+        return f"say in the inventory how this sshd is restarted: service: {service}"
+    return _HINTS.get(answer.cause) or _HINTS.get(answer.kind, "")
 
 
 class _Execution:
@@ -107,7 +123,7 @@ class _Execution:
             kind=answer.kind or "internal",
             cause=answer.cause,
             message=answer.reason,
-            hint=_HINTS.get(answer.cause) or _HINTS.get(answer.kind, ""),
+            hint=_hint(answer, change),
         )
         if answer.end == "rolled_back":
             return self._prove_back(failure)

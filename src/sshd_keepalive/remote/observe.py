@@ -70,8 +70,13 @@ def functions(service: ServiceChoice) -> str:
 
 @lru_cache(maxsize=256)
 def guard_functions(manager: str, name: str, directory: str, after_s: int) -> str:
-    """The functions with which a guard outlives its login; a manager that steers no machine gets all of those."""
-    names = registry.built_in("services") if registry.load("services", manager).RANK == 0 else (manager,)
+    """The functions with which a guard outlives its login; a manager that steers no machine gets all of those.
+
+    Args:
+        manager: what restarts sshd; empty where none was found.
+    """
+    is_one = bool(manager) and services.is_init(registry.load("services", manager))
+    names = (manager,) if is_one else registry.built_in("services")
     managers = {key: registry.load("services", key) for key in names}
     fire, boot = guard.fire_command(directory), guard.boot_command(directory)
     return services.guard_functions(managers, name, fire, boot, after_s)

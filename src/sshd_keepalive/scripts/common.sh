@@ -110,7 +110,8 @@ listening() {
 # Among our ancestors, it is the last of the nearest unbroken row of sshd: whatever else runs here, this one let us in.
 find_listener() {
     pid='' top='' walk=$$
-    while [ "$walk" -gt 1 ] && comm_of "$walk"; do
+    # Up to process 1, whose parent is 0: in a container it may be the sshd itself.
+    while [ "$walk" -gt 0 ] && comm_of "$walk"; do
         case $comm in
             sshd*) top=$walk ;;
             *) [ -z "$top" ] || break ;;
@@ -125,6 +126,25 @@ find_listener() {
         sshd*) case ${command_line%% *} in *:) ;; *) [ $by_inetd = yes ] || pid=$top ;; esac ;;
         *) [ $by_inetd = yes ] || pid=$top ;;
     esac
+}
+
+# is_init NAME: process 1, which steers the machine, is this program. An init.d script or a package proves nothing. A
+# script may be named init too (/init of many containers): its command line begins with a shell.
+is_init() {
+    comm_of 1 && [ "$comm" = "$1" ] || return 1
+    [ "$1" = init ] || return 0
+    first=$(tr '\000' ' ' </proc/1/cmdline)
+    first=${first%% *}
+    case ${first##*/} in *sh) return 1 ;; esac
+}
+
+# is_supervised_by NAME: the parent of the listener is this program, or a script of this name. Sets parent.
+is_supervised_by() {
+    [ -n "$pid" ] && comm_of "$pid" && [ "$parent" -gt 0 ] || return 1
+    set -- "$1" "$parent"
+    comm_of "$2" || return 1
+    parent=$2
+    [ "$comm" = "$1" ] || tr '\000' '\n' <"/proc/$2/cmdline" | head -n 2 | grep -q "/$1\$"
 }
 
 # read_command_line PID: the words of a process, one a line. From OpenSSH 8.2 on it is a title, with spaces.

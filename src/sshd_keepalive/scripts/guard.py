@@ -67,6 +67,8 @@ class Answer:
     kind: str = ""
     cause: str = ""
     reason: str = ""
+    pidfile: str = ""  # the file that names the sshd which let us in, where a restart would not reach it
+    holder: str = ""  # the run that holds the lock
     steps: tuple[Step, ...] = ()
     complaints: tuple[str, ...] = ()  # what the new sshd says in the journal
     lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
@@ -189,6 +191,11 @@ def restore_hint(directory: str) -> str:
     return f"sudo sh {quote(directory + '/guard.sh')} restore"
 
 
+def unfinished_hint(directory: str) -> str:
+    """What to do about a run whose old bytes are back, but whose restart failed."""
+    return f"repair what keeps sshd from starting, then type on the host: {restore_hint(directory)}"
+
+
 def fire_command(directory: str) -> str:
     """What the armed guard runs when nobody confirmed."""
     return f"/bin/sh {quote(directory + '/guard.sh')} fire"
@@ -245,6 +252,8 @@ def parse(stdout: bytes) -> Answer:
         kind=words.get("kind", ""),
         cause=words.get("cause", ""),
         reason=words.get("reason", ""),
+        pidfile=words.get("pidfile", ""),
+        holder=words.get("holder", ""),
         steps=tuple(steps),
         complaints=tuple(dict.fromkeys(words.get("complaints", "").splitlines())),
         lasting=tuple(words.get("lasting", "").splitlines()),

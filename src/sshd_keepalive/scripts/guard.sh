@@ -315,6 +315,7 @@ can_restart() {
     if [ -n "$problem" ]; then
         cause=${problem%% *}
         problem=${problem#* }
+        tell_pidfile
         return 1
     fi
     [ -n "$pid" ] || return 0
@@ -333,6 +334,9 @@ can_restart() {
         return 1
     fi
 }
+
+# tell_pidfile: the PID file of the sshd that let us in, for the inventory; not one that names another process.
+tell_pidfile() { line_of "$pidfile"; [ -z "$pid" ] || [ "$line" != "$pid" ] || say pidfile "$pidfile" 2>/dev/null; }
 
 # reload_daemon: SIGHUP has it execute itself anew; it writes its PID file again at the end of the start.
 reload_daemon() {
@@ -651,6 +655,14 @@ confirm() {
     fi
 }
 
+# reads_old: what listens where the sshd of before listened, $old, holds the old bytes although no restart of ours
+# succeeded: no restart ever reached it, or somebody has started it since they were put back.
+reads_old() {
+    [ -n "$old" ] && started_of "$old" && [ "$(listening "$old")" = "$wanted" ] || return 1
+    line_of "$RUN/back" && [ -n "$line" ] && [ "$started" -gt "$line" ] && return 0
+    line_of "$RUN/begun" && [ -n "$line" ] && [ "$started" -lt "$line" ] && is_same_boot
+}
+
 # restore WHY: back to the old bytes and the old daemon; safe to be called at any time, any number of times.
 restore() {
     begin restore
@@ -701,7 +713,10 @@ restore() {
         for each in $(listeners); do [ "$(listening "$each")" != "$wanted" ] || old=$each; done
     fi
     worst=rolled_back
+    for_each is_restored || rm -f "$RUN/back"
     for_each put_back || { worst=unknown; problem="$target could not be put back"; }
+    # By the clock of process starts: `self` is a process of this very moment.
+    [ $worst = unknown ] || [ -e "$RUN/back" ] || note "$(started_of self; echo "$started")" "$RUN/back"
     if [ -e "$RUN/restarted" ] && { is_same_boot || is_active </dev/null >/dev/null 2>&1; }; then
         # Nothing could be worse than no daemon: who still holds its port gets some seconds to let go.
         again=yes
@@ -709,7 +724,7 @@ restore() {
         patience=$((${now%.*} + 15))
         until restarted; do
             now
-            [ "${now%.*}" -lt $patience ] || { worst=unknown; break; }
+            [ "${now%.*}" -lt $patience ] || { reads_old || worst=unknown; break; }
             sleep 2
         done
     fi
@@ -728,6 +743,7 @@ restore() {
         failed "$problem" 2>/dev/null
     fi
     say end $worst 2>/dev/null
+    [ $worst = rolled_back ]
 }
 
 # fire: the time is up. What was confirmed stays, unless sshd has gone since and the files are still those of this run.
@@ -765,7 +781,9 @@ remember() {
     following=''
     [ -n "$pid" ] || next_start >/dev/null
     daemon_words
+    started_of self
     printf '%s\n' "$boot" >"$RUN/boot" &&
+        printf '%s\n' "$started" >"$RUN/begun" &&
         printf '%s' "$pid" >"$RUN/listener" &&
         { [ -z "$pid" ] || [ "$ACTION" = none ] || listening "$pid" >"$RUN/sockets"; } &&
         printf '%s' "$words" >"$RUN/words" &&

@@ -43,11 +43,13 @@ refuse_for() {
 }
 
 # is_dead: the run of the lock in $holder … $began will never end by itself: the machine was started anew, its
-# time is over, or its script died before a timer was set.
+# time is over, it failed to take its change back, or its script died before a timer was set.
 is_dead() {
     now
     boot
     [ "$booted" = "$boot" ] && [ "${now%.*}" -lt "$expires" ] || return 0
+    line_of "$STATE/$holder/decided/how"
+    [ "$line" != unknown ] || return 0
     [ ! -e "$STATE/$holder/armed" ] || return 1
     started_of "$by" && [ "$started" = "$began" ] && return 1
     return 0
@@ -70,10 +72,10 @@ take_lock() {
         rm -f "$mine"
         refuse_for "$mine cannot be written: ${complaint:-No space left}"
     fi
-    problem=''
+    problem='' why=at_work
     complaint=$(ln "$mine" "$STATE/lock" 2>&1) || take_over || {
         rm -f "$mine"
-        [ -z "$problem" ] || refuse locked "$problem"
+        [ -z "$problem" ] || { say holder "$holder"; refuse locked "$problem" "$why"; }
         refuse_for "$complaint"
     }
     # With the lock in our hands, what others who died have left of theirs serves nobody. Ours goes with the lock.
@@ -97,15 +99,18 @@ take_over() {
     dead=$holder
     if ! is_dead; then
         problem="run $holder holds the lock $STATE/lock for another $((expires - ${now%.*})) s at most"
+        why=at_work
+        [ ! -e "$STATE/$holder/changed" ] || [ -e "$STATE/$holder/decided" ] || why=not_confirmed
         return 1
     fi
     if ! claim "$dead"; then
         problem="another run clears the lock of run $dead away just now"
         return 1
     fi
-    problem="run $dead was never confirmed and could not be undone: sh $STATE/$dead/guard.sh restore"
-    if [ -e "$STATE/$dead/guard.sh" ]; then sh "$STATE/$dead/guard.sh" recover >/dev/null 2>&1 </dev/null; fi
+    problem="run $dead was never confirmed and could not be taken back completely" why=not_taken_back said=''
+    if [ -e "$STATE/$dead/guard.sh" ]; then said=$(sh "$STATE/$dead/guard.sh" recover 2>/dev/null </dev/null); fi
     code=$?
+    case $said in *'restore failed '*) said=${said#*restore failed * * } problem="$problem: ${said%%"$nl"*}" ;; esac
     if [ $code = 0 ]; then
         read_lock || holder=''
         [ "$holder" != "$dead" ] || rm -f "$STATE/lock"
@@ -113,6 +118,7 @@ take_over() {
     rm -f "$STATE"/claim.*
     [ $code = 0 ] || return 1
     ln "$mine" "$STATE/lock" 2>/dev/null && return
+    why=at_work
     problem="another run took the lock $STATE/lock just now"
     return 1
 }

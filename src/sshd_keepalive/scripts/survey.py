@@ -210,6 +210,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         "agents": ", ".join(words.get("agents", "").split(",")),
     }
     facts["held"] = words.get("held", "")
+    facts["unfinished"] = words.get("unfinished", "")
     facts["taken_back"] = words.get("taken", "")
     return Snapshot(
         host=host,

@@ -245,7 +245,12 @@ survey() {
     esac
     say version "$version"
     case $version in *OpenSSH_[4-7].* | *OpenSSH_8.[01]*) tell_include ;; esac
-    if line_of "$STATE/lock"; then say held "$line"; fi
+    if line_of "$STATE/lock"; then
+        say held "$line"
+        run=${line%% *}
+        line_of "$STATE/$run/decided/how"
+        [ "$line" != unknown ] || say unfinished "$run"
+    fi
     [ ! -e "$STATE/taken_back" ] || say taken "$(cat "$STATE/taken_back")"
 }
 

@@ -20,7 +20,9 @@ class Service(Protocol):
     """What a module of this package provides.
 
     RANK: lowest first; the first whose DETECT answers is the host's manager. 0: only when the inventory says so.
-    DETECT: a shell test, exit 0 when this manager steers the machine.
+    DETECT: a shell test, exit 0 when this manager steers the machine (`is_init NAME`: process 1 is this program), or
+        supervises the listener (`is_supervised_by NAME`: its parent is this program). Files prove nothing: an init
+        script may lie on a machine that never runs it.
     """
 
     RANK: int
@@ -61,6 +63,11 @@ class Service(Protocol):
         """Shell text that takes `at_boot` back; content when there is nothing."""
 
 
+def is_init(module: Service) -> bool:
+    """Whether a manager steers machines, so that timers and boots are its business too."""
+    return bool(module.RANK) and module.at_boot is not no_boot
+
+
 def unit_of(service: ServiceChoice) -> str:
     """The unit as one word of shell text: the inventory's, else the one that `find` put into `$unit`."""
     return quote(service.unit) if service.unit else '"$unit"'
@@ -74,8 +81,11 @@ def functions(managers: Mapping[str, Service], service: ServiceChoice) -> str:
     tests = f"manager={quote(service.manager)}\n" if service.manager else _first(managers, "manager")
     known = {service.manager: managers[service.manager]} if service.manager else managers
 
-    def by_manager(text: Callable[[Service], str]) -> str:
-        return _cases(known, "$manager", text, "false")
+    def by_manager(text: Callable[[Service], str], otherwise: str = "false") -> str:
+        return _cases(known, "$manager", text, otherwise)
+
+    def obstacle(module: Service) -> str:
+        return (f"{_PROCESS_1}\n" if module.RANK else "") + module.obstacle(service)
 
     return (
         f"detect() {{\nmanager=''\n{tests}}}\n"
@@ -83,8 +93,18 @@ def functions(managers: Mapping[str, Service], service: ServiceChoice) -> str:
         f"next_start() {{\n{by_manager(lambda m: m.next_start(service))}\n}}\n"
         f"is_active() {{\n{by_manager(lambda m: m.is_active(service))}\n}}\n"
         f"restart_unit() {{\n{by_manager(lambda m: m.restart(service))}\n}}\n"
-        f"obstacle() {{\n{by_manager(lambda m: m.obstacle(service))}\n}}\n"
+        f"obstacle() {{\n{by_manager(obstacle, _NO_MANAGER)}\n}}\n"
     )
+
+
+_PROCESS_1 = (
+    'if [ "$pid" = 1 ]; then echo "process_1 sshd is process 1 of this container: a restart would end the container"; '
+    "return; fi"
+)
+_NO_MANAGER = (
+    f"{_PROCESS_1}\n"
+    'comm_of 1; echo "no_manager no service manager that this program knows runs sshd here (process 1 is $comm)"'
+)
 
 
 def guard_functions(managers: Mapping[str, Service], name: str, fire: str, boot: str, after_s: int) -> str:
@@ -94,11 +114,11 @@ def guard_functions(managers: Mapping[str, Service], name: str, fire: str, boot:
     sets `$init`, empty where there is none or where we are not root.
 
     Args:
-        managers: the candidates; those without a RANK never steer a machine.
+        managers: the candidates; only those that `is_init` steer a machine.
         fire: the command to run when the time is up.
         boot: the command to run at a boot.
     """
-    ranked = {key: module for key, module in managers.items() if module.RANK}
+    ranked = {key: module for key, module in managers.items() if is_init(module)}
 
     def by_init(text: Callable[[Service], str], otherwise: str) -> str:
         return _cases(ranked, "$init", text, otherwise)
@@ -158,11 +178,13 @@ def settings_start(service: ServiceChoice) -> str:
     Source: debian/openssh-server.ssh.init, Fedora's and SUSE's sshd.init, Gentoo's sshd.initd.
     """
     del service
-    files = "/etc/default/ssh /etc/sysconfig/sshd /etc/sysconfig/ssh /etc/conf.d/sshd"
     return (
         'if grep -q -i clientalive "/etc/init.d/$unit" 2>/dev/null; then return; fi\n'
-        f"following=$(with_settings 'sshd $SSHD_OPTS $OPTIONS $command_args' {files})"
+        f"following=$(with_settings 'sshd $SSHD_OPTS $OPTIONS $command_args' {_SETTINGS})"
     )
+
+
+_SETTINGS = "/etc/default/ssh /etc/sysconfig/sshd /etc/sysconfig/ssh /etc/conf.d/sshd"
 
 
 def no_start(service: ServiceChoice) -> str:
@@ -171,15 +193,33 @@ def no_start(service: ServiceChoice) -> str:
     return ":"
 
 
-def pidfile_obstacle(service: ServiceChoice) -> str:
-    """`obstacle` for init scripts, which stop the process of sshd's PID file, whoever that is."""
-    del service
+def script_obstacle(service: ServiceChoice) -> str:
+    """`obstacle` for init scripts: they stop the process of their own PID file and start sshd with their own words.
+
+    Proved is what the script, its settings file, or OpenRC's record of what it started (`/run/openrc/daemons`) spell
+    out: the PID file that names `$pid`, and every word of its command line.
+    """
+    unit = unit_of(service)
+    files = f"/etc/init.d/{unit} /run/openrc/daemons/{unit}/* /etc/conf.d/{unit} {_SETTINGS}"
     return (
-        'if [ -z "$unit" ]; then echo "no_unit no init script for sshd was found"; '
-        'elif [ -e /etc/ssh/sshd_not_to_be_run ]; then echo "not_to_be_run /etc/ssh/sshd_not_to_be_run forbids '
-        'its start"; '
-        'elif [ -n "$pid" ] && [ -n "$pidfile" ] && [ "$(cat "$pidfile" 2>/dev/null)" != "$pid" ]; then '
-        'echo "other_daemon $pidfile names another process than the sshd that let us in ($pid)"; fi'
+        f"name={unit}\n"
+        'if [ -z "$name" ]; then echo "no_unit no init script for sshd was found"; return; fi\n'
+        "if [ -e /etc/ssh/sshd_not_to_be_run ]; then "
+        'echo "not_to_be_run /etc/ssh/sshd_not_to_be_run forbids its start"; return; fi\n'
+        '[ -n "$pid" ] || return 0\n'
+        'case $pidfile in /*) ;; *) echo "no_pidfile the sshd that let us in ($pid) writes no PID file, '
+        'so /etc/init.d/$name would not find it"; return ;; esac\n'
+        'if [ "$(cat "$pidfile" 2>/dev/null)" != "$pid" ]; then '
+        'echo "other_daemon $pidfile names another process than the sshd that let us in ($pid)"; return; fi\n'
+        # /var/run is a link to /run: a script may write either.
+        "path=${pidfile#/var}\n"
+        f'if ! grep -q -s -F -w -e "$path" -e "/var$path" {files}; then echo "other_daemon /etc/init.d/$name '
+        'does not use $pidfile, the PID file of the sshd that let us in ($pid)"; return; fi\n'
+        "set -f\nfor word in $words; do\n"
+        "case $word in -o | [Pp]id[Ff]ile=*) continue ;; esac\n"
+        f'set +f; grep -q -s -F -w -e "$word" {files} || {{ echo "other_daemon /etc/init.d/$name would not start '
+        'sshd with $word, as the one that let us in ($pid) was"; return; }\n'
+        "done"
     )
 
 

@@ -5,13 +5,13 @@ Source: rc-service(8), openrc-run(8), rc-update(8).
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.services import detached, pidfile_obstacle, settings_start, unit_of, woken
+from sshd_keepalive.services import detached, script_obstacle, settings_start, unit_of, woken
 
 RANK: int = 20
-DETECT: str = "test -d /run/openrc"
+DETECT: str = "test -d /run/openrc && { is_init init || is_init openrc-init; }"
 later = detached
 cancel = woken
-obstacle = pidfile_obstacle
+obstacle = script_obstacle
 next_start = settings_start
 
 

@@ -10,7 +10,7 @@ from sshd_keepalive.quoting import quote, unit_word
 from sshd_keepalive.services import unit_of
 
 RANK: int = 10
-DETECT: str = "test -d /run/systemd/system"
+DETECT: str = "test -d /run/systemd/system && is_init systemd"
 _UNITS = "/etc/systemd/system"
 _ASKED = ("LoadState", "MainPID", "KillMode", "TriggeredBy", "EnvironmentFiles", "ExecStart")
 _DESCRIBE = f'described=$(systemctl show {" ".join(f"--property={name}" for name in _ASKED)} "$name")'
@@ -78,7 +78,13 @@ def obstacle(service: ServiceChoice) -> str:
     """What the unit says of itself: masked, another daemon, a kill mode that would end this very session."""
     return (
         f"name={unit_of(service)} load='' main='' kill='' socket=''\n"
-        'if [ -z "$name" ]; then echo "no_unit no unit runs the sshd that let us in"; return; fi\n'
+        'if [ -z "$name" ]; then\n'
+        "for name in ssh.service sshd.service; do\n"
+        'main=$(systemctl show --property=MainPID "$name"); main=${main#MainPID=}\n'
+        'case $main in [1-9]*) echo "other_daemon $name runs process $main, the sshd that let us in ($pid) '
+        'belongs to no unit"; return ;; esac\n'
+        "done\n"
+        'echo "no_unit no unit runs the sshd that let us in"; return\nfi\n'
         f'[ -n "$described" ] || {_DESCRIBE}\n'
         "while IFS='=' read -r key value; do\n"
         "case $key in LoadState) load=$value ;; MainPID) main=$value ;; KillMode) kill=$value ;; "

@@ -6,13 +6,13 @@ only addition is a clean environment.
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.services import detached, pidfile_obstacle, settings_start, unit_of, woken
+from sshd_keepalive.services import detached, script_obstacle, settings_start, unit_of, woken
 
 RANK: int = 90
-DETECT: str = "test -x /etc/init.d/ssh || test -x /etc/init.d/sshd"
+DETECT: str = "is_init init"
 later = detached
 cancel = woken
-obstacle = pidfile_obstacle
+obstacle = script_obstacle
 next_start = settings_start
 
 

@@ -1,0 +1,43 @@
+"""runit: `runsv` supervises one service directory; `sv` steers it.
+
+Source: sv(8), runsv(8). runit has no timers and no place for a command of one boot.
+"""
+
+from sshd_keepalive.model import ServiceChoice
+from sshd_keepalive.services import detached, no_boot, no_start, nothing, unit_of, woken
+
+RANK: int = 5  # who supervises sshd counts, whatever steers the machine
+DETECT: str = "is_supervised_by runsv"
+later = detached
+cancel = woken
+at_boot = no_boot
+not_at_boot = nothing
+next_start = no_start  # its run script may hold anything
+
+
+def find(service: ServiceChoice) -> str:
+    """The service directory: runsv runs in it."""
+    if service.unit:
+        return f"printf '%s' {unit_of(service)}"
+    return 'if is_supervised_by runsv; then readlink "/proc/$parent/cwd"; fi'
+
+
+def is_active(service: ServiceChoice) -> str:
+    """Exit 0 when the process of the service runs."""
+    return f"sv status {unit_of(service)} | grep -q '^run:'"
+
+
+def restart(service: ServiceChoice) -> str:
+    """TERM, then up again; sv waits for the new process."""
+    return f"sv -w 15 restart {unit_of(service)}"
+
+
+def obstacle(service: ServiceChoice) -> str:
+    """`sv status` names the process that a restart would reach."""
+    return (
+        f"name={unit_of(service)}\n"
+        'if [ -z "$name" ]; then echo "no_unit no service of runit runs the sshd that let us in"; return; fi\n'
+        'seen=$(sv status "$name" 2>&1)\n'
+        'case $seen in "run: "*"(pid $pid)"*) ;; *) echo "other_daemon sv says of $name: $seen; '
+        'the sshd that let us in is $pid" ;; esac'
+    )

@@ -1,0 +1,62 @@
+"""supervisord: runs programs of its configuration; `supervisorctl` steers them.
+
+Source: supervisord.org, "Running Supervisor" (supervisorctl must read the file that supervisord reads) and
+"Configuration". It has no timers and no place for a command of one boot.
+"""
+
+from sshd_keepalive.model import ServiceChoice
+from sshd_keepalive.services import detached, no_boot, no_start, nothing, unit_of, woken
+
+RANK: int = 6  # who supervises sshd counts, whatever steers the machine
+DETECT: str = "is_supervised_by supervisord"
+later = detached
+cancel = woken
+at_boot = no_boot
+not_at_boot = nothing
+next_start = no_start  # its command may be a script
+
+#: The words for supervisorctl in `$@`: the file that a running supervisord was started with, where it was told one.
+_CONTROL = (
+    "set -- supervisorctl\n"
+    "found=$(grep -l -s -F /supervisord /proc/[0-9]*/cmdline)\nfor each in $found; do\n"
+    "each=${each%/cmdline} take=no\n"
+    "for word in $(tr '\\000' '\\n' 2>/dev/null <\"$each/cmdline\" | grep -A 9 \"/supervisord$\"); do\n"
+    "case $take$word in no-[!-]*c | no-c | no--configuration) take=yes; continue ;; "
+    "no-c* | no--configuration=*) word=${word#-c} word=${word#--configuration=} ;; yes*) ;; *) continue ;; esac\n"
+    'case $word in /*) ;; *) word=$(readlink "$each/cwd")/$word ;; esac\n'
+    'set -- supervisorctl -c "$word"; break 2\n'
+    "done\ndone\n"
+)
+
+
+def find(service: ServiceChoice) -> str:
+    """The program whose process the listener is."""
+    if service.unit:
+        return f"printf '%s' {unit_of(service)}"
+    return (
+        f"{_CONTROL}"
+        '"$@" status | while read -r name state key number _; do\n'
+        'case "$state $key $number" in "RUNNING pid $pid,") printf \'%s\' "$name"; break ;; esac\ndone'
+    )
+
+
+def is_active(service: ServiceChoice) -> str:
+    """Exit 0 for RUNNING."""
+    return f"{_CONTROL}\"$@\" status {unit_of(service)} | grep -q ' RUNNING '"
+
+
+def restart(service: ServiceChoice) -> str:
+    """Stops and starts; supervisorctl waits until the program has run for its `startsecs`."""
+    return f'{_CONTROL}"$@" restart {unit_of(service)}'
+
+
+def obstacle(service: ServiceChoice) -> str:
+    """`supervisorctl pid` names the process that a restart would reach."""
+    return (
+        f"name={unit_of(service)}\n{_CONTROL}"
+        'if [ -z "$name" ]; then echo "no_unit supervisorctl names no program with the sshd that let us in ($pid): '
+        '$("$@" status 2>&1 | head -n 1)"; return; fi\n'
+        'seen=$("$@" pid "$name" 2>&1)\n'
+        '[ "$seen" = "$pid" ] || echo "other_daemon supervisorctl says of $name: $seen; '
+        'the sshd that let us in is $pid"'
+    )
