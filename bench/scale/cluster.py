@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import pickle
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sshd_keepalive import engines
+from sshd_keepalive import engines, serialization
 from sshd_keepalive.engines import dask
 from sshd_keepalive.model import Host, HostReport
 from tests.support.dask import Cluster
@@ -47,7 +46,7 @@ def overhead(n: int) -> Overhead:
 
 def million(found: Overhead, check_ms: float, report: HostReport) -> list[str]:
     """Hours and cores for a million hosts, from the measured figures and nothing else."""
-    report_bytes = len(pickle.dumps(report))
+    report_bytes = len(serialization.write(report))
     per_core_s = 1000 / (check_ms + found.worker_ms)
     one_core_h = MILLION / per_core_s / 3600
     # The controller and the scheduler each have one core; whichever is busier ends the growth.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -11,18 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive import engines, registry
+from sshd_keepalive import engines, registry, serialization
 from sshd_keepalive.engines import Engine, dask
 from sshd_keepalive.errors import ConfigError, ExtensionError
-from sshd_keepalive.model import End, Host, Verdict
+from sshd_keepalive.model import End, Host, HostReport, NewContent, Verdict
 from tests.support import jobs
 from tests.support.dask import Cluster
 
 pytestmark = pytest.mark.slow
 
 HOSTS = tuple(Host(name=f"h{number}", address="192.0.2.1") for number in range(50))
-#: What an engine needs on this machine; every other one works as it is.
-ARGUMENTS = {"process": "2"}
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +42,10 @@ def test_what_an_earlier_wave_has_left_is_still_collected() -> None:
     assert left
 
 
-@pytest.fixture(params=registry.names("engines"))
+@pytest.fixture(scope="module", params=[*registry.names("engines"), "dask:"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     name = request.param
-    argument = request.getfixturevalue("cluster").address if name == "dask" else ARGUMENTS.get(name)
-    return engines.named(f"{name}:{argument}" if argument else name)
+    return engines.named(name + request.getfixturevalue("cluster").address if name == "dask:" else name)
 
 
 class TestEngine:
@@ -102,23 +100,24 @@ class TestEngine:
             assert len(list(engine.run(jobs.passing, wave, workers=2))) == len(wave)
 
 
-class TestLostProcess:
-    """A process of the `process` engine that is killed while it has hosts."""
+class TestLostWorker:
+    """A worker process of the local cluster that is killed while it has hosts; another one takes its place."""
 
     @pytest.fixture
-    def file(self, tmp_path: Path) -> Path:
-        return tmp_path / "noted"
+    def file(self, tmp_path: Path) -> Iterator[Path]:
+        yield tmp_path / "noted"
+        dask.disconnect()
 
     def test_reading_is_tried_once_more(self, file: Path) -> None:
         job = partial(jobs.deadly, file=file, name="h7", times=1)
-        seen = list(engines.named("process:2").run(job, HOSTS, workers=4, may_repeat=True))
+        seen = list(engines.named("dask").run(job, HOSTS, workers=4, may_repeat=True))
         assert Counter(r.host.name for r in seen) == Counter(host.name for host in HOSTS)
         assert all(r.verdict is Verdict.PASS for r in seen)
         assert jobs.lines(file).count("+h7") == 2
 
     def test_and_not_a_third_time(self, file: Path) -> None:
         job = partial(jobs.deadly, file=file, name="h7", times=9)
-        seen = {r.host.name: r for r in engines.named("process:2").run(job, HOSTS, workers=4, may_repeat=True)}
+        seen = {r.host.name: r for r in engines.named("dask").run(job, HOSTS, workers=4, may_repeat=True)}
         assert len(seen) == len(HOSTS)
         failure = seen["h7"].failure
         assert (seen["h7"].verdict, seen["h7"].end, failure and failure.cause) == (Verdict.UNKNOWN, None, "worker-lost")
@@ -126,17 +125,60 @@ class TestLostProcess:
 
     def test_a_change_is_never_repeated(self, file: Path) -> None:
         job = partial(jobs.deadly, file=file, name="h7", times=1)
-        seen = list(engines.named("process:2").run(job, HOSTS, workers=4))
+        seen = list(engines.named("dask").run(job, HOSTS, workers=4))
         assert Counter(r.host.name for r in seen) == Counter(host.name for host in HOSTS)
         unknown = {r.host.name for r in seen if r.end is End.UNKNOWN}
         assert "h7" in unknown
-        assert len(unknown) <= 2  # what else that process had
+        assert len(unknown) <= 4  # what else that process had
         assert max(Counter(jobs.lines(file)).values()) == 1
 
-    def test_a_defect_of_the_job_ends_the_run_as_with_threads(self) -> None:
-        for engine in ("process:2", "thread"):
-            with pytest.raises((ValueError, RuntimeError), match="a defect at h"):
-                list(engines.named(engine).run(jobs.broken, HOSTS, workers=2))
+
+class TestHostileWorker:
+    """What a worker of somebody else's cluster sends back must not run on the controller."""
+
+    def test_a_pickle_that_runs_code_is_refused(self, cluster: Cluster, tmp_path: Path) -> None:
+        """It is what the worker returns; the connection is the one that all answers take."""
+        engine, file = engines.named(f"dask:{cluster.address}"), tmp_path / "ran"
+        job = partial(jobs.attacking, file=file, name="h5")
+        seen = {r.host.name: r for r in engine.run(job, HOSTS[:6], workers=2)}
+        assert not file.exists()
+        assert set(seen) == {host.name for host in HOSTS[:6]}
+        failure = seen["h5"].failure
+        assert (seen["h5"].end, failure and failure.cause) == (End.UNKNOWN, "worker-lost")
+        dask.disconnect()
+
+    def test_the_same_pickle_runs_where_nothing_refuses_it(self, tmp_path: Path) -> None:
+        """Otherwise the test above would show nothing."""
+        file = tmp_path / "ran"
+        pickle.loads(pickle.dumps(jobs.Attack(file)))
+        assert file.exists()
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "[]",
+            "null",
+            '{"verdict":"pass"}',
+            '{"host":{},"verdict":"fine"}',
+            '{"host":7,"verdict":"pass"}',
+            "{" * 9999,
+        ],
+    )
+    def test_an_answer_that_is_not_a_report_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match="not a HostReport"):
+            serialization.read(text, HostReport)
+
+
+def test_a_report_comes_back_as_it_was() -> None:
+    report = HostReport(
+        host=HOSTS[0],
+        verdict=Verdict.FAIL,
+        end=End.REFUSED,
+        contents=(NewContent(path="/etc/ssh/sshd_config", before=None, after=b"\0\xff\n"),),
+        facts=(("os", "undecodable \udc80"),),
+    )
+    assert serialization.read(serialization.write(report), HostReport) == report
 
 
 def test_a_cluster_that_went_away_between_two_waves_begins_nothing_and_raises_nothing() -> None:
@@ -170,11 +212,15 @@ def test_reading_is_sent_in_batches_where_threads_are_few(cluster: Cluster, tmp_
     [
         ("thread:3", "takes no argument"),
         ("serial:x", "takes no argument"),
-        ("process:0", "not a number of processes"),
-        ("process:two", "not a number of processes"),
-        ("dask", "which scheduler"),
         ("dask:tcp://127.0.0.1:1", "cannot be reached"),
-        ("dask:nonsense://x", "cannot be reached"),
+        ("dask:tls://127.0.0.1:1", "cannot be reached"),
+        ("dask:nonsense://x", "not an address"),
+        ("dask:2", "not an address"),
+        ("dask:tcp://192.0.2.1:8786", "without TLS"),
+        ("dask:tcp://scheduler:8786", "without TLS"),
+        ("dask:tcp://[2001:db8::1]:8786?insecure=no", "without TLS"),
+        ("dask:tcp://192.0.2.1:8786?secure=yes", "is no option here"),
+        ("dask:tcp://127.0.0.1:1?insecure=yes", "cannot be reached"),
     ],
 )
 def test_an_engine_that_cannot_work_is_told_before_the_first_host(
@@ -186,7 +232,7 @@ def test_an_engine_that_cannot_work_is_told_before_the_first_host(
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["process:2", "dask:tcp://127.0.0.1:1"])
+@pytest.mark.parametrize("text", ["dask", "dask:tcp://127.0.0.1:1"])
 def test_a_job_that_lives_in_one_process_is_refused(text: str) -> None:
     def job(host: Host):  # a closure cannot be sent
         return jobs.passing(host)

@@ -1,9 +1,10 @@
-"""The engines with real logins: a Dask cluster of two worker processes, one of which is killed in mid-run."""
+"""The engines with real logins: local workers, and a Dask cluster of two workers, one of which is killed."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -55,11 +56,9 @@ def inventory(server: Sshd, folder: Path, *, n: int = N, silent: HostileServer |
     return path
 
 
-@pytest.mark.parametrize("engine", ["serial", "thread", "process:2", "dask"])
+@pytest.mark.parametrize("engine", ["serial", "thread", "dask", "dask:"])
 def test_all_engines_find_the_same(engine: str, sshd: Sshd, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    words = ["--engine", engine]
-    if engine == "dask":
-        words += ["--scheduler", request.getfixturevalue("cluster").address]
+    words = ["--engine", engine + request.getfixturevalue("cluster").address if engine == "dask:" else engine]
     ran = keepalive("check", "-i", inventory(sshd, tmp_path), *words, "--format", "json", "-f", "6")
     assert (ran.status, ran.stderr) == (1, "")
     assert Counter(host["name"] for host in ran.data["hosts"]) == Counter(f"h{number}" for number in range(N))
@@ -68,7 +67,7 @@ def test_all_engines_find_the_same(engine: str, sshd: Sshd, tmp_path: Path, requ
 
 def test_applied_by_another_process(sshd: Sshd, tmp_path: Path) -> None:
     hosts = inventory(sshd, tmp_path, n=1)
-    ran = keepalive("apply", "--yes", "-i", hosts, "--engine", "process:1", "--format", "json")
+    ran = keepalive("apply", "--yes", "-i", hosts, "--engine", "dask", "--format", "json")
     assert ran.host()["end"] == "applied", ran.stdout
     assert "ClientAliveCountMax 3\n" in sshd.config_file.read_text()
 
@@ -100,7 +99,7 @@ class TestLostWorker:
         """The scheduler goes as well, so nobody has to wait for a worker to come back."""
         with Cluster(n_workers=1, n_threads=1) as cluster, HostileServer(silence) as silent:
             hosts = inventory(sshd, tmp_path, n=3, silent=silent)
-            process = started(cluster, ["apply", "--yes"], hosts, timeout_s=60)
+            process = started(f"dask:{cluster.address}", ["apply", "--yes"], hosts, timeout_s=60)
             wait_until(lambda: silent.n_connections == 1, 30, "the worker to begin")
             for one in cluster.processes:
                 one.kill()
@@ -111,9 +110,23 @@ class TestLostWorker:
         assert [host["end"] for host in ran.data["hosts"]] == ["unknown", "refused", "refused", "refused"]
 
 
+def test_ctrl_c_lets_local_workers_finish_what_they_have(sshd: Sshd, tmp_path: Path) -> None:
+    """A terminal sends the signal to the worker processes too; they must not end in the middle of a host."""
+    with HostileServer(silence) as silent:
+        hosts = inventory(sshd, tmp_path, n=40, silent=silent)
+        process = started("dask", ["check"], hosts, timeout_s=5, start_new_session=True)
+        wait_until(lambda: silent.n_connections == 1, 30, "a worker to begin the silent host")
+        os.killpg(process.pid, signal.SIGINT)
+        ran = ended(process)
+    assert ran.status == 130
+    assert ran.host("silent")["failure"]["kind"] == "timeout"
+    causes = {host["failure"] and host["failure"]["cause"] for host in ran.data["hosts"][1:]}
+    assert causes <= {None, "interrupted"}
+
+
 def test_a_scheduler_that_is_not_there_is_told_before_any_host_is_contacted(sshd: Sshd, tmp_path: Path) -> None:
     for command in (["check"], ["apply", "--yes"]):
-        words = ["--engine", "dask", "--scheduler", "tcp://127.0.0.1:1"]
+        words = ["--engine", "dask:tcp://127.0.0.1:1"]
         ran = keepalive(*command, "-i", inventory(sshd, tmp_path), *words)
         assert ran.status == 2
         assert "error: --engine dask:tcp://127.0.0.1:1: the scheduler cannot be reached" in ran.stderr
@@ -127,7 +140,7 @@ def test_no_secret_is_sent_to_a_cluster(cluster: Cluster, sshd: Sshd, tmp_path: 
     for host in data["hosts"].values():
         host["password"] = "env:OUR_PASSWORD"
     hosts.write_text(yaml.safe_dump(data))
-    words = ["--engine", "dask", "--scheduler", cluster.address, "--format", "json"]
+    words = ["--engine", f"dask:{cluster.address}", "--format", "json"]
     ran = keepalive("check", "-i", hosts, *words, OUR_PASSWORD="open-sesame")
     assert {host["failure"]["cause"] for host in ran.data["hosts"]} == {"secret"}  # the workers have no such variable
     assert "env:OUR_PASSWORD: not set" in ran.stdout
@@ -136,15 +149,17 @@ def test_no_secret_is_sent_to_a_cluster(cluster: Cluster, sshd: Sshd, tmp_path: 
 
 def run_and_kill(cluster: Cluster, silent: HostileServer, command: list[str], hosts: Path, *, timeout_s: int) -> Ran:
     """Kill the worker that has the silent host, once all other hosts have ended."""
-    process = started(cluster, command, hosts, timeout_s=timeout_s)
+    process = started(f"dask:{cluster.address}", command, hosts, timeout_s=timeout_s)
     wait_until(lambda: silent.n_connections == 1, 30, "a worker to begin the silent host")
     pid = pid_connected_to(silent.port, [one.pid for one in cluster.workers])
     cluster.kill_worker(pid)
     return ended(process)
 
 
-def started(cluster: Cluster, command: list[str], hosts: Path, *, timeout_s: int) -> subprocess.Popen[str]:
-    words = ["-i", str(hosts), "--engine", "dask", "--scheduler", cluster.address, "--format", "json", "-f", "4"]
+def started(
+    engine: str, command: list[str], hosts: Path, *, timeout_s: int, start_new_session: bool = False
+) -> subprocess.Popen[str]:
+    words = ["-i", str(hosts), "--engine", engine, "--format", "json", "-f", "4"]
     return subprocess.Popen(
         [sys.executable, "-m", "sshd_keepalive", *command, *words, "--timeout", str(timeout_s)],
         stdin=subprocess.DEVNULL,
@@ -152,6 +167,7 @@ def started(cluster: Cluster, command: list[str], hosts: Path, *, timeout_s: int
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "XDG_STATE_HOME": str(hosts.parent / "state")},
+        start_new_session=start_new_session,
     )
 
 

@@ -31,7 +31,7 @@ class Cluster:
 
     @property
     def address(self) -> str:
-        """What `--scheduler` takes."""
+        """What `--engine dask:` takes."""
         return f"tcp://127.0.0.1:{self._port}"
 
     @property

@@ -8,7 +8,9 @@ import signal
 import time
 from pathlib import Path
 
+from sshd_keepalive import serialization
 from sshd_keepalive.deadline import Deadline
+from sshd_keepalive.engines import dask
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.model import Host, HostReport, Verdict
 from sshd_keepalive.secrets.attempts import Spent
@@ -43,8 +45,29 @@ def held(host: Host, *, file: Path, until: Path) -> HostReport:
     return HostReport(host=host, verdict=Verdict.PASS)
 
 
-def broken(host: Host) -> HostReport:
-    raise ValueError(f"a defect at {host.name}")
+class Attack:
+    """Whoever unpickles it creates a directory."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.file),)
+
+
+def attacking(host: Host, *, file: Path, name: str) -> HostReport:
+    """The worker answers with an attack for the host of this name, if it had another one before."""
+    dask.serialization = _Attacker(file, name)  # type: ignore[assignment]
+    return HostReport(host=host, verdict=Verdict.PASS)
+
+
+class _Attacker:
+    def __init__(self, file: Path, name: str) -> None:
+        self.file = file
+        self.name = name
+
+    def write(self, report: HostReport) -> object:
+        return Attack(self.file) if report.host.name == self.name else serialization.write(report)
 
 
 def note(file: Path, text: str) -> None:

@@ -36,16 +36,10 @@ class Options:
     color: str
     no_progress: bool = True
     engine: str = "thread"
-    scheduler: str | None = None
     interval: float | None = None
     count: int | None = None
     keep_alive_every: float | None = None
     drop_dead_after: float | None = None
-
-    @property
-    def engine_source(self) -> str:
-        """The engine with its argument."""
-        return f"{self.engine}:{self.scheduler}" if self.scheduler else self.engine
 
     @property
     def policy(self) -> dict[str, int]:
@@ -131,9 +125,8 @@ _WORK = (
         metavar="KIND",
         default="thread",
         show_default=True,
-        help="How hosts are worked on at once: thread, process[:N], dask:tcp://SCHEDULER.",
+        help="How hosts are worked on at once: thread, dask (a process for each processor), dask:tls://SCHEDULER.",
     ),
-    click.option("--scheduler", metavar="ADDRESS", help="--engine dask --scheduler A is --engine dask:A."),
 )
 
 

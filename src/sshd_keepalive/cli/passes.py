@@ -69,7 +69,7 @@ def repeat(
         compared: what becomes of a report before it is shown.
         changes: the pass may change a host; see `fleet.run`.
     """
-    engine = engines.named(out.options.engine_source)
+    engine = engines.named(out.options.engine)
     reports: dict[str, HostReport] = {}
     begun = (host for host in hosts if not stop.is_set())
     with out.progress(len(hosts)) as advance:

@@ -102,7 +102,7 @@ def rollout(
     rolled = Rollout(
         waves=divided,
         budget=Budget(None) if rolling.on_failure == "continue" else budget,
-        engine=engines.named(out.options.engine_source),
+        engine=engines.named(out.options.engine),
         workers=out.options.forks,
         stop=stop,
         soak_s=rolling.soak,

@@ -1,11 +1,10 @@
 """Engines: how one job is repeated for many hosts. One module each.
 
-On the command line an engine is `KIND` or `KIND:ARGUMENT`: `process:4`, `dask:tcp://scheduler:8786`.
+On the command line an engine is `KIND` or `KIND:ARGUMENT`: `thread`, `dask:tls://scheduler:8786`.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -69,20 +68,6 @@ def refuse_argument(name: str, argument: str) -> None:
     """
     if argument:
         raise ConfigError(f"--engine {name}:{argument}: {name} takes no argument", hint=f"--engine {name}")
-
-
-def pickled(job: Job, name: str) -> bytes:
-    """The job as it is sent to another process; it holds references to secrets, never a value.
-
-    Raises:
-        ConfigError: it lives from something that exists in this process alone.
-    """
-    try:
-        return pickle.dumps(job)
-    except (pickle.PicklingError, TypeError, AttributeError):
-        raise ConfigError(
-            f"--engine {name}: this command watches all its hosts from one process", hint="leave out --engine"
-        ) from None
 
 
 _GC: Final = (20_000, 20, 50)  # some forty connections; with Python's own (700, 10, 10) it is 6 % of a check's CPU

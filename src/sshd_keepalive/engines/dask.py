@@ -1,40 +1,55 @@
-"""Workers of a Dask cluster: the way out of one machine, and into networks that this one does not reach.
+"""Dask: worker processes of this machine, or of a cluster, which also reaches networks that this machine does not.
 
-A worker is any process started with `dask worker` where the same version of this program is installed. It logs in
-with its own files, agent and environment: what is sent are hosts and orders with references to secrets, what comes
-back are reports.
+Without an address a cluster of this machine starts: one worker process for each processor, over TLS on loopback with
+a key that is made for this run. With an address the workers of that scheduler are used; each is a process started with
+`dask worker` where the same version of this program is installed.
 
-Dask repeats the work of a worker that was lost, which must not happen to a change. So each host is given to one
-certain process, by the identity that Dask draws anew whenever a worker starts, and that process begins no host
-twice. Whatever Dask moves elsewhere or starts again comes back without having been begun.
+Hosts and orders are sent as pickles; secrets never are. Reports come back as JSON and are validated. While the
+controller is connected to a scheduler that it did not start, it unpickles nothing that names a class or function.
+
+Dask repeats the work of a lost worker, which must not happen to a change. So each host is given to one certain
+process, by the identity that Dask draws anew whenever a worker starts, and that process begins no host twice.
+Whatever Dask moves elsewhere or starts again comes back without having been begun.
 """
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
+import io
+import ipaddress
 import logging
 import pickle
+import signal
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-from sshd_keepalive import __version__
-from sshd_keepalive.engines import Job, lost, not_begun, pickled
+from sshd_keepalive import __version__, serialization
+from sshd_keepalive.engines import Job, lost, not_begun, room_for
 from sshd_keepalive.errors import ConfigError, ExtensionError
+from sshd_keepalive.hosts import argument as arguments
 from sshd_keepalive.model import Host, HostReport
+from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.secrets.sharing import SharedSecrets, answer
 
 CONNECT_S: Final = 10.0  # for the scheduler to answer
-BATCH_MAX: Final = 32  # hosts in one message; all of them are told when the slowest has ended
+BATCH_MAX: Final = 32  # hosts in one message; all of them are reported when the slowest has ended
 LOOK_S: Final = 1.0  # how often the scheduler is asked which workers there are
 NO_WORKER_S: Final = 30.0  # how long a run that has lost all its workers waits for one to come back
-_FETCH_S: Final = 5.0  # for a report whose worker may be gone; then it is looked again
+_FETCH_S: Final = 5.0  # for a report whose worker may be gone; then the workers are listed again
+_HANDLER: Final = "sshd_keepalive_secret"  # the scheduler's handler that local workers ask
 
 
 def run(
@@ -46,13 +61,13 @@ def run(
     sent in batches, which its thread spreads over some of its own: that costs scheduler and controller far less.
 
     Args:
-        argument: the scheduler's address, `tcp://scheduler:8786` or `tls://…`.
+        argument: the scheduler's address, `tls://scheduler:8786` or `tcp://…`; empty: start workers on this machine.
     """
-    if not argument:
-        raise ConfigError("--engine dask: which scheduler?", hint="for example --engine dask:tcp://127.0.0.1:8786")
-    sent = pickled(job, "dask")
-    is_first = argument not in _clients
-    cluster = _Cluster(_client(argument), sent, argument, is_first=is_first)
+    sent, secrets = _pack(job)
+    is_first = argument not in _connections
+    connection = _connect(argument, workers)
+    connection.lend(secrets)
+    cluster = _Cluster(connection, sent, is_first=is_first)
     waiting = iter(hosts)
     again: list[Host] = []  # lost once, to be tried once more
     tried_twice: set[str] = set()
@@ -80,15 +95,53 @@ def run(
                     again.append(host)
                 else:
                     landed.append(lost(host, may_repeat=may_repeat))
-            # First told, then the next ones: the caller may stop the run over these very reports.
+            # Reports first, then the next hosts: the caller may stop the run because of these very reports.
             yield from landed
         why = "the scheduler is gone" if cluster.is_gone else "no worker is left"
         for host in again:
             yield lost(host, may_repeat=may_repeat)
         for host in waiting:
-            yield not_begun(host, f"{why} ({argument})", may_repeat=may_repeat)
+            yield not_begun(host, f"{why} ({connection})", may_repeat=may_repeat)
     finally:
         cluster.finish()
+
+
+# ---------------------------------------------------------------------------------------- what is sent
+
+
+class _Packer(pickle.Pickler):
+    """Write a job; in place of its secrets stands a name."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.secrets: dict[str, Secrets] = {}
+
+    def persistent_id(self, obj: object) -> str | None:
+        """Name what is not sent."""
+        if not isinstance(obj, Secrets):
+            return None
+        self.secrets[obj.name] = obj
+        return obj.name
+
+
+def _pack(job: Job) -> tuple[bytes, dict[str, Secrets]]:
+    """Give the job as it is sent to another process, and the secrets that it uses, by name.
+
+    Raises:
+        ConfigError: the job uses something that exists in this process alone.
+    """
+    file = io.BytesIO()
+    packer = _Packer(file)
+    try:
+        packer.dump(job)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        raise ConfigError(
+            "--engine dask: this command watches all its hosts from one process", hint="leave out --engine"
+        ) from None
+    return file.getvalue(), packer.secrets
+
+
+# ----------------------------------------------------------------------------------------- the cluster
 
 
 @dataclass(slots=True)
@@ -114,10 +167,9 @@ class _Flight:
 class _Cluster:
     """The workers, and which host is where."""
 
-    client: Any  # distributed.Client
+    connection: _Connection
     sent: bytes  # the job
-    address: str
-    is_first: bool  # nobody was met there before: what is wrong now is the user's mistake, later it is bad luck
+    is_first: bool  # first contact: what is wrong now is the user's mistake; later it is a failure of the cluster
     run: str = field(default_factory=lambda: uuid4().hex)
     workers: dict[str, _Worker] = field(default_factory=dict)
     flying: dict[str, _Flight] = field(default_factory=dict)  # by token
@@ -126,7 +178,7 @@ class _Cluster:
     _looked_at_s: float = 0.0
 
     def __post_init__(self) -> None:
-        """Meet the workers.
+        """List the workers.
 
         Raises:
             ConfigError: there are none, or one cannot do this work; not when there were some for an earlier wave.
@@ -134,24 +186,22 @@ class _Cluster:
         self._look()
         if not self.workers and self.is_first:
             raise ConfigError(
-                f"{self.address}: the scheduler has no workers"
-                if not self.is_gone
-                else f"{self.address}: the scheduler is gone",
-                hint=f"start some: dask worker {self.address} --nthreads 32",
+                f"{self.connection}: the scheduler {'is gone' if self.is_gone else 'has no workers'}",
+                hint=f"start some: dask worker {self.connection} --nthreads 32",
             )
 
     @property
     def n_idle(self) -> int:
-        """Threads with nothing to do. None gets more to wait for it: what was lost unbegun could not be told apart."""
+        """Threads with nothing to do. No host waits on a worker: one lost unbegun could not be told apart."""
         return sum(worker.n_threads - worker.n_flying for worker in self.workers.values())
 
     @property
     def n_hosts(self) -> int:
-        """How many hosts are under way."""
+        """How many hosts are in progress."""
         return sum(len(flight.hosts) for flight in self.flying.values())
 
     def n_batch(self, workers: int) -> int:
-        """How many hosts each thread must have at once, so that `workers` are under way."""
+        """How many hosts each thread must have at once, so that `workers` are in progress."""
         n_threads = sum(worker.n_threads for worker in self.workers.values())
         return max(1, min(BATCH_MAX, workers // max(1, n_threads)))
 
@@ -159,7 +209,7 @@ class _Cluster:
         """Give some hosts to the worker that has the most threads to spare."""
         address, worker = min(self.workers.items(), key=lambda item: item[1].n_flying / item[1].n_threads)
         token = uuid4().hex
-        future = self.client.submit(
+        future = self.connection.client.submit(
             _work,
             self.run,
             worker.identity,
@@ -175,7 +225,7 @@ class _Cluster:
         future.add_done_callback(lambda _: self._done.put(token))
 
     def news(self) -> tuple[list[HostReport], list[Host]]:
-        """Wait a moment; gives the reports that came, and the hosts whose worker was lost."""
+        """Wait a moment; give the reports that came, and the hosts whose worker was lost."""
         tokens: list[str] = []
         with contextlib.suppress(Empty):
             tokens.append(self._done.get(timeout=LOOK_S))
@@ -189,11 +239,11 @@ class _Cluster:
             flight = self.flying.get(token)
             if flight is None or not flight.future.done():
                 continue
-            told = self._fetch(flight)
-            if told is None:
+            landed = self._fetch(flight)
+            if landed is None:
                 gone += flight.hosts
-            else:  # our own hosts, not their copies
-                reports += [replace(report, host=host) for report, host in zip(told, flight.hosts, strict=True)]
+            else:
+                reports += landed
             self._land(token)
         if gone:
             self._look()  # the others on that worker, and whether anybody is left for the next ones
@@ -209,13 +259,13 @@ class _Cluster:
             self.news()
         if not self.is_gone:
             with contextlib.suppress(Exception):
-                self.client.run(_forget, self.run, workers=list(self.workers), on_error="ignore")
+                self.connection.client.run(_forget, self.run, workers=list(self.workers), on_error="ignore")
 
     def _fetch(self, flight: _Flight) -> list[HostReport] | None:
-        """The reports of hosts that have ended; None: they were never begun, or are lost."""
+        """Give the reports of hosts that have ended; None: they were never begun, are lost, or cannot be read."""
         while True:
             try:
-                told: list[HostReport] | None = flight.future.result(timeout=_FETCH_S)
+                answered = flight.future.result(timeout=_FETCH_S)
             except TimeoutError:  # the worker died with the report, or is slow
                 self._look()
                 if not self._is_there(flight):
@@ -223,7 +273,13 @@ class _Cluster:
             except Exception:  # Dask's many words for a task that is lost; the job itself raises nothing
                 return None
             else:
-                return told
+                try:  # our own hosts, not what came back: that a worker says whose report it is decides nothing
+                    return [
+                        replace(serialization.read(text, HostReport), host=host)
+                        for text, host in zip(answered, flight.hosts, strict=True)
+                    ]
+                except (TypeError, ValueError):
+                    return None
 
     def _is_there(self, flight: _Flight) -> bool:
         worker = self.workers.get(flight.worker)
@@ -239,27 +295,30 @@ class _Cluster:
     def _look(self) -> None:
         """Ask which workers there are, and give the job to those that are new."""
         self._looked_at_s = time.monotonic()
+        client = self.connection.client
         try:
-            n_threads: dict[str, int] = self.client.nthreads()
-            identities: dict[str, str] = self.client.run(_identity, workers=list(n_threads), on_error="ignore")
+            n_threads: dict[str, int] = client.nthreads()
+            identities: dict[str, str] = client.run(_identity, workers=list(n_threads), on_error="ignore")
             new = [
                 address
                 for address, identity in identities.items()
                 if address not in self.workers or self.workers[address].identity != identity
             ]
-            met = self.client.run(_meet, self.run, self.sent, workers=new, on_error="return") if new else {}
+            meet = partial(_meet, self.run, self.sent, is_local=self.connection.is_local)
+            met: dict[str, str] = client.run(meet, workers=new, on_error="ignore") if new else {}
         except Exception:  # of whatever kind: without the scheduler there is nobody to ask
             self.is_gone = True
             self.workers = {}
             return
         kept = {address: self.workers[address] for address in identities if address not in new}
-        for address, version in met.items():
+        for address in new:
+            version = met.get(address)
             if version == __version__:
                 kept[address] = _Worker(identity=identities[address], n_threads=n_threads[address])
             elif self.is_first and not self.workers:  # later such a worker is left alone
-                said = f"has version {version}" if isinstance(version, str) else f"cannot do this work: {version!r}"
                 raise ConfigError(
-                    f"worker {address} {said}; here it is {__version__}",
+                    f"worker {address} has {f'version {version}' if version else 'another version'} of sshd-keepalive, "
+                    f"or none; here it is {__version__}",
                     hint="install the same version of sshd-keepalive on all workers",
                 )
         self.workers = kept
@@ -268,19 +327,48 @@ class _Cluster:
 # ---------------------------------------------------------------------------------------- on a worker
 
 _jobs: dict[str, Job] = {}
+_secrets: dict[str, Secrets] = {}  # by their name on the controller: waves of one command share the attempt limits
 _begun: set[str] = set()
 _lock = threading.Lock()
 
 
+class _Unpacker(pickle.Unpickler):
+    """Read a job; its secrets are asked of the controller on the same machine, else resolved by this worker."""
+
+    def __init__(self, file: io.BytesIO, dask_worker: Any) -> None:
+        super().__init__(file)
+        self._dask_worker = dask_worker  # None: the controller is elsewhere
+
+    def persistent_load(self, name: str) -> Secrets:
+        """Give what stands for the secrets of this name."""
+        if name not in _secrets:
+            _secrets.clear()
+            _secrets[name] = (
+                SharedSecrets(partial(_ask, self._dask_worker, name)) if self._dask_worker is not None else Secrets()
+            )
+        return _secrets[name]
+
+
+def _ask(dask_worker: Any, name: str, *question: Any) -> Any:
+    """Ask the controller; the connection is the worker's own, TLS on loopback."""
+    from distributed.utils import sync
+
+    handler = getattr(dask_worker.scheduler, _HANDLER)
+    return sync(dask_worker.loop, handler, name=name, question=question)
+
+
 def _identity(dask_worker: Any) -> str:
-    """Drawn anew whenever the process starts."""
+    """Give the name that is drawn anew whenever the process starts."""
     return str(dask_worker.id)
 
 
-def _meet(run: str, sent: bytes) -> str:
+def _meet(run: str, sent: bytes, *, is_local: bool, dask_worker: Any) -> str:
     """Keep the job of a run."""
+    if is_local:  # Ctrl-C reaches every process of the terminal; the controller decides what it means
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     if run not in _jobs:
-        _jobs[run] = pickle.loads(sent)  # noqa: S301 (a Dask worker runs what its scheduler sends)
+        _jobs[run] = _Unpacker(io.BytesIO(sent), dask_worker if is_local else None).load()
     return __version__
 
 
@@ -290,7 +378,7 @@ def _forget(run: str) -> None:
         _begun.clear()
 
 
-def _work(run: str, identity: str, token: str, hosts: tuple[Host, ...]) -> list[HostReport] | None:
+def _work(run: str, identity: str, token: str, hosts: tuple[Host, ...]) -> list[str] | None:
     """Work on some hosts; None: this is not the process they were meant for, or they were begun here before."""
     from distributed import get_worker
 
@@ -300,41 +388,156 @@ def _work(run: str, identity: str, token: str, hosts: tuple[Host, ...]) -> list[
         _begun.add(token)
         job = _jobs[run]
     if len(hosts) == 1:
-        return [job(hosts[0])]
+        return [serialization.write(job(hosts[0]))]
     with ThreadPoolExecutor(len(hosts), thread_name_prefix="host") as pool:
-        return list(pool.map(job, hosts))
+        return list(pool.map(lambda host: serialization.write(job(host)), hosts))
 
 
 # ------------------------------------------------------------------------------------- the connection
 
-_clients: dict[str, Any] = {}
+
+@dataclass(slots=True)
+class _Connection:
+    """A client, and the cluster of this machine behind it if we started one."""
+
+    client: Any  # distributed.Client
+    address: str  # empty: this machine
+    cluster: Any = None  # distributed.LocalCluster
+    folder: tempfile.TemporaryDirectory[str] | None = None  # what Dask writes
+    lent: dict[str, Secrets] = field(default_factory=dict)  # by name
+
+    def __str__(self) -> str:
+        return self.address or "local cluster"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the workers are processes that this one started."""
+        return self.cluster is not None
+
+    def lend(self, secrets: dict[str, Secrets]) -> None:
+        """Let local workers ask for these secrets."""
+        self.lent |= secrets
+
+    def close(self) -> None:
+        """Leave the scheduler; end the workers that this process started."""
+        for one in (self.client, self.cluster):
+            if one is not None:
+                with contextlib.suppress(Exception):
+                    one.close(timeout=2)
+        if self.folder is not None:
+            self.folder.cleanup()
+
+
+_connections: dict[str, _Connection] = {}  # by argument, for all waves of a run; one at a time
 
 
 @atexit.register
 def disconnect() -> None:
-    """Leave all schedulers."""
-    while _clients:
-        with contextlib.suppress(Exception):
-            _clients.popitem()[1].close(timeout=2)
+    """Leave all schedulers, and end the local cluster."""
+    while _connections:
+        _connections.popitem()[1].close()
 
 
-def _client(address: str) -> Any:
-    """Connect to the scheduler, once for all waves of a run."""
+def _connect(argument: str, workers: int) -> _Connection:
+    """Connect to the scheduler, or start the local cluster, once for all waves of a run."""
+    if argument in _connections:
+        return _connections[argument]
+    disconnect()
+    address = _checked_address(argument) if argument else ""
     try:
         import distributed
     except ImportError:
         raise ExtensionError("--engine dask: not installed", hint="pip install 'sshd-keepalive[dask]'") from None
-    # Each has a level of its own; what is lost is told in the reports.
+    # Each has a level of its own; what is lost is named in the reports.
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    if address not in _clients:
-        try:
-            connect: Any = distributed.Client
-            _clients[address] = connect(address, timeout=CONNECT_S, set_as_default=False, name="sshd-keepalive")
-        except (OSError, ValueError, TypeError) as error:
-            said = str(error).partition("\n")[0] or type(error).__name__
-            raise ConfigError(
-                f"--engine dask:{address}: the scheduler cannot be reached: {said}",
-                hint="start one with `dask scheduler`, and workers with `dask worker`; or leave out --engine",
-            ) from None
-    return _clients[address]
+    room_for(workers)
+    _connections[argument] = _join(distributed, address) if address else _start(distributed, workers)
+    return _connections[argument]
+
+
+def _checked_address(argument: str) -> str:
+    """Give the address of a scheduler.
+
+    Raises:
+        ConfigError: it is not an address, or the way to it is not encrypted and nobody allowed that.
+    """
+    address, options = arguments.split(argument, ("insecure",))
+    url = urlsplit(address)
+    if url.scheme not in ("tcp", "tls") or not url.hostname:
+        raise ConfigError(f"--engine dask:{address}: not an address", hint="for example dask:tls://scheduler:8786")
+    if url.scheme == "tcp" and not _is_loopback(url.hostname) and options.get("insecure") != "yes":
+        raise ConfigError(
+            f"--engine dask:{address}: without TLS, whoever is on the way runs programs on the workers",
+            hint=f"use tls://, or allow it: --engine 'dask:{address}?insecure=yes'",
+        )
+    return address
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _join(distributed: Any, address: str) -> _Connection:
+    """Become a client of a scheduler that somebody else started."""
+    _refuse_code_in_pickles()
+    try:
+        client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False, name="sshd-keepalive")
+    except (OSError, ValueError, TypeError) as error:
+        first_line = str(error).partition("\n")[0] or type(error).__name__
+        raise ConfigError(
+            f"--engine dask:{address}: the scheduler cannot be reached: {first_line}",
+            hint="start one with `dask scheduler`, and workers with `dask worker`; or leave out the address",
+        ) from None
+    return _Connection(client=client, address=address)
+
+
+@cache
+def _refuse_code_in_pickles() -> None:
+    """Let no pickle from a scheduler name a class or function: that is how a pickle runs code.
+
+    Dask unpickles some of what it receives before anybody can look at it. Python reports each name in a pickle to
+    audit hooks (https://docs.python.org/3/library/audit_events.html, `pickle.find_class`); an error of a hook stops
+    the unpickling. Plain data names nothing. A hook cannot be removed, so it asks whether there is such a scheduler.
+    """
+
+    def audit(event: str, names: tuple[Any, ...]) -> None:
+        if event == "pickle.find_class" and any(not one.is_local for one in _connections.values()):
+            raise pickle.UnpicklingError("a pickle from the scheduler is refused: it names {}.{}".format(*names[-2:]))
+
+    sys.addaudithook(audit)
+
+
+def _start(distributed: Any, workers: int) -> _Connection:
+    """Start one worker process for each processor of this machine; they end with this process."""
+    from dask import config
+    from dask.system import CPU_COUNT
+
+    n_processes = max(1, min(CPU_COUNT, workers))
+    folder = tempfile.TemporaryDirectory(prefix="sshd-keepalive-")
+    # No page that shows what is going on: a port that asks nobody for a key.
+    with config.set({"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}):
+        cluster = distributed.LocalCluster(
+            n_workers=n_processes,
+            threads_per_worker=-(-workers // n_processes),
+            processes=True,
+            memory_limit=None,
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            security=distributed.Security.temporary(),
+            silence_logs=logging.CRITICAL,
+            local_directory=folder.name,
+        )
+    client = distributed.Client(cluster, set_as_default=False, name="sshd-keepalive")
+    connection = _Connection(client=client, address="", cluster=cluster, folder=folder)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="secret")  # a question may wait for a person
+
+    async def secret(name: str, question: tuple[Any, ...]) -> tuple[str, Any, str]:
+        ask = partial(answer, connection.lent[name], *question)
+        return await asyncio.get_running_loop().run_in_executor(pool, ask)
+
+    cluster.scheduler.handlers[_HANDLER] = secret
+    return connection

@@ -36,33 +36,40 @@ class Ledger:
         with self._lock:
             page = self._pages.setdefault(credential, _Page())
         page.enter(host, deadline)
-        return Attempt(page, host)
+        return Attempt(self, credential, host)
+
+    def end(self, credential: Hashable, host: Hashable, *, accepted: bool | None) -> None:
+        """Close one attempt; None: without a verdict it counts as not tried."""
+        with self._lock:
+            page = self._pages[credential]
+        page.leave(host, accepted)
 
 
 class Attempt:
     """One sending of a password; the first verdict counts."""
 
-    def __init__(self, page: _Page, host: Hashable) -> None:
-        self._page = page
+    def __init__(self, ledger: Ledger, credential: Hashable, host: Hashable) -> None:
+        self._ledger = ledger
+        self._credential = credential
         self._host = host
         self._open = True
 
     def accepted(self) -> None:
         """The host took it."""
-        self._leave(accepted=True)
+        self._end(accepted=True)
 
     def refused(self) -> None:
         """The host said that it is wrong."""
-        self._leave(accepted=False)
+        self._end(accepted=False)
 
     def close(self) -> None:
         """Without a verdict so far it counts as not tried."""
-        self._leave(accepted=None)
+        self._end(accepted=None)
 
-    def _leave(self, *, accepted: bool | None) -> None:
+    def _end(self, *, accepted: bool | None) -> None:
         if self._open:
             self._open = False
-            self._page.leave(self._host, accepted)
+            self._ledger.end(self._credential, self._host, accepted=accepted)
 
 
 class _Page:

@@ -1,17 +1,14 @@
-"""A host's report and a run as JSON text, and back. What a newer release added is left out by an older one."""
+"""A host's report and a run as the history keeps them."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from functools import cache
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from cattrs.preconf.json import JsonConverter, make_converter
-
+from sshd_keepalive import serialization
 from sshd_keepalive.errors import StoreError
-from sshd_keepalive.model import Host, HostReport, Run, Span
+from sshd_keepalive.model import Host, HostReport, Run
 
 _T = TypeVar("_T")
 
@@ -30,7 +27,7 @@ def of_host(report: HostReport) -> str:
         groups=host.groups,
         labels=host.labels,
     )
-    return _text(replace(report, host=told, contents=(), seconds_s=0.0))
+    return serialization.write(replace(report, host=told, contents=(), seconds_s=0.0))
 
 
 def to_host(text: str, seconds_s: float) -> HostReport:
@@ -44,7 +41,7 @@ def to_host(text: str, seconds_s: float) -> HostReport:
 
 def of_run(run: Run) -> str:
     """A run without its hosts and without the runs before it."""
-    return _text(replace(run, hosts=(), past=()))
+    return serialization.write(replace(run, hosts=(), past=()))
 
 
 def to_run(text: str) -> Run:
@@ -61,24 +58,11 @@ def digest(text: str) -> bytes:
     return blake2b(text.encode("ascii"), digest_size=20).digest()
 
 
-def _text(value: Any) -> str:
-    """ASCII alone: undecodable bytes of a host are lone surrogates, which no database takes."""
-    return json.dumps(_converter().unstructure(value), separators=(",", ":"))
-
-
 def _read(text: str, of: type[_T]) -> _T:
     try:
-        return _converter().structure(json.loads(text), of)
-    except Exception as error:  # cattrs raises what the types raise
+        return serialization.read(text, of)
+    except ValueError:
         raise StoreError(
-            f"the history is damaged: a record cannot be read ({type(error).__name__})",
+            f"the history is damaged: a record cannot be read as a {of.__name__}",
             hint="bring back a copy of it, or record into a new one: --store PATH",
         ) from None
-
-
-@cache
-def _converter() -> JsonConverter:
-    converter = make_converter(omit_if_default=True, detailed_validation=False)
-    # Its annotations are text, which cattrs does not look up for named tuples.
-    converter.register_structure_hook(Span, lambda pair, _: Span(*pair))
-    return converter

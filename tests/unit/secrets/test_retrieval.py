@@ -147,9 +147,9 @@ def test_no_representation_shows_a_value(monkeypatch: pytest.MonkeyPatch) -> Non
     secrets = Secrets()
     secret = secrets.get("env:A_SECRET", purpose="p")
     assert "s3cret" not in f"{secret!r} {secret} {secrets!r} {secrets.__dict__}"
-    with pytest.raises(TypeError):
-        pickle.dumps(secret)
-    assert b"s3cret" not in pickle.dumps(secrets)
+    for one in (secret, secrets):
+        with pytest.raises(TypeError):
+            pickle.dumps(one)
     assert Secret("x").reveal() == "x"
 
 

@@ -1,0 +1,89 @@
+"""Secrets for worker processes of this machine: they ask the process that started them.
+
+A reference is resolved once, a person is asked once, and refusals of a password count for all processes together.
+How a question travels is the engine's business; it is sent nowhere but to processes of this account on this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+from sshd_keepalive.deadline import Deadline
+from sshd_keepalive.errors import ConfigError, ExtensionError, KeepaliveError
+from sshd_keepalive.secrets.attempts import Attempt, Ledger, Spent
+from sshd_keepalive.secrets.retrieval import Secret, Secrets
+
+#: An answer: the name of an error or empty, the value or the error's text, the error's hint.
+Reply = tuple[str, Any, str]
+Ask = Callable[..., Reply]
+
+_ERRORS: Final[dict[str, type[KeepaliveError]]] = {one.__name__: one for one in (ConfigError, ExtensionError)}
+
+
+def answer(secrets: Secrets, question: str, *arguments: Any) -> Reply:
+    """Answer one question of a worker; it may wait for a person, or for another host's verdict on a password.
+
+    An attempt whose worker is lost stays open: fewer hosts try that password at a time, never more.
+    """
+    try:
+        if question == "get":
+            return "", secrets.get(arguments[0], purpose=arguments[1]).reveal(), ""
+        if question == "can ask":
+            return "", secrets.can_ask, ""
+        if question == "attempt":
+            credential, host, left_s = arguments
+            secrets.ledger.attempt(credential, host, Deadline(left_s))
+            return "", None, ""
+        credential, host, accepted = arguments
+        secrets.ledger.end(credential, host, accepted=accepted)
+    except Spent as error:
+        return "Spent", str(error), ""
+    except KeepaliveError as error:
+        return type(error).__name__, str(error), error.hint or ""
+    return "", None, ""
+
+
+class SharedSecrets(Secrets):
+    """The secrets of the process that started this one."""
+
+    def __init__(self, ask: Ask) -> None:
+        super().__init__()
+        self._ask_back = ask
+        self.ledger = _SharedLedger(ask)
+
+    def get(self, reference: str, *, purpose: str) -> Secret:
+        """Ask for it; see Secrets.get."""
+        return Secret(_value(self._ask_back("get", reference, purpose)))
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether the other process has somebody to ask."""
+        return bool(_value(self._ask_back("can ask")))
+
+
+class _SharedLedger(Ledger):
+    """The ledger of the other process: what was refused there is refused here."""
+
+    def __init__(self, ask: Ask) -> None:
+        super().__init__()
+        self._ask_back = ask
+
+    def attempt(self, credential: Hashable, host: Hashable, deadline: Deadline) -> Attempt:
+        """Wait for leave; see Ledger.attempt."""
+        _value(self._ask_back("attempt", credential, host, deadline.left_s()))
+        return Attempt(self, credential, host)
+
+    def end(self, credential: Hashable, host: Hashable, *, accepted: bool | None) -> None:
+        """Tell the verdict; see Ledger.end."""
+        _value(self._ask_back("end", credential, host, accepted))
+
+
+def _value(reply: Reply) -> Any:
+    """Give the value, or raise here what was raised in the other process."""
+    error, value, hint = reply
+    if not error:
+        return value
+    if error == "Spent":
+        raise Spent(value)
+    raise _ERRORS.get(error, ConfigError)(value, hint=hint or None)
