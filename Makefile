@@ -66,8 +66,9 @@ SCALE ?= --sizes 100,1000,10000
 bench-scale: packages-ssh .venv/run.stamp .venv-bench/scale.stamp ## check of 100 to 10,000 hosts on loopback; writes bench/scale.md
 	$(BIN)/python -m bench.scale $(SCALE)
 
-docs: dev ## the pages that are made from the program: its commands, the benchmarks
+docs: dev ## the pages that are made from the program, and the site in build/site; a broken link is an error
 	$(BIN)/python tools/write-reference
+	$(BIN)/python tools/build-site
 
 NOX := $(BIN)/nox --non-interactive --reuse-existing-virtualenvs
 dist: dev ## sdist, wheel, the single file sshd-keepalive.pyz and the SBOM, in dist/

@@ -90,3 +90,14 @@ def test_the_library_is_as_its_page_says(tmp_path: Path) -> None:
         *("ConfigError", "KeepaliveError", "ParseError", "PlanError"),
         *("Effective", "Finding", "Plan", "Policy", "Setting", "Snapshot", "Verdict"),
     }
+
+
+def test_the_index_leads_to_every_page_of_docs() -> None:
+    linked = set(re.findall(r"\]\(([\w/-]+\.md)\)", (ROOT / "docs/index.md").read_text()))
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert pages - linked == {"index.md"}
+
+
+def test_the_navigation_holds_every_page_of_docs() -> None:
+    listed = set(re.findall(r'"docs/([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text()))
+    assert listed == {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
