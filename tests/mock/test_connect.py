@@ -14,6 +14,7 @@ import pytest
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Become, Host
+from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
 from tests.support.drivers import driver  # noqa: F401 (every test with both)
@@ -92,9 +93,19 @@ def test_standard_error_outside_of_the_markers_is_noise_and_stalls_nothing(serve
     assert len(done.noise) <= 4096
 
 
-def test_too_much_output_is_an_error_with_a_name(server: FencedServer) -> None:
-    failure = refusal(server.reach(), script="head -c 9000000 /dev/zero", timeout_s=30)
-    assert (failure.kind, failure.cause) == ("shell", "overflow")
+@pytest.mark.parametrize("stream", ["", ">&2"])
+def test_output_without_end_is_read_up_to_a_limit(server: FencedServer, stream: str) -> None:
+    """A host that never stops would otherwise keep the program busy for its whole time."""
+    done = run(server.reach(), f"cat /dev/zero {stream}", timeout_s=600)
+    assert (done.begun, done.ended) == (True, False)
+    with pytest.raises(HostError) as raised:
+        output_of(done)
+    assert (raised.value.kind, raised.value.cause) == ("observe", "too_large")
+
+
+def test_noise_without_end_is_read_up_to_a_limit(server: FencedServer) -> None:
+    server.login_shell = ("sh", "-c", "exec cat /dev/zero >&2")
+    assert not run(server.reach(), "echo payload", timeout_s=600).ended
 
 
 def test_any_bytes_arrive_as_they_were(server: FencedServer) -> None:

@@ -11,6 +11,7 @@ from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import Host, HostReport, Snapshot, Verdict
 from sshd_keepalive.scripts import deep
 from sshd_keepalive.scripts.deep import Deep
+from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.ssh.shell import Shell
 
 
@@ -23,12 +24,10 @@ def look(shell: Shell, snapshot: Snapshot, orders: Orders, concurrency: int | No
     """The second script, over the login of the look.
 
     Raises:
-        HostError: as Shell.run; kind timeout, the answer was cut off.
+        HostError: as Shell.run and `output_of`.
     """
     completed = shell.run(deep.script(), timeout_s=orders.timeout_s)
-    if not completed.ended:
-        raise HostError("the connection was lost in mid-answer", kind="timeout", cause="lost", hint="run it again")
-    return deep.judge(completed.stdout, snapshot, concurrency)
+    return deep.judge(output_of(completed), snapshot, concurrency)
 
 
 def _deepened(

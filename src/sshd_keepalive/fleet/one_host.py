@@ -33,6 +33,7 @@ from sshd_keepalive.planning import candidate, diff, judge, plan, undo
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.scripts import guard, sessions
 from sshd_keepalive.scripts.guard import Action, Change
+from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config import resolve
@@ -203,9 +204,7 @@ def _undone(host: Host, orders: Orders, *, only_plan: bool = False) -> HostRepor
 
 def _past(shell: Shell, snapshot: Snapshot, orders: Orders) -> undo.Past | None:
     completed = shell.run(undo.runs_script(snapshot, orders.undoes), timeout_s=orders.timeout_s)
-    if not completed.ended:
-        raise HostError("the connection was lost in mid-answer", kind="timeout", cause="lost", hint="run it again")
-    past = undo.parse(completed.stdout)
+    past = undo.parse(output_of(completed))
     if past is None and orders.undoes:
         raise HostError(
             f"the host knows no run {orders.undoes}",

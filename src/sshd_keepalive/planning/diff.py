@@ -13,6 +13,7 @@ from sshd_keepalive.quoting import printable
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
 
 _CONTEXT = 3
+_COMPARED = 200_000  # pairs of lines; difflib takes quadratic time and more
 _NO_NEWLINE = "\\ No newline at end of file\n"
 
 
@@ -30,9 +31,25 @@ def between(path: str, before: bytes | None, after: bytes | None) -> str:
     """The unified diff of one file for which no edits are known, as for an undo; None is no file."""
     old, new = _lines(before or b""), _lines(after or b"")
     content = NewContent(path=path, before=before, after=after or b"")
-    lines = difflib.unified_diff([*map(_shown, old)], [*map(_shown, new)], n=_CONTEXT)
-    body = [line for number, line in enumerate(lines) if number > 1]
+    if len(old) * len(new) <= _COMPARED:
+        lines = difflib.unified_diff([*map(_shown, old)], [*map(_shown, new)], n=_CONTEXT)
+        body = [line for number, line in enumerate(lines) if number > 1]
+    else:
+        body = [*_hunks(old, _middle(path, old, new))]
     return "".join([*_header(content, gone=after is None), *body]) if body or before is None or after is None else ""
+
+
+def _middle(path: str, old: Sequence[bytes], new: Sequence[bytes]) -> list[Edit]:
+    """What stands between the lines that both files begin and end with, as one change: coarse, in linear time."""
+    shorter = min(len(old), len(new))
+    head = next((n for n in range(shorter) if old[n] != new[n]), shorter)
+    tail = next((n for n in range(shorter - head) if old[-1 - n] != new[-1 - n]), shorter - head)
+    added = [Edit(path=path, line=head + 1, before=b"", after=b"".join(new[head : len(new) - tail]), reason="")]
+    gone = [
+        Edit(path=path, line=number, before=raw, after=b"", reason="")
+        for number, raw in enumerate(old[head : len(old) - tail], head + 1)
+    ]
+    return [*(added if added[0].after else ()), *gone]
 
 
 def values(plan: Plan) -> str:

@@ -9,7 +9,7 @@ from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place,
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.sshd_config import resolve as resolving
 from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS
-from sshd_keepalive.sshd_config.tree import Tree
+from sshd_keepalive.sshd_config.tree import Event, Tree
 
 _EVERYBODY = "everybody whom no Match block below names"
 
@@ -42,13 +42,15 @@ def answers(tree: Tree, context: Context | None = None) -> tuple[Answer, ...]:
 def _scopes(tree: Tree) -> Iterator[Answer]:
     everybody = resolving.resolve(tree)
     yield Answer(scope=GLOBAL, settings=tuple(everybody[keyword] for keyword in KEYWORDS))
-    lines = resolving.overrides(tree)
+    by_block: dict[tuple[Place, str], list[Event]] = {}
+    for event in resolving.overrides(tree):
+        if event.block is not None:
+            by_block.setdefault((event.block.place, event.block.label), []).append(event)
     for scope in resolving.scopes(tree)[1:]:
         read = resolving.resolve(tree, scope.context or BLANK)
         settings: list[Setting] = []
-        for event in lines:
-            if event.block is None or event.block.place != scope.place or event.block.label != scope.text:
-                continue
+        for event in by_block[scope.place, scope.text] if scope.place else ():
+            assert event.block is not None
             setting = read[event.line.keyword]
             if setting.place != event.place:  # no connection could be made up, or an earlier block comes first for it
                 setting = Setting(

@@ -39,14 +39,17 @@ from sshd_keepalive.sshd_config.tree import Event, Tree
 DAEMON: Final = "daemon"
 # sshd's words for a file it will not take. Everything else it says (no host keys, no privileges, no privsep
 # directory, a criterion missing from -C in 7.7 to 8.0) speaks of the asking, not of the file.
+_ASKING: Final = "in configuration but"
+_LINE: Final = re.compile(r"line \d+: ", re.IGNORECASE)
 _REFUSAL: Final = re.compile(
-    r"line \d+: (?!.*in configuration but)|bad configuration option|terminating, \d+ bad|"
+    r"bad configuration option|terminating, \d+ bad|"
     r"recursive configuration includes|: invalid quotes|bad match condition|invalid match|"
     r"(?<!argument)\bgarbage\b|^(?:/\S+): (?:no such file or directory|is a directory)",
-    re.IGNORECASE | re.MULTILINE,
+    re.IGNORECASE,
 )
 #: With more scopes than these, what a line inside a block hides is not told: each answer reads the whole tree.
 _MANY: Final = 500
+_OPTION_STEPS: Final = 100  # what one -o option costs to read; see `sshd_config.limits`
 _NOT_ASKED: Final = "sshd itself could not be asked"
 
 
@@ -92,9 +95,15 @@ def caveat(tree: Tree, policy: Policy) -> Caveat | None:
 def broken(snapshot: Snapshot) -> str | None:
     """sshd's own words, if it refuses the files of the host; None if it takes them or was not asked."""
     for dump in snapshot.dumps:
-        if dump.error is not None and _REFUSAL.search(dump.error):
+        if dump.error is not None and any(map(_is_refusal, dump.error.split("\n"))):
             return " ".join(dump.error.split())
     return None
+
+
+def _is_refusal(line: str) -> bool:
+    """Whether one line of sshd's words speaks of the file; in linear time, since a host may send any text."""
+    asking = line.lower().rfind(_ASKING)  # whatever stands before it speaks of the asking
+    return _REFUSAL.search(line) is not None or _LINE.search(line, max(0, asking)) is not None
 
 
 def doubt(snapshot: Snapshot, tree: Tree, keyword: str) -> str | None:
@@ -142,6 +151,7 @@ def _deciding_options(command: str, tree: Tree) -> str:
     """Those options of a command line that decide: the first -o of each setting, and what sshd would not take."""
     found: dict[str, str] = {}
     for option in start.options(command):
+        tree.work.spend(_OPTION_STEPS)
         asked = trees.of_files({tree.main: b""}, main=tree.main, version=tree.version, options=(option,))
         try:
             events = asked.events()

@@ -28,7 +28,7 @@ _NAMES: Final = {
     "50-cloud-init.conf": "cloud-init",
     "00-complianceascode-hardening.conf": "a STIG kit",
 }
-_PATTERNS: Final = {name: re.compile(rb"#.*(?:" + sign + rb")", re.IGNORECASE) for name, sign in _SIGNS.items()}
+_PATTERNS: Final = {name: re.compile(sign, re.IGNORECASE) for name, sign in _SIGNS.items()}
 #: The vendor's trees: an update writes them anew, or they cannot be written at all.
 _FOREIGN: Final = ("/usr/", "/nix/store/")
 _OURS_AFTER_ALL: Final = ("/usr/local/",)
@@ -37,9 +37,9 @@ _OURS_AFTER_ALL: Final = ("/usr/local/",)
 def manager(document: Document, around: tuple[int, ...] = ()) -> str | None:
     """Who says in a comment that the file is its own; looks at the head, and near the lines named (1-based)."""
     lines = document.lines
-    text = b"".join(line.raw for line in lines[:_HEAD_LINES] if not line.keyword)
-    for number in around:
-        text += b"".join(line.raw for line in lines[max(0, number - 4) : number + 3] if not line.keyword)
+    numbers = {*range(_HEAD_LINES), *(at for number in around for at in range(max(0, number - 4), number + 3))}
+    comments = (lines[number] for number in sorted(numbers) if number < len(lines) and not lines[number].keyword)
+    text = b"".join(line.raw.partition(b"#")[2] for line in comments)
     if by_name := _NAMES.get(document.path.rpartition("/")[2]):
         return by_name
     return next((name for name, pattern in _PATTERNS.items() if pattern.search(text)), None)

@@ -13,10 +13,12 @@ from sshd_keepalive.model import Edit, Line, NewContent
 from sshd_keepalive.planning.drop_in import is_ours
 from sshd_keepalive.sshd_config import match
 from sshd_keepalive.sshd_config.document import tokenise
+from sshd_keepalive.sshd_config.match import Block, Criterion
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.tree import Tree
 
-Fact = tuple[str, tuple[bytes, ...], tuple[object, ...], bool | None]
+Conditions = tuple[tuple[tuple[Criterion, ...], bool], ...]
+Fact = tuple[str, tuple[bytes, ...], Conditions, bool | None]
 
 
 def untouched_bytes(contents: Iterable[NewContent], edits: Iterable[Edit]) -> None:
@@ -82,21 +84,32 @@ def untouched_settings(before: Tree, after: Tree) -> None:
     Raises:
         PlanError: it does not.
     """
-    facts = _facts(before)
+    conditions: dict[Conditions, Conditions] = {}
+    facts = _facts(before, conditions)
     try:
-        same = facts == _facts(after)
+        same = facts == _facts(after, conditions)
     except ParseError as error:
         raise PlanError(f"sshd would refuse the edited files: {error}") from error
     if not same:
         raise PlanError("a setting other than the keep-alive ones would change")
 
 
-def _facts(tree: Tree) -> list[Fact]:
+def _facts(tree: Tree, known: dict[Conditions, Conditions]) -> list[Fact]:
+    """Every line that must stay.
+
+    Args:
+        known: conditions seen so far: equal ones become one object, which is compared at once however long it is.
+    """
+    of_block: dict[Block, Conditions] = {}
+    for block in {event.block for event in tree.events()} - {None}:
+        assert block is not None
+        conditions = tuple((around.criteria, around.dead) for around in block.chain())
+        of_block[block] = known.setdefault(conditions, conditions)
     return [
         (
             event.line.keyword,
             tuple(token.text for token in event.line.arguments),
-            tuple((block.criteria, block.dead) for block in event.block.chain()) if event.block else (),
+            of_block[event.block] if event.block else (),
             match.at_start(event.block, tree.version) if event.block else True,
         )
         for event in tree.events()

@@ -11,6 +11,7 @@ from sshd_keepalive.planning import plan as planning
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.limits import check_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,8 @@ def parse(stdout: bytes) -> Past | None:
                 files[-1] = (files[-1][0], value, None)
             case "new":
                 files[-1] = (files[-1][0], files[-1][1], value)
+    for contents in ([old for _, old, _ in files], [new for _, _, new in files]):
+        check_files([content for content in contents if content is not None])
     return Past(run_id=run_id, how=how, files=tuple(files)) if run_id else None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Snapshot
 from sshd_keepalive.scripts import sessions
+from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.scripts.sessions import Session
 from sshd_keepalive.ssh.shell import Shell
 
@@ -15,15 +15,11 @@ def live(shell: Shell, snapshot: Snapshot, *, timeout_s: float) -> tuple[Session
     """All sessions of the daemon but the one of this login, oldest first.
 
     Raises:
-        HostError: as Shell.run; kind timeout, the answer was cut off.
+        HostError: as Shell.run and `output_of`.
     """
     completed = shell.run(sessions.script(), timeout_s=timeout_s)
-    if not completed.ended:
-        raise HostError(
-            "the connection was lost in mid-answer", kind="timeout", cause="lost", hint="run the command again"
-        )
     daemon = snapshot.daemon.pid if snapshot.daemon else None
-    found = sessions.parse(completed.stdout, daemon=daemon)
+    found = sessions.parse(output_of(completed), daemon=daemon)
     return tuple(session for session in found if not session.is_ours)
 
 

@@ -10,6 +10,7 @@ from sshd_keepalive import registry, services
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import ServiceChoice, Snapshot
 from sshd_keepalive.scripts import guard, survey
+from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config import resolve
 
@@ -53,11 +54,7 @@ def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float,
         host, functions(host.service), users=users, extra=extra, banner=shell.server_version, again=again
     )
     completed = shell.run(script, timeout_s=timeout_s)
-    if not completed.ended:
-        raise HostError(
-            "the connection was lost in mid-answer", kind="timeout", cause="lost", hint="run the command again"
-        )
-    return survey.parse(completed.stdout, host, now, banner=shell.server_version)
+    return survey.parse(output_of(completed), host, now, banner=shell.server_version)
 
 
 @lru_cache(maxsize=256)

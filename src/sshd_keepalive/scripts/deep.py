@@ -21,6 +21,7 @@ from sshd_keepalive.sshd_config.version import Version
 
 #: The channel types of a job's command, as ChannelTimeout names them: sshd_config(5).
 _JOB_CHANNELS: Final = (b"session:command", b"session")
+_WORD_BYTES: Final = 16 * 1024  # of each record that is read
 _NEVER_USEC: Final = 2**64 - 1
 _TMOUT: Final = re.compile(r"^(?P<path>[^:]+):(?P<line>\d+):.*?TMOUT=(?P<seconds>\d+)")
 _TIMES_9_2: Final = Version(9, 2)
@@ -50,7 +51,7 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
     Raises:
         HostError: kind `observe`, the output is cut.
     """
-    words = {kind: decoded(value) for kind, value in records(stdout)}
+    words = {kind: decoded(value[:_WORD_BYTES]) for kind, value in records(stdout)}
     findings, notes, limits = [], [], []
     for dump in (dump for dump in snapshot.dumps if dump.error is None):
         findings += [finding for finding in _from_dump(dump, concurrency) if finding not in findings]

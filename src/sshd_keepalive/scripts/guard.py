@@ -10,12 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, NewContent, Plan, Snapshot, Step
 from sshd_keepalive.quoting import quote, quote_bytes
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config import include
+from sshd_keepalive.sshd_config.limits import too_large
+
+_WORD_BYTES: Final = 256 * 1024  # of each record that is read: the titles of some thousand sessions
+_MOST_STEPS: Final = 100
 
 
 class Action(Enum):
@@ -237,16 +242,18 @@ def parse(stdout: bytes) -> Answer:
         HostError: kind `observe`, the output is cut or mixed up.
     """
     words: dict[str, str] = {}
-    steps = []
+    steps: list[Step] = []
     for kind, value in records(stdout):
         if kind == "step":
             name, result, since, until, *detail = decoded(value).split(" ", 4)
             seconds_s = float(until) - float(since)
             # Not a number, endless, a day: a host says what it likes.
             seconds_s = round(seconds_s, 2) if 0 <= seconds_s < 86_400 else 0.0
+            if len(steps) == _MOST_STEPS:
+                raise too_large(f"its answer has more than {_MOST_STEPS} steps")
             steps.append(Step(name=name, ok=result == "ok", detail=" ".join(detail), seconds_s=seconds_s))
         else:
-            words[kind] = decoded(value)
+            words[kind] = decoded(value[:_WORD_BYTES])
     return Answer(
         end=words.get("end", ""),
         kind=words.get("kind", ""),

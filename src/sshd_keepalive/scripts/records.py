@@ -7,23 +7,30 @@ from contextlib import contextmanager
 from typing import Final
 
 from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import Completed
+from sshd_keepalive.sshd_config.limits import MAX_ANSWER_BYTES, MAX_RECORDS, too_large
 
 Record = tuple[str, bytes]
 
 #: More digits than the length of any answer has; a longer number Python itself would refuse to read.
 _MOST_DIGITS: Final = 12
+_MOST_HEAD: Final = 64  # bytes of a record's first line
 
 
 def records(stdout: bytes) -> Iterator[Record]:
     """Each record in order; nothing in a value can be taken for a record.
 
     Raises:
-        HostError: kind `observe`, the output does not add up: cut off, or a file changed while it was read.
+        HostError: kind `observe`, the output does not add up: cut off, or a file changed while it was read; or
+            cause `too_large`, more than MAX_RECORDS.
     """
-    position = 0
+    position = n_records = 0
     while position < len(stdout):
-        end = stdout.find(b"\n", position)
-        kind, _, length = stdout[position : end if end >= 0 else None].partition(b" ")
+        n_records += 1
+        if n_records > MAX_RECORDS:
+            raise too_large(f"an answer has more than {MAX_RECORDS} records")
+        end = stdout.find(b"\n", position, position + _MOST_HEAD)
+        kind, _, length = stdout[position : end if end >= 0 else position].partition(b" ")
         if end < 0 or not kind.isalpha() or not length.isdigit() or len(length) > _MOST_DIGITS:
             raise _broken(position)
         start, position = end + 1, end + 1 + int(length) + 1
@@ -39,6 +46,20 @@ def _broken(position: int) -> HostError:
         cause="output-cut",
         hint="run the command again",
     )
+
+
+def output_of(completed: Completed) -> bytes:
+    """What a script that only reads has printed.
+
+    Raises:
+        HostError: it did not come to its end: kind `timeout`, or `observe` with cause `too_large`.
+    """
+    if completed.ended:
+        return completed.stdout
+    if len(completed.stdout) >= MAX_ANSWER_BYTES:
+        raise too_large(f"an answer has more than {MAX_ANSWER_BYTES >> 20} MiB")
+    message = "the connection was lost in mid-answer"
+    raise HostError(message, kind="timeout", cause="lost", hint="run the command again")
 
 
 @contextmanager

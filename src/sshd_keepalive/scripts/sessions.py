@@ -15,12 +15,14 @@ from typing import Final
 
 from sshd_keepalive.scripts import text
 from sshd_keepalive.scripts.records import decoded, legible, records
+from sshd_keepalive.sshd_config.limits import too_large
 
 # The title of a session's process: `sshd: ops [priv]`, `sshd-session: root@pts/0`; before a login `[accepted]`.
 _TITLE: Final = re.compile(r"sshd(?:-session)?: (?P<user>[^\s@\[]+)(?:@(?P<line>\S+))?(?: \[(?P<part>\w+)\])?")
 _BEFORE_LOGIN: Final = frozenset({"accepted", "net", "preauth", "pam"})
 #: Clock ticks and the moment between two readings: a session this much older may be as old as the values.
 _TICK_S: Final = 0.5
+_MOST_LINES: Final = 100_000  # processes, or connections
 _LISTENS: Final = "0A"  # as /proc/net/tcp writes the state of a socket; include/net/tcp_states.h
 
 
@@ -65,13 +67,15 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[Session, ...]:
     Args:
         daemon: the listener whose sessions are wanted, known by its ports; None: those of every sshd.
     Raises:
-        HostError: kind `observe`, the output is cut.
+        HostError: kind `observe`, the output is cut, or names too many processes.
     """
     words: dict[str, str] = {}
     processes: dict[int, _Process] = {}
     commands: dict[int, list[str]] = {}
     current = 0
     for kind, value in records(stdout):
+        if value.count(b"\n") > _MOST_LINES:
+            raise too_large(f"its answer has more than {_MOST_LINES} lines of kind {kind}")
         said = decoded(value)
         if kind == "processes":
             processes = {process.pid: process for process in _table(said)}

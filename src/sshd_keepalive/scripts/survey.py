@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from typing import Final
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import DEFAULT_CONFIG, Context, Daemon, Dump, Glob, Host, RemoteFile, Snapshot
 from sshd_keepalive.scripts import text, variables
-from sshd_keepalive.scripts.records import decoded, legible, records
+from sshd_keepalive.scripts.records import Record, decoded, legible, records
 from sshd_keepalive.sshd_config import command_line as start
 from sshd_keepalive.sshd_config.include import as_bytes
+from sshd_keepalive.sshd_config.limits import (
+    MAX_CONFIG_BYTES,
+    MAX_FILES,
+    MAX_GLOBS,
+    MAX_RECORDS,
+    check_files,
+    too_large,
+)
 
 #: Clock ticks are 10 ms wide and the two clocks are read one after the other: this much earlier proves nothing.
 _TICK_S = 0.05
@@ -50,8 +60,37 @@ def script(
     return variables(values) + patterns + text("common") + functions + text("survey")
 
 
-_VERSION = re.compile(r"OpenSSH_(?:for_\w+_)?(\d+\.\d+(?:p\d+)?)")
+_VERSION = re.compile(r"OpenSSH_(?:for_[^\W_]{1,32}_)?(\d{1,4}\.\d{1,4}(?:p\d{1,4})?)(?!\d)")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.$-]*")
+
+
+#: Kind of record → the most bytes of its value; what is not named here is a short word.
+_MOST_BYTES: Final = {
+    "content": MAX_CONFIG_BYTES,
+    "answer": 128 * 1024,  # of `sshd -T`: 6 KiB, and a line for each word of AllowUsers
+    "details": 128 * MAX_FILES,
+    "loaded": 128 * MAX_FILES,
+    "folders": 128 * MAX_FILES,
+    "described": 64 * 1024,
+    "command": 16 * 1024,
+    "start": 16 * 1024,
+    **dict.fromkeys(("path", "real", "glob", "match", "directory"), 4 * 1024),  # PATH_MAX
+}
+_WORD_BYTES: Final = 1024
+#: What is only shown to people is cut, not refused.
+_SHOWN_BYTES: Final = {
+    "refusal": 16 * 1024,
+    **dict.fromkeys(("os", "system", "agents", "taken", "lost", "nosshd", "elsewhere"), _WORD_BYTES),
+    **dict.fromkeys(("unreadable", "dangling", "irregular"), _WORD_BYTES),
+}
+#: Kind of record → how many there may be. sshd follows 16 levels of Include, and is asked about three connections.
+_MOST: Final = {
+    "path": MAX_FILES,
+    "glob": MAX_GLOBS,
+    "directory": MAX_FILES,
+    **dict.fromkeys(("details", "content"), 32),
+    **dict.fromkeys(("dump", "answer", "refusal"), 8),
+}
 
 
 @dataclass(slots=True)
@@ -78,7 +117,7 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
     """
     look = _Look()
     context = Context()
-    for kind, value in records(stdout):
+    for kind, value in _bounded(stdout):
         match kind:
             case "path":
                 look.pending.append((decoded(value), None))
@@ -122,6 +161,24 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
     return _snapshot(look, host, taken_at, banner)
 
 
+def _bounded(stdout: bytes) -> Iterator[Record]:
+    """The records, none of them larger than any real host's and none more often.
+
+    Raises:
+        HostError: kind `observe`, cause `too_large`.
+    """
+    n_of: Counter[str] = Counter()
+    for kind, value in records(stdout):
+        n_of[kind] += 1
+        if n_of[kind] > _MOST.get(kind, MAX_RECORDS):
+            raise too_large(f"its answer has more than {_MOST[kind]} records of kind {kind}")
+        if kind in _SHOWN_BYTES:
+            value = value[: _SHOWN_BYTES[kind]]
+        elif len(value) > _MOST_BYTES.get(kind, _WORD_BYTES):
+            raise too_large(f"its answer has {len(value)} bytes of kind {kind}")
+        yield kind, value
+
+
 def _unusable(kind: str, path: str) -> HostError:
     why, hint = {
         "unreadable": ("cannot be read by this login", "log in as root, or let it become root: become: sudo"),
@@ -158,6 +215,7 @@ def _take_files(look: _Look, content: bytes) -> None:
         )
         position += size
     look.pending, look.details = [], []
+    check_files([file.content for file in look.files])
 
 
 def _latest(details: list[str]) -> float:
@@ -165,7 +223,6 @@ def _latest(details: list[str]) -> float:
     return max(float(details[4]), float(details[5]))
 
 
-@lru_cache(maxsize=64)
 def _settings(answer: str) -> tuple[tuple[str, str], ...]:
     """OpenSSH 10.4 and newer print keywords in mixed case."""
     lines = (line.partition(" ") for line in answer.splitlines())

@@ -16,7 +16,7 @@ from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.become import RootPassword
 from sshd_keepalive.ssh.connection import Link
 from sshd_keepalive.ssh.errors import trouble
-from sshd_keepalive.ssh.framing import CAP_BYTES, Exchange, Way
+from sshd_keepalive.ssh.framing import Exchange, Way
 from sshd_keepalive.ssh.transport import ended_by_peer
 
 _WINDOW_BYTES: Final = 256 * 1024
@@ -101,13 +101,14 @@ class Session:
         held = Deadline(float("inf"))
         patience = Deadline(_POLL_S)
         poll_s = _POLL_S
-        while not exchange.done:
+        while not (exchange.done or exchange.overflow):
             try:
                 data = self._link.client.receive(channel, _READ_BYTES, self._deadline.left_s(poll_s))
             except TimeoutError:
                 data = None
             poll_s = _POLL_S
-            while channel.recv_stderr_ready():  # it shares the window: unread, it would stall standard output
+            # It shares the window: unread, it would stall standard output.
+            while channel.recv_stderr_ready() and not exchange.overflow:
                 exchange.hear(channel.recv_stderr(_READ_BYTES))
                 poll_s = _BUSY_POLL_S
             if data:
@@ -146,8 +147,6 @@ class Session:
         self, exchange: Exchange, channel: paramiko.Channel | None, lost: Exception | None, seconds_s: float
     ) -> Completed:
         """Turn what was seen into a result; only what surely did not run is an error."""
-        if exchange.overflow and exchange.done:
-            raise trouble(self._host, "overflow", f"more than {CAP_BYTES >> 20} MiB")
         if not exchange.begun and lost is None and channel is not None and ended_by_peer(channel):
             raise self._silence(exchange, channel)
         if not exchange.begun and not (exchange.sent and self._phase == "read"):
@@ -161,7 +160,7 @@ class Session:
             stdout=exchange.stdout,
             noise=exchange.noise,
             begun=exchange.begun,
-            ended=exchange.done,
+            ended=exchange.done and not exchange.overflow,
             seconds_s=seconds_s,
         )
 

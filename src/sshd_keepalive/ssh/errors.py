@@ -67,7 +67,6 @@ _ROWS: Final[dict[str, tuple[str, str, str]]] = {
     "password-expired": ("auth", "the account's password has expired", "log in by hand and change it"),
     "no-session": ("shell", "sshd grants no session", "see MaxSessions and restrictions of the key on the host"),
     "no-shell": ("shell", "no shell ran the script", "the account needs a POSIX shell and no forced command"),
-    "overflow": ("shell", "more output than fits", "look at the host by hand"),
     "need-password": ("become", "sudo wants a password", "set `become: {method: sudo, password: …}` or use -K"),
     "bad-password": ("become", "sudo refused the password", "correct the secret; it is not tried again in this run"),
     "sudo-denied": ("become", "sudo does not let this account run a shell", "allow it in sudoers, or log in as root"),

@@ -45,7 +45,7 @@ class Exchange:
         sent: the whole script was handed out; from here on it may run.
         begun, done: the markers were seen.
         rests: it is done, and the shell waits for another script.
-        overflow: there was more output than CAP_BYTES.
+        overflow: there was more output than CAP_BYTES, or more noise; nothing more needs to be read.
     """
 
     def __init__(self, script: str, *, way: Way, nonce: str, terminal: bool = False) -> None:
@@ -63,6 +63,7 @@ class Exchange:
         self._noise = bytearray()
         self._out = bytearray()
         self._scanned = 0
+        self._n_noise_bytes = 0
         self.sends_more = way is Way.PASSWORD
         self.sent = self.begun = self.done = self.rests = self.overflow = False
         self.status: int | None = None
@@ -90,6 +91,7 @@ class Exchange:
             self._out += data
             self._look_for_end()
             return b""
+        self._count_noise(data)
         self._noise += data
         if (at := self._noise.find(self._begin)) >= 0:
             self.begun = True
@@ -131,8 +133,13 @@ class Exchange:
 
     def hear(self, data: bytes) -> None:
         """Take standard error, which never carries our output."""
+        self._count_noise(data)
         if len(self._noise) < 2 * NOISE_BYTES:
             self._noise += data
+
+    def _count_noise(self, data: bytes) -> None:
+        self._n_noise_bytes += len(data)
+        self.overflow = self.overflow or self._n_noise_bytes > CAP_BYTES
 
     def _look_for_end(self) -> None:
         if found := self._ours():

@@ -35,8 +35,9 @@ class Shell(Protocol):
         It may be of any size. One script runs at a time.
 
         Returns:
-            Completed; `stdout` (both streams) holds at most 8 MiB, more is an error. `begun` and `ended` both
-            False: the whole script was sent and nothing came back, so it may have run all the same.
+            Completed; `stdout` (both streams) holds at most 8 MiB; of more, the rest is not read and `ended` is
+            False. `begun` and `ended` both False: the whole script was sent and nothing came back, so it may have
+            run all the same.
         Raises:
             HostError: kinds become, shell, timeout; when the script had begun and its end was not seen,
                 no error is raised: Completed.ended is False and the caller must find out what happened.

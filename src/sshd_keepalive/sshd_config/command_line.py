@@ -16,15 +16,20 @@ def options(command: str) -> tuple[str, ...]:
     """The values of the -o options, in order."""
     words = command.split("[listener]")[0].split()
     found: list[str] = []
-    for index, word in enumerate(words):
+    at = 0
+    while at < len(words):
+        word, at = words[at], at + 1
         if not word.startswith("-o"):
             continue
         option = word[2:]
-        rest = words[index + 1 :]
-        while rest and not rest[0].startswith("-") and (not option or ("=" not in option and " " not in option)):
-            option = f"{option} {rest.pop(0)}".strip()
+        while at < len(words) and not words[at].startswith("-") and (not option or not _is_whole(option)):
+            option, at = f"{option} {words[at]}".strip(), at + 1
         found.append(option)
     return tuple(found)
+
+
+def _is_whole(option: str) -> bool:
+    return "=" in option or " " in option
 
 
 def config(command: str) -> str | None:

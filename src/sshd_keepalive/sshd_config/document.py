@@ -22,7 +22,7 @@ _TRAILING: Final = b" \t\r\n"
 # Every keyword of every release and known vendor is a word of these; anything else sshd refuses.
 _KEYWORD: Final = re.compile(rb"[A-Za-z0-9]+\Z")
 # Fleets hold the same stock file thousands of times: small files are read once. Large ones are not kept.
-_REMEMBERED_BYTES: Final = 32 * 1024
+_REMEMBERED_BYTES: Final = 8 * 1024
 _LARGE_BYTES: Final = 1024 * 1024  # no release of sshd takes more than 4 MiB
 
 NO_ARGUMENT: Final = "no argument after the keyword"
@@ -76,7 +76,7 @@ def _never(raw: bytes) -> None:
     """No line is skipped unseen where even a comment can be too long."""
 
 
-_remembered = lru_cache(maxsize=128)(_read)
+_remembered = lru_cache(maxsize=32)(_read)
 
 
 def _read_with_nul(content: bytes, version: Version) -> tuple[Line, ...]:
@@ -87,23 +87,22 @@ def _read_with_nul(content: bytes, version: Version) -> tuple[Line, ...]:
     """
     lines: list[Line] = []
     pending: list[bytes] = []
-    text = b""
+    glued: list[bytes] = []  # what sshd sees of the pending lines
 
     def flush() -> None:
-        nonlocal text
         if pending:
-            first = tokenise(len(lines) + 1, text, version)
+            first = tokenise(len(lines) + 1, b"".join(glued), version)
             lines.append(Line(number=first.number, raw=pending[0], keyword=first.keyword, problem=first.problem,
                               arguments=first.arguments))  # fmt: skip
             lines.extend(Line(number=first.number + n, raw=raw) for n, raw in enumerate(pending[1:], 1))
         pending.clear()
-        text = b""
+        glued.clear()
 
     for raw in _PHYSICAL.findall(content):
         seen = raw.split(b"\0", 1)[0]
         if version.tokeniser is Tokeniser.DELIMITED and b"#" in seen:
             seen = seen.split(b"#", 1)[0] + b"\n"
-        text += seen.lstrip(_LEADING) if pending else seen
+        glued.append(seen.lstrip(_LEADING) if pending else seen)
         pending.append(raw)
         if seen.endswith(b"\n"):
             flush()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Final
 
@@ -47,6 +47,11 @@ class Criterion:
     name: str  # folded, a key of SINCE
     argument: bytes = b""
 
+    @property
+    def steps(self) -> int:
+        """What it costs to ask whether a connection meets it; see `limits.Work`."""
+        return 4 + patterns.steps(self.argument)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
@@ -60,6 +65,14 @@ class Block:
     criteria: tuple[Criterion, ...]
     outer: Block | None = None
     dead: bool = False  # no connection ever reaches it (8.2 and 8.3, in a globally included file)
+    label: str = field(init=False)  # the lines that must all match, outermost first
+    steps: int = field(init=False)  # what it costs to ask whether a connection meets all of them; see `limits.Work`
+
+    def __post_init__(self) -> None:
+        outer = self.outer
+        object.__setattr__(self, "label", self.text if outer is None else f"{outer.label} / {self.text}")
+        steps = sum(criterion.steps for criterion in self.criteria)
+        object.__setattr__(self, "steps", steps if outer is None else steps + outer.steps)
 
     def chain(self) -> Iterator[Block]:
         """This block and the ones around it."""
@@ -67,11 +80,6 @@ class Block:
         while block is not None:
             yield block
             block = block.outer
-
-    @property
-    def label(self) -> str:
-        """The lines that must all match, outermost first."""
-        return " / ".join(reversed([block.text for block in self.chain()]))
 
     @property
     def is_dead(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 
 from sshd_keepalive.model import Context
 from sshd_keepalive.sshd_config import match, patterns
+from sshd_keepalive.sshd_config.limits import MAX_NAME_BYTES, Work
 from sshd_keepalive.sshd_config.match import Block, Criterion
 from sshd_keepalive.sshd_config.version import Version
 
@@ -25,6 +26,8 @@ STRANGER: Final = Context(
     local_port=22,
 )
 _TRIES: Final = 400
+_OFFERS: Final = 200  # values that are tried for one field
+_CHOICES: Final = 6  # of them that are combined with those of other fields
 _FILLINGS: Final = ("a", "", "b", "1", "x1", "1.1", "1.1.1", "0.0.1", ":1", "q")
 
 
@@ -44,18 +47,24 @@ def _is_hopeless(criterion: Criterion) -> bool:
     return not patterns.positive(criterion.argument)
 
 
-def context(block: Block, version: Version) -> Context | None:
+def context(block: Block, version: Version, work: Work | None = None) -> Context | None:
     """A connection that surely reaches the block; None when none can be made up.
 
     Fields no criterion speaks of are STRANGER's. `groups` is filled where a group is asked for: whoever puts
     the question to a host must find a user who is in them.
+
+    Args:
+        work: the host's budget; by default one for this block alone.
+    Raises:
+        HostError: kind `observe`, cause `too_large`.
     """
+    work = work or Work()
     wanted: dict[str, list[Criterion]] = {}
     for around in block.chain():
         for criterion in around.criteria:
             wanted.setdefault(criterion.name, []).append(criterion)
     fields = ("user", "group", "host", "address", "localaddress", "localport")
-    choices = [_choices(name, wanted.get(name, [])) for name in fields]
+    choices = [_choices(name, wanted.get(name, []), work) for name in fields]
     for user, group, host, address, local_address, local_port in islice(product(*choices), _TRIES):
         made = Context(
             user=user if user is not None else STRANGER.user,
@@ -65,24 +74,31 @@ def context(block: Block, version: Version) -> Context | None:
             local_port=int(local_port) if local_port is not None else STRANGER.local_port,
             groups=None if group is None else (group,),
         )
+        work.spend(4 + block.steps)
         if match.applies(block, made, version):
             return made
     return None
 
 
-def _choices(name: str, criteria: list[Criterion]) -> list[str | None]:
+def _choices(name: str, criteria: list[Criterion], work: Work) -> list[str | None]:
     """Values to try for one field; [None] when no criterion speaks of it."""
     if not criteria:
         return [None]
     if name == "localport":
         return [c.argument.decode("latin-1") for c in criteria if c.argument.strip(b"0").isdigit()] or [None]
     offers = _addresses if "address" in name else _names
-    found: dict[str, None] = {}
-    for criterion in criteria:
-        for pattern in patterns.positive(criterion.argument)[:8]:
-            found.update(dict.fromkeys(offers(pattern)))
-    meeting = [v for v in found if v and all(_meets(name, c, v) for c in criteria)]  # nobody is called ""
-    return [*meeting[:6]] or [None]
+    steps = sum(criterion.steps for criterion in criteria)
+    work.spend(steps)
+    positive = (pattern for c in criteria for pattern in patterns.positive(c.argument)[:8])
+    offered = (value for pattern in positive if len(pattern) <= MAX_NAME_BYTES for value in offers(pattern))
+    meeting: dict[str | None, None] = {}
+    for value in islice(offered, _OFFERS):
+        work.spend(steps)
+        if value and all(_meets(name, c, value) for c in criteria):  # nobody is called ""
+            meeting[value] = None
+        if len(meeting) == _CHOICES:
+            break
+    return [*meeting] or [None]
 
 
 def _meets(name: str, criterion: Criterion, value: str) -> bool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, combinations
 
-from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import (
     COUNT_MAX,
     DEFAULT_CONFIG,
@@ -28,6 +27,7 @@ from sshd_keepalive.model import (
 from sshd_keepalive.sshd_config import match, reach, values
 from sshd_keepalive.sshd_config import tree as trees
 from sshd_keepalive.sshd_config.keywords import folded, is_global_only, printed, repeats
+from sshd_keepalive.sshd_config.limits import Work
 from sshd_keepalive.sshd_config.match import Block, Criterion
 from sshd_keepalive.sshd_config.tree import Event, Tree, missing_globs
 from sshd_keepalive.sshd_config.version import NEWEST, Version
@@ -48,7 +48,6 @@ __all__ = [
 BLANK = Context()
 KEYWORDS = (INTERVAL, COUNT_MAX)
 _STRUCTURE = ("include", "match")
-_MOST_BLOCKS = 2000  # each is asked about all others: some seconds; a hostile host must not keep the program busy
 _FEW = 6  # conditions of which all subsets are looked up; with more, the earlier blocks are gone through
 
 
@@ -123,8 +122,10 @@ def overrides(tree: Tree) -> tuple[Event, ...]:
     """
     found: list[Event] = []
     decided: set[str] = set()  # keywords with a global line so far
-    earlier = _Earlier()
-    for event in tree.events():
+    earlier = _Earlier(tree.work)
+    events = tree.events()
+    tree.work.spend(len(events))
+    for event in events:
         keyword, block = event.line.keyword, event.block
         if event.number is None or keyword not in KEYWORDS:
             continue
@@ -146,22 +147,15 @@ def scopes(tree: Tree) -> tuple[Scope, ...]:
 
     Raises:
         ParseError: sshd would refuse the files.
-        HostError: kind `observe`: too many blocks to go through.
+        HostError: kind `observe`, cause `too_large`.
     """
     found = [Scope(text=GLOBAL, place=None, context=BLANK, keywords=KEYWORDS)]
     by_block: dict[Block, list[str]] = {}
     for event in overrides(tree):
         assert event.block is not None
         by_block.setdefault(event.block, []).append(event.line.keyword)
-    if len(by_block) > _MOST_BLOCKS:
-        raise HostError(
-            f"{len(by_block)} Match blocks set a keep-alive value; this program goes through {_MOST_BLOCKS} at most",
-            kind="observe",
-            cause="too-many-blocks",
-            hint="leave one line in the global part, and take them out of the blocks",
-        )
     for block, keywords in by_block.items():
-        context = reach.context(block, tree.version)
+        context = reach.context(block, tree.version, tree.work)
         found.append(Scope(text=block.label, place=block.place, context=context, keywords=tuple(keywords)))
     return tuple(found)
 
@@ -169,7 +163,8 @@ def scopes(tree: Tree) -> tuple[Scope, ...]:
 class _Earlier:
     """The blocks that have set a keyword so far, by their conditions."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: Work) -> None:
+        self._work = work
         self.conditions: dict[str, set[frozenset[Criterion]]] = {}
         self.dead: set[str] = set()
 
@@ -184,6 +179,7 @@ class _Earlier:
         if block.is_dead and keyword in self.dead:
             return True
         before, mine = self.conditions.get(keyword, set()), _conditions(block)
+        self._work.spend(block.steps + (len(before) if len(mine) > _FEW else 2 ** len(mine)))
         if len(mine) > _FEW:
             return any(theirs <= mine for theirs in before)
         subsets = chain.from_iterable(combinations(mine, n) for n in range(len(mine) + 1))
@@ -199,18 +195,22 @@ class _Layers:
 
     def __init__(self, tree: Tree, context: Context) -> None:
         self.version = tree.version
+        self._work = tree.work
         self.connection: dict[str, list[Event]] = {}
         self.everybody: dict[str, list[Event]] = {}
         self.maybe: dict[str, list[Event]] = {}  # undecided, and before the first decided one
         self.undecided: list[Place] = []
         states: dict[Block, tuple[bool | None, bool | None]] = {}
-        for event in tree.events():
+        events = tree.events()
+        tree.work.spend(len(events))
+        for event in events:
             keyword, block = folded(event.line.keyword), event.block
             if block is None:
                 self.everybody.setdefault(keyword, []).append(event)
                 continue
             state = states.get(block)
             if state is None:
+                tree.work.spend(4 + block.steps)
                 state = match.at_start(block, tree.version), match.applies(block, context, tree.version)
                 states[block] = state
                 if None in state:
@@ -244,7 +244,7 @@ class _Layers:
         if not events:
             return Setting(keyword=keyword, value=str(values.default(keyword)), place=None)
         first, *rest = events
-        return _setting(first, keyword, str(first.number), rest)
+        return _setting(first, keyword, str(first.number), _places(rest))
 
     def others(self) -> Iterable[str]:
         """Every other keyword that a line sets for this connection."""
@@ -259,23 +259,29 @@ class _Layers:
         if not repeats(keyword):
             first, *rest = events
             for value in (printed(keyword, first.line, self.version) or ())[:1]:
-                yield _setting(first, keyword, value, rest)
+                yield _setting(first, keyword, value, _places(rest))
             return
         if keyword == "port" and "include" in self.everybody and not self.version.match_in_include:
             return  # bz 3169: upstream 8.2 and 8.3 lose the ports below an Include
-        layer = self._mine(keyword) or self.everybody.get(keyword, ())
+        layer = dict.fromkeys(self._mine(keyword) or self.everybody.get(keyword, ()))
+        hides = _places(event for event in events if event not in layer)
         for event in layer:
+            self._work.spend(8 * len(event.line.arguments))
             for value in printed(keyword, event.line, self.version) or ():
-                yield _setting(event, keyword, value, [e for e in events if e not in layer])
+                yield _setting(event, keyword, value, hides)
 
 
-def _setting(event: Event, keyword: str, value: str, hidden: Iterable[Event]) -> Setting:
+def _places(events: Iterable[Event]) -> tuple[Place, ...]:
+    return tuple(event.place for event in events)
+
+
+def _setting(event: Event, keyword: str, value: str, hides: tuple[Place, ...]) -> Setting:
     return Setting(
         keyword=keyword,
         value=value,
         place=event.place,
         scope=event.block.label if event.block else GLOBAL,
-        hides=tuple(other.place for other in hidden),
+        hides=hides,
         chain=event.chain,
     )
 

@@ -8,6 +8,7 @@ rest is left to the host's own `sshd -t`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
@@ -26,6 +27,7 @@ from sshd_keepalive.model import (
 from sshd_keepalive.sshd_config import command_line as start
 from sshd_keepalive.sshd_config import include, keywords, match, values
 from sshd_keepalive.sshd_config.document import parse, tokenise
+from sshd_keepalive.sshd_config.limits import MAX_GLOB_BYTES, Work, too_large
 from sshd_keepalive.sshd_config.match import Block
 from sshd_keepalive.sshd_config.version import NEWEST, Version
 
@@ -34,7 +36,7 @@ _MAX_READS: Final = 20_000  # files read, repeats counted; sshd has no such limi
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _VENDOR_CONFIG: Final = "/usr/etc/ssh/sshd_config"
 CONFIG_DIR: Final = "/etc/ssh"
-_SMALL: Final = 16 * 1024  # bytes; trees of larger files are not kept for the next host
+_SMALL: Final = 8 * 1024  # bytes; trees of larger files are not kept for the next host
 
 T = TypeVar("T")
 
@@ -50,6 +52,14 @@ class Event:
     number: int | None = None  # the value of a keep-alive setting; None also for one that counts as not written
 
 
+@dataclass(slots=True)
+class _Memory:
+    """What was found out about the files of a tree; hosts with the same files share it."""
+
+    events: list[Event] = field(default_factory=list)
+    answers: dict[object, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
     """The files of one configuration and how to read them. Build it with `of_files` or `of_snapshot`."""
@@ -61,35 +71,38 @@ class Tree:
     options: tuple[str, ...] = ()  # values of the daemon's -o options
     config_dir: str = CONFIG_DIR
     same: Mapping[str, str] = field(default_factory=dict)  # another path of a file → the one it is known by
-    _events: list[Event] = field(default_factory=list, init=False, compare=False, repr=False)
-    _answers: dict[object, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    work: Work = field(default_factory=Work, compare=False, repr=False)  # one host's, trees after an edit included
+    _memory: _Memory = field(default_factory=_Memory, compare=False, repr=False)
 
     def events(self) -> Sequence[Event]:
         """Every line with a keyword, in reading order; daemon options first. Read once, then remembered.
 
         Raises:
             ParseError: sshd would refuse the files (path and line of the first reason).
+            HostError: kind `observe`, cause `too_large`.
         """
-        if not self._events:
-            self._events[:] = [*_Reading(self).run()]  # all of them, or none; other threads may be at it too
-        return self._events
+        if not self._memory.events:
+            self._memory.events[:] = [*_Reading(self).run()]  # all of them, or none; other threads may be at it too
+        return self._memory.events
 
     def remembered(self, question: object, answer: Callable[[], T]) -> T:
         """What was once found out about these files; many hosts of a fleet have the same."""
-        if question not in self._answers:
-            self._answers[question] = answer()
-        return cast(T, self._answers[question])
+        if question not in self._memory.answers:
+            self._memory.answers[question] = answer()
+        return cast(T, self._memory.answers[question])
 
     def with_files(self, contents: Mapping[str, bytes]) -> Tree:
         """The same tree after some files got new contents or came to be."""
         documents = {**self.documents, **{path: parse(path, c, version=self.version) for path, c in contents.items()}}
         globs = self.globs
         if globs is not None:
+            for pattern, paths in globs.items():
+                self.work.spend(include.steps(pattern, len(paths) + len(contents)))
             globs = {
                 pattern: include.expand(pattern, {*paths, *(p for p in contents if include.covers(pattern, p))})
                 for pattern, paths in globs.items()
             }
-        return replace(self, documents=documents, globs=globs)
+        return replace(self, documents=documents, globs=globs, _memory=_Memory())
 
     def without(self, gone: Collection[str]) -> Tree:
         """The same tree after some files were removed."""
@@ -97,7 +110,7 @@ class Tree:
         globs = self.globs
         if globs is not None:
             globs = {pattern: tuple(path for path in paths if path not in gone) for pattern, paths in globs.items()}
-        return replace(self, documents=documents, globs=globs)
+        return replace(self, documents=documents, globs=globs, _memory=_Memory())
 
 
 def of_files(
@@ -126,7 +139,7 @@ def of_snapshot(snapshot: Snapshot) -> Tree:
         first.setdefault(file.real_path or file.path, file.path)
     files = {file.path: file.content for file in snapshot.files}
     build = _built if sum(map(len, files.values())) <= _SMALL else _built.__wrapped__
-    return build(
+    built = build(
         tuple(files.items()),
         _main_path(snapshot, files),
         release(snapshot),
@@ -134,6 +147,7 @@ def of_snapshot(snapshot: Snapshot) -> Tree:
         daemon.options if daemon else (),
         tuple((file.path, first[file.real_path or file.path]) for file in snapshot.files),
     )
+    return replace(built, work=Work())  # each host has its own budget
 
 
 def release(snapshot: Snapshot) -> Version:
@@ -146,7 +160,7 @@ def release(snapshot: Snapshot) -> Version:
     return version.with_include() if snapshot.has_include_backport else version
 
 
-@lru_cache(maxsize=128)  # hosts of a fleet are much alike
+@lru_cache(maxsize=32)  # hosts of a fleet are much alike
 def _built(
     files: tuple[tuple[str, bytes], ...],
     main: str,
@@ -156,7 +170,7 @@ def _built(
     known: tuple[tuple[str, str], ...],
 ) -> Tree:
     built = of_files(dict(files), main=main, version=version, globs=dict(globs), options=options)
-    return replace(built, same={path: other for path, other in known if path != other})
+    return replace(built, same={path: other for path, other in known if path != other}, _memory=_Memory())
 
 
 def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
@@ -171,11 +185,16 @@ def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
 
 
 class _Reading:
-    """One pass over the files. The only state: how many files were read."""
+    """One pass over the files. The only state: how many files were read, and which patterns nobody looked up.
 
-    def __init__(self, tree: Tree) -> None:
+    Args:
+        missing: collects these patterns, each of which then names nothing; without it the first one is an error.
+    """
+
+    def __init__(self, tree: Tree, missing: dict[str, None] | None = None) -> None:
         self.tree = tree
         self.version = tree.version
+        self.missing = missing
         self.reads = 0
 
     def run(self) -> Iterator[Event]:
@@ -204,6 +223,7 @@ class _Reading:
         self.reads += 1
         if self.reads > _MAX_READS:
             raise ParseError(f"more than {_MAX_READS} files to read", path=here.path, line=here.line)
+        self.tree.work.spend(50 + len(document.lines) // 2)
         _refuse_encoding(document)
         block = outer
         for line in document.lines:
@@ -221,6 +241,7 @@ class _Reading:
                     yield from self._file(member, block, (*chain, place), dead_matches=dead)
 
     def _event(self, line: Line, place: Place, block: Block | None, chain: tuple[Place, ...]) -> Event:
+        self.tree.work.spend(8 + len(line.raw) // 16)
         if line.problem:
             raise ParseError(line.problem, path=place.path, line=place.line)
         if self._is_misplaced(line.keyword, block):
@@ -252,12 +273,15 @@ class _Reading:
             criteria = match.parse_criteria(line, self.version)
         except match.BadMatch as error:
             raise ParseError(str(error), path=place.path, line=place.line) from None
-        return Block(place, match.text_of(line.arguments), criteria, outer, dead)
+        block = Block(place, match.text_of(line.arguments), criteria, outer, dead)
+        self.tree.work.spend(len(line.raw) + len(block.label) // 8)
+        return block
 
     def _members(self, line: Line, place: Place) -> Iterator[str]:
         if not self.version.include:
             raise ParseError(f"OpenSSH {self.version} knows no Include", path=place.path, line=place.line)
         words = [token.text for token in line.arguments]
+        self.tree.work.spend(8 * len(words))
         if not words or not words[0] or (b"" in words and self.version.at_least(8, 7)):
             raise ParseError("Include without a file name", path=place.path, line=place.line)
         if b"" in words:  # up to 8.6 it ends the list, and nothing may follow
@@ -269,22 +293,21 @@ class _Reading:
 
     def _expand(self, pattern: str, place: Place) -> tuple[str, ...]:
         tree = self.tree
+        if len(pattern) > MAX_GLOB_BYTES:
+            raise too_large(f"{place} includes a pattern of more than {MAX_GLOB_BYTES} bytes")
         if tree.globs is None:
+            tree.work.spend(include.steps(pattern, len(tree.documents)))
             return include.expand(include.straight(pattern, tree.documents), tree.documents)
         known = tree.globs.get(pattern)
         if known is not None:
             return known
         if include.is_literal(pattern) and pattern in tree.documents:
             return (pattern,)
-        raise MissingGlob(pattern, place)
-
-
-class MissingGlob(ParseError):
-    """Nobody looked on the host what this Include names."""
-
-    def __init__(self, pattern: str, place: Place) -> None:
-        super().__init__(f"Include {pattern} was not looked up on the host", path=place.path, line=place.line)
-        self.pattern = pattern
+        if self.missing is None:
+            raise ParseError(f"Include {pattern} was not looked up on the host", path=place.path, line=place.line)
+        tree.work.spend(1000)  # the host is asked about each
+        self.missing[pattern] = None
+        return ()
 
 
 def members(tree: Tree, line: Line, place: Place) -> tuple[str, ...]:
@@ -297,17 +320,13 @@ def missing_globs(tree: Tree) -> tuple[str, ...]:
 
     Files that cannot be read further, for another reason, need nothing more: the reason is told by `events`.
     """
-    missing: list[str] = []
-    while tree.globs is not None:
-        try:
-            tree.events()
-        except MissingGlob as error:
-            missing.append(error.pattern)
-            tree = replace(tree, globs={**tree.globs, error.pattern: ()})
-            continue
-        except ParseError:
-            pass
-        break
+    if tree.globs is None or tree._memory.events:
+        return ()
+    missing: dict[str, None] = {}
+    with suppress(ParseError):
+        events = [*_Reading(tree, missing).run()]
+        if not missing:
+            tree._memory.events[:] = events
     return tuple(missing)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COMMAND_LINE
 
-_NUMBERS: Final = re.compile(r"(\d+)\.(\d+)(?:\.\d+)?(?:p(\d+))?")
+_NUMBERS: Final = re.compile(r"(?<!\d)(\d+)\.(\d+)(?:\.\d+)?(?:p(\d+))?")
 _BACKPORT: Final = "+include"
 
 

@@ -6,7 +6,6 @@ import pickle
 
 import pytest
 
-from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import COMMAND_LINE, COUNT_MAX, GLOBAL, INTERVAL, Context, Place
 from sshd_keepalive.sshd_config import resolve
 from sshd_keepalive.sshd_config.version import Version
@@ -152,18 +151,6 @@ def test_every_block_that_decides_for_somebody_is_a_scope() -> None:
 )
 def test_a_block_that_never_decides_is_none(text: str) -> None:
     assert len(scopes(tree(text))) == 1
-
-
-def test_more_blocks_than_can_be_gone_through_are_refused() -> None:
-    """Each is asked about all others: a hostile host would keep the program busy for minutes."""
-
-    def text(n: int) -> str:
-        return "".join(f"Match User u{i}\nClientAliveInterval 1\n" for i in range(n))
-
-    assert len(scopes(tree(text(2000)))) == 2001
-    with pytest.raises(HostError, match="2001 Match blocks") as raised:
-        scopes(tree(text(2001)))
-    assert (raised.value.kind, raised.value.cause) == ("observe", "too-many-blocks")
 
 
 def test_lines_that_an_earlier_block_always_beats_are_none() -> None:
