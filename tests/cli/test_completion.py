@@ -77,6 +77,9 @@ def test_the_inventory_of_the_environment_and_of_the_configuration_file_counts(
     (place / "sshd-keepalive.yaml").write_text(
         "unknown: 1\ninventory: [hosts.yaml]\napply: {inventory: config-of-ssh}\n"
     )
+    assert offered("check", "ec") == []  # nobody has named the file
+    assert offered("--config", "sshd-keepalive.yaml", "check", "ec") == ["ecs-01", "ecs-02"]
+    monkeypatch.setenv("SSHD_KEEPALIVE_CONFIG", "sshd-keepalive.yaml")
     assert offered("check", "ec") == ["ecs-01", "ecs-02"]
     assert offered("apply", "we") == ["web1", "web2"]
     monkeypatch.setenv("SSHD_KEEPALIVE_INVENTORY", "config-of-ssh")

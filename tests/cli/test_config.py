@@ -17,6 +17,7 @@ from tests.support.cli import keepalive
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("SSHD_KEEPALIVE_CONFIG", "sshd-keepalive.yaml")
     (tmp_path / "sshd-keepalive.yaml").write_text(
         "forks: 50\ninventory: [hosts.yaml, more.yaml]\ncheck:\n  timeout: 5\n  no-progress: true\n"
     )
@@ -76,8 +77,35 @@ def test_what_is_no_command_line_is_told(words: list[str], said: str) -> None:
     assert said in ran.output
 
 
-def test_without_a_file_all_is_default(place: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--config", "own.yaml", "config", "show", "--origin", "check"),
+        ("config", "show", "--config", "own.yaml", "--origin", "check"),
+        ("config", "show", "--origin", "check", "--config=own.yaml"),
+    ],
+)
+def test_a_named_file_counts_wherever_the_option_stands(place: Path, words: tuple[str, ...]) -> None:
+    (place / "own.yaml").write_text("inventory: other.yaml\n")
+    lines = [" ".join(line.split()) for line in keepalive(*words).stdout.splitlines()]
+    assert lines[0] == "file: own.yaml"
+    assert "inventory other.yaml own.yaml:1" in lines
+
+
+def test_options_of_the_working_directory_are_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSHD_KEEPALIVE_CONFIG")
+    refused = keepalive("hosts", "-i", "gone.yaml")
+    assert (refused.status, "inventory is not taken from a file" in refused.stderr) == (2, True)
+    (place / "sshd-keepalive.yaml").write_text("forks: 5\nhosts: {quiet: true}\n")
+    (place / "hosts.yaml").write_text("hosts: {a: 192.0.2.1}\n")
+    ran = keepalive("hosts", "-i", "hosts.yaml")
+    assert ran.status == 0
+    assert ran.stderr == "options from ./sshd-keepalive.yaml: forks, quiet\n"
+
+
+def test_without_a_file_all_is_default(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place / "sshd-keepalive.yaml").unlink()
+    monkeypatch.delenv("SSHD_KEEPALIVE_CONFIG")
     ran = keepalive("config", "show", "--origin", "hosts")
     assert ran.stdout.splitlines()[0] == "file: none"
     assert all(line.endswith("default") for line in ran.stdout.splitlines()[1:])

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sshd_keepalive.config import options
+from sshd_keepalive.config.options import Source
 from sshd_keepalive.errors import ConfigError
 
 KNOWN = {
@@ -22,15 +24,21 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def read(named: str | None = "sshd-keepalive.yaml") -> dict[str, Any]:
+    source = options.find(named)
+    assert source is not None
+    return options.read(source, KNOWN)
+
+
 def test_nothing_is_found_where_nothing_is() -> None:
-    assert options.discover(KNOWN) == {}
+    assert options.find() is None
 
 
 def test_common_options_reach_the_commands_that_have_them(place: Path) -> None:
     (place / "sshd-keepalive.yaml").write_text(
         "forks: 50\ninventory: hosts.yaml\nno-progress: true\napply:\n  forks: 5\n  canary: 1\n"
     )
-    assert options.discover(KNOWN) == {
+    assert read() == {
         "check": {"forks": "50", "inventory": ["hosts.yaml"], "no_progress": True},
         "apply": {"forks": "5", "inventory": ["hosts.yaml"], "canary": "1"},
     }
@@ -40,22 +48,81 @@ def test_the_first_file_counts(place: Path, monkeypatch: pytest.MonkeyPatch) -> 
     own = place / "config" / "sshd-keepalive" / "config.yaml"
     own.parent.mkdir(parents=True)
     own.write_text("forks: 1\n")
-    assert options.find() == own
+    assert options.find() == Source(own)
     (place / "sshd-keepalive.yaml").write_text("forks: 2\n")
-    assert options.find() == Path("sshd-keepalive.yaml")
+    assert options.find() == Source(Path("sshd-keepalive.yaml"), is_named=False)
+    assert options.find(str(own)) == Source(own)
     monkeypatch.setenv(options.VARIABLE, str(own))
-    assert options.find() == own
+    assert options.find() == Source(own)
+    assert options.find("sshd-keepalive.yaml") == Source(Path("sshd-keepalive.yaml"))
     monkeypatch.setenv(options.VARIABLE, str(place / "gone"))
     with pytest.raises(ConfigError, match="there is no such file"):
         options.find()
 
 
-def test_a_file_that_everybody_can_write_is_not_believed(place: Path) -> None:
+@pytest.mark.parametrize("named", [None, "sshd-keepalive.yaml"])
+@pytest.mark.parametrize(("mode", "who"), [(0o666, "everybody"), (0o664, "its group")])
+def test_a_file_that_others_may_write_is_not_read(place: Path, mode: int, who: str, named: str | None) -> None:
     file = place / "sshd-keepalive.yaml"
     file.write_text("forks: 2\n")
-    file.chmod(0o666)
-    with pytest.raises(ConfigError, match="can be written by everybody"):
+    file.chmod(mode)
+    with pytest.raises(ConfigError, match=f"is not read: {who} may write to"):
+        options.find(named)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("given", ["file", "link", "target"])
+def test_a_file_of_another_account_is_not_read(place: Path, given: str) -> None:
+    file = place / "sshd-keepalive.yaml"
+    if given == "file":
+        file.write_text("forks: 2\n")
+        os.chown(file, 65534, -1)
+    else:
+        target = place / "own.yaml"
+        target.write_text("forks: 2\n")
+        file.symlink_to("own.yaml")
+        assert options.find() is not None
+        os.chown(file if given == "link" else target, 65534, -1, follow_symlinks=False)
+    with pytest.raises(ConfigError, match="belongs to"):
         options.find()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "option"),
+    [
+        ("forks: 5\ninventory: hosts.yaml\n", 2, "inventory"),
+        ("check:\n  forks: 5\n  no-progress: true\napply: {canary: 1}\n", 4, "canary"),
+    ],
+)
+def test_the_working_directory_chooses_only_what_is_harmless(place: Path, text: str, line: int, option: str) -> None:
+    (place / "sshd-keepalive.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read(None)
+    assert str(caught.value).startswith(f"sshd-keepalive.yaml:{line}: {option} is not taken from a file")
+    assert "--config sshd-keepalive.yaml" in str(caught.value.hint)
+    assert read()
+
+
+def test_what_is_harmless_is_taken_from_the_working_directory(place: Path) -> None:
+    (place / "sshd-keepalive.yaml").write_text("forks: 5\ncheck: {no-progress: true}\n")
+    assert read(None) == {"check": {"forks": "5", "no_progress": True}, "apply": {"forks": "5"}}
+
+
+def test_harmless_options_are_numbers_choices_switches_and_names_of_what_is_installed() -> None:
+    """An option that takes any text is none of them, whatever it is called."""
+    import click
+
+    from sshd_keepalive.cli import COMMANDS, command
+
+    found = {
+        option.name: option
+        for name in COMMANDS
+        for option in getattr(command.get_command(click.Context(command), name), "params", ())
+        if isinstance(option, click.Option)
+    }
+    assert found.keys() >= options.HARMLESS
+    free = {name for name in options.HARMLESS if isinstance(found[name].type, click.types.StringParamType)}
+    assert free == {"format", "benchmark"}
 
 
 @pytest.mark.parametrize(
@@ -72,11 +139,10 @@ def test_a_file_that_everybody_can_write_is_not_believed(place: Path) -> None:
 def test_mistakes_are_told_with_their_place(place: Path, text: str, message: str) -> None:
     (place / "sshd-keepalive.yaml").write_text(text)
     with pytest.raises(ConfigError) as caught:
-        options.discover(KNOWN)
+        read()
     assert str(caught.value) == f"sshd-keepalive.yaml:{message}"
 
 
 def test_an_empty_file_says_nothing(place: Path) -> None:
     (place / "sshd-keepalive.yaml").write_text("# nothing yet\n")
-    found: dict[str, Any] = options.discover(KNOWN)
-    assert found == {}
+    assert read() == {}

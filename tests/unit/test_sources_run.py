@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -166,3 +167,27 @@ def test_hosts_of_several_sources_are_listed(script: Callable[[str], Path]) -> N
         check=False,
     )
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "4 hosts")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("fault", ["owner", "group", "everybody", "directory", "link", "target"])
+def test_a_program_that_others_may_have_written_is_run_only_when_its_kind_is_named(tmp_path: Path, fault: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    program = folder / "list-hosts"
+    program.write_text(f'#!/bin/sh\ntouch {tmp_path}/ran\necho \'{{"all": {{"hosts": ["h"]}}, "_meta": {{}}}}\'\n')
+    program.chmod({"group": 0o775, "everybody": 0o777}.get(fault, 0o755))
+    given = program
+    if fault in ("link", "target"):
+        given = tmp_path / "link"
+        given.symlink_to(program)
+        assert inventories.recognise(str(given))[0] == "command"
+    if fault == "directory":
+        folder.chmod(0o775)
+    elif fault not in ("group", "everybody"):
+        os.chown(given if fault == "link" else program, 65534, -1, follow_symlinks=False)
+    with pytest.raises(ConfigError, match="is a program, and is not run") as caught:
+        inventories.load([str(given)])
+    assert not (tmp_path / "ran").exists()
+    assert [host.name for host in inventories.load([f"command:{given}"])] == ["h"]
+    assert f"command:{given}" in str(caught.value.hint)

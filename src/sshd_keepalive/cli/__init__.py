@@ -70,7 +70,7 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, _config_first(args))
         except click.NoSuchOption as error:
             if error.possibilities:
                 raise
@@ -94,6 +94,16 @@ class _Commands(click.Group):
             raise OutOfReach(error) from None
         except KeepaliveError as error:
             raise Wrong(error) from None
+
+
+def _config_first(args: list[str]) -> list[str]:
+    """--config is an option of the program, and may stand behind the command all the same."""
+    end = args.index("--") if "--" in args else len(args)
+    for at, word in enumerate(args[:end]):
+        if word == "--config" or word.startswith("--config="):
+            after = at + (2 if word == "--config" else 1)
+            return [*args[at:after], *args[:at], *args[after:]]
+    return args
 
 
 class Wrong(click.ClickException):
@@ -152,8 +162,9 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
     callback=_show_version,
     help="Show the version and exit; with -v also those of Python, paramiko, cryptography and click.",
 )
+@click.option("--config", metavar="FILE", envvar="SSHD_KEEPALIVE_CONFIG", help="Options from this file, YAML.")
 @click.pass_context
-def command(ctx: click.Context) -> None:
+def command(ctx: click.Context, config: str | None) -> None:
     """Make SSH servers keep quiet sessions alive, without ever locking anybody out.
 
     \b
@@ -161,15 +172,15 @@ def command(ctx: click.Context) -> None:
     sshd-keepalive plan  -i hosts.yaml          the diff, nothing is changed
     sshd-keepalive apply -i hosts.yaml          change, restart, prove over a new login, or roll back
     """
-    ctx.default_map = _configured(ctx)
+    ctx.default_map = _configured(ctx, config)
 
 
-def _configured(ctx: click.Context) -> dict[str, Any] | None:
+def _configured(ctx: click.Context, named: str | None) -> dict[str, Any] | None:
     """What the configuration file says, when there is one: defaults below the environment and the command line."""
     from sshd_keepalive.config import options
 
-    path = options.find()
-    if path is None:
+    source = options.find(named)
+    if source is None:
         return None
     known = {}
     for name in COMMANDS:
@@ -177,4 +188,8 @@ def _configured(ctx: click.Context) -> dict[str, Any] | None:
         known[name] = {
             p.name: p.multiple for p in (found.params if found else ()) if isinstance(p, click.Option) and p.name
         }
-    return options.read(path, known)
+    configured = options.read(source, known)
+    taken = [name.replace("_", "-") for name in configured.get(ctx.invoked_subcommand or "", ())]
+    if taken and not source.is_named:
+        click.echo(f"options from ./{source.path}: {', '.join(taken)}", err=True)
+    return configured

@@ -91,7 +91,9 @@ def _hosts(ctx: click.Context, incomplete: str) -> Iterable[str]:
     from sshd_keepalive import inventories
     from sshd_keepalive.config import options
 
-    sources: Any = ctx.params.get("inventory") or options.peek("inventory", ctx.info_name or "")
+    sources: Any = ctx.params.get("inventory") or options.peek(
+        "inventory", ctx.info_name or "", ctx.find_root().params.get("config")
+    )
     hosts = inventories.known(sources or ())
     names = [name for host in hosts for name in (host.name, *host.groups)]
     return [*names, "all"] if names else []

@@ -57,7 +57,8 @@ def show(ctx: click.Context, words: tuple[str, ...], origin: bool, format: str) 
         ctx.fail(f"no such command {words[0]!r}{did_you_mean(words[0], COMMANDS)}")
     names = words[:1] or tuple(name for name in COMMANDS if name != "config")
     rows = [row for name in names for row in _rows(ctx.find_root(), name, words[1:])]
-    path = files.find()
+    source = files.find(ctx.find_root().params.get("config"))
+    path = source.path if source else None
     if format == "json":
         shown = [{key: value for key, value in row._asdict().items() if origin or key != "origin"} for row in rows]
         file = None if path is None else str(path)
@@ -82,7 +83,7 @@ def _rows(root: click.Context, name: str, words: tuple[str, ...]) -> Iterator[_R
     asked = [parameter for parameter in found.params if isinstance(parameter, click.Option)]
     # with words their mistakes are told; without, what a command cannot do without may be missing
     context = found.make_context(name, list(words), parent=root, resilient_parsing=not words)
-    lines = files.places()
+    lines = files.places(root.params.get("config"))
     for parameter in asked:
         option = parameter.name or ""
         if option in _APART:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sshd_keepalive.config.ownership import find_stranger
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.quoting import quote
 
 if TYPE_CHECKING:
     from sshd_keepalive.config.document import Document, Pairs
@@ -21,55 +24,69 @@ VARIABLE: Final = "SSHD_KEEPALIVE_CONFIG"
 Options = Mapping[str, Mapping[str, bool]]
 
 
-def discover(options: Options) -> dict[str, dict[str, Any]]:
-    """Read the configuration file, if there is one, into what click takes as `default_map`.
+#: Options that a file of the working directory may set: how many hosts at a time, how long, and what is shown. None of
+#: them runs or writes anything, chooses hosts, accounts, keys or ways, or makes a change less careful.
+HARMLESS: Final = frozenset(
+    {
+        *("forks", "timeout", "idle", "deep", "fast", "concurrency", "benchmark", "last"),
+        *("format", "quiet", "verbose", "color", "no_progress", "with_diff"),
+    }
+)
 
-    At the top an option holds for every command that has it; under a command's name, for that command.
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A configuration file, and whether somebody asked for it."""
+
+    path: Path
+    is_named: bool = True  # False: it was found in the working directory
+
+
+def find(named: str | None = None) -> Source | None:
+    """Give the first that exists of the file that was named, ./sshd-keepalive.yaml and the user's own.
+
+    Args:
+        named: by --config; None: by $SSHD_KEEPALIVE_CONFIG.
     Raises:
-        ConfigError: unknown keys or values without a meaning, each with its place.
+        ConfigError: there is no such file, or another account may have written it.
     """
-    path = find()
-    return read(path, options) if path else {}
-
-
-def find() -> Path | None:
-    """Give the first that exists of $SSHD_KEEPALIVE_CONFIG, ./sshd-keepalive.yaml and the user's own.
-
-    Raises:
-        ConfigError: the variable names no file, or the one in the working directory belongs to somebody else.
-    """
-    if named := os.environ.get(VARIABLE):
+    if named := named or os.environ.get(VARIABLE):
         path = Path(named).expanduser()
         if not path.is_file():
-            raise ConfigError(f"{VARIABLE}: {named}: there is no such file")
-        return path
-    here = Path(FILE)
-    if here.is_file():
-        _refuse_strangers(here)
-        return here
+            raise ConfigError(f"configuration {named}: there is no such file")
+        return _believed(Source(path))
+    if Path(FILE).is_file():
+        return _believed(Source(Path(FILE), is_named=False))
     from platformdirs import user_config_path
 
     own = user_config_path(PROGRAM) / "config.yaml"
     try:
-        return own if own.is_file() else None
+        return _believed(Source(own)) if own.is_file() else None
     except PermissionError:  # the home directory of somebody else, as after `sudo -u`
         return None
 
 
-def _refuse_strangers(path: Path) -> None:
-    """A file that somebody else left in /tmp must not choose which key is shown to which host."""
-    owner, writable = path.stat().st_uid, path.stat().st_mode & 0o002
-    if owner not in (0, os.geteuid()) or writable:
-        reason = "can be written by everybody" if writable else "belongs to somebody else"
-        raise ConfigError(f"{path} in this directory {reason}", hint=f"name it in {VARIABLE} if you trust it")
+def _believed(source: Source) -> Source:
+    """Refuse what somebody else may have written: options choose keys, hosts and commands."""
+    if stranger := find_stranger(source.path):
+        hint = (
+            f"look at what it says, then: chown $USER {quote(str(source.path))}; chmod go-w {quote(str(source.path))}"
+        )
+        raise ConfigError(f"configuration {source.path} is not read: {stranger}", hint=hint)
+    return source
 
 
-def read(path: Path, options: Options) -> dict[str, dict[str, Any]]:
-    """Read one configuration file; see `discover`."""
+def read(source: Source, options: Options) -> dict[str, dict[str, Any]]:
+    """Read a configuration file into what click takes as `default_map`.
+
+    At the top an option holds for every command that has it; under a command's name, for that command.
+
+    Raises:
+        ConfigError: unknown keys, values without a meaning, options that this file may not set; each with its place.
+    """
     from sshd_keepalive.config import document as documents  # PyYAML, 20 ms: only when there is a file
 
-    document = documents.read(str(path))
+    document = documents.read(str(source.path))
     found: dict[str, dict[str, Any]] = {command: {} for command in options}
     if document.root is None or document.root.is_empty:
         return {}
@@ -80,37 +97,54 @@ def read(path: Path, options: Options) -> dict[str, dict[str, Any]]:
         found[command] = _values(document, pairs, options[command])
     common = _values(document, top, everywhere)
     document.raise_mistakes()
+    if not source.is_named:
+        _refuse_harmful(document, options)
     return {
         command: {name: value for name, value in common.items() if name in options[command]} | own
         for command, own in found.items()
     }
 
 
-def places() -> dict[tuple[str, str], str]:
-    """Give where the configuration file says something: (command, option) → `path:line`; command "": at the top."""
-    path = find()
-    if path is None:
-        return {}
-    from sshd_keepalive.config import document as documents
+def _refuse_harmful(document: Document, options: Options) -> None:
+    path = document.path
+    for (command, option), line in _lines(document).items():
+        if option not in HARMLESS and (command or option not in options):
+            raise ConfigError(
+                f"{path}:{line}: {option.replace('_', '-')} is not taken from a file that merely lies in the working "
+                "directory",
+                hint=f"if you trust it, name it: sshd-keepalive --config {path} …  or export {VARIABLE}={path}",
+            )
 
-    document = documents.read(str(path))
-    found: dict[tuple[str, str], str] = {}
+
+def _lines(document: Document) -> dict[tuple[str, str], int]:
+    """Give where something is said: (command, option) → line; command "": at the top."""
+    found: dict[tuple[str, str], int] = {}
     for key, (at, node) in (document.pairs(document.root) if document.root else {}).items():
-        found["", key.replace("-", "_")] = f"{path}:{at.line}"
+        found["", key.replace("-", "_")] = at.line
         if node.kind == "mapping":
             for option, (inner, _) in document.pairs(node).items():
-                found[key, option.replace("-", "_")] = f"{path}:{inner.line}"
+                found[key, option.replace("-", "_")] = inner.line
     return found
 
 
-def peek(option: str, command: str) -> list[str]:
+def places(named: str | None = None) -> dict[tuple[str, str], str]:
+    """Give where the configuration file says something: (command, option) → `path:line`; command "": at the top."""
+    source = find(named)
+    if source is None:
+        return {}
+    from sshd_keepalive.config import document as documents
+
+    return {key: f"{source.path}:{line}" for key, line in _lines(documents.read(str(source.path))).items()}
+
+
+def peek(option: str, command: str, named: str | None = None) -> list[str]:
     """Give what the configuration file says about one option, whatever else stands there; empty: nothing."""
-    path = find()
-    if path is None:
+    source = find(named)
+    if source is None or not (source.is_named or option in HARMLESS):
         return []
     from sshd_keepalive.config import document as documents
 
-    document = documents.read(str(path))
+    document = documents.read(str(source.path))
     top = document.pairs(document.root) if document.root else {}
     under = document.pairs(top[command][1]) if command in top else {}
     for pairs in (under, top):

@@ -12,15 +12,26 @@ import time
 from pathlib import Path
 
 from sshd_keepalive.config import ansible
+from sshd_keepalive.config.ownership import find_stranger
 from sshd_keepalive.config.program import LIMIT_S, output_of
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import argument
 from sshd_keepalive.model import Host
+from sshd_keepalive.quoting import quote
 
 
 def recognises(head: bytes, path: str) -> bool:
-    """Tell by `#!` in a file that can be executed: Ansible runs such a source, and so do we."""
-    return head.startswith(b"#!") and os.access(path, os.X_OK)
+    """Tell by `#!` in a file that can be executed: Ansible runs such a source, and so do we.
+
+    Raises:
+        ConfigError: another account may have written the program. It is run only when its kind is named.
+    """
+    if not (head.startswith(b"#!") and os.access(path, os.X_OK)):
+        return False
+    if stranger := find_stranger(Path(path), with_directories=True):
+        hint = f"look at it; if you trust it: -i {quote(f'command:{path}')}"
+        raise ConfigError(f"inventory {path} is a program, and is not run: {stranger}", hint=hint)
+    return True
 
 
 def load(source: str) -> tuple[Host, ...]:
