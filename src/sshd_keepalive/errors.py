@@ -19,6 +19,8 @@ never hides another.
 
 from __future__ import annotations
 
+from sshd_keepalive.model import FailureKind
+
 
 class KeepaliveError(Exception):
     """Base of all errors raised on purpose; the text is lower case, without a full stop."""
@@ -68,11 +70,11 @@ class HostError(KeepaliveError):
 
     Args:
         message: what happened; never contains a secret.
-        kind: one of the `failure.kind` words of the JSON report, `tcp`, `auth`, `become`, …
+        kind: what went wrong, in the words of the JSON report.
         cause: the finer class, `refused`, `hostkey-changed`, …; empty where there is none.
     """
 
-    def __init__(self, message: str, *, kind: str, cause: str = "", hint: str | None = None) -> None:
+    def __init__(self, message: str, *, kind: FailureKind, cause: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.kind = kind
         self.cause = cause

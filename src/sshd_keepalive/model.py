@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -482,11 +482,36 @@ class End(Enum):
     UNKNOWN = "unknown"
 
 
+class FailureKind(StrEnum):
+    """What went wrong with a host, as `failure.kind` of the JSON report; docs/reference/json.md explains each."""
+
+    DNS = "dns"
+    TCP = "tcp"
+    TIMEOUT = "timeout"
+    BANNED = "banned"
+    BANNER = "banner"
+    HOST_KEY = "host_key"
+    AUTH = "auth"
+    BECOME = "become"
+    SHELL = "shell"
+    OBSERVE = "observe"
+    CONFIG_BROKEN = "config_broken"
+    CHANGED_MEANWHILE = "changed_meanwhile"
+    LOCKED = "locked"
+    READ_ONLY = "read_only"
+    NO_SPACE = "no_space"
+    VALIDATE = "validate"
+    RESTART = "restart"
+    LOGIN = "login"
+    EFFECTIVE = "effective"
+    INTERNAL = "internal"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why a host did not end as wanted; `kind` and `cause` are the words of the JSON contract."""
 
-    kind: str
+    kind: FailureKind
     message: str
     cause: str = ""
     hint: str = ""

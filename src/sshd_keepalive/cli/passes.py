@@ -18,7 +18,7 @@ from sshd_keepalive.cli import output
 from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.output import Output
 from sshd_keepalive.fleet import one_host as fleet
-from sshd_keepalive.model import Failure, Host, HostReport, Verdict
+from sshd_keepalive.model import Failure, FailureKind, Host, HostReport, Verdict
 
 
 def new_run_id(now: datetime) -> str:
@@ -84,7 +84,10 @@ def repeat(
 
 def _not_begun(host: Host) -> HostReport:
     failure = Failure(
-        kind="internal", cause="interrupted", message="not begun: the run was interrupted", hint="run the command again"
+        kind=FailureKind.INTERNAL,
+        cause="interrupted",
+        message="not begun: the run was interrupted",
+        hint="run the command again",
     )
     return HostReport(host=host, verdict=Verdict.UNKNOWN, failure=failure)
 

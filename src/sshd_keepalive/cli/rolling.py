@@ -19,7 +19,7 @@ from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet import waves
 from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget
-from sshd_keepalive.model import End, Failure, Host, HostReport
+from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ def _taken_back(reports: dict[str, HostReport], given: fleet.Orders, rolled: Rol
         before = reports[undone.host.name]
         if undone.end is End.APPLIED:
             failure = Failure(
-                kind="effective",
+                kind=FailureKind.EFFECTIVE,
                 cause="taken-back",
                 message="changed, proved, and taken back because the error budget of the run was spent",
                 hint="look at the hosts that failed",

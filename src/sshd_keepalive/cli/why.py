@@ -13,7 +13,7 @@ from sshd_keepalive.cli.offline import read_tree
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 from sshd_keepalive.errors import ConfigError, HostError, ParseError
 from sshd_keepalive.fleet import one_host as fleet
-from sshd_keepalive.model import SCHEMA_VERSION, Context, Host
+from sshd_keepalive.model import SCHEMA_VERSION, Context, FailureKind, Host
 from sshd_keepalive.planning import explain, judge
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.secrets.redaction import redacted
@@ -91,11 +91,11 @@ def _looked(host: Host, given: fleet.Orders, asked: Context | None) -> dict[str,
         tree = resolving.tree(snapshot)
         refused = judge.broken(snapshot)
         if refused:
-            raise HostError(f"sshd refuses the present configuration: {refused}", kind="config_broken")
+            raise HostError(f"sshd refuses the present configuration: {refused}", kind=FailureKind.CONFIG_BROKEN)
         doubts = {judge.doubt(snapshot, tree, keyword) for keyword in resolving.KEYWORDS} - {None}
         return _answered(host.name, tree, asked, tuple(sorted(str(doubt) for doubt in doubts)))
     except (HostError, ParseError) as error:
-        kind = error.kind if isinstance(error, HostError) else "config_broken"
+        kind = error.kind if isinstance(error, HostError) else FailureKind.CONFIG_BROKEN
         failure = {"kind": kind, "message": str(error), "hint": error.hint or ""}
         return {"name": host.name, "openssh": "", "answers": [], "warnings": (), "failure": failure, "text": ""}
 

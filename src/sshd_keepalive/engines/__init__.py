@@ -12,7 +12,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from sshd_keepalive import registry
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import End, Failure, Host, HostReport, Verdict
+from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, Verdict
 
 #: One host's whole pass. It never raises for the host's trouble, and opens and closes its own connections.
 Job = Callable[[Host], HostReport]
@@ -100,7 +100,7 @@ def room_for(workers: int) -> None:
 def lost(host: Host, *, may_repeat: bool) -> HostReport:
     """The report of a host whose worker vanished while it had the host, and that is not tried again."""
     failure = Failure(
-        kind="internal",
+        kind=FailureKind.INTERNAL,
         cause="worker-lost",
         message="the worker that had this host was lost; how far it came is not known",
         hint="run it again" if may_repeat else "check this host now; a change that was not confirmed reverts by itself",
@@ -110,5 +110,5 @@ def lost(host: Host, *, may_repeat: bool) -> HostReport:
 
 def not_begun(host: Host, why: str, *, may_repeat: bool) -> HostReport:
     """The report of a host that no worker was there for."""
-    failure = Failure(kind="internal", cause="no-worker", message=f"not begun: {why}", hint="run it again")
+    failure = Failure(kind=FailureKind.INTERNAL, cause="no-worker", message=f"not begun: {why}", hint="run it again")
     return HostReport(host=host, verdict=Verdict.UNKNOWN, end=None if may_repeat else End.REFUSED, failure=failure)

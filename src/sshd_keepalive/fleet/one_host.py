@@ -19,6 +19,7 @@ from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError, Parse
 from sshd_keepalive.model import (
     End,
     Failure,
+    FailureKind,
     Finding,
     Host,
     HostReport,
@@ -148,7 +149,7 @@ def _looked(host: Host, orders: Orders, *, then: Then) -> HostReport:
         try:
             snapshot = _observe(shell, orders)
         except HostError as error:
-            if error.kind == "banner":
+            if error.kind is FailureKind.BANNER:
                 raise
             failure = Failure(kind=error.kind, cause=error.cause, message=str(error), hint=error.hint or "")
             return then(shell, error, HostReport(host=host, verdict=Verdict.UNKNOWN, failure=failure))
@@ -208,13 +209,16 @@ def _past(shell: Shell, snapshot: Snapshot, orders: Orders) -> undo.Past | None:
     if past is None and orders.undoes:
         raise HostError(
             f"the host knows no run {orders.undoes}",
-            kind="observe",
+            kind=FailureKind.OBSERVE,
             cause="no-run",
             hint="the runs it keeps are the directories below " + dict(snapshot.facts)["state"],
         )
     if past is not None and past.how != "applied":
         raise HostError(
-            f"run {past.run_id} is {past.how or 'not confirmed'}", kind="observe", cause="not-applied", hint=None
+            f"run {past.run_id} is {past.how or 'not confirmed'}",
+            kind=FailureKind.OBSERVE,
+            cause="not-applied",
+            hint=None,
         )
     return past
 
@@ -232,7 +236,7 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
         if report.verdict is not Verdict.PASS:
             raise HostError(
                 "this login does not find the change in effect, so it is not confirmed",
-                kind="effective",
+                kind=FailureKind.EFFECTIVE,
                 hint="look at check; the host reverts by itself",
             )
         answer = verify.confirmed(shell, f"{facts['state']}/{held[0]}", timeout_s=orders.timeout_s)
@@ -245,7 +249,7 @@ def _refuse_unfinished(snapshot: Snapshot) -> None:
     if run_id := facts.get("unfinished"):
         raise HostError(
             f"run {run_id} was taken back, but sshd could not be restarted then",
-            kind="locked",
+            kind=FailureKind.LOCKED,
             cause="not_taken_back",
             hint=guard.unfinished_hint(f"{facts['state']}/{run_id}"),
         )
@@ -260,7 +264,7 @@ def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
     if orders.shown is not None and planned.contents != orders.shown.get(host.name, ()):
         raise HostError(
             "the host is no longer as it was when the plan was shown",
-            kind="changed_meanwhile",
+            kind=FailureKind.CHANGED_MEANWHILE,
             hint="look at the new diff: run plan again",
         )
 
@@ -375,20 +379,24 @@ def _reported(
         report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure, unreached=unreached)
     except ParseError as error:
         failure = Failure(
-            kind="config_broken", message=str(error), hint=error.hint or "mend that line first; sshd refuses it too"
+            kind=FailureKind.CONFIG_BROKEN,
+            message=str(error),
+            hint=error.hint or "mend that line first; sshd refuses it too",
         )
         report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure)
     except PlanError as error:
         failure = Failure(
-            kind="validate", message=str(error), hint=error.hint or "nothing was written; please report the file"
+            kind=FailureKind.VALIDATE,
+            message=str(error),
+            hint=error.hint or "nothing was written; please report the file",
         )
         report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure)
     except KeepaliveError as error:
-        failure = Failure(kind="internal", message=str(error), hint=error.hint or "")
+        failure = Failure(kind=FailureKind.INTERNAL, message=str(error), hint=error.hint or "")
         report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure)
     except Exception as error:  # a defect of ours must not take the other hosts down
         failure = Failure(
-            kind="internal",
+            kind=FailureKind.INTERNAL,
             message=f"{type(error).__name__}: {error}",
             hint="this is a defect; run again with -vv for the traceback and report it",
         )
@@ -410,7 +418,7 @@ def _report(snapshot: Snapshot) -> HostReport:
     complaint = judge.broken(snapshot)
     if complaint:  # nothing else matters: the next restart, ours or anybody's, would lock everybody out
         failure = Failure(
-            kind="config_broken",
+            kind=FailureKind.CONFIG_BROKEN,
             message=f"sshd refuses the present configuration: {complaint}",
             hint="mend it before sshd is restarted; a restart would lock everybody out",
         )
@@ -418,7 +426,7 @@ def _report(snapshot: Snapshot) -> HostReport:
     both = judge.contradiction(snapshot)
     if both:
         failure = Failure(
-            kind="observe",
+            kind=FailureKind.OBSERVE,
             cause="readings-differ",
             message=both,
             hint="copy its /etc/ssh, look at it with why --file, and report what differs; nothing was written",

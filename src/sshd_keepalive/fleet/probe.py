@@ -16,7 +16,18 @@ from typing import Final, Protocol
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
-from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Context, Finding, Host, HostReport, Snapshot, Verdict
+from sshd_keepalive.model import (
+    COUNT_MAX,
+    GLOBAL,
+    INTERVAL,
+    Context,
+    FailureKind,
+    Finding,
+    Host,
+    HostReport,
+    Snapshot,
+    Verdict,
+)
 from sshd_keepalive.probing import idle_limit, proof
 from sshd_keepalive.probing.proof import Held, Values
 from sshd_keepalive.scripts import trial
@@ -230,7 +241,11 @@ def _told(
             facts["loss"] = held.loss.name.lower()
     findings = (*report.findings, *observed)
     failure = report.failure
-    if values is None and failure is not None and failure.kind in ("observe", "become", "shell"):
+    if (
+        values is None
+        and failure is not None
+        and failure.kind in (FailureKind.OBSERVE, FailureKind.BECOME, FailureKind.SHELL)
+    ):
         notes = (*notes, f"the configuration could not be read: {failure.message}")
         failure = None
     verdict = fleet.worst(findings) if failure is None else Verdict.UNKNOWN

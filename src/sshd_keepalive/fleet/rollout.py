@@ -13,7 +13,7 @@ from sshd_keepalive.engines import Engine
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders, Pass
 from sshd_keepalive.fleet.waves import Budget, Wave, has_failed
-from sshd_keepalive.model import End, Failure, Host, HostReport, Verdict
+from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, Verdict
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Rollout:
         """The report of a host that the stop spared."""
         why = "the error budget is spent" if self.is_spent else "the run was interrupted"
         failure = Failure(
-            kind="internal",
+            kind=FailureKind.INTERNAL,
             cause="stopped" if self.is_spent else "interrupted",
             message=f"not begun: {why}",
             hint="look at the hosts that failed, then go on with --resume",
@@ -97,7 +97,7 @@ class Rollout:
                 yield report
                 continue
             failure = seen.failure or Failure(
-                kind="effective",
+                kind=FailureKind.EFFECTIVE,
                 cause="relapse",
                 message="the settings did not hold while the wave soaked",
                 hint="look at why; something on the host writes the file too",

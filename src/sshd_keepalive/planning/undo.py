@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import NewContent, Plan, Snapshot
+from sshd_keepalive.model import FailureKind, NewContent, Plan, Snapshot
 from sshd_keepalive.planning import candidate, diff
 from sshd_keepalive.planning import plan as planning
 from sshd_keepalive.scripts import text, variables
@@ -74,7 +74,7 @@ def plan(snapshot: Snapshot, past: Past, *, force: bool) -> Plan:
         if now != new and not force:
             raise HostError(
                 f"{path} was edited since run {past.run_id}",
-                kind="changed_meanwhile",
+                kind=FailureKind.CHANGED_MEANWHILE,
                 cause="edited-since",
                 hint="undo --force brings the old content back all the same; its diff shows what would be lost",
             )

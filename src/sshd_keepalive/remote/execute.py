@@ -14,19 +14,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import End, Failure, Outcome, Snapshot, Step
+from sshd_keepalive.model import End, Failure, FailureKind, Outcome, Snapshot, Step
 from sshd_keepalive.remote import verify
 from sshd_keepalive.remote.rehearse import rehearse
 from sshd_keepalive.remote.verify import Connect
 from sshd_keepalive.scripts import guard
-from sshd_keepalive.scripts.guard import Answer, Change
+from sshd_keepalive.scripts.guard import Answer, Change, GuardEnd
 from sshd_keepalive.ssh.shell import Shell
 
 #: A restore script restarts at most once and waits ten seconds for the proof.
 _RESTORE_S = 45.0
 _PAUSE_S = 3.0
 #: Logins that fail like this make OpenSSH 9.8 and newer bar the address for a while.
-_BARRING = frozenset({"auth", "host_key", "banned"})
+_BARRING = frozenset({FailureKind.AUTH, FailureKind.HOST_KEY, FailureKind.BANNED})
 
 
 def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float) -> Outcome:
@@ -49,16 +49,16 @@ def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float)
 
 
 _HINTS = {
-    "changed_meanwhile": "look at the new diff: run plan again",
-    "locked": "wait until the other run is over, then run the command again",
+    FailureKind.CHANGED_MEANWHILE: "look at the new diff: run plan again",
+    FailureKind.LOCKED: "wait until the other run is over, then run the command again",
     "not_confirmed": "confirm that change with `sshd-keepalive confirm`, or wait until the host has taken it back",
-    "no_space": "make room on the host, then run the command again",
-    "read_only": "the file is immutable or on a read-only file system; lift that first, then run the command again",
-    "config_broken": "mend the configuration first: sshd -t names the line",
-    "observe": "this program and sshd read the files differently; please report the file",
-    "validate": "sshd would not start with it; please report the file",
-    "effective": "another file or option decides; look at why HOST",
-    "restart": "look at the unit's log on the host: journalctl -u ssh, or /var/log/auth.log",
+    FailureKind.NO_SPACE: "make room on the host, then run the command again",
+    FailureKind.READ_ONLY: "make the file, or its file system, writable; then run the command again",
+    FailureKind.CONFIG_BROKEN: "mend the configuration first: sshd -t names the line",
+    FailureKind.OBSERVE: "this program and sshd read the files differently; please report the file",
+    FailureKind.VALIDATE: "sshd would not start with it; please report the file",
+    FailureKind.EFFECTIVE: "another file or option decides; look at why HOST",
+    FailureKind.RESTART: "look at the unit's log on the host: journalctl -u ssh, or /var/log/auth.log",
     "hard_link": "keep the file under one name, or put the settings into a drop-in: strategy: drop-in",
     "immutable": "lift the attribute on the host (lsattr, chattr -i), then run the command again",
     "masked": "unmask the unit, then run the command again",
@@ -85,7 +85,7 @@ def _hint(answer: Answer, change: Change) -> str:
         if answer.pidfile:
             service = f"{{manager: pidfile, pidfile: {json.dumps(answer.pidfile)}}}"
         return f"say in the inventory how this sshd is restarted: service: {service}"
-    return _HINTS.get(answer.cause) or _HINTS.get(answer.kind, "")
+    return _HINTS.get(answer.cause) or _HINTS.get(answer.kind or "", "")
 
 
 class _Execution:
@@ -105,29 +105,31 @@ class _Execution:
     def run(self) -> Outcome:
         change = self._change
         answer = self._tell(guard.change_script(change))
-        if answer is not None and answer.end == "ready":
+        if answer is not None and answer.end is GuardEnd.READY:
             step, failure = rehearse(self._shell, change, timeout_s=self._timeout_s)
             self._steps.append(step)
             if failure is not None:
                 withdrawn = _ask(self._shell, guard.restore_command(change.directory), _RESTORE_S)
-                if withdrawn is not None and withdrawn.end == "refused":
+                if withdrawn is not None and withdrawn.end is GuardEnd.REFUSED:
                     return self._outcome(End.REFUSED, failure)
                 return self._take_back(None, failure)
             answer = self._tell(guard.go_command(change.directory))
         if answer is None:
-            lost = Failure(kind="timeout", cause="lost", message="the connection was lost while the change was made")
+            lost = Failure(
+                kind=FailureKind.TIMEOUT, cause="lost", message="the connection was lost while the change was made"
+            )
             return self._take_back(None, lost)
-        if answer.end == "changed":
+        if answer.end is GuardEnd.CHANGED:
             return self._prove()
         failure = Failure(
-            kind=answer.kind or "internal",
+            kind=answer.kind or FailureKind.INTERNAL,
             cause=answer.cause,
             message=answer.reason,
             hint=_hint(answer, change),
         )
-        if answer.end == "rolled_back":
+        if answer.end is GuardEnd.ROLLED_BACK:
             return self._prove_back(failure)
-        return self._outcome(End.REFUSED if answer.end == "refused" else End.UNKNOWN, failure)
+        return self._outcome(End.REFUSED if answer.end is GuardEnd.REFUSED else End.UNKNOWN, failure)
 
     def _tell(self, script: str) -> Answer | None:
         answer = _ask(self._shell, script, self._timeout_s + _RESTORE_S)
@@ -164,7 +166,7 @@ class _Execution:
             finally:
                 fresh.close()
         except HostError as error:
-            kind = error.kind if error.kind == "effective" else "login"
+            kind = error.kind if error.kind is FailureKind.EFFECTIVE else FailureKind.LOGIN
             self._step("verify", began, str(error), ok=False)
             message = f"the new login did not prove the change: {error}"
             return self._take_back(self._shell, Failure(kind=kind, cause=error.cause, message=message))
@@ -175,7 +177,10 @@ class _Execution:
         try:
             return self._connect()
         except HostError as error:
-            if error.kind not in ("banned", "tcp") or time.monotonic() + 2 * _PAUSE_S > self._ends_at_s:
+            if (
+                error.kind not in (FailureKind.BANNED, FailureKind.TCP)
+                or time.monotonic() + 2 * _PAUSE_S > self._ends_at_s
+            ):
                 raise
         time.sleep(_PAUSE_S)
         return self._connect()
@@ -185,9 +190,9 @@ class _Execution:
         if answer is not None:
             self._steps += answer.steps
             self._complaints = answer.complaints
-        if answer is None or answer.end != "applied":
+        if answer is None or answer.end is not GuardEnd.APPLIED:
             why = f": the host says {answer.end} already" if answer else ""
-            raise HostError(f"the change could not be confirmed{why}", kind="effective", cause="confirm")
+            raise HostError(f"the change could not be confirmed{why}", kind=FailureKind.EFFECTIVE, cause="confirm")
 
     def _take_back(self, shell: Shell | None, failure: Failure) -> Outcome:
         """Restore over the old login, else over a new one, else leave it to the guard and look after its deadline."""
@@ -200,11 +205,11 @@ class _Execution:
             if answer is None:
                 time.sleep(self._pause_s)
         self._steps += answer.steps
-        if answer.end == "applied":  # the confirmation had arrived, only its answer was lost
+        if answer.end is GuardEnd.APPLIED:  # the confirmation had arrived, only its answer was lost
             return self._look_again(failure)
-        if answer.end == "refused" and not answer.kind:  # nothing had been changed when it was taken back
+        if answer.end is GuardEnd.REFUSED and not answer.kind:  # nothing had been changed when it was taken back
             return self._outcome(End.REFUSED, failure)
-        return self._prove_back(failure) if answer.end == "rolled_back" else self._outcome(End.UNKNOWN, failure)
+        return self._prove_back(failure) if answer.end is GuardEnd.ROLLED_BACK else self._outcome(End.UNKNOWN, failure)
 
     def _restored_over_new_login(self, restore: str) -> Answer | None:
         self._pause_s = 1.0
@@ -255,8 +260,8 @@ def _ask(shell: Shell, script: str, timeout_s: float) -> Answer | None:
         completed = shell.run(script, timeout_s=timeout_s)
         answer = guard.parse(completed.stdout) if completed.ended else None
     except HostError as error:
-        if error.kind in ("become", "shell"):  # refused before the script began
-            return Answer(end="refused", kind=error.kind, cause=error.cause, reason=str(error))
+        if error.kind in (FailureKind.BECOME, FailureKind.SHELL):  # refused before the script began
+            return Answer(end=GuardEnd.REFUSED, kind=error.kind, cause=error.cause, reason=str(error))
         return None
     return answer if answer and answer.end else None
 

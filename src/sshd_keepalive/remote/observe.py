@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from sshd_keepalive import registry, services
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import ServiceChoice, Snapshot
+from sshd_keepalive.model import FailureKind, ServiceChoice, Snapshot
 from sshd_keepalive.scripts import guard, survey
 from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.ssh.shell import Shell
@@ -28,7 +28,7 @@ def observe(shell: Shell, now: datetime, *, timeout_s: float, again: bool = Fals
     if "OpenSSH" not in shell.server_version:
         raise HostError(
             f"the server introduces itself as {shell.server_version!r}, which is not OpenSSH",
-            kind="banner",
+            kind=FailureKind.BANNER,
             cause="not-openssh",
             hint="this program understands OpenSSH only; take the host out of the inventory",
         )
@@ -41,7 +41,7 @@ def observe(shell: Shell, now: datetime, *, timeout_s: float, again: bool = Fals
         extra = (*extra, *missing)
     raise HostError(
         f"the Include of {missing[0]} could not be followed",
-        kind="observe",
+        kind=FailureKind.OBSERVE,
         cause="include",
         hint="show `sshd-keepalive why` the files with --file, and report it",
     )

@@ -10,7 +10,7 @@ import time
 from typing import Final
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import Failure, Step
+from sshd_keepalive.model import Failure, FailureKind, Step
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Change
 from sshd_keepalive.ssh.shell import Shell
@@ -45,7 +45,7 @@ def rehearse(shell: Shell, change: Change, *, timeout_s: float) -> tuple[Step, F
         except HostError as other:
             return step(f"not possible here: {other}"), None
         failure = Failure(
-            kind="login",
+            kind=FailureKind.LOGIN,
             cause="rehearsal",
             message=f"no login comes about through the new files: {error}",
             hint="nothing was changed; the host's log of the last minute says why",

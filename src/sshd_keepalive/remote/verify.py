@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import SPELLING, Snapshot, Verdict
+from sshd_keepalive.model import SPELLING, FailureKind, Snapshot, Verdict
 from sshd_keepalive.planning import judge
 from sshd_keepalive.remote.observe import observe
 from sshd_keepalive.scripts import guard
-from sshd_keepalive.scripts.guard import Action, Answer, Change
+from sshd_keepalive.scripts.guard import Action, Answer, Change, GuardEnd
 from sshd_keepalive.ssh.shell import Shell
 
 Connect = Callable[[], Shell]
@@ -24,11 +24,13 @@ def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) 
     """
     after = observe(shell, now, timeout_s=timeout_s, again=True)
     if not after.active:
-        raise HostError(f"{after.unit or 'sshd'} is not active after the restart", kind="effective", cause="inactive")
+        raise HostError(
+            f"{after.unit or 'sshd'} is not active after the restart", kind=FailureKind.EFFECTIVE, cause="inactive"
+        )
     now_there = dict(guard.contents_of(after, change.plan.contents))
     for content in change.plan.contents:
         if now_there[content.path] != (None if content.gone else content.after):
-            raise HostError(f"{content.path} is not what was installed", kind="effective", cause="file")
+            raise HostError(f"{content.path} is not what was installed", kind=FailureKind.EFFECTIVE, cause="file")
     wrong = [f for f in judge.judge(after, change.plan.host.policy) if f.verdict in (Verdict.FAIL, Verdict.UNKNOWN)]
     if change.action is Action.NONE:  # that the daemon is older is what was asked for
         wrong = [finding for finding in wrong if finding.setting != judge.DAEMON]
@@ -38,7 +40,7 @@ def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) 
         first = wrong[0]
         raise HostError(
             f"{first.setting} reads {first.value}, not {first.wanted}, for {first.scope}: {first.reason}".rstrip(": "),
-            kind="effective",
+            kind=FailureKind.EFFECTIVE,
             cause="value",
         )
     return after
@@ -78,10 +80,10 @@ def confirmed(shell: Shell, directory: str, *, timeout_s: float) -> Answer:
     """
     completed = shell.run(guard.confirm_command(directory), timeout_s=timeout_s)
     answer = guard.parse(completed.stdout) if completed.ended else None
-    if answer is None or answer.end != "applied":
+    if answer is None or answer.end is not GuardEnd.APPLIED:
         raise HostError(
             f"the change could not be confirmed: the host says {answer.end if answer else 'nothing'}",
-            kind="effective",
+            kind=FailureKind.EFFECTIVE,
             cause="confirm",
             hint="look at check",
         )

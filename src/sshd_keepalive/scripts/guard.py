@@ -9,10 +9,10 @@ it well, over a new login; `restore_command` takes it back.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Final
 
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, NewContent, Plan, Snapshot, Step
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, FailureKind, NewContent, Plan, Snapshot, Step
 from sshd_keepalive.quoting import quote, quote_bytes
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.records import decoded, legible, records
@@ -64,12 +64,24 @@ class Change:
         return f"{self.state}/{self.run_id}"
 
 
+class GuardEnd(StrEnum):
+    """How far the guard says that a change has come."""
+
+    READY = "ready"  # armed; nothing is changed yet
+    CHANGED = "changed"  # installed and restarted; it waits for the confirmation
+    APPLIED = "applied"  # confirmed
+    REFUSED = "refused"  # nothing was changed
+    RESTORING = "restoring"  # it is being taken back
+    ROLLED_BACK = "rolled_back"  # the old files and the old daemon are back
+    UNKNOWN = "unknown"  # the guard could not prove any of these
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a guard script said. `end` is empty when the output broke off before the end."""
+    """What a guard script said."""
 
-    end: str = ""  # ready | changed | applied | refused | rolled_back | unknown
-    kind: str = ""
+    end: GuardEnd | None  # None: the output broke off before the end
+    kind: FailureKind | None = None
     cause: str = ""
     reason: str = ""
     pidfile: str = ""  # the file that names the sshd which let us in, where a restart would not reach it
@@ -255,8 +267,8 @@ def parse(stdout: bytes) -> Answer:
         else:
             words[kind] = decoded(value[:_WORD_BYTES])
     return Answer(
-        end=words.get("end", ""),
-        kind=words.get("kind", ""),
+        end=GuardEnd(words["end"]) if words.get("end") else None,
+        kind=FailureKind(words["kind"]) if words.get("kind") else None,
         cause=words.get("cause", ""),
         reason=words.get("reason", ""),
         pidfile=words.get("pidfile", ""),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import Completed
+from sshd_keepalive.model import Completed, FailureKind
 from sshd_keepalive.sshd_config.limits import MAX_ANSWER_BYTES, MAX_RECORDS, too_large
 
 Record = tuple[str, bytes]
@@ -42,7 +42,7 @@ def records(stdout: bytes) -> Iterator[Record]:
 def _broken(position: int) -> HostError:
     return HostError(
         f"what the host told does not add up at byte {position}: its output was cut off, or a file changed meanwhile",
-        kind="observe",
+        kind=FailureKind.OBSERVE,
         cause="output-cut",
         hint="run the command again",
     )
@@ -59,7 +59,7 @@ def output_of(completed: Completed) -> bytes:
     if len(completed.stdout) >= MAX_ANSWER_BYTES:
         raise too_large(f"an answer has more than {MAX_ANSWER_BYTES >> 20} MiB")
     message = "the connection was lost in mid-answer"
-    raise HostError(message, kind="timeout", cause="lost", hint="run the command again")
+    raise HostError(message, kind=FailureKind.TIMEOUT, cause="lost", hint="run the command again")
 
 
 @contextmanager
@@ -73,7 +73,10 @@ def legible(what: str) -> Iterator[None]:
         yield
     except (ValueError, IndexError, OverflowError, OSError, ZeroDivisionError):
         raise HostError(
-            f"what the host told of {what} cannot be read", kind="observe", cause="output-cut", hint="run check again"
+            f"what the host told of {what} cannot be read",
+            kind=FailureKind.OBSERVE,
+            cause="output-cut",
+            hint="run check again",
         ) from None
 
 

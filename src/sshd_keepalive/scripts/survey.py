@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import DEFAULT_CONFIG, Context, Daemon, Dump, Glob, Host, RemoteFile, Snapshot
+from sshd_keepalive.model import DEFAULT_CONFIG, Context, Daemon, Dump, FailureKind, Glob, Host, RemoteFile, Snapshot
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.records import Record, decoded, legible, records
 from sshd_keepalive.sshd_config import command_line as start
@@ -145,14 +145,14 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
             case "nosshd":
                 raise HostError(
                     f"no sshd was found on the host ({decoded(value)})",
-                    kind="observe",
+                    kind=FailureKind.OBSERVE,
                     cause="no-sshd",
                     hint="name the binary in the inventory: sshd: /path/to/sshd",
                 )
             case "elsewhere":
                 raise HostError(
                     f"the sshd that answers reads {decoded(value)}, not {host.sshd_config}",
-                    kind="observe",
+                    kind=FailureKind.OBSERVE,
                     cause="other-config",
                     hint="correct sshd_config in the inventory, or leave it out: then the daemon's own is taken",
                 )
@@ -188,12 +188,12 @@ def _unusable(kind: str, path: str) -> HostError:
         ),
         "irregular": ("is neither a file nor a directory", "move it out of the reach of Include"),
     }[kind]
-    return HostError(f"{path} {why}", kind="observe", cause=f"{kind}-file", hint=hint)
+    return HostError(f"{path} {why}", kind=FailureKind.OBSERVE, cause=f"{kind}-file", hint=hint)
 
 
 def _vanished(what: str) -> HostError:
     message = f"a {what} vanished while it was read"
-    return HostError(message, kind="observe", cause="output-cut", hint="run the command again")
+    return HostError(message, kind=FailureKind.OBSERVE, cause="output-cut", hint="run the command again")
 
 
 def _take_files(look: _Look, content: bytes) -> None:
@@ -247,7 +247,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
     if found is None:
         raise HostError(
             "the sshd of this host is not OpenSSH",
-            kind="observe",
+            kind=FailureKind.OBSERVE,
             cause="not-openssh",
             hint="this program understands OpenSSH only; take the host out of the inventory",
         )
@@ -291,7 +291,7 @@ def _daemon(look: _Look, host: Host) -> Daemon | None:
     if "lost" in words:
         raise HostError(
             f"the sshd that answers cannot be found: {words['lost']}",
-            kind="observe",
+            kind=FailureKind.OBSERVE,
             cause="no-daemon",
             hint="name it in the inventory, service: {manager: pidfile, pidfile: …} or {manager: command, …}",
         )
@@ -342,7 +342,7 @@ def _started(words: dict[str, str]) -> tuple[float, float]:
     except (KeyError, ValueError):
         raise HostError(
             "the start of the running sshd could not be determined",
-            kind="observe",
+            kind=FailureKind.OBSERVE,
             cause="no-start-time",
             hint="restart sshd by hand, or name two commands: service: {manager: command, …}",
         ) from None

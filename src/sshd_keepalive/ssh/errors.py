@@ -10,81 +10,90 @@ import re
 from typing import Final
 
 from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import FailureKind as Kind
 from sshd_keepalive.model import Host
 
 #: class → (kind, what happened, next step). The class before "(" counts: `deadline(kex)`.
-_ROWS: Final[dict[str, tuple[str, str, str]]] = {
-    "unresolved": ("dns", "the name has no address", "check `address` in the inventory, and the resolver"),
-    "no-way": ("tcp", "there is no way in that this program can take", "name one with -J, or leave it out: -l '!HOST'"),
-    "unreachable": ("tcp", "no answer", "check that the host is up and that a firewall lets this machine through"),
-    "refused": ("tcp", "connection refused", "check that sshd runs there and listens on this port"),
+_ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
+    "unresolved": (Kind.DNS, "the name has no address", "check `address` in the inventory, and the resolver"),
+    "no-way": (
+        Kind.TCP,
+        "there is no way in that this program can take",
+        "name one with -J, or leave the host out: -l '!HOST'",
+    ),
+    "unreachable": (Kind.TCP, "no answer", "check that the host is up and that a firewall lets this machine through"),
+    "refused": (Kind.TCP, "connection refused", "check that sshd runs there and listens on this port"),
     "busy": (
-        "banned",
+        Kind.BANNED,
         "sshd hung up before it introduced itself: too many logins at once, or this address is barred",
         "use fewer --forks; see MaxStartups, fail2ban and hosts.deny on the host",
     ),
     "penalised": (
-        "banned",
+        Kind.BANNED,
         "sshd bars this address for a while after failed logins",
         "wait a minute; see PerSourcePenalties in sshd_config(5)",
     ),
     "dropped": (
-        "banned",
+        Kind.BANNED,
         "the host is up but drops connections to this port: this address is barred, or a firewall is closed",
         "see fail2ban and the firewall on the host; do not try again in a hurry",
     ),
-    "not-ssh": ("banner", "what answers is not an SSH server", "check `port`"),
-    "incompatible": ("banner", "no algorithm in common", "the server is too old or its algorithms are too narrow"),
+    "not-ssh": (Kind.BANNER, "what answers is not an SSH server", "check `port`"),
+    "incompatible": (Kind.BANNER, "no algorithm in common", "the server is too old or its algorithms are too narrow"),
     "hostkey-unknown": (
-        "host_key",
+        Kind.HOST_KEY,
         "its host key is not known",
         "compare the fingerprint and add it to known_hosts, as a login with ssh does; or pin it as `host_key`, or "
         "allow `host_keys: accept-new`",
     ),
     "hostkey-changed": (
-        "host_key",
+        Kind.HOST_KEY,
         "its host key is not the one on file",
         "find out why before anything else; if the change is right: ssh-keygen -R",
     ),
-    "hostkey-revoked": ("host_key", "its host key is marked as revoked", "give the host a new key"),
-    "hostkey-certificate": ("host_key", "its host certificate is not valid", "sign its host key anew"),
-    "hostkey-file": ("host_key", "the known_hosts file cannot be used", "check `known_hosts` in the inventory"),
-    "auth-failed": ("auth", "the login was refused", "check `user` and `identity_file`; try it with ssh once"),
-    "auth-more": ("auth", "the server wants one more proof", "add `password`, or exempt this account"),
-    "auth-prompt": ("auth", "the server asks for something else than a password", "use a key for this account"),
+    "hostkey-revoked": (Kind.HOST_KEY, "its host key is marked as revoked", "give the host a new key"),
+    "hostkey-certificate": (Kind.HOST_KEY, "its host certificate is not valid", "sign its host key anew"),
+    "hostkey-file": (Kind.HOST_KEY, "the known_hosts file cannot be used", "check `known_hosts` in the inventory"),
+    "auth-failed": (Kind.AUTH, "the login was refused", "check `user` and `identity_file`; try it with ssh once"),
+    "auth-more": (Kind.AUTH, "the server wants one more proof", "add `password`, or exempt this account"),
+    "auth-prompt": (Kind.AUTH, "the server asks for something else than a password", "use a key for this account"),
     "no-key": (
-        "auth",
+        Kind.AUTH,
         "there is no key to log in with",
         "name one by --private-key or as `identity_file`, or start an agent",
     ),
-    "key-file": ("auth", "the key cannot be used", "check `identity_file`"),
-    "secret": ("auth", "the password is not to be had", "check the secret reference"),
+    "key-file": (Kind.AUTH, "the key cannot be used", "check `identity_file`"),
+    "secret": (Kind.AUTH, "the password is not to be had", "check the secret reference"),
     "account-closed": (
-        "auth",
+        Kind.AUTH,
         "sshd hung up during the login",
         "the account may be expired or barred (AllowUsers, PAM); its log on the host says more",
     ),
-    "password-expired": ("auth", "the account's password has expired", "log in by hand and change it"),
-    "no-session": ("shell", "sshd grants no session", "see MaxSessions and restrictions of the key on the host"),
-    "no-shell": ("shell", "no shell ran the script", "the account needs a POSIX shell and no forced command"),
-    "need-password": ("become", "sudo wants a password", "set `become: {method: sudo, password: …}` or use -K"),
-    "bad-password": ("become", "sudo refused the password", "correct the secret; it is not tried again in this run"),
-    "sudo-denied": ("become", "sudo does not let this account run a shell", "allow it in sudoers, or log in as root"),
+    "password-expired": (Kind.AUTH, "the account's password has expired", "log in by hand and change it"),
+    "no-session": (Kind.SHELL, "sshd grants no session", "see MaxSessions and restrictions of the key on the host"),
+    "no-shell": (Kind.SHELL, "no shell ran the script", "the account needs a POSIX shell and no forced command"),
+    "need-password": (Kind.BECOME, "sudo wants a password", "set `become: {method: sudo, password: …}` or use -K"),
+    "bad-password": (Kind.BECOME, "sudo refused the password", "correct the secret; it is not tried again in this run"),
+    "sudo-denied": (
+        Kind.BECOME,
+        "sudo does not let this account run a shell",
+        "allow it in sudoers, or log in as root",
+    ),
     "sudo-tty": (
-        "become",
+        Kind.BECOME,
         "sudo wants a terminal (requiretty), and script(1) is not there to provide one",
         "install util-linux on the host, or write `Defaults:USER !requiretty` with: "
         "visudo -f /etc/sudoers.d/sshd-keepalive",
     ),
-    "sudo-prompt": ("become", "sudo asks for something we cannot answer", "allow the account NOPASSWD, or use root"),
-    "sudo-missing": ("become", "neither sudo nor doas is installed", "log in as root"),
-    "sudo-broken": ("become", "sudo does not work", "try it on the host by hand"),
-    "doas-denied": ("become", "doas does not let this account run a shell without a password", "use nopass"),
-    "become-secret": ("become", "the sudo password is not to be had", "check the secret reference"),
-    "deadline": ("timeout", "no progress before the time limit", "raise --timeout, or look at the host's load"),
-    "lost": ("tcp", "the connection broke", "try again; if it stays, look at the host's sshd log"),
-    "bastion-lost": ("tcp", "the jump host's connection broke", "try again"),
-    "bastion-denied": ("tcp", "the jump host does not forward", "see AllowTcpForwarding and PermitOpen there"),
+    "sudo-prompt": (Kind.BECOME, "sudo asks for something we cannot answer", "allow the account NOPASSWD, or use root"),
+    "sudo-missing": (Kind.BECOME, "neither sudo nor doas is installed", "log in as root"),
+    "sudo-broken": (Kind.BECOME, "sudo does not work", "try it on the host by hand"),
+    "doas-denied": (Kind.BECOME, "doas does not let this account run a shell without a password", "use nopass"),
+    "become-secret": (Kind.BECOME, "the sudo password is not to be had", "check the secret reference"),
+    "deadline": (Kind.TIMEOUT, "no progress before the time limit", "raise --timeout, or look at the host's load"),
+    "lost": (Kind.TCP, "the connection broke", "try again; if it stays, look at the host's sshd log"),
+    "bastion-lost": (Kind.TCP, "the jump host's connection broke", "try again"),
+    "bastion-denied": (Kind.TCP, "the jump host does not forward", "see AllowTcpForwarding and PermitOpen there"),
 }
 
 

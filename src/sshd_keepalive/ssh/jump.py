@@ -11,7 +11,7 @@ import paramiko
 
 from sshd_keepalive.deadline import REAPER, Alarm, Deadline
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import Host
+from sshd_keepalive.model import FailureKind, Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connection import Link, open_link
 from sshd_keepalive.ssh.dial import dial
@@ -21,7 +21,7 @@ from sshd_keepalive.ssh.wire import ChannelWire, SocketWire, Wire
 IDLE_S: Final = 15.0  # how long a connection that nobody uses is kept for the next host
 _WINDOW_BYTES: Final = 256 * 1024
 #: A refused login is not repeated for the next host behind the same bastion: a thousand hosts would make a ban.
-_FINAL_KINDS: Final = frozenset({"auth", "host_key"})
+_FINAL_KINDS: Final = frozenset({FailureKind.AUTH, FailureKind.HOST_KEY})
 _SETTLE_S: Final = 0.1
 _REMEMBER_S: Final = 5.0  # other failures: long enough for those who wait already
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Final
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import Host
+from sshd_keepalive.model import FailureKind, Host
 
 #: Half of MaxStartups' ten: sshd notices a little later than we do that a login is over, and others log in as well.
 SERVER_MAX: Final = 5
@@ -56,7 +56,7 @@ class Ramp:
             limit = self.limit + 1
         except HostError as error:
             # A host that is merely down objects to nothing.
-            limit = self.limit / 2 if error.kind == "banned" else self.limit + 1
+            limit = self.limit / 2 if error.kind is FailureKind.BANNED else self.limit + 1
             raise
         finally:
             with self._changed:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import FailureKind
 
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024  # of one script; `ssh.framing` reads no more
 MAX_RECORDS: Final = 50_000  # of one answer
@@ -56,7 +57,7 @@ def too_large(what: str) -> HostError:
     """
     return HostError(
         f"the configuration is too large to judge: {what}",
-        kind="observe",
+        kind=FailureKind.OBSERVE,
         cause="too_large",
         hint="look at the host by hand: sudo sshd -T",
     )
