@@ -113,7 +113,7 @@ clean: ## forget the environments and caches of this checkout; the lab's roots s
 	$(PYTHON) -m venv .venv
 
 packages-shells:
-	@tools/install-packages busybox mksh patch
+	@tools/install-packages busybox mksh patch zsh fish
 
 packages-ssh:
 	@tools/install-packages openssh-server openssh-client

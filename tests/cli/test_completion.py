@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from sshd_keepalive.cli import COMMANDS, COMPLETES, command
+from tests.support.terminal import Terminal
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +143,77 @@ def test_bash_completes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == ["db,ecs-01", "db,ecs-02"]
+
+
+#: How each shell is started without anybody's files, and how it loads the completion.
+SHELLS = {
+    "bash": (("--norc", "--noprofile", "-i"), "source <(sshd-keepalive completion bash)"),
+    "zsh": (("-f", "-i"), "autoload -U compinit; compinit -u -D; source <(sshd-keepalive completion zsh)"),
+    "fish": (("--no-config", "-i"), "sshd-keepalive completion fish | source"),
+}
+RUNS = "$(touch${IFS}ran)"
+HOSTILE = (
+    f"a{RUNS}", "b`touch${IFS}ran`", "c;touch${IFS}ran", f"d'\"{RUNS}", "e$HOME", 'f"', "g|x", "h>ran",
+    "i(touch${IFS}ran)", "j~", "k%ran", "l!!", f"m\\{RUNS}", "n#x", "o&touch${IFS}ran", f"p'{RUNS}'",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("shell", "quote"), [("bash", ""), *((shell, quote) for shell in ("zsh", "fish") for quote in ("", "'", '"'))]
+)
+def test_no_shell_runs_or_expands_a_name(place: Path, monkeypatch: pytest.MonkeyPatch, shell: str, quote: str) -> None:
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"{shell} is not installed")
+    (place / "names.yaml").write_text(json.dumps({"hosts": {f"web-{name}": "192.0.2.9" for name in HOSTILE}}))
+    recorder(place, monkeypatch)
+    options, load = SHELLS[shell]
+    with Terminal(*options, program=(path,), PS1="> ", HISTFILE="") as terminal:
+        terminal.answer(f"{load}; echo loa''ded")
+        terminal.wait_for("loaded\n")
+        for name in HOSTILE:
+            terminal.press(f"sshd-keepalive check -i names.yaml {quote}web-{name[0]}\t\n")
+            _until_there(place / "got", terminal)
+            words = (place / "got").read_text().split("\0")[:-1]
+            (place / "got").unlink()
+            assert words == ["check", "-i", "names.yaml", f"web-{name}"]
+            assert not (place / "ran").exists()
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_bash_offers_no_name_inside_quotes_that_needs_some_itself(
+    place: Path, monkeypatch: pytest.MonkeyPatch, quote: str
+) -> None:
+    (place / "names.yaml").write_text(json.dumps({"hosts": {"web$(touch${IFS}ran)": "192.0.2.9", "web1": "192.0.2.8"}}))
+    recorder(place, monkeypatch)
+    words = f"COMP_WORDS=(sshd-keepalive check -i names.yaml {shlex.quote(quote + 'we')}) COMP_CWORD=4"
+    line = f"sshd-keepalive check -i names.yaml {quote}we"
+    asked = f"COMP_LINE={shlex.quote(line)} COMP_POINT={len(line)}; _sshd_keepalive_completion sshd-keepalive"
+    done = subprocess.run(
+        ["bash", "-c", f'. <(sshd-keepalive completion bash)\n{words}\n{asked}; printf "%s\n" "${{COMPREPLY[@]}}"'],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["web1"]
+
+
+def recorder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `sshd-keepalive` that completes as ours does; called by hand it writes its words into the file `got`."""
+    monkeypatch.delenv(COMPLETES)
+    program = place / "bin" / "sshd-keepalive"
+    program.parent.mkdir()
+    called = f'"{sys.executable}" -m sshd_keepalive "$@"'
+    program.write_text(
+        f"#!/bin/sh\ncase ${{{COMPLETES}:+yes}}$1 in yes*|completion) exec {called} ;; esac\n"
+        'printf "%s\\0" "$@" >got.part && mv got.part got\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def _until_there(path: Path, terminal: Terminal) -> None:
+    ends_at = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < ends_at, terminal.shown
+        terminal.read_now()
+        time.sleep(0.02)

@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.cli import PROGRAM
@@ -15,11 +16,17 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
 class Terminal:
-    """One run of `sshd-keepalive` on a terminal of its own. Use it as a context."""
+    """One run of `sshd-keepalive`, or of another program, on a terminal of its own. Use it as a context."""
 
-    def __init__(self, *words: str, stdout: Path | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        *words: str,
+        stdout: Path | None = None,
+        program: Sequence[str] = PROGRAM,
+        **environment: str,
+    ) -> None:
         self._stdout = stdout  # a file, as after `>`; standard error stays on the terminal
-        self._words = [*PROGRAM, *words]
+        self._words = [*program, *words]
         self._environment = {**os.environ, "TERM": "xterm", **environment}
         self._raw = b""
         self._status: int | None = None
@@ -57,6 +64,15 @@ class Terminal:
     def answer(self, line: str) -> None:
         """Type a line."""
         os.write(self._fd, line.encode() + b"\n")
+
+    def press(self, keys: str) -> None:
+        """Type keys, without a line end."""
+        os.write(self._fd, keys.encode())
+
+    def read_now(self) -> None:
+        """Read what is there, without waiting."""
+        while select.select([self._fd], [], [], 0)[0] and self._read(time.monotonic() + 1):
+            pass
 
     def end(self, timeout_s: float = 60) -> int:
         """Read to the end and give the exit code."""

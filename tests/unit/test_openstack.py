@@ -257,3 +257,10 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     plain = serialization.NoEncryption()
     paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
     return paths
+
+
+def test_names_of_servers_hold_nothing_that_a_shell_would_run() -> None:
+    names = ("web$(touch${IFS}x)", "a`b`;c", "größe-1.eu_2:3=4+5@6", "@!&~x")
+    found = hosts_of([server(n, name=name, tags=[name]) for n, name in enumerate(names, 1)], Wanted(), systems={})
+    assert [host.name for host in found] == ["web_touch_IFS_x_", "a_b_c", "größe-1.eu_2:3=4+5@6", "_x"]
+    assert [host.groups[0] for host in found] == [host.name for host in found]

@@ -61,6 +61,21 @@ def test_a_program_without_meta_is_asked_for_each_host(script: Callable[[str], P
     assert told("list hosts") == [("a", "of-a", 22), ("b", "of-b", 22)]
 
 
+def test_names_that_a_shell_would_not_take_as_they_are_are_refused(script: Callable[[str], Path]) -> None:
+    groups = {"web$(touch${IFS}x)": ["a b", "größe-1.eu_2:3=4+5@6"], "_meta": {"hostvars": {}}}
+    path = script(f"cat <<'END'\n{json.dumps(groups)}\nEND")
+    with pytest.raises(ConfigError) as caught:
+        command.load(str(path))
+    assert str(caught.value).endswith(
+        "list hosts gives names with other signs than letters, digits and ._:=+@-: 'a b', 'web$(touch${IFS}x)'"
+    )
+    del groups["web$(touch${IFS}x)"]
+    groups["ok"] = ["größe-1.eu_2:3=4+5@6"]
+    path = script(f"cat <<'END'\n{json.dumps(groups)}\nEND")
+    with pytest.raises(ConfigError, match="no address by itself"):  # the name itself is taken
+        command.load(str(path))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

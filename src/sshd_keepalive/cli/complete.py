@@ -18,16 +18,26 @@ MOST: Final = 1000  # more than anybody reads, less than a shell chokes on
 
 #: What begins a new word for bash, as far as it can stand in a host, a pattern or a source (COMP_WORDBREAKS).
 _BASH_BREAKS: Final = ":=@"
+#: What is offered is typed for the user and run at the next Enter: `%q` makes it one word that means itself, which
+#: it would not be inside quotes. `mapfile` neither splits nor expands what the program has answered.
 _BASH: Final = """\
 %(complete_func)s() {
-    local IFS=$'\\n' completion type value
+    local answers answer value
     COMPREPLY=()
-    for completion in $(env COMP_LINE="${COMP_LINE:0:$COMP_POINT}" %(complete_var)s=bash_complete "$1"); do
-        IFS=',' read -r type value <<< "$completion"
-        case $type in
+    mapfile -t answers < <(env COMP_LINE="${COMP_LINE:0:$COMP_POINT}" %(complete_var)s=bash_complete "$1")
+    for answer in "${answers[@]}"; do
+        value=${answer#*,}
+        case ${answer%%%%,*} in
             dir) compopt -o dirnames ;;
             file) compopt -o default ;;
-            plain) COMPREPLY+=("$value"); case $value in *:|*,) compopt -o nospace ;; esac ;;
+            plain)
+                case $value in
+                    *:|*,) compopt -o nospace ;;
+                    *[!A-Za-z0-9._:=+@,/%%-]*)
+                        case ${COMP_WORDS[COMP_CWORD]} in [\\'\\"]*) continue ;; esac
+                        printf -v value '%%q' "$value" ;;
+                esac
+                COMPREPLY+=("$value") ;;
         esac
     done
 }
@@ -73,7 +83,8 @@ class _Offered(click.types.StringParamType):
             return []
         if values == [FILES]:
             return [CompletionItem(incomplete, type="file")]
-        found = sorted({value for value in values if value.startswith(last[len(sign) :])})
+        # A line end would be a line of its own for the shell, a control character a key press.
+        found = sorted({value for value in values if value.startswith(last[len(sign) :]) and value.isprintable()})
         return [CompletionItem(f"{before}{comma}{sign}{value}") for value in found[:MOST]]
 
 

@@ -23,8 +23,9 @@ Server = Mapping[str, Any]
 _CLOUDS_OWN: Final = re.compile(
     r"_|metering\.|cascaded\.|os_|image_name$|charging_mode$|vpc_?id$|agency_name$", re.IGNORECASE
 )
-_NOT_IN_NAMES: Final = re.compile(r"[\s,/*?\[\]]+")
-_NOT_IN_FRONT: Final = "!&~@-"
+#: Whoever may create a server chooses its name, and people paste names into shells.
+_NOT_IN_NAMES: Final = re.compile(r"[^\w.:=+@-]+")
+_NOT_IN_FRONT: Final = "@-"
 _LONGEST: Final = 120
 
 
@@ -112,9 +113,8 @@ def _name(server: Server) -> str:
 
 
 def _clean(text: str) -> str:
-    """A text as the name of a host or a group."""
-    printable = "".join(letter if letter.isprintable() else "_" for letter in text.strip())
-    return _NOT_IN_NAMES.sub("_", printable).lstrip(_NOT_IN_FRONT)[:_LONGEST]
+    """A text as the name of a host or a group: letters, digits and `._:=+@-`, `_` in the place of all others."""
+    return _NOT_IN_NAMES.sub("_", text.strip()).lstrip(_NOT_IN_FRONT)[:_LONGEST]
 
 
 def _address(server: Server, wanted: Wanted) -> str | None:

@@ -7,9 +7,12 @@ Source: Ansible's developers' guide, "Developing dynamic inventory".
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from sshd_keepalive.config import ansible
 from sshd_keepalive.config.ownership import find_stranger
@@ -18,6 +21,10 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import argument
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import quote
+from sshd_keepalive.spelling import shown
+
+_NAME: Final = re.compile(r"[\w.:=+@-]+")
+_NAMED: Final = 5  # refused names that the message lists
 
 
 def recognises(head: bytes, path: str) -> bool:
@@ -48,6 +55,7 @@ def load(source: str) -> tuple[Host, ...]:
     end_at = time.monotonic() + limit_s
     text = output_of([*argv, "--list"], limit_s=limit_s)
     written = ansible.from_json(text, named)
+    _refuse_names((*written.hosts, *written.groups), named)
     if b'"_meta"' not in text:
         for name in written.hosts:
             left_s = end_at - time.monotonic()
@@ -56,6 +64,18 @@ def load(source: str) -> tuple[Host, ...]:
             answer = output_of([*argv, "--host", name], limit_s=left_s)
             written.hosts[name] = ansible.variables_from_json(answer, f"{named} --host {name}")
     return ansible.hosts_of(written)
+
+
+def _refuse_names(names: Iterable[str], source: str) -> None:
+    """Refuse names that a shell would not take as they are: people paste them."""
+    refused = [name for name in dict.fromkeys(names) if not _NAME.fullmatch(name)]
+    if refused:
+        more = f", and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        raise ConfigError(
+            f"{source} gives names with other signs than letters, digits and ._:=+@-: "
+            f"{', '.join(shown(name) for name in refused[:_NAMED])}{more}",
+            hint="let the program print other names; the variable ansible_host takes the address",
+        )
 
 
 def known(source: str) -> tuple[Host, ...]:
