@@ -41,6 +41,11 @@ def printable(text: str) -> str:
     return "".join(ch if ch in "\n\t" or ch.isprintable() else _escaped(ch) for ch in text)
 
 
+def printable_line(text: str) -> str:
+    r"""Like `printable`, on one line: line ends are shown as \x0a and the like, tabs are kept."""
+    return printable(text).replace("\n", "\\x0a")
+
+
 def _escaped(ch: str) -> str:
     code = ord(ch)
     if 0xDC80 <= code <= 0xDCFF:  # a surrogate escape stands for one undecodable byte

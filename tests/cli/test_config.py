@@ -103,6 +103,18 @@ def test_options_of_the_working_directory_are_told(place: Path, monkeypatch: pyt
     assert ran.stderr == "options from ./sshd-keepalive.yaml: forks, quiet\n"
 
 
+def test_what_may_be_a_secret_is_not_shown(place: Path) -> None:
+    (place / "sshd-keepalive.yaml").write_text(
+        "store: postgresql://jo:secret@db/x\ncheck:\n  notify: ['slack://secret/secret', 'apprise:env:CHAT',"
+        " 'apprise:secret', 'command:./tell --token secret', secret]\n"
+    )
+    for words in ((), ("--format", "json")):
+        text = "\n".join(shown(*words))
+        assert "secret" not in text
+        assert "postgresql://jo:***@db/x" in text
+    assert "notify slack:*** apprise:env:CHAT apprise:*** command:*** ***" in shown("check")
+
+
 def test_without_a_file_all_is_default(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place / "sshd-keepalive.yaml").unlink()
     monkeypatch.delenv("SSHD_KEEPALIVE_CONFIG")

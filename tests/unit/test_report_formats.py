@@ -47,6 +47,32 @@ def test_csv_has_a_row_for_each_finding_and_at_least_one_for_each_host(run: Run)
     assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@"))]
 
 
+FORMULAS = (
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(1)",
+    "\t=1",
+    "\tx",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "＝1",
+    "＋1",
+    "－1",
+    "＠SUM(1)",
+    "﹦1",
+    "₊1",
+)
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_csv_holds_no_formula_that_a_host_wrote(text: str) -> None:
+    run = a_run((replace(FULL, notes=(text,)),))
+    (row, *_) = csv.DictReader(io.StringIO(render("csv", run), newline=""))
+    assert row["notes"].startswith("'")
+
+
 def test_csv_names_the_deciding_line() -> None:
     rows = csv.DictReader(io.StringIO(render("csv", FLEET), newline=""))
     wrong = next(row for row in rows if row["host"] == "etl-0000" and row["setting"] == "ClientAliveInterval")

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from sshd_keepalive.cli.options import named_in_environment
+from sshd_keepalive.cli.recording import REFERENCES
 from sshd_keepalive.config import options as files
 from sshd_keepalive.quoting import printable
 
@@ -88,13 +89,20 @@ def _rows(root: click.Context, name: str, words: tuple[str, ...]) -> Iterator[_R
         option = parameter.name or ""
         if option in _APART:
             continue
-        value = _shown(context.params.get(option))
+        value = _masked(option, context.params.get(option))
         yield _Row(name, option.replace("_", "-"), value, _origin(context, parameter, name, lines))
 
 
-def _shown(value: Any) -> Any:
-    """An option as it may be shown: without the password of a URL."""
-    return _PASSWORD.sub(r"\1\2***", value) if isinstance(value, str) else value
+def _masked(option: str, value: Any) -> Any:
+    """Hide what may be a secret: the password of a URL, and the target of a notice that is not a reference."""
+    if isinstance(value, (tuple, list)):
+        return tuple(_masked(option, one) for one in value)
+    if not isinstance(value, str):
+        return value
+    if option == "notify":
+        kind, colon, target = value.partition(":")
+        return value if target.startswith(REFERENCES) else f"{kind}{colon}***" if colon else "***"
+    return _PASSWORD.sub(r"\1\2***", value)
 
 
 def _origin(context: click.Context, parameter: click.Option, name: str, lines: dict[tuple[str, str], str]) -> str:

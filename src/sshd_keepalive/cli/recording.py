@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sshd_keepalive.store import Store
 
 _DAY_S: Final = 86400
-_REFERENCES: Final = ("env:", "file:", "keyring:", "command:")
+REFERENCES: Final = ("env:", "file:", "keyring:", "command:")
 
 STORE = click.option(
     "--store",
@@ -80,14 +80,14 @@ def opened(text: str, secrets: Secrets) -> Store:
     """
     from sshd_keepalive import store  # SQLAlchemy, 250 ms
 
-    if text.startswith(_REFERENCES):
+    if text.startswith(REFERENCES):
         text = secrets.get(text, purpose="--store").reveal()
     return store.Store(store.address(text))
 
 
 def holds_password(text: str) -> bool:
     """Whether `--store` spells a password out instead of referring to it."""
-    if text.startswith(_REFERENCES) or "://" not in text:
+    if text.startswith(REFERENCES) or "://" not in text:
         return False
     from sshd_keepalive import store
 

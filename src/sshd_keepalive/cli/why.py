@@ -15,7 +15,7 @@ from sshd_keepalive.errors import ConfigError, HostError, ParseError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import SCHEMA_VERSION, Context, FailureKind, Host
 from sshd_keepalive.planning import explain, judge
-from sshd_keepalive.quoting import printable
+from sshd_keepalive.quoting import printable_line
 from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.sshd_config import reach
 from sshd_keepalive.sshd_config import resolve as resolving
@@ -125,14 +125,14 @@ def _tell(options: Options, told: list[dict[str, Any]]) -> None:
         return
     for one in told:
         if len(told) > 1:
-            out.write(f"{printable(one['name'])}\n")
+            out.write(f"{printable_line(one['name'])}\n")
         out.write(one["text"])
         for warning in one["warnings"]:
-            click.echo(f"warning: {printable(one['name'])}: {printable(warning)}", err=True)
+            click.echo(f"warning: {printable_line(one['name'])}: {printable_line(warning)}", err=True)
         if one["failure"]:
-            click.echo(f"error: {printable(one['name'])}: {printable(one['failure']['message'])}", err=True)
+            click.echo(f"error: {printable_line(one['name'])}: {printable_line(one['failure']['message'])}", err=True)
             if one["failure"]["hint"]:
-                click.echo(f"next: {printable(one['failure']['hint'])}", err=True)
+                click.echo(f"next: {printable_line(one['failure']['hint'])}", err=True)
 
 
 named_in_environment(command)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place, Setting
-from sshd_keepalive.quoting import printable
+from sshd_keepalive.quoting import printable_line
 from sshd_keepalive.sshd_config import resolve as resolving
 from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS
 from sshd_keepalive.sshd_config.tree import Event, Tree
@@ -88,7 +88,7 @@ def text(tree: Tree, found: tuple[Answer, ...]) -> str:
             out += [f"    included by  {_line(tree, place)}" for place in setting.chain]
             out += [f"    hides        {_line(tree, place)}" for place in setting.hides]
         out += [f"  may also match: {_line(tree, place)}" for place in answer.undecided]
-    return "".join(f"{line}\n" for line in map(printable, out))
+    return "".join(f"{printable_line(line)}\n" for line in out)
 
 
 def data(found: tuple[Answer, ...]) -> list[dict[str, object]]:

@@ -1,6 +1,7 @@
 """CSV as RFC 4180 has it: one row for each finding of each host, for spreadsheets and databases."""
 
 import csv
+from unicodedata import normalize
 
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import Finding, HostReport, Run
@@ -47,7 +48,11 @@ def _row(run: Run, report: HostReport, finding: Finding | None) -> list[str]:
 def _inert(cell: str) -> str:
     """One line that a spreadsheet takes for text: what begins like a formula gets an apostrophe before it.
 
-    Source: OWASP, "CSV Injection".
+    A tab or a line end at the beginning counts, and so do the other forms of the four signs, such as the full-width
+    ones: some spreadsheets skip the former and read the latter as the sign. Source: OWASP, "CSV Injection".
     """
-    cell = flat(cell)
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
+    shown = flat(cell)
+    is_formula = cell.startswith(("\t", "\r", "\n")) or normalize("NFKC", shown.lstrip()).startswith(
+        ("=", "+", "-", "@")
+    )
+    return f"'{shown}" if is_formula else shown

@@ -58,6 +58,17 @@ def test_hostile_lines_are_escaped() -> None:
     assert "\x1b" not in told({MAIN: b"ClientAliveInterval 9 # \x1b[2J\n"})
 
 
+def test_a_line_end_in_a_name_or_a_word_begins_no_line() -> None:
+    files = {
+        "/etc/ssh/sshd_config": b'Include /etc/ssh/conf.d/*\nMatch User a,"b\x0b\rforged"\n ClientAliveInterval 5\n',
+        "/etc/ssh/conf.d/a\nok forged": b"ClientAliveInterval 7\n",
+    }
+    lines = told(files).splitlines()
+    assert not [line for line in lines if line.startswith(("ok", "forged"))]
+    assert "/etc/ssh/conf.d/a\\x0aok forged:1" in told(files)
+    assert all(line.isprintable() for line in lines)
+
+
 def test_as_plain_values() -> None:
     (everybody, bob) = explain.data(explain.answers(resolve.tree_of_files(FILES)))
     assert everybody["scope"] == "global"
