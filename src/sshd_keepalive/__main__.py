@@ -1,30 +1,66 @@
-"""`python -m sshd_keepalive`, and the console script."""
+"""`python -m sshd_keepalive`, and the console script: the standard streams, and what the program ends with."""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
+from typing import Any
 
 
 def main() -> None:
-    """Run the command line; the exit codes are those of `cli.output`."""
+    """Run the command line; the exit codes are those of `cli.ExitCode`."""
     _open_what_is_closed()
-    from sshd_keepalive.cli import command
+    output = _Stream(1)
+    sys.stdout, sys.stderr = _text(output, sys.stdout), _text(_Stream(2), sys.stderr)
 
-    try:
-        command(prog_name="sshd-keepalive")
-    except Exception:  # a defect of ours: Python would end with 1, and that says drift
-        import traceback
+    from sshd_keepalive.cli import ExitCode, run
 
-        traceback.print_exc()
-        raise SystemExit(5) from None
+    code = run()
+    sys.stdout.flush()
+    if output.error:  # for whoever waits for the output nothing was found out
+        sys.stderr.write(f"error: cannot write to standard output: {os.strerror(output.error)}\n")
+        code = max(code, ExitCode.UNREACHED)
+    raise SystemExit(code)
+
+
+class _Stream(io.FileIO):
+    """A standard stream that ends no change in the middle: it drops everything after the first failure.
+
+    Attributes:
+        error: the errno of that failure; 0: all was written, or the reader went away, as `head` does.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number, "w", closefd=False)
+        self.error = 0
+        self._is_dropping = False
+
+    def write(self, data: Any, /) -> int:
+        """Write, or drop."""
+        if not self._is_dropping:
+            try:
+                return super().write(data)
+            except OSError as failure:
+                self._is_dropping = True
+                self.error = 0 if failure.errno == errno.EPIPE else failure.errno or errno.EIO
+        return memoryview(data).nbytes
+
+
+def _text(stream: _Stream, like: Any) -> io.TextIOWrapper:
+    """A stream for text in the encoding that Python has chosen; it escapes what that cannot express."""
+    encoding = getattr(like, "encoding", "utf-8")  # None: the stream was closed
+    return io.TextIOWrapper(io.BufferedWriter(stream), encoding, "backslashreplace", line_buffering=True)
 
 
 def _open_what_is_closed() -> None:
-    """Standard streams that were closed, as `<&-` does: a connection would get the number, and what we print."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in the order of their numbers
+    """Open standard streams that were closed, as `<&-` does: a connection would get the number, and what we print."""
+    for name in ("stdin", "stdout", "stderr"):  # in the order of their numbers
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 (until the end)
+            number = os.open(os.devnull, os.O_RDWR)
+            if name == "stdin":
+                sys.stdin = open(number, encoding="utf-8", closefd=False)  # noqa: SIM115 (until the end)
 
 
 if __name__ == "__main__":

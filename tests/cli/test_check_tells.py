@@ -103,6 +103,6 @@ def test_a_disk_that_is_full_leaves_the_old_report(tmp_path: Path) -> None:
         check=False,
     )
     assert ran.returncode == 3
-    assert f"error: the report could not be written to {page}" in ran.stderr
+    assert f"error: cannot write the report to {page}" in ran.stderr
     assert page.read_text() == "yesterday's"
     assert {path.name for path in tmp_path.iterdir()} == {"page.html", "sent"}

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
@@ -13,6 +17,35 @@ from sshd_keepalive.errors import KeepaliveError, StoreError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+
+class ExitCode(IntEnum):
+    """What the program ends with; of several the highest."""
+
+    OK = 0
+    DRIFT = 1
+    USAGE = 2
+    UNREACHED = 3  # also: output or the history could not be written
+    ROLLED_BACK = 4
+    UNKNOWN = 5  # a host is in a state that was not proved
+    DEFECT = 70  # of this program, and no host was changed
+    INTERRUPTED = 130
+
+
+class HostsAtRisk(Exception):
+    """A defect of this program while hosts were changed: nobody has reported what became of them."""
+
+
+@contextmanager
+def changing_hosts() -> Iterator[None]:
+    """Turn a defect inside the block into HostsAtRisk."""
+    try:
+        yield
+    except (KeepaliveError, click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:
+        raise HostsAtRisk(f"{type(error).__name__}: {error}") from error
+
 
 #: In the order in which the help shows them.
 COMMANDS = (
@@ -109,7 +142,7 @@ def _config_first(args: list[str]) -> list[str]:
 class Wrong(click.ClickException):
     """A wrong command line, inventory or configuration: exit code 2, no traceback."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
     def __init__(self, error: KeepaliveError) -> None:
         super().__init__(str(error))
@@ -128,7 +161,7 @@ class Wrong(click.ClickException):
 class OutOfReach(Wrong):
     """The history cannot be read or written: exit code 3, as for a host that could not be reached."""
 
-    exit_code = 3
+    exit_code = ExitCode.UNREACHED
 
 
 def _note_verbose(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -152,7 +185,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 ok, 1 drift, 2 usage, 3 unreached, 4 rolled back, 5 unknown, 130 interrupted.",
+    epilog="Exit codes: 0 ok, 1 drift, 2 usage, 3 unreached, 4 rolled back, 5 unknown, 70 defect, 130 interrupted.",
 )
 @click.option("-v", "verbose", is_flag=True, is_eager=True, hidden=True, expose_value=False, callback=_note_verbose)
 @click.option(
@@ -193,3 +226,27 @@ def _configured(ctx: click.Context, named: str | None) -> dict[str, Any] | None:
     if taken and not source.is_named:
         click.echo(f"options from ./{source.path}: {', '.join(taken)}", err=True)
     return configured
+
+
+def run() -> int:
+    """Run the command line; gives the exit code. Nothing is raised, whatever happens."""
+    try:
+        code = command(prog_name="sshd-keepalive", standalone_mode=False)
+        return code if isinstance(code, int) else ExitCode.OK
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.OK
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("\ninterrupted\n")
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # Python would end with 1, and that says drift
+        import traceback
+
+        traceback.print_exc()
+        at_risk = isinstance(error, HostsAtRisk)
+        hosts = "hosts may have been changed" if at_risk else "no host was changed"
+        step = "run check on these hosts, then report the lines above" if at_risk else "report the lines above"
+        sys.stderr.write(f"error: this is a defect of sshd-keepalive; {hosts}\nnext: {step}\n")
+        return ExitCode.UNKNOWN if at_risk else ExitCode.DEFECT

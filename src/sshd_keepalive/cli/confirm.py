@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sshd_keepalive.cli import output, passes
+from sshd_keepalive.cli import changing_hosts, output, passes
 from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, policy_options, selected
 from sshd_keepalive.fleet import one_host as fleet
 
@@ -22,10 +22,11 @@ def command(hosts: tuple[str, ...], options: Options) -> None:
     chosen = selected(options, hosts)
     started_at = passes.now()
     given = passes.orders(options, passes.new_run_id(started_at))
-    with passes.interruptible() as stop:
-        reports = passes.repeat(fleet.confirm_host, chosen, given, out, stop, changes=True)
-    code = output.INTERRUPTED if stop.is_set() else output.exit_code(reports, "confirm")
-    out.run(output.finished(given.run_id, "confirm", started_at, reports, code), with_diffs=False)
+    with changing_hosts():
+        with passes.interruptible() as stop:
+            reports = passes.repeat(fleet.confirm_host, chosen, given, out, stop, changes=True)
+        code = output.INTERRUPTED if stop.is_set() else output.exit_code(reports, "confirm")
+        out.run(output.finished(given.run_id, "confirm", started_at, reports, code), with_diffs=False)
     raise SystemExit(code)
 
 

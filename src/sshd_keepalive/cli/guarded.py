@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from sshd_keepalive.cli import journal, output, passes
+from sshd_keepalive.cli import changing_hosts, journal, output, passes
 from sshd_keepalive.cli.check import again
 from sshd_keepalive.cli.options import Options, selected
 from sshd_keepalive.cli.recording import Recorder, Recording
@@ -115,13 +115,15 @@ def carry_out(
         worth_it = _worth_it(chosen, planned)
         n_failed = sum(report.failure is not None for report in planned.values())
         rolled = rollout(worth_it, rolling, out, stop, chosen=chosen, n_failed=n_failed)
-        ended, failed = roll_out(rolled, work, worth_it, given, out, rolling)
+        with changing_hosts():
+            ended, failed = roll_out(rolled, work, worth_it, given, out, rolling)
     by_name = {report.host.name: report for report in ended}
     reports = tuple(by_name.get(host.name) or _left(planned[host.name]) for host in chosen)
     interrupted = stop.is_set() and not rolled.is_spent
     code = output.INTERRUPTED if interrupted else output.exit_code(reports, command)
-    run = recorder.record(output.finished(given.run_id, command, started_at, reports, code))
-    out.run(run, with_diffs=not shows_first)
+    with changing_hosts():  # until it is told what became of them
+        run = recorder.record(output.finished(given.run_id, command, started_at, reports, code))
+        out.run(run, with_diffs=not shows_first)
     if interrupted or rolled.is_spent:
         out.next_step(f"sshd-keepalive {command} {again(options, hosts)} --resume {given.run_id}")
     elif failed and len(reports) > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from sshd_keepalive import registry
+from sshd_keepalive import files, registry
+from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.options import Options
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
@@ -21,7 +21,7 @@ from sshd_keepalive.reports import text as text_report
 if TYPE_CHECKING:
     pass
 
-OK, DRIFT, USAGE, UNREACHED, ROLLED_BACK, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+OK, DRIFT, USAGE, UNREACHED, ROLLED_BACK, UNKNOWN, DEFECT, INTERRUPTED = ExitCode
 
 _BY_END = {End.REFUSED: UNREACHED, End.UNREACHABLE: UNREACHED, End.ROLLED_BACK: ROLLED_BACK, End.UNKNOWN: UNKNOWN}
 _BY_VERDICT = {Verdict.PASS: OK, Verdict.WAIVED: OK, Verdict.FAIL: DRIFT, Verdict.UNKNOWN: UNREACHED}
@@ -88,26 +88,18 @@ class Output:
 
     def files(self, run: Run, render: Callable[[str], str]) -> None:
         """The reports for files; `render` gives one of a kind."""
-        written = [_replace_file(path, render(kind)) for kind, path in self._outs]
+        written = [_write_file(path, render(kind)) for kind, path in self._outs]
         if not all(written):  # the run came to what it came to, but somebody waits for that file
             raise SystemExit(max(run.exit_code, UNREACHED))
 
     def write(self, text: str) -> None:
-        """Text for standard output, in colour where that is wanted.
-
-        A reader who went away, as `head` does, must not end a change in the middle: the run goes on unseen.
-        """
+        """Text for standard output, in colour where that is wanted."""
         if self._painted and self.is_text:
             from sshd_keepalive.cli.paint import painted
 
             text = painted(text)
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except UnicodeEncodeError:  # a terminal of another encoding
-            sys.stdout.write(text.encode("ascii", "backslashreplace").decode())
-        except OSError:  # BrokenPipeError, or a disk that is full
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (until the process ends)
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
     @contextmanager
     def progress(self, total: int, detail: Callable[[], str] = str) -> Iterator[Any]:
@@ -165,23 +157,21 @@ def _out(text: str) -> tuple[str, Path]:
         file = Path(path).expanduser()
     except RuntimeError:
         raise ConfigError(f"--out {text}: there is no such account") from None
-    folder = file.parent
-    if not folder.is_dir():
+    if file.is_dir():
+        raise ConfigError(f"--out {text}: this is a directory")
+    if not file.parent.is_dir():
         raise ConfigError(f"--out {text}: there is no such directory")
-    if not os.access(folder, os.W_OK):
-        raise ConfigError(f"--out {text}: nothing can be written into {folder}")
+    place = file if files.is_written_through(file) else file.parent
+    if not os.access(place, os.W_OK):
+        raise ConfigError(f"--out {text}: no permission to write to {place}")
     return kind, file
 
 
-def _replace_file(path: Path, content: str) -> bool:
+def _write_file(path: Path, content: str) -> bool:
     """All or nothing: a full disk leaves the old report as it was, and is said."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(content, encoding="utf-8")
-        beside.replace(path)
+        files.write(path, content.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        sys.stderr.write(f"error: the report could not be written to {path}: {error.strerror}\n")
+        sys.stderr.write(f"error: cannot write the report to {path}: {error.strerror}\n")
         return False
     return True

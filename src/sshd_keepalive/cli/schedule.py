@@ -19,13 +19,14 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import printable
 
-_WORDS = {
+_WORDS: dict[int, str] = {
     output.OK: "ok",
     output.DRIFT: "drift",
     output.USAGE: "usage",
     output.UNREACHED: "unreached",
     output.ROLLED_BACK: "rolled_back",
     output.UNKNOWN: "unknown",
+    output.DEFECT: "defect",
     output.INTERRUPTED: "interrupted",
 }
 _NAME = click.argument("name", default="check")
