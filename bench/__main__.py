@@ -88,7 +88,7 @@ def make_stock(host: LabHost) -> None:
 
     A guard that was confirmed looks at sshd once more when its time is up: that must not fall into somebody's turn.
     """
-    host.run("systemctl stop 'sshd-keepalive-*.timer'; rm -rf /var/backups/sshd-keepalive")
+    host.run("systemctl stop 'sshd-keepalive-*.timer'; rm -rf /var/lib/sshd-keepalive")
     host.reset()
 
 

@@ -14,6 +14,7 @@ import pytest
 from sshd_keepalive import registry, services
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
+from tests.support.shell import argv_of, installed_shells
 
 HOSTILE = 'it\'s; touch /tmp/never "$(exit 7)" `exit 7`\n*'
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
@@ -27,9 +28,11 @@ def sh(text: str, shell: str = "dash", **environment: str) -> subprocess.Complet
 
 
 def parses(text: str) -> None:
-    """The text is whole: no quote left open, no word split."""
-    completed = subprocess.run(["dash", "-n"], input=text, capture_output=True, text=True, check=False)
-    assert completed.returncode == 0, completed.stderr + text
+    """The text is whole for every shell: no quote left open, no word split."""
+    for shell in installed_shells():
+        argv = [argv_of(shell)[0], "-n"]
+        completed = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
+        assert completed.returncode == 0, shell + completed.stderr + text
 
 
 @pytest.fixture
@@ -183,11 +186,16 @@ def started(name: str, tmp_path: Path, unit: str, **files: str) -> str:
     shown = SHOWN.format(tmp_path)
     named = unit or "sshd@0.service"
     known = f"systemctl() {{ for last; do :; done; case $last in {named}) cat ;; esac <<'Q'\n{shown}Q\n}}"
-    done = sh(
+    script = (
         f"{common}\n{known}\nunit='{unit}' following=''\nf() {{\n{text}\n}}\nf >/dev/null\nprintf %s \"$following\""
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    return " ".join(done.stdout.split())
+    said = set()
+    for shell in installed_shells():
+        done = sh(script, argv_of(shell)[0])
+        assert (done.returncode, done.stderr) == (0, ""), shell
+        said.add(" ".join(done.stdout.split()))
+    (found,) = said
+    return found
 
 
 @pytest.mark.parametrize("unit", ["ssh.service", ""])

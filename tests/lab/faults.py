@@ -22,7 +22,7 @@ from tests.support.cli import STATE_HOME, keepalive
 from .hosts import Lab, LabError, LabHost
 
 CONFIG = "/etc/ssh/sshd_config"
-STATE = "/var/backups/sshd-keepalive/etc-ssh-sshd_config"
+STATE = "/var/lib/sshd-keepalive/etc-ssh-sshd_config"
 LITTER = (
     "find /etc/ssh -name '.sshd-keepalive*'; find /etc/systemd /etc/init.d /etc/rc?.d /etc/runlevels "
     f"-name '*sshd-keepalive*' 2>/dev/null; ls {STATE} 2>/dev/null | grep -v -E '^[0-9]{{8}}T' | grep -v taken_back"

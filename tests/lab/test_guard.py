@@ -15,7 +15,7 @@ from tests.support.cli import Ran, keepalive
 from .hosts import Lab, LabHost
 
 CONFIG = "/etc/ssh/sshd_config"
-STATE = "/var/backups/sshd-keepalive/etc-ssh-sshd_config"
+STATE = "/var/lib/sshd-keepalive/etc-ssh-sshd_config"
 #: Everything that tells whether a host was changed: bytes, owner, mode, and the process that serves.
 LOOK = f"cat {CONFIG} /etc/ssh/sshd_config.d/* 2>/dev/null | cksum; stat -c '%i %a %U %G' {CONFIG}; pgrep -o -x sshd"
 #: What a run may leave behind nowhere but in its own directory.
@@ -344,7 +344,7 @@ def test_backups_are_private_and_ten_are_kept(target: Target) -> None:
     )
     assert target.apply().host()["end"] == "applied"
     modes = target.host.run(
-        f"stat -c %a /var/backups/sshd-keepalive {STATE} {STATE}/2*; stat -c %a {STATE}/2*/1.before"
+        f"stat -c %a /var/lib/sshd-keepalive {STATE} {STATE}/2*; stat -c %a {STATE}/2*/1.before"
     ).stdout
     assert modes.split()[:3] == ["700", "700", "755"] or set(modes.split()[:2]) == {"700"}
     assert len(target.host.run(f"ls -d {STATE}/2*").stdout.split()) == 10

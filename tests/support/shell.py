@@ -11,23 +11,50 @@ import selectors
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from sshd_keepalive.model import Become, Completed, Host
 from sshd_keepalive.ssh.framing import Exchange, Way
 
-#: Shells a host may have as `sh`; argv that reads a script from standard input.
-SHELLS = {"dash": ("dash", "-s"), "bash": ("bash", "-s"), "busybox": ("busybox", "sh", "-s"), "mksh": ("mksh", "-s")}
+#: Shells a host may have as `sh`. With busybox its applets come before all other tools, as on Alpine.
+SHELLS = ("dash", "bash", "busybox", "mksh")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOCAL = Host(name="local", address="127.0.0.1", become=Become(method="none"))
 
 
 def installed_shells() -> list[str]:
     """The names of SHELLS that this machine has."""
-    return [name for name, argv in SHELLS.items() if shutil.which(argv[0])]
+    return [name for name in SHELLS if shutil.which(name)]
+
+
+@cache
+def _links() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="shells-")
+
+
+@cache
+def tools_of(shell: str) -> Path:
+    """Make a directory for PATH in which `sh` is one of SHELLS: some shells behave differently under that name."""
+    folder = Path(_links().name, shell)
+    folder.mkdir()
+    program = shutil.which(shell)
+    assert program is not None
+    names = ["sh"]
+    if shell == "busybox":
+        names = subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    for name in names:
+        (folder / name).symlink_to(program)
+    return folder
+
+
+def argv_of(shell: str) -> tuple[str, str]:
+    """Build the command that has one of SHELLS read a script from standard input, as `sh`."""
+    return str(tools_of(shell) / "sh"), "-s"
 
 
 def write_command(fence: Path, name: str, body: str) -> Path:
@@ -43,7 +70,7 @@ class LocalShell:
     """See remote.shell.Shell.
 
     Args:
-        shell: a key of SHELLS, or the path of one.
+        shell: one of SHELLS, or the path of another one.
         fence: comes first on PATH; None: nothing stands in for anything.
         path: the rest of PATH.
         environment: what the script sees beside PATH and HOME; nothing else is passed on.
@@ -68,9 +95,10 @@ class LocalShell:
         self.host = host
         self.exchanges: list[Exchange] = []
         self.scripts: list[str] = []
-        self._argv = SHELLS.get(shell, (shell, "-s"))
+        self._argv = argv_of(shell) if shell in SHELLS else (shell, "-s")
         self._folder = folder or Path("/")
-        full = f"{fence}:{path}" if fence else path
+        tools = f"{tools_of(shell)}:" if shell in SHELLS else ""
+        full = f"{fence}:{tools}{path}" if fence else f"{tools}{path}"
         self._environment = {"HOME": str(self._folder), "PATH": full, **(environment or {})}
         self._way = way
         self._password = password

@@ -11,7 +11,7 @@ from sshd_keepalive.quoting import printable, quote, quote_bytes
 from sshd_keepalive.remote.observe import functions
 from sshd_keepalive.scripts import survey
 from sshd_keepalive.scripts.guard import restore_hint
-from tests.support.shell import SHELLS, installed_shells
+from tests.support.shell import argv_of, installed_shells
 
 HOSTILE = [
     "it's",
@@ -38,7 +38,7 @@ HOSTILE = [
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: repr(value)[:20])
 def test_quoted_is_one_word_in_every_shell(shell: str, value: str) -> None:
     script = f"set -- {quote(value)}\nprintf '%s.%s' $# \"$1\"\n"
-    done = subprocess.run(SHELLS[shell], input=script.encode(), capture_output=True, check=True)
+    done = subprocess.run(argv_of(shell), input=script.encode(), capture_output=True, check=True)
     assert done.stdout == f"1.{value}".encode()
 
 

@@ -8,6 +8,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, NewContent, Plan, Snapshot
 from sshd_keepalive.planning import candidate, diff
 from sshd_keepalive.planning import plan as planning
+from sshd_keepalive.quoting import quote
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config import resolve
@@ -34,9 +35,9 @@ def parse(stdout: bytes) -> Past | None:
     """Read what `runs_script` told; None when there is no such run.
 
     Raises:
-        HostError: kind `observe`, the output is cut.
+        HostError: kind `observe`, the output is cut; `read_only`, other accounts may write where the runs are kept.
     """
-    run_id = how = ""
+    run_id = how = unsafe = ""
     files: list[tuple[str, bytes | None, bytes | None]] = []
     for kind, value in records(stdout):
         match kind:
@@ -44,6 +45,8 @@ def parse(stdout: bytes) -> Past | None:
                 run_id = decoded(value)
             case "how":
                 how = decoded(value)
+            case "unsafe":
+                unsafe = decoded(value)
             case "target":
                 files.append((decoded(value), None, None))
             case "old":
@@ -52,6 +55,13 @@ def parse(stdout: bytes) -> Past | None:
                 files[-1] = (files[-1][0], files[-1][1], value)
     for contents in ([old for _, old, _ in files], [new for _, _, new in files]):
         check_files([content for content in contents if content is not None])
+    if not run_id and unsafe:
+        raise HostError(
+            f"the backups are not read: another account than root may write to {unsafe}",
+            kind=FailureKind.READ_ONLY,
+            cause="not_ours",
+            hint=f"look at what is in there, then: chown root {quote(unsafe)} && chmod go-w {quote(unsafe)}",
+        )
     return Past(run_id=run_id, how=how, files=tuple(files)) if run_id else None
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import End, Failure, FailureKind, Outcome, Snapshot, Step
+from sshd_keepalive.quoting import quote
 from sshd_keepalive.remote import verify
 from sshd_keepalive.remote.rehearse import rehearse
 from sshd_keepalive.remote.verify import Connect
@@ -67,7 +68,6 @@ _HINTS = {
     "binary_replaced": "restart sshd once by hand while you are logged in, then run the command again",
     "kill_mode": "set KillMode=process in the unit, or use --service-action reload",
     "socket": "use --service-action restart",
-    "not_ours": "give the directory to root alone; or, if sshd is that account's own, log in as it: become: none",
     "fired": "raise --confirm-timeout",
     "lost": "run the command again",
 }
@@ -85,6 +85,12 @@ def _hint(answer: Answer, change: Change) -> str:
         if answer.pidfile:
             service = f"{{manager: pidfile, pidfile: {json.dumps(answer.pidfile)}}}"
         return f"say in the inventory how this sshd is restarted: service: {service}"
+    if answer.place:
+        place = quote(answer.place)
+        return (
+            f"give it to root alone: chown -h root {place} && chmod go-w {place}; "
+            "or, if sshd is that account's own, log in as it: become: none"
+        )
     return _HINTS.get(answer.cause) or _HINTS.get(answer.kind or "", "")
 
 

@@ -26,45 +26,93 @@ limited() { if command -v timeout >/dev/null; then exec timeout 20 "$@"; else ex
 # shellcheck disable=SC3067 # as is_ours
 is_root() { [ -O / ] || [ "$(id -u)" = 0 ]; }
 
-# is_ours DIRECTORY: nobody but root may write there, or put another directory in its place. Whoever could, might swap
-# a name of ours for a link between two commands, and have root write, or run, what they like. Others than root have
-# nothing to lose that way. POSIX has neither -O nor -k; all shells that serve as sh have.
-# shellcheck disable=SC3065,SC3067
+# is_ours DIRECTORY: only root can write to it and to every directory on the way to it, links followed. Whoever else could,
+# might swap a name of ours for a link between two commands, and have root write, or run, what they like. Others than root
+# have nothing to lose that way. Fails also where this cannot be found out. Sets other to the first place that is to blame.
+# What does not exist yet is left out: root makes it.
 is_ours() {
+    other=$1
+    # shellcheck disable=SC3067 # POSIX has neither -O nor -k; all shells that serve as sh have
     [ -O / ] || return 0
-    way=$1
-    until [ -d "$way" ]; do way=${way%/*}; done
-    itself=$way
-    set --
-    while [ -n "$way" ]; do set -- "$@" "$way"; way=${way%/*}; done
-    [ $# -gt 0 ] || return 0
-    # shellcheck disable=SC2012 # the first fields are all that counts
-    ways=$(ls -ldLnq "$@" 2>/dev/null)
-    while read -r mode _ owner _; do
-        [ "$owner" = 0 ] || return 1
-        case $mode in
-            ????????w[tT]*) [ ! -k "$itself" ] || return 1 ;; # as /tmp: what root has there nobody else moves
-            ????????w*) return 1 ;;
+    way=$1/ at='' links=0
+    set -- /
+    while [ -n "$way" ]; do
+        part=${way%%/*} way=${way#*/}
+        case $part in
+            '' | .) continue ;;
+            ..) at=${at%/*}; continue ;;
         esac
-    done <<END
-$ways
-END
+        if [ -L "$at/$part" ]; then
+            links=$((links + 1))
+            other=$at/$part
+            [ $links -le 40 ] && leads=$(readlink "$other" && echo .) || return 1
+            way=${leads%"$nl".}/$way
+            set -- "$@" "$other"
+            case $leads in /*) at='' ;; esac
+        elif [ -d "$at/$part" ]; then
+            at=$at/$part
+            set -- "$@" "$at"
+        else
+            break
+        fi
+    done
+    are_roots "$@" && return
+    for other; do are_roots "$other" || return 1; done
+    return 1
 }
 
-# comm_of PID: name of a process; state and parent come along. Line by line: a shell reads byte by byte.
+# are_roots PATH...: root owns them, and nobody else may write there by mode or ACL: with an ACL, the group's bits are the
+# most that any entry of it grants (acl(5)). In a directory like /tmp nobody else moves what root has there, so it may be
+# on the way, yet not at its end. No option -q, which busybox before 1.38 lacks: a name with a line end in it makes lines
+# more, never less.
+are_roots() {
+    lines=$(ls -ldn "$@" 2>/dev/null) || return 1
+    count=0
+    while read -r mode _ owner _; do
+        case $mode in [dl][r-][w-]???????*) count=$((count + 1)) ;; *) continue ;; esac
+        [ "$owner" = 0 ] || return 1
+        # shellcheck disable=SC3065 # as is_ours
+        case $mode in
+            l*) ;;
+            ?????w???[tT]* | ????????w[tT]*) [ ! -k "$at" ] || return 1 ;;
+            ?????w* | ????????w*) return 1 ;;
+        esac
+    done <<END
+$lines
+END
+    [ $count -ge $# ]
+}
+
+# comm_of PID: sets comm to the name of a process; state, parent and uid, its real owner, come along. Line by line: a shell
+# reads byte by byte.
 comm_of() {
-    comm='' state='' parent=0
+    comm='' state='' parent=0 uid=''
     # The process may be gone: then the redirection fails, and the loop with it.
     {
         while read -r key value; do
             case $key in
                 Name:) comm=$value ;;
                 State:) state=${value%% *} ;;
-                PPid:) parent=$value; return 0 ;;
+                PPid:) parent=$value ;;
+                Uid:) uid=${value%%[!0-9]*}; return 0 ;;
             esac
         done <"/proc/$1/status"
     } 2>/dev/null
     return 1
+}
+
+# find_sshds: sets sshds to the processes of this account, mostly root, that are called sshd…. Any account may call its own
+# so, by the thousand; the real owner counts, since a program with the set-user-ID bit has root's rights as well.
+find_sshds() {
+    comm_of $$
+    me=$uid sshds=''
+    for each in /proc/[0-9]*; do
+        # shellcheck disable=SC3067 # as is_ours
+        [ -O "$each" ] || continue
+        { read -r comm <"$each/comm"; } 2>/dev/null || continue
+        case $comm in sshd*) ;; *) continue ;; esac
+        comm_of "${each#/proc/}" && [ "$uid" = "$me" ] && sshds="$sshds ${each#/proc/}"
+    done
 }
 
 # started_of PID: sets started to when a process began, in ticks since the boot: with its number, who it is. `self` is
@@ -79,31 +127,68 @@ started_of() {
     started=$1
 }
 
-# listening PID: the addresses a process listens on, with the port as in /proc/net/tcp, sorted, on one line.
-# ss is told by the kernel of the listening sockets alone; /proc/net/tcp walks through all connections of the machine.
+# note_sleeper PID: who waits for the time to be up. A number alone is somebody else's after a reboot, or later.
+note_sleeper() {
+    started_of "$1"
+    boot
+    printf '%s %s %s\n' "$1" "$started" "$boot" >"$RUN/sleeper"
+}
+
+# end_sleeper: that very process, and its sleep.
+end_sleeper() {
+    { read -r sleeper began booted <"$RUN/sleeper"; } 2>/dev/null || return 0
+    rm -f "$RUN/sleeper"
+    boot
+    [ "$booted" = "$boot" ] && started_of "$sleeper" && [ "$started" = "$began" ] || return 0
+    { kill -- "-$sleeper" || kill "$sleeper"; } 2>/dev/null || :
+}
+
+# listening PID...: for each of these processes that listens a line: its number, then the addresses, with the port as in
+# /proc/net/tcp, sorted. ss is told by the kernel of the listening sockets alone; /proc/net/tcp walks through all
+# connections of the machine.
 listening() {
+    for each; do
+        shift
+        set -- "$@" "/proc/$each/fd"
+    done
+    # Of two names or more ls tells to which of them a line belongs.
     # shellcheck disable=SC2012 # the names are numbers; find -printf is not POSIX
-    { ls -l "/proc/$1/fd"; command -v ss >/dev/null && ss -Hltne && echo asked; } 2>/dev/null | awk '
-        function add(address) {
-            for (at = ++many; at > 1 && list[at - 1] > address; at--) list[at] = list[at - 1]
-            list[at] = address
+    { ls -l /dev/null "$@"; command -v ss >/dev/null && ss -Hltne && echo asked; } 2>/dev/null | awk '
+        function add(inode, address,    n, at, pids, pid) {
+            for (n = split(owners[inode], pids, " "); n; n--) {
+                pid = pids[n]
+                for (at = ++many[pid]; at > 1 && list[pid, at - 1] > address; at--) list[pid, at] = list[pid, at - 1]
+                list[pid, at] = address
+            }
         }
         $0 == "asked" { asked = 1 }
-        match($0, /socket:\[[0-9]+\]$/) { mine[substr($0, RSTART + 8, RLENGTH - 9)] }
-        match($0, / ino:[0-9]+ /) && (substr($0, RSTART + 5, RLENGTH - 6) in mine) {
+        match($0, /^\/proc\/[0-9]+\/fd:$/) { owner = substr($0, 7, RLENGTH - 10) }
+        match($0, /socket:\[[0-9]+\]$/) {
+            inode = substr($0, RSTART + 8, RLENGTH - 9)
+            if (!((inode, owner) in known)) owners[inode] = owners[inode] " " owner
+            known[inode, owner]
+        }
+        match($0, / ino:[0-9]+ /) && (substr($0, RSTART + 5, RLENGTH - 6) in owners) {
             port = host = $4
             sub(/.*:/, "", port)
             sub(/[0-9]*$/, "", host)
-            add(sprintf("%s%04X", host, port))
+            add(substr($0, RSTART + 5, RLENGTH - 6), sprintf("%s%04X", host, port))
         }
         END {
             for (n = 1; n <= 2 && !asked; n++) {
                 file = n == 1 ? "/proc/net/tcp" : "/proc/net/tcp6"
-                while ((getline <file) > 0) if ($4 == "0A" && ($10 in mine)) add($2)
+                while ((getline <file) > 0) if ($4 == "0A" && ($10 in owners)) add($10, $2)
             }
-            for (at = 1; at <= many; at++) printf "%s ", list[at]
+            for (pid in many) {
+                printf "%s", pid
+                for (at = 1; at <= many[pid]; at++) printf " %s", list[pid, at]
+                print ""
+            }
         }'
 }
+
+# addresses_of PID: sets addresses to those that it listens on; empty where it does not.
+addresses_of() { addresses=$(listening "$1") addresses=${addresses#* }; }
 
 # find_listener: sets pid to the sshd that listens for the session this script runs in, '' when each
 # connection has a process of its own (inetd, Accept=yes), and command_line to how it was called.
@@ -230,7 +315,7 @@ find_sshd() {
         # shellcheck disable=SC3013 # POSIX 2024 has -ef, and all shells that serve as sh
         if [ "/proc/$pid/exe" -ef /usr/sbin/sshd ]; then sshd=/usr/sbin/sshd exe=$sshd runs_as_it_is=yes; return; fi
         exe=$(readlink "/proc/$pid/exe" 2>/dev/null)
-        sshd=${exe% (deleted)}
+        sshd=${exe% \(deleted\)} # without the backslashes mksh takes it for a pattern
         case $sshd in
             */sshd*)
                 [ "$exe" != "$sshd" ] || runs_as_it_is=yes
@@ -277,7 +362,7 @@ pidfile_of() {
 # with a configuration of its own, outside /etc, keeps them beside it; no Include sees a name with a dot.
 find_state() {
     case $CONFIG in
-        /etc/* | /usr/*) STATE=/var/backups/sshd-keepalive ;;
+        /etc/* | /usr/*) STATE=/var/lib/sshd-keepalive ;;
         *) STATE=${CONFIG%/*}/.sshd-keepalive ;;
     esac
     rest=${CONFIG#/} name=''
@@ -286,3 +371,11 @@ find_state() {
     done
     STATE=$STATE/$name$rest
 }
+
+# find_old_state: sets OLD to where earlier versions kept what STATE holds now, empty where that is the same place.
+find_old_state() {
+    case $STATE in /var/lib/sshd-keepalive/*) OLD=/var/backups/sshd-keepalive/${STATE##*/} ;; *) OLD='' ;; esac
+}
+
+# relabel PATH: give it the SELinux label that the policy has for it. Where SELinux is off restorecon does nothing.
+relabel() { ! command -v restorecon >/dev/null || restorecon "$1" 2>/dev/null || :; }

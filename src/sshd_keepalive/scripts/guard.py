@@ -86,6 +86,7 @@ class Answer:
     reason: str = ""
     pidfile: str = ""  # the file that names the sshd which let us in, where a restart would not reach it
     holder: str = ""  # the run that holds the lock
+    place: str = ""  # the directory or link that another account than root may change
     steps: tuple[Step, ...] = ()
     complaints: tuple[str, ...] = ()  # what the new sshd says in the journal
     lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
@@ -273,6 +274,7 @@ def parse(stdout: bytes) -> Answer:
         reason=words.get("reason", ""),
         pidfile=words.get("pidfile", ""),
         holder=words.get("holder", ""),
+        place=words.get("place", ""),
         steps=tuple(steps),
         complaints=tuple(dict.fromkeys(words.get("complaints", "").splitlines())),
         lasting=tuple(words.get("lasting", "").splitlines()),

@@ -34,6 +34,7 @@ give_up() {
     say kind "$1"
     say reason "$2"
     say cause "$3"
+    [ "$3" != not_ours ] || say place "$other"
     restore "$step failed"
     exit 1
 } 2>/dev/null
@@ -92,7 +93,7 @@ copy() {
 # flush PATH...: onto the disk; an old sync takes no names and flushes everything.
 flush() { sync "$@" 2>/dev/null || sync; }
 
-# look_of LINE: sets look to mode with the signs of ACL and label, owner, group; names to the number of names.
+# look_of LINE: of ls -ln. Sets look to mode with the signs of ACL and label, owner, group; names to the number of names.
 look_of() {
     set -f
     # shellcheck disable=SC2086 # its fields are wanted
@@ -101,14 +102,12 @@ look_of() {
     look="$1 $3 $4" names=$2
 }
 
-# is_alike PATH PATH: dressed the same; sets names to the number of names of the one that has more. ls sorts.
+# is_alike PATH COPY: owner, mode, ACL and label are the same; sets names to the number of names of PATH.
 is_alike() {
-    looks=$(ls -ldLnq "$1" "$2") || return 1
-    look_of "${looks%%"$nl"*}"
-    first=$look most=$names
-    look_of "${looks#*"$nl"}"
-    [ "$names" -gt "$most" ] || names=$most
-    [ "$first" = "$look" ]
+    look_of "$(ls -ldLn "$2")"
+    copied=$look
+    look_of "$(ls -ldLn "$1")"
+    [ "$copied" = "$look" ]
 }
 
 # has_one_name: a rename would part the file with so many names from its other ones.
@@ -119,20 +118,21 @@ has_one_name() {
     return 1
 }
 
+# lies_safely: nobody but root can swap the target for something else. What was found so is kept in safe.
+lies_safely() {
+    case $safe in *"|${target%/*}|"*) return 0 ;; esac
+    is_ours "${target%/*}" || {
+        complaint="another account than root may write to $other"
+        kind=read_only cause=not_ours
+        return 1
+    }
+    safe="$safe|${target%/*}|"
+}
+
 # May it be written at all? Opening it for reading and writing changes nothing, and fails for an immutable or
 # append-only file.
 is_replaceable() {
-    case $safe in
-        *"|${target%/*}|"*) ;;
-        *)
-            is_ours "${target%/*}" || {
-                complaint="another account than root may write to ${target%/*}, or to a directory on the way there"
-                kind=read_only cause=not_ours
-                return 1
-            }
-            safe="$safe|${target%/*}|"
-            ;;
-    esac
+    lies_safely || return 1
     [ -e "$target" ] || return 0
     trying open_it || {
         complaint=$(printf '%s\n' "$complaint" | sed -n '1s/.*: //p') # without the shell's own words
@@ -166,7 +166,7 @@ stage() {
 write_beside() { { [ -d "${target%/*}" ] || make_folder; } && copy "$like" "$staged" && cat "$RUN/$n.after" >"$staged"; }
 
 # A directory that was made for a file goes with it.
-make_folder() { echo yes >"$RUN/$n.made" && (umask 022 && mkdir -p "${target%/*}"); }
+make_folder() { echo yes >"$RUN/$n.made" && (umask 022 && mkdir -p "${target%/*}") && relabel "${target%/*}"; }
 drop_folder() { [ ! -e "$RUN/$n.made" ] || rmdir "${target%/*}" 2>/dev/null || :; }
 
 unstage() { for_each drop_staged; }
@@ -182,6 +182,7 @@ replace() {
 install() {
     if [ -e "$RUN/$n.after" ]; then
         trying replace "$staged"
+        [ -e "$RUN/$n.before" ] || relabel "$target" # a new file; another one keeps the label that it had
     else
         trying rm -f "$target"
     fi
@@ -190,6 +191,7 @@ install() {
 
 # What somebody else wrote there meanwhile is kept beside the backup, then the old bytes come back.
 put_back() {
+    lies_safely || return 1
     rm -f "$staged"
     is_restored && { drop_folder; return 0; }
     if ! is_installed && [ -e "$target" ]; then copy "$target" "$RUN/$n.found"; fi
@@ -323,7 +325,7 @@ can_restart() {
     case $exe in
         *' (deleted)')
             cause=binary_replaced
-            problem="${exe% (deleted)} was replaced since sshd started: a restart would start another program; restart it by hand first"
+            problem="${exe% \(deleted\)} was replaced since sshd started: a restart would start another program; restart it by hand first"
             return 1
             ;;
     esac
@@ -369,29 +371,30 @@ listener_is_back() {
     line_of "$RUN/sockets"
     wanted=$line
     if [ "$LOOK" = pidfile ]; then
-        line_of "$PIDFILE" && [ "$(listening "$line")" = "$wanted" ]
+        line_of "$PIDFILE" && addresses_of "$line" && [ "$addresses" = "$wanted" ]
         return
     fi
     [ -n "$wanted" ] || return 0
     # sshd writes its PID file when it listens: mostly no other process needs to be looked at.
     if line_of "$pidfile" && [ "$line" != "$old" ] && comm_of "$line"; then
-        case $comm in sshd*) [ "$(listening "$line")" != "$wanted" ] || { listener=$line; return 0; } ;; esac
+        case $comm in sshd*) addresses_of "$line"; [ "$addresses" != "$wanted" ] || { listener=$line; return 0; } ;; esac
     fi
-    for each in /proc/[0-9]*; do
-        { read -r name <"$each/comm"; } 2>/dev/null || continue
-        case $name in sshd*) ;; *) continue ;; esac
-        [ "${each#/proc/}" != "$old" ] || continue
-        [ "$(listening "${each#/proc/}")" != "$wanted" ] || { listener=${each#/proc/}; return 0; }
-    done
-    return 1
+    find_listeners "$old"
+    [ -n "$listener" ]
 }
 
-# listeners: the numbers of all sshd that listen, wherever.
-listeners() {
-    for each in /proc/[0-9]*; do
-        { read -r name <"$each/comm"; } 2>/dev/null || continue
-        case $name in sshd*) [ -z "$(listening "${each#/proc/}")" ] || echo "${each#/proc/}" ;; esac
-    done
+# find_listeners [PID]: sets listeners to the numbers of all sshd that listen, wherever, and listener to the one of them,
+# other than PID, that listens on the addresses in wanted; empty where there is none.
+find_listeners() {
+    listeners='' listener=''
+    find_sshds
+    # shellcheck disable=SC2086 # numbers
+    while read -r each addresses; do
+        listeners="$listeners$each "
+        [ "$addresses" != "$wanted" ] || [ "$each" = "$1" ] || listener=$each
+    done <<END
+$([ -z "$sshds" ] || listening $sshds)
+END
 }
 
 anybody_listens() {
@@ -399,43 +402,51 @@ anybody_listens() {
         no) return 0 ;;
         pidfile) line_of "$PIDFILE" && [ -n "$(listening "$line")" ]; return ;;
     esac
-    [ ! -s "$RUN/sockets" ] || [ -n "$(listeners)" ]
+    [ -s "$RUN/sockets" ] || return 0
+    find_listeners
+    [ "$listeners" != ' ' ]
 }
 
-# came_to_us PID: it serves a connection to a port of this daemon; another one may leave orphans on this machine too.
+# came_to_us PID...: prints those that serve a connection to a port of this daemon; another one may leave orphans on this
+# machine too.
 came_to_us() {
-    line_of "$RUN/sockets" && [ -n "$line" ] || return 0
-    # shellcheck disable=SC2012 # the names are numbers; find -printf is not POSIX
-    ls -l "/proc/$1/fd" | awk -v sockets="$line" '
-        match($0, /socket:\[[0-9]+\]$/) { mine[substr($0, RSTART + 8, RLENGTH - 9)] }
+    line_of "$RUN/sockets"
+    [ -n "$line" ] || { echo "$@"; return; }
+    for each; do
+        shift
+        set -- "$@" "/proc/$each/fd"
+    done
+    # shellcheck disable=SC2012 # as in listening
+    ls -l /dev/null "$@" | awk -v sockets="$line" '
+        match($0, /^\/proc\/[0-9]+\/fd:$/) { owner = substr($0, 7, RLENGTH - 10) }
+        match($0, /socket:\[[0-9]+\]$/) { owners[substr($0, RSTART + 8, RLENGTH - 9)] = owner }
         END {
             for (n = split(sockets, address, " "); n; n--) { sub(/.*:/, "", address[n]); port[address[n]] }
             for (n = 1; n <= 2; n++) {
                 file = n == 1 ? "/proc/net/tcp" : "/proc/net/tcp6"
-                while ((getline <file) > 0) { sub(/.*:/, "", $2); if (($10 in mine) && ($2 in port)) found = 1 }
+                while ((getline <file) > 0) { sub(/.*:/, "", $2); if (($10 in owners) && ($2 in port)) ours[owners[$10]] }
             }
-            exit !found
+            for (pid in ours) print pid
         }'
 }
 
 # tell_lasting: the titles of the sessions that keep the values they began with; this login's own is none of them.
 tell_lasting() {
-    ours=$$ titles=''
+    ours=$$ titles='' orphans='' children=''
     while comm_of "$ours" && [ "$parent" -gt 1 ] && [ "$parent" != "$pid" ]; do ours=$parent; done
-    for each in /proc/[0-9]*; do
-        { read -r name <"$each/comm"; } 2>/dev/null || continue
-        case $name in sshd*) ;; *) continue ;; esac
-        each=${each#/proc/}
+    find_sshds
+    for each in $sshds; do
         case $each in "$ours" | "$pid") continue ;; esac
         comm_of "$each" || continue
         # A session's first process is the listener's child, or an orphan of an earlier one.
         case $parent in
-            "$pid") ;;
-            1) came_to_us "$each" || continue ;;
-            *) continue ;;
+            "$pid") children="$children $each" ;;
+            1) orphans="$orphans $each" ;;
         esac
-        read_command_line "$each" && titles="$titles$command_line$nl"
     done
+    # shellcheck disable=SC2086 # numbers
+    [ -z "$orphans" ] || children="$children $(came_to_us $orphans)"
+    for each in $children; do read_command_line "$each" && titles="$titles$command_line$nl"; done
     [ -z "$titles" ] || say lasting "$titles"
 } 2>/dev/null
 
@@ -608,6 +619,7 @@ go() {
     if [ "$COUNT" != 0 ]; then
         begin install
         still_ours
+        for_each lies_safely || give_up "$kind" "$target cannot be replaced: $complaint" "$cause"
         for_each is_unchanged || give_up changed_meanwhile "$target was edited while this ran"
         mark touched
         for_each install || { failure_kind "$complaint"; give_up "$kind" "$target cannot be replaced: $complaint"; }
@@ -658,7 +670,7 @@ confirm() {
 # reads_old: what listens where the sshd of before listened, $old, holds the old bytes although no restart of ours
 # succeeded: no restart ever reached it, or somebody has started it since they were put back.
 reads_old() {
-    [ -n "$old" ] && started_of "$old" && [ "$(listening "$old")" = "$wanted" ] || return 1
+    [ -n "$old" ] && addresses_of "$old" && [ "$addresses" = "$wanted" ] && started_of "$old" || return 1
     line_of "$RUN/back" && [ -n "$line" ] && [ "$started" -gt "$line" ] && return 0
     line_of "$RUN/begun" && [ -n "$line" ] && [ "$started" -lt "$line" ] && is_same_boot
 }
@@ -705,18 +717,19 @@ restore() {
         say end refused
         return 0
     fi
+    worst=rolled_back complaint=''
+    for_each is_restored || rm -f "$RUN/back"
+    for_each put_back || { worst=unknown; problem="$target could not be put back${complaint:+: $complaint}"; }
+    # By the clock of process starts: `self` is a process of this very moment.
+    [ $worst = unknown ] || [ -e "$RUN/back" ] || note "$(started_of self; echo "$started")" "$RUN/back"
     # Whatever listens on these addresses now may have read the new files: another process must come.
     old=''
     line_of "$RUN/sockets"
     wanted=$line
     if [ "$ACTION" = restart ] && [ "$LOOK" = yes ] && [ -n "$wanted" ]; then
-        for each in $(listeners); do [ "$(listening "$each")" != "$wanted" ] || old=$each; done
+        find_listeners
+        old=$listener
     fi
-    worst=rolled_back
-    for_each is_restored || rm -f "$RUN/back"
-    for_each put_back || { worst=unknown; problem="$target could not be put back"; }
-    # By the clock of process starts: `self` is a process of this very moment.
-    [ $worst = unknown ] || [ -e "$RUN/back" ] || note "$(started_of self; echo "$started")" "$RUN/back"
     if [ -e "$RUN/restarted" ] && { is_same_boot || is_active </dev/null >/dev/null 2>&1; }; then
         # Nothing could be worse than no daemon: who still holds its port gets some seconds to let go.
         again=yes
@@ -785,7 +798,7 @@ remember() {
     printf '%s\n' "$boot" >"$RUN/boot" &&
         printf '%s\n' "$started" >"$RUN/begun" &&
         printf '%s' "$pid" >"$RUN/listener" &&
-        { [ -z "$pid" ] || [ "$ACTION" = none ] || listening "$pid" >"$RUN/sockets"; } &&
+        { [ -z "$pid" ] || [ "$ACTION" = none ] || { addresses_of "$pid" && printf '%s' "$addresses" >"$RUN/sockets"; }; } &&
         printf '%s' "$words" >"$RUN/words" &&
         printf '%s' "$sshd" >"$RUN/sshd"
 }
@@ -804,6 +817,15 @@ LC_ALL=C
 export LC_ALL PATH
 # A lost login must neither end this nor stay unnoticed.
 trap '' HUP PIPE
+# Who can swap this file for another is root already; but what lies beside it must not be used either.
+is_ours "$RUN" || {
+    say kind read_only
+    say reason "nothing was done: another account than root may write to $other"
+    say cause not_ours
+    say place "$other"
+    say end unknown
+    exit 1
+}
 cause='' safe='' again='' answer='' pid='' listener='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
 if [ "$1" = rehearse ]; then
     recall

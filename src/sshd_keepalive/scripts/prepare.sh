@@ -7,6 +7,7 @@ refuse() {
     say kind "$1"
     say reason "$2"
     say cause "$3"
+    [ "$3" != not_ours ] || say place "$other"
     say end refused
     exit 1
 }
@@ -123,24 +124,42 @@ take_over() {
     return 1
 }
 
-# are_ours: the directories in which our own files will lie. Those of /etc have theirs in root's own place; for others
-# it is beside the configuration, which may be anybody's.
+# settle_old: a run of an earlier version, in the old place, must be over before ours begins; one that is dead is undone.
+# Where another account may write to that place, nothing in it counts.
+settle_old() {
+    find_old_state
+    [ -n "$OLD" ] && [ -e "$OLD/lock" ] && is_ours "$OLD" || return 0
+    ours=$STATE STATE=$OLD
+    if read_lock; then
+        is_dead || refuse locked "run $holder holds the lock $OLD/lock for another $((expires - ${now%.*})) s at most"
+        [ ! -e "$OLD/$holder/guard.sh" ] || sh "$OLD/$holder/guard.sh" recover >/dev/null 2>&1 </dev/null ||
+            refuse locked "run $holder was never confirmed and could not be undone: sh $OLD/$holder/guard.sh restore"
+    fi
+    rm -f "$OLD/lock"
+    STATE=$ours
+}
+
+# can_hold_state: the place for our own files is root's alone; that of another account is its own. Sets other, as is_ours.
 # shellcheck disable=SC3067 # as is_ours
-are_ours() {
-    case $STATE in /var/backups/*) ;; *) is_ours "${STATE%/*/*}" || return 1 ;; esac
-    for folder in "${STATE%/*}" "$STATE"; do
-        [ -e "$folder" ] || [ -L "$folder" ] || continue
-        [ -O "$folder" ] && [ ! -L "$folder" ] || return 1
+can_hold_state() {
+    is_ours "$STATE" || return 1
+    [ ! -O / ] || return 0
+    for other in "${STATE%/*}" "$STATE"; do
+        [ -e "$other" ] || [ -L "$other" ] || continue
+        [ -O "$other" ] && [ ! -L "$other" ] || return 1
     done
 }
 
+# make_private DIRECTORY: made with mode 0700 in one step, since a default ACL of the one above counts more than the umask.
+make_private() { if [ -d "$1" ]; then chmod 0700 "$1"; else mkdir -m 0700 "$1" && relabel "$1"; fi; }
+
 umask 077
-are_ours || refuse read_only "$STATE would lie where another account than this one may write" not_ours
-# What is made now is 0700 by the umask.
-[ ! -d "${STATE%/*}" ] || complaint=$(chmod 0700 "${STATE%/*}" 2>&1) || refuse_for "$complaint"
-if [ -d "$STATE" ]; then complaint=$(chmod 0700 "$STATE" 2>&1); else complaint=$(mkdir -p "$STATE" 2>&1); fi || refuse_for "$complaint"
+can_hold_state || refuse read_only "$STATE is not safe for backups: another account than this one may write to $other" not_ours
+complaint=$({ mkdir -p "${STATE%/*/*}" && make_private "${STATE%/*}" && make_private "$STATE"; } 2>&1) || refuse_for "$complaint"
+can_hold_state || refuse read_only "$STATE is not safe for backups: another account than this one may write to $other" not_ours
+settle_old
 take_lock
-complaint=$(mkdir "$RUN" 2>&1) || { rm -f "$mine" "$STATE/lock"; refuse_for "$complaint"; }
+complaint=$(mkdir -m 0700 "$RUN" 2>&1) || { rm -f "$mine" "$STATE/lock"; refuse_for "$complaint"; }
 written=0
 put guard.sh "$GUARD"
 put stderr ''

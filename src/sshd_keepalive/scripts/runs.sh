@@ -1,5 +1,5 @@
 # Tell what one earlier run changed: the one in WANTED, else the latest that was confirmed, is no undo and was not
-# undone since. Writes nothing.
+# undone since. Writes nothing. What another account may have put there is not read: `undo` would install it.
 #
 # Given: STATE WANTED.
 # shellcheck shell=sh disable=SC2154
@@ -12,10 +12,23 @@ tell_bytes() {
     printf '\n'
 }
 
+# can_read DIRECTORY: it is there, and all that lies in it is root's.
+can_read() {
+    [ -n "$1" ] && [ -d "$1" ] || return 1
+    is_ours "$1" && return
+    say unsafe "$other"
+    return 1
+}
+
+find_old_state
+can_read "$STATE" || STATE=''
+can_read "$OLD" || OLD=''
 undone=' '
 # shellcheck disable=SC2010,SC2012 # the names are ours
-for run in $(ls -1 "$STATE" 2>/dev/null | grep -E '^[0-9]{8}T[0-9]{6}Z-[0-9a-f]+$' | sort -r); do
+for run in $(for place in "$STATE" "$OLD"; do [ -z "$place" ] || ls -1 "$place"; done |
+    grep -E '^[0-9]{8}T[0-9]{6}Z-[0-9a-f]+$' | sort -r); do
     folder=$STATE/$run
+    [ -n "$STATE" ] && [ -d "$folder" ] || folder=$OLD/$run
     how=$(cat "$folder/decided/how" 2>/dev/null)
     if [ -n "$WANTED" ]; then
         [ "$run" = "$WANTED" ] || continue

@@ -1,7 +1,34 @@
 # The live sessions of every sshd on this host: processes, their sockets and what runs in them. Writes nothing.
 #
-# One line a process is told; which of them is a session, and whose, is the reader's business.
+# One line a process is told; which of them is a session, and whose, is the reader's business. An ordinary account may have
+# thousands of processes, with names, arguments and connections as many and as long as it likes: only what belongs to an
+# sshd of root, or of the account that asks, is told, and little of each.
 # shellcheck shell=sh disable=SC2034,SC2154
+
+# list_processes: of each its number, its parent's, its real owner, and whether it is called sshd. Not the name: it may be
+# anything, and echo, unlike printf a builtin of every shell, may take it for an escape.
+list_processes() {
+    for directory in /proc/[0-9]*; do
+        comm_of "${directory#/proc/}" || continue
+        case $comm in sshd*) kind=sshd ;; *) kind=other ;; esac
+        echo "${directory#/proc/} $parent $uid $kind"
+    done
+}
+
+# choose: from list_processes: each sshd, with the unprivileged half that it has started, what runs in these, and what this
+# script runs in.
+choose() {
+    awk -v me="$1" -v self="$2" '
+        { parent[$1] = $2; owner[$1] = $3; kind[$1] = $4 }
+        END {
+            for (pid in kind) if (kind[pid] == "sshd" && (owner[pid] == 0 || owner[pid] == me)) whole[pid]
+            for (pid in kind) if (kind[pid] == "sshd" && (parent[pid] in whole)) half[pid]
+            for (pid in whole) half[pid]
+            for (pid in half) print "server", pid
+            for (pid in kind) if (!(pid in half) && (parent[pid] in half)) print "child", pid
+            for (pid = self; (pid in kind) && !(pid in half) && !(parent[pid] in half); pid = parent[pid]) print "above", pid
+        }'
+}
 
 sessions() {
     say clock "$(date -u +%s.%N)"
@@ -9,28 +36,39 @@ sessions() {
     say uptime "$now"
     say hertz "$(getconf CLK_TCK 2>/dev/null || echo 100)"
     say self "$$"
-    servers=' ' table=''
-    for directory in /proc/[0-9]*; do
-        walk=${directory#/proc/}
+    comm_of $$
+    chosen=$(list_processes | choose "$uid" $$)
+    servers='' children='' table='' inodes=' '
+    while read -r kind walk; do
         { comm_of "$walk" && started_of "$walk"; } || continue
         table="$table$walk $parent $started $comm$nl"
-        case $comm in sshd*) servers="$servers$walk " ;; esac
-    done
+        case $kind in
+            server) servers="$servers $walk" ;;
+            child) children="$children $walk $parent" ;;
+        esac
+    done <<END
+$chosen
+END
     say processes "$table"
     for walk in $servers; do
         say server "$walk"
         read_command_line "$walk"
         say title "$command_line"
         # shellcheck disable=SC2012 # the names are numbers; find -printf is not POSIX
-        say sockets "$(ls -l "/proc/$walk/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p' | tr '\n' ' ')"
+        sockets=$(ls -l "/proc/$walk/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p' | tr '\n' ' ')
+        say sockets "$sockets"
+        inodes="$inodes$sockets"
     done
-    printf '%s' "$table" | while read -r walk parent started comm; do
-        case $comm in sshd*) continue ;; esac
-        case $servers in *" $parent "*) ;; *) continue ;; esac
-        say child "$walk $parent"
-        say command "$(tr '\000\n' '  ' <"/proc/$walk/cmdline" 2>/dev/null | cut -c 1-400)"
+    # shellcheck disable=SC2086 # numbers
+    set -- $children
+    while [ $# -gt 1 ]; do
+        say child "$1 $2"
+        say command "$(dd bs=400 count=1 <"/proc/$1/cmdline" 2>/dev/null | tr '\000\n' '  ')"
+        shift 2
     done
-    say network "$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "01" || $4 == "0A" { print $4, $2, $3, $10 }')"
+    say network "$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v inodes="$inodes" '
+        BEGIN { for (n = split(inodes, list, " "); n; n--) ours[list[n]] }
+        ($4 == "01" || $4 == "0A") && ($10 in ours) { print $4, $2, $3, $10 }')"
 }
 
 sessions 2>/dev/null

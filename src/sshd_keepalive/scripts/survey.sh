@@ -245,11 +245,14 @@ survey() {
     esac
     say version "$version"
     case $version in *OpenSSH_[4-7].* | *OpenSSH_8.[01]*) tell_include ;; esac
+    find_old_state
     if line_of "$STATE/lock"; then
         say held "$line"
         run=${line%% *}
         line_of "$STATE/$run/decided/how"
         [ "$line" != unknown ] || say unfinished "$run"
+    elif [ -n "$OLD" ] && line_of "$OLD/lock"; then
+        say held "$line"
     fi
     [ ! -e "$STATE/taken_back" ] || say taken "$(cat "$STATE/taken_back")"
 }

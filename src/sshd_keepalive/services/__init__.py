@@ -144,20 +144,18 @@ def _cases(managers: Mapping[str, Service], word: str, text: Callable[[Service],
 
 
 def detached(name: str, command: str, after_s: int) -> str:
-    """`later` for managers without timers: a shell in a session of its own, its number in `$RUN/sleeper`.
+    """`later` for managers without timers: a shell in a session of its own, noted in `$RUN/sleeper`.
 
     `setsid` is in util-linux and busybox; where it is missing, `nohup` still survives the end of the login.
     """
     wait = quote(f"sleep {int(after_s)}; {command} # {name}")
-    return f'$(command -v setsid || command -v nohup) sh -c {wait} </dev/null >/dev/null 2>&1 & echo $! >"$RUN/sleeper"'
+    return f"$(command -v setsid || command -v nohup) sh -c {wait} </dev/null >/dev/null 2>&1 & note_sleeper $!"
 
 
 def woken(name: str) -> str:
     """`cancel` for `detached`: ends the sleeping shell and its sleep."""
-    return (
-        f'sleeper=$(cat "$RUN/sleeper" 2>/dev/null) && rm -f "$RUN/sleeper" && '
-        f'{{ kill -- "-$sleeper" || kill "$sleeper"; }} 2>/dev/null || : {quote(name)}'
-    )
+    del name
+    return "end_sleeper"
 
 
 def no_boot(name: str, command: str) -> str:

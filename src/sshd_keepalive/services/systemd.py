@@ -40,7 +40,7 @@ def next_start(service: ServiceChoice) -> str:
         "case $described in *' argv[]='*) break ;; esac\ndone\n"
         "case $described in *' argv[]='*) ;; *) return ;; esac\n"
         "while IFS='=' read -r key value; do\n"
-        'case $key in EnvironmentFiles) set -- "$@" "${value%% (*}" ;; esac\ndone <<END\n$described\nEND\n'
+        'case $key in EnvironmentFiles) set -- "$@" "${value%% \\(*}" ;; esac\ndone <<END\n$described\nEND\n'
         "words=${described#* argv[]=}\n"
         # What a script does with its words only the script knows.
         'case ${words%% *} in */sshd*) following=$(with_settings "${words%% ; *}" "$@") ;; esac'

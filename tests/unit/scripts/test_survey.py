@@ -200,7 +200,7 @@ def test_daemon_options_are_read_from_arguments_and_from_a_title(command_line: s
     assert start.options(command_line) == options
 
 
-STATE = "/var/backups/sshd-keepalive/etc-ssh-sshd_config"
+STATE = "/var/lib/sshd-keepalive/etc-ssh-sshd_config"
 
 
 def words(**more: str) -> dict[str, str]:
