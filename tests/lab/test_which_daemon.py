@@ -17,7 +17,7 @@ from .hosts import Lab, LabHost
 Boot = Callable[..., list[LabHost]]
 
 CONFIG = "/etc/ssh/sshd_config"
-STATE = "/var/backups/sshd-keepalive"
+STATE = "/var/lib/sshd-keepalive"
 #: What a refused run may not leave anywhere.
 LITTER = (
     "find /etc/ssh /etc/ssh2 -name '.sshd-keepalive*' 2>/dev/null; find /etc/systemd /etc/init.d /etc/rc?.d "

@@ -23,7 +23,7 @@ class Processes:
     def add(self, number: int, parent: int, comm: str, *words: str, ended: str = "\0") -> None:
         place = self.proc / str(number)
         place.mkdir(parents=True)
-        (place / "status").write_text(f"Name:\t{comm}\nState:\tS (sleeping)\nPPid:\t{parent}\n")
+        (place / "status").write_text(f"Name:\t{comm}\nState:\tS (sleeping)\nPPid:\t{parent}\nUid:\t0\t0\t0\t0\n")
         (place / "cmdline").write_text("".join(word + ended for word in words))
 
     def run(self, script: str, shell: str = "dash", **variables: str) -> str:
