@@ -10,8 +10,8 @@
 list_processes() {
     for directory in /proc/[0-9]*; do
         comm_of "${directory#/proc/}" || continue
-        case $comm in sshd*) kind=sshd ;; *) kind=other ;; esac
-        echo "${directory#/proc/} $parent $uid $kind"
+        case $comm in sshd*) role=sshd ;; *) role=other ;; esac
+        echo "${directory#/proc/} $parent $uid $role"
     done
 }
 
@@ -19,14 +19,14 @@ list_processes() {
 # script runs in.
 choose() {
     awk -v me="$1" -v self="$2" '
-        { parent[$1] = $2; owner[$1] = $3; kind[$1] = $4 }
+        { parent[$1] = $2; owner[$1] = $3; role[$1] = $4 }
         END {
-            for (pid in kind) if (kind[pid] == "sshd" && (owner[pid] == 0 || owner[pid] == me)) whole[pid]
-            for (pid in kind) if (kind[pid] == "sshd" && (parent[pid] in whole)) half[pid]
+            for (pid in role) if (role[pid] == "sshd" && (owner[pid] == 0 || owner[pid] == me)) whole[pid]
+            for (pid in role) if (role[pid] == "sshd" && (parent[pid] in whole)) half[pid]
             for (pid in whole) half[pid]
             for (pid in half) print "server", pid
-            for (pid in kind) if (!(pid in half) && (parent[pid] in half)) print "child", pid
-            for (pid = self; (pid in kind) && !(pid in half) && !(parent[pid] in half); pid = parent[pid]) print "above", pid
+            for (pid in role) if (!(pid in half) && (parent[pid] in half)) print "child", pid
+            for (pid = self; (pid in role) && !(pid in half) && !(parent[pid] in half); pid = parent[pid]) print "above", pid
         }'
 }
 
@@ -39,10 +39,10 @@ sessions() {
     comm_of $$
     chosen=$(list_processes | choose "$uid" $$)
     servers='' children='' table='' inodes=' '
-    while read -r kind walk; do
+    while read -r role walk; do
         { comm_of "$walk" && started_of "$walk"; } || continue
         table="$table$walk $parent $started $comm$nl"
-        case $kind in
+        case $role in
             server) servers="$servers $walk" ;;
             child) children="$children $walk $parent" ;;
         esac
