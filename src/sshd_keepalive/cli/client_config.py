@@ -10,6 +10,7 @@ import click
 
 from sshd_keepalive import clients
 from sshd_keepalive.cli.options import named_in_environment
+from sshd_keepalive.config.openssh import SshConfig
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import SCHEMA_VERSION, Policy
 from sshd_keepalive.quoting import printable
@@ -52,14 +53,14 @@ def command(
         else:
             click.echo(clients.text(interval, count, picked), nl=False)
         return
-    found = [_of(check, name, interval) for name in _hosts(check, hosts)]
+    config = SshConfig(str(Path(check).expanduser()))
+    found = [_check(config, name, interval) for name in hosts or (*config.names, "any other host")]
     if form == "json":
         click.echo(json.dumps({**_HEAD, "hosts": found}, indent=1))
     else:
         for host in found:
             word = "ok" if host["verdict"] == "pass" else "drift"
-            place = f"  {host['place']}" if host["place"] else ""
-            click.echo(printable(f"{word:<6}{host['name']}  ServerAliveInterval {host['interval']}{place}"))
+            click.echo(printable(f"{word:<6}{host['name']}  ServerAliveInterval {host['interval']}"))
     wrong = [host for host in found if host["verdict"] != "pass"]
     if wrong and form == "text":
         click.echo(f"next: add these lines to {check}, before its first Host line:\n", err=True)
@@ -67,34 +68,14 @@ def command(
     raise SystemExit(1 if wrong else 0)
 
 
-def _hosts(check: str, hosts: tuple[str, ...]) -> tuple[str, ...]:
-    """The hosts named on the command line, else all that the file names, and one that it does not."""
-    return hosts or (*_config(check).names, "any other host")
-
-
-def _config(path: str) -> Any:
-    from sshd_keepalive.config.openssh import SshConfig
-
-    return SshConfig(str(Path(path).expanduser()))
-
-
-def _of(path: str, name: str, wanted_s: int) -> dict[str, Any]:
+def _check(config: SshConfig, name: str, wanted_s: int) -> dict[str, Any]:
     """What ssh would do for one host."""
-    from sshd_keepalive.sshd_config.values import BadValue, seconds
-    from sshd_keepalive.sshd_config.version import Version
-
-    found = _config(path).resolve(name.replace(" ", "-"))
-    given = found.get("serveraliveinterval")
-    words = given[0].words[0] if given else clients.DEFAULT_INTERVAL
-    try:
-        interval_s = seconds(words.encode(), Version(9, 6))  # ssh and sshd read times alike (convtime)
-    except BadValue as error:
-        raise ConfigError(f"{given[0].place if given else path}: ServerAliveInterval {words}: {error}") from None
+    answer = config.resolve(name.replace(" ", "-"))
+    interval_s = int(answer.get("serveraliveinterval", [clients.DEFAULT_INTERVAL])[0])
     return {
         "name": name,
         "interval": interval_s,
         "wanted": wanted_s,
-        "place": given[0].place if given else None,
         "verdict": "pass" if clients.is_enough(interval_s, wanted_s) else "fail",
     }
 

@@ -1,6 +1,6 @@
 """The configuration of ssh(1), `ssh_config:~/.ssh/config`: its hosts, reached as ssh would reach them.
 
-The hosts are the names on Host lines that hold no wildcard. What holds for them is read as ssh reads it, see
+The hosts are the names on Host lines that hold no wildcard. What holds for them is asked of `ssh -G`, see
 `config.openssh`. A file other than the user's own stands alone, as with `ssh -F`.
 """
 
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from sshd_keepalive.config.openssh import SshConfig, Words, expanded, letters
+from sshd_keepalive.config.openssh import Answer, SshConfig, expanded, letters
 from sshd_keepalive.config.values import name as checked_name
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import argument
@@ -22,14 +24,15 @@ from sshd_keepalive.hosts.target import address, login, parts, port
 from sshd_keepalive.model import Host
 
 USERS_OWN: Final = "~/.ssh/config"
-#: StrictHostKeyChecking → host_keys. `no` also lets a changed key pass: that is never done here.
+#: StrictHostKeyChecking as `ssh -G` prints it → host_keys. `no` also lets a changed key pass: that is never done here.
 TRUST: Final = {
-    **dict.fromkeys(("yes", "true", "ask"), "strict"),
-    **dict.fromkeys(("accept-new", "no", "off", "false"), "accept-new"),
+    **dict.fromkeys(("true", "ask"), "strict"),
+    **dict.fromkeys(("accept-new", "false"), "accept-new"),
 }
 SYSTEM_KNOWN_HOSTS: Final = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 USER_KNOWN_HOSTS: Final = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 _MOST_TOLD: Final = 30
+_AT_ONCE: Final = 2 * (os.cpu_count() or 1)  # processes of `ssh -G`
 _FIRST: Final = re.compile(
     rb"\A(?:\xef\xbb\xbf)?(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*([A-Za-z]+)[ \t]*[ \t=][ \t]*[^\s=:]"
 )
@@ -46,8 +49,8 @@ def recognises(head: bytes, path: str) -> bool:
 
 
 def known(source: str) -> tuple[Host, ...]:
-    """The same hosts, but no Match exec is run for them."""
-    return load(source.replace("exec=yes", "exec=no"))
+    """The names in the file; nothing is asked of ssh."""
+    return tuple(Host(name=name, address=name) for name in _config(source.replace("exec=no", "exec=yes")).names)
 
 
 def load(source: str) -> tuple[Host, ...]:
@@ -56,35 +59,44 @@ def load(source: str) -> tuple[Host, ...]:
     Options behind `?`: `exec=yes` lets Match exec run its commands.
 
     Raises:
-        ConfigError: all that cannot be followed, each as `path:line: what is wrong`.
+        ConfigError: all that ssh refuses, each as `path:line: what is wrong`.
     """
+    config = _config(source)
+    if not config.names:
+        raise ConfigError(f"{config.path}: there are no hosts in this file, a host is a name without * on a Host line")
+    return _Reader(config).read()
+
+
+def _config(source: str) -> SshConfig:
     file, options = argument.split(source or USERS_OWN, ("exec",))
     if options.get("exec", "no") not in ("yes", "no"):
         raise ConfigError(f"{file}: exec is yes or no")
     path = str(Path(file).expanduser())
     own = path == str(Path(USERS_OWN).expanduser())
-    config = SshConfig(path, may_execute=options.get("exec") == "yes", is_users_own=own)
-    if not config.names:
-        raise ConfigError(f"{path}: there are no hosts in this file, a host is a name without * on a Host line")
-    return _Reader(config).read()
+    return SshConfig(path, may_execute=options.get("exec") == "yes", is_users_own=own)
 
 
 class _Reader:
-    """From resolved words to hosts."""
+    """From what ssh says to hosts."""
 
     def __init__(self, config: SshConfig) -> None:
         self._config = config
+        self._answers: dict[str, Answer | ConfigError] = {}
         self._hosts: dict[str, Host] = {}  # by name; a hop by its text in ProxyJump
         self._jumps: dict[str, tuple[str, ...]] = {}
         self._mistakes: dict[str, None] = {}
 
     def read(self) -> tuple[Host, ...]:
         """All hosts with their ways in."""
-        for name, place in self._config.names.items():
+        names = self._config.names
+        _ = self._config.defaults  # once, not in each thread; and without ssh this raises
+        with ThreadPoolExecutor(_AT_ONCE) as pool:  # a process of some milliseconds for each name
+            self._answers = dict(zip(names, pool.map(self._asked, names), strict=True))
+        for name, place in names.items():
             self._add(name, name, None, None, place)
         found = []
         ways = Ways(self._hosts, self._jumps)
-        for name, place in self._config.names.items():
+        for name, place in names.items():
             if name not in self._hosts:
                 continue
             try:
@@ -95,29 +107,33 @@ class _Reader:
             raise ConfigError("\n".join(list(self._mistakes)[:_MOST_TOLD]))
         return tuple(found)
 
+    def _asked(self, name: str) -> Answer | ConfigError:
+        try:
+            return self._config.resolve(checked_name(name))
+        except (ConfigError, ValueError) as error:
+            return ConfigError(str(error), hint=getattr(error, "hint", None))
+
     def _add(self, text: str, name: str, user: str | None, number: int | None, place: str) -> None:
         """Add a host or a hop, and the hops that it names."""
         try:
-            checked_name(text)
-            found = self._config.resolve(name, user=user, port=number)
-            self._hosts[text] = _host(text, name, found)
+            answer = self._answers.get(text) or self._config.resolve(checked_name(name), user=user, port=number)
+            if isinstance(answer, ConfigError):
+                raise answer
+            self._hosts[text] = _host(text, name, answer)
         except (ConfigError, ValueError) as error:
-            message = str(error)
-            self._mistakes[message if message.startswith("/") else f"{place}: {message}"] = None
+            for line in str(error).splitlines():
+                self._mistakes[line if line.startswith("/") else f"{place}: {line}"] = None
             return
-        if given := found.get("proxyjump"):
-            self._through(text, ",".join(given[0].words), given[0].place)
-        elif (given := found.get("proxycommand")) and given[0].words != ("none",):
-            command = " ".join(given[0].words)
-            if hop := hop_of(command):
-                self._through(text, hop, given[0].place)
+        if jump := answer.get("proxyjump"):
+            self._through(text, jump[0], place)
+        elif command := answer.get("proxycommand"):
+            if hop := hop_of(command[0]):
+                self._through(text, hop, place)
             else:
-                obstacle = f"{given[0].place}: ProxyCommand is not run here, ProxyJump is followed"
+                obstacle = f"{place}: ProxyCommand is not run here, ProxyJump is followed"
                 self._hosts[text] = replace(self._hosts[text], obstacle=obstacle)
 
     def _through(self, text: str, jump: str, place: str) -> None:
-        if jump.lower() == "none":
-            return
         hops = tuple(hop.strip() for hop in jump.split(","))
         try:
             # as ssh, which reads -J for the last hop with those before it, and their own ways do not count
@@ -138,76 +154,57 @@ def _behind(host: Host, hops: tuple[Host, ...]) -> Host:
     )
 
 
-def _host(text: str, name: str, found: dict[str, list[Words]]) -> Host:
-    """Make the host from the lines that count for it.
+def _host(text: str, name: str, answer: Answer) -> Host:
+    """Make the host from what ssh would use for it.
 
     Raises:
-        ValueError, ConfigError: a value that cannot be used; the message begins with its place, if it has one.
+        ValueError, ConfigError: a value that cannot be used here.
     """
-    given: dict[str, Any] = {"address": _checked(address, found, "hostname") or address(name)}
-    if number := _checked(port, found, "port"):
-        given["port"] = number
-    if user := _checked(login, found, "user"):
-        given["user"] = user
-    if alias := _checked(address, found, "hostkeyalias"):
-        given["host_key_alias"] = alias
-    if "stricthostkeychecking" in found:
-        given["host_keys"] = _checked(_trust, found, "stricthostkeychecking")
-    fill = letters(found, name).get
-    keys = _paths(found.get("identityfile", ()), fill)
-    certificates = _paths(found.get("certificatefile", ()), fill)
+    first = {keyword: values[0] for keyword, values in answer.items()}
+    given: dict[str, Any] = {"address": address(first["hostname"])}
+    if "port" in first:
+        given["port"] = port(first["port"])
+    if "user" in first:
+        given["user"] = login(first["user"])
+    if "hostkeyalias" in first:
+        given["host_key_alias"] = address(first["hostkeyalias"])
+    if "stricthostkeychecking" in first:
+        given["host_keys"] = TRUST[first["stricthostkeychecking"]]
+    fill = letters(answer, name).get
+    keys = _paths(answer.get("identityfile", ()), fill)
+    certificates = _paths(answer.get("certificatefile", ()), fill)
     given["certificate_file"] = next((path for path in certificates if Path(path).exists()), None)
-    given["identity_file"] = _key(keys, given["certificate_file"], found)
-    return Host(name=text, **given, **_known_hosts(found, fill))
+    is_only = first.get("identitiesonly") == "yes"
+    given["identity_file"] = _key(keys, given["certificate_file"], is_only=is_only)
+    return Host(name=text, **given, **_known_hosts(answer, fill))
 
 
-def _checked(check: Any, found: dict[str, list[Words]], keyword: str) -> Any:
-    if keyword not in found:
-        return None
-    line = found[keyword][0]
-    try:
-        return check(line.words[0])
-    except ValueError as error:
-        raise ConfigError(f"{line.place}: {error}") from None
+def _paths(texts: Iterable[str], fill: Any) -> list[str]:
+    # a relative path counts from the working directory, as for ssh, and `..` stays as ssh leaves it
+    expand = os.path.expanduser
+    return [os.path.abspath(expand(expanded(text, fill))) for text in texts if text.lower() != "none"]  # noqa: PTH100
 
 
-def _trust(text: str) -> str:
-    if text.lower() not in TRUST:
-        raise ValueError(f"StrictHostKeyChecking is one of {', '.join(TRUST)}")
-    return TRUST[text.lower()]
-
-
-def _paths(lines: Any, fill: Any) -> list[str]:
-    paths = []
-    for line in lines:
-        try:
-            # a relative path counts from the working directory, as for ssh
-            paths += [_path(word, fill) for word in line.words if word.lower() != "none"]
-        except ConfigError as error:
-            raise ConfigError(f"{line.place}: {error}") from None
-    return paths
-
-
-def _path(word: str, fill: Any) -> str:
-    return os.path.abspath(os.path.expanduser(expanded(word, fill)))  # noqa: PTH100, PTH111 (`..` as ssh leaves it)
-
-
-def _key(keys: list[str], certificate: str | None, found: dict[str, list[Words]]) -> str | None:
+def _key(keys: list[str], certificate: str | None, *, is_only: bool) -> str | None:
     """The first key that is there, or whose public half is there for an agent; ssh passes over missing files."""
     for key in keys:
         if Path(key).exists() or Path(f"{key}.pub").exists():
             return key
     if certificate and not keys and Path(certificate.removesuffix("-cert.pub")).exists():
         return certificate.removesuffix("-cert.pub")
-    only = "identitiesonly" in found and found["identitiesonly"][0].words[0].lower() in ("yes", "true")
-    return keys[0] if keys and only else None
+    return keys[0] if keys and is_only else None
 
 
-def _known_hosts(found: dict[str, list[Words]], fill: Any) -> dict[str, Any]:
+def _known_hosts(answer: Answer, fill: Any) -> dict[str, Any]:
     """The user's files first, then the system's; a new key is written to the first."""
-    if not {"userknownhostsfile", "globalknownhostsfile"} & found.keys():
+    if not {"userknownhostsfile", "globalknownhostsfile"} & answer.keys():
         return {}
-    user = found.get("userknownhostsfile", [Words(USER_KNOWN_HOSTS, "")])
-    system = found.get("globalknownhostsfile", [Words(SYSTEM_KNOWN_HOSTS, "")])
+    user = _files(answer["userknownhostsfile"]) if "userknownhostsfile" in answer else USER_KNOWN_HOSTS
+    system = _files(answer["globalknownhostsfile"]) if "globalknownhostsfile" in answer else SYSTEM_KNOWN_HOSTS
     first, *more = [*(_paths(user, fill) or [os.devnull]), *_paths(system, fill)]
     return {"known_hosts": first, "more_known_hosts": tuple(more)}
+
+
+def _files(values: list[str]) -> list[str]:
+    """Divide what `ssh -G` prints without quotes: a space divides two paths only where an absolute one follows."""
+    return re.split(r" (?=[/~])", values[0])
