@@ -266,6 +266,10 @@ class Snapshot:
     unit: str = ""
     described: str = ""  # what the manager said of the unit, in its own words
     active: bool = True
+    config_path: str = ""  # the file that the daemon reads first; empty: nobody asked, see sshd_config.tree
+    state_dir: str = ""  # directory of lock, backups and guard of this configuration
+    holder: str = ""  # the run that holds the lock: it is at work, or waits for its confirmation
+    unfinished: str = ""  # the run whose old bytes are back, but whose restart failed
     facts: tuple[tuple[str, str], ...] = ()  # os, kernel, login user, …: told, never decided upon
 
 

@@ -211,7 +211,7 @@ def _past(shell: Shell, snapshot: Snapshot, orders: Orders) -> undo.Past | None:
             f"the host knows no run {orders.undoes}",
             kind=FailureKind.OBSERVE,
             cause="no-run",
-            hint="the runs it keeps are the directories below " + dict(snapshot.facts)["state"],
+            hint="the runs it keeps are the directories below " + snapshot.state_dir,
         )
     if past is not None and past.how != "applied":
         raise HostError(
@@ -228,10 +228,8 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
 
     with _looked_at(host, orders) as (shell, snapshot):
         report = replace(_report(snapshot), end=End.UNCHANGED)
-        facts = dict(snapshot.facts)
         _refuse_unfinished(snapshot)
-        held = facts.get("held", "").split()
-        if not held:
+        if not snapshot.holder:
             return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
         if report.verdict is not Verdict.PASS:
             raise HostError(
@@ -239,19 +237,18 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
                 kind=FailureKind.EFFECTIVE,
                 hint="look at check; the host reverts by itself",
             )
-        answer = verify.confirmed(shell, f"{facts['state']}/{held[0]}", timeout_s=orders.timeout_s)
+        answer = verify.confirmed(shell, f"{snapshot.state_dir}/{snapshot.holder}", timeout_s=orders.timeout_s)
         return replace(report, end=End.APPLIED, steps=answer.steps, notes=complained(answer.complaints))
 
 
 def _refuse_unfinished(snapshot: Snapshot) -> None:
     """Say what clears a run whose old bytes are back, but whose restart failed; only somebody on the host can."""
-    facts = dict(snapshot.facts)
-    if run_id := facts.get("unfinished"):
+    if run_id := snapshot.unfinished:
         raise HostError(
             f"run {run_id} was taken back, but sshd could not be restarted then",
             kind=FailureKind.LOCKED,
             cause="not_taken_back",
-            hint=guard.unfinished_hint(f"{facts['state']}/{run_id}"),
+            hint=guard.unfinished_hint(f"{snapshot.state_dir}/{run_id}"),
         )
 
 
@@ -309,7 +306,7 @@ def change_of(snapshot: Snapshot, planned: Plan, orders: Orders) -> Change:
     """The plan with all that its scripts need to know."""
     from sshd_keepalive.remote.observe import found, functions, guard_functions
 
-    directory = f"{dict(snapshot.facts)['state']}/{orders.run_id}"
+    directory = f"{snapshot.state_dir}/{orders.run_id}"
     service = found(snapshot)
     # Several daemons of one machine may be hosts of one run: the name tells their guards apart.
     name = f"sshd-keepalive-{orders.run_id}-{crc32(directory.encode()):08x}"

@@ -26,7 +26,7 @@ class Past:
 
 def runs_script(snapshot: Snapshot, run_id: str) -> str:
     """Tell one run; an empty id stands for the latest that can be undone."""
-    values = {"STATE": dict(snapshot.facts)["state"], "WANTED": run_id}
+    values = {"STATE": snapshot.state_dir, "WANTED": run_id}
     return variables(values) + text("common") + text("runs")
 
 

@@ -56,7 +56,7 @@ class Change:
     @property
     def state(self) -> str:
         """The directory of this configuration on the host."""
-        return dict(self.snapshot.facts)["state"]
+        return self.snapshot.state_dir
 
     @property
     def directory(self) -> str:
@@ -124,7 +124,7 @@ def guard_script(change: Change) -> str:
         "RUN": change.directory,
         "STATE": change.state,
         "ID": change.run_id,
-        "CONFIG": dict(snapshot.facts)["sshd_config"],
+        "CONFIG": snapshot.config_path,
         "SSHD": host.sshd or "",
         "PIDFILE": host.service.pidfile or "",
         "LOOK": {"command": "no", "pidfile": "pidfile"}.get(host.service.manager or "", "yes"),
@@ -160,7 +160,7 @@ def _identities(change: Change) -> str:
     Included files, the directories of the Includes, host keys. Links among the files are not judged.
     """
     snapshot, contents = change.snapshot, change.plan.contents
-    main = dict(snapshot.facts)["sshd_config"]
+    main = snapshot.config_path
     if [(content.path, content.after) for content in contents] != [(main, content) for _, content in change.candidate]:
         return "false"
     folders = {glob.pattern.rpartition("/")[0] for glob in snapshot.globs}

@@ -282,6 +282,10 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         unit=words.get("unit", ""),
         described=words.get("described", ""),
         active=words.get("active", "yes") == "yes",
+        config_path=facts["sshd_config"],
+        state_dir=facts["state"],
+        holder=facts["held"].partition(" ")[0],
+        unfinished=facts["unfinished"],
         facts=tuple((key, value) for key, value in facts.items() if value),
     )
 

@@ -41,7 +41,7 @@ TRIALS: Final = (
 def script(snapshot: Snapshot, trial: Trial) -> str:
     """What is sent to a shell of the host, as root."""
     values = {
-        "CONFIG": dict(snapshot.facts)["sshd_config"],
+        "CONFIG": snapshot.config_path,
         "SSHD": snapshot.host.sshd or "",
         "INTERVAL": str(trial.interval_s),
         "COUNT": str(trial.count_max),

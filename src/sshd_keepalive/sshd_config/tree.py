@@ -179,8 +179,7 @@ def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
     The look at the host names the one it used; where a snapshot does not say, the daemon's words do.
     """
     named = start.config(snapshot.daemon.command_line) if snapshot.daemon else None
-    used = dict(snapshot.facts).get("sshd_config", "")
-    choices = [used, *([named] if named else []), snapshot.host.sshd_config, _VENDOR_CONFIG]
+    choices = [snapshot.config_path, *([named] if named else []), snapshot.host.sshd_config, _VENDOR_CONFIG]
     return next((path for path in choices if path in files), snapshot.host.sshd_config)
 
 

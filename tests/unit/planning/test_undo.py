@@ -18,7 +18,7 @@ PAST = Past(run_id="r1", how="applied", files=((MAIN, OLD.encode(), NEW.encode()
 
 
 def test_the_script_names_the_run_as_one_word() -> None:
-    found = replace(look({MAIN: NEW}), facts=(("state", "/var/x"),))
+    found = replace(look({MAIN: NEW}), state_dir="/var/x")
     assert "WANTED='it'\\''s'" in undo.runs_script(found, "it's")
 
 

@@ -119,7 +119,8 @@ class Machine:
             daemon=None,
             manager="command",
             unit="command",
-            facts=(("state", str(self.state)), ("sshd_config", path)),
+            state_dir=str(self.state),
+            config_path=path,
         )
         directory = f"{self.state}/{run_id}"
         fire, boot = guard.fire_command(directory), guard.boot_command(directory)

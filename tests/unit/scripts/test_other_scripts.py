@@ -20,7 +20,7 @@ SNAPSHOT = Snapshot(
     globs=(),
     dumps=(),
     daemon=None,
-    facts=(("sshd_config", "/etc/ssh/it's"),),
+    config_path="/etc/ssh/it's",
 )
 
 

@@ -184,7 +184,7 @@ def test_the_daemons_own_file_is_read(command_line: str, expected: str) -> None:
 
 
 def test_what_the_look_used_wins() -> None:
-    found = look({MAIN: "", "/srv/c": ""}, facts=(("sshd_config", "/srv/c"),))
+    found = look({MAIN: "", "/srv/c": ""}, config_path="/srv/c")
     assert resolve.tree(found).main == "/srv/c"
 
 
