@@ -1,4 +1,4 @@
-"""Time limits: a deadline to ask, and a reaper that ends what does not ask.
+"""Time limits: a deadline to ask, a reaper that ends what does not ask, and a watch on how long a host took.
 
 paramiko waits without a limit in several places (`exec_command`, for one), so every wait on it happens with the
 reaper armed: at the deadline it runs an action, in practice the shutdown of the socket, which wakes every waiter.
@@ -37,6 +37,53 @@ class Deadline:
     def is_over(self) -> bool:
         """Whether the moment has passed."""
         return time.monotonic() >= self.at_s
+
+
+class Stopwatch:
+    """The time that one host has had. It stands still inside of `waiting`."""
+
+    __slots__ = ("_began_s", "_stopped_at_s", "_stopped_s")
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Begin at zero; the calling thread works on this host from now on."""
+        self._began_s = time.monotonic()
+        self._stopped_s = 0.0
+        self._stopped_at_s: float | None = None
+        _of_thread.watch = self
+
+    @property
+    def seconds_s(self) -> float:
+        """How long it has run; any thread may ask."""
+        stopped_at_s = self._stopped_at_s
+        now_s = time.monotonic() if stopped_at_s is None else stopped_at_s
+        return now_s - self._began_s - self._stopped_s
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stand still for the block."""
+        self._stopped_at_s = began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._stopped_s += time.monotonic() - began_s
+            self._stopped_at_s = None
+
+
+_of_thread = threading.local()
+
+
+@contextlib.contextmanager
+def waiting() -> Iterator[None]:
+    """Wait for a person or for our own throttle: the time of the block is not the host's."""
+    watch: Stopwatch | None = getattr(_of_thread, "watch", None)
+    if watch is None or watch._stopped_at_s is not None:
+        yield
+        return
+    with watch.stopped():
+        yield
 
 
 class Alarm:
@@ -126,7 +173,8 @@ class Limit:
         self._alarm.cancel()
         started_s = time.monotonic()
         try:
-            yield
+            with waiting():
+                yield
         finally:
             self._deadline.extend(time.monotonic() - started_s)
             self._alarm = REAPER.arm(self._deadline, self._action)

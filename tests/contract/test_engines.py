@@ -95,6 +95,24 @@ class TestEngine:
         signs = Counter(line[0] for line in jobs.lines(file))
         assert signs["+"] == signs["-"] <= 9
 
+    def test_a_host_that_uses_up_its_time_is_reported_and_delays_nobody(
+        self, engine: Engine, request: pytest.FixtureRequest, tmp_path: Path
+    ) -> None:
+        if "serial" in request.node.name:
+            pytest.skip("it has one thread")
+        until = tmp_path / "released"
+        job = partial(jobs.held_one, name="h7", file=tmp_path / "noted", until=until)
+        seen = {}
+        for report in engine.run(job, HOSTS, workers=2, may_repeat=True, limit_s=2.0):
+            assert report.host.name not in seen
+            seen[report.host.name] = report
+        until.touch()
+        failure = seen.pop("h7").failure
+        assert failure is not None
+        assert (failure.kind, failure.cause) == ("timeout", "deadline(host)")
+        assert len(seen) == len(HOSTS) - 1
+        assert all(report.verdict is Verdict.PASS for report in seen.values())
+
     def test_it_can_be_used_for_one_wave_after_another(self, engine: Engine) -> None:
         for wave in (HOSTS[:3], HOSTS[3:5]):
             assert len(list(engine.run(jobs.passing, wave, workers=2))) == len(wave)

@@ -61,19 +61,20 @@ def repeat(
     tell: bool = True,
     compared: Callable[[HostReport], HostReport] = lambda report: report,
     changes: bool = False,
+    waits: bool = False,
 ) -> tuple[HostReport, ...]:
     """One report for each host, in the order given. After `stop` no host is begun; those in flight are finished.
 
     Args:
         tell: show each host as it ends.
         compared: what becomes of a report before it is shown.
-        changes: the pass may change a host; see `fleet.run`.
+        changes, waits: see `fleet.run`.
     """
     engine = engines.named(out.options.engine)
     reports: dict[str, HostReport] = {}
     begun = (host for host in hosts if not stop.is_set())
     with out.progress(len(hosts)) as advance:
-        landed = fleet.run(job, begun, given, engine, workers=out.options.forks, changes=changes)
+        landed = fleet.run(job, begun, given, engine, workers=out.options.forks, changes=changes, waits=waits)
         for report in map(compared, landed):
             reports[report.host.name] = report
             advance()

@@ -61,7 +61,7 @@ def command(hosts: tuple[str, ...], options: Options, idle: float | None, fast: 
             board=board,
         )
         job: fleet.Pass = partial(probing.probe_host, probe=probe)
-        reports = passes.repeat(job, chosen, given, out, stop)
+        reports = passes.repeat(job, chosen, given, out, stop, waits=True)
     code = output.INTERRUPTED if stop.is_set() else output.exit_code(reports, "probe")
     out.run(output.finished(given.run_id, "probe", started_at, reports, code), with_diffs=False)
     if code == output.DRIFT:

@@ -37,7 +37,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from sshd_keepalive import __version__, serialization
-from sshd_keepalive.engines import Job, lost, not_begun, room_for
+from sshd_keepalive.engines import Job, lost, not_begun, room_for, work_through
 from sshd_keepalive.errors import ConfigError, ExtensionError
 from sshd_keepalive.hosts import argument as arguments
 from sshd_keepalive.model import Host, HostReport
@@ -53,7 +53,13 @@ _HANDLER: Final = "sshd_keepalive_secret"  # the scheduler's handler that local 
 
 
 def run(
-    job: Job, hosts: Iterable[Host], *, workers: int, may_repeat: bool = False, argument: str = ""
+    job: Job,
+    hosts: Iterable[Host],
+    *,
+    workers: int,
+    may_repeat: bool = False,
+    limit_s: float | None = None,
+    argument: str = "",
 ) -> Iterator[HostReport]:
     """Every host once; `workers` hosts at a time over the whole cluster.
 
@@ -67,7 +73,7 @@ def run(
     is_first = argument not in _connections
     connection = _connect(argument, workers)
     connection.lend(secrets)
-    cluster = _Cluster(connection, sent, is_first=is_first)
+    cluster = _Cluster(connection, sent, is_first=is_first, limit_s=limit_s)
     waiting = iter(hosts)
     again: list[Host] = []  # lost once, to be tried once more
     tried_twice: set[str] = set()
@@ -170,6 +176,7 @@ class _Cluster:
     connection: _Connection
     sent: bytes  # the job
     is_first: bool  # first contact: what is wrong now is the user's mistake; later it is a failure of the cluster
+    limit_s: float | None  # for one host
     run: str = field(default_factory=lambda: uuid4().hex)
     workers: dict[str, _Worker] = field(default_factory=dict)
     flying: dict[str, _Flight] = field(default_factory=dict)  # by token
@@ -215,6 +222,7 @@ class _Cluster:
             worker.identity,
             token,
             hosts,
+            self.limit_s,
             key=f"sshd-keepalive-{token}",
             workers=[address],
             pure=False,
@@ -378,7 +386,7 @@ def _forget(run: str) -> None:
         _begun.clear()
 
 
-def _work(run: str, identity: str, token: str, hosts: tuple[Host, ...]) -> list[str] | None:
+def _work(run: str, identity: str, token: str, hosts: tuple[Host, ...], limit_s: float | None) -> list[str] | None:
     """Work on some hosts; None: this is not the process they were meant for, or they were begun here before."""
     from distributed import get_worker
 
@@ -387,10 +395,8 @@ def _work(run: str, identity: str, token: str, hosts: tuple[Host, ...]) -> list[
             return None
         _begun.add(token)
         job = _jobs[run]
-    if len(hosts) == 1:
-        return [serialization.write(job(hosts[0]))]
-    with ThreadPoolExecutor(len(hosts), thread_name_prefix="host") as pool:
-        return list(pool.map(lambda host: serialization.write(job(host)), hosts))
+    reports = {report.host.name: report for report in work_through(job, hosts, workers=len(hosts), limit_s=limit_s)}
+    return [serialization.write(reports[host.name]) for host in hosts]
 
 
 # ------------------------------------------------------------------------------------- the connection

@@ -9,10 +9,16 @@ from sshd_keepalive.model import Host, HostReport
 
 
 def run(
-    job: Job, hosts: Iterable[Host], *, workers: int, may_repeat: bool = False, argument: str = ""
+    job: Job,
+    hosts: Iterable[Host],
+    *,
+    workers: int,
+    may_repeat: bool = False,
+    limit_s: float | None = None,
+    argument: str = "",
 ) -> Iterator[HostReport]:
-    """Every host once; `workers` means nothing here."""
-    del workers, may_repeat
+    """Every host once; `workers` means nothing here, and no host is left alone: a debugger may hold it."""
+    del workers, may_repeat, limit_s
     refuse_argument("serial", argument)
     for host in hosts:
         yield job(host)

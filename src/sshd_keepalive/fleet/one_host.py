@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from sshd_keepalive.secrets.retrieval import Secrets
 
 
+#: Of a host's time: what a look gets at least after a slow login; when a host is no longer waited for.
+_LOOK_SHARE, _LATE = 0.1, 1.15
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
     """What a pass is to do and how long it may take."""
@@ -70,14 +74,24 @@ class Pass(Protocol):
 
 
 def run(
-    job: Pass, hosts: Iterable[Host], orders: Orders, engine: Engine, *, workers: int, changes: bool = True
+    job: Pass,
+    hosts: Iterable[Host],
+    orders: Orders,
+    engine: Engine,
+    *,
+    workers: int,
+    changes: bool = True,
+    waits: bool = False,
 ) -> Iterator[HostReport]:
     """Repeat one pass for many hosts; reports come as they finish, each host exactly once.
 
     Args:
-        changes: the pass may change a host: it is never begun a second time, even when its worker is lost.
+        changes: the pass may change a host: it is never begun a second time, even when its worker is lost, and never
+            left alone. One that only reads is, when it takes much longer than its time limit.
+        waits: it only reads, and takes as long as it takes: a quiet session is held for minutes.
     """
-    return engine.run(partial(job, orders=orders), hosts, workers=workers, may_repeat=not changes)
+    limit_s = None if changes or waits else _LATE * orders.timeout_s
+    return engine.run(partial(job, orders=orders), hosts, workers=workers, may_repeat=not changes, limit_s=limit_s)
 
 
 def check_host(host: Host, orders: Orders) -> HostReport:
@@ -330,7 +344,7 @@ def _looked_at(host: Host, orders: Orders, *, scripts_only: bool = False) -> Ite
     shell = _connect(host, orders, is_patient=True, scripts_only=scripts_only)
     try:
         left_s = orders.timeout_s - shell.login_s
-        yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s / 4))
+        yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s * _LOOK_SHARE))
     finally:
         shell.close()
 

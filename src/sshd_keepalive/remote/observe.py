@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from sshd_keepalive import registry, services
+from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, ServiceChoice, Snapshot
 from sshd_keepalive.scripts import guard, survey
@@ -33,8 +34,9 @@ def observe(shell: Shell, now: datetime, *, timeout_s: float, again: bool = Fals
             hint="this program understands OpenSSH only; take the host out of the inventory",
         )
     extra: tuple[str, ...] = ()
+    deadline = Deadline(timeout_s)
     for _ in range(_ATTEMPTS):
-        snapshot = _look(shell, now, extra, timeout_s, again=again)
+        snapshot = _look(shell, now, extra, deadline.left_s(), again=again)
         missing = resolve.missing_globs(resolve.tree(snapshot))
         if not missing:
             return snapshot

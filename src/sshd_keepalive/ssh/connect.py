@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sshd_keepalive.deadline import Deadline
+from sshd_keepalive.deadline import Deadline, waiting
 from sshd_keepalive.errors import ConnectError, HostError
 from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.secrets.retrieval import Secrets
@@ -52,8 +52,9 @@ def connect(
     try:
         if host.obstacle:
             raise trouble(host, "no-way", host.obstacle)
-        for hop in (*host.jump, host):
-            prepare(hop, secrets)
+        with waiting():
+            for hop in (*host.jump, host):
+                prepare(hop, secrets)
         driver = _driver(host, scripts_only=scripts_only)
         link, login_s = _logged_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient, driver=driver)
     except HostError as error:
@@ -83,7 +84,8 @@ def _logged_in(
             wait_s = ramp.wait_s(error, n_tries) if is_patient else None
             if wait_s is None:
                 raise
-        time.sleep(wait_s)
+        with waiting():
+            time.sleep(wait_s)
     raise AssertionError
 
 

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import Final
 
+from sshd_keepalive.deadline import waiting
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, Host
 
@@ -48,7 +49,8 @@ class Ramp:
         """Wait for leave; how the block ends decides what the next ones get."""
         with self._changed:
             while self._n >= int(self.limit):
-                self._changed.wait()
+                with waiting():
+                    self._changed.wait()
             self._n += 1
         limit = self.limit
         try:
