@@ -159,7 +159,7 @@ class Wrong(click.ClickException):
 
 
 class OutOfReach(Wrong):
-    """The history cannot be read or written: exit code 3, as for a host that could not be reached."""
+    """The history, or a run's result, cannot be had: exit code 3, as for a host that could not be reached."""
 
     exit_code = ExitCode.UNREACHED
 

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 from platformdirs import user_state_path
 
-from sshd_keepalive.cli import notices, output, recording
+from sshd_keepalive.cli import OutOfReach, notices, output, recording
 from sshd_keepalive.cli.options import Options, named_in_environment, selected
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
@@ -78,6 +78,7 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
         state=str(user_state_path()),
         argv=words,
         writable=tuple(sorted({str(path.expanduser().absolute().parent) for path in _written(options, hosts)})),
+        limit_s=schedule.limit_of(len(hosts), options.forks, options.timeout),
     )
     changed = schedule.install(wanted, when)
     state = schedule.status(schedule.find(name))
@@ -136,7 +137,10 @@ def run(name: str, here: bool, quiet: bool) -> None:
     """Run a schedule's check now, as the timer does; exit code of the check, 75 while another run is at it."""
     from sshd_keepalive.schedule import jobs as schedule
 
-    code = schedule.run(name, quiet=quiet) if here else schedule.start(name)
+    try:
+        code = schedule.run(name, quiet=quiet) if here else schedule.start(name)
+    except schedule.OverdueError as error:
+        raise OutOfReach(error) from None
     if code == schedule.OVERLAPS:
         click.echo(f"{name}: the run before is still at it; this one did nothing", err=True)
     elif not here:

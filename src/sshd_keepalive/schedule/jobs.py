@@ -11,10 +11,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,13 +31,17 @@ from platformdirs import user_config_path
 
 from sshd_keepalive import program
 from sshd_keepalive.config.program import output_of
-from sshd_keepalive.errors import ConfigError, StoreError
+from sshd_keepalive.errors import ConfigError, KeepaliveError, StoreError
+from sshd_keepalive.quoting import quote
 from sshd_keepalive.schedule import calendar as timetable
 from sshd_keepalive.schedule import units as timers
 from sshd_keepalive.schedule.calendar import Timetable
 from sshd_keepalive.spelling import did_you_mean
 
 OVERLAPS: Final = timers.OVERLAPS
+_LEAST_LIMIT_S: Final = 3600.0
+_USUAL_LIMIT_S: Final = 6 * 3600.0  # of a schedule that was installed before there was a limit
+_END_S: Final = 60.0  # for a check that is told to end, before it is killed
 _LIMIT_S: Final = 30.0
 _LOOK_S: Final = 1.0  # `status` takes the lock for a moment, to see whether it can
 _CRON_DAEMONS: Final = frozenset({"cron", "crond", "fcron"})  # Debian's; cronie's, busybox's and dcron's; fcron's
@@ -54,6 +60,7 @@ class Schedule:
     state: str  # XDG_STATE_HOME of whoever installed it: who asks for the history finds what was recorded by itself
     argv: tuple[str, ...]  # the words behind `check`
     writable: tuple[str, ...] = ()  # directories that its reports are written into
+    limit_s: float = _USUAL_LIMIT_S  # how long a check may take; then it is killed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +95,15 @@ class Status:
     running: bool
     last: Last | None
     next_at: str
+
+
+class OverdueError(KeepaliveError):
+    """A check was killed at its limit, or goes on after it: nobody knows how the hosts are."""
+
+
+def limit_of(n_hosts: int, forks: int, timeout_s: float) -> float:
+    """How long a check of so many hosts may take: twice what it takes when every host uses up its time (seconds)."""
+    return max(_LEAST_LIMIT_S, 2 * (n_hosts / forks + 1) * timeout_s)
 
 
 def install(schedule: Schedule, when: Timetable) -> bool:
@@ -130,7 +146,9 @@ def _timed(schedule: Schedule, when: Timetable) -> bool:
     """Write the two units and let the timer run; whether anything had to change."""
     unit = timers.unit_name(schedule.name)
     writable = (str(_result(schedule).parents[1]), *schedule.writable)
-    service = timers.service(schedule.name, _command(schedule.name), is_system=_is_root(), writable=writable)
+    service = timers.service(
+        schedule.name, _command(schedule.name), is_system=_is_root(), limit_s=schedule.limit_s, writable=writable
+    )
     before = _texts(schedule.name)
     _write(_units() / f"{unit}.service", service)
     _write(_units() / f"{unit}.timer", timers.timer(schedule.name, when))
@@ -228,21 +246,53 @@ def run(name: str, *, quiet: bool = False) -> int:
         quiet: what the check prints is passed on only when its exit code is not 0: cron sends a mail for every word.
     Raises:
         ConfigError: there is no such schedule.
+        OverdueError: the check was killed at its limit, or the one of an earlier run goes on after it.
         StoreError: its results cannot be kept.
     """
     schedule = find(name)
     with _alone(schedule, wait_s=_LOOK_S) as lock:
         if lock is None:
+            _refuse_overdue(schedule)
             return OVERLAPS
         begun_at = _now()
         _keep(schedule, replace(_kept(schedule), begun_at=begun_at))
         code = _check(schedule, lock, quiet=quiet)
-        _keep(schedule, _Kept(last=Last(started_at=begun_at, ended_at=_now(), exit_code=code)))
+        kept = timers.UNREACHED if code is None else code
+        _keep(schedule, _Kept(last=Last(started_at=begun_at, ended_at=_now(), exit_code=kept)))
+    if code is None:
+        raise OverdueError(
+            f"{name}: the check was not done after {schedule.limit_s:.0f} s and was killed; it recorded nothing",
+            hint=f"find the host that holds it: sshd-keepalive check -v {shlex.join(schedule.argv)}",
+        )
     return code
 
 
-def _check(schedule: Schedule, lock: int, *, quiet: bool) -> int:
-    """The check as a process of its own. It holds the lock too: nothing overlaps with what outlives us."""
+def _refuse_overdue(schedule: Schedule) -> None:
+    """Tell a run that is in progress from one that nobody will end: its own keeper was killed."""
+    kept = _kept(schedule)
+    if _is_overdue(schedule, kept):
+        lock = _result(schedule).with_suffix(".lock")
+        raise OverdueError(
+            f"{schedule.name}: the run that began at {kept.begun_at} goes on after its limit, {schedule.limit_s:.0f} s",
+            hint=f"see which process holds the lock, and end it: fuser -v {quote(str(lock))}",
+        )
+
+
+def _is_overdue(schedule: Schedule, kept: _Kept) -> bool:
+    """Whether a run that has not ended should have been killed long ago."""
+    try:
+        age_s = (datetime.now(UTC) - datetime.fromisoformat(kept.begun_at)).total_seconds()
+    except ValueError:
+        return False
+    return age_s > schedule.limit_s + 2 * _END_S
+
+
+def _check(schedule: Schedule, lock: int, *, quiet: bool) -> int | None:
+    """The check as a process of its own. It holds the lock too: nothing overlaps with what outlives us.
+
+    Returns:
+        Its exit code; None: it was killed at the limit of the schedule.
+    """
     argv = [*program.argv(), "check", "--record", "--no-progress", *schedule.argv]
     # With its own directory gone the options may still name absolute paths.
     directory = schedule.directory if os.access(schedule.directory, os.X_OK) else "/"
@@ -256,12 +306,35 @@ def _check(schedule: Schedule, lock: int, *, quiet: bool) -> int:
             env={**os.environ, "XDG_STATE_HOME": schedule.state},
             pass_fds=(lock,),
         )
-        with _passing_on(child):
+        with _passing_on(child), _killed_after(child, schedule.limit_s) as is_over:
             code = child.wait()
         if quiet and code:
             said.seek(0)
             shutil.copyfileobj(said, sys.stdout.buffer)
+    if is_over.is_set():
+        return None
     return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _killed_after(child: subprocess.Popen[bytes], limit_s: float) -> Iterator[threading.Event]:
+    """Tell the check to end at its limit, and kill it when it does not; the event is set then."""
+    is_over, has_ended = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        if not has_ended.wait(limit_s):
+            is_over.set()
+            child.terminate()
+            if not has_ended.wait(_END_S):
+                child.kill()
+
+    watcher = threading.Thread(target=watch, name="limit", daemon=True)
+    watcher.start()
+    try:
+        yield is_over
+    finally:
+        has_ended.set()
+        watcher.join()
 
 
 @contextmanager
@@ -301,7 +374,8 @@ def status(schedule: Schedule) -> Status:
     running = _is_running(schedule)
     kept = _kept(schedule)
     # The run before one that was cut off is no longer news: its "ok" may not be true any more.
-    last = Last(started_at=kept.begun_at) if kept.begun_at and not running else kept.last
+    is_news = kept.begun_at and (not running or _is_overdue(schedule, kept))
+    last = Last(started_at=kept.begun_at) if is_news else kept.last
     if schedule.manager == "systemd":
         enabled, next_at = _timer_status(timers.unit_name(schedule.name))
     else:

@@ -17,7 +17,9 @@ from sshd_keepalive.schedule.calendar import Timetable
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 DRIFT: Final = 1
+UNREACHED: Final = 3
 OVERLAPS: Final = 75  # EX_TEMPFAIL of sysexits.h: somebody else is at it
+_STOP_S: Final = 600  # after its limit a check is told to end, then killed; systemd steps in where that fails
 _DESCRIPTION: Final = "[Unit]\nDescription=sshd-keepalive: "
 
 #: What every manager can hold a check to. It opens connections, reads keys and inventories, writes reports; those are
@@ -80,7 +82,7 @@ def is_ours(unit: str) -> bool:
     return unit.startswith(_DESCRIPTION)
 
 
-def service(name: str, argv: Sequence[str], *, is_system: bool, writable: Sequence[str] = ()) -> str:
+def service(name: str, argv: Sequence[str], *, is_system: bool, limit_s: float, writable: Sequence[str] = ()) -> str:
     """The service that runs a schedule once.
 
     Drift is a result and no failure of the unit, and so is a run that found another one at it; what could not be
@@ -88,6 +90,7 @@ def service(name: str, argv: Sequence[str], *, is_system: bool, writable: Sequen
 
     Args:
         argv: the command, its first word an absolute path.
+        limit_s: how long the check may take, seconds.
         writable: directories that the check writes into: its history, its reports.
     """
     lines = [
@@ -100,6 +103,7 @@ def service(name: str, argv: Sequence[str], *, is_system: bool, writable: Sequen
         f"SuccessExitStatus={DRIFT} {OVERLAPS}",
         "KillMode=mixed",  # the program passes it on; the check is told once and finishes the hosts in flight
         "TimeoutStopSec=5min",
+        f"TimeoutStartSec={limit_s + _STOP_S:.0f}",  # of a oneshot unit this is its whole run
         "Environment=LANG=C.UTF-8",
         *_HARDENED,
     ]

@@ -21,23 +21,24 @@ def test_a_timer_makes_up_for_what_was_missed() -> None:
 
 
 def test_the_service_counts_drift_as_a_result_and_quotes_every_word() -> None:
-    text = timers.service("etl", ('/a "b"/p%n', "$HOME"), is_system=False)
+    text = timers.service("etl", ('/a "b"/p%n', "$HOME"), is_system=False, limit_s=3600)
     assert 'ExecStart="/a \\"b\\"/p%%n" "$$HOME"\n' in text
     assert "SuccessExitStatus=1 75\n" in text
+    assert "TimeoutStartSec=4200\n" in text, "a run that hangs fails the unit"
     assert "ProtectSystem" not in text, "a user's manager may have no namespaces to give"
 
 
 def test_the_system_service_writes_where_reports_go_and_nowhere_else() -> None:
-    text = timers.service("etl", ARGV, is_system=True, writable=("/srv/www",))
+    text = timers.service("etl", ARGV, is_system=True, limit_s=3600, writable=("/srv/www",))
     assert "ProtectSystem=strict\n" in text
     assert [line for line in text.splitlines() if line.startswith("ReadWritePaths")] == ['ReadWritePaths="-/srv/www"']
 
 
 def test_a_line_end_in_a_path_begins_no_line() -> None:
-    text = timers.service("etl", ("/a\nExecStartPre=/bin/evil",), is_system=True)
+    text = timers.service("etl", ("/a\nExecStartPre=/bin/evil",), is_system=True, limit_s=3600)
     assert 'ExecStart="/a\\nExecStartPre=/bin/evil"\n' in text
     with pytest.raises(ValueError, match="NUL"):
-        timers.service("etl", ("/a\0b",), is_system=True)
+        timers.service("etl", ("/a\0b",), is_system=True, limit_s=3600)
 
 
 LINES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=200)
