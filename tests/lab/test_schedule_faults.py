@@ -63,6 +63,17 @@ def test_a_run_that_is_stopped_finishes_the_hosts_in_flight(controller: Controll
     assert run["unknown"] == 1, "what it came to is recorded"
 
 
+def test_a_check_that_hangs_is_killed_and_the_unit_fails(controller: Controller) -> None:
+    host = controller("d12py")
+    host.run(MUTE)
+    keepalive(host, "schedule install --every week -i mute.yaml --timeout 600")
+    host.run('sed -i \'s/"limit_s": [0-9.]*/"limit_s": 3/\' /etc/sshd-keepalive/schedules/check.json')
+    assert keepalive(host, "schedule run", code=3) == "check: unreached\n"
+    assert host.run(f"systemctl show --property=Result --value {UNIT}").stdout == "exit-code\n"
+    assert "was killed" in host.run(f"journalctl -u {UNIT} -o cat").stdout
+    assert state(host)["last"]["word"] == "unreached"
+
+
 def test_the_check_keeps_the_lock_of_whoever_started_it(controller: Controller) -> None:
     host = controller("d12py")
     host.run(MUTE)

@@ -242,7 +242,7 @@ def lost(host: Host, *, may_repeat: bool) -> HostReport:
 def late(host: Host, limit_s: float) -> HostReport:
     """The report of a host that used up its time; nothing was to be changed there."""
     failure = Failure(
-        kind="timeout",
+        kind=FailureKind.TIMEOUT,
         cause="deadline(host)",
         message=f"not done after {limit_s:.0f} s, and no longer waited for",
         hint="raise --timeout, or look at the host by hand",
