@@ -28,6 +28,14 @@ def test_a_run_is_read_from_its_records() -> None:
     assert undo.parse(b"") is None
 
 
+def test_backups_that_others_may_have_written_are_not_read() -> None:
+    with pytest.raises(HostError, match="not read: another account than root may write to /var") as raised:
+        undo.parse(b"unsafe 4\n/var\n")
+    assert (raised.value.kind, raised.value.cause) == ("read_only", "not_ours")
+    told = b"unsafe 4\n/var\nrun 2\nr1\nhow 7\napplied\n"
+    assert undo.parse(told) == Past(run_id="r1", how="applied", files=()), "there is a place that is safe"
+
+
 def test_the_old_bytes_come_back_and_what_was_made_goes() -> None:
     planned = undo.plan(look({MAIN: NEW, OWN: "Port 22\n"}), PAST, force=False)
     assert [(c.path, c.after, c.gone) for c in planned.contents] == [(MAIN, OLD.encode(), False), (OWN, b"", True)]

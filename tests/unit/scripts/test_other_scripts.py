@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host, Snapshot
+from sshd_keepalive.planning import undo
+from sshd_keepalive.planning.undo import Past
 from sshd_keepalive.scripts import deep, sessions, trial
+from sshd_keepalive.scripts.records import records
 from tests.support.shell import LocalShell, installed_shells, write_command
 
 SHELLS = installed_shells()
@@ -51,3 +60,37 @@ def test_the_trial_starts_the_hosts_sshd_with_our_values_first(shell: str, tmp_p
     words = (tmp_path / "words").read_text().splitlines()
     assert words[:5] == ["-i", "-o", "ClientAliveInterval=1", "-o", "ClientAliveCountMax=3"]
     assert words[-2:] == ["-f", "/etc/ssh/it's"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_run_is_told_from_a_directory_of_root_alone(shell: str, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    run = state / "20260101T000000Z-aaaaaa"
+    (run / "decided").mkdir(parents=True)
+    for name, content in (("decided/how", "applied\n"), ("1.target", "/a"), ("1.before", "x\n"), ("1.after", "y\n")):
+        (run / name).write_text(content)
+    script = undo.runs_script(replace(SNAPSHOT, facts=(("state", str(state)),)), "")
+    local = LocalShell(shell=shell)
+    past = undo.parse(local.run(script, timeout_s=20).stdout)
+    assert past == Past(run_id=run.name, how="applied", files=(("/a", b"x\n", b"y\n"),))
+    if os.geteuid() == 0:
+        state.chmod(0o775)
+        with pytest.raises(HostError, match="another account than root may write"):
+            undo.parse(local.run(script, timeout_s=20).stdout)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_sessions_tell_nothing_of_what_is_no_sshds(shell: str) -> None:
+    """Arguments and connections may be as long and as many as an account likes."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as stack:
+        port = server.getsockname()[1]
+        for _ in range(50):
+            stack.enter_context(socket.create_connection(server.getsockname()))
+        other = stack.enter_context(subprocess.Popen(["/bin/sleep", "600", *["0" * 100_000] * 10]))
+        stdout = LocalShell(shell=shell).run(sessions.script(), timeout_s=30).stdout
+        other.kill()
+    told = dict(records(stdout))
+    assert len(stdout) < 100_000
+    assert f":{port:04X}".encode() not in told["network"]
+    assert f"{os.getpid()} ".encode() in told["processes"], "what the script itself runs in"
+    assert f"\n{other.pid} ".encode() not in told["processes"]
