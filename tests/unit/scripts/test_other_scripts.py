@@ -69,7 +69,7 @@ def test_a_run_is_told_from_a_directory_of_root_alone(shell: str, tmp_path: Path
     (run / "decided").mkdir(parents=True)
     for name, content in (("decided/how", "applied\n"), ("1.target", "/a"), ("1.before", "x\n"), ("1.after", "y\n")):
         (run / name).write_text(content)
-    script = undo.runs_script(replace(SNAPSHOT, facts=(("state", str(state)),)), "")
+    script = undo.runs_script(replace(SNAPSHOT, state_dir=str(state)), "")
     local = LocalShell(shell=shell)
     past = undo.parse(local.run(script, timeout_s=20).stdout)
     assert past == Past(run_id=run.name, how="applied", files=(("/a", b"x\n", b"y\n"),))
