@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +12,9 @@ from .faults import STOPS
 
 PAGE = Path(__file__).parents[2] / "docs/guarantees.md"
 BEGIN, END = "<!-- found by tests/lab/test_guard_faults.py -->", "<!-- end -->"
+HOSTS_BEGIN = "<!-- found by tests/lab/test_which_daemon.py -->"
+#: All faults before all steps on all kinds, for the page: `make guarantees`.
+WRITES = bool(os.environ.get("SSHD_KEEPALIVE_WRITE_GUARANTEES"))
 #: Kind of host → how the page calls it.
 KINDS = {"d12": "systemd 252", "socket": "socket-activated", "sysv": "SysV", "openrc": "OpenRC"}
 #: Fault → the steps before which it is made. Every one of them is made on every kind of host.
@@ -27,7 +31,21 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "clock set back an hour": ("verify",),
     "clock set forward an hour": ("verify",),
     "sudo fails from here on": ("restart",),
+    "a second sshd with files of its own": ("plan",),
+    "no restart succeeds until somebody repairs it": ("restart",),
     "controller killed, 50 rounds": ("at random",),
+}
+
+#: Host → how the page calls it: where nothing of KINDS restarts sshd, or more than one sshd runs.
+HOSTS = {
+    "sshd1": "container, process 1 is sshd",
+    "byhand": "container, process 1 is `sleep`, sshd started by hand",
+    "runit": "process 1 is runit",
+    "supervisor": "container, process 1 is supervisord",
+    "d12 second": "systemd, a second sshd without a unit",
+    "d12 unit": "systemd, a second sshd with a unit of its own",
+    "sysv second": "SysV, a second sshd",
+    "openrc second": "OpenRC, a second sshd",
 }
 
 
@@ -62,6 +80,27 @@ def write(table: Table) -> None:
 
 def rows() -> dict[tuple[str, str], list[str]]:
     """What the page says: (fault, step) → its cells, and the day on which they were found."""
-    written = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
-    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in written.splitlines() if line[:1] == "|"]
-    return {(fault, step): cells for fault, step, *cells in table[2:]}
+    return {(fault, step): cells for fault, step, *cells in _cells(BEGIN)}
+
+
+def note(host: str, apply: str, helps: str) -> None:
+    """Write what became of a host into its row of the page, when the page is being written."""
+    if not WRITES:
+        return
+    known = hosts() | {HOSTS[host]: [apply, helps, f"{datetime.now(UTC):%Y-%m-%d}"]}
+    lines = ["| host | apply | what helps | found |", "|---|---|---|---|"]
+    lines += [f"| {name} | {' | '.join(known.get(name, ['', '', '']))} |" for name in HOSTS.values()]
+    before, _, rest = PAGE.read_text().partition(HOSTS_BEGIN)
+    text = "\n".join(lines)
+    PAGE.write_text(f"{before}{HOSTS_BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+
+
+def hosts() -> dict[str, list[str]]:
+    """What the page says: name of a host → what `apply` did, what helps, and the day on which it was found."""
+    return {name: cells for name, *cells in _cells(HOSTS_BEGIN)}
+
+
+def _cells(begin: str) -> list[list[str]]:
+    written = PAGE.read_text().partition(begin)[2].partition(END)[0]
+    lines = [line for line in written.splitlines() if line[:1] == "|"]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines][2:]

@@ -13,17 +13,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tests.support.cli import keepalive
 
 from . import guarantees
+from .daemons import SECOND, Aimed, refused
 from .faults import CONFIG, STATE, STOPS, Victim, interrupt, kill, wait_for
 from .hosts import Lab
 
-#: All faults before all steps on all kinds, for the page: `make guarantees`.
-ALL = bool(os.environ.get("SSHD_KEEPALIVE_WRITE_GUARANTEES"))
+ALL = guarantees.WRITES
 #: Otherwise systemd and SysV get all kills and what decides of the rest, the other two what decides.
 DECISIVE = ("arm", "rehearse", "installed", "verify", "confirm", "confirmed")
 ROUNDS = 50 if ALL else 3
@@ -195,6 +196,10 @@ def breaks_sshd(victim: Victim, option: str, trouble: str) -> None:
 
 
 def mends_sshd(victim: Victim) -> None:
+    victim.host.run(
+        "rm -f /broken /etc/systemd/system/ssh.service.d/broken.conf; sed -i '/broken/d' /etc/init.d/ssh; "
+        "if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi"
+    )
     if (victim.host.files / "usr/sbin/sshd.real").exists():
         victim.host.run("mv -f /usr/sbin/sshd.real /usr/sbin/sshd")
     if victim.host.kind in ("sysv", "openrc"):
@@ -328,6 +333,96 @@ def test_sudo_that_fails_in_between_leaves_it_to_the_guard(two: Victims, table: 
         return f"{found}, said unknown"
 
     everywhere(two, table, "sudo fails from here on", cell)
+
+
+@pytest.mark.timeout(LIMIT_S)
+def test_a_second_sshd_is_refused_before_anything_is_changed(
+    two: Victims, table: guarantees.Table, tmp_path: Path
+) -> None:
+    """What would be restarted is the first one."""
+
+    def cell(victim: Victim, step: str) -> str:
+        folder = tmp_path / victim.host.kind
+        folder.mkdir()
+        victim.host.run(SECOND)
+        try:
+            refused(Aimed(victim.host, folder, port=2222), "other_daemon")
+        finally:
+            victim.host.run("kill $(cat /run/second.pid)")
+        return f"{victim.verdict()}, said refused"
+
+    everywhere(two, table, "a second sshd with files of its own", cell)
+
+
+BREAKS_INIT_SCRIPT = (
+    "if [ -e /broken ]; then case $1 in restart) kill $(cat /run/sshd.pid); exit 1 ;; start) exit 1 ;; esac; fi"
+)
+
+
+def breaks_restarts(victim: Victim) -> None:
+    """From now on every restart ends sshd and starts none, until `/broken` is removed."""
+    if victim.host.kind in ("sysv", "openrc"):
+        victim.host.run(f"sed -i '1a {BREAKS_INIT_SCRIPT}' /etc/init.d/ssh; touch /broken")
+        return
+    folder = victim.host.files / "etc/systemd/system/ssh.service.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "broken.conf").write_text("[Service]\nRestart=no\nExecStartPre=/usr/bin/test ! -e /broken\n")
+    victim.host.run("systemctl daemon-reload; touch /broken")
+
+
+@pytest.mark.timeout(LIMIT_S)
+def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
+    two: Victims, table: guarantees.Table, tmp_path: Path
+) -> None:
+    """The old bytes are back, sshd is not: the lock stays until what the hints say is typed, and typing it works."""
+
+    def cell(victim: Victim, step: str) -> str:
+        host = victim.host
+        folder = tmp_path / host.kind
+        folder.mkdir()
+        breaks_restarts(victim)
+        output, _ = victim.start("--confirm-timeout", "600").communicate(timeout=240)
+        found = json.loads(output)["hosts"][0]
+        assert (found["end"], victim.config) == ("unknown", victim.stock), found
+        guard = f"{found['backup']}/guard.sh"
+        assert f"sudo sh '{guard}' restore" in found["failure"]["hint"]
+        assert host.run(f"sh {guard} restore", check=False).returncode != 0
+
+        host.run("mkdir -p /run/sshd; /usr/sbin/sshd -p 2222 -o PidFile=/run/rescue.pid")
+        rescue = Aimed(host, folder, port=2222)
+        hints = set()
+        for command in ("undo", "confirm", "apply"):
+            failure = rescue(command).host()["failure"]
+            assert (failure["kind"], failure["cause"]) == ("locked", "not_taken_back"), failure
+            hints.add(failure["hint"])
+        (hint,) = hints
+        host.run("rm /broken")
+        host.run(hint.partition("type on the host: ")[2])
+        assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
+        host.run("kill $(cat /run/rescue.pid)")
+        return f"{victim.verdict()}, said unknown"
+
+    everywhere(two, table, "no restart succeeds until somebody repairs it", cell)
+
+
+@pytest.mark.timeout(LIMIT_S)
+def test_an_sshd_that_somebody_starts_by_hand_clears_a_run_too(two: Victims, tmp_path: Path) -> None:
+    """The manager stays broken; the sshd that listens has read the old bytes."""
+    for victim in two.values():
+        host = victim.host
+        victim.fresh()
+        breaks_restarts(victim)
+        output, _ = victim.start("--confirm-timeout", "600").communicate(timeout=240)
+        found = json.loads(output)["hosts"][0]
+        assert found["end"] == "unknown", found
+        host.run("mkdir -p /run/sshd; /usr/sbin/sshd -D -o PidFile=/run/hand.pid >/dev/null 2>&1 &")
+        host.wait_until("test -s /run/hand.pid", "the sshd that was started by hand")
+        host.run(f"sh {found['backup']}/guard.sh restore")
+        assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
+        assert not victim.litter()
+        host.run("rm /broken; kill $(cat /run/hand.pid)")
+        host.restart_sshd()
+        assert victim.verdict() == "old"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -2,93 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from tests.support.cli import Ran, keepalive
-
-from .hosts import Lab, LabHost
+from . import guarantees
+from .daemons import DAEMONS, SECOND, Aimed, refused, steps
+from .faults import CONFIG, STATE
+from .hosts import LabHost
 
 Boot = Callable[..., list[LabHost]]
-
-CONFIG = "/etc/ssh/sshd_config"
-STATE = "/var/lib/sshd-keepalive"
-#: What a refused run may not leave anywhere.
-LITTER = (
-    "find /etc/ssh /etc/ssh2 -name '.sshd-keepalive*' 2>/dev/null; find /etc/systemd /etc/init.d /etc/rc?.d "
-    "/etc/runlevels /etc/sv -name '*sshd-keepalive*' 2>/dev/null; "
-    f"ls {STATE}/*/ 2>/dev/null | grep -v -E '^[0-9]{{8}}T|:|^$|taken_back'"
-)
-#: Every listening sshd with the moment of its start: nothing was restarted, and nothing more was started.
-DAEMONS = (
-    "for p in /proc/[0-9]*; do case $(tr '\\0' ' ' <$p/cmdline) in sshd:*listener]*) "
-    "echo ${p#/proc/} $(cut -d ' ' -f 22 $p/stat) ;; esac; done 2>/dev/null | sort"
-)
-
-
-class Aimed:
-    """The program aimed at one sshd of a host."""
-
-    def __init__(self, lab: Lab, host: LabHost, folder: Path, **settings: Any) -> None:
-        self.host = host
-        self._path = folder / "hosts.yaml"
-        self._settings = {
-            "address": host.address,
-            "user": "ops",
-            "become": "sudo",
-            "identity_file": str(lab.identity_file),
-            "known_hosts": str(folder / "known"),
-            "host_keys": "accept-new",
-        }
-        self.set(**settings)
-
-    def set(self, **settings: Any) -> None:
-        self._settings |= settings
-        self._path.write_text(yaml.safe_dump({"hosts": {self.host.name: self._settings}}))
-
-    def __call__(self, command: str, *words: str) -> Ran:
-        yes = ("--yes", "--confirm-timeout", "30") if command in ("apply", "undo") else ()
-        return keepalive(command, *yes, "-i", self._path, "--format", "json", *words)
-
-    def litter(self) -> str:
-        return self.host.run(LITTER, check=False).stdout
-
-    def obey(self, hint: str) -> None:
-        """Do what a hint says of the inventory."""
-        said = re.search(r"service: (\{.*\})", hint)
-        assert said is not None, hint
-        self.set(service=yaml.safe_load(said[1]))
-
-
-def steps(ran: Ran) -> dict[str, dict[str, Any]]:
-    return {step["name"]: step for step in ran.host()["steps"]}
-
-
-def refused(aimed: Aimed, cause: str, *words: str) -> dict[str, Any]:
-    """An apply that is refused and changes nothing; gives its failure."""
-    look = f"cksum {CONFIG} /etc/ssh2/sshd_config 2>/dev/null; {DAEMONS}"
-    before = aimed.host.run(look, check=False).stdout
-    ran = aimed("apply", *words)
-    found = ran.host()
-    assert (ran.status, found["end"]) == (3, "refused"), found
-    assert found["failure"]["cause"] == cause, found["failure"]
-    assert aimed.host.run(look, check=False).stdout == before
-    assert aimed.litter() == ""
-    failure: dict[str, Any] = found["failure"]
-    return failure
 
 
 # ---------------------------------------------------------------------------------------- containers
 
 
-def test_sshd_that_is_process_1_is_not_restarted(lab: Lab, boot: Boot, tmp_path: Path) -> None:
+def test_sshd_that_is_process_1_is_not_restarted(boot: Boot, tmp_path: Path) -> None:
     (host,) = boot("sshd1")
-    aimed = Aimed(lab, host, tmp_path)
+    aimed = Aimed(host, tmp_path)
     for action in ("restart", "reload"):
         failure = refused(aimed, "process_1", "--service-action", action)
         assert "process 1" in failure["message"]
@@ -101,20 +33,21 @@ def test_sshd_that_is_process_1_is_not_restarted(lab: Lab, boot: Boot, tmp_path:
     assert "pending restart" in pending["reason"]
 
 
-def test_what_the_hint_for_process_1_says_helps(lab: Lab, boot: Boot, tmp_path: Path) -> None:
+def test_what_the_hint_for_process_1_says_helps(boot: Boot, tmp_path: Path) -> None:
     (host,) = boot("sshd1")
-    aimed = Aimed(lab, host, tmp_path)
+    aimed = Aimed(host, tmp_path)
     written = aimed("apply", "--service-action", "none")
     assert (written.status, written.host()["end"]) == (1, "applied"), written.stdout
     assert [f["setting"] for f in written.host()["findings"] if f["verdict"] != "pass"] == ["daemon"]
     host.stop()
     host.start()
     assert aimed("check").status == 0
+    guarantees.note("sshd1", "refused (`process_1`)", "`--service-action none`, then a restart of the container")
 
 
-def test_a_pid_file_of_the_inventory_serves_for_process_1(lab: Lab, boot: Boot, tmp_path: Path) -> None:
+def test_a_pid_file_of_the_inventory_serves_for_process_1(boot: Boot, tmp_path: Path) -> None:
     (host,) = boot("sshd1")
-    aimed = Aimed(lab, host, tmp_path, service={"manager": "pidfile", "pidfile": "/run/sshd.pid"})
+    aimed = Aimed(host, tmp_path, service={"manager": "pidfile", "pidfile": "/run/sshd.pid"})
     ran = aimed("apply")
     assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
     assert host.run("cat /run/sshd.pid").stdout == "1\n"
@@ -122,10 +55,10 @@ def test_a_pid_file_of_the_inventory_serves_for_process_1(lab: Lab, boot: Boot, 
     assert aimed.litter() == ""
 
 
-def test_sshd_started_by_hand_needs_a_word_of_the_inventory(lab: Lab, boot: Boot, tmp_path: Path) -> None:
+def test_sshd_started_by_hand_needs_a_word_of_the_inventory(boot: Boot, tmp_path: Path) -> None:
     """Process 1 restarts nothing, although /etc/init.d/ssh lies there."""
     (host,) = boot("byhand")
-    aimed = Aimed(lab, host, tmp_path)
+    aimed = Aimed(host, tmp_path)
     failure = refused(aimed, "no_manager")
     assert "process 1 is sleep" in failure["message"]
     aimed.obey(failure["hint"])
@@ -133,6 +66,7 @@ def test_sshd_started_by_hand_needs_a_word_of_the_inventory(lab: Lab, boot: Boot
     assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
     assert "a reboot before that is not noticed" in steps(ran)["arm"]["detail"]
     assert aimed("check").status == 0
+    guarantees.note("byhand", "refused (`no_manager`)", "`manager: pidfile`")
 
 
 # --------------------------------------------------------------------------------------- supervisors
@@ -147,10 +81,10 @@ def test_sshd_started_by_hand_needs_a_word_of_the_inventory(lab: Lab, boot: Boot
     ids=["runit", "supervisord"],
 )
 def test_a_supervised_sshd_is_restarted_by_its_supervisor(
-    lab: Lab, boot: Boot, tmp_path: Path, kind: str, manager: str, supervised: str
+    boot: Boot, tmp_path: Path, kind: str, manager: str, supervised: str
 ) -> None:
     (host,) = boot(kind)
-    aimed = Aimed(lab, host, tmp_path)
+    aimed = Aimed(host, tmp_path)
     stock = host.run(f"cat {CONFIG}").stdout
     old = host.run(supervised).stdout
 
@@ -169,18 +103,18 @@ def test_a_supervised_sshd_is_restarted_by_its_supervisor(
     # Nobody confirms: the host takes it back by itself.
     waiting = aimed("apply", "--no-confirm", "--confirm-timeout", "8")
     assert waiting.host()["end"] == "applied", waiting.stdout
-    state = f"{STATE}/etc-ssh-sshd_config"
-    host.wait_until(f"test -e {state}/taken_back && test ! -e {state}/lock", "the guard to take it back")
+    host.wait_until(f"test -e {STATE}/taken_back && test ! -e {STATE}/lock", "the guard to take it back")
     assert host.run(f"cat {CONFIG}").stdout == stock
     (listener,) = host.run(DAEMONS).stdout.splitlines()
     assert listener.split()[0] == host.run(supervised).stdout.strip()
     assert aimed.litter() == ""
+    guarantees.note(kind, f"applied (`{manager}`)", "")
 
 
-def test_a_second_sshd_beside_a_supervised_one_is_not_taken_for_it(lab: Lab, boot: Boot, tmp_path: Path) -> None:
+def test_a_second_sshd_beside_a_supervised_one_is_not_taken_for_it(boot: Boot, tmp_path: Path) -> None:
     (host,) = boot("runit")
     host.run(SECOND)
-    aimed = Aimed(lab, host, tmp_path, port=2222)
+    aimed = Aimed(host, tmp_path, port=2222)
     aimed.obey(refused(aimed, "no_manager")["hint"])
     first = host.run("cat /run/sshd.pid").stdout
     ran = aimed("apply")
@@ -190,19 +124,12 @@ def test_a_second_sshd_beside_a_supervised_one_is_not_taken_for_it(lab: Lab, boo
 
 # -------------------------------------------------------------------------------- two on one machine
 
-SECOND = (
-    f"mkdir -p /etc/ssh2 /run/sshd; {{ echo 'Port 2222'; echo 'PidFile /run/second.pid'; cat {CONFIG}; }} "
-    ">/etc/ssh2/sshd_config; /usr/sbin/sshd -f /etc/ssh2/sshd_config"
-)
-
 
 @pytest.mark.parametrize("kind", ["d12", "sysv", "openrc"])
-def test_a_second_sshd_is_refused_and_works_with_what_the_hint_says(
-    lab: Lab, boot: Boot, tmp_path: Path, kind: str
-) -> None:
+def test_a_second_sshd_is_refused_and_works_with_what_the_hint_says(boot: Boot, tmp_path: Path, kind: str) -> None:
     (host,) = boot(kind)
     host.run(SECOND)
-    aimed = Aimed(lab, host, tmp_path, port=2222)
+    aimed = Aimed(host, tmp_path, port=2222)
     failure = refused(aimed, "other_daemon")
     assert failure["hint"].endswith('service: {manager: pidfile, pidfile: "/run/second.pid"}')
     first = host.run("cat /run/sshd.pid").stdout
@@ -219,30 +146,30 @@ def test_a_second_sshd_is_refused_and_works_with_what_the_hint_says(
     assert host.run("cat /run/sshd.pid").stdout == first
     aimed.set(port=22, service={})
     assert aimed("apply").host()["end"] == "applied"
+    guarantees.note(f"{kind} second", "refused (`other_daemon`)", "`manager: pidfile` or `command`")
 
 
 @pytest.mark.parametrize("kind", ["sysv", "openrc"])
-def test_a_second_sshd_that_took_the_first_ones_pid_file_is_refused(
-    lab: Lab, boot: Boot, tmp_path: Path, kind: str
-) -> None:
+def test_a_second_sshd_that_took_the_first_ones_pid_file_is_refused(boot: Boot, tmp_path: Path, kind: str) -> None:
     """The init script would end it, and start one with other words."""
     (host,) = boot(kind)
     host.run("/usr/sbin/sshd -p 2222")
-    failure = refused(Aimed(lab, host, tmp_path, port=2222), "other_daemon")
+    failure = refused(Aimed(host, tmp_path, port=2222), "other_daemon")
     assert "2222" in failure["message"] or "-p" in failure["message"]
-    failure = refused(Aimed(lab, host, tmp_path), "other_daemon")
+    failure = refused(Aimed(host, tmp_path), "other_daemon")
     assert "/run/sshd.pid names another process" in failure["message"]
 
 
-def test_a_second_sshd_with_a_unit_of_its_own_is_restarted_by_it(lab: Lab, boot: Boot, tmp_path: Path) -> None:
+def test_a_second_sshd_with_a_unit_of_its_own_is_restarted_by_it(boot: Boot, tmp_path: Path) -> None:
     (host,) = boot("d12")
     text = "[Service]\nExecStart=/usr/sbin/sshd -D -f /etc/ssh2/sshd_config\nKillMode=process\n"
     (host.files / "etc/systemd/system/second.service").write_text(text)
     host.run(f"{SECOND}; kill $(cat /run/second.pid); while [ -e /run/second.pid ]; do sleep 0.1; done")
     host.run("systemctl daemon-reload; systemctl start second")
     host.wait_until("test -s /run/second.pid", "the second sshd")
-    aimed = Aimed(lab, host, tmp_path, port=2222)
+    aimed = Aimed(host, tmp_path, port=2222)
     first = host.run("cat /run/sshd.pid").stdout
     ran = aimed("apply")
     assert (ran.status, ran.host()["end"], ran.host()["facts"]["unit"]) == (0, "applied", "second.service"), ran.stdout
     assert host.run("cat /run/sshd.pid").stdout == first
+    guarantees.note("d12 unit", "applied (`systemd`)", "")
