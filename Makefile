@@ -51,7 +51,7 @@ test-lab: packages-ssh packages-lab dev ## against real Debian hosts; needs root
 	$(SUDO) env SSHD_KEEPALIVE_REQUIRE_LAB=$(SSHD_KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -n $(WORKERS) -p no:cacheprovider -rs -m lab tests/sshd
 
 guarantees: packages-ssh packages-lab dev ## every fault before every step on every kind of host; writes the table of docs/guarantees.md
-	$(LAB) run env SSHD_KEEPALIVE_WRITE_GUARANTEES=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_guard_faults.py
+	$(LAB) run env SSHD_KEEPALIVE_WRITE_GUARANTEES=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_which_daemon.py tests/lab/test_guard_faults.py
 
 fuzz: packages-ssh packages-lab dev ## 20,000 trees against real servers, and ten minutes of mutated files; needs root
 	$(LAB) build d11 d12 d13

@@ -55,6 +55,15 @@ def test_the_guarantees_are_those_of_the_tests_that_found_them() -> None:
             assert all(good.fullmatch(cell) for cell in cells), (row, cells)
 
 
+def test_the_page_says_of_each_odd_host_what_became_of_it() -> None:
+    found = guarantees.hosts()
+    assert list(found) == list(guarantees.HOSTS.values())
+    for host, (apply, helps, day) in found.items():
+        assert re.fullmatch(r"applied \(`\w+`\)|refused \(`\w+`\)", apply), host
+        assert bool(helps) == apply.startswith("refused"), host
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", day), host
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text()):

@@ -26,11 +26,12 @@ DAEMONS = (
     "echo ${p#/proc/} $(cut -d ' ' -f 22 $p/stat) ;; esac; done 2>/dev/null | sort"
 )
 
-#: A second sshd with files of its own.
-SECOND = (
+#: The files of a second sshd, and its start.
+SECOND_FILES = (
     f"mkdir -p /etc/ssh2 /run/sshd; {{ echo 'Port 2222'; echo 'PidFile /run/second.pid'; cat {CONFIG}; }} "
-    ">/etc/ssh2/sshd_config; /usr/sbin/sshd -f /etc/ssh2/sshd_config"
+    ">/etc/ssh2/sshd_config"
 )
+SECOND = f"{SECOND_FILES}; /usr/sbin/sshd -f /etc/ssh2/sshd_config; until [ -s /run/second.pid ]; do sleep 0.1; done"
 
 
 class Aimed:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from . import guarantees
-from .daemons import DAEMONS, SECOND, Aimed, refused, steps
+from .daemons import DAEMONS, SECOND, SECOND_FILES, Aimed, refused, steps
 from .faults import CONFIG, STATE
 from .hosts import LabHost
 
@@ -164,8 +164,7 @@ def test_a_second_sshd_with_a_unit_of_its_own_is_restarted_by_it(boot: Boot, tmp
     (host,) = boot("d12")
     text = "[Service]\nExecStart=/usr/sbin/sshd -D -f /etc/ssh2/sshd_config\nKillMode=process\n"
     (host.files / "etc/systemd/system/second.service").write_text(text)
-    host.run(f"{SECOND}; kill $(cat /run/second.pid); while [ -e /run/second.pid ]; do sleep 0.1; done")
-    host.run("systemctl daemon-reload; systemctl start second")
+    host.run(f"{SECOND_FILES}; systemctl daemon-reload; systemctl start second")
     host.wait_until("test -s /run/second.pid", "the second sshd")
     aimed = Aimed(host, tmp_path, port=2222)
     first = host.run("cat /run/sshd.pid").stdout
