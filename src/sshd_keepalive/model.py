@@ -136,6 +136,19 @@ class Waiver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SshRules:
+    """What an ssh_config demands of a connection beside known_hosts. Of algorithms None means: all of ours."""
+
+    host_keys: tuple[str, ...] | None = None  # HostKeyAlgorithms
+    ca_signatures: tuple[str, ...] | None = None  # CASignatureAlgorithms
+    ciphers: tuple[str, ...] | None = None
+    macs: tuple[str, ...] | None = None
+    kex: tuple[str, ...] | None = None
+    rsa_bits: int = 2048  # RequiredRSASize; 2048 at least
+    revoked: tuple[str, ...] = ()  # RevokedHostKeys: files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """One sshd of the fleet and the way in."""
 
@@ -152,6 +165,7 @@ class Host:
     more_known_hosts: tuple[str, ...] = ()  # files that count beside `known_hosts`; nothing is written to them
     host_keys: str = "strict"  # strict | accept-new
     host_key: str | None = None  # a pinned fingerprint, SHA256:…
+    ssh_rules: SshRules = SshRules()
     host_key_alias: str | None = None  # the name in known_hosts and in host certificates; None: address and port
     obstacle: str = ""  # why there is no way in that this program can take; the host is reported as unreachable
     sshd_config: str = DEFAULT_CONFIG

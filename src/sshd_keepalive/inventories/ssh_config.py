@@ -6,9 +6,10 @@ The hosts are the names on Host lines that hold no wildcard. What holds for them
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from sshd_keepalive.hosts import argument
 from sshd_keepalive.hosts.jump import Ways, before_itself
 from sshd_keepalive.hosts.proxy import hop_of
 from sshd_keepalive.hosts.target import address, login, parts, port
-from sshd_keepalive.model import Host
+from sshd_keepalive.model import Host, SshRules
 
 USERS_OWN: Final = "~/.ssh/config"
 #: StrictHostKeyChecking as `ssh -G` prints it → host_keys. `no` also lets a changed key pass: that is never done here.
@@ -31,6 +32,24 @@ TRUST: Final = {
 }
 SYSTEM_KNOWN_HOSTS: Final = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 USER_KNOWN_HOSTS: Final = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
+#: Options about trust and secrets that are not followed here.
+NOT_FOLLOWED: Final = (
+    "CheckHostIP",
+    "GSSAPIDelegateCredentials",
+    "HostbasedAuthentication",
+    "IdentityAgent",
+    "KbdInteractiveAuthentication",
+    "KnownHostsCommand",
+    "NoHostAuthenticationForLocalhost",
+    "PasswordAuthentication",
+    "PKCS11Provider",
+    "PreferredAuthentications",
+    "PubkeyAcceptedAlgorithms",
+    "PubkeyAuthentication",
+    "SecurityKeyProvider",
+    "VerifyHostKeyDNS",
+)
+LOG: Final = logging.getLogger(__name__)
 _MOST_TOLD: Final = 30
 _AT_ONCE: Final = 2 * (os.cpu_count() or 1)  # processes of `ssh -G`
 _FIRST: Final = re.compile(
@@ -85,6 +104,7 @@ class _Reader:
         self._hosts: dict[str, Host] = {}  # by name; a hop by its text in ProxyJump
         self._jumps: dict[str, tuple[str, ...]] = {}
         self._mistakes: dict[str, None] = {}
+        self._not_followed: dict[str, list[str]] = {}  # option → hosts
 
     def read(self) -> tuple[Host, ...]:
         """All hosts with their ways in."""
@@ -105,6 +125,9 @@ class _Reader:
                 self._mistakes[f"{place}: {error}"] = None
         if self._mistakes:
             raise ConfigError("\n".join(list(self._mistakes)[:_MOST_TOLD]))
+        for option, hosts in self._not_followed.items():
+            many = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
+            LOG.warning("%s: %s is not followed, for %s%s", self._config.path, option, hosts[0], many)
         return tuple(found)
 
     def _asked(self, name: str) -> Answer | ConfigError:
@@ -120,6 +143,8 @@ class _Reader:
             if isinstance(answer, ConfigError):
                 raise answer
             self._hosts[text] = _host(text, name, answer)
+            for option in _not_followed(answer):
+                self._not_followed.setdefault(option, []).append(text)
         except (ConfigError, ValueError) as error:
             for line in str(error).splitlines():
                 self._mistakes[line if line.startswith("/") else f"{place}: {line}"] = None
@@ -176,7 +201,34 @@ def _host(text: str, name: str, answer: Answer) -> Host:
     given["certificate_file"] = next((path for path in certificates if Path(path).exists()), None)
     is_only = first.get("identitiesonly") == "yes"
     given["identity_file"] = _key(keys, given["certificate_file"], is_only=is_only)
-    return Host(name=text, **given, **_known_hosts(answer, fill))
+    return Host(name=text, ssh_rules=_rules(answer, fill), **given, **_known_hosts(answer, fill))
+
+
+def _rules(answer: Answer, fill: Any) -> SshRules:
+    """What is demanded of the connection; `ssh -G` prints lists in full. A small RequiredRSASize is not followed."""
+
+    def names(keyword: str) -> tuple[str, ...] | None:
+        return tuple(answer[keyword][0].split(",")) if keyword in answer else None
+
+    return SshRules(
+        host_keys=names("hostkeyalgorithms"),
+        ca_signatures=names("casignaturealgorithms"),
+        ciphers=names("ciphers"),
+        macs=names("macs"),
+        kex=names("kexalgorithms"),
+        rsa_bits=max(int(answer.get("requiredrsasize", ["0"])[0]), SshRules().rsa_bits),
+        revoked=tuple(_paths(_files(answer["revokedhostkeys"]), fill)) if "revokedhostkeys" in answer else (),
+    )
+
+
+def _not_followed(answer: Answer) -> Iterator[str]:
+    """What is asked for and not done, as `Option value`."""
+    for option in NOT_FOLLOWED:
+        for value in answer.get(option.lower(), ())[:1]:
+            if value != "SSH_AUTH_SOCK":
+                yield f"{option} {value}"
+    if "requiredrsasize" in answer and int(answer["requiredrsasize"][0]) < SshRules().rsa_bits:
+        yield f"RequiredRSASize {answer['requiredrsasize'][0]}"
 
 
 def _paths(texts: Iterable[str], fill: Any) -> list[str]:

@@ -65,6 +65,8 @@ def open_link(host: Host, wire: Wire, secrets: Secrets, deadline: Deadline, *, d
         trust = Trust(host)
         client = driver(wire, deadline, trust.offer())
         link = Link(wire, client)
+        if missing := client.limit(host.ssh_rules):
+            raise trouble(host, "incompatible", f"the ssh_config leaves no {missing} that this program has")
         _exchange_keys(client, deadline)
         phase = "hostkey"
         key = client.get_remote_server_key()

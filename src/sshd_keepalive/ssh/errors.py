@@ -53,6 +53,11 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     ),
     "hostkey-revoked": (Kind.HOST_KEY, "its host key is marked as revoked", "give the host a new key"),
     "hostkey-certificate": (Kind.HOST_KEY, "its host certificate is not valid", "sign its host key anew"),
+    "hostkey-weak": (
+        Kind.HOST_KEY,
+        "its host key is weaker than what is wanted",
+        "give the host an Ed25519 key, or see HostKeyAlgorithms and RequiredRSASize in the ssh_config",
+    ),
     "hostkey-file": (Kind.HOST_KEY, "the known_hosts file cannot be used", "check `known_hosts` in the inventory"),
     "auth-failed": (Kind.AUTH, "the login was refused", "check `user` and `identity_file`; try it with ssh once"),
     "auth-more": (Kind.AUTH, "the server wants one more proof", "add `password`, or exempt this account"),

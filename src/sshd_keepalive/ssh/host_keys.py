@@ -1,7 +1,8 @@
 """Whether the key a server shows is the key of the host we want.
 
 Order: revoked, pinned by the inventory, on file, certified by an authority on file, policy. A key that differs
-from the one on file is refused under every policy, and there is no way to switch the check off.
+from the one on file is refused under every policy, and there is no way to switch the check off. RSA keys below 2048
+bits and SHA-1 signatures of authorities are refused; an ssh_config may demand more (`SshRules`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import Final
 from sshd_keepalive.model import Host
 from sshd_keepalive.ssh.errors import trouble
 from sshd_keepalive.ssh.known_hosts import Entry, KnownHosts, fingerprint, known_hosts, name_of
+from sshd_keepalive.ssh.revocation import RevocationError, is_revoked
 
 _CERTIFICATE: Final = "-cert-v01@openssh.com"
 _ECDSA: Final = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 _RSA: Final = ("rsa-sha2-512", "rsa-sha2-256")
 _PREFERRED: Final = ("ssh-ed25519", *_ECDSA, *_RSA)
+#: How many fields of a certificate stand between its nonce and its serial number, PROTOCOL.certkeys.
+_KEY_FIELDS: Final = {"ssh-ed25519": 1, "ssh-rsa": 2, **dict.fromkeys(_ECDSA, 2)}
 
 
 class Trust:
@@ -43,7 +47,11 @@ class Trust:
         """
         plain = tuple(name for entry in (*self._keys, *self._bare) for name in _algorithms(entry.kind))
         certified = tuple(name + _CERTIFICATE for name in _PREFERRED) if self._by_authority() else ()
-        return tuple(dict.fromkeys((*certified, *plain, *_PREFERRED)))
+        ours = tuple(dict.fromkeys((*certified, *plain, *_PREFERRED)))
+        offered = allowed(ours, self._host.ssh_rules.host_keys)
+        if not offered:
+            raise trouble(self._host, "hostkey-weak", "HostKeyAlgorithms of the ssh_config leaves nothing to offer")
+        return offered
 
     def check(self, kind: str, blob: bytes, certificate: bytes | None) -> None:
         """Accept the key, or refuse it.
@@ -57,6 +65,7 @@ class Trust:
         shown = f"{kind} {fingerprint(blob)}"
         if any(entry.blob == blob for entry in self._revoked):
             raise trouble(self._host, "hostkey-revoked", shown)
+        self._check_rules(blob, certificate, shown)
         if self._host.host_key is not None:
             if fingerprint(blob) != self._host.host_key.rstrip("="):
                 raise trouble(self._host, "hostkey-changed", f"{shown}, pinned {self._host.host_key}")
@@ -81,6 +90,23 @@ class Trust:
             raise trouble(self._host, "hostkey-unknown", shown)
         self._accept(kind, blob, shown)
 
+    def _check_rules(self, blob: bytes, certificate: bytes | None, shown: str) -> None:
+        rules = self._host.ssh_rules
+        authority = _Certificate(certificate).authority if certificate is not None else None
+        for key, whose in ((blob, shown), (authority, "the key of its authority")):
+            bits = rsa_bits(key) if key is not None else None
+            if bits is not None and bits < rules.rsa_bits:
+                raise trouble(self._host, "hostkey-weak", f"{whose}, {bits} bits, {rules.rsa_bits} are wanted")
+        for path in rules.revoked:
+            try:
+                revoked = is_revoked(path, certificate or blob, blob, *([authority] if authority else ()))
+            except RevocationError as error:
+                raise trouble(
+                    self._host, "hostkey-file", str(error), hint=f"check {path}; ssh refuses it too"
+                ) from None
+            if revoked:
+                raise trouble(self._host, "hostkey-revoked", f"{shown}, in {path}")
+
     def _by_authority(self) -> bool:
         return bool(self._authorities) and self._host.host_key is None
 
@@ -98,6 +124,69 @@ class Trust:
         if reason:
             cause = "hostkey-revoked" if reason == "revoked" else "hostkey-certificate"
             raise trouble(self._host, cause, reason)
+        algorithm = _Certificate(certificate).signature_algorithm
+        if algorithm not in allowed(_PREFERRED, self._host.ssh_rules.ca_signatures):
+            detail = f"its authority signed with {algorithm}"
+            raise trouble(
+                self._host, "hostkey-weak", detail, hint="sign it anew: ssh-keygen -t rsa-sha2-512 -s CA -h …"
+            )
+
+
+class _Certificate:
+    """The fields that nothing else gives: the authority's key, and how it signed (PROTOCOL.certkeys).
+
+    Of something else, or of an unknown kind, both are empty.
+    """
+
+    def __init__(self, blob: bytes) -> None:
+        self.authority = b""
+        self.signature_algorithm = ""
+        try:
+            kind, at = _string(blob, 0)
+            _, at = _string(blob, at)  # nonce
+            for _ in range(_KEY_FIELDS[kind.decode().removesuffix(_CERTIFICATE)]):
+                _, at = _string(blob, at)
+            at += 8 + 4  # serial, type
+            for _ in range(2):  # key id, principals
+                _, at = _string(blob, at)
+            at += 8 + 8  # validity
+            for _ in range(3):  # critical options, extensions, reserved
+                _, at = _string(blob, at)
+            authority, at = _string(blob, at)
+            signature, _ = _string(blob, at)
+            algorithm = _string(signature, 0)[0].decode()
+        except (ValueError, KeyError):
+            return
+        self.authority, self.signature_algorithm = authority, algorithm
+
+
+def _string(data: bytes, at: int) -> tuple[bytes, int]:
+    """A string of RFC 4251, and where the next field begins.
+
+    Raises:
+        ValueError: it is cut off.
+    """
+    end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+    if end > len(data) or at + 4 > len(data):
+        raise ValueError("cut off")
+    return data[at + 4 : end], end
+
+
+def rsa_bits(blob: bytes) -> int | None:
+    """Give the size of an RSA key; None: it is of another kind."""
+    try:
+        kind, at = _string(blob, 0)
+        if kind != b"ssh-rsa":
+            return None
+        _, at = _string(blob, at)
+        return int.from_bytes(_string(blob, at)[0], "big").bit_length()
+    except ValueError:
+        return 0
+
+
+def allowed(ours: tuple[str, ...], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Give those of our algorithms that an ssh_config leaves, in our order."""
+    return ours if wanted is None else tuple(name for name in ours if name in wanted)
 
 
 def _algorithms(kind: str) -> tuple[str, ...]:

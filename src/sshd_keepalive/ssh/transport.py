@@ -19,6 +19,7 @@ from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.packet import Packetizer
 
 from sshd_keepalive.deadline import Deadline
+from sshd_keepalive.model import SshRules
 from sshd_keepalive.ssh.wire import Wire
 
 _VERSION_BYTES: Final = 64 * 1024  # what a server may say before its version
@@ -170,6 +171,15 @@ class Client(paramiko.Transport):
         self._left: tuple[paramiko.Channel, bool] | None = None
         self._n_sessions = 0
         self.wait_until(deadline)
+
+    def limit(self, rules: SshRules) -> str:
+        """Offer only what an ssh_config leaves of our algorithms; gives the kind of which none is left, or nothing."""
+        for name, wanted in (("ciphers", rules.ciphers), ("macs", rules.macs), ("kex", rules.kex)):
+            left = tuple(one for one in getattr(self, f"_preferred_{name}") if wanted is None or one in wanted)
+            if not left:
+                return name
+            setattr(self, f"_preferred_{name}", left)
+        return ""
 
     def wait_until(self, deadline: Deadline) -> None:
         """Bound every wait of paramiko by a new deadline."""
