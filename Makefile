@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees fuzz bench bench-scale docs dist test-wheel matrix constraints clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
+.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees hosts fuzz bench bench-scale docs dist test-wheel matrix constraints clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -46,15 +46,18 @@ test-sshd: packages-ssh packages-postgresql dev ## against real sshd and Postgre
 test-readers: packages-readers dev ## the reports in a real browser, and in front of promtool; no root needed
 	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m readers tests/readers
 
-test-lab: packages-ssh packages-lab dev ## against real Debian hosts; needs root for systemd-nspawn
+test-lab: packages-ssh packages-lab dev ## against real hosts, Debian and layouts of others; needs root for systemd-nspawn
 	$(LAB) run $(PYTEST) -q -n $(WORKERS) --dist loadfile -p no:cacheprovider -rs -m lab tests/lab
 	$(SUDO) env SSHD_KEEPALIVE_REQUIRE_LAB=$(SSHD_KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -n $(WORKERS) -p no:cacheprovider -rs -m lab tests/sshd
 
 guarantees: packages-ssh packages-lab dev ## every fault before every step on every kind of host; writes the table of docs/guarantees.md
 	$(LAB) run env SSHD_KEEPALIVE_WRITE_GUARANTEES=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_which_daemon.py tests/lab/test_guard_faults.py
 
-fuzz: packages-ssh packages-lab dev ## 20,000 trees against real servers, and ten minutes of mutated files; needs root
-	$(LAB) build d11 d12 d13
+hosts: packages-ssh packages-lab dev ## the main job and what may go wrong on every kind of host; writes docs/reference/hosts.md
+	$(LAB) run env SSHD_KEEPALIVE_WRITE_HOSTS=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_kinds.py
+
+fuzz: packages-ssh packages-lab dev ## 27,000 trees against real servers, and ten minutes of mutated files; needs root
+	$(LAB) build d11 d12 d13 sid
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -s -n $(WORKERS) -p no:cacheprovider -rs -m fuzz tests/sshd tests/fuzz
 
 bench: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## ours beside ssh, paramiko, pyinfra, Ansible; writes bench/results.md

@@ -174,8 +174,13 @@ EnvironmentFiles={0}/etc/none (ignore_errors=yes)
 """
 
 
-def started(name: str, tmp_path: Path, unit: str, **files: str) -> str:
-    """What a manager says of the next start, with the files of /etc it reads in `tmp_path`."""
+def started(name: str, tmp_path: Path, unit: str, *, also: str = "", **files: str) -> str:
+    """What a manager says of the next start, with the files of /etc it reads in `tmp_path`.
+
+    Args:
+        unit: of the listener; empty for a process per connection, whose template is sshd@.service.
+        also: what systemd shows of a second template, ssh@.service.
+    """
     for path, text in files.items():
         place = tmp_path / "etc" / path.replace("__", "/")
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +190,8 @@ def started(name: str, tmp_path: Path, unit: str, **files: str) -> str:
     parses(f"f() {{\n{text}\n}}")
     shown = SHOWN.format(tmp_path)
     named = unit or "sshd@0.service"
-    known = f"systemctl() {{ for last; do :; done; case $last in {named}) cat ;; esac <<'Q'\n{shown}Q\n}}"
+    known = f"systemctl() {{ for last; do :; done; case $last in {named}) cat ;; ssh@0.service) echo '{also}' ;; esac "
+    known += f"<<'Q'\n{shown}Q\n}}\npid={1 if unit else ''}"
     script = (
         f"{common}\n{known}\nunit='{unit}' following=''\nf() {{\n{text}\n}}\nf >/dev/null\nprintf %s \"$following\""
     )
@@ -206,6 +212,28 @@ def test_systemds_next_start_has_the_words_of_unit_and_environment_files(tmp_pat
     )
 
 
+def test_systemd_219_spells_the_key_of_environment_files_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "SHOWN", SHOWN.replace("EnvironmentFiles=", "EnvironmentFile="))
+    options = "SSHD_OPTS='-o ClientAliveInterval=77'\n"
+    assert started("systemd", tmp_path, "", default__ssh=options) == "/usr/sbin/sshd -D -o ClientAliveInterval=77"
+
+
+def test_two_templates_that_differ_tell_nothing(tmp_path: Path) -> None:
+    same = "ExecStart={ path=/usr/sbin/sshd ; argv[]=/usr/sbin/sshd -D ; }"
+    assert started("systemd", tmp_path, "", also=same) == "/usr/sbin/sshd -D"
+    assert started("systemd", tmp_path, "", also=same.replace("-D", "-D -o ClientAliveInterval=15")) == ""
+
+
+def test_a_variable_of_the_unit_itself_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for shown in ("Environment=A=1 SSHD_OPTS=-4 B=2", 'Environment="MORE=-o ClientAliveInterval=15"'):
+        monkeypatch.setattr(sys.modules[__name__], "SHOWN", f"{SHOWN}{shown}\n")
+        assert started("systemd", tmp_path, "ssh.service") == ""
+    monkeypatch.setattr(sys.modules[__name__], "SHOWN", SHOWN + "Environment=OTHER=-4\n")
+    assert started("systemd", tmp_path, "ssh.service") == "/usr/sbin/sshd -D"
+
+
 def test_a_wrappers_next_start_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "SHOWN", SHOWN.replace("/usr/sbin/sshd", "/opt/start"))
     assert started("systemd", tmp_path, "ssh.service") == ""
@@ -218,6 +246,9 @@ def test_an_init_scripts_next_start_has_the_words_of_its_settings(name: str, tmp
     assert started(name, tmp_path, "sshd", sysconfig__sshd="OPTIONS=-oClientAliveInterval=7\n") == (
         "sshd -oClientAliveInterval=7"
     )
+    assert (
+        started(name, tmp_path, "", sysconfig__sshd="OPTIONS=-oClientAliveInterval=7\n") == ""
+    )  # of the listener only
     assert started(name, tmp_path, "sshd", **{"init.d__sshd": "sshd -o ClientAliveInterval=9"}) == ""
 
 

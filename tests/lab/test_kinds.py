@@ -1,13 +1,37 @@
-"""The main job on hosts laid out as other systems are; what is emulated, and how, stands in tests/lab/kinds."""
+"""The main job on hosts laid out as other systems are; what is emulated, and how, stands in tests/lab/kinds.
+
+`make hosts` runs everything on every kind and writes the table of docs/reference/hosts.md.
+"""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from tests.support.cli import Ran, keepalive
+
 from .hosts import Lab, LabHost
-from .recipes import LAYOUTS
+from .recipes import LAYOUTS, RECIPES, recipe_of
+
+ALL = bool(os.environ.get("SSHD_KEEPALIVE_WRITE_HOSTS"))
+KINDS = (*RECIPES, *LAYOUTS) if ALL else tuple(LAYOUTS)
+full = pytest.mark.skipif(not ALL, reason="make hosts")
+
+CONFIG = "/etc/ssh/sshd_config"
+VENDOR = "/usr/etc/ssh/sshd_config"
+#: Where a new value may stand.
+NEW = "/etc/ssh/sshd_config /etc/ssh/sshd_config.d/00-sshd-keepalive.conf"
+#: Kind → the file that is written, where it is not the main file.
+DECIDES = {"suse": "/etc/ssh/sshd_config.d/00-sshd-keepalive.conf"}
+#: Kinds whose files only root may read.
+UNREADABLE = ("rhel", "el7", "suse", "ubuntu")
 
 #: Kind → shell text that succeeds where the host is what its recipe says.
 CLAIMS = {
@@ -44,13 +68,286 @@ CLAIMS = {
         sshd -T | grep -q ^ClientAliveInterval""",
 }
 
+#: Kind → how the page calls it.
+NAMES = {
+    "d11": "Debian 11",
+    "d12": "Debian 12",
+    "d13": "Debian 13",
+    "sysv": "Debian 12, System V init",
+    "openrc": "Debian 12, OpenRC",
+    "socket": "Debian 13, ssh.socket",
+    "rhel": "RHEL 9 and 10 layout",
+    "el7": "EL 7, EulerOS layout",
+    "suse": "SLES 16, Tumbleweed layout",
+    "alpine": "Alpine layout",
+    "ubuntu": "Ubuntu 25.10 layout",
+    "sid": "Debian unstable's OpenSSH",
+}
+PAGE = Path(__file__).parents[2] / "docs/reference/hosts.md"
+BEGIN, END = "<!-- found by tests/lab/test_kinds.py -->", "<!-- end -->"
 
-@pytest.fixture(scope="module", params=LAYOUTS)
-def host(lab: Lab, request: pytest.FixtureRequest) -> Iterator[LabHost]:
+
+@dataclass(slots=True)
+class Table:
+    """What was found: (kind, what was done) → one or two words."""
+
+    cells: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def add(self, kind: str, column: str, result: str) -> None:
+        self.cells[kind, column] = result
+
+    def write(self, versions: dict[str, str]) -> None:
+        """Replace the table of the page; a cell whose test failed is empty."""
+        columns = list(dict.fromkeys(column for _, column in self.cells))
+        lines = [f"| host | OpenSSH | {' | '.join(columns)} |", "|---|---|" + "---|" * len(columns)]
+        for kind, version in versions.items():
+            cells = [self.cells.get((kind, column), "") for column in columns]
+            lines.append(f"| {NAMES[kind]} | {version} | {' | '.join(cells)} |")
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        PAGE.write_text("\n".join([before + BEGIN, "", *lines, "", END + rest.partition(END)[2]]))
+
+
+@pytest.fixture(scope="module")
+def versions() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture(scope="module")
+def table(versions: dict[str, str]) -> Iterator[Table]:
+    found = Table()
+    yield found
+    if ALL:
+        found.write(versions)
+
+
+def login(lab: Lab, host: LabHost, command: str) -> subprocess.Popen[str]:
+    """A session of `ops` that lasts."""
+    options = ["BatchMode=yes", f"UserKnownHostsFile={lab.known_hosts}", "IdentitiesOnly=yes"]
+    words = [word for option in options for word in ("-o", option)]
+    argv = ["ssh", "-F", "none", *words, "-i", str(lab.identity_file), f"ops@{host.address}", command]
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@dataclass(slots=True)
+class Case:
+    """A host of one kind and the program aimed at it."""
+
+    host: LabHost
+    folder: Path
+    inventory: str
+    stock: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+
+    def __call__(self, *words: str, inventory: str = "") -> Ran:
+        path = self.folder / "hosts.yaml"
+        path.write_text(inventory or self.inventory)
+        return keepalive(*words, "-i", path, "--limit", self.host.name, "--format", "json")
+
+    def files(self) -> dict[str, tuple[int, bytes]]:
+        """Mode and content of all that sshd may read, by path."""
+        tops = [self.host.files / "etc/ssh", self.host.files / "usr/etc/ssh"]
+        paths = sorted(path for top in tops for path in top.rglob("*") if path.is_file())
+        return {
+            f"/{path.relative_to(self.host.files)}": (path.stat().st_mode & 0o7777, path.read_bytes()) for path in paths
+        }
+
+    def changed(self) -> set[str]:
+        """The files that differ from the stock ones, in bytes or mode, the created and removed ones among them."""
+        now = self.files()
+        return {path for path in now.keys() | self.stock.keys() if now.get(path) != self.stock.get(path)}
+
+    def daemon(self) -> str:
+        """Who listens, and since when."""
+        return self.host.run("cat /run/sshd.pid; cut -d ' ' -f 22 /proc/$(cat /run/sshd.pid)/stat").stdout
+
+    def values(self) -> tuple[str, str]:
+        values = self.host.sshd_values()
+        return values["clientaliveinterval"], values["clientalivecountmax"]
+
+    def settled(self) -> None:
+        """Nothing of a run is pending any more."""
+        self.host.wait_until(f"! [ -e {self('check').host()['facts']['state']}/lock ]", "the guard to be done")
+
+    @contextmanager
+    def before_each_start(self, script: str, otherwise: str) -> Iterator[None]:
+        """Let shell text come before every start of sshd; where it fails, systemd gives up, others start sshd so."""
+        host = self.host
+        if recipe_of(host.kind).init == "systemd":
+            unit = "sshd.service" if host.kind in ("rhel", "el7", "suse") else "ssh.service"
+            (host.files / "script").write_text(script)
+            place, text = f"/etc/systemd/system/{unit}.d", "[Service]\\nExecStartPre=/bin/sh /script\\n"
+            host.run(f"mkdir -p {place}; printf '{text}' >{place}/test.conf; systemctl daemon-reload")
+            undo = f"rm -r {place} /script; systemctl daemon-reload"
+        else:
+            path, variable = ("etc/default/ssh", "SSHD_OPTS")
+            if host.kind == "alpine":
+                path, variable = ("etc/conf.d/sshd", "command_args")
+            (host.files / path).write_text(f"( {script} ) || {variable}='{otherwise}'\n")
+            undo = f": >/{path}"
+        try:
+            yield
+        finally:
+            host.run(undo)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def case(
+    lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, versions: dict[str, str]
+) -> Iterator[Case]:
     with lab.borrow(request.param) as (host,):
-        yield host
+        made = Case(host, tmp_path_factory.mktemp(host.kind), lab.inventory())
+        made.stock = made.files()
+        versions[host.kind] = host.run("sshd -V 2>&1 | sed -n 's/.*OpenSSH_\\([^ ,]*\\).*/\\1/p'").stdout.strip()
+        yield made
 
 
-def test_host_is_what_its_kind_says(host: LabHost) -> None:
-    for claim in CLAIMS[host.kind].strip().splitlines():
-        host.run(f"set -x; {claim.strip()}")
+def test_host_is_what_its_kind_says(case: Case) -> None:
+    for claim in CLAIMS.get(case.host.kind, "true").strip().splitlines():
+        case.host.run(f"set -x; {claim.strip()}")
+
+
+def test_the_main_job(case: Case, table: Table) -> None:
+    """check, plan, apply, apply, why, undo: one file changes, by what the plan showed, and comes back byte for byte."""
+    kind = case.host.kind
+    decides = DECIDES.get(kind, CONFIG)
+    assert (case("check").status, case("check").host()["verdict"]) == (1, "fail")
+    table.add(kind, "check", "drift")
+
+    planned = case("plan")
+    assert planned.status == 1
+    assert f"+++ {decides}\n" in planned.host()["diff"]
+    assert case.changed() == set()
+    table.add(kind, "plan", "drift")
+
+    before = case.daemon()
+    applied = case("apply", "--yes")
+    assert (applied.status, applied.host()["end"], applied.host()["verdict"]) == (0, "applied", "pass"), applied.stdout
+    assert applied.host()["diff"] == planned.host()["diff"]
+    assert case.values() == ("300", "3")
+    assert case.changed() == {decides}
+    assert case.files()[decides][0] == case.stock[VENDOR if kind == "suse" else decides][0]
+    assert case.daemon() != before
+    table.add(kind, "apply", "applied")
+
+    before = case.daemon()
+    inode = (case.host.files / decides.lstrip("/")).stat()
+    again = case("apply", "--yes")
+    assert (again.status, again.host()["end"]) == (0, "unchanged")
+    assert (case.daemon(), (case.host.files / decides.lstrip("/")).stat()) == (before, inode)
+    table.add(kind, "apply again", "unchanged")
+
+    why = case("why", case.host.name)
+    assert why.status == 0
+    assert decides in why.stdout
+    table.add(kind, "why", "told")
+
+    undone = case("undo", "--yes")
+    assert (undone.status, undone.host()["end"]) == (0, "applied"), undone.stdout
+    assert case.changed() == set()
+    assert case.values() == ("0", "3")
+    table.add(kind, "undo", "applied")
+
+
+def test_a_drop_in_or_what_comes_closest(case: Case, table: Table) -> None:
+    kind = case.host.kind
+    applied = case("apply", "--yes", inventory=case.inventory + "policy: {strategy: drop-in}\n")
+    assert (applied.status, applied.host()["end"]) == (0, "applied"), applied.stdout
+    made = case.changed()
+    assert made == ({CONFIG} if kind == "el7" else {"/etc/ssh/sshd_config.d/00-sshd-keepalive.conf"})
+    assert case.values() == ("300", "3")
+    assert case("undo", "--yes").host()["end"] == "applied"
+    assert case.changed() == set()
+    table.add(kind, "drop-in", "edited in place" if kind == "el7" else "applied")
+
+
+def test_a_restart_that_fails_is_rolled_back(case: Case, table: Table) -> None:
+    with case.before_each_start(f"! grep -q -s -F 'ClientAliveInterval 300' {NEW}", "-o Nonsense=1"):
+        ran = case("apply", "--yes")
+        assert (ran.status, ran.host()["end"]) == (4, "rolled_back"), ran.stdout
+        assert case.changed() == set()
+        assert case("check").status == 1
+    table.add(case.host.kind, "restart fails", "rolled back")
+
+
+@full
+def test_a_controller_that_dies_in_mid_change_leaves_it_to_the_host(case: Case, table: Table) -> None:
+    host = case.host
+    for name in ("hold", "held"):
+        (host.files / name).unlink(missing_ok=True)
+    hold = "[ ! -e /hold ] || { : >/held; while [ -e /hold ]; do sleep 0.1; done; }"
+    with case.before_each_start(hold, ""):
+        (host.files / "hold").touch()
+        words = ["apply", "--yes", "-i", str(case.folder / "hosts.yaml"), "--limit", host.name]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sshd_keepalive", *words, "--confirm-timeout", "15"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        host.wait_until("[ -e /held ]", "the restart")
+        process.kill()
+        process.wait()
+        assert case.changed() == {DECIDES.get(host.kind, CONFIG)}
+        (host.files / "hold").unlink()
+        host.wait_for_sshd()
+        case.settled()
+    assert case.changed() == set()
+    assert case("check").status == 1
+    table.add(host.kind, "controller killed", "taken back")
+
+
+@full
+def test_a_reboot_before_the_confirmation_takes_it_back(case: Case, table: Table) -> None:
+    host = case.host
+    applied = case("apply", "--yes", "--no-confirm", "--confirm-timeout", "300")
+    assert applied.host()["end"] == "applied"
+    host.reboot()
+    assert case.changed() == set()
+    seen = case("check")
+    assert seen.status == 1
+    assert "before anybody confirmed" in seen.host()["facts"]["taken_back"]
+    assert case.values() == ("0", "3")
+    table.add(host.kind, "reboot", "taken back")
+
+
+def test_a_session_is_listed_once(case: Case, lab: Lab, table: Table) -> None:
+    """The monitor of a session of ops is titled otherwise from OpenSSH 10.5 on."""
+    job = login(lab, case.host, "echo here; sleep 1000")
+    try:
+        assert job.stdout is not None
+        assert job.stdout.readline() == "here\n"
+        seen = case("sessions", "--all")
+        assert seen.host()["facts"]["sessions"] == "1", seen.stdout
+    finally:
+        job.kill()
+        job.communicate()
+    table.add(case.host.kind, "sessions", "told")
+
+
+@full
+def test_a_probe_in_seconds(case: Case, table: Table) -> None:
+    ran = case("probe", "--fast")
+    assert ran.host()["failure"] is None, ran.stdout
+    assert int(ran.host()["facts"]["keepalives"]) > 0
+    table.add(case.host.kind, "probe --fast", "counted")
+
+
+def test_other_limits(case: Case, table: Table) -> None:
+    deep = case("check", "--deep")
+    assert (deep.status, deep.host()["verdict"]) == (1, "fail"), deep.stdout
+    assert "TCPKeepAlive" in {finding["setting"] for finding in deep.host()["findings"]}
+    table.add(case.host.kind, "check --deep", "drift")
+
+
+def test_an_account_without_root_is_told_as_much_as_it_can_read(case: Case, table: Table) -> None:
+    """OpenSSH 9.3 and newer answer anybody who may read the files; before, what is right cannot be confirmed."""
+    kind = case.host.kind
+    text = case.inventory.replace(", become: doas", ", become: none").replace("become: sudo", "become: none")
+    ran = case("check", inventory=text)
+    if kind in UNREADABLE:
+        assert (ran.status, ran.host()["failure"]["cause"]) == (3, "unreadable-file"), ran.stdout
+        table.add(kind, "check without root", "unknown")
+        return
+    verdicts = [finding["verdict"] for finding in ran.host()["findings"]]
+    is_told = tuple(map(int, ran.host()["facts"]["openssh"].split("p")[0].split("."))) >= (9, 3)
+    assert verdicts == ["fail", "pass" if is_told else "unknown"], ran.stdout
+    table.add(kind, "check without root", "drift" if is_told else "in part")

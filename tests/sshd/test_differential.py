@@ -1,4 +1,4 @@
-"""Generated trees, asked of real servers: OpenSSH 8.4, 9.2 and 10.0 from the lab's roots, and this machine's own.
+"""Generated trees, asked of real servers: 8.4, 9.2, 10.0 and unstable's of the lab's roots, and this machine's own.
 
 A difference that was found once stays: tests/cases holds its tree. `KEEPALIVE_CASES` sets how many trees each
 root is asked about, `KEEPALIVE_SEED` where they begin; without them every run asks the same ones.
@@ -50,6 +50,7 @@ def _without(reason: str) -> NoReturn:
         pytest.param("d11", "8.4", marks=pytest.mark.lab),
         pytest.param("d12", "9.2", marks=pytest.mark.lab),
         pytest.param("d13", "10.0", marks=pytest.mark.lab),
+        pytest.param("sid", "10.6", marks=pytest.mark.lab),
     ],
 )
 def test_the_server_agrees_before_and_after_the_plan(kind: str, release: str, chunk: int) -> None:
@@ -70,7 +71,7 @@ def test_this_machines_server_agrees() -> None:
 @pytest.mark.fuzz
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-@pytest.mark.parametrize("kind", ["d11", "d12", "d13"])
+@pytest.mark.parametrize("kind", ["d11", "d12", "d13", "sid"])
 def test_twenty_thousand_more(kind: str, chunk: int) -> None:
     cases = int(os.environ.get("KEEPALIVE_CASES", "6700"))
     with oracle.Oracle(root_of(kind)) as asked:

@@ -121,7 +121,7 @@ def _refused(made: Case, version: str, dump: Dump) -> Iterator[str]:
 
 def _read_alike(tree: Tree, dumps: list[Dump]) -> Iterator[str]:
     for dump in dumps:
-        who = judge.spoken(dump.context)
+        who = dump.context
         if dump.error is not None:
             yield f"sshd refuses {who}, we read it: {dump.error}"
             continue
@@ -166,19 +166,19 @@ def _planned(oracle: Oracle, made: Case, contexts: list[Context], before: list[D
     wanted = {keyword: str(number) for keyword, number in policy.wanted().items()}
     for dump in after:
         if dump.error is not None:
-            yield f"sshd refuses the result for {judge.spoken(dump.context)}: {dump.error}"
+            yield f"sshd refuses the result for {dump.context}: {dump.error}"
             return
         if policy.match_overrides is MatchOverrides.OVERRIDE:
             for keyword in KEYS:
                 if dump.value(keyword) != wanted[keyword]:
-                    yield f"{keyword} after the plan for {judge.spoken(dump.context)}: {dump.value(keyword)}"
+                    yield f"{keyword} after the plan for {dump.context}: {dump.value(keyword)}"
     for old, new in zip(before, after, strict=False):
         if _others(old) != _others(new):
-            yield f"another setting changed for {judge.spoken(old.context)}"
+            yield f"another setting changed for {old.context}"
     for prediction, dump in zip(planned.predictions, after[len(contexts) :], strict=True):
         theirs = tuple((keyword, dump.value(keyword)) for keyword in KEYS)
         if theirs != prediction.after:
-            yield f"predicted {prediction.after} for {judge.spoken(dump.context)}, sshd says {theirs}"
+            yield f"predicted {prediction.after} for {dump.context}, sshd says {theirs}"
     files = {**made.files, **{content.path: content.after for content in planned.contents}}
     again = plan.plan(snapshot_of(replace(made, files=files), oracle.version, tuple(after[:1])), policy)
     if again.contents:

@@ -70,7 +70,8 @@ def judge(snapshot: Snapshot, policy: Policy) -> tuple[Finding, ...]:
         return (*_unreadable(policy, reason), *_daemon(snapshot, None))
     if refusal:
         return (*_unreadable(policy, f"sshd refuses the configuration: {refusal}"), *_daemon(snapshot, None))
-    doubts = {keyword: doubt(snapshot, tree, keyword) for keyword in KEYWORDS}
+    unknown = unknown_start(snapshot)
+    doubts = {keyword: unknown or doubt(snapshot, tree, keyword) for keyword in KEYWORDS}
     found = tree.remembered(("findings", policy), lambda: tuple(_findings(tree, policy)))
     findings = [_with_doubt(finding, doubts[finding.setting.lower()]) for finding in found]
     return (*findings, *_daemon(snapshot, other_start(snapshot, tree)))
@@ -145,6 +146,14 @@ def other_start(snapshot: Snapshot, tree: Tree) -> str | None:
     if file is not None and file != start.config(daemon.command_line):
         return f"started anew, sshd would read {file}; the running one reads {tree.main}"
     return None
+
+
+def unknown_start(snapshot: Snapshot) -> str | None:
+    """Why the -o options of a daemon that is started for each connection are not known; None: they are."""
+    daemon = snapshot.daemon
+    if daemon is None or daemon.pid is not None or daemon.next_command is not None:
+        return None
+    return "sshd is started for each connection, and with which options could not be found out"
 
 
 def _deciding_options(command: str, tree: Tree) -> str:

@@ -54,6 +54,8 @@ def plan(snapshot: Snapshot, policy: Policy) -> Plan:
     started = judge.other_start(snapshot, tree)
     if started is not None:  # what the files must hold would be another question after the restart
         raise PlanError(started, hint="restart sshd, or take the change of its start options back, and run this again")
+    if unknown := judge.unknown_start(snapshot):
+        raise PlanError(unknown, hint="name its unit in the inventory: service: {unit: sshd@0.service}")
     if wrong:
         _refuse_nul(tree)
     real = {file.path: file.real_path or file.path for file in snapshot.files}

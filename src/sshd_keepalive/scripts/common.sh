@@ -329,14 +329,13 @@ find_sshd() {
     sshd=''
 }
 
-# ask CONFIG SPEC: sshd's own reading of a file for one connection, in $answer; its complaint when it has none.
+# ask CONFIG SPEC: sshd's own reading of a file for one connection, in $answer; its complaint when it has none. Without
+# a CONFIG, of the file that it finds by itself. Where MODE is G it needs neither root nor host keys (9.3 and newer).
 ask() {
     # shellcheck disable=SC2086 # the daemon's words were split on purpose, globbing is off
     {
         set -f
-        if [ -n "$2" ]; then set -- "$1" -C "$2"; else set -- "$1"; fi
-        file=$1; shift
-        set -- -T $words -f "$file" "$@"
+        set -- -${MODE:-T} $words ${1:+-f "$1"} ${2:+-C "$2"}
         set +f
     }
     answer=$(limited "$sshd" "$@" 2>/dev/null </dev/null) && return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Snapshot, Verdict
@@ -53,7 +53,9 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
     """
     words = {kind: decoded(value[:_WORD_BYTES]) for kind, value in records(stdout)}
     findings, notes, limits = [], [], []
+    version = Version.parse(snapshot.version)
     for dump in (dump for dump in snapshot.dumps if dump.error is None):
+        dump = _in_effect(dump, version)
         findings += [finding for finding in _from_dump(dump, concurrency) if finding not in findings]
         notes += [note for note in _notes_of(dump, concurrency) if note not in notes]
         if (limit_s := _channel_limit(dump)) is not None:
@@ -80,6 +82,13 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
         facts=tuple(facts.items()),
         limits=tuple(dict.fromkeys(limits)),
     )
+
+
+def _in_effect(dump: Dump, version: Version) -> Dump:
+    """What sshd says for one connection, without what it prints and does not apply."""
+    if dump.context == Context() or version.channel_timeout_in_match:
+        return dump
+    return replace(dump, settings=tuple(pair for pair in dump.settings if pair[0] != "channeltimeout"))
 
 
 def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
@@ -165,7 +174,7 @@ def _logind_s(words: dict[str, str]) -> int | None:
 def _facts(words: dict[str, str], snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     dump = next((dump for dump in snapshot.dumps if dump.error is None), None)
     told = words.get("kernel", "").split()
-    if dump is not None and dump.value("tcpkeepalive") == "no":
+    if dump is not None and dump.value("tcpkeepalive") in ("no", "false"):  # 10.6 prints the latter
         yield "tcp_keepalive", "no"
     elif len(told) == 3:
         time_s, every_s, probes = (int(word) for word in told)

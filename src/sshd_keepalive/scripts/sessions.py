@@ -19,6 +19,8 @@ from sshd_keepalive.sshd_config.limits import too_large
 
 # The title of a session's process: `sshd: ops [priv]`, `sshd-session: root@pts/0`; before a login `[accepted]`.
 _TITLE: Final = re.compile(r"sshd(?:-session)?: (?P<user>[^\s@\[]+)(?:@(?P<line>\S+))?(?: \[(?P<part>\w+)\])?")
+#: The privileged process of a session whose user is not root; `postauth` from OpenSSH 10.5 on.
+_MONITOR: Final = frozenset({"priv", "postauth"})
 _BEFORE_LOGIN: Final = frozenset({"accepted", "net", "preauth", "pam"})
 #: Clock ticks and the moment between two readings: a session this much older may be as old as the values.
 _TICK_S: Final = 0.5
@@ -160,7 +162,7 @@ def _is_inner(process: _Process, processes: dict[int, _Process]) -> bool:
     if above is None:
         return False
     title = _TITLE.match(above.title)
-    return title is not None and title["part"] == "priv"
+    return title is not None and title["part"] in _MONITOR
 
 
 def _ancestors(pid: int, processes: dict[int, _Process]) -> set[int]:

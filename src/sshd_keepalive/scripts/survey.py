@@ -303,9 +303,10 @@ def _daemon(look: _Look, host: Host) -> Daemon | None:
         return None
     following = " ".join(words["start"].split()) if "start" in words else None
     if not words.get("pid"):  # each connection is a start of its own; a title of one tells no options
-        command = words.get("command", "")
-        options = start.options(command if following is None else following)
-        return Daemon(pid=None, command_line=command, options=options, next_command=following)
+        command = " ".join(words.get("command", "").split())
+        if following is None and command and not command.split()[0].endswith(":"):
+            following = command
+        return Daemon(pid=None, command_line=command, options=start.options(following or ""), next_command=following)
     loaded, certain, folders = _moments(words)
     if len(folders) != len(look.directories):
         raise _vanished("directory")

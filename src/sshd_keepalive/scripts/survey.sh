@@ -129,6 +129,26 @@ tell_daemon() {
     say uptime "$now"
 }
 
+VENDOR=/usr/etc/ssh/sshd_config
+
+# is_vendor_read: SUSE's sshd reads the vendor's file where /etc/ssh/sshd_config is absent. Without -f it must tell the
+# same as with that file; any other sshd refuses to be asked without one.
+is_vendor_read() {
+    [ ! -e "$CONFIG" ] && [ ! -L "$CONFIG" ] && [ -e "$VENDOR" ] || return 1
+    [ -r "$VENDOR" ] || return 0 # which is what is said of it
+    tell "" "" || return 1
+    found=$answer
+    tell "$VENDOR" "" && [ "$found" = "$answer" ]
+}
+
+# tell CONFIG SPEC: like ask; an account without root, who may not read the host keys, is told about everybody.
+tell() {
+    ask "$1" "$2" && return
+    refusal=$answer
+    if is_root || [ -n "$2" ] || ! { MODE=G && ask "$1" ""; }; then MODE=T answer=$refusal; return 1; fi
+    MODE=T
+}
+
 # choose_config: the file that the daemon was told to read, unless the inventory names one; when that is another one
 # it is told: nothing that is written there would ever be read.
 choose_config() {
@@ -136,7 +156,8 @@ choose_config() {
     case " $words" in *' -f '*) theirs=${words##* -f } theirs=${theirs%% *} ;; esac
     if [ "$CONFIG_GIVEN" = no ]; then
         if [ -n "$theirs" ]; then CONFIG=$theirs; return; fi
-        if [ "$AGAIN" = no ] && [ -z "$SSHD" ] && [ "$LOOK" != no ]; then doubt=yes; fi
+        if is_vendor_read; then CONFIG=$VENDOR
+        elif [ "$AGAIN" = no ] && [ -z "$SSHD" ] && [ "$LOOK" != no ]; then doubt=yes; fi
         return
     fi
     [ -n "$pid" ] || return
@@ -229,14 +250,14 @@ survey() {
     if [ -n "$unit" ] && [ "$LOOK" != yes ]; then
         if is_active </dev/null >/dev/null 2>&1; then say active yes; else say active no; fi
     fi
-    if ask "$CONFIG" ''; then say dump ''; say answer "$answer"; else say dump ''; say refusal "$answer"; fi
+    if tell "$CONFIG" ''; then say dump ''; say answer "$answer"; else say dump ''; say refusal "$answer"; fi
     [ $doubt = no ] || is_compiled_in || say elsewhere "the file that was compiled in"
     tell_daemon
     # Without a Match every connection gets what the blank one gets.
     [ $matches = yes ] || USERS=''
     for user in $USERS; do
         spec="user=$user,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
-        if ask "$CONFIG" "$spec"; then say dump "$spec"; say answer "$answer"; else say dump "$spec"; say refusal "$answer"; fi
+        if tell "$CONFIG" "$spec"; then say dump "$spec"; say answer "$answer"; else say dump "$spec"; say refusal "$answer"; fi
     done
     # The program that runs is the one on disk: then it has introduced itself already.
     case $runs_as_it_is$BANNER in

@@ -173,11 +173,12 @@ def nothing(name: str) -> str:
 def settings_start(service: ServiceChoice) -> str:
     """`next_start` for init scripts: Debian, Red Hat, SUSE and OpenRC keep the options in a file of one of these names.
 
+    They start a listener; a process for each connection is started by somebody else, with words of its own.
     Source: debian/openssh-server.ssh.init, Fedora's and SUSE's sshd.init, Gentoo's sshd.initd.
     """
     del service
     return (
-        'if grep -q -i clientalive "/etc/init.d/$unit" 2>/dev/null; then return; fi\n'
+        'if [ -z "$pid" ] || grep -q -i clientalive "/etc/init.d/$unit" 2>/dev/null; then return; fi\n'
         f"following=$(with_settings 'sshd $SSHD_OPTS $OPTIONS $command_args' {_SETTINGS})"
     )
 

@@ -12,7 +12,7 @@ from sshd_keepalive.services import unit_of
 RANK: int = 10
 DETECT: str = "test -d /run/systemd/system && is_init systemd"
 _UNITS = "/etc/systemd/system"
-_ASKED = ("LoadState", "MainPID", "KillMode", "TriggeredBy", "EnvironmentFiles", "ExecStart")
+_ASKED = ("LoadState", "MainPID", "KillMode", "TriggeredBy", "EnvironmentFiles", "Environment", "ExecStart")
 _DESCRIBE = f'described=$(systemctl show {" ".join(f"--property={name}" for name in _ASKED)} "$name")'
 
 
@@ -32,18 +32,28 @@ def _unit_of_process(number: str) -> str:
 
 
 def next_start(service: ServiceChoice) -> str:
-    """The command of the unit, or of the template that serves each connection, with its environment files."""
+    """The command of the unit, or of the template that serves each connection, with its environment files.
+
+    Nothing where a variable of the command stands in the unit itself, whose quoting `systemctl show` does not keep, and
+    where two templates start sshd differently: nobody knows which of them serves this port. systemd up to 229 prints
+    `EnvironmentFile=` for the property EnvironmentFiles. Source: systemctl.c.
+    """
     unit = service.unit and quote(service.unit)
     return (
-        f"set --\nfor name in {unit or '${unit:-ssh@0.service sshd@0.service}'}; do\n"
+        f"first=none\nfor name in {unit or '${unit:-ssh@0.service sshd@0.service}'}; do\n"
         f"{_DESCRIBE}\n"
-        "case $described in *' argv[]='*) break ;; esac\ndone\n"
-        "case $described in *' argv[]='*) ;; *) return ;; esac\n"
+        "case $described in *' argv[]='*) ;; *) continue ;; esac\n"
+        "following='' inline='' words=${described#* argv[]=}\nwords=${words%% ; *}\nset --\n"
         "while IFS='=' read -r key value; do\n"
-        'case $key in EnvironmentFiles) set -- "$@" "${value%% \\(*}" ;; esac\ndone <<END\n$described\nEND\n'
-        "words=${described#* argv[]=}\n"
+        "case $key in\nEnvironment) inline=$value ;;\n"
+        'EnvironmentFile | EnvironmentFiles) set -- "$@" "${value%% \\(*}" ;;\nesac\n'
+        "done <<END\n$described\nEND\n"
         # What a script does with its words only the script knows.
-        'case ${words%% *} in */sshd*) following=$(with_settings "${words%% ; *}" "$@") ;; esac'
+        'case ${words%% *} in */sshd*) following=$(with_settings "$words" "$@") ;; esac\n'
+        "set -f\nfor word in $words; do\nword=${word#\\$} word=${word#\\{} word=${word%\\}}\n"
+        'case " $inline" in *" $word="* | *\\""$word="*) following=\'\' ;; esac\ndone\nset +f\n'
+        '[ "$first" != none ] || first=$following\n'
+        'if [ "$first" != "$following" ]; then following=\'\'; return; fi\ndone'
     )
 
 
@@ -63,14 +73,14 @@ def restart(service: ServiceChoice) -> str:
     return (
         # Without its socket the service starts as well, and listens by itself: not as it was found.
         f'[ -z "$again" ] && systemctl restart {unit} 2>/dev/null && return\n'
-        f"for socket in $(systemctl show --property=TriggeredBy --value {unit}); do "
-        'if systemctl --quiet is-failed "$socket"; then '
+        f"sockets=$(systemctl show --property=TriggeredBy {unit})\n"
+        'for socket in ${sockets#*=}; do if systemctl --quiet is-failed "$socket"; then '
         f'systemctl stop {unit}; systemctl reset-failed "$socket" {unit}; systemctl start "$socket"; fi; done\n'
         f"systemctl reset-failed {unit} 2>/dev/null; systemctl restart {unit} || {{ code=$?; "
         # What its processes say, without what systemd says of them. Of one that is gone at once the journal may not
-        # find out the unit any more; its name it said itself.
-        f"journalctl --sync; journalctl _SYSTEMD_UNIT={unit} + SYSLOG_IDENTIFIER=sshd --boot --lines=6 --output=cat "
-        "--no-pager; return $code; }"
+        # find out the unit any more; its name it said itself. Releases before 228 have no --sync.
+        f"journalctl --sync 2>/dev/null; journalctl _SYSTEMD_UNIT={unit} + SYSLOG_IDENTIFIER=sshd --boot --lines=6 "
+        "--output=cat --no-pager; return $code; }"
     )
 
 

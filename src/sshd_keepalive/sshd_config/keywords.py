@@ -2,7 +2,7 @@
 
 A keyword is in the table only if its rules and its printed form are the same in every release and build that was
 compared. Others, a vendor's for example, are kept as they stand and judged by nobody but the host's own sshd.
-Source: OpenSSH servconf.c (keywords[], process_server_config_line, dump_config), 7.4 to 10.0; compared with
+Source: OpenSSH servconf.c (keywords[], process_server_config_line, dump_config), 7.4 to 10.6; compared with
 real servers in tests/sshd.
 """
 
@@ -36,7 +36,7 @@ _WORDS: Final = {
             "allowagentforwarding", "disableforwarding", "exposeauthinfo", "hostbasedauthentication",
             "ignoreuserknownhosts", "passwordauthentication", "permitemptypasswords", "permittty", "permituserrc",
             "printlastlog", "printmotd", "pubkeyauthentication", "streamlocalbindunlink", "strictmodes",
-            "tcpkeepalive", "usedns", "x11forwarding", "x11uselocalhost",
+            "usedns", "x11forwarding", "x11uselocalhost",
         ),
         _FLAG,
     ),
@@ -44,14 +44,14 @@ _WORDS: Final = {
     "allowstreamlocalforwarding": _FORWARDING,
     "allowtcpforwarding": _FORWARDING,
     "gatewayports": {"yes": "yes", "no": "no", "clientspecified": "clientspecified"},
-    "permitrootlogin": {
-        "yes": "yes",
-        "no": "no",
-        "forced-commands-only": "forced-commands-only",
-        "prohibit-password": "without-password",
-        "without-password": "without-password",
-    },
 }  # fmt: skip
+_ROOT_LOGIN: Final = {
+    "yes": "yes",
+    "no": "no",
+    "forced-commands-only": "forced-commands-only",
+    "prohibit-password": "without-password",
+    "without-password": "without-password",
+}
 _INTEGERS: Final = frozenset({"maxauthtries", "maxsessions", "x11displayoffset"})
 
 Printed = tuple[str, ...]
@@ -96,6 +96,18 @@ def _word(table: dict[str, str]) -> Callable[[list[bytes], Version], Printed | N
     return render
 
 
+def _tcp_keep_alive(words: list[bytes], version: Version) -> Printed | None:
+    """10.6 prints true and false."""
+    found = _word(_FLAG)(words, version)
+    return found if found is None or not version.at_least(10, 6) else ({"yes": "true", "no": "false"}[found[0]],)
+
+
+def _permit_root_login(words: list[bytes], version: Version) -> Printed | None:
+    """The new word for keys only is printed from 10.1 on."""
+    found = _word(_ROOT_LOGIN)(words, version)
+    return ("prohibit-password",) if found == ("without-password",) and version.at_least(10, 1) else found
+
+
 def _integer(words: list[bytes], version: Version) -> Printed | None:
     try:
         number = values.count(words[0], version)
@@ -133,5 +145,7 @@ _PRINTERS: Final[dict[str, Callable[[list[bytes], Version], Printed | None]]] = 
     **dict.fromkeys(("acceptenv", "allowgroups", "allowusers", "denygroups", "denyusers"), _each),
     "banner": _path,
     "logingracetime": _time,
+    "permitrootlogin": _permit_root_login,
     "port": _port,
+    "tcpkeepalive": _tcp_keep_alive,
 }

@@ -98,6 +98,11 @@ class Version:
         return self.at_least(7, 4)
 
     @property
+    def channel_timeout_in_match(self) -> bool:
+        """ChannelTimeout and RekeyLimit inside Match take effect; before 10.5 `sshd -T -C` only prints them."""
+        return self.at_least(10, 5)
+
+    @property
     def max_line_bytes(self) -> int | None:
         """The longest line, without its newline; None for no limit. Up to 7.7 a buffer of 4096 bytes was used."""
         return None if self.at_least(7, 8) else 4093

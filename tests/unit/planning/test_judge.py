@@ -246,6 +246,16 @@ def test_start_options_that_wait_for_a_restart(now: str, then: str | None, told:
     assert "restart sshd" in (refused.value.hint or "")
 
 
+def test_a_process_per_connection_with_options_that_nobody_knows_is_unknown_and_not_changed() -> None:
+    daemon = Daemon(pid=None, command_line="sshd: ops [priv]")
+    for text in ("", GOOD):
+        assert set(verdicts(judged(text, daemon=daemon))) == {"unknown"}
+        with pytest.raises(PlanError, match="could not be found out") as refused:
+            plan.plan(look({MAIN: text}, daemon=daemon), Policy())
+        assert "service: {unit: " in (refused.value.hint or "")
+    assert verdicts(judged(GOOD, daemon=replace(daemon, next_command="/usr/sbin/sshd -i"))) == ["pass", "pass"]
+
+
 def test_a_refused_question_names_its_connection() -> None:
     context = Context(user="u", host="h", address="a", local_address="l", local_port=7, groups=("g", "k"))
     assert str(context) == "user=u, group=g,k, host=h, addr=a, laddr=l, lport=7"

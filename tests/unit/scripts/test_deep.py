@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -48,6 +49,24 @@ def test_a_channel_timeout_that_a_job_can_meet_is_a_finding(channeltimeout: str,
     if limit_s is not None:
         assert f"quiet for {limit_s} s" in finding.reason
         assert ("channel-timeout", limit_s) in found.limits
+
+
+@pytest.mark.parametrize(("version", "limit_s"), [("10.4p1", None), ("10.5p1", 300)])
+def test_a_channel_timeout_inside_match_counts_from_the_release_that_applies_it(
+    version: str, limit_s: int | None
+) -> None:
+    """Before 10.5 `sshd -T -C` prints it, and no channel is ever closed."""
+    inside = Dump(context=Context(user="etl"), settings=(("channeltimeout", "session=300"),))
+    everybody = Dump(context=Context(), settings=(("channeltimeout", "none"),))
+    found = deep.judge(b"", replace(snapshot(), version=version, dumps=(everybody, inside)))
+    assert [limit for name, limit in found.limits if name == "channel-timeout"] == [limit_s] * (limit_s is not None)
+    assert (Verdict.FAIL in {finding.verdict for finding in found.findings}) is (limit_s is not None)
+
+
+@pytest.mark.parametrize(("told", "is_off"), [("no", True), ("false", True), ("yes", False), ("true", False)])
+def test_tcp_keep_alive_is_told_in_the_words_of_every_release(told: str, is_off: bool) -> None:
+    found = deep.judge(said(kernel="7200 9 75 "), snapshot(tcpkeepalive=told))
+    assert (dict(found.facts)["tcp_keepalive"] == "no") is is_off
 
 
 @pytest.mark.parametrize(("most", "n", "is_wrong"), [("10", 10, False), ("10", 11, True), ("1", None, False)])

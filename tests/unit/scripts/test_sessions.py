@@ -11,7 +11,7 @@ def record(kind: str, value: str) -> bytes:
     return b"%s %d\n%s\n" % (kind.encode(), len(value.encode()), value.encode())
 
 
-def told(*, network: str) -> bytes:
+def told(*, network: str, monitor: str = "sshd: ops [priv]") -> bytes:
     """A listener, ops by 9.2 with its two processes, root by 9.8 with one, somebody who has not logged in yet."""
     table = (
         "1 0 1 systemd\n10 1 100 sshd\n20 10 5000 sshd\n21 20 5001 sshd\n22 21 5002 bash\n23 22 5003 sleep\n"
@@ -19,7 +19,7 @@ def told(*, network: str) -> bytes:
     )
     servers = {
         10: ("sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups", "100"),
-        20: ("sshd: ops [priv]", "200"),
+        20: (monitor, "200"),
         21: ("sshd: ops@pts/0", "200"),
         30: ("sshd-session: root@notty", "300"),
         40: ("sshd-session: [accepted]", "400"),
@@ -47,6 +47,11 @@ def test_sessions_are_told_with_user_peer_age_and_command() -> None:
     assert ops.is_older(ops.began_at + timedelta(seconds=1))
     assert not ops.is_older(ops.began_at + timedelta(seconds=0.2))
     assert not ops.is_older(None)
+
+
+def test_the_monitor_of_10_5_and_its_session_are_one() -> None:
+    ops, _ = sessions.parse(told(network=NETWORK, monitor="sshd-session: ops [postauth]"))
+    assert (ops.pid, ops.user, ops.line) == (20, "ops", "pts/0")
 
 
 def test_those_of_one_daemon_are_told_apart_by_its_ports() -> None:
