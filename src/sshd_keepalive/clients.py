@@ -96,7 +96,6 @@ NAMES: Final = tuple(client.name for client in CLIENTS)
 
 #: ssh_config(5) has no keep-alive unless it is asked for.
 DEFAULT_INTERVAL: Final = "0"
-DEFAULT_COUNT: Final = "3"
 
 
 def text(interval_s: int, count: int, names: tuple[str, ...] = NAMES) -> str:

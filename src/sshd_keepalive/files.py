@@ -9,12 +9,14 @@ import stat
 from pathlib import Path
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Replace a regular file, or make a new one; write through to a device, a FIFO, or an open file of /proc.
 
     The new content is prepared beside the file under a name that nobody can foresee, and takes its place by a rename:
     whoever reads the file finds the old content or the new one. A link to a regular file is replaced, not followed.
 
+    Args:
+        mode: of the new file, as far as the umask lets it.
     Raises:
         OSError: nothing was replaced; what was prepared is removed.
     """
@@ -23,7 +25,7 @@ def write(path: Path, content: bytes) -> None:
         return
     staged = path.with_name(f".sshd-keepalive-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb") as file:
+        with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
             file.write(content)
         staged.replace(path)
     except OSError:

@@ -1,8 +1,8 @@
-"""Say which known word was probably meant."""
+"""Texts for people: which known word was probably meant, what somebody wrote, the first of many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -17,3 +17,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def shown(text: str, *, longest: int = 60) -> str:
     """Quote what somebody wrote, so that control characters cannot reach a terminal and a page cannot flood it."""
     return repr(text if len(text) <= longest else text[:longest] + "…")
+
+
+def first_of(texts: Sequence[object], most: int) -> str:
+    """Join texts with commas, at most so many: `a, b and 3 more`."""
+    return ", ".join(map(str, texts[:most])) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+
+
+def first_lines(lines: Sequence[str], most: int, rest: str) -> list[str]:
+    """Give the lines, at most so many, then how many were left out.
+
+    Args:
+        rest: the last line; `{n}` stands for the number.
+    """
+    return [*lines[:most], *([rest.replace("{n}", str(len(lines) - most))] if len(lines) > most else [])]

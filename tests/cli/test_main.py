@@ -69,7 +69,7 @@ def test_a_defect_is_never_taken_for_drift(tmp_path: Path) -> None:
     ]
 
 
-RENDERS_NOTHING = "SUFFIX = ''\n\n\ndef render(run):\n    raise RuntimeError('a defect')\n"
+RENDERS_NOTHING = "def render(run):\n    raise RuntimeError('a defect')\n"
 
 
 @pytest.mark.parametrize(("command", "code"), [("check", 70), ("plan", 70), ("apply", 5), ("undo", 5), ("confirm", 5)])

@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command as alembic
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, NullPool, create_engine, insert, text
+from sqlalchemy import Connection, NullPool, create_engine, text
 
 from sshd_keepalive import registry
 from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history.changes import Recorded
 from sshd_keepalive.model import End, Failure, Host, HostReport, Run, Verdict
-from sshd_keepalive.store import Store, address, documents, tables
+from sshd_keepalive.store import Store, address, tables
 from sshd_keepalive.store.database import Database
 from tests.contract.test_reports import FULL, a_run
 from tests.support.fleets import NOW, a_fleet, pair
@@ -269,39 +267,11 @@ def test_a_writer_killed_in_the_middle_loses_only_its_own_run(url: str, store: S
 # -------------------------------------------------------------------------------------------- schema
 
 
-def _upgrade(connection: Connection, to: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", "sshd_keepalive.store:migrations")
-    config.attributes["connection"] = connection
-    alembic.upgrade(config, to)
-
-
 def test_the_migrations_make_the_tables_that_the_program_believes_in(url: str, store: Store) -> None:
     assert store.runs() == ()
     with _connection(url) as connection:
         options = {"version_table": tables.VERSION_TABLE, "compare_type": True, "compare_server_default": True}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), tables.metadata) == []
-
-
-def test_a_history_of_the_first_version_is_brought_up_to_date(url: str, store: Store) -> None:
-    if (file := store.address.file) is not None:
-        file.parent.mkdir(parents=True)
-    run = a_check(1, one("a", "300"))
-    with _connection(url) as connection:
-        _upgrade(connection, "0001")
-        text_of_host = documents.of_host(run.hosts[0])
-        columns = {"id": 1, "name": run.id, "command": "check", "selection": "", "started_at": run.started_at}
-        counts = {"n_pass": 1, "n_fail": 0, "n_unknown": 0, "n_waived": 0, "exit_code": 0}
-        document = {"document": documents.of_run(run)}
-        connection.execute(insert(tables.runs), [columns | counts | document])
-        connection.execute(insert(tables.hosts), [{"id": 1, "name": "a"}])
-        connection.execute(insert(tables.documents), [{"id": 1, "digest": b"1", "text": text_of_host}])
-        result = {"run_id": 1, "position": 0, "host_id": 1, "verdict": "pass", "seconds_s": 0.0, "document_id": 1}
-        connection.execute(insert(tables.results), [result])
-    assert store.load(run.id) == run
-    assert store.replaced(["a"]) == {}
-    with _connection(url) as connection:
-        assert connection.scalar(text(f"SELECT version_num FROM {tables.VERSION_TABLE}")) == tables.SCHEMA
 
 
 def test_a_newer_history_is_left_alone(url: str, store: Store) -> None:

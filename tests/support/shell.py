@@ -182,7 +182,7 @@ def _converse(
                 outgoing += exchange.feed(data)
                 if exchange.dialogue.asks:
                     if password is None:
-                        exchange.refuse()
+                        exchange.dialogue.asks = exchange.sends_more = False  # the end of input
                     else:
                         outgoing += exchange.answer(password)
             if writing and not outgoing:

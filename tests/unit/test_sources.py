@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 import pytest
@@ -56,13 +55,6 @@ def test_a_source_that_is_none_is_told(source: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         names(source)
     assert str(caught.value) == message
-
-
-def test_the_collector_runs_again_after_a_mistake(place: Path) -> None:
-    (place / "bad").write_text("hosts: {a: {prot: 1}}\n")
-    with pytest.raises(ConfigError, match="did you mean 'port'"):
-        names("bad")
-    assert gc.isenabled()
 
 
 def test_paths_count_from_the_folder_of_the_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

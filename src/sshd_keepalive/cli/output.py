@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from sshd_keepalive import files, registry
 from sshd_keepalive.cli import ExitCode
@@ -17,9 +17,6 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import End, HostReport, Run, Verdict
 from sshd_keepalive.reports import text as text_report
-
-if TYPE_CHECKING:
-    pass
 
 OK, DRIFT, USAGE, UNREACHED, ROLLED_BACK, UNKNOWN, DEFECT, INTERRUPTED = ExitCode
 

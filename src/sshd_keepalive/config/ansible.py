@@ -18,7 +18,7 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts.assemble import Entry, assemble
 from sshd_keepalive.hosts.inherit import Given, Group
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import shown
+from sshd_keepalive.spelling import first_lines, first_of, shown
 
 LOG: Final = logging.getLogger(__name__)
 ALL: Final = "all"
@@ -58,9 +58,8 @@ class Written:
     def raise_mistakes(self) -> None:
         """Raise all mistakes as one ConfigError; do nothing when there are none."""
         if self.mistakes:
-            more = len(self.mistakes) - MOST_TOLD
-            told = [*list(self.mistakes)[:MOST_TOLD], *([f"{self.source}: {more} more mistakes"] if more > 0 else [])]
-            raise ConfigError("\n".join(told))
+            rest = f"{self.source}: {{n}} more mistakes"
+            raise ConfigError("\n".join(first_lines(list(self.mistakes), MOST_TOLD, rest)))
 
 
 class _At(NamedTuple):
@@ -174,7 +173,7 @@ def hosts_of(written: Written) -> tuple[Host, ...]:
         if meaning.obstacle:
             obstacles[name] = meaning.obstacle
     for variable, names in secrets.items():
-        LOG.warning("%s: %s of %s is no reference and was not taken", written.source, variable, _several(names))
+        LOG.warning("%s: %s of %s is no reference and was not taken", written.source, variable, first_of(names, 3))
     if not entries and not written.mistakes:
         written.mistake("there are no hosts")
     written.raise_mistakes()
@@ -183,10 +182,6 @@ def hosts_of(written: Written) -> tuple[Host, ...]:
     hosts = assemble(entries, {}, lambda at, text: written.mistake(f"host {at.name!r}: {text}"))
     written.raise_mistakes()
     return hosts
-
-
-def _several(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _magic(name: str) -> Variables:

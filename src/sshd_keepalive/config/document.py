@@ -11,7 +11,7 @@ from typing import Final
 
 from sshd_keepalive.config.nodes import Node, compose
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.spelling import did_you_mean, shown
+from sshd_keepalive.spelling import did_you_mean, first_lines, shown
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 MOST_TOLD: Final = 30  # mistakes in one message
@@ -53,8 +53,7 @@ class Document:
         if not self._mistakes:
             return
         lines = [f"{self.path}:{line}:{column}: {text}" for line, column, text in sorted(self._mistakes)]
-        more = [f"{self.path}: {len(lines) - MOST_TOLD} more mistakes"] if len(lines) > MOST_TOLD else []
-        raise ConfigError("\n".join(lines[:MOST_TOLD] + more))
+        raise ConfigError("\n".join(first_lines(lines, MOST_TOLD, f"{self.path}: {{n}} more mistakes")))
 
     def text(self, node: Node) -> str | None:
         """Give the text of a node as it was written, or None after noting why it is none."""

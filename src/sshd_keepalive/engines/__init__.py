@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol, runtime_checkable
@@ -201,26 +200,10 @@ class _Crew:
                 self._done.put((flight, error))
 
 
-_GC: Final = (20_000, 20, 50)  # some forty connections; with Python's own (700, 10, 10) it is 6 % of a check's CPU
-
-
-@cache
-def _collect_less_often() -> None:
-    """Connections are knots of references, some hundred objects each: Python is told to look for those less often.
-
-    Once, for what is frozen is never collected: in a later wave that would be the connections of the earlier ones.
-    """
-    import gc
-
-    gc.freeze()
-    gc.set_threshold(*_GC)
-
-
 def room_for(workers: int) -> None:
     """Raise the limit of open files to what so many hosts need: sockets, key files, resolvers."""
     import resource
 
-    _collect_less_often()
     wanted = 4 * workers + 256
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -10,6 +10,7 @@ from typing import Final
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import HostReport, PastRun, Run, Verdict
 from sshd_keepalive.quoting import printable
+from sshd_keepalive.spelling import first_lines
 
 _MOST: Final = 20  # hosts told one by one: a message is read on a telephone
 
@@ -84,12 +85,8 @@ def _section(title: str, reports: list[HostReport], told: Callable[[HostReport],
     if not reports:
         return []
     lines = ["", title]
-    for report in reports[:_MOST]:
-        lines.append(f"- {report.host.name}: {outcome.word(report)}")
-        lines += [f"    {line}" for line in told(report)]
-    if len(reports) > _MOST:
-        lines.append(f"- and {len(reports) - _MOST} more")
-    return lines
+    hosts = ["\n    ".join((f"- {report.host.name}: {outcome.word(report)}", *told(report))) for report in reports]
+    return [*lines, *first_lines(hosts, _MOST, "- and {n} more")]
 
 
 def _caveats(run: Run) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import did_you_mean
+from sshd_keepalive.spelling import did_you_mean, first_of
 
 SOON = timedelta(days=14)
 
@@ -28,8 +28,7 @@ def lint(hosts: tuple[Host, ...], *, today: date) -> tuple[str, ...]:
 
 
 def _several(names: Iterable[str]) -> str:
-    listed = list(dict.fromkeys(names))
-    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+    return first_of(list(dict.fromkeys(names)), 5)
 
 
 def _obstacles(hosts: tuple[Host, ...]) -> Iterator[str]:

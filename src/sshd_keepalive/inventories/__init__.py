@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 from sshd_keepalive import registry
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import did_you_mean
+from sshd_keepalive.spelling import did_you_mean, first_lines
 
 _HEAD_BYTES: Final = 64 * 1024
 MOST_TOLD: Final = 30
@@ -43,15 +41,15 @@ def load(sources: Iterable[str]) -> tuple[Host, ...]:
     """
     found: dict[str, tuple[Host, str]] = {}
     twice: list[str] = []
-    with _collector_at_rest():
-        for source in dict.fromkeys(sources):
-            kind, argument = recognise(source)
-            for host in registry.load("inventories", kind).load(argument):
-                if host.name in found:
-                    twice.append(f"host {host.name!r} is in {found[host.name][1]} and in {source}")
-                found[host.name] = (host, source)
+    for source in dict.fromkeys(sources):
+        kind, argument = recognise(source)
+        for host in registry.load("inventories", kind).load(argument):
+            if host.name in found:
+                twice.append(f"host {host.name!r} is in {found[host.name][1]} and in {source}")
+            found[host.name] = (host, source)
     if twice:
-        raise ConfigError("\n".join(twice[:MOST_TOLD]), hint="host names are unique over all inventories of a run")
+        lines = first_lines(twice, MOST_TOLD, "{n} more host names are in two inventories")
+        raise ConfigError("\n".join(lines), hint="host names are unique over all inventories of a run")
     return tuple(host for host, _ in found.values())
 
 
@@ -63,18 +61,6 @@ def known(sources: Iterable[str]) -> tuple[Host, ...]:
         module = registry.load("inventories", kind)
         found += getattr(module, "known", module.load)(argument)
     return tuple(found)
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Keep the garbage collector from walking over a growing tree: 100,000 hosts load in 4.9 s instead of 9.6 s."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def recognise(source: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from sshd_keepalive import files
 from sshd_keepalive.errors import ConfigError, ExtensionError
 from sshd_keepalive.hosts import argument
 from sshd_keepalive.hosts.servers import Wanted, hosts_of, image_of, is_active
@@ -221,12 +222,8 @@ def _cached(file: Path) -> dict[str, Any] | None:
 
 def _keep(file: Path, kept: dict[str, Any]) -> None:
     """Write it whole or not at all, for this account only; without a cache the cloud is asked again, no more."""
-    fresh = file.with_suffix(f".{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            json.dump(kept, stream)
-        fresh.replace(file)
+        files.write(file, json.dumps(kept).encode(), mode=0o600)
     except OSError as error:
         LOG.info("no cache: %s", error)

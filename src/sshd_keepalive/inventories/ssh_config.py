@@ -23,6 +23,8 @@ from sshd_keepalive.hosts.jump import Ways, before_itself
 from sshd_keepalive.hosts.proxy import hop_of
 from sshd_keepalive.hosts.target import address, login, parts, port
 from sshd_keepalive.model import Host, SshRules
+from sshd_keepalive.spelling import first_lines, first_of
+from sshd_keepalive.ssh import known_hosts
 
 USERS_OWN: Final = "~/.ssh/config"
 #: StrictHostKeyChecking as `ssh -G` prints it → host_keys. `no` also lets a changed key pass: that is never done here.
@@ -30,8 +32,6 @@ TRUST: Final = {
     **dict.fromkeys(("true", "ask"), "strict"),
     **dict.fromkeys(("accept-new", "false"), "accept-new"),
 }
-SYSTEM_KNOWN_HOSTS: Final = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
-USER_KNOWN_HOSTS: Final = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 #: Options about trust and secrets that are not followed here.
 NOT_FOLLOWED: Final = (
     "CheckHostIP",
@@ -124,10 +124,10 @@ class _Reader:
             except ConfigError as error:
                 self._mistakes[f"{place}: {error}"] = None
         if self._mistakes:
-            raise ConfigError("\n".join(list(self._mistakes)[:_MOST_TOLD]))
+            rest = f"{self._config.path}: {{n}} more mistakes"
+            raise ConfigError("\n".join(first_lines(list(self._mistakes), _MOST_TOLD, rest)))
         for option, hosts in self._not_followed.items():
-            many = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
-            LOG.warning("%s: %s is not followed, for %s%s", self._config.path, option, hosts[0], many)
+            LOG.warning("%s: %s is not followed, for %s", self._config.path, option, first_of(hosts, 1))
         return tuple(found)
 
     def _asked(self, name: str) -> Answer | ConfigError:
@@ -251,8 +251,8 @@ def _known_hosts(answer: Answer, fill: Any) -> dict[str, Any]:
     """The user's files first, then the system's; a new key is written to the first."""
     if not {"userknownhostsfile", "globalknownhostsfile"} & answer.keys():
         return {}
-    user = _files(answer["userknownhostsfile"]) if "userknownhostsfile" in answer else USER_KNOWN_HOSTS
-    system = _files(answer["globalknownhostsfile"]) if "globalknownhostsfile" in answer else SYSTEM_KNOWN_HOSTS
+    user = _files(answer["userknownhostsfile"]) if "userknownhostsfile" in answer else known_hosts.USER_FILES
+    system = _files(answer["globalknownhostsfile"]) if "globalknownhostsfile" in answer else known_hosts.SYSTEM_FILES
     first, *more = [*(_paths(user, fill) or [os.devnull]), *_paths(system, fill)]
     return {"known_hosts": first, "more_known_hosts": tuple(more)}
 

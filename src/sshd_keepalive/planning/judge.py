@@ -119,7 +119,7 @@ def doubt(snapshot: Snapshot, tree: Tree, keyword: str) -> str | None:
             errors.append(" ".join(dump.error.split()))
             continue
         theirs = dump.value(keyword)
-        ours = [str(number) for number in resolving.candidates(tree, dump.context, keyword)]
+        ours = [str(number) for number in resolving.possible(tree, dump.context)[keyword]]
         if theirs is None:
             return f"sshd -T prints no {SPELLING[keyword]}"
         if theirs not in ours:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from sshd_keepalive.model import SPELLING, NewContent, Place, Policy
+from sshd_keepalive.model import SPELLING, NewContent, Policy
 from sshd_keepalive.planning import owners as managed
+from sshd_keepalive.spelling import first_lines, first_of
 from sshd_keepalive.sshd_config import resolve as resolving
 from sshd_keepalive.sshd_config import values
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
@@ -41,11 +42,12 @@ def _owners(before: Tree, after: Tree, contents: Sequence[NewContent]) -> Iterat
 def _kept(after: Tree, policy: Policy) -> Iterator[str]:
     wanted = policy.wanted()
     lines = [event for event in resolving.overrides(after) if event.number != wanted[event.line.keyword]]
-    for event in lines[:_MAX_PLACES]:
-        assert event.block is not None  # overrides() gives lines inside Match blocks
-        yield f"{event.place}: {SPELLING[event.line.keyword]} {event.number} for {event.block.text} is kept"
-    if lines[_MAX_PLACES:]:
-        yield f"{len(lines) - _MAX_PLACES} more values in Match blocks are kept"
+    kept = [
+        f"{event.place}: {SPELLING[event.line.keyword]} {event.number} for {event.block.text} is kept"
+        for event in lines
+        if event.block is not None  # overrides() gives lines inside Match blocks
+    ]
+    yield from first_lines(kept, _MAX_PLACES, "{n} more values in Match blocks are kept")
 
 
 def _inert(after: Tree, policy: Policy) -> Iterator[str]:
@@ -55,7 +57,8 @@ def _inert(after: Tree, policy: Policy) -> Iterator[str]:
         setting = everybody[keyword]
         inert = [place for place in setting.hides if numbers[place, keyword] != wanted]
         if inert:
-            yield f"{_listed(inert)}: {SPELLING[keyword]} has no effect there, {setting.place} comes first"
+            places = first_of(inert, _MAX_PLACES)
+            yield f"{places}: {SPELLING[keyword]} has no effect there, {setting.place} comes first"
 
 
 def _not_portable(after: Tree) -> Iterator[str]:
@@ -67,8 +70,3 @@ def _not_portable(after: Tree) -> Iterator[str]:
     for event in islice(odd, _MAX_PLACES):
         shown = event.line.arguments[0].text.decode("utf-8", "backslashreplace")
         yield f"{event.place}: other releases of OpenSSH read {shown!r} differently or refuse it"
-
-
-def _listed(places: Sequence[Place]) -> str:
-    more = f" and {len(places) - _MAX_PLACES} more" if places[_MAX_PLACES:] else ""
-    return ", ".join(map(str, places[:_MAX_PLACES])) + more

@@ -5,7 +5,6 @@ Policies by effect exist because OpenSSH 9.2 to 9.4 send a keep-alive after two 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from enum import Enum
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, SPELLING, Goal, MatchOverrides, Policy, Strategy
+from sshd_keepalive.spelling import did_you_mean
 from sshd_keepalive.sshd_config import keepalive, values
 from sshd_keepalive.sshd_config.version import NEWEST, Version
 
@@ -64,7 +64,7 @@ def read_value(key: str, value: object) -> tuple[str, Any]:
     """
     name = next((known for known in _KEYS if known.lower() == str(key).lower()), None)
     if name is None:
-        raise ValueError(f"unknown policy setting {key!r}{_did_you_mean(str(key), _KEYS)}")
+        raise ValueError(f"unknown policy setting {key!r}{did_you_mean(str(key), _KEYS)}")
     return name, _choice(name, value) if name in _CHOICES else _number(name, value)
 
 
@@ -172,9 +172,4 @@ def _choice(name: str, value: object) -> Enum:
         return kind(value)
     if isinstance(value, kind):
         return value
-    raise ValueError(f"{name}: {value!r} is not one of {', '.join(known)}{_did_you_mean(str(value), known)}")
-
-
-def _did_you_mean(word: str, known: tuple[str, ...] | list[str]) -> str:
-    close = difflib.get_close_matches(word.lower(), [k.lower() for k in known], n=1)
-    return "".join(f"; did you mean {k}?" for k in known if close and k.lower() == close[0])
+    raise ValueError(f"{name}: {value!r} is not one of {', '.join(known)}{did_you_mean(str(value), known)}")

@@ -41,7 +41,6 @@ class Beat:
 
     at_s: float  # since the silence began
     is_global: bool = False  # sshd sends a channel request where a channel is open
-    wants_reply: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

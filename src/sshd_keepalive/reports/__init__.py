@@ -14,8 +14,6 @@ from sshd_keepalive.quoting import printable
 class Report(Protocol):
     """What a module of this package provides."""
 
-    SUFFIX: str
-
     def render(self, run: Run) -> str:
         """The whole report, ending in a line end."""
 

@@ -7,8 +7,6 @@ from sshd_keepalive.history import outcome
 from sshd_keepalive.model import Finding, HostReport, Run
 from sshd_keepalive.reports import flat, timestamp
 
-SUFFIX: str = ".csv"
-
 COLUMNS = (
     "run", "ended_at", "host", "address", "groups", "outcome", "verdict", "setting", "scope", "wanted", "value",
     "finding", "path", "line", "reason", "failure", "message", "hint", "drift", "notes",

@@ -25,7 +25,6 @@ from sshd_keepalive.reports import flat
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SUFFIX: str = ".html"
 
 #: Verdicts from the ground of the chart up.
 _ORDER: Final = (Verdict.PASS, Verdict.WAIVED, Verdict.UNKNOWN, Verdict.FAIL)

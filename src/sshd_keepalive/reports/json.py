@@ -5,8 +5,6 @@ import json
 from sshd_keepalive.model import SCHEMA_VERSION, Run
 from sshd_keepalive.reports import benchmark_data, host_data, summary, timestamp
 
-SUFFIX: str = ".json"
-
 
 def render(run: Run) -> str:
     """The whole run. Undecodable bytes of a host stand as lone surrogates escaped in ASCII."""

@@ -5,8 +5,6 @@ import json
 from sshd_keepalive.model import HostReport, Run
 from sshd_keepalive.reports import host_data
 
-SUFFIX: str = ".jsonl"
-
 
 def line(report: HostReport) -> str:
     """One host, ending in a line end; the command line prints it as soon as the host is done."""

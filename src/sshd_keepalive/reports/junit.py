@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from junitparser import TestCase, TestSuite
     from junitparser.junitparser import FinalResult
 
-SUFFIX: str = ".xml"
-
 
 def render(run: Run) -> str:
     """A case that is not as wanted has failed; one that could not be judged is an error; a waived one is skipped."""

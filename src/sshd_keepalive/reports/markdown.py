@@ -10,8 +10,6 @@ from sshd_keepalive.model import HostReport, Run, Verdict
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import flat, timestamp
 
-SUFFIX: str = ".md"
-
 
 def render(run: Run) -> str:
     """The whole page. Text from a host stands in code spans and code blocks only, where nothing is interpreted."""

@@ -5,8 +5,6 @@ from sshd_keepalive.history import outcome
 from sshd_keepalive.model import HostReport, Run, Verdict
 from sshd_keepalive.reports import flat
 
-SUFFIX: str = ".prom"
-
 _PREFIX = "sshd_keepalive"
 
 

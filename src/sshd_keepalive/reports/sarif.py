@@ -11,8 +11,6 @@ from typing import Any
 from sshd_keepalive.model import COMMAND_LINE, GLOBAL, INTERVAL, SPELLING, Finding, HostReport, Place, Run, Verdict
 from sshd_keepalive.reports import flat, timestamp
 
-SUFFIX: str = ".sarif"
-
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _FLEET = "FLEET"  # the base of all paths: one directory for each host
 _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")

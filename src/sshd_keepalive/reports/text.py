@@ -10,8 +10,6 @@ from sshd_keepalive.history import outcome
 from sshd_keepalive.model import GLOBAL, Finding, HostReport, Run, Verdict
 from sshd_keepalive.quoting import printable
 
-SUFFIX: str = ".txt"
-
 _NAMED = 5  # hosts of a group that are named; the reports for machines name all
 
 

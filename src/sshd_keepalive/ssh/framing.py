@@ -109,10 +109,6 @@ class Exchange:
         self.dialogue.asks = False
         return password.encode() + b"\n"
 
-    def refuse(self) -> None:
-        """Answer the prompt with the end of input."""
-        self.dialogue.asks = self.sends_more = False
-
     @property
     def is_stuck(self) -> bool:
         """Neither sudo nor doas is there."""

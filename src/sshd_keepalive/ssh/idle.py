@@ -51,7 +51,7 @@ class _Watch:
             copy.get_int()
         if copy.get_text() != KEEPALIVE:
             return True
-        self.beats.append(Beat(at_s=at_s, is_global=is_global, wants_reply=copy.get_boolean()))
+        self.beats.append(Beat(at_s=at_s, is_global=is_global))
         return self._answers
 
 

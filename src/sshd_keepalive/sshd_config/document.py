@@ -6,7 +6,6 @@ line means to its neighbours (Match, Include, first wins) is `resolve`'s busines
 
 from __future__ import annotations
 
-import gc
 import re
 from functools import lru_cache
 from typing import Final
@@ -23,7 +22,6 @@ _TRAILING: Final = b" \t\r\n"
 _KEYWORD: Final = re.compile(rb"[A-Za-z0-9]+\Z")
 # Fleets hold the same stock file thousands of times: small files are read once. Large ones are not kept.
 _REMEMBERED_BYTES: Final = 8 * 1024
-_LARGE_BYTES: Final = 1024 * 1024  # no release of sshd takes more than 4 MiB
 
 NO_ARGUMENT: Final = "no argument after the keyword"
 OPEN_QUOTE: Final = "a quote is not closed"
@@ -36,7 +34,7 @@ def parse(path: str, content: bytes, *, version: Version = NEWEST) -> Document:
     """
     if len(content) <= _REMEMBERED_BYTES:
         return Document(path=path, lines=_remembered(content, version))
-    return Document(path=path, lines=(_read if len(content) <= _LARGE_BYTES else _read_large)(content, version))
+    return Document(path=path, lines=_read(content, version))
 
 
 def render(document: Document) -> bytes:
@@ -59,17 +57,6 @@ def _read(content: bytes, version: Version) -> tuple[Line, ...]:
         Line(number=number, raw=raw) if blank(raw) else tokenise(number, raw, version)
         for number, raw in enumerate(_PHYSICAL.findall(content), 1)
     )
-
-
-def _read_large(content: bytes, version: Version) -> tuple[Line, ...]:
-    """Like `_read`, without the garbage collector: it would walk all lines again and again, and none is garbage."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        return _read(content, version)
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _never(raw: bytes) -> None:

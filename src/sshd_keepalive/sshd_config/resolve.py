@@ -35,7 +35,6 @@ from sshd_keepalive.sshd_config.version import NEWEST, Version
 __all__ = [
     "BLANK",
     "Tree",
-    "candidates",
     "missing_globs",
     "overrides",
     "possible",
@@ -88,11 +87,6 @@ def resolve(tree: Tree, context: Context | None = None) -> Effective:
     for keyword in layers.others():
         settings += layers.other(keyword)
     return Effective(context=context, settings=tuple(settings), undecided=tuple(layers.undecided))
-
-
-def candidates(tree: Tree, context: Context, keyword: str) -> tuple[int, ...]:
-    """Every value a keep-alive setting may have for a connection; see `possible`."""
-    return possible(tree, context)[keyword]
 
 
 def possible(tree: Tree, context: Context) -> dict[str, tuple[int, ...]]:

@@ -29,7 +29,7 @@ from sqlalchemy.engine import Dialect
 from sshd_keepalive.quoting import printable
 
 #: The newest migration. A history that names another one was written by a newer release.
-SCHEMA: Final = "0002"
+SCHEMA: Final = "0001"
 VERSION_TABLE: Final = "history_schema"
 
 

@@ -31,7 +31,7 @@ def test_all_of_it() -> None:
 @pytest.mark.parametrize(
     ("mapping", "words"),
     [
-        ({"ClientAliveIntervall": 5}, ["ClientAliveIntervall", "did you mean ClientAliveInterval?"]),
+        ({"ClientAliveIntervall": 5}, ["ClientAliveIntervall", "did you mean 'ClientAliveInterval'?"]),
         ({"nonsense": 5}, ["unknown policy setting 'nonsense'"]),
         ({"ClientAliveInterval": -1}, ["-1 is not seconds"]),
         ({"ClientAliveInterval": True}, ["True is not seconds"]),
@@ -40,7 +40,7 @@ def test_all_of_it() -> None:
         ({"ClientAliveInterval": "99999999w"}, ["is not seconds"]),
         ({"ClientAliveCountMax": "3m"}, ["is not a number"]),
         ({"ClientAliveCountMax": 3.0}, ["is not a number"]),
-        ({"match_overrides": "kep"}, ["did you mean keep?"]),
+        ({"match_overrides": "kep"}, ["did you mean 'keep'?"]),
         ({"strategy": 7}, ["not one of edit, drop-in"]),
         ({"ClientAliveCountMax": 0}, ["harmful", "use 1 or more"]),
         (

@@ -192,5 +192,5 @@ def test_a_bad_network_offers_no_address() -> None:
 
 def test_a_mask_with_a_sign_is_read_differently_by_each_release() -> None:
     built = resolve.tree_of_files({"/etc/ssh/sshd_config": b"Match Address 10.0.0.0/+8\nClientAliveInterval 5\n"})
-    assert resolve.candidates(built, Context(user="a", address="10.0.0.1"), INTERVAL) == (0, 5)
-    assert resolve.candidates(built, Context(), INTERVAL) == (0,)
+    assert resolve.possible(built, Context(user="a", address="10.0.0.1"))[INTERVAL] == (0, 5)
+    assert resolve.possible(built, Context())[INTERVAL] == (0,)

@@ -103,14 +103,14 @@ def test_a_group_leaves_two_possibilities() -> None:
     built = tree("ClientAliveInterval 1\nMatch Group g\nClientAliveInterval 2\nClientAliveInterval 9\n")
     read = resolve.resolve(built, ROOT)
     assert (read[INTERVAL].value, read.undecided) == ("1", (at(2),))
-    assert resolve.candidates(built, ROOT, INTERVAL) == (1, 2, 9)
-    assert resolve.candidates(built, Context(user="root", groups=("g",)), INTERVAL) == (2,)
-    assert resolve.candidates(built, ROOT, COUNT_MAX) == (3,)
+    assert resolve.possible(built, ROOT)[INTERVAL] == (1, 2, 9)
+    assert resolve.possible(built, Context(user="root", groups=("g",)))[INTERVAL] == (2,)
+    assert resolve.possible(built, ROOT)[COUNT_MAX] == (3,)
 
 
 def test_a_decided_block_before_an_undecided_one_settles_it() -> None:
     built = tree("Match User root\nClientAliveInterval 1\nMatch Group g\nClientAliveInterval 2\n")
-    assert resolve.candidates(built, ROOT, INTERVAL) == (1,)
+    assert resolve.possible(built, ROOT)[INTERVAL] == (1,)
 
 
 # --------------------------------------------------------------------------------------------- scopes

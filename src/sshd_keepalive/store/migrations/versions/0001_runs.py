@@ -1,4 +1,4 @@
-"""Runs, their hosts, and what each host came to."""
+"""Runs, their hosts, what each host came to, and the values that changes of ours replaced."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -61,3 +61,16 @@ def upgrade() -> None:
     )
     op.create_index("ix_results_host_id_run_id", "results", ["host_id", "run_id"])
     op.create_index("ix_results_document_id", "results", ["document_id"])
+    op.create_table(
+        "replaced",
+        sa.Column("run_id", Number, nullable=False),
+        sa.Column("position", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("host_id", Number, nullable=False),
+        sa.Column("setting", sa.Text, nullable=False),
+        sa.Column("scope", sa.Text, nullable=False),
+        sa.Column("value", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "position", name="pk_replaced"),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_replaced_run_id", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["host_id"], ["hosts.id"], name="fk_replaced_host_id"),
+    )
+    op.create_index("ix_replaced_host_id", "replaced", ["host_id"])
