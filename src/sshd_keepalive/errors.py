@@ -13,13 +13,13 @@
        └─ ConnectError           no login came about; the host was not touched
 
 The core raises ParseError, PlanError and ConfigError, and HostError of kind `observe` for what a host
-has sent. `fleet` turns every HostError into a `Failure` inside the host's report, so that one bad host
+has sent. `fleet` turns every error into a `Failure` inside the host's report, so that one bad host
 never hides another.
 """
 
 from __future__ import annotations
 
-from sshd_keepalive.model import FailureKind
+from sshd_keepalive.model import Failure, FailureKind
 
 
 class KeepaliveError(Exception):
@@ -30,6 +30,10 @@ class KeepaliveError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+    def to_failure(self) -> Failure:
+        """The error as the failure in a host's report."""
+        return Failure(kind=FailureKind.INTERNAL, message=str(self), hint=self.hint or "")
 
 
 class ConfigError(KeepaliveError):
@@ -52,6 +56,11 @@ class ParseError(KeepaliveError):
         self.path = path
         self.line = line
 
+    def to_failure(self) -> Failure:
+        """The error as the failure in a host's report."""
+        hint = self.hint or "correct that line first; sshd refuses it too"
+        return Failure(kind=FailureKind.CONFIG_BROKEN, message=str(self), hint=hint)
+
 
 class NotifyError(KeepaliveError):
     """A notice did not arrive. It is told, and changes nothing about the run."""
@@ -59,6 +68,11 @@ class NotifyError(KeepaliveError):
 
 class PlanError(KeepaliveError):
     """No edit could be proved right (see `planning.plan`); nothing was written."""
+
+    def to_failure(self) -> Failure:
+        """The error as the failure in a host's report."""
+        hint = self.hint or "nothing was written; please report the file"
+        return Failure(kind=FailureKind.VALIDATE, message=str(self), hint=hint)
 
 
 class StoreError(KeepaliveError):
@@ -78,6 +92,10 @@ class HostError(KeepaliveError):
         super().__init__(message, hint=hint)
         self.kind = kind
         self.cause = cause
+
+    def to_failure(self) -> Failure:
+        """The error as the failure in a host's report."""
+        return Failure(kind=self.kind, cause=self.cause, message=str(self), hint=self.hint or "")
 
 
 class ConnectError(HostError):

@@ -264,6 +264,39 @@ class Daemon:
     stale: tuple[str, ...] = ()  # configuration files or directories newer than what it loaded
 
 
+class Phase(Enum):
+    """How far a change has come that is not settled."""
+
+    CHANGING = "changing"  # its run is at work, or was interrupted; the guard reverts it
+    WAITING = "waiting"  # for its confirmation; else the guard reverts it
+    REVERTING = "reverting"
+    STUCK = "stuck"  # nothing reverts it any more: the guard failed, or the host was restarted without it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingChange:
+    """A change that is neither confirmed nor reverted, as the host's lock tells."""
+
+    run_id: str
+    phase: Phase
+    directory: str  # of the run, on the host
+    reverts_at: datetime  # when its guard reverts it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevertedChange:
+    """The last change, where the host's guard has reverted it."""
+
+    run_id: str
+    at: datetime  # by the host's clock
+    reason: str  # "not confirmed within 60 s"
+
+    def __str__(self) -> str:
+        """Which run, when, and why."""
+        at = f"{self.at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"the host's guard reverted run {self.run_id} at {at}: {self.reason}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything one look at a host found."""
@@ -282,8 +315,8 @@ class Snapshot:
     active: bool = True
     config_path: str = ""  # the file that the daemon reads first; empty: nobody asked, see sshd_config.tree
     state_dir: str = ""  # directory of lock, backups and guard of this configuration
-    holder: str = ""  # the run that holds the lock: it is at work, or waits for its confirmation
-    unfinished: str = ""  # the run whose old bytes are back, but whose restart failed
+    pending: PendingChange | None = None
+    reverted: RevertedChange | None = None  # until the next change is confirmed
     facts: tuple[tuple[str, str], ...] = ()  # os, kernel, login user, …: told, never decided upon
 
 
@@ -580,6 +613,8 @@ class HostReport:
     marks: tuple[Mark, ...] = ()  # of the files that the findings name
     replaced: tuple[Finding, ...] = ()  # the findings that a change of ours put an end to
     drift: tuple[str, ...] = ()  # what changed since the last recorded run, one sentence each
+    pending: PendingChange | None = None  # a change that is not settled; such a host is never ok
+    reverted: RevertedChange | None = None
     failure: Failure | None = None
     unreached: bool = False  # no login came about
     seconds_s: float = 0.0

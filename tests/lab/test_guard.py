@@ -231,9 +231,12 @@ def test_a_login_bound_to_an_address_cannot_be_rehearsed_and_is_changed_all_the_
 
 
 def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
-    ran = target.apply("--no-confirm")
+    ran = target("apply", "--confirm-timeout", "40", "--no-confirm")
     assert (ran.status, ran.host()["end"]) == (0, "applied")
     assert "left to you" in str(steps(ran)["confirm"]["detail"])
+    for words in (("check",), ("plan",), ("apply",)):
+        waits = target(*words)
+        assert (waits.status, waits.host()["failure"]["cause"]) == (3, "not_confirmed")
     confirmed = target("confirm")
     assert (confirmed.status, confirmed.host()["end"]) == (0, "applied")
     assert target("confirm").host()["end"] == "unchanged"
@@ -247,7 +250,7 @@ def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
     assert target.host.run(f"cat {CONFIG}").stdout == stock
     seen = target("check").host()
     assert seen["verdict"] == "fail"
-    assert "not confirmed within 8 s" in seen["facts"]["taken_back"]
+    assert seen["reverted"]["reason"] == "not confirmed within 8 s"
     assert target.litter() == ""
 
 

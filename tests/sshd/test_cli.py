@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,73 @@ def test_check_plan_apply_check(sshd: Sshd, tmp_path: Path) -> None:
     assert all(step["ok"] for step in applied.host()["steps"])
     assert sshd.config_file.read_text() == before.replace("ClientAliveCountMax 0", "ClientAliveCountMax 3")
     assert keepalive("check", "-i", hosts, "-q").stdout.splitlines()[-1] == "1 host: 1 ok"
+
+
+def test_a_change_that_waits_for_its_confirmation_is_not_ok(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = inventory(sshd, tmp_path)
+    before = sshd.config_file.read_text()
+    first = keepalive("apply", "--yes", "--no-confirm", "--confirm-timeout", "600", "-i", hosts, "--format", "json")
+    assert (first.status, first.host()["end"], first.host()["pending"]["phase"]) == (0, "applied", "waiting")
+    run_id, reverts_at = first.data["run_id"], first.host()["pending"]["reverts_at"]
+    for words in (("check",), ("check", "--deep"), ("plan",), ("apply", "--yes")):
+        ran = keepalive(*words, "-i", hosts, "--format", "json")
+        assert (ran.status, ran.host()["verdict"]) == (3, "unknown"), words
+        failure = ran.host()["failure"]
+        assert (failure["kind"], failure["cause"]) == ("locked", "not_confirmed")
+        assert ran.host()["pending"]["run_id"] == run_id
+        assert abs(moment(ran.host()["pending"]["reverts_at"]) - moment(reverts_at)) < timedelta(seconds=30)
+    said = keepalive("check", "-i", hosts)
+    shown = reverts_at.replace("T", " ")[:15]  # to the tens of minutes
+    assert f"    locked: not confirmed: run {run_id} reverts at {shown}" in said.stdout
+    assert " UTC\n    next: sshd-keepalive confirm one\n" in said.stdout
+    assert said.stderr == f"next: sshd-keepalive confirm -i {hosts}\n"
+    confirmed = keepalive("confirm", "-i", hosts, "--format", "json")
+    assert (confirmed.status, confirmed.host()["end"], confirmed.host()["pending"]) == (0, "applied", None)
+    assert keepalive("check", "-i", hosts).status == 0
+    assert sshd.config_file.read_text() != before
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def test_undo_takes_a_waiting_change_back(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = inventory(sshd, tmp_path)
+    before = sshd.config_file.read_text()
+    first = keepalive("apply", "--yes", "--no-confirm", "--confirm-timeout", "600", "-i", hosts, "--format", "json")
+    other = keepalive("undo", "--yes", "--run", "20260101T000000Z-000000", "-i", hosts, "--format", "json")
+    assert (other.status, other.host()["failure"]["cause"]) == (3, "not_confirmed")
+    planned = keepalive("undo", "--dry-run", "-i", hosts, "--format", "json")
+    assert "-ClientAliveCountMax 3\n+ClientAliveCountMax 0\n" in planned.host()["diff"]
+    assert sshd.config_file.read_text() != before
+    undone = keepalive("undo", "--yes", "-i", hosts, "--format", "json")
+    assert (undone.status, undone.host()["end"], undone.host()["failure"]) == (0, "applied", None), undone.stdout
+    assert [step["name"] for step in undone.host()["steps"]][-2:] == ["restore", "verify"]
+    assert sshd.config_file.read_text() == before
+    seen = keepalive("check", "-i", hosts, "--format", "json")
+    assert (seen.status, seen.host()["pending"]) == (1, None)
+    assert seen.host()["reverted"]["run_id"] == first.data["run_id"]
+    applied = keepalive("apply", "--yes", "-i", hosts, "--format", "json")
+    assert (applied.status, applied.host()["reverted"]) == (0, None)
+    assert keepalive("check", "-i", hosts, "--format", "json").host()["reverted"] is None
+
+
+def test_a_revert_is_told_afterwards(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = inventory(sshd, tmp_path)
+    before = sshd.config_file.read_text()
+    first = keepalive("apply", "--yes", "--no-confirm", "--confirm-timeout", "5", "-i", hosts, "--format", "json")
+    assert first.host()["end"] == "applied", first.stdout
+    ends_at = time.monotonic() + 60
+    while (seen := keepalive("check", "-i", hosts, "--format", "json")).host()["reverted"] is None:
+        assert (seen.status, seen.host()["failure"]["kind"]) == (3, "locked")
+        assert time.monotonic() < ends_at
+    assert sshd.config_file.read_text() == before
+    reverted = seen.host()["reverted"]
+    assert (reverted["run_id"], reverted["reason"]) == (first.data["run_id"], "not confirmed within 5 s")
+    assert timedelta() <= datetime.now(UTC) - moment(reverted["at"]) < timedelta(seconds=60)
+    text = keepalive("check", "-i", hosts).stdout
+    at = reverted["at"].replace("T", " ").replace("Z", " UTC")
+    assert f"note: the host's guard reverted run {first.data['run_id']} at {at}: not confirmed within 5 s" in text
 
 
 def test_the_running_daemon_is_part_of_the_verdict(sshd: Sshd, tmp_path: Path) -> None:

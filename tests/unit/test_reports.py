@@ -118,6 +118,8 @@ def test_json_is_what_the_contract_shows() -> None:
                 "backup": "/var/backups/x",
                 "facts": {"openssh": "9.2p1"},
                 "drift": [],
+                "pending": None,
+                "reverted": None,
                 "failure": None,
             }
         ],

@@ -81,7 +81,7 @@ def command(
         out.run(run, with_diffs=False)
     finally:  # also when a file could not be written
         notices.send(run, sinks, When(notify_on))
-    if code == output.DRIFT:
+    if not out.confirm_step(reports, again(options, hosts)) and code == output.DRIFT:
         out.next_step(f"sshd-keepalive plan {again(options, hosts)}")
     raise SystemExit(run.exit_code)
 

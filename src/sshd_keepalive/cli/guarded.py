@@ -126,6 +126,8 @@ def carry_out(
         out.run(run, with_diffs=not shows_first)
     if interrupted or rolled.is_spent:
         out.next_step(f"sshd-keepalive {command} {again(options, hosts)} --resume {given.run_id}")
+    elif out.confirm_step(reports, again(options, hosts)):
+        pass
     elif failed and len(reports) > 1:
         out.next_step(f"sshd-keepalive check {again(options, hosts)} --limit @{failed}")
     elif any("older_sessions" in dict(report.facts) for report in reports):

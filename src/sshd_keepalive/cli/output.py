@@ -15,7 +15,7 @@ from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.options import Options
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import End, HostReport, Run, Verdict
+from sshd_keepalive.model import End, HostReport, Phase, Run, Verdict
 from sshd_keepalive.reports import text as text_report
 
 OK, DRIFT, USAGE, UNREACHED, ROLLED_BACK, UNKNOWN, DEFECT, INTERRUPTED = ExitCode
@@ -111,6 +111,13 @@ class Output:
 
         with bar(self.command, total, detail, self.console()) as advance:
             yield advance
+
+    def confirm_step(self, reports: Iterable[HostReport], selection: str) -> bool:
+        """Say what confirms the changes that wait for it; gives whether there are any."""
+        waits = any(report.failure and report.pending and report.pending.phase is Phase.WAITING for report in reports)
+        if waits:
+            self.next_step(f"sshd-keepalive confirm {selection}")
+        return waits
 
     def console(self) -> Any:
         """Standard error for rich, in colour as standard output would be there."""

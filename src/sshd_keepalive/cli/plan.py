@@ -29,7 +29,7 @@ def plan(hosts: tuple[str, ...], options: Options) -> int:
         reports = passes.repeat(fleet.plan_host, chosen, given, out, stop)
     code = output.INTERRUPTED if stop.is_set() else output.exit_code(reports, "plan")
     out.run(output.finished(given.run_id, "plan", started_at, reports, code), with_diffs=True)
-    if code == output.DRIFT:
+    if not out.confirm_step(reports, again(options, hosts)) and code == output.DRIFT:
         out.next_step(f"sshd-keepalive apply {again(options, hosts)}")
     return code
 

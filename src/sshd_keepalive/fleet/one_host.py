@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError, ParseError, PlanError
+from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError
 from sshd_keepalive.model import (
     End,
     Failure,
@@ -24,6 +24,8 @@ from sshd_keepalive.model import (
     Host,
     HostReport,
     NewContent,
+    PendingChange,
+    Phase,
     Plan,
     Snapshot,
     Step,
@@ -154,7 +156,7 @@ def look_host(host: Host, orders: Orders, then: Then) -> HostReport:
 
 def _checked(host: Host, orders: Orders) -> HostReport:
     with _looked_at(host, orders, scripts_only=True) as (_, snapshot):
-        return _report(snapshot)
+        return _settled(snapshot, orders)
 
 
 def _looked(host: Host, orders: Orders, *, then: Then) -> HostReport:
@@ -165,16 +167,15 @@ def _looked(host: Host, orders: Orders, *, then: Then) -> HostReport:
         except HostError as error:
             if error.kind is FailureKind.BANNER:
                 raise
-            failure = Failure(kind=error.kind, cause=error.cause, message=str(error), hint=error.hint or "")
-            return then(shell, error, HostReport(host=host, verdict=Verdict.UNKNOWN, failure=failure))
-        return then(shell, snapshot, _report(snapshot))
+            return then(shell, error, HostReport(host=host, verdict=Verdict.UNKNOWN, failure=error.to_failure()))
+        return then(shell, snapshot, _settled(snapshot, orders))
     finally:
         shell.close()
 
 
 def _planned(host: Host, orders: Orders) -> HostReport:
     with _looked_at(host, orders, scripts_only=True) as (_, snapshot):
-        report = _report(snapshot)
+        report = _settled(snapshot, orders)
     if report.verdict is Verdict.WAIVED or report.failure is not None:
         return report
     return _with_plan(report, plan.plan(snapshot, host.policy))
@@ -182,7 +183,7 @@ def _planned(host: Host, orders: Orders) -> HostReport:
 
 def _applied(host: Host, orders: Orders) -> HostReport:
     with _looked_at(host, orders) as (shell, snapshot):
-        report = replace(_report(snapshot), end=End.UNCHANGED)
+        report = replace(_settled(snapshot, orders), end=End.UNCHANGED)
         if report.verdict is Verdict.WAIVED:
             return report
         if report.failure is not None:
@@ -198,8 +199,10 @@ def _applied(host: Host, orders: Orders) -> HostReport:
 def _undone(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
     with _looked_at(host, orders) as (shell, snapshot):
         report = replace(_report(snapshot), end=None if only_plan else End.UNCHANGED)
-        _refuse_unfinished(snapshot)
-        past = _past(shell, snapshot, orders)
+        pending = _pending(snapshot, orders)
+        if pending is not None and (pending.phase is not Phase.WAITING or orders.undoes not in ("", pending.run_id)):
+            raise _unsettled(pending, host)
+        past = _past(shell, snapshot, orders, pending)
         if past is None:
             return replace(report, notes=(*report.notes, "there is no run to undo"))
         planned = undo.plan(snapshot, past, force=orders.force)
@@ -211,14 +214,16 @@ def _undone(host: Host, orders: Orders, *, only_plan: bool = False) -> HostRepor
             restarts=planned.restart,
         )
         _refuse_other_than_shown(planned, orders, host)
-        if only_plan or planned.is_empty:
+        if only_plan or (planned.is_empty and pending is None):
             return report
         change = replace(change_of(snapshot, planned, orders), judged=False, undoes=past.run_id)
-        return _executed(shell, change, report, orders)
+        return _executed(shell, change, report, orders, waiting=pending)
 
 
-def _past(shell: Shell, snapshot: Snapshot, orders: Orders) -> undo.Past | None:
-    completed = shell.run(undo.runs_script(snapshot, orders.undoes), timeout_s=orders.timeout_s)
+def _past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: PendingChange | None) -> undo.Past | None:
+    """The run to take back: the one that waits for its confirmation goes first."""
+    wanted = orders.undoes or (pending.run_id if pending else "")
+    completed = shell.run(undo.runs_script(snapshot, wanted), timeout_s=orders.timeout_s)
     past = undo.parse(output_of(completed))
     if past is None and orders.undoes:
         raise HostError(
@@ -227,7 +232,7 @@ def _past(shell: Shell, snapshot: Snapshot, orders: Orders) -> undo.Past | None:
             cause="no-run",
             hint="the runs it keeps are the directories below " + snapshot.state_dir,
         )
-    if past is not None and past.how != "applied":
+    if past is not None and past.how != "applied" and pending is None:
         raise HostError(
             f"run {past.run_id} is {past.how or 'not confirmed'}",
             kind=FailureKind.OBSERVE,
@@ -242,27 +247,25 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
 
     with _looked_at(host, orders) as (shell, snapshot):
         report = replace(_report(snapshot), end=End.UNCHANGED)
-        _refuse_unfinished(snapshot)
-        if not snapshot.holder:
+        pending = snapshot.pending
+        if pending is None:
             return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
+        if pending.phase is not Phase.WAITING:
+            raise _unsettled(pending, host)
         if report.verdict is not Verdict.PASS:
             raise HostError(
                 "this login does not find the change in effect, so it is not confirmed",
                 kind=FailureKind.EFFECTIVE,
                 hint="look at check; the host reverts by itself",
             )
-        answer = verify.confirmed(shell, f"{snapshot.state_dir}/{snapshot.holder}", timeout_s=orders.timeout_s)
-        return replace(report, end=End.APPLIED, steps=answer.steps, notes=complained(answer.complaints))
-
-
-def _refuse_unfinished(snapshot: Snapshot) -> None:
-    """Say what clears a run whose old bytes are back, but whose restart failed; only somebody on the host can."""
-    if run_id := snapshot.unfinished:
-        raise HostError(
-            f"run {run_id} was taken back, but sshd could not be restarted then",
-            kind=FailureKind.LOCKED,
-            cause="not_taken_back",
-            hint=guard.unfinished_hint(f"{snapshot.state_dir}/{run_id}"),
+        answer = verify.confirmed(shell, pending.directory, timeout_s=orders.timeout_s)
+        return replace(
+            report,
+            end=End.APPLIED,
+            steps=answer.steps,
+            notes=complained(answer.complaints),
+            pending=None,
+            reverted=None,
         )
 
 
@@ -280,16 +283,18 @@ def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
         )
 
 
-def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) -> HostReport:
-    from sshd_keepalive.remote.execute import execute
+def _executed(
+    shell: Shell, change: Change, report: HostReport, orders: Orders, *, waiting: PendingChange | None = None
+) -> HostReport:
+    """Carry out a change, or have one that waits for its confirmation reverted, and put the outcome into the report."""
+    from sshd_keepalive.remote.execute import execute, revert
 
     # Nothing may be shared with the login at work: only a login from scratch proves that logins work.
-    outcome = execute(
-        shell,
-        partial(_connect, change.snapshot.host, orders, scripts_only=True),
-        change,
-        timeout_s=orders.timeout_s,
-    )
+    connect = partial(_connect, change.snapshot.host, orders, scripts_only=True)
+    if waiting is None:
+        outcome = execute(shell, connect, change, timeout_s=orders.timeout_s)
+    else:
+        outcome = revert(shell, connect, change, waiting.directory, timeout_s=orders.timeout_s)
     wrong = tuple(f for f in report.findings if f.verdict is Verdict.FAIL and f.setting != judge.DAEMON)
     if outcome.after is not None:
         after = _report(outcome.after)
@@ -301,6 +306,8 @@ def _executed(shell: Shell, change: Change, report: HostReport, orders: Orders) 
             facts=after.facts,
             marks=after.marks,
             replaced=wrong,
+            pending=None if change.confirmed else after.pending,
+            reverted=None if change.confirmed else after.reverted,
         )
     elif outcome.end is End.UNKNOWN:
         report = replace(report, verdict=Verdict.UNKNOWN, caveat=None)
@@ -382,29 +389,11 @@ def _reported(
     began = time.monotonic()
     try:
         report = work(host, orders)
-    except HostError as error:
-        unreached = isinstance(error, ConnectError)
-        if end is not None and unreached:
-            end = End.UNREACHABLE
-        failure = Failure(kind=error.kind, cause=error.cause, message=str(error), hint=error.hint or "")
-        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure, unreached=unreached)
-    except ParseError as error:
-        failure = Failure(
-            kind=FailureKind.CONFIG_BROKEN,
-            message=str(error),
-            hint=error.hint or "mend that line first; sshd refuses it too",
-        )
-        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure)
-    except PlanError as error:
-        failure = Failure(
-            kind=FailureKind.VALIDATE,
-            message=str(error),
-            hint=error.hint or "nothing was written; please report the file",
-        )
-        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure)
     except KeepaliveError as error:
-        failure = Failure(kind=FailureKind.INTERNAL, message=str(error), hint=error.hint or "")
-        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure)
+        unreached = isinstance(error, ConnectError)
+        end = End.UNREACHABLE if unreached and end is not None else end
+        failure = error.to_failure()
+        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure, unreached=unreached)
     except Exception as error:  # a defect of ours must not take the other hosts down
         failure = Failure(
             kind=FailureKind.INTERNAL,
@@ -423,9 +412,47 @@ def _remember_traceback(error: Exception) -> None:
     logging.getLogger("sshd_keepalive").debug("internal error", exc_info=error)
 
 
+def _settled(snapshot: Snapshot, orders: Orders) -> HostReport:
+    """The report of a host; one with a change of another run that is not settled cannot be judged."""
+    report = _report(snapshot)
+    pending = _pending(snapshot, orders)
+    if pending is None or report.failure is not None:
+        return report
+    return replace(report, verdict=Verdict.UNKNOWN, failure=_unsettled(pending, snapshot.host).to_failure())
+
+
+def _pending(snapshot: Snapshot, orders: Orders) -> PendingChange | None:
+    """The change of another run that is not settled."""
+    pending = snapshot.pending
+    return None if pending is None or pending.run_id == orders.run_id else pending
+
+
+def _unsettled(pending: PendingChange, host: Host) -> HostError:
+    """Say what is the matter with a change, and what settles it."""
+    run = f"run {pending.run_id}"
+    reverts = f"reverts at {pending.reverts_at:%Y-%m-%d %H:%M:%S} UTC"
+    cause, message, hint = {
+        Phase.CHANGING: ("at_work", f"{run} is changing the host; cut off, it {reverts}", "run the command again then"),
+        Phase.WAITING: ("not_confirmed", f"not confirmed: {run} {reverts}", f"sshd-keepalive confirm {host.name}"),
+        Phase.REVERTING: ("reverting", f"the host is reverting {run}", "run the command again in a minute"),
+        Phase.STUCK: ("not_taken_back", f"{run} was not reverted", guard.unfinished_hint(pending.directory)),
+    }[pending.phase]
+    return HostError(message, kind=FailureKind.LOCKED, cause=cause, hint=hint)
+
+
 def _report(snapshot: Snapshot) -> HostReport:
     host = snapshot.host
     findings = judge.judge(snapshot, host.policy)
+    notes = (str(snapshot.reverted),) if snapshot.reverted is not None else ()
+    report = HostReport(
+        host=host,
+        verdict=Verdict.UNKNOWN,
+        findings=findings,
+        facts=snapshot.facts,
+        notes=notes,
+        pending=snapshot.pending,
+        reverted=snapshot.reverted,
+    )
     complaint = judge.broken(snapshot)
     if complaint:  # nothing else matters: the next restart, ours or anybody's, would lock everybody out
         failure = Failure(
@@ -433,7 +460,7 @@ def _report(snapshot: Snapshot) -> HostReport:
             message=f"sshd refuses the present configuration: {complaint}",
             hint="mend it before sshd is restarted; a restart would lock everybody out",
         )
-        return HostReport(host=host, verdict=Verdict.UNKNOWN, findings=findings, facts=snapshot.facts, failure=failure)
+        return replace(report, failure=failure)
     both = judge.contradiction(snapshot)
     if both:
         failure = Failure(
@@ -442,17 +469,14 @@ def _report(snapshot: Snapshot) -> HostReport:
             message=both,
             hint="copy its /etc/ssh, look at it with why --file, and report what differs; nothing was written",
         )
-        return HostReport(host=host, verdict=Verdict.UNKNOWN, findings=findings, facts=snapshot.facts, failure=failure)
-    notes: tuple[str, ...] = ()
+        return replace(report, failure=failure)
     verdict = worst(findings)
     if host.waiver is not None and verdict is Verdict.FAIL:
         verdict, note = _waived(host.waiver, findings, snapshot.taken_at.date())
-        notes = (note,)
+        notes = (*notes, note)
     marks = managed.marks(snapshot.files, findings)
     caveat = judge.caveat(resolve.tree(snapshot), host.policy) if verdict is Verdict.PASS else None
-    return HostReport(
-        host=host, verdict=verdict, findings=findings, caveat=caveat, facts=snapshot.facts, marks=marks, notes=notes
-    )
+    return replace(report, verdict=verdict, caveat=caveat, marks=marks, notes=notes)
 
 
 def _waived(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[Verdict, str]:

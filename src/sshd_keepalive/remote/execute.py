@@ -49,6 +49,39 @@ def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float)
     return outcome
 
 
+def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, timeout_s: float) -> Outcome:
+    """Have a change that waits for its confirmation reverted by its own guard, and prove it over a new login.
+
+    Args:
+        change: the undo of that change; nothing of it is carried out, its contents are what must be there afterwards.
+        directory: of the run that waits, on the host.
+    """
+    began = time.monotonic()
+    answer = _ask(shell, guard.restore_command(directory), _RESTORE_S)
+    steps = answer.steps if answer is not None else ()
+    hint = f"look at check, and if need be type on the host: {guard.restore_hint(directory)}"
+    if answer is None or answer.end != "rolled_back":
+        said = f"the host says {answer.end}: {answer.reason}".rstrip(": ") if answer else "the connection was lost"
+        end = End.REFUSED if answer is not None and answer.end in ("applied", "refused") else End.UNKNOWN
+        message = f"the change was not reverted: {said}"
+        failure = Failure(kind=FailureKind.EFFECTIVE, cause="not_reverted", message=message, hint=hint)
+        return Outcome(end=end, steps=steps, failure=failure)
+    try:
+        fresh = connect()
+        try:
+            after = verify.in_effect(fresh, change, datetime.now(UTC), timeout_s=timeout_s)
+        finally:
+            fresh.close()
+    except HostError as error:
+        failure = Failure(
+            kind=error.kind, cause=error.cause, message=f"the old state is not proved: {error}", hint=hint
+        )
+        return Outcome(end=End.UNKNOWN, steps=steps, failure=failure)
+    detail = "a new login finds the old files in effect"
+    step = Step(name="verify", ok=True, detail=detail, seconds_s=round(time.monotonic() - began, 2))
+    return Outcome(end=End.APPLIED, steps=(*steps, step), after=after)
+
+
 _HINTS = {
     FailureKind.CHANGED_MEANWHILE: "look at the new diff: run plan again",
     FailureKind.LOCKED: "wait until the other run is over, then run the command again",

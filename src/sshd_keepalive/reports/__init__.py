@@ -59,6 +59,8 @@ def host_data(report: HostReport) -> dict[str, Any]:
         "backup": report.backup,
         "facts": dict(report.facts) | ({"notes": "; ".join(report.notes)} if report.notes else {}),
         "drift": list(report.drift),
+        "pending": _pending(report),
+        "reverted": _reverted(report),
         "failure": _failure(report),
     }
 
@@ -131,3 +133,17 @@ def _failure(report: HostReport) -> dict[str, str] | None:
     if failure is None:
         return None
     return {"kind": failure.kind, "cause": failure.cause, "message": failure.message, "hint": failure.hint}
+
+
+def _pending(report: HostReport) -> dict[str, str] | None:
+    pending = report.pending
+    if pending is None:
+        return None
+    return {"run_id": pending.run_id, "phase": pending.phase.value, "reverts_at": timestamp(pending.reverts_at)}
+
+
+def _reverted(report: HostReport) -> dict[str, str] | None:
+    reverted = report.reverted
+    if reverted is None:
+        return None
+    return {"run_id": reverted.run_id, "at": timestamp(reverted.at), "reason": reverted.reason}

@@ -591,7 +591,7 @@ prepare() {
     echo "$init" >"$RUN/init"
     printf '%s' "$pidfile" >"$RUN/pidfile"
     # The timer first: should the script die between the two, the timer clears up.
-    complaint=$({ keep_room && echo yes >"$RUN/armed" && arm; } 2>&1) || { failure_kind "$complaint"; give_up "$kind" "the guard could not be armed: $complaint"; }
+    complaint=$({ keep_room && now && echo $((${now%.*} + DEADLINE_S)) >"$RUN/armed" && arm; } 2>&1) || { failure_kind "$complaint"; give_up "$kind" "the guard could not be armed: $complaint"; }
     complaint=$(catch_boot 2>&1)
     case $? in
         0) done_ "reverts by itself after $DEADLINE_S s, or at a reboot" ;;
@@ -743,7 +743,7 @@ restore() {
     fi
     verdict $worst
     if [ $worst = rolled_back ]; then
-        note "run $ID was taken back: $1" "$STATE/taken_back"
+        note "$ID $(date -u +%Y-%m-%dT%H:%M:%SZ) $1" "$STATE/taken_back"
         disarm
         release
         release_boot

@@ -6,11 +6,24 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import DEFAULT_CONFIG, Context, Daemon, Dump, FailureKind, Glob, Host, RemoteFile, Snapshot
+from sshd_keepalive.model import (
+    DEFAULT_CONFIG,
+    Context,
+    Daemon,
+    Dump,
+    FailureKind,
+    Glob,
+    Host,
+    PendingChange,
+    Phase,
+    RemoteFile,
+    RevertedChange,
+    Snapshot,
+)
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.records import Record, decoded, legible, records
 from sshd_keepalive.sshd_config import command_line as start
@@ -61,6 +74,7 @@ def script(
 
 
 _VERSION = re.compile(r"OpenSSH_(?:for_[^\W_]{1,32}_)?(\d{1,4}\.\d{1,4}(?:p\d{1,4})?)(?!\d)")
+_REVERTED = re.compile(r"(\S+) ([0-9-]{10}T[0-9:]{8})Z (.+)")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.$-]*")
 
 
@@ -266,9 +280,6 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         "state": words.get("state", ""),
         "agents": ", ".join(words.get("agents", "").split(",")),
     }
-    facts["held"] = words.get("held", "")
-    facts["unfinished"] = words.get("unfinished", "")
-    facts["taken_back"] = words.get("taken", "")
     return Snapshot(
         host=host,
         taken_at=taken_at,
@@ -284,10 +295,30 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         active=words.get("active", "yes") == "yes",
         config_path=facts["sshd_config"],
         state_dir=facts["state"],
-        holder=facts["held"].partition(" ")[0],
-        unfinished=facts["unfinished"],
+        pending=_pending(words, taken_at),
+        reverted=_reverted(words.get("reverted", "")),
         facts=tuple((key, value) for key, value in facts.items() if value),
     )
+
+
+def _pending(words: dict[str, str], now: datetime) -> PendingChange | None:
+    if "pending" not in words:
+        return None
+    run_id, phase, left_s, directory = words["pending"].split(" ", 3)
+    return PendingChange(
+        run_id=run_id,
+        phase=Phase(phase),
+        directory=directory,
+        reverts_at=now + timedelta(seconds=int(left_s)),
+    )
+
+
+def _reverted(text: str) -> RevertedChange | None:
+    found = _REVERTED.fullmatch(text)
+    if found is None:
+        return None
+    at = datetime.strptime(found[2], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+    return RevertedChange(run_id=found[1], at=at, reason=found[3])
 
 
 def _daemon(look: _Look, host: Host) -> Daemon | None:

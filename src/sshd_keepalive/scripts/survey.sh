@@ -219,6 +219,31 @@ tell_agents() {
     say agents "$agents"
 }
 
+# tell_pending STATE: the change that is not settled: its run, its phase, in how many seconds the guard reverts it, and its
+# directory. Fails where there is none: before a run touches anything the host is as it was.
+tell_pending() {
+    { read -r run expires _ <"$1/lock"; } 2>/dev/null || return 1
+    folder=$1/$run
+    [ -n "$run" ] && [ -e "$folder/touched" ] || return 1
+    line_of "$folder/boot"
+    boot
+    phase=changing
+    if [ "$line" != "$boot" ]; then phase=stuck
+    elif [ -e "$folder/changed" ]; then phase=waiting; fi
+    if [ -d "$folder/decided" ]; then
+        line_of "$folder/decided/how"
+        case $line in
+            applied | rolled_back | refused) return 1 ;;
+            unknown) phase=stuck ;;
+            *) phase=reverting ;;
+        esac
+    fi
+    line_of "$folder/armed"
+    case $line in '' | *[!0-9]*) ;; *) expires=$line ;; esac # an earlier version writes no time; the lock has one
+    now
+    say pending "$run $phase $((expires - ${now%.*})) $folder"
+}
+
 survey() {
     tell_system
     tell_agents
@@ -267,15 +292,8 @@ survey() {
     say version "$version"
     case $version in *OpenSSH_[4-7].* | *OpenSSH_8.[01]*) tell_include ;; esac
     find_old_state
-    if line_of "$STATE/lock"; then
-        say held "$line"
-        run=${line%% *}
-        line_of "$STATE/$run/decided/how"
-        [ "$line" != unknown ] || say unfinished "$run"
-    elif [ -n "$OLD" ] && line_of "$OLD/lock"; then
-        say held "$line"
-    fi
-    [ ! -e "$STATE/taken_back" ] || say taken "$(cat "$STATE/taken_back")"
+    tell_pending "$STATE" || [ -z "$OLD" ] || tell_pending "$OLD" || :
+    ! line_of "$STATE/taken_back" || say reverted "$line"
 }
 
 survey 2>/dev/null
