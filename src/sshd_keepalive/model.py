@@ -317,6 +317,7 @@ class Snapshot:
     state_dir: str = ""  # directory of lock, backups and guard of this configuration
     pending: PendingChange | None = None
     reverted: RevertedChange | None = None  # until the next change is confirmed
+    agents: tuple[str, ...] = ()  # programs of `agents.AGENTS` that are on the host
     facts: tuple[tuple[str, str], ...] = ()  # os, kernel, login user, …: told, never decided upon
 
 

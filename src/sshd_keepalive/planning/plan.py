@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sshd_keepalive import agents
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import (
     COMMAND_LINE,
@@ -75,7 +76,11 @@ def plan(snapshot: Snapshot, policy: Policy) -> Plan:
         predictions=tuple(predictions(snapshot, tree, after)),
         caveat=judge.caveat(after, asked),
         restart=bool(contents) or stale,
-        notes=(*told, *notes.notes(tree, after, policy, contents)),
+        notes=(
+            *told,
+            *notes.notes(tree, after, policy, contents),
+            *(agents.notes(snapshot.agents) if contents else ()),
+        ),
     )
 
 

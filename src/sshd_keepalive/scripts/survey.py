@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from sshd_keepalive.agents import AGENTS
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import (
     DEFAULT_CONFIG,
@@ -67,6 +68,7 @@ def script(
         "LOOK": {"command": "no", "pidfile": "pidfile"}.get(manager or "", "yes"),
         "BANNER": banner,
         "AGAIN": "yes" if again else "no",
+        "AGENTS": "\n".join(f"{agent.name}|{path}" for agent in AGENTS for path in agent.paths),
         "USERS": " ".join(user for user in users if _USER.fullmatch(user)),
     }
     patterns = "EXTRA=''\n" if not extra else "EXTRA=" + variables({"": "\n".join(extra)})[1:]
@@ -270,6 +272,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
     running = _VERSION.search(banner)
     version = running[1] if running and running[1].startswith(found[1] + "p") else found[1]
     daemon = _daemon(look, host)
+    agents = tuple(name for name in words.get("agents", "").split(",") if name)
     facts = {
         "openssh": version,
         "service_manager": words.get("manager", ""),
@@ -278,7 +281,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         "system": words.get("system", ""),
         "sshd_config": words.get("config", host.sshd_config),
         "state": words.get("state", ""),
-        "agents": ", ".join(words.get("agents", "").split(",")),
+        "agents": ", ".join(agents),
     }
     return Snapshot(
         host=host,
@@ -297,6 +300,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         state_dir=facts["state"],
         pending=_pending(words, taken_at),
         reverted=_reverted(words.get("reverted", "")),
+        agents=agents,
         facts=tuple((key, value) for key, value in facts.items() if value),
     )
 

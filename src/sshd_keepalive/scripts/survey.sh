@@ -2,8 +2,8 @@
 #
 # Given: CONFIG SSHD PIDFILE LOOK (yes: find the daemon; pidfile; no: believe the inventory) USERS (for -C)
 # EXTRA (patterns of an Include that the last look missed) AGAIN (yes: what this run has found out about the daemon's
-# start is not looked for again), and the functions detect, find_unit, is_active.
-# shellcheck shell=sh disable=SC2034,SC2154
+# start is not looked for again) AGENTS (of tell_agents), and the functions detect, find_unit, is_active.
+# shellcheck shell=sh disable=SC2034,SC2153,SC2154
 
 # details PATH...: size, mode, owner, group, mtime and ctime of each, one line each, links followed.
 details() {
@@ -200,22 +200,15 @@ tell_system() {
     done </etc/os-release
 }
 
-# tell_agents: programs that are known to write sshd_config, by the directories their packages install. No process.
+# tell_agents: programs that may write sshd_config, by what their packages install; a line each of $AGENTS, NAME|PATH.
+# No process.
 tell_agents() {
     agents=''
-    has() { case ,$agents, in *",$1,"*) ;; *) [ ! -e "$2" ] || agents=${agents:+$agents,}$1 ;; esac; }
-    has 'Host Security Service' /usr/local/hostguard
-    has WALinuxAgent /var/lib/waagent
-    has cloud-init /etc/cloud/cloud.cfg
-    has Puppet /etc/puppetlabs/puppet
-    has Puppet /etc/puppet/puppet.conf
-    has Chef /etc/chef
-    has Chef /etc/cinc
-    has Salt /etc/salt/minion
-    has Ansible /etc/ansible/facts.d
-    has CFEngine /var/cfengine
-    has OpenSCAP /usr/share/xml/scap
-    has 'Ubuntu Security Guide' /usr/sbin/usg
+    while IFS='|' read -r name path; do
+        case ,$agents, in *",$name,"*) ;; *) [ ! -e "$path" ] || agents=${agents:+$agents,}$name ;; esac
+    done <<END
+$AGENTS
+END
     say agents "$agents"
 }
 

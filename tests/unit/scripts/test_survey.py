@@ -290,12 +290,11 @@ def test_agents_are_told_by_their_directories_each_once(host: Host, shell: str, 
     for path in ("etc/puppetlabs/puppet", "etc/puppet/puppet.conf", "var/lib/waagent", "usr/local/hostguard"):
         (tmp_path / "root" / path).mkdir(parents=True)
     script = survey.script(host, functions(host.service), users=())
-    head, words, tail = script.partition("tell_agents() {")
-    body, end, tail = tail.partition("\n}\n")
-    elsewhere = re.sub(r" (/[a-z])", rf" {tmp_path}/root\1", body)
-    completed = LocalShell(host, shell=shell).run(head + words + elsewhere + end + tail, timeout_s=60)
-    facts = dict(survey.parse(completed.stdout, host, NOW).facts)
-    assert facts["agents"] == "Host Security Service, WALinuxAgent, Puppet"
+    elsewhere = re.sub(r"\|(/[a-z])", rf"|{tmp_path}/root\1", script)
+    completed = LocalShell(host, shell=shell).run(elsewhere, timeout_s=60)
+    found = survey.parse(completed.stdout, host, NOW)
+    assert found.agents == ("WALinuxAgent", "Host Security Service", "Puppet")
+    assert dict(found.facts)["agents"] == "WALinuxAgent, Host Security Service, Puppet"
 
 
 @pytest.mark.parametrize("shell", installed_shells())
