@@ -12,6 +12,7 @@ from tests.support.cli import Ran, keepalive
 
 from .faults import CONFIG, STATE
 from .hosts import LabHost
+from .recipes import recipe_of
 from .roots import IDENTITY_FILE
 
 #: What a refused run may not leave anywhere.
@@ -43,7 +44,7 @@ class Aimed:
         self._settings = {
             "address": host.address,
             "user": "ops",
-            "become": "sudo",
+            "become": recipe_of(host.kind).become,
             "identity_file": str(IDENTITY_FILE),
             "known_hosts": str(folder / "known"),
             "host_keys": "accept-new",

@@ -45,7 +45,8 @@ HOSTS = {
     "d12 second": "systemd, a second sshd without a unit",
     "d12 unit": "systemd, a second sshd with a unit of its own",
     "sysv second": "SysV, a second sshd",
-    "openrc second": "OpenRC, a second sshd",
+    "openrc second": "OpenRC with Debian's init script, a second sshd",
+    "alpine second": "OpenRC with a service of its own, as on Alpine, a second sshd",
 }
 
 

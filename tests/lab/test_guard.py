@@ -190,6 +190,19 @@ def test_one_at_a_time_and_a_dead_run_holds_nothing(target: Target) -> None:
     assert target.apply().host()["end"] == "applied"
 
 
+def test_what_the_hint_of_a_locked_host_says_helps(target: Target, lab: Lab, tmp_path: Path) -> None:
+    """A change waits for its confirmation, and another one is wanted."""
+    assert target.apply("--no-confirm", "--confirm-timeout", "300").host()["end"] == "applied"
+    other = tmp_path / "other.yaml"
+    other.write_text(lab.inventory() + "policy: {ClientAliveInterval: 200}\n")
+    only = ("-i", other, "--limit", target.host.name, "--format", "json", "--yes", "--confirm-timeout", "8")
+    failure = keepalive("apply", *only).host()["failure"]
+    assert (failure["kind"], failure["cause"]) == ("locked", "not_confirmed"), failure
+    assert f"sshd-keepalive confirm {target.host.name}" in failure["hint"]
+    assert target("confirm").host()["end"] == "applied"
+    assert keepalive("apply", *only).host()["end"] == "applied"
+
+
 # ----------------------------------------------------------------------------------------------- rehearsing
 
 

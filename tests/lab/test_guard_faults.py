@@ -396,6 +396,7 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
             assert (failure["kind"], failure["cause"]) == ("locked", "not_taken_back"), failure
             hints.add(failure["hint"])
         (hint,) = hints
+        assert hint in rescue("check").stdout
         host.run("rm /broken")
         host.run(hint.partition("type on the host: ")[2])
         assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()

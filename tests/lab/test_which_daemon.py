@@ -125,7 +125,7 @@ def test_a_second_sshd_beside_a_supervised_one_is_not_taken_for_it(boot: Boot, t
 # -------------------------------------------------------------------------------- two on one machine
 
 
-@pytest.mark.parametrize("kind", ["d12", "sysv", "openrc"])
+@pytest.mark.parametrize("kind", ["d12", "sysv", "openrc", "alpine"])
 def test_a_second_sshd_is_refused_and_works_with_what_the_hint_says(boot: Boot, tmp_path: Path, kind: str) -> None:
     (host,) = boot(kind)
     host.run(SECOND)

@@ -85,7 +85,6 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
 _HINTS = {
     FailureKind.CHANGED_MEANWHILE: "look at the new diff: run plan again",
     FailureKind.LOCKED: "wait until the other run is over, then run the command again",
-    "not_confirmed": "confirm that change with `sshd-keepalive confirm`, or wait until the host has taken it back",
     FailureKind.NO_SPACE: "make room on the host, then run the command again",
     FailureKind.READ_ONLY: "make the file, or its file system, writable; then run the command again",
     FailureKind.CONFIG_BROKEN: "mend the configuration first: sshd -t names the line",
@@ -113,6 +112,9 @@ _UNSTEERED = frozenset({"no_manager", "no_unit", "other_daemon", "no_pidfile"})
 def _hint(answer: Answer, change: Change) -> str:
     if answer.cause == "not_taken_back":
         return guard.unfinished_hint(f"{change.state}/{answer.holder}")
+    if answer.cause == "not_confirmed":
+        name = quote(change.plan.host.name)
+        return f"keep that change with `sshd-keepalive confirm {name}`, or wait until the host has taken it back"
     if answer.cause in _UNSTEERED:
         service = "{manager: command, restart: COMMAND, is_active: COMMAND}"
         if answer.pidfile:

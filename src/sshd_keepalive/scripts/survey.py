@@ -372,6 +372,8 @@ def _moments(words: dict[str, str]) -> tuple[float, float, list[float]]:
 def _started(words: dict[str, str]) -> tuple[float, float]:
     try:
         age = float(words["uptime"]) - int(words["started"]) / int(words["hertz"])
+        if age < -_TICK_S:  # a container's own uptime beside the machine's start times (lxcfs)
+            raise ValueError(age)
         clock = words["clock"]
         # busybox date knows no %N: then a whole second is all there is.
         return (

@@ -15,17 +15,22 @@ at_boot = no_boot
 not_at_boot = nothing
 next_start = no_start  # its command may be a script
 
-#: The words for supervisorctl in `$@`: the file that a running supervisord was started with, where it was told one.
+#: Defines `control`, supervisorctl with the file that supervisord reads: the one it was told, else what a search from
+#: its own directory finds. Only a process of this account counts: anybody may call a program so, and name any file.
 _CONTROL = (
-    "set -- supervisorctl\n"
-    "found=$(grep -l -s -F /supervisord /proc/[0-9]*/cmdline)\nfor each in $found; do\n"
+    "comm_of $$; me=$uid there=/ file=''\n"
+    "found=$(grep -l -s -F /supervisord /proc/[0-9]*/cmdline)\n"
+    "for each in $found; do\n"
     "each=${each%/cmdline} take=no\n"
-    "for word in $(tr '\\000' '\\n' 2>/dev/null <\"$each/cmdline\" | grep -A 9 \"/supervisord$\"); do\n"
+    'comm_of "${each##*/}" && [ "$uid" = "$me" ] || continue\n'
+    "told=$(tr '\\000' '\\n' 2>/dev/null <\"$each/cmdline\" | grep -A 9 \"/supervisord$\") || continue\n"
+    "there=$each/cwd\n"
+    "for word in $told; do\n"
     "case $take$word in no-[!-]*c | no-c | no--configuration) take=yes; continue ;; "
     "no-c* | no--configuration=*) word=${word#-c} word=${word#--configuration=} ;; yes*) ;; *) continue ;; esac\n"
-    'case $word in /*) ;; *) word=$(readlink "$each/cwd")/$word ;; esac\n'
-    'set -- supervisorctl -c "$word"; break 2\n'
+    "file=$word; break 2\n"
     "done\ndone\n"
+    'control() { (cd "$there" && supervisorctl ${file:+-c "$file"} "$@"); }\n'
 )
 
 
@@ -35,19 +40,19 @@ def find(service: ServiceChoice) -> str:
         return f"printf '%s' {unit_of(service)}"
     return (
         f"{_CONTROL}"
-        '"$@" status | while read -r name state key number _; do\n'
+        "control status | while read -r name state key number _; do\n"
         'case "$state $key $number" in "RUNNING pid $pid,") printf \'%s\' "$name"; break ;; esac\ndone'
     )
 
 
 def is_active(service: ServiceChoice) -> str:
     """Exit 0 for RUNNING."""
-    return f"{_CONTROL}\"$@\" status {unit_of(service)} | grep -q ' RUNNING '"
+    return f"( {_CONTROL}control status {unit_of(service)} | grep -q ' RUNNING ' )"
 
 
 def restart(service: ServiceChoice) -> str:
     """Stops and starts; supervisorctl waits until the program has run for its `startsecs`."""
-    return f'{_CONTROL}"$@" restart {unit_of(service)}'
+    return f"( {_CONTROL}control restart {unit_of(service)} )"
 
 
 def obstacle(service: ServiceChoice) -> str:
@@ -55,8 +60,8 @@ def obstacle(service: ServiceChoice) -> str:
     return (
         f"name={unit_of(service)}\n{_CONTROL}"
         'if [ -z "$name" ]; then echo "no_unit supervisorctl names no program with the sshd that let us in ($pid): '
-        '$("$@" status 2>&1 | head -n 1)"; return; fi\n'
-        'seen=$("$@" pid "$name" 2>&1)\n'
+        '$(control status 2>&1 | head -n 1)"; return; fi\n'
+        'seen=$(control pid "$name" 2>&1)\n'
         '[ "$seen" = "$pid" ] || echo "other_daemon supervisorctl says of $name: $seen; '
         'the sshd that let us in is $pid"'
     )

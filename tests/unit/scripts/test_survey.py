@@ -211,9 +211,10 @@ def test_when_the_daemon_last_read_its_files() -> None:
     assert survey._moments(words(loaded="5 644 0 0 900.25 901.5\n0 755 0 0 7 8")) == (901.5, 0.0, [8])
     assert survey._moments(words(folders="0 755 0 0 7 8")) == (900.5, survey._TICK_S, [8])
     assert survey._moments(words(clock="1000.%N")) == (900.0, 1.0, [])
-    with pytest.raises(HostError) as raised:
-        survey._moments({})
-    assert raised.value.cause == "no-start-time"
+    for useless in ({}, words(uptime="3.00")):  # the uptime of a container, and a start by the clock of the machine
+        with pytest.raises(HostError) as raised:
+            survey._moments(useless)
+        assert raised.value.cause == "no-start-time"
     with pytest.raises(HostError, match="PID file vanished"):
         survey._moments(words(loaded="  File: /etc/ssh"))
 

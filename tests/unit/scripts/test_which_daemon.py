@@ -88,26 +88,40 @@ def test_a_supervisor_is_the_parent_of_the_listener(
     assert processes.run(asked, pid="") == "no"
 
 
+def asked_of_supervisorctl(processes: Processes) -> str:
+    """The words that supervisorctl gets for a restart; where it is started comes first."""
+    processes.add(40, 1, "sh", "sh", "-s")
+    text = registry.load("services", "supervisord").restart(ServiceChoice(unit="sshd"))
+    text = text.replace("/proc/", f"{processes.proc}/").replace("comm_of $$", "comm_of 40")
+    return processes.run(f'supervisorctl() {{ echo "$(pwd -P): $*"; }}\nf() {{\n{text}\n}}\nf')
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("python3", "/usr/bin/supervisord", "-c", "/srv/s.conf"), "-c /srv/s.conf"),
-        (("python3", "/usr/bin/supervisord", "-nc", "/etc/s.conf"), "-c /etc/s.conf"),
-        (("python3", "/usr/bin/supervisord", "-c/etc/s.conf", "-n"), "-c /etc/s.conf"),
-        (("python3", "/usr/bin/supervisord", "-n", "--configuration=/etc/s.conf"), "-c /etc/s.conf"),
-        (("python3", "/usr/bin/supervisord", "--configuration", "s.conf"), "-c /work/s.conf"),
-        (("python3", "/usr/bin/supervisord", "-n"), ""),
+        (("-c", "/srv/s.conf"), "-c /srv/s.conf "),
+        (("-nc", "/etc/s.conf"), "-c /etc/s.conf "),
+        (("-c/etc/s.conf", "-n"), "-c /etc/s.conf "),
+        (("-n", "--configuration=/etc/s.conf"), "-c /etc/s.conf "),
+        (("--configuration", "s.conf"), "-c s.conf "),
+        (("-n",), ""),
     ],
 )
-def test_supervisorctl_gets_the_file_that_supervisord_was_told(
-    processes: Processes, words: tuple[str, ...], told: str
+def test_supervisorctl_reads_the_file_that_supervisord_reads(
+    processes: Processes, tmp_path: Path, words: tuple[str, ...], told: str
 ) -> None:
-    processes.add(3, 1, "supervisord", *words)
-    (processes.proc / "3/cwd").symlink_to("/work")
-    text = registry.load("services", "supervisord").restart(ServiceChoice(unit="sshd"))
-    text = text.replace("/proc/", f"{processes.proc}/")
-    said = processes.run(f'supervisorctl() {{ echo "$*"; }}\nf() {{\n{text}\n}}\nf')
-    assert said == f"{told} restart sshd".strip()
+    processes.add(3, 1, "supervisord", "python3", "/usr/bin/supervisord", *words)
+    (processes.proc / "3/cwd").symlink_to(tmp_path)
+    processes.add(4, 1, "vi", "vi", "/etc/supervisord.conf")
+    assert asked_of_supervisorctl(processes) == f"{tmp_path.resolve()}: {told}restart sshd"
+
+
+def test_a_supervisord_of_another_account_is_not_obeyed(processes: Processes, tmp_path: Path) -> None:
+    """It could have root's supervisorctl read a file of its own."""
+    processes.add(3, 1, "supervisord", "python3", "/usr/bin/supervisord", "-c", "/tmp/mine.conf")
+    status = processes.proc / "3/status"
+    status.write_text(status.read_text().replace("Uid:\t0", "Uid:\t1000"))
+    assert asked_of_supervisorctl(processes) == "/: restart sshd"
 
 
 # ---------------------------------------------------------------------------------------- init scripts
