@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import paramiko
 import pytest
+from paramiko.auth_handler import AuthHandler
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Become, Host
@@ -19,7 +24,7 @@ from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
 from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.leaks import nothing_left
-from tests.support.mock import FencedServer
+from tests.support.mock import FencedHandler, FencedServer
 from tests.support.shell import write_command
 from tests.support.sshd import make_key
 
@@ -303,3 +308,43 @@ def refusal_of(host: Host, secrets: Secrets) -> str:
     with pytest.raises(HostError) as caught:
         connect(host, secrets=secrets, timeout_s=30)
     return caught.value.cause
+
+
+class HastyHandler(FencedHandler):
+    """Closes the connection when more arrives before it has answered the request for the login service."""
+
+    def __init__(self, server: FencedServer, client_conn: tuple[socket.socket, Any]) -> None:
+        super().__init__(server, client_conn)
+        transport = self.transport
+
+        class Hasty(AuthHandler):
+            def _parse_service_request(self, m: paramiko.Message) -> None:
+                if select.select([client_conn[0]], [], [], 0.5)[0]:
+                    transport.close()
+                    return
+                super()._parse_service_request(m)
+
+        transport.auth_handler = Hasty(transport)
+
+
+class HastyServer(FencedServer):
+    handler_cls = HastyHandler
+
+
+def test_a_server_that_cannot_take_requests_ahead_is_met_again_the_ordinary_way(tmp_path: Path) -> None:
+    with nothing_left(), HastyServer(tmp_path) as server:
+        host = server.reach()
+        assert run(host, timeout_s=30).stdout == b"hello\n"
+        assert (len(server.transports), server.attempts) == (2, [("ops", "publickey")])
+        assert run(host, timeout_s=30).stdout == b"hello\n"  # remembered for the run
+        assert (len(server.transports), len(server.attempts)) == (3, 2)
+
+
+def test_a_password_is_never_sent_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with nothing_left(), HastyServer(tmp_path) as server:
+        server.methods = "password"
+        server.passwords["ops"] = "s3cret"
+        host = server.reach(identity_file=None, password="env:LOGIN")
+        monkeypatch.setenv("LOGIN", "s3cret")
+        assert run(host, timeout_s=30).stdout == b"hello\n"
+        assert server.attempts == [("ops", "password")]

@@ -106,6 +106,8 @@ class _Proof:
             Methods the server wants in addition; empty: logged in.
         """
         found = identities(self._host, self._secrets)
+        # Worth a guess only where this key alone decides.
+        self._client.opens_ahead &= len(found) == 1 and self._host.password is None
         for identity in found:
             try:
                 return tuple(self._client.auth_publickey(self._user, identity.key))

@@ -17,9 +17,8 @@ from sshd_keepalive.ssh.become import RootPassword
 from sshd_keepalive.ssh.connection import Link
 from sshd_keepalive.ssh.errors import trouble
 from sshd_keepalive.ssh.framing import Exchange, Way
-from sshd_keepalive.ssh.transport import ended_by_peer
+from sshd_keepalive.ssh.transport import SESSION_WINDOW_BYTES, ended_by_peer
 
-_WINDOW_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 32 * 1024
 _POLL_S: Final = 1.0
 _BUSY_POLL_S: Final = 0.02  # while standard error talks, which wakes nobody
@@ -84,7 +83,7 @@ class Session:
     def _open(self) -> paramiko.Channel:
         client = self._link.client
         try:
-            channel = client.open_session(window_size=_WINDOW_BYTES, timeout=self._deadline.left_s())
+            channel = client.open_session(window_size=SESSION_WINDOW_BYTES, timeout=self._deadline.left_s())
             self._phase = "exec"
             channel.exec_command(_COMMAND)  # has no time limit of its own; the reaper has
         except paramiko.ChannelException as error:

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sshd_keepalive.deadline import Deadline, waiting
@@ -16,7 +17,7 @@ from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh import throttle as ramp
 from sshd_keepalive.ssh.auth import prepare
 from sshd_keepalive.ssh.channel import Session
-from sshd_keepalive.ssh.connection import Link, open_link
+from sshd_keepalive.ssh.connection import Link, log_in
 from sshd_keepalive.ssh.errors import trouble
 from sshd_keepalive.ssh.jump import is_lost, wire_to
 from sshd_keepalive.ssh.shell import Shell
@@ -77,8 +78,8 @@ def _logged_in(
         try:
             with ramp.paced(host):
                 deadline = Deadline(timeout_s)  # neither a person's time to answer nor a queue's is the host's
-                wire = wire_to(host, secrets, deadline, connect_timeout_s)
-                link = open_link(host, wire, secrets, deadline, driver=driver)
+                dial = partial(wire_to, host, secrets, deadline, connect_timeout_s)
+                link = log_in(host, dial, secrets, deadline, driver=driver, opens_ahead=True)
                 return link, timeout_s - deadline.left_s()
         except HostError as error:
             wait_s = ramp.wait_s(error, n_tries) if is_patient else None

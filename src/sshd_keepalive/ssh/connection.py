@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Final
 
 import paramiko
@@ -47,15 +48,61 @@ class Link:
         self._wire.close()
 
 
-def open_link(host: Host, wire: Wire, secrets: Secrets, deadline: Deadline, *, driver: type[Client] = Client) -> Link:
+class SentTooEarlyError(HostError):
+    """The server closed the connection before it had answered what was sent ahead; see Client."""
+
+
+#: Servers that cannot take what is sent ahead, with the way to them; known for the life of the process.
+_ORDINARY: Final[set[tuple[object, ...]]] = set()
+
+
+def log_in(
+    host: Host,
+    dial: Callable[[], Wire],
+    secrets: Secrets,
+    deadline: Deadline,
+    *,
+    driver: type[Client] = Client,
+    opens_ahead: bool = False,
+) -> Link:
+    """Log in over a new wire; once more, the ordinary way, where the server cannot take what is sent ahead.
+
+    Args:
+        dial: makes a wire to the host.
+        opens_ahead: a session will be opened.
+
+    Raises:
+        HostError: as for open_link, and whatever `dial` raises.
+    """
+    server = (host.address, host.port, *((hop.address, hop.port) for hop in host.jump))
+    if server not in _ORDINARY:
+        try:
+            return open_link(host, dial(), secrets, deadline, driver=driver, sends_ahead=True, opens_ahead=opens_ahead)
+        except SentTooEarlyError:
+            _ORDINARY.add(server)
+    return open_link(host, dial(), secrets, deadline, driver=driver)
+
+
+def open_link(
+    host: Host,
+    wire: Wire,
+    secrets: Secrets,
+    deadline: Deadline,
+    *,
+    driver: type[Client] = Client,
+    sends_ahead: bool = False,
+    opens_ahead: bool = False,
+) -> Link:
     """Exchange keys, check the host key, log in.
 
     The wire belongs to the link from here on, also when this fails.
 
     Args:
         driver: the standard one, or `ssh.direct`.
+        sends_ahead, opens_ahead: see Client.
 
     Raises:
+        SentTooEarlyError: try again without `sends_ahead`.
         HostError: with the phase the deadline or the loss of the connection fell into.
     """
     alarm = REAPER.arm(deadline, wire.shutdown)
@@ -63,7 +110,7 @@ def open_link(host: Host, wire: Wire, secrets: Secrets, deadline: Deadline, *, d
     phase = "version"
     try:
         trust = Trust(host)
-        client = driver(wire, deadline, trust.offer())
+        client = driver(wire, deadline, trust.offer(), sends_ahead=sends_ahead, opens_ahead=opens_ahead)
         link = Link(wire, client)
         if missing := client.limit(host.ssh_rules):
             raise trouble(host, "incompatible", f"the ssh_config leaves no {missing} that this program has")
@@ -76,6 +123,8 @@ def open_link(host: Host, wire: Wire, secrets: Secrets, deadline: Deadline, *, d
         authenticate(client, host, secrets, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
         failure = _failure(host, link, phase, error, deadline)
+        if _was_too_early(link, error, deadline):
+            failure = SentTooEarlyError(str(failure), kind=failure.kind, cause=failure.cause, hint=failure.hint)
         _give_up(link, wire)
         raise failure from None
     except BaseException:
@@ -93,6 +142,11 @@ def _exchange_keys(client: Client, deadline: Deadline) -> None:
     client.wait_for(done, deadline.left_s())
     if not (client.is_active() and client.initial_kex_done):
         raise client.get_exception() or EOFError()
+
+
+def _was_too_early(link: Link | None, error: Exception, deadline: Deadline) -> bool:
+    has_answered = isinstance(error, paramiko.ssh_exception.IncompatiblePeer | paramiko.AuthenticationException)
+    return link is not None and link.client.awaits_what_was_sent_ahead and not has_answered and not deadline.is_over
 
 
 def _give_up(link: Link | None, wire: Wire) -> None:

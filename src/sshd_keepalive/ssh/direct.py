@@ -93,13 +93,13 @@ class DirectClient(Client):
 
     _packetizer_class = _TakingTurns
 
-    def __init__(self, wire: Any, deadline: Deadline, host_key_algorithms: tuple[str, ...]) -> None:
+    def __init__(self, wire: Any, deadline: Deadline, host_key_algorithms: tuple[str, ...], **named: Any) -> None:
         from greenlet import getcurrent, greenlet
 
         self._loop = greenlet(self.run)
         self._current = getcurrent
         self._is_over: Callable[[], bool] = lambda: False
-        super().__init__(wire, deadline, host_key_algorithms)
+        super().__init__(wire, deadline, host_key_algorithms, **named)
         cast(_TakingTurns, self.packetizer).turn = self._turn
 
     def start(self) -> None:
@@ -149,10 +149,10 @@ class DirectClient(Client):
 
     def _send_user_message(self, data: Any) -> None:
         if self._current() is self._loop:
-            super()._send_user_message(data)  # type: ignore[misc]
+            super()._send_user_message(data)
             return
         self._wait_until(self.clear_to_send.is_set, float("inf"))  # keys may be exchanged anew just now
-        super()._send_user_message(data)  # type: ignore[misc]
+        super()._send_user_message(data)
         self._wait_until(lambda: not self.channel_events, float("inf"))  # a channel that is being opened
 
     # --------------------------------------------------------------------------------------------- turns

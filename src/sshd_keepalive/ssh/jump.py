@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 import time
+from functools import partial
 from typing import Final
 
 import paramiko
@@ -13,7 +14,7 @@ from sshd_keepalive.deadline import REAPER, Alarm, Deadline
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, Host
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh.connection import Link, open_link
+from sshd_keepalive.ssh.connection import Link, log_in
 from sshd_keepalive.ssh.dial import dial
 from sshd_keepalive.ssh.errors import trouble
 from sshd_keepalive.ssh.wire import ChannelWire, SocketWire, Wire
@@ -114,7 +115,8 @@ class _Bastion:
         hop = self._hops[-1]
         try:
             before = _hop_behind(hop, self._hops[:-1])
-            self._link = open_link(hop, wire_to(before, secrets, deadline, connect_timeout_s), secrets, deadline)
+            dial = partial(wire_to, before, secrets, deadline, connect_timeout_s)
+            self._link = log_in(hop, dial, secrets, deadline)
         except HostError as error:
             failure = HostError(f"jump host {error}", kind=error.kind, cause=error.cause, hint=error.hint)
             self._failure = (time.monotonic(), failure)

@@ -18,9 +18,9 @@ from sshd_keepalive.ssh.become import RootPassword
 from sshd_keepalive.ssh.connection import Link, open_link
 from sshd_keepalive.ssh.errors import silence, trouble
 from sshd_keepalive.ssh.sudo import Dialogue, root_shell
+from sshd_keepalive.ssh.transport import SESSION_WINDOW_BYTES
 from sshd_keepalive.ssh.wire import ChannelWire
 
-_WINDOW_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 4096
 _HEARD_BYTES: Final = 8 * 1024
 READY: Final = b"SKA1 READY\n"
@@ -43,7 +43,7 @@ def link_through(host: Host, link: Link, secrets: Secrets, script: str, deadline
     limit = Limit(deadline, link.interrupt)
     try:
         link.client.wait_until(deadline)
-        channel = link.client.open_session(window_size=_WINDOW_BYTES, timeout=deadline.left_s())
+        channel = link.client.open_session(window_size=SESSION_WINDOW_BYTES, timeout=deadline.left_s())
         channel.exec_command("sh -s")
         heard = b"\n"
         if host.become.method != "none":
@@ -58,7 +58,7 @@ def link_through(host: Host, link: Link, secrets: Secrets, script: str, deadline
         limit.cancel()
     wire = ChannelWire(channel)
     channel.wire_lock = wire.lock  # type: ignore[attr-defined]  # read by client._on_channel_close
-    return open_link(host, wire, secrets, deadline)
+    return open_link(host, wire, secrets, deadline, sends_ahead=link.client.sends_ahead)
 
 
 def _become_root(

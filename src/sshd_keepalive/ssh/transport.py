@@ -11,10 +11,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST, MSG_GLOBAL_REQUEST
+from paramiko.auth_handler import AuthHandler
+from paramiko.common import (
+    MSG_CHANNEL_CLOSE,
+    MSG_CHANNEL_REQUEST,
+    MSG_GLOBAL_REQUEST,
+    MSG_UNIMPLEMENTED,
+    cMSG_CHANNEL_OPEN,
+)
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.packet import Packetizer
 
@@ -24,6 +32,8 @@ from sshd_keepalive.ssh.wire import Wire
 
 _VERSION_BYTES: Final = 64 * 1024  # what a server may say before its version
 _DISCONNECT_BYTES: Final = 200
+#: The window of a session: what the host may send before we have read anything.
+SESSION_WINDOW_BYTES: Final = 256 * 1024
 _REAP_S: Final = 2.0
 _REAP_POLL_S: Final = 0.05
 _REQUESTS: Final = (MSG_GLOBAL_REQUEST, MSG_CHANNEL_REQUEST)
@@ -131,8 +141,48 @@ def ended_by_peer(channel: paramiko.Channel) -> bool:
     return bool(channel.eof_received) or getattr(channel, "ended_by_peer", False)
 
 
+class AheadAuthHandler(AuthHandler):
+    """Sends a login request behind the request for the service, without waiting for its acceptance.
+
+    RFC 4252 asks no client to wait, and a server handles both in order: one round trip less. A password waits all the
+    same: a server that cannot take requests ahead closes the connection, and the password must not be sent again then.
+    """
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self.is_accepted = False  # the server has answered the request for the service
+        self._client = client
+        self._sent = threading.Lock()  # never released: whoever gets it sends the login request
+
+    def _request_auth(self) -> None:
+        super()._request_auth()  # type: ignore[misc]
+        key = self.private_key if self.auth_method == "publickey" else None
+        # The signature algorithm of an RSA key depends on EXT_INFO, which follows NEWKEYS in the same flight.
+        if key is not None and ("rsa" not in key.get_name() or self._client.has_extensions):
+            self.send_request()
+
+    def send_request(self) -> None:
+        """Send the login request, unless it was sent."""
+        if self._sent.acquire(blocking=False):
+            accepted = paramiko.Message()
+            accepted.add_string("ssh-userauth")
+            accepted.rewind()
+            super()._parse_service_accept(accepted)  # type: ignore[misc]
+            if self.auth_method == "publickey":
+                self._client.open_session_ahead()
+
+    def _parse_service_accept(self, m: paramiko.Message) -> None:
+        self.is_accepted = True
+        self.send_request()
+
+
 class Client(paramiko.Transport):
     """One SSH connection.
+
+    Args:
+        sends_ahead: send the first login request with the request for its service.
+        opens_ahead: send the request for the first session with the login request as well. A server that refuses the
+            login answers it with UNIMPLEMENTED (sshd: dispatch_protocol_error), and it counts for nothing.
 
     Attributes:
         farewell: the text of the server's DISCONNECT.
@@ -164,10 +214,24 @@ class Client(paramiko.Transport):
 
     _packetizer_class: type[PatientPacketizer] = PatientPacketizer
 
-    def __init__(self, wire: Wire, deadline: Deadline, host_key_algorithms: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        deadline: Deadline,
+        host_key_algorithms: tuple[str, ...],
+        *,
+        sends_ahead: bool = False,
+        opens_ahead: bool = False,
+    ) -> None:
         self._host_key_algorithms = host_key_algorithms
+        self.sends_ahead = sends_ahead
+        self.opens_ahead = opens_ahead
+        self._ahead_lock = threading.Lock()
+        self._ahead: bytes | None = None  # the request for a session that was sent and that nobody waits for yet
+        self._answer: Callable[[], None] | None = None  # to it
         super().__init__(cast(socket.socket, wire), packetizer_class=self._packetizer_class)
         self.farewell = ""
+        self._handler_table[MSG_UNIMPLEMENTED] = self._on_unimplemented  # type: ignore[attr-defined]
         self._left: tuple[paramiko.Channel, bool] | None = None
         self._n_sessions = 0
         self.wait_until(deadline)
@@ -209,6 +273,7 @@ class Client(paramiko.Transport):
         patience = Deadline(min(timeout, _REAP_S) if self._n_sessions > 1 else 0)
         while True:
             try:
+                window_size = SESSION_WINDOW_BYTES if self._ahead else window_size
                 return super().open_session(window_size=window_size, timeout=timeout)
             except paramiko.ChannelException:
                 left, self._left = self._left, None
@@ -231,6 +296,76 @@ class Client(paramiko.Transport):
         """Write all of it to a channel; TimeoutError, or OSError when the channel has ended."""
         channel.settimeout(timeout_s)
         channel.sendall(data)
+
+    @property
+    def awaits_what_was_sent_ahead(self) -> bool:
+        """Whether the server has not yet answered the request for the login service."""
+        handler = self.auth_handler
+        return isinstance(handler, AheadAuthHandler) and not handler.is_accepted
+
+    @property
+    def has_extensions(self) -> bool:
+        """Whether the server's EXT_INFO has arrived."""
+        return bool(self.server_extensions)  # type: ignore[attr-defined]
+
+    @property
+    def auth_handler(self) -> AuthHandler | None:
+        """What paramiko makes anew for each attempt to log in."""
+        return self._auth_handler
+
+    @auth_handler.setter
+    def auth_handler(self, handler: AuthHandler | None) -> None:
+        is_new = handler is not None and self.sends_ahead
+        self._auth_handler = AheadAuthHandler(self) if is_new else handler
+
+    def open_session_ahead(self) -> None:
+        """Ask for the session that open_session will give, if there is to be one."""
+        if not self.opens_ahead:
+            return
+        self.opens_ahead = False
+        request = paramiko.Message()
+        request.add_byte(cMSG_CHANNEL_OPEN)
+        request.add_string("session")
+        request.add_int(0)  # as _next_channel counts
+        request.add_int(SESSION_WINDOW_BYTES)
+        request.add_int(self._sanitize_packet_size(None))  # type: ignore[attr-defined]
+        self._ahead = request.asbytes()
+        self._send_message(request)  # type: ignore[attr-defined]
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        with self._ahead_lock:
+            is_sent = self._ahead is not None and data.asbytes() == self._ahead
+            if is_sent:
+                self._ahead = None
+        if not is_sent:
+            super()._send_user_message(data)  # type: ignore[misc]
+        elif self._answer is not None:
+            self._answer()
+
+    def _parse_channel_open_success(self, m: paramiko.Message) -> None:
+        self._keep_or_do(partial(super()._parse_channel_open_success, m))  # type: ignore[misc]
+
+    def _parse_channel_open_failure(self, m: paramiko.Message) -> None:
+        if self._ahead is not None and not self.is_authenticated():
+            self._on_unimplemented(m)  # how a server says it that does not follow OpenSSH
+            return
+        self._keep_or_do(partial(super()._parse_channel_open_failure, m))  # type: ignore[misc]
+
+    def _keep_or_do(self, answer: Callable[[], None]) -> None:
+        with self._ahead_lock:
+            if self._ahead is not None:
+                self._answer = answer
+                return
+        answer()
+
+    def _on_unimplemented(self, _: paramiko.Message) -> None:
+        self._ahead = None  # the login was refused
+
+    def _parse_ext_info(self, msg: paramiko.Message) -> None:
+        super()._parse_ext_info(msg)  # type: ignore[misc]
+        handler = self.auth_handler
+        if isinstance(handler, AheadAuthHandler) and handler.auth_method == "publickey":
+            handler.send_request()
 
     @property
     def steps(self) -> PatientPacketizer:

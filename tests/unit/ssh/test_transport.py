@@ -6,9 +6,11 @@ import inspect
 
 import paramiko
 import pytest
+from paramiko.auth_handler import AuthHandler
 from paramiko.packet import Packetizer
+from paramiko.transport import ChannelMap
 
-from sshd_keepalive.ssh.transport import Client, PatientPacketizer
+from sshd_keepalive.ssh.transport import AheadAuthHandler, Client, PatientPacketizer
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,14 @@ from sshd_keepalive.ssh.transport import Client, PatientPacketizer
         "_log",
         "preferred_keys",
         "preferred_ciphers",
+        "_send_message",
+        "_send_user_message",
+        "_sanitize_packet_size",
+        "_next_channel",
+        "_parse_channel_open_success",
+        "_parse_channel_open_failure",
+        "_parse_ext_info",
+        "is_authenticated",
     ],
 )
 def test_the_transport_has(name: str) -> None:
@@ -48,6 +58,24 @@ def test_the_transport_has(name: str) -> None:
 def test_the_packetizer_has(name: str, parameters: list[str]) -> None:
     assert list(inspect.signature(getattr(Packetizer, name)).parameters) == parameters
     assert name in vars(PatientPacketizer)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("_request_auth", ["self"]), ("_parse_service_accept", ["self", "m"])]
+)
+def test_the_login_has(name: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(AuthHandler, name)).parameters) == parameters
+    assert name in vars(AheadAuthHandler)
+
+
+def test_the_first_channel_has_the_number_that_is_sent_ahead() -> None:
+    class Counting(paramiko.Transport):
+        def __init__(self) -> None:
+            """No socket: only what _next_channel counts with."""
+            self._channel_counter = 0
+            self._channels = ChannelMap()
+
+    assert Counting()._next_channel() == 0  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ["_handle_request", "_handle_close", "recv_stderr_ready", "status_event"])

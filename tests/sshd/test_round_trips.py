@@ -1,0 +1,82 @@
+"""How often a login waits for the network: what can be sent ahead is sent ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.model import Host
+from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.connect import connect
+from tests.support.drivers import driver  # noqa: F401 (every test with both)
+from tests.support.slow_path import SlowPath
+from tests.support.sshd import Sshd, make_key, why_not
+
+pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
+
+#: Long beside the time that a server takes to answer, so that what is sent without waiting counts as such.
+RTT_S = 0.25
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("keys")
+    return {kind: make_key(folder / kind, kind=kind) for kind in ("ed25519", "rsa", "ecdsa")}
+
+
+@pytest.fixture(scope="module")
+def sshd(keys: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    allowed = tmp_path_factory.mktemp("allowed") / "authorized_keys"
+    allowed.write_text("".join(Path(f"{key}.pub").read_text() for key in keys.values()))
+    with Sshd(f"AuthorizedKeysFile {allowed}\nStrictModes no\n") as sshd:
+        yield sshd
+
+
+@pytest.fixture
+def path(sshd: Sshd) -> Iterator[SlowPath]:
+    with SlowPath((sshd.address, sshd.port), RTT_S) as path:
+        yield path
+
+
+def reach(path: SlowPath, sshd: Sshd, key: Path, folder: Path) -> Host:
+    """The server behind the slow path."""
+    address, port = path.address
+    kind, blob = sshd.known_hosts.read_text().split()[1:3]
+    known = folder / "known_hosts"
+    known.write_text(f"[{address}]:{port} {kind} {blob}\n")
+    return Host(name="far", address=address, port=port, user=sshd.user, identity_file=str(key), known_hosts=str(known))
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa", "ecdsa"])
+def test_a_login_with_one_script_takes_five_round_trips(
+    kind: str, keys: dict[str, Path], sshd: Sshd, path: SlowPath, tmp_path: Path
+) -> None:
+    """Versions and key exchange 2, login with the opening of the session 1, exec 1, the script 1."""
+    shell = connect(reach(path, sshd, keys[kind], tmp_path), secrets=Secrets(), timeout_s=60, scripts_only=True)
+    try:
+        assert shell.run("echo hello", timeout_s=60).stdout == b"hello\n"
+        (first,) = path.paths
+        assert first.round_trips <= 5
+        assert shell.run("echo again", timeout_s=60).stdout == b"again\n"
+        assert first.round_trips <= 6
+    finally:
+        shell.close()
+
+
+def test_a_refused_key_is_offered_once_and_named(
+    keys: dict[str, Path], sshd: Sshd, path: SlowPath, tmp_path: Path
+) -> None:
+    """What was sent ahead of an answer that says no changes neither the message nor the number of attempts."""
+    stranger = make_key(tmp_path / "stranger")
+    host = reach(path, sshd, stranger, tmp_path)
+    with pytest.raises(HostError) as caught:
+        connect(host, secrets=Secrets(), timeout_s=60)
+    assert (str(caught.value.kind.value), caught.value.cause) == ("auth", "auth-failed")
+    assert len(path.paths) == 1
+    # The next login of the same process, with the right key, is as quick as any.
+    connect(replace(host, identity_file=str(keys["ed25519"])), secrets=Secrets(), timeout_s=60).close()
+    assert len(path.paths) == 2
