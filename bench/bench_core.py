@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, Dump, Glob, Host, Policy, RemoteFile, Snapshot
 from sshd_keepalive.planning import judge, plan
-from sshd_keepalive.sshd_config import document, resolve
+from sshd_keepalive.sshd_config import document
+from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config.tree import missing_globs
 from sshd_keepalive.sshd_config.version import NEWEST
 
 #: As long and as mixed as what Debian installs: an Include, 120 lines, most of them comments.
@@ -55,9 +57,10 @@ def _snapshot() -> Snapshot:
 
 def _look() -> None:
     snapshot, policy = _snapshot(), Policy()
-    resolve.missing_globs(resolve.tree(snapshot))
-    judge.judge(snapshot, policy)
-    assert plan.plan(snapshot, policy).contents
+    reading = read(snapshot)
+    missing_globs(reading.tree)
+    judge.judge(reading, policy)
+    assert plan.plan(reading, policy).contents
 
 
 def _fresh_look() -> None:

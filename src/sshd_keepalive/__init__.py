@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sshd_keepalive.planning.plan import plan, plan_files
     from sshd_keepalive.planning.policy import from_mapping as policy_from_mapping
     from sshd_keepalive.sshd_config.document import parse, render
-    from sshd_keepalive.sshd_config.resolve import resolve, scopes, tree, tree_of_files
+    from sshd_keepalive.sshd_config.reading import Reading, read, read_files
+    from sshd_keepalive.sshd_config.resolve import resolve, scopes, tree_of_files
     from sshd_keepalive.sshd_config.version import Version
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __all__ = [
     "Plan",
     "PlanError",
     "Policy",
+    "Reading",
     "Setting",
     "Snapshot",
     "Verdict",
@@ -40,10 +42,11 @@ __all__ = [
     "plan",
     "plan_files",
     "policy_from_mapping",
+    "read",
+    "read_files",
     "render",
     "resolve",
     "scopes",
-    "tree",
     "tree_of_files",
     "unified",
     "values",
@@ -54,7 +57,8 @@ _HOMES = {
     "sshd_config.document": ("parse", "render"),
     "planning.judge": ("judge",),
     "planning.plan": ("plan", "plan_files"),
-    "sshd_config.resolve": ("resolve", "scopes", "tree", "tree_of_files"),
+    "sshd_config.reading": ("Reading", "read", "read_files"),
+    "sshd_config.resolve": ("resolve", "scopes", "tree_of_files"),
     "sshd_config.version": ("Version",),
     "errors": ("ConfigError", "KeepaliveError", "ParseError", "PlanError"),
     "model": ("Context", "Effective", "Finding", "Plan", "Policy", "Setting", "Snapshot", "Verdict"),

@@ -392,22 +392,18 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effective:
-    """What sshd would use for one connection: the two keep-alive settings always, others where a line sets them."""
+    """What sshd would use for one connection."""
 
     context: Context
-    settings: tuple[Setting, ...]  # in order of first appearance; several for a keyword that repeats (Port, …)
+    settings: tuple[Setting, ...]  # the two keep-alive settings
     undecided: tuple[Place, ...] = ()  # Match lines that may match, but not by anything the file or context says
 
     def __getitem__(self, keyword: str) -> Setting:
-        """The deciding setting of a folded keyword; KeyError when no line sets it."""
+        """The setting of a folded keyword."""
         for setting in self.settings:
             if setting.keyword == keyword:
                 return setting
         raise KeyError(keyword)
-
-    def values(self, keyword: str) -> tuple[str, ...]:
-        """All values of a folded keyword, in order."""
-        return tuple(setting.value for setting in self.settings if setting.keyword == keyword)
 
 
 # --------------------------------------------------------------------------------------------- judged
@@ -567,19 +563,6 @@ class Failure:
     message: str
     cause: str = ""
     hint: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What executing a plan came to."""
-
-    end: End
-    steps: tuple[Step, ...] = ()
-    backup: str | None = None  # directory on the host
-    failure: Failure | None = None
-    after: Snapshot | None = None  # the look over the new login
-    complaints: tuple[str, ...] = ()  # what the new sshd says in the journal
-    lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 
 # ----------------------------------------------------------------------------------------------- told

@@ -17,6 +17,7 @@ from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import Policy, Strategy
 from sshd_keepalive.planning import diff, explain, judge, plan
 from sshd_keepalive.sshd_config import document, resolve
+from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.version import Version
 from tests.support import configs
 from tests.support.snapshots import look
@@ -33,14 +34,14 @@ def exercise(files: dict[str, bytes], main: str, version: Version, policy: Polic
     tree = resolve.tree_of_files(files, main=main, version=version)
     try:
         resolve.resolve(tree)
-        explain.text(tree, explain.answers(tree))
+        explain.text(tree, explain.answers(read(tree)))
     except ParseError:
         pass
     ordered = dict(sorted(files.items(), key=lambda item: item[0] != main))
     snapshot = look(ordered, version=str(version), policy=policy)
-    judge.judge(snapshot, policy)
+    judge.judge(read(snapshot), policy)
     try:
-        planned = plan.plan(snapshot, policy)
+        planned = plan.plan(read(snapshot), policy)
     except (ParseError, PlanError):
         return False
     shown = diff.unified(planned) + diff.values(planned)

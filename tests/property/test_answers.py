@@ -16,6 +16,7 @@ from sshd_keepalive.planning import diff, judge, undo
 from sshd_keepalive.reports import json as json_report
 from sshd_keepalive.reports import text as text_report
 from sshd_keepalive.scripts import deep, guard, sessions, survey
+from sshd_keepalive.sshd_config.reading import read
 
 HOST = Host(name="one", address="192.0.2.1")
 AT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -50,7 +51,9 @@ def told(answer: list[tuple[str, bytes]]) -> bytes:
 def looked_at(stdout: bytes) -> None:
     seen = survey.parse(stdout, HOST, AT)
     assert dict(seen.facts)["state"]
-    report = HostReport(host=HOST, verdict=Verdict.UNKNOWN, findings=judge.judge(seen, Policy()), facts=seen.facts)
+    report = HostReport(
+        host=HOST, verdict=Verdict.UNKNOWN, findings=judge.judge(read(seen), Policy()), facts=seen.facts
+    )
     run = Run(id="r", command="check", started_at=AT, ended_at=AT, exit_code=3, hosts=(report,))
     json.loads(json_report.render(run))
     assert "\x1b" not in text_report.render(run)

@@ -10,6 +10,7 @@ from sshd_keepalive.model import Goal, Policy, Verdict
 from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.planning.policy import for_release, from_mapping, to_mapping
 from sshd_keepalive.sshd_config import keepalive
+from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
 from tests.unit.sshd_config.test_facts import ASKED, version_of
@@ -49,10 +50,10 @@ def test_the_pair_has_the_wanted_effect(version: Version, goal: Goal) -> None:
 @given(version=st.sampled_from(RELEASES), goal=goals)
 def test_planning_again_changes_nothing(version: Version, goal: Goal) -> None:
     policy = policy_of(goal)
-    planned = plan.plan(look({MAIN: "ClientAliveInterval 0\n"}, version=str(version)), policy)
+    planned = plan.plan(read(look({MAIN: "ClientAliveInterval 0\n"}, version=str(version))), policy)
     after = look({MAIN: planned.contents[0].after}, version=str(version))
-    assert plan.plan(after, policy).is_empty
-    assert {finding.verdict for finding in judge.judge(after, policy)} == {Verdict.PASS}
+    assert plan.plan(read(after), policy).is_empty
+    assert {finding.verdict for finding in judge.judge(read(after), policy)} == {Verdict.PASS}
     assert planned.caveat is None
 
 

@@ -14,9 +14,11 @@ from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
 from sshd_keepalive.planning import plan
 from sshd_keepalive.sshd_config import resolve, values
+from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.version import Version
 from tests.sshd.test_differential import root_of
 from tests.support import oracle, plans
+from tests.support.printed import resolve_all, values_of
 
 CASES = Path(__file__).parents[1] / "cases"
 FACTS = [
@@ -196,7 +198,7 @@ def test_includes_find_the_same_files(kind: str) -> None:
             dump = asked.ask_raw(f"{base}-main", None)
             theirs = tuple(value for keyword, value in dump.settings if keyword == "acceptenv")
             tree = resolve.tree_of_files({**files, **main}, main=f"{base}-main", version=version)
-            ours = resolve.resolve(tree).values("acceptenv")
+            ours = values_of(resolve_all(tree), "acceptenv")
             if dump.error is not None or ours != theirs:
                 wrong[pattern] = (dump.error or theirs, ours)
     assert not wrong
@@ -255,7 +257,7 @@ def test_planned_files_are_read_as_wanted(kind: str) -> None:
             if "refuse" in case.words or not Version.parse(f"{low}p0") <= version <= Version.parse(f"{high}p9"):
                 continue
             snapshot = case.snapshot(str(version))
-            planned = plan.plan(snapshot, snapshot.host.policy)
+            planned = plan.plan(read(snapshot), snapshot.host.policy)
             base = f"{oracle.CONFIG_DIR}/plan-{case.name}"
             files = {**case.files(), **{content.path: content.after for content in planned.contents}}
             moved = {

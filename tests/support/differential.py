@@ -24,10 +24,12 @@ from sshd_keepalive.model import (
 from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.sshd_config import include, reach, resolve
 from sshd_keepalive.sshd_config.document import parse
-from sshd_keepalive.sshd_config.tree import Tree
+from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config.tree import Tree, missing_globs
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.configs import Case, case
 from tests.support.oracle import CONFIG_DIR, Oracle
+from tests.support.printed import resolve_all, values_of
 
 BLANK = Context()
 KEYS = (INTERVAL, COUNT_MAX)
@@ -47,7 +49,7 @@ def snapshot_of(made: Case, version: str, dumps: tuple[Dump, ...]) -> Snapshot:
         dumps=dumps,
         daemon=Daemon(pid=1, options=made.options),
     )
-    while missing := resolve.missing_globs(resolve.tree(found)):
+    while missing := missing_globs(read(found).tree):
         expanded = tuple(Glob(pattern=pattern, paths=include.expand(pattern, made.files)) for pattern in missing)
         found = replace(found, globs=found.globs + expanded)
     return found
@@ -109,11 +111,11 @@ def _refused(made: Case, version: str, dump: Dump) -> Iterator[str]:
     snapshot = snapshot_of(made, version, (dump,))
     if dump.error is not None and judge.broken(snapshot) is None:
         yield f"sshd's refusal is not recognised as one: {dump.error}"
-    verdicts = {finding.verdict for finding in judge.judge(snapshot, made.policy)}
+    verdicts = {finding.verdict for finding in judge.judge(read(snapshot), made.policy)}
     if verdicts != {Verdict.UNKNOWN}:
         yield f"a refused tree is judged {verdicts}"
     try:
-        plan.plan(snapshot, made.policy)
+        plan.plan(read(snapshot), made.policy)
         yield "a refused tree is planned for"
     except ParseError:
         pass
@@ -125,12 +127,12 @@ def _read_alike(tree: Tree, dumps: list[Dump]) -> Iterator[str]:
         if dump.error is not None:
             yield f"sshd refuses {who}, we read it: {dump.error}"
             continue
-        ours = resolve.resolve(tree, dump.context)
+        ours = resolve_all(tree, dump.context)
         for keyword in dict.fromkeys(setting.keyword for setting in ours.settings):
             theirs = tuple(value for name, value in dump.settings if name == keyword)
-            possible = [ours.values(keyword)]
+            possible = [values_of(ours, keyword)]
             if keyword in KEYS:
-                possible = [(str(number),) for number in resolve.candidates(tree, dump.context, keyword)]
+                possible = [(str(number),) for number in resolve.possible(tree, dump.context)[keyword]]
             elif ours.undecided:
                 continue
             if theirs not in possible:
@@ -144,7 +146,7 @@ def _planned(oracle: Oracle, made: Case, contexts: list[Context], before: list[D
         asked = (Dump(context=BLANK, error=f"'Match LocalPort' in configuration but 'lport' {_NOT_THE_FILE}"), *asked)
     snapshot = snapshot_of(made, oracle.version, asked)
     try:
-        planned = plan.plan(snapshot, policy)
+        planned = plan.plan(read(snapshot), policy)
     except PlanError as error:
         if not made.options:
             yield f"no plan: {error}"
@@ -153,7 +155,7 @@ def _planned(oracle: Oracle, made: Case, contexts: list[Context], before: list[D
         if not any(b"\0" in content for content in made.files.values()):
             yield f"no plan: {error}"
         return
-    verdicts = {finding.verdict for finding in judge.judge(snapshot, policy)}
+    verdicts = {finding.verdict for finding in judge.judge(read(snapshot), policy)}
     if Verdict.UNKNOWN in verdicts:
         yield "sshd agrees, yet something is UNKNOWN"
     if planned.is_empty != (verdicts == {Verdict.PASS}):
@@ -180,7 +182,7 @@ def _planned(oracle: Oracle, made: Case, contexts: list[Context], before: list[D
         if theirs != prediction.after:
             yield f"predicted {prediction.after} for {dump.context}, sshd says {theirs}"
     files = {**made.files, **{content.path: content.after for content in planned.contents}}
-    again = plan.plan(snapshot_of(replace(made, files=files), oracle.version, tuple(after[:1])), policy)
+    again = plan.plan(read(snapshot_of(replace(made, files=files), oracle.version, tuple(after[:1]))), policy)
     if again.contents:
         yield f"planning again changes {[content.path for content in again.contents]}"
 

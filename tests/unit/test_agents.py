@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sshd_keepalive.agents import AGENTS, notes
 from sshd_keepalive.planning import plan
+from sshd_keepalive.sshd_config.reading import read
 from tests.support.snapshots import MAIN, USUAL, look
 
 
@@ -20,13 +21,13 @@ def test_whatever_sets_the_values_names_its_own_place_and_where_it_was_read() ->
 
 def test_a_plan_that_writes_says_who_sets_the_values_back_and_where_to_change_it() -> None:
     found = replace(look({MAIN: ""}), agents=("secScanner", "Puppet", "cloud-init"))
-    told = plan.plan(found, USUAL).notes
+    told = plan.plan(read(found), USUAL).notes
     assert any(
         "secScanner is on this host" in note and "change /etc/secScanner/secscanner.cfg" in note for note in told
     )
     assert any("if Puppet or cloud-init of this host writes sshd_config" in note for note in told)
     right = replace(look({MAIN: "ClientAliveInterval 300\nClientAliveCountMax 3\n"}), agents=found.agents)
-    assert not [note for note in plan.plan(right, USUAL).notes if "secScanner" in note]
+    assert not [note for note in plan.plan(read(right), USUAL).notes if "secScanner" in note]
 
 
 def test_nothing_is_said_where_there_is_none() -> None:

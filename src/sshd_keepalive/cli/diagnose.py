@@ -22,8 +22,9 @@ from sshd_keepalive.diagnosis.run_log import RunLog
 from sshd_keepalive.errors import ConfigError, HostError
 from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
-from sshd_keepalive.model import Host, HostReport, Snapshot
+from sshd_keepalive.model import Host, HostReport
 from sshd_keepalive.ssh.shell import Shell
+from sshd_keepalive.sshd_config.reading import Reading
 
 #: What files of the usual packers begin with → the program that shows what is in them.
 _PACKED: Final = {
@@ -82,10 +83,10 @@ def _look(host: Host, orders: fleet.Orders, log: RunLog) -> tuple[Known | None, 
     known: list[Known] = []
     user = next((name for s in log.sightings if (name := s.value("user"))), host.user)
 
-    def then(shell: Shell, snapshot: Snapshot | HostError, report: HostReport) -> HostReport:
-        if isinstance(snapshot, Snapshot):
-            limits = deepening.look(shell, snapshot, orders).limits
-            known.append(replace(diagnosis.known_of(snapshot, user), other=limits))
+    def then(shell: Shell, reading: Reading | HostError, report: HostReport) -> HostReport:
+        if isinstance(reading, Reading):
+            limits = deepening.look(shell, reading.snapshot, orders).limits
+            known.append(replace(diagnosis.known_of(reading, user), other=limits))
         return report
 
     report = fleet.look_host(host, orders, then)

@@ -10,14 +10,14 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import DEFAULT_CONFIG
 from sshd_keepalive.sshd_config import include
 from sshd_keepalive.sshd_config import tree as trees
-from sshd_keepalive.sshd_config.tree import Tree
+from sshd_keepalive.sshd_config.reading import Reading, read_files
 from sshd_keepalive.sshd_config.version import Version
 
 _DANGLING = "is, or is behind, a symbolic link that leads nowhere in this tree; sshd would refuse it"
 _MOST_LINKS = 40  # as the kernel allows
 
 
-def read_tree(path: str, version: Version) -> tuple[Tree, tuple[str, ...]]:
+def read_tree(path: str, version: Version) -> tuple[Reading, tuple[str, ...]]:
     """Read a main file and all that it includes.
 
     Args:
@@ -25,7 +25,7 @@ def read_tree(path: str, version: Version) -> tuple[Tree, tuple[str, ...]]:
             directory (it has etc/ssh/sshd_config), or of its /etc/ssh (it has sshd_config).
 
     Returns:
-        The tree, and a sentence for each Include that is not looked up where the reader may expect it.
+        The reading, and a sentence for each Include that is not looked up where the reader may expect it.
 
     Raises:
         ConfigError: there is no such configuration, or sshd could not read a file of it.
@@ -34,11 +34,11 @@ def read_tree(path: str, version: Version) -> tuple[Tree, tuple[str, ...]]:
     files = {disk.main: _content(disk.where(disk.main))}
     globs: dict[str, tuple[str, ...]] = {}
     while True:
-        tree = trees.of_files(files, main=disk.main, version=version, globs=globs)
-        missing = trees.missing_globs(tree)
+        reading = read_files(files, main=disk.main, version=version, globs=globs)
+        missing = trees.missing_globs(reading.tree)
         if not missing:
             outside = [pattern for pattern in globs if not pattern.startswith(disk.inside)]
-            return tree, tuple(f"Include {pattern} {disk.outside}" for pattern in outside)
+            return reading, tuple(f"Include {pattern} {disk.outside}" for pattern in outside)
         for pattern in missing:
             found = include.expand(pattern, _candidates(pattern, disk.where))
             globs[pattern] = found

@@ -13,10 +13,11 @@ from sshd_keepalive.cli.options import Options, fleet_options, named_in_environm
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
-from sshd_keepalive.model import Finding, Host, HostReport, Snapshot, Verdict
+from sshd_keepalive.model import Finding, Host, HostReport, Verdict
 from sshd_keepalive.remote import lasting
 from sshd_keepalive.scripts.sessions import Session
 from sshd_keepalive.ssh.shell import Shell
+from sshd_keepalive.sshd_config.reading import Reading
 
 
 @click.command("sessions", short_help="List sessions older than the configuration in effect.")
@@ -45,10 +46,11 @@ def _listed(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
 
 
 def _then(
-    shell: Shell, snapshot: Snapshot | HostError, report: HostReport, *, orders: Orders, is_all: bool
+    shell: Shell, reading: Reading | HostError, report: HostReport, *, orders: Orders, is_all: bool
 ) -> HostReport:
-    if not isinstance(snapshot, Snapshot):
+    if not isinstance(reading, Reading):
         return report
+    snapshot = reading.snapshot
     found = lasting.live(shell, snapshot, timeout_s=orders.timeout_s)
     since = lasting.in_effect_since(snapshot)
     older = [session for session in found if session.is_older(since)]

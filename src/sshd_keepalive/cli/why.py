@@ -18,8 +18,8 @@ from sshd_keepalive.planning import explain, judge
 from sshd_keepalive.quoting import printable_line
 from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.sshd_config import reach
-from sshd_keepalive.sshd_config import resolve as resolving
-from sshd_keepalive.sshd_config.tree import Tree
+from sshd_keepalive.sshd_config.reading import Reading
+from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.version import NEWEST, Version
 
 _CONNECTION = (
@@ -56,8 +56,8 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
     if path is not None:
         connection["as_user"] = connection["as_user"] or options.user
         asked = _context(**connection)
-        tree, warnings = read_tree(path, Version.parse(openssh) if openssh else NEWEST)
-        _tell(options, [_answered(path, tree, asked, warnings)])
+        reading, warnings = read_tree(path, Version.parse(openssh) if openssh else NEWEST)
+        _tell(options, [_answered(path, reading, asked, warnings)])
         return
     if openssh:
         raise ConfigError("--openssh goes with --file; a host tells its own release")
@@ -87,28 +87,27 @@ def _context(as_user: str | None, groups: tuple[str, ...], **rest: Any) -> Conte
 def _looked(host: Host, given: fleet.Orders, asked: Context | None) -> dict[str, Any]:
     """One host's answers, or why there are none."""
     try:
-        snapshot = fleet.look_at(host, given)
-        tree = resolving.tree(snapshot)
-        refused = judge.broken(snapshot)
+        reading = fleet.look_at(host, given)
+        refused = judge.broken(reading.snapshot)
         if refused:
             raise HostError(f"sshd refuses the present configuration: {refused}", kind=FailureKind.CONFIG_BROKEN)
-        doubts = {judge.doubt(snapshot, tree, keyword) for keyword in resolving.KEYWORDS} - {None}
-        return _answered(host.name, tree, asked, tuple(sorted(str(doubt) for doubt in doubts)))
+        doubts = (judge.doubt(reading, keyword) for keyword in KEYWORDS)
+        return _answered(host.name, reading, asked, tuple(sorted({doubt.reason for doubt in doubts if doubt})))
     except (HostError, ParseError) as error:
         kind = error.kind if isinstance(error, HostError) else FailureKind.CONFIG_BROKEN
         failure = {"kind": kind, "message": str(error), "hint": error.hint or ""}
         return {"name": host.name, "openssh": "", "answers": [], "warnings": (), "failure": failure, "text": ""}
 
 
-def _answered(name: str, tree: Tree, asked: Context | None, warnings: tuple[str, ...]) -> dict[str, Any]:
-    found = explain.answers(tree, asked)
+def _answered(name: str, reading: Reading, asked: Context | None, warnings: tuple[str, ...]) -> dict[str, Any]:
+    found = explain.answers(reading, asked)
     return {
         "name": name,
-        "openssh": str(tree.version),
+        "openssh": str(reading.tree.version),
         "answers": explain.data(found),
-        "warnings": (*warnings, *explain.warnings(tree)),
+        "warnings": (*warnings, *explain.warnings(reading.tree)),
         "failure": None,
-        "text": explain.text(tree, found),
+        "text": explain.text(reading.tree, found),
     }
 
 

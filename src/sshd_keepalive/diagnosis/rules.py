@@ -16,9 +16,10 @@ from sshd_keepalive.diagnosis.causes import KILLERS, Killer, Mark, Sign, fitting
 from sshd_keepalive.diagnosis.patterns import AIRFLOW, ANSIBLE, DATAARTS, JENKINS, JSCH, RUNDECK, SSHD
 from sshd_keepalive.diagnosis.run_log import RunLog, Sighting
 from sshd_keepalive.diagnosis.timestamps import elapsed_s
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, Snapshot
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
 from sshd_keepalive.sshd_config import keepalive as consequence
-from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.reading import Reading
+from sshd_keepalive.sshd_config.resolve import BLANK
 from sshd_keepalive.sshd_config.version import Version
 
 #: Products that run a command without a terminal unless told otherwise.
@@ -50,17 +51,16 @@ class Known:
     other: tuple[tuple[str, float], ...] = ()  # killer → its limit on this host, seconds
 
 
-def known_of(snapshot: Snapshot, user: str | None) -> Known:
+def known_of(reading: Reading, user: str | None) -> Known:
     """What a host does to the sessions of one account.
 
     Raises:
         ParseError: its files cannot be read.
     """
-    tree = resolve.tree(snapshot)
-    effective = resolve.resolve(tree, Context(user=user) if user else None)
+    effective = reading.resolve(Context(user=user) if user else BLANK)
     return Known(
-        name=snapshot.host.name,
-        version=tree.version,
+        name=reading.snapshot.host.name,
+        version=reading.tree.version,
         interval_s=int(effective[INTERVAL].value),
         count_max=int(effective[COUNT_MAX].value),
     )

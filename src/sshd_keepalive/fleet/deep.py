@@ -13,6 +13,7 @@ from sshd_keepalive.scripts import deep
 from sshd_keepalive.scripts.deep import Deep
 from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.ssh.shell import Shell
+from sshd_keepalive.sshd_config.reading import Reading
 
 
 def check_host(host: Host, orders: Orders, concurrency: int | None = None) -> HostReport:
@@ -31,11 +32,11 @@ def look(shell: Shell, snapshot: Snapshot, orders: Orders, concurrency: int | No
 
 
 def _deepened(
-    shell: Shell, snapshot: Snapshot | HostError, report: HostReport, *, orders: Orders, concurrency: int | None
+    shell: Shell, reading: Reading | HostError, report: HostReport, *, orders: Orders, concurrency: int | None
 ) -> HostReport:
-    if not isinstance(snapshot, Snapshot):
+    if not isinstance(reading, Reading):
         return report
-    found = look(shell, snapshot, orders, concurrency)
+    found = look(shell, reading.snapshot, orders, concurrency)
     verdict = report.verdict
     # A waiver is about the policy; what else ends sessions was never waived.
     if found.findings and (verdict is not Verdict.UNKNOWN or report.failure is None):

@@ -39,7 +39,7 @@ from sshd_keepalive.scripts.guard import Action, Change
 from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.ssh.shell import Shell
-from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.reading import Reading
 
 if TYPE_CHECKING:
     from sshd_keepalive.engines import Engine
@@ -126,7 +126,7 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
     return _reported(_confirmed, host, orders, End.REFUSED)
 
 
-def look_at(host: Host, orders: Orders) -> Snapshot:
+def look_at(host: Host, orders: Orders) -> Reading:
     """One look at a host; changes nothing there.
 
     Raises:
@@ -139,14 +139,14 @@ def look_at(host: Host, orders: Orders) -> Snapshot:
         shell.close()
 
 
-#: What a command does over the login after the look; without root there may be a reason instead of a snapshot.
-Then = Callable[[Shell, Snapshot | HostError, HostReport], HostReport]
+#: What a command does over the login after the look; without root there may be a reason instead of a reading.
+Then = Callable[[Shell, Reading | HostError, HostReport], HostReport]
 
 
 def look_host(host: Host, orders: Orders, then: Then) -> HostReport:
     """Look at one host, then do something else over the same login, which is open until `then` returns.
 
-    A login that cannot read the configuration can still do much: `then` gets the error in place of the snapshot.
+    A login that cannot read the configuration can still do much: `then` gets the error in place of the reading.
     """
     return _reported(partial(_looked, then=then), host, orders)
 
@@ -155,57 +155,57 @@ def look_host(host: Host, orders: Orders, then: Then) -> HostReport:
 
 
 def _checked(host: Host, orders: Orders) -> HostReport:
-    with _looked_at(host, orders, scripts_only=True) as (_, snapshot):
-        return _settled(snapshot, orders)
+    with _looked_at(host, orders, scripts_only=True) as (_, reading):
+        return _settled(reading, orders)
 
 
 def _looked(host: Host, orders: Orders, *, then: Then) -> HostReport:
     shell = _connect(host, orders, is_patient=True)
     try:
         try:
-            snapshot = _observe(shell, orders)
+            reading = _observe(shell, orders)
         except HostError as error:
             if error.kind is FailureKind.BANNER:
                 raise
             return then(shell, error, HostReport(host=host, verdict=Verdict.UNKNOWN, failure=error.to_failure()))
-        return then(shell, snapshot, _settled(snapshot, orders))
+        return then(shell, reading, _settled(reading, orders))
     finally:
         shell.close()
 
 
 def _planned(host: Host, orders: Orders) -> HostReport:
-    with _looked_at(host, orders, scripts_only=True) as (_, snapshot):
-        report = _settled(snapshot, orders)
+    with _looked_at(host, orders, scripts_only=True) as (_, reading):
+        report = _settled(reading, orders)
     if report.verdict is Verdict.WAIVED or report.failure is not None:
         return report
-    return _with_plan(report, plan.plan(snapshot, host.policy))
+    return _with_plan(report, plan.plan(reading, host.policy))
 
 
 def _applied(host: Host, orders: Orders) -> HostReport:
-    with _looked_at(host, orders) as (shell, snapshot):
-        report = replace(_settled(snapshot, orders), end=End.UNCHANGED)
+    with _looked_at(host, orders) as (shell, reading):
+        report = replace(_settled(reading, orders), end=End.UNCHANGED)
         if report.verdict is Verdict.WAIVED:
             return report
         if report.failure is not None:
             return replace(report, end=End.REFUSED)
-        planned = plan.plan(snapshot, host.policy)
+        planned = plan.plan(reading, host.policy)
         report = _with_plan(report, planned)
         _refuse_other_than_shown(planned, orders, host)
         if planned.is_empty:
             return report
-        return _executed(shell, change_of(snapshot, planned, orders), report, orders)
+        return _executed(shell, change_of(reading, planned, orders), report, orders)
 
 
 def _undone(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
-    with _looked_at(host, orders) as (shell, snapshot):
-        report = replace(_report(snapshot), end=None if only_plan else End.UNCHANGED)
-        pending = _pending(snapshot, orders)
+    with _looked_at(host, orders) as (shell, reading):
+        report = replace(_report(reading), end=None if only_plan else End.UNCHANGED)
+        pending = _pending(reading.snapshot, orders)
         if pending is not None and (pending.phase is not Phase.WAITING or orders.undoes not in ("", pending.run_id)):
             raise _unsettled(pending, host)
-        past = _past(shell, snapshot, orders, pending)
+        past = _past(shell, reading.snapshot, orders, pending)
         if past is None:
             return replace(report, notes=(*report.notes, "there is no run to undo"))
-        planned = undo.plan(snapshot, past, force=orders.force)
+        planned = undo.plan(reading, past, force=orders.force)
         report = replace(
             report,
             diff=undo.unified(planned),
@@ -216,7 +216,7 @@ def _undone(host: Host, orders: Orders, *, only_plan: bool = False) -> HostRepor
         _refuse_other_than_shown(planned, orders, host)
         if only_plan or (planned.is_empty and pending is None):
             return report
-        change = replace(change_of(snapshot, planned, orders), judged=False, undoes=past.run_id)
+        change = replace(change_of(reading, planned, orders), judged=False, undoes=past.run_id)
         return _executed(shell, change, report, orders, waiting=pending)
 
 
@@ -245,8 +245,9 @@ def _past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: PendingChan
 def _confirmed(host: Host, orders: Orders) -> HostReport:
     from sshd_keepalive.remote import verify
 
-    with _looked_at(host, orders) as (shell, snapshot):
-        report = replace(_report(snapshot), end=End.UNCHANGED)
+    with _looked_at(host, orders) as (shell, reading):
+        report = replace(_report(reading), end=End.UNCHANGED)
+        snapshot = reading.snapshot
         pending = snapshot.pending
         if pending is None:
             return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
@@ -323,10 +324,11 @@ def _executed(
     )
 
 
-def change_of(snapshot: Snapshot, planned: Plan, orders: Orders) -> Change:
+def change_of(reading: Reading, planned: Plan, orders: Orders) -> Change:
     """The plan with all that its scripts need to know."""
     from sshd_keepalive.remote.observe import found, functions, guard_functions
 
+    snapshot = reading.snapshot
     directory = f"{snapshot.state_dir}/{orders.run_id}"
     service = found(snapshot)
     # Several daemons of one machine may be hosts of one run: the name tells their guards apart.
@@ -336,17 +338,18 @@ def change_of(snapshot: Snapshot, planned: Plan, orders: Orders) -> Change:
         snapshot=snapshot,
         run_id=orders.run_id,
         deadline_s=orders.confirm_timeout_s,
-        candidate=candidate.candidate(snapshot, planned, directory),
+        candidate=candidate.candidate(reading, planned, directory),
         functions=functions(service)
         + guard_functions(service.manager or "", name, directory, orders.confirm_timeout_s),
         action=orders.action,
         rehearsed=orders.rehearses,
         confirmed=orders.confirms,
+        after=reading.after(planned.contents),
     )
 
 
 @contextmanager
-def _looked_at(host: Host, orders: Orders, *, scripts_only: bool = False) -> Iterator[tuple[Shell, Snapshot]]:
+def _looked_at(host: Host, orders: Orders, *, scripts_only: bool = False) -> Iterator[tuple[Shell, Reading]]:
     """A login and what it found; both together within the host's time, unless a login was slow but good."""
     shell = _connect(host, orders, is_patient=True, scripts_only=scripts_only)
     try:
@@ -369,7 +372,7 @@ def _connect(host: Host, orders: Orders, *, is_patient: bool = False, scripts_on
     )
 
 
-def _observe(shell: Shell, orders: Orders, *, timeout_s: float | None = None) -> Snapshot:
+def _observe(shell: Shell, orders: Orders, *, timeout_s: float | None = None) -> Reading:
     from sshd_keepalive.remote.observe import observe
 
     return observe(shell, datetime.now(UTC), timeout_s=timeout_s or orders.timeout_s)
@@ -412,13 +415,13 @@ def _remember_traceback(error: Exception) -> None:
     logging.getLogger("sshd_keepalive").debug("internal error", exc_info=error)
 
 
-def _settled(snapshot: Snapshot, orders: Orders) -> HostReport:
+def _settled(reading: Reading, orders: Orders) -> HostReport:
     """The report of a host; one with a change of another run that is not settled cannot be judged."""
-    report = _report(snapshot)
-    pending = _pending(snapshot, orders)
+    report = _report(reading)
+    pending = _pending(reading.snapshot, orders)
     if pending is None or report.failure is not None:
         return report
-    return replace(report, verdict=Verdict.UNKNOWN, failure=_unsettled(pending, snapshot.host).to_failure())
+    return replace(report, verdict=Verdict.UNKNOWN, failure=_unsettled(pending, reading.snapshot.host).to_failure())
 
 
 def _pending(snapshot: Snapshot, orders: Orders) -> PendingChange | None:
@@ -440,9 +443,10 @@ def _unsettled(pending: PendingChange, host: Host) -> HostError:
     return HostError(message, kind=FailureKind.LOCKED, cause=cause, hint=hint)
 
 
-def _report(snapshot: Snapshot) -> HostReport:
+def _report(reading: Reading) -> HostReport:
+    snapshot = reading.snapshot
     host = snapshot.host
-    findings = judge.judge(snapshot, host.policy)
+    findings = judge.judge(reading, host.policy)
     notes = (str(snapshot.reverted),) if snapshot.reverted is not None else ()
     report = HostReport(
         host=host,
@@ -461,7 +465,7 @@ def _report(snapshot: Snapshot) -> HostReport:
             hint="mend it before sshd is restarted; a restart would lock everybody out",
         )
         return replace(report, failure=failure)
-    both = judge.contradiction(snapshot)
+    both = judge.contradiction(reading)
     if both:
         failure = Failure(
             kind=FailureKind.OBSERVE,
@@ -475,7 +479,7 @@ def _report(snapshot: Snapshot) -> HostReport:
         verdict, note = _waived(host.waiver, findings, snapshot.taken_at.date())
         notes = (*notes, note)
     marks = managed.marks(snapshot.files, findings)
-    caveat = judge.caveat(resolve.tree(snapshot), host.policy) if verdict is Verdict.PASS else None
+    caveat = judge.caveat(reading, host.policy) if verdict is Verdict.PASS else None
     return replace(report, verdict=verdict, caveat=caveat, marks=marks, notes=notes)
 
 

@@ -33,7 +33,7 @@ from sshd_keepalive.probing.proof import Held, Values
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS, Trial
 from sshd_keepalive.ssh.shell import Shell
-from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.reading import Reading
 
 _LIMIT_S: Final = 360.0
 
@@ -93,11 +93,11 @@ class _Gate:
 
 
 def _proved(
-    shell: Shell, snapshot: Snapshot | HostError, report: HostReport, *, orders: Orders, probe: Probe, gate: _Gate
+    shell: Shell, reading: Reading | HostError, report: HostReport, *, orders: Orders, probe: Probe, gate: _Gate
 ) -> HostReport:
-    values = _values(shell, snapshot)
+    values = _values(shell, reading)
     if probe.is_fast:
-        return _fast(shell, snapshot, report, values, orders)
+        return _fast(shell, reading, report, values, orders)
     if probe.finds_limit:
         return _limited(shell, report, values, orders, probe, gate)
     gate.leave()
@@ -113,28 +113,30 @@ def _proved(
     return _told(report, (proof.finding(held, values, wanted_s),), values, held, tuple(notes))
 
 
-def _values(shell: Shell, snapshot: Snapshot | HostError) -> Values | None:
+def _values(shell: Shell, reading: Reading | HostError) -> Values | None:
     """What should be in effect for the login; None when the files cannot be read."""
-    if not isinstance(snapshot, Snapshot):
+    if not isinstance(reading, Reading):
         return None
     from sshd_keepalive.ssh.auth import user_of
 
     try:
-        tree = resolve.tree(snapshot)
-        effective = resolve.resolve(tree, Context(user=user_of(shell.host)))
+        effective = reading.resolve(Context(user=user_of(shell.host)))
     except ParseError:
         return None
     return Values(
-        version=tree.version, interval_s=int(effective[INTERVAL].value), count_max=int(effective[COUNT_MAX].value)
+        version=reading.tree.version,
+        interval_s=int(effective[INTERVAL].value),
+        count_max=int(effective[COUNT_MAX].value),
     )
 
 
 def _fast(
-    shell: Shell, snapshot: Snapshot | HostError, report: HostReport, values: Values | None, orders: Orders
+    shell: Shell, reading: Reading | HostError, report: HostReport, values: Values | None, orders: Orders
 ) -> HostReport:
-    if not isinstance(snapshot, Snapshot) or values is None:
+    if not isinstance(reading, Reading) or values is None:
         return report
-    obstacle = trial.deciding_match(snapshot)
+    snapshot = reading.snapshot
+    obstacle = trial.deciding_match(reading)
     if obstacle:
         return _told(report, (_not_tried(obstacle),), values, None, ())
     with ThreadPoolExecutor(max_workers=len(TRIALS)) as pool:

@@ -7,13 +7,13 @@ changed ones by their stand-ins. Several arguments of an Include keep their orde
 
 from __future__ import annotations
 
-from sshd_keepalive.model import Line, Place, Plan, Snapshot
-from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.model import Line, Place, Plan
 from sshd_keepalive.sshd_config import tree as trees
+from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.tree import Tree
 
 
-def candidate(snapshot: Snapshot, plan: Plan, directory: str) -> tuple[tuple[str, bytes], ...]:
+def candidate(reading: Reading, plan: Plan, directory: str) -> tuple[tuple[str, bytes], ...]:
     """Name → content of the stand-ins, the main file's first; empty when the plan writes nothing.
 
     Args:
@@ -21,18 +21,18 @@ def candidate(snapshot: Snapshot, plan: Plan, directory: str) -> tuple[tuple[str
     """
     if not plan.contents:
         return ()
-    stand_ins = _StandIns(resolve.tree(snapshot), plan, directory)
+    stand_ins = _StandIns(reading, plan, directory)
     main = stand_ins.tree.main
     stand_ins.write(main)
     return tuple(sorted(stand_ins.contents.items(), key=lambda item: item[0] != stand_ins.name(main)))
 
 
 class _StandIns:
-    def __init__(self, before: Tree, plan: Plan, directory: str) -> None:
+    def __init__(self, before: Reading, plan: Plan, directory: str) -> None:
         self._gone = {content.path for content in plan.contents if content.gone}
         self._changed = {content.path for content in plan.contents} - self._gone
-        self._before = before
-        self.tree = after(before, plan)
+        self._before = before.tree
+        self.tree = before.after(plan.contents).tree
         self._directory = directory
         self._names: dict[str, str] = {}
         self._reaches: dict[str, bool] = {}
@@ -82,9 +82,3 @@ class _StandIns:
     @staticmethod
     def _members(tree: Tree, path: str, line: Line) -> tuple[str, ...]:
         return trees.members(tree, line, Place(path=path, line=line.number))
-
-
-def after(before: Tree, plan: Plan) -> Tree:
-    """The tree once the plan is carried out."""
-    written = before.with_files({content.path: content.after for content in plan.contents if not content.gone})
-    return written.without({content.path for content in plan.contents if content.gone})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place, Setting
 from sshd_keepalive.quoting import printable_line
-from sshd_keepalive.sshd_config import resolve as resolving
+from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS
 from sshd_keepalive.sshd_config.tree import Event, Tree
 
@@ -23,31 +23,31 @@ class Answer:
     undecided: tuple[Place, ...] = ()  # Match lines that may or may not apply to the connection
 
 
-def answers(tree: Tree, context: Context | None = None) -> tuple[Answer, ...]:
+def answers(reading: Reading, context: Context | None = None) -> tuple[Answer, ...]:
     """Explain both settings for one connection, or for everybody and for each Match block that decides.
 
     Raises:
         ParseError: sshd would refuse the files.
     """
     if context is not None:
-        read = resolving.resolve(tree, context)
+        read = reading.resolve(context)
         settings = tuple(read[keyword] for keyword in KEYWORDS)
         # Only blocks that would decide one of the two settings are worth a word.
-        deciding = {event.block.place for event in resolving.overrides(tree) if event.block}
+        deciding = {event.block.place for event in reading.overrides if event.block}
         undecided = tuple(place for place in read.undecided if place in deciding)
         return (Answer(scope=str(context), settings=settings, undecided=undecided),)
-    return tuple(_scopes(tree))
+    return tuple(_scopes(reading))
 
 
-def _scopes(tree: Tree) -> Iterator[Answer]:
-    everybody = resolving.resolve(tree)
+def _scopes(reading: Reading) -> Iterator[Answer]:
+    everybody = reading.everybody
     yield Answer(scope=GLOBAL, settings=tuple(everybody[keyword] for keyword in KEYWORDS))
     by_block: dict[tuple[Place, str], list[Event]] = {}
-    for event in resolving.overrides(tree):
+    for event in reading.overrides:
         if event.block is not None:
             by_block.setdefault((event.block.place, event.block.label), []).append(event)
-    for scope in resolving.scopes(tree)[1:]:
-        read = resolving.resolve(tree, scope.context or BLANK)
+    for scope in reading.scopes[1:]:
+        read = reading.resolve(scope.context or BLANK)
         settings: list[Setting] = []
         for event in by_block[scope.place, scope.text] if scope.place else ():
             assert event.block is not None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from sshd_keepalive import agents
 from sshd_keepalive.errors import ParseError, PlanError
@@ -16,13 +15,9 @@ from sshd_keepalive.model import (
     COMMAND_LINE,
     DEFAULT_CONFIG,
     SPELLING,
-    Glob,
-    Host,
     Plan,
     Policy,
-    RemoteFile,
     Setting,
-    Snapshot,
     Strategy,
 )
 from sshd_keepalive.planning import drop_in as dropin
@@ -31,16 +26,15 @@ from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.planning import proofs as prove
 from sshd_keepalive.planning.draft import Draft
 from sshd_keepalive.planning.policy import for_release
-from sshd_keepalive.planning.predictions import predictions as predictions  # for plans that are made otherwise: an undo
+from sshd_keepalive.planning.predictions import predictions
 from sshd_keepalive.sshd_config import document as documents
-from sshd_keepalive.sshd_config import include
-from sshd_keepalive.sshd_config import resolve as resolving
+from sshd_keepalive.sshd_config.reading import Reading, read_files
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import NEWEST, Version
 
 
-def plan(snapshot: Snapshot, policy: Policy) -> Plan:
+def plan(reading: Reading, policy: Policy) -> Plan:
     """Plan the edits for one host.
 
     Raises:
@@ -49,23 +43,22 @@ def plan(snapshot: Snapshot, policy: Policy) -> Plan:
         PlanError: no edit makes the settings right (an -o option of the daemon decides, every way in stands
             in a vendor's tree, …), or a proof failed. Nothing was written.
     """
-    tree = resolving.tree(snapshot)
+    snapshot, tree = reading.snapshot, reading.tree
     asked, policy = policy, for_release(policy, tree.version)
-    wrong = _wrong(tree, policy)
-    started = judge.other_start(snapshot, tree)
+    wrong = _wrong(reading, policy)
+    started = judge.other_start(reading)
     if started is not None:  # what the files must hold would be another question after the restart
         raise PlanError(started, hint="restart sshd, or take the change of its start options back, and run this again")
     if unknown := judge.unknown_start(snapshot):
-        raise PlanError(unknown, hint="name its unit in the inventory: service: {unit: sshd@0.service}")
+        raise PlanError(unknown.reason, hint="name its unit in the inventory: service: {unit: sshd@0.service}")
     if wrong:
         _refuse_nul(tree)
-    real = {file.path: file.real_path or file.path for file in snapshot.files}
-    draft, told = _drafted(tree, policy, wrong, real) if wrong else (Draft(tree.documents), ())
+    draft, told = _drafted(reading, policy, wrong) if wrong else (Draft(tree.documents), ())
     edits, contents = draft.edits(), draft.contents()
-    after = tree.with_files({content.path: content.after for content in contents}) if contents else tree
+    after = reading.after(contents)
     prove.untouched_bytes(contents, edits)
     prove.only_values(edits, policy.wanted(), tree)
-    prove.untouched_settings(tree, after)
+    prove.untouched_settings(tree, after.tree)
     if wrong and _wrong(after, policy):
         raise PlanError("the edited files would still not be as wanted")
     stale = snapshot.daemon is not None and bool(snapshot.daemon.stale)
@@ -73,12 +66,12 @@ def plan(snapshot: Snapshot, policy: Policy) -> Plan:
         host=snapshot.host,
         edits=edits,
         contents=contents,
-        predictions=tuple(predictions(snapshot, tree, after)),
+        predictions=tuple(predictions(reading, after)),
         caveat=judge.caveat(after, asked),
         restart=bool(contents) or stale,
         notes=(
             *told,
-            *notes.notes(tree, after, policy, contents),
+            *notes.notes(reading, after, policy, contents),
             *(agents.notes(snapshot.agents) if contents else ()),
         ),
     )
@@ -94,23 +87,7 @@ def plan_files(
     Raises:
         ParseError, PlanError: as `plan`.
     """
-    tree = resolving.tree_of_files(files, main=main, version=version)
-    globs = tuple(
-        Glob(pattern=pattern, paths=include.expand(pattern, files))
-        for event in tree.events()
-        if event.line.keyword == "include"
-        for pattern in include.patterns(event.line, tree.config_dir, version)
-    )
-    found = Snapshot(
-        host=Host(name="localhost", address="localhost", sshd_config=main, policy=policy),
-        taken_at=datetime.min.replace(tzinfo=UTC),
-        version=str(version),
-        files=tuple(RemoteFile(path=path, content=content) for path, content in files.items()),
-        globs=globs,
-        dumps=(),
-        daemon=None,
-    )
-    return plan(found, policy)
+    return plan(read_files(files, main=main, version=version), policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +101,15 @@ class _Wrong:
         return bool(self.settings or self.lines)
 
 
-def _wrong(tree: Tree, policy: Policy) -> _Wrong:
+def _wrong(reading: Reading, policy: Policy) -> _Wrong:
     wanted = policy.wanted()
-    everybody = resolving.resolve(tree)
+    everybody, version = reading.everybody, reading.tree.version
     return _Wrong(
         tuple(everybody[keyword] for keyword in KEYWORDS if int(everybody[keyword].value) != wanted[keyword]),
         tuple(
             event
-            for event in resolving.overrides(tree)
-            if event.number != wanted[event.line.keyword] and not judge.is_exempt(event, policy, tree)
+            for event in reading.overrides
+            if event.number != wanted[event.line.keyword] and not judge.is_exempt(event, policy, version)
         ),
     )
 
@@ -148,22 +125,23 @@ def _refuse_nul(tree: Tree) -> None:
 # ------------------------------------------------------------------------------------------ the edits
 
 
-def _drafted(tree: Tree, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> tuple[Draft, tuple[str, ...]]:
+def _drafted(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tuple[str, ...]]:
     for setting in wrong.settings:
         if setting.place is not None and setting.place.path == COMMAND_LINE:
             raise PlanError(
                 f"the running sshd has -o {SPELLING[setting.keyword]}={setting.value}, which beats every file",
                 hint="take the option out of the unit or of its environment file, then restart sshd",
             )
+    real = {file.path: file.real_path or file.path for file in reading.snapshot.files}
     if policy.strategy is Strategy.DROP_IN:
-        draft = _drop_in(tree, policy, wrong, real)
+        draft = _drop_in(reading, policy, wrong, real)
         if draft is not None:
             return draft, ()
-        draft = _in_place(tree, policy, wrong, real)
+        draft = _in_place(reading, policy, wrong, real)
         if draft is not None:
             return draft, ("no drop-in can win on this host: the line that decides is edited where it stands",)
     else:
-        draft = _in_place(tree, policy, wrong, real) or _drop_in(tree, policy, wrong, real)
+        draft = _in_place(reading, policy, wrong, real) or _drop_in(reading, policy, wrong, real)
         if draft is not None:
             return draft, ()
     raise PlanError(
@@ -172,15 +150,15 @@ def _drafted(tree: Tree, policy: Policy, wrong: _Wrong, real: dict[str, str]) ->
     )
 
 
-def _in_place(tree: Tree, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
+def _in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
     """Edit the lines that decide, where they stand; None when one stands in a file that is never edited."""
+    tree, everybody = reading.tree, reading.everybody
     wanted = policy.wanted()
-    everybody = resolving.resolve(tree)
     wrong_keywords = {setting.keyword for setting in wrong.settings}
     rewrites = [(event, "decides for a Match block") for event in wrong.lines]
     missing: list[str] = []
     for keyword in KEYWORDS if wrong.settings else ():
-        first = _first_global(tree, keyword)
+        first = _first_global(reading, keyword)
         if first is not None and first.number != wanted[keyword] and keyword in wrong_keywords:
             # A daemon option that `Match all` beats is no line to edit; the block is edited above.
             rewrites += [(first, "decides for everybody")] if first.place.path != COMMAND_LINE else []
@@ -198,20 +176,21 @@ def _in_place(tree: Tree, policy: Policy, wrong: _Wrong, real: dict[str, str]) -
     return draft
 
 
-def _first_global(tree: Tree, keyword: str) -> Event | None:
+def _first_global(reading: Reading, keyword: str) -> Event | None:
     """The first line, or daemon option, outside every Match block."""
     return next(
-        (e for e in tree.events() if e.line.keyword == keyword and e.block is None and e.number is not None), None
+        (e for e in reading.lines if e.line.keyword == keyword and e.block is None and e.number is not None), None
     )
 
 
-def _drop_in(tree: Tree, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
+def _drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
     """One file of our own that is proved to win; None when there is no such place.
 
     Alone if that is enough; else with a `Match all` that beats the Match blocks of others, where that works and
     none of them is to be kept; else those blocks are edited where they stand.
     """
-    exempt = any(judge.is_exempt(event, policy, tree) for event in resolving.overrides(tree))
+    tree = reading.tree
+    exempt = any(judge.is_exempt(event, policy, tree.version) for event in reading.overrides)
     paths = [p for p in dropin.paths(tree) if p not in tree.documents or dropin.is_ours(tree.documents[p])]
     foreign = any(managed.is_foreign(real.get(event.place.path, event.place.path)) for event in wrong.lines)
     ways = ((False, False), *(() if exempt else ((True, False),)), *(() if foreign else ((False, True),)))
@@ -227,8 +206,7 @@ def _drop_in(tree: Tree, policy: Policy, wrong: _Wrong, real: dict[str, str]) ->
                 if event.place.path != path:
                     number = policy.wanted()[event.line.keyword]
                     draft.rewrite(event.place.path, event.line, number, "decides for a Match block")
-            after = tree.with_files({content.path: content.after for content in draft.contents()})
-            if not _wrong(after, policy):
+            if not _wrong(reading.after(draft.contents()), policy):
                 return draft
     return None
 

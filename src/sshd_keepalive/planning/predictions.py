@@ -10,34 +10,34 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Context, Prediction, Snapshot
+from sshd_keepalive.model import GLOBAL, Context, Prediction
 from sshd_keepalive.sshd_config import reach
-from sshd_keepalive.sshd_config import resolve as resolving
+from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import BLANK
-from sshd_keepalive.sshd_config.tree import Tree
 
 #: More connections than these are proved by us alone.
 _MAX_PREDICTIONS: Final = 64
 
 
-def predictions(snapshot: Snapshot, tree: Tree, after: Tree) -> Iterator[Prediction]:
+def predictions(before: Reading, after: Reading) -> Iterator[Prediction]:
     """What `sshd -T -C` must print before and after, for connections about which nothing is undecided."""
     found = (
         Prediction(context=context, before=old, after=new, scope=scope)
-        for scope, context in _contexts(snapshot, tree)
-        if (old := _decided(snapshot, tree, context)) and (new := _decided(None, after, context))
+        for scope, context in _contexts(before)
+        if (old := _decided(before, context)) and (new := _decided(after, context))
     )
     return islice(found, _MAX_PREDICTIONS)
 
 
-def _contexts(snapshot: Snapshot, tree: Tree) -> Iterator[tuple[str, Context]]:
+def _contexts(reading: Reading) -> Iterator[tuple[str, Context]]:
     """Whom to ask about: everybody, root, the login of the tool, and one connection for each scope.
 
     A connection that needs a member of a group cannot be made up. Without a Match line all are the same.
     """
+    snapshot = reading.snapshot
     refused = {dump.context for dump in snapshot.dumps if dump.error is not None}
     found: dict[Context, str] = {} if BLANK in refused and len(snapshot.dumps) > len(refused) else {BLANK: GLOBAL}
-    if any(event.line.keyword == "match" for event in tree.events()):
+    if any(event.line.keyword == "match" for event in reading.tree.events()):
         for dump in snapshot.dumps:
             if dump.context not in refused and dump.context.user is not None:
                 found.setdefault(dump.context, GLOBAL)
@@ -45,7 +45,7 @@ def _contexts(snapshot: Snapshot, tree: Tree) -> Iterator[tuple[str, Context]]:
         for user in ("root", snapshot.host.user):
             if user is not None and user not in asked:
                 found.setdefault(replace(reach.STRANGER, user=user), GLOBAL)
-        for scope in resolving.scopes(tree):
+        for scope in reading.scopes:
             if scope.place is not None and scope.context is not None and scope.context.groups is None:
                 found.setdefault(scope.context, str(scope))
         if BLANK not in found:
@@ -53,15 +53,14 @@ def _contexts(snapshot: Snapshot, tree: Tree) -> Iterator[tuple[str, Context]]:
     yield from ((scope, context) for context, scope in found.items())
 
 
-def _decided(snapshot: Snapshot | None, tree: Tree, context: Context) -> tuple[tuple[str, str], ...] | None:
+def _decided(reading: Reading, context: Context) -> tuple[tuple[str, str], ...] | None:
     """Both values for a connection; None if a block that may or may not match would change one of them.
 
-    What the host of the snapshot has printed for this very connection decides where it can.
+    What the host has printed for this very connection decides where it can.
     """
-    dumps = () if snapshot is None else snapshot.dumps
-    dump = next((d for d in dumps if d.context == context and d.error is None), None)
+    dump = next((d for d in reading.snapshot.dumps if d.context == context and d.error is None), None)
     pair: list[tuple[str, str]] = []
-    for keyword, numbers in resolving.possible(tree, context).items():
+    for keyword, numbers in reading.possible(context).items():
         said = None if dump is None else dump.value(keyword)
         if said is not None and said in [str(number) for number in numbers]:
             pair.append((keyword, said))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, NewContent, Plan, Snapshot
-from sshd_keepalive.planning import candidate, diff
-from sshd_keepalive.planning import plan as planning
+from sshd_keepalive.planning import diff
+from sshd_keepalive.planning.predictions import predictions
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.records import decoded, legible, records
-from sshd_keepalive.sshd_config import resolve
 from sshd_keepalive.sshd_config.limits import check_files
+from sshd_keepalive.sshd_config.reading import Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def parse(stdout: bytes) -> Past | None:
     return Past(run_id=run_id, how=how, files=tuple(files)) if run_id else None
 
 
-def plan(snapshot: Snapshot, past: Past, *, force: bool) -> Plan:
+def plan(reading: Reading, past: Past, *, force: bool) -> Plan:
     """Bring back the bytes from before a run.
 
     Args:
@@ -74,6 +74,7 @@ def plan(snapshot: Snapshot, past: Past, *, force: bool) -> Plan:
         HostError: kind `changed_meanwhile`, a file was edited since.
         ParseError: sshd would refuse the old files.
     """
+    snapshot = reading.snapshot
     by_real_path = {file.real_path or file.path: file for file in snapshot.files}
     contents = []
     for path, old, new in past.files:
@@ -90,15 +91,13 @@ def plan(snapshot: Snapshot, past: Past, *, force: bool) -> Plan:
             )
         shown = file.path if file is not None else path
         contents.append(NewContent(path=shown, before=now, after=old or b"", gone=old is None))
-    tree = resolve.tree(snapshot)
-    bare = Plan(host=snapshot.host, contents=tuple(contents), restart=bool(contents))
-    after = candidate.after(tree, bare)
-    after.events()  # sshd may have learnt to refuse what it took then
+    after = reading.after(tuple(contents))
+    after.tree.events()  # sshd may have learnt to refuse what it took then
     return Plan(
         host=snapshot.host,
-        contents=bare.contents,
-        predictions=tuple(planning.predictions(snapshot, tree, after)),
-        restart=bare.restart,
+        contents=tuple(contents),
+        predictions=tuple(predictions(reading, after)),
+        restart=bool(contents),
     )
 
 

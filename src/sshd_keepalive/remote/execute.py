@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import End, Failure, FailureKind, Outcome, Snapshot, Step
+from sshd_keepalive.model import End, Failure, FailureKind, Snapshot, Step
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.remote import verify
 from sshd_keepalive.remote.rehearse import rehearse
@@ -22,12 +22,26 @@ from sshd_keepalive.remote.verify import Connect
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Answer, Change, GuardEnd
 from sshd_keepalive.ssh.shell import Shell
+from sshd_keepalive.sshd_config.reading import Reading
 
 #: A restore script restarts at most once and waits ten seconds for the proof.
 _RESTORE_S = 45.0
 _PAUSE_S = 3.0
 #: Logins that fail like this make OpenSSH 9.8 and newer bar the address for a while.
 _BARRING = frozenset({FailureKind.AUTH, FailureKind.HOST_KEY, FailureKind.BANNED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What executing a plan came to."""
+
+    end: End
+    steps: tuple[Step, ...] = ()
+    backup: str | None = None  # directory on the host
+    failure: Failure | None = None
+    after: Reading | None = None  # what the new login found
+    complaints: tuple[str, ...] = ()  # what the new sshd says in the journal
+    lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 
 def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float) -> Outcome:
@@ -179,7 +193,7 @@ class _Execution:
             self._lasting += answer.lasting
         return answer
 
-    def _outcome(self, end: End, failure: Failure | None = None, after: Snapshot | None = None) -> Outcome:
+    def _outcome(self, end: End, failure: Failure | None = None, after: Reading | None = None) -> Outcome:
         kept = end is not End.REFUSED and bool(self._change.plan.contents)
         backup = self._change.directory if kept else None
         return Outcome(
@@ -200,7 +214,7 @@ class _Execution:
             fresh = self._connect_for_proof()
             try:
                 after = verify.in_effect(fresh, change, datetime.now(UTC), timeout_s=self._timeout_s)
-                detail = f"a new login finds it in effect, daemon {_pid(after)}"
+                detail = f"a new login finds it in effect, daemon {_pid(after.snapshot)}"
                 self._step("verify", began, detail)
                 if change.confirmed:
                     self._confirm(fresh)

@@ -13,16 +13,20 @@ from sshd_keepalive.model import FailureKind, ServiceChoice, Snapshot
 from sshd_keepalive.scripts import guard, survey
 from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.ssh.shell import Shell
-from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.reading import Reading, read
+from sshd_keepalive.sshd_config.tree import missing_globs
 
 _ATTEMPTS = 4  # one look, and three more for Includes within Includes that only our own reading finds
 
 
-def observe(shell: Shell, now: datetime, *, timeout_s: float, again: bool = False) -> Snapshot:
+def observe(
+    shell: Shell, now: datetime, *, timeout_s: float, again: bool = False, expected: Reading | None = None
+) -> Reading:
     """What is on the host now. Writes nothing there.
 
     Args:
         again: see `scripts.survey.script`.
+        expected: see `sshd_config.reading.read`.
     Raises:
         HostError: kinds observe, banner, and those of `Shell.run`.
     """
@@ -37,9 +41,10 @@ def observe(shell: Shell, now: datetime, *, timeout_s: float, again: bool = Fals
     deadline = Deadline(timeout_s)
     for _ in range(_ATTEMPTS):
         snapshot = _look(shell, now, extra, deadline.left_s(), again=again)
-        missing = resolve.missing_globs(resolve.tree(snapshot))
+        reading = read(snapshot, expected)
+        missing = missing_globs(reading.tree)
         if not missing:
-            return snapshot
+            return reading
         extra = (*extra, *missing)
     raise HostError(
         f"the Include of {missing[0]} could not be followed",

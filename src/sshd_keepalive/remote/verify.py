@@ -12,17 +12,19 @@ from sshd_keepalive.remote.observe import observe
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Action, Answer, Change, GuardEnd
 from sshd_keepalive.ssh.shell import Shell
+from sshd_keepalive.sshd_config.reading import Reading
 
 Connect = Callable[[], Shell]
 
 
-def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> Snapshot:
+def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> Reading:
     """Look again over a login made after the change: files, daemon and values must be as promised.
 
     Raises:
         HostError: kind `effective`, naming the first thing that is not.
     """
-    after = observe(shell, now, timeout_s=timeout_s, again=True)
+    reading = observe(shell, now, timeout_s=timeout_s, again=True, expected=change.after)
+    after = reading.snapshot
     if not after.active:
         raise HostError(
             f"{after.unit or 'sshd'} is not active after the restart", kind=FailureKind.EFFECTIVE, cause="inactive"
@@ -31,7 +33,7 @@ def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) 
     for content in change.plan.contents:
         if now_there[content.path] != (None if content.gone else content.after):
             raise HostError(f"{content.path} is not what was installed", kind=FailureKind.EFFECTIVE, cause="file")
-    wrong = [f for f in judge.judge(after, change.plan.host.policy) if f.verdict in (Verdict.FAIL, Verdict.UNKNOWN)]
+    wrong = [f for f in judge.judge(reading, change.plan.host.policy) if f.verdict in (Verdict.FAIL, Verdict.UNKNOWN)]
     if change.action is Action.NONE:  # that the daemon is older is what was asked for
         wrong = [finding for finding in wrong if finding.setting != judge.DAEMON]
     if not change.judged:  # an undo brings back values that no policy asked for; only doubts and old daemons count
@@ -43,12 +45,12 @@ def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) 
             kind=FailureKind.EFFECTIVE,
             cause="value",
         )
-    return after
+    return reading
 
 
 def not_back(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> str:
     """What is missing, over a fresh login, from the old state; empty when all is back."""
-    return difference(observe(shell, now, timeout_s=timeout_s, again=True), change)
+    return difference(observe(shell, now, timeout_s=timeout_s, again=True).snapshot, change)
 
 
 def difference(seen: Snapshot, change: Change) -> str:

@@ -18,6 +18,7 @@ from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config import include
 from sshd_keepalive.sshd_config.limits import too_large
+from sshd_keepalive.sshd_config.reading import Reading
 
 _WORD_BYTES: Final = 256 * 1024  # of each record that is read: the titles of some thousand sessions
 _MOST_STEPS: Final = 100
@@ -52,6 +53,7 @@ class Change:
     rehearsed: bool = True  # a login through the candidate comes before the change
     confirmed: bool = True  # the proof confirms; else somebody does it later
     undoes: str = ""  # the run that is taken back
+    after: Reading | None = None  # the files as the plan leaves them
 
     @property
     def state(self) -> str:

@@ -13,7 +13,7 @@ from sshd_keepalive.model import GLOBAL, Finding, Snapshot, Verdict
 from sshd_keepalive.probing.proof import Held, Loss, Values, spoken
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.sshd_config import keepalive as consequence
-from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.reading import Reading
 
 #: sshd's timer counts whole seconds; a busy host is late.
 _TOLERANCE_S: Final = 0.9
@@ -75,10 +75,9 @@ def finding(trial: Trial, held: Held, values: Values) -> Finding:
     )
 
 
-def deciding_match(snapshot: Snapshot) -> str:
+def deciding_match(reading: Reading) -> str:
     """Why options of ours would not win on this host: sshd lets a Match block beat them; empty when they do."""
-    overrides = resolve.overrides(resolve.tree(snapshot))
-    place = next((event.place for event in overrides), None)
+    place = next((event.place for event in reading.overrides), None)
     return f"a Match block decides the values ({place}), and sshd lets no option replace it" if place else ""
 
 

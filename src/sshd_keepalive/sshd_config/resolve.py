@@ -1,4 +1,4 @@
-"""The value sshd would use for each keyword, for one connection, and the line it comes from.
+"""The value sshd would use for both keep-alive settings, for one connection, and the line it comes from.
 
 Layering: values of matching Match blocks beat global ones; within each layer the first value wins; daemon
 options come before the first global line. `Match all` counts in both layers. With no connection given, the
@@ -9,7 +9,7 @@ tests/sshd.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, combinations
 
 from sshd_keepalive.model import (
@@ -22,37 +22,18 @@ from sshd_keepalive.model import (
     Place,
     Scope,
     Setting,
-    Snapshot,
 )
 from sshd_keepalive.sshd_config import match, reach, values
 from sshd_keepalive.sshd_config import tree as trees
-from sshd_keepalive.sshd_config.keywords import folded, is_global_only, printed, repeats
+from sshd_keepalive.sshd_config.keywords import folded, is_global_only
 from sshd_keepalive.sshd_config.limits import Work
 from sshd_keepalive.sshd_config.match import Block, Criterion
-from sshd_keepalive.sshd_config.tree import Event, Tree, missing_globs
+from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import NEWEST, Version
-
-__all__ = [
-    "BLANK",
-    "Tree",
-    "missing_globs",
-    "overrides",
-    "possible",
-    "resolve",
-    "scopes",
-    "tree",
-    "tree_of_files",
-]
 
 BLANK = Context()
 KEYWORDS = (INTERVAL, COUNT_MAX)
-_STRUCTURE = ("include", "match")
 _FEW = 6  # conditions of which all subsets are looked up; with more, the earlier blocks are gone through
-
-
-def tree(snapshot: Snapshot) -> Tree:
-    """Build the tree of a host's files; see `sshd_config.tree.of_snapshot`."""
-    return trees.of_snapshot(snapshot)
 
 
 def tree_of_files(
@@ -68,25 +49,21 @@ def tree_of_files(
 
 
 def resolve(tree: Tree, context: Context | None = None) -> Effective:
-    """Give the value sshd would use for each keyword, and where it comes from.
+    """Give the value sshd would use for both keep-alive settings, and where it comes from.
 
     Args:
         tree: every file an Include can reach.
         context: the connection to answer for; None is the blank one, to which only `Match all` applies.
 
     Returns:
-        Effective; the keep-alive settings always, defaults included. Blocks that cannot be decided count as
-        not matching and are listed in `undecided`; see `candidates` for what they would bring.
+        Both keep-alive settings, defaults included. Blocks with a line for them that cannot be decided count as
+        not matching and are listed in `undecided`; see `possible` for what they would bring.
 
     Raises:
         ParseError: sshd would refuse the files.
     """
     context = context or BLANK
-    layers = _Layers(tree, context)
-    settings = [layers.setting(keyword) for keyword in KEYWORDS]
-    for keyword in layers.others():
-        settings += layers.other(keyword)
-    return Effective(context=context, settings=tuple(settings), undecided=tuple(layers.undecided))
+    return _layers(tree, context).effective(context)
 
 
 def possible(tree: Tree, context: Context) -> dict[str, tuple[int, ...]]:
@@ -94,18 +71,23 @@ def possible(tree: Tree, context: Context) -> dict[str, tuple[int, ...]]:
 
     The first is what `resolve` answers.
     """
-    return tree.remembered(("possible", context), lambda: _possible(tree, context))
+    return _layers(tree, context).possible()
 
 
-def _possible(tree: Tree, context: Context) -> dict[str, tuple[int, ...]]:
-    layers = _Layers(tree, context)
-    answer: dict[str, tuple[int, ...]] = {}
-    for keyword in KEYWORDS:
-        decided = layers.winner(keyword)
-        sure = values.default(keyword) if decided is None or decided.number is None else decided.number
-        maybe = (event.number for event in layers.maybe.get(keyword, ()) if event.number is not None)
-        answer[keyword] = tuple(dict.fromkeys((sure, *maybe)))
-    return answer
+def _layers(tree: Tree, context: Context) -> Layers:
+    return Layers(lines(tree), tree.version, lambda block: match.applies(block, context, tree.version))
+
+
+def lines(tree: Tree) -> tuple[Event, ...]:
+    """The lines of the two keep-alive settings, in reading order.
+
+    Raises:
+        ParseError: sshd would refuse the files.
+        HostError: kind `observe`, cause `too_large`.
+    """
+    events = tree.events()
+    tree.work.spend(len(events))
+    return tuple(event for event in events if event.line.keyword in KEYWORDS)
 
 
 def overrides(tree: Tree) -> tuple[Event, ...]:
@@ -117,11 +99,9 @@ def overrides(tree: Tree) -> tuple[Event, ...]:
     found: list[Event] = []
     decided: set[str] = set()  # keywords with a global line so far
     earlier = _Earlier(tree.work)
-    events = tree.events()
-    tree.work.spend(len(events))
-    for event in events:
+    for event in lines(tree):
         keyword, block = event.line.keyword, event.block
-        if event.number is None or keyword not in KEYWORDS:
+        if event.number is None:
             continue
         if block is None:
             decided.add(keyword)
@@ -136,16 +116,18 @@ def overrides(tree: Tree) -> tuple[Event, ...]:
     return tuple(found)
 
 
-def scopes(tree: Tree) -> tuple[Scope, ...]:
+def scopes(tree: Tree, deciding: Sequence[Event] | None = None) -> tuple[Scope, ...]:
     """GLOBAL, then every Match block that can decide a keep-alive setting, with a connection that reaches it.
 
+    Args:
+        deciding: what `overrides` has found, where that is known.
     Raises:
         ParseError: sshd would refuse the files.
         HostError: kind `observe`, cause `too_large`.
     """
     found = [Scope(text=GLOBAL, place=None, context=BLANK, keywords=KEYWORDS)]
     by_block: dict[Block, list[str]] = {}
-    for event in overrides(tree):
+    for event in overrides(tree) if deciding is None else deciding:
         assert event.block is not None
         by_block.setdefault(event.block, []).append(event.line.keyword)
     for block, keywords in by_block.items():
@@ -184,19 +166,21 @@ def _conditions(block: Block) -> frozenset[Criterion]:
     return frozenset(c for around in block.chain() for c in around.criteria if c.name != "all")
 
 
-class _Layers:
-    """The events that count for one connection, per keyword: the connection's layer and the global one."""
+class Layers:
+    """The lines that count for one connection, per keyword: the connection's layer and the global one.
 
-    def __init__(self, tree: Tree, context: Context) -> None:
-        self.version = tree.version
-        self._work = tree.work
+    Args:
+        events: lines in reading order; those of the keywords that are asked for will do.
+        applies: whether the connection meets a block; None: it may or may not.
+    """
+
+    def __init__(self, events: Iterable[Event], version: Version, applies: Callable[[Block], bool | None]) -> None:
+        self.version = version
         self.connection: dict[str, list[Event]] = {}
         self.everybody: dict[str, list[Event]] = {}
         self.maybe: dict[str, list[Event]] = {}  # undecided, and before the first decided one
         self.undecided: list[Place] = []
         states: dict[Block, tuple[bool | None, bool | None]] = {}
-        events = tree.events()
-        tree.work.spend(len(events))
         for event in events:
             keyword, block = folded(event.line.keyword), event.block
             if block is None:
@@ -204,9 +188,7 @@ class _Layers:
                 continue
             state = states.get(block)
             if state is None:
-                tree.work.spend(4 + block.steps)
-                state = match.at_start(block, tree.version), match.applies(block, context, tree.version)
-                states[block] = state
+                state = states[block] = match.at_start(block, version), applies(block)
                 if None in state:
                     self.undecided.append(block.place)
             if state[0]:
@@ -216,68 +198,50 @@ class _Layers:
             elif state[1] is None and not any(_counts(e) for e in self.connection.get(keyword, ())):
                 self.maybe.setdefault(keyword, []).append(event)
 
-    def ordered(self, keyword: str) -> Iterable[Event]:
-        """All events that count, the deciding one first; lines that count as not written are left out."""
+    def of_connection(self, keyword: str) -> Sequence[Event]:
+        """The connection's layer; what only the daemon's start reads has none, also below `Match all`."""
+        return () if is_global_only(keyword, self.version) else self.connection.get(keyword, ())
+
+    def ordered(self, keyword: str) -> Iterator[Event]:
+        """All lines that count, the deciding one first; lines that count as not written are left out."""
         seen: set[Event] = set()
-        for event in (*self._mine(keyword), *self.everybody.get(keyword, ())):
+        for event in (*self.of_connection(keyword), *self.everybody.get(keyword, ())):
             if event not in seen and _counts(event):
                 seen.add(event)
                 yield event
 
-    def _mine(self, keyword: str) -> Sequence[Event]:
-        """The connection's layer; what only the daemon's start reads has none, also below `Match all`."""
-        return () if is_global_only(keyword, self.version) else self.connection.get(keyword, ())
+    def effective(self, context: Context) -> Effective:
+        """Both keep-alive settings for a connection with these layers."""
+        settings = tuple(self._setting(keyword) for keyword in KEYWORDS)
+        return Effective(context=context, settings=settings, undecided=tuple(self.undecided))
 
-    def winner(self, keyword: str) -> Event | None:
-        """The deciding event."""
-        return next(iter(self.ordered(keyword)), None)
+    def possible(self) -> dict[str, tuple[int, ...]]:
+        """Every value both keep-alive settings may have: one, or more if some block is undecided.
 
-    def setting(self, keyword: str) -> Setting:
-        """The deciding value of a keep-alive setting and what it hides."""
+        The first is the one of `effective`.
+        """
+        answer: dict[str, tuple[int, ...]] = {}
+        for keyword in KEYWORDS:
+            decided = next(self.ordered(keyword), None)
+            sure = values.default(keyword) if decided is None or decided.number is None else decided.number
+            maybe = (event.number for event in self.maybe.get(keyword, ()) if event.number is not None)
+            answer[keyword] = tuple(dict.fromkeys((sure, *maybe)))
+        return answer
+
+    def _setting(self, keyword: str) -> Setting:
+        """The deciding value and what it hides."""
         events = [*self.ordered(keyword)]
         if not events:
             return Setting(keyword=keyword, value=str(values.default(keyword)), place=None)
         first, *rest = events
-        return _setting(first, keyword, str(first.number), _places(rest))
-
-    def others(self) -> Iterable[str]:
-        """Every other keyword that a line sets for this connection."""
-        return (k for k in dict.fromkeys((*self.everybody, *self.connection)) if k not in (*KEYWORDS, *_STRUCTURE))
-
-    def other(self, keyword: str) -> Iterable[Setting]:
-        """The settings of any other keyword; none where the table does not tell what sshd makes of it.
-
-        A keyword that repeats keeps all lines of its layer; the connection's layer replaces the global one.
-        """
-        events = [*self.ordered(keyword)]
-        if not repeats(keyword):
-            first, *rest = events
-            for value in (printed(keyword, first.line, self.version) or ())[:1]:
-                yield _setting(first, keyword, value, _places(rest))
-            return
-        if keyword == "port" and "include" in self.everybody and not self.version.match_in_include:
-            return  # bz 3169: upstream 8.2 and 8.3 lose the ports below an Include
-        layer = dict.fromkeys(self._mine(keyword) or self.everybody.get(keyword, ()))
-        hides = _places(event for event in events if event not in layer)
-        for event in layer:
-            self._work.spend(8 * len(event.line.arguments))
-            for value in printed(keyword, event.line, self.version) or ():
-                yield _setting(event, keyword, value, hides)
-
-
-def _places(events: Iterable[Event]) -> tuple[Place, ...]:
-    return tuple(event.place for event in events)
-
-
-def _setting(event: Event, keyword: str, value: str, hides: tuple[Place, ...]) -> Setting:
-    return Setting(
-        keyword=keyword,
-        value=value,
-        place=event.place,
-        scope=event.block.label if event.block else GLOBAL,
-        hides=hides,
-        chain=event.chain,
-    )
+        return Setting(
+            keyword=keyword,
+            value=str(first.number),
+            place=first.place,
+            scope=first.block.label if first.block else GLOBAL,
+            hides=tuple(event.place for event in rest),
+            chain=first.chain,
+        )
 
 
 def _counts(event: Event) -> bool:

@@ -7,11 +7,10 @@ rest is left to the host's own `sshd -t`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any, Final, TypeVar, cast
+from typing import Final
 
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import (
@@ -34,11 +33,9 @@ from sshd_keepalive.sshd_config.version import NEWEST, Version
 MAX_DEPTH: Final = 16  # servconf.c, SERVCONF_MAX_DEPTH: the main file and 16 levels below it
 _MAX_READS: Final = 20_000  # files read, repeats counted; sshd has no such limit and would not come back
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_OPTION_STEPS: Final = 100  # what one -o option costs to read
 _VENDOR_CONFIG: Final = "/usr/etc/ssh/sshd_config"
 CONFIG_DIR: Final = "/etc/ssh"
-_SMALL: Final = 8 * 1024  # bytes; trees of larger files are not kept for the next host
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,14 +47,6 @@ class Event:
     block: Block | None  # None: global
     chain: tuple[Place, ...]  # the Include lines that lead here, outermost first
     number: int | None = None  # the value of a keep-alive setting; None also for one that counts as not written
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What was found out about the files of a tree; hosts with the same files share it."""
-
-    events: list[Event] = field(default_factory=list)
-    answers: dict[object, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +61,7 @@ class Tree:
     config_dir: str = CONFIG_DIR
     same: Mapping[str, str] = field(default_factory=dict)  # another path of a file → the one it is known by
     work: Work = field(default_factory=Work, compare=False, repr=False)  # one host's, trees after an edit included
-    _memory: _Memory = field(default_factory=_Memory, compare=False, repr=False)
+    _events: list[Event] = field(default_factory=list, compare=False, repr=False)
 
     def events(self) -> Sequence[Event]:
         """Every line with a keyword, in reading order; daemon options first. Read once, then remembered.
@@ -81,15 +70,9 @@ class Tree:
             ParseError: sshd would refuse the files (path and line of the first reason).
             HostError: kind `observe`, cause `too_large`.
         """
-        if not self._memory.events:
-            self._memory.events[:] = [*_Reading(self).run()]  # all of them, or none; other threads may be at it too
-        return self._memory.events
-
-    def remembered(self, question: object, answer: Callable[[], T]) -> T:
-        """What was once found out about these files; many hosts of a fleet have the same."""
-        if question not in self._memory.answers:
-            self._memory.answers[question] = answer()
-        return cast(T, self._memory.answers[question])
+        if not self._events:
+            self._events[:] = [*_Unrolling(self).run()]  # all of them, or none
+        return self._events
 
     def with_files(self, contents: Mapping[str, bytes]) -> Tree:
         """The same tree after some files got new contents or came to be."""
@@ -102,7 +85,7 @@ class Tree:
                 pattern: include.expand(pattern, {*paths, *(p for p in contents if include.covers(pattern, p))})
                 for pattern, paths in globs.items()
             }
-        return replace(self, documents=documents, globs=globs, _memory=_Memory())
+        return replace(self, documents=documents, globs=globs, _events=[])
 
     def without(self, gone: Collection[str]) -> Tree:
         """The same tree after some files were removed."""
@@ -110,7 +93,7 @@ class Tree:
         globs = self.globs
         if globs is not None:
             globs = {pattern: tuple(path for path in paths if path not in gone) for pattern, paths in globs.items()}
-        return replace(self, documents=documents, globs=globs, _memory=_Memory())
+        return replace(self, documents=documents, globs=globs, _events=[])
 
 
 def of_files(
@@ -138,16 +121,30 @@ def of_snapshot(snapshot: Snapshot) -> Tree:
     for file in snapshot.files:
         first.setdefault(file.real_path or file.path, file.path)
     files = {file.path: file.content for file in snapshot.files}
-    build = _built if sum(map(len, files.values())) <= _SMALL else _built.__wrapped__
-    built = build(
-        tuple(files.items()),
-        _main_path(snapshot, files),
-        release(snapshot),
-        tuple((glob.pattern, glob.paths) for glob in snapshot.globs),
-        daemon.options if daemon else (),
-        tuple((file.path, first[file.real_path or file.path]) for file in snapshot.files),
+    built = of_files(
+        files,
+        main=_main_path(snapshot, files),
+        version=release(snapshot),
+        globs={glob.pattern: glob.paths for glob in snapshot.globs},
+        options=daemon.options if daemon else (),
     )
-    return replace(built, work=Work())  # each host has its own budget
+    known = {file.path: first[file.real_path or file.path] for file in snapshot.files}
+    return replace(built, same={path: other for path, other in known.items() if path != other})
+
+
+def is_alike(one: Snapshot, other: Snapshot) -> bool:
+    """Whether both snapshots give the same tree."""
+    return _inputs(one) == _inputs(other)
+
+
+def _inputs(snapshot: Snapshot) -> tuple[object, ...]:
+    """All that `of_snapshot` looks at."""
+    return (
+        {file.path: (file.content, file.real_path) for file in snapshot.files},
+        {glob.pattern: glob.paths for glob in snapshot.globs},
+        (snapshot.version, snapshot.has_include_backport, snapshot.config_path, snapshot.host.sshd_config),
+        (snapshot.daemon.options, start.config(snapshot.daemon.command_line)) if snapshot.daemon else None,
+    )
 
 
 def release(snapshot: Snapshot) -> Version:
@@ -160,19 +157,6 @@ def release(snapshot: Snapshot) -> Version:
     return version.with_include() if snapshot.has_include_backport else version
 
 
-@lru_cache(maxsize=32)  # hosts of a fleet are much alike
-def _built(
-    files: tuple[tuple[str, bytes], ...],
-    main: str,
-    version: Version,
-    globs: tuple[tuple[str, tuple[str, ...]], ...],
-    options: tuple[str, ...],
-    known: tuple[tuple[str, str], ...],
-) -> Tree:
-    built = of_files(dict(files), main=main, version=version, globs=dict(globs), options=options)
-    return replace(built, same={path: other for path, other in known if path != other}, _memory=_Memory())
-
-
 def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
     """The file the daemon reads first: its -f, else the inventory's, else the vendor's where that is absent.
 
@@ -183,7 +167,7 @@ def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
     return next((path for path in choices if path in files), snapshot.host.sshd_config)
 
 
-class _Reading:
+class _Unrolling:
     """One pass over the files. The only state: how many files were read, and which patterns nobody looked up.
 
     Args:
@@ -197,10 +181,10 @@ class _Reading:
         self.reads = 0
 
     def run(self) -> Iterator[Event]:
-        yield from self._options()
+        yield from self.options()
         yield from self._file(self.tree.main, None, (), dead_matches=False)
 
-    def _options(self) -> Iterator[Event]:
+    def options(self) -> Iterator[Event]:
         place = Place(path=COMMAND_LINE, line=0)
         for option in self.tree.options:
             line = tokenise(0, option.encode("utf-8", "surrogateescape"), self.version)
@@ -309,9 +293,25 @@ class _Reading:
         return ()
 
 
+def deciding_options(options: Collection[str], tree: Tree) -> tuple[str, ...]:
+    """Those daemon options that decide: the first of each keep-alive setting, and what sshd would not start with."""
+    found: dict[str, str] = {}
+    for option in options:
+        tree.work.spend(_OPTION_STEPS)
+        try:
+            events = [*_Unrolling(replace(tree, options=(option,))).options()]
+        except ParseError:  # sshd would not start with it
+            found.setdefault(option, option)
+            continue
+        for event in events:
+            if event.number is not None:
+                found.setdefault(event.line.keyword, option)
+    return tuple(found[key] for key in sorted(found))
+
+
 def members(tree: Tree, line: Line, place: Place) -> tuple[str, ...]:
     """The files that one Include line brings in, in the order in which sshd reads them."""
-    return tuple(_Reading(tree)._members(line, place))
+    return tuple(_Unrolling(tree)._members(line, place))
 
 
 def missing_globs(tree: Tree) -> tuple[str, ...]:
@@ -319,13 +319,13 @@ def missing_globs(tree: Tree) -> tuple[str, ...]:
 
     Files that cannot be read further, for another reason, need nothing more: the reason is told by `events`.
     """
-    if tree.globs is None or tree._memory.events:
+    if tree.globs is None or tree._events:
         return ()
     missing: dict[str, None] = {}
     with suppress(ParseError):
-        events = [*_Reading(tree, missing).run()]
+        events = [*_Unrolling(tree, missing).run()]
         if not missing:
-            tree._memory.events[:] = events
+            tree._events[:] = events
     return tuple(missing)
 
 

@@ -17,6 +17,7 @@ from sshd_keepalive.diagnosis.causes import KILLERS, Sign
 from sshd_keepalive.diagnosis.patterns import ROWS
 from sshd_keepalive.diagnosis.rules import Diagnosis, Known, Likelihood, _Evidence, _held_against, known_of
 from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
 
@@ -235,7 +236,7 @@ def test_the_tables_agree() -> None:
 
 def test_a_look_at_the_host_says_what_it_does_to_an_account() -> None:
     found = look({MAIN: "ClientAliveInterval 60\nMatch User ops\nClientAliveCountMax 0\n"}, version="8.0p1")
-    everybody, ops = known_of(found, None), known_of(found, "ops")
+    everybody, ops = known_of(read(found), None), known_of(read(found), "ops")
     assert (everybody.interval_s, everybody.count_max) == (60, 3)
     assert (ops.interval_s, ops.count_max, ops.version) == (60, 0, Version.parse("8.0p1"))
 

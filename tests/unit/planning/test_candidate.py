@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sshd_keepalive.model import Glob, NewContent, Plan, Policy, Snapshot
 from sshd_keepalive.planning import candidate, plan
+from sshd_keepalive.sshd_config.reading import read
 from tests.support.snapshots import MAIN, look
 
 D = "/etc/ssh/sshd_config.d"
@@ -11,17 +12,17 @@ INCLUDE = f"Include {D}/*.conf\n"
 
 
 def stand_ins(found: Snapshot, planned: Plan) -> dict[str, str]:
-    return {name: content.decode() for name, content in candidate.candidate(found, planned, "/run/c")}
+    return {name: content.decode() for name, content in candidate.candidate(read(found), planned, "/run/c")}
 
 
 def test_without_a_change_there_is_nothing_to_check() -> None:
     found = look({MAIN: "ClientAliveInterval 300\nClientAliveCountMax 3\n"})
-    assert stand_ins(found, plan.plan(found, Policy())) == {}
+    assert stand_ins(found, plan.plan(read(found), Policy())) == {}
 
 
 def test_a_main_file_stands_for_itself() -> None:
     found = look({MAIN: INCLUDE + "ClientAliveInterval 9\n", f"{D}/a.conf": "Port 22\n"})
-    (name, text), *more = stand_ins(found, plan.plan(found, Policy())).items()
+    (name, text), *more = stand_ins(found, plan.plan(read(found), Policy())).items()
     assert (name, text) == ("candidate.0", INCLUDE + "ClientAliveInterval 300\nClientAliveCountMax 3\n")
     assert more == []
 
@@ -35,7 +36,7 @@ def test_every_file_on_the_way_to_a_change_gets_a_stand_in() -> None:
         f"{D}/a.conf": "Banner none\n",
     }
     found = look(files)
-    assert stand_ins(found, plan.plan(found, Policy())) == {
+    assert stand_ins(found, plan.plan(read(found), Policy())) == {
         "candidate.0": f'{INCLUDE}Include "/other" "/run/c/candidate.1"\nInclude "/run/c/candidate.1"\n',
         "candidate.1": '# way\nInclude "/run/c/candidate.2"\n',
         "candidate.2": "ClientAliveInterval 300\nClientAliveCountMax 3\n",

@@ -11,6 +11,7 @@ import pytest
 
 from sshd_keepalive.model import MatchOverrides, Policy, Strategy
 from sshd_keepalive.planning import diff, plan
+from sshd_keepalive.sshd_config.reading import read
 from tests.support.plans import load
 from tests.support.snapshots import MAIN, USUAL, look
 
@@ -19,7 +20,7 @@ D = "/etc/ssh/sshd_config.d"
 
 def unified(text: str | bytes, policy: Policy = USUAL, **drop_ins: str) -> str:
     files = {MAIN: text, **{f"{D}/{name}.conf": more for name, more in drop_ins.items()}}
-    return diff.unified(plan.plan(look(files), policy))
+    return diff.unified(plan.plan(read(look(files)), policy))
 
 
 def test_a_value_and_an_insertion() -> None:
@@ -71,7 +72,7 @@ def test_patch_makes_the_new_file_of_the_old(case: object, tmp_path: Path) -> No
 
     assert isinstance(case, PlanCase)
     snapshot = case.snapshot(case.releases()[-1])
-    planned = plan.plan(snapshot, snapshot.host.policy)
+    planned = plan.plan(read(snapshot), snapshot.host.policy)
     if any(b"\r" in (content.before or b"") for content in planned.contents):
         return  # shown escaped: not for patch
     for content in planned.contents:
@@ -96,7 +97,7 @@ def test_between_two_contents() -> None:
 
 
 def test_values_per_scope() -> None:
-    planned = plan.plan(look({MAIN: "ClientAliveInterval 60\nMatch User bob\nClientAliveCountMax 9\n"}), Policy())
+    planned = plan.plan(read(look({MAIN: "ClientAliveInterval 60\nMatch User bob\nClientAliveCountMax 9\n"})), Policy())
     bob = "Match User bob (/etc/ssh/sshd_config:2)"
     rows = [re.split(" {2,}", line) for line in diff.values(planned).splitlines()]
     assert rows[:2] == [["global", "ClientAliveInterval", "60 -> 300"], ["global", "ClientAliveCountMax", "3"]]
@@ -106,4 +107,4 @@ def test_values_per_scope() -> None:
 def test_values_that_are_kept_are_shown_too() -> None:
     keep = Policy(match_overrides=MatchOverrides.KEEP)
     text = "ClientAliveInterval 60\nMatch User bob\nClientAliveInterval 9\n"
-    assert "ClientAliveInterval  9\n" in diff.values(plan.plan(look({MAIN: text}), keep))
+    assert "ClientAliveInterval  9\n" in diff.values(plan.plan(read(look({MAIN: text})), keep))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sshd_keepalive.model import Context
 from sshd_keepalive.planning import explain
 from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.reading import read_files
 from tests.support.snapshots import MAIN
 
 D = "/etc/ssh/sshd_config.d"
@@ -15,8 +16,8 @@ FILES = {
 
 
 def told(files: dict[str, bytes], context: Context | None = None, options: tuple[str, ...] = ()) -> str:
-    tree = resolve.tree_of_files(files, options=options)
-    return explain.text(tree, explain.answers(tree, context))
+    reading = read_files(files, options=options)
+    return explain.text(reading.tree, explain.answers(reading, context))
 
 
 def test_everybody_and_each_block() -> None:
@@ -70,7 +71,7 @@ def test_a_line_end_in_a_name_or_a_word_begins_no_line() -> None:
 
 
 def test_as_plain_values() -> None:
-    (everybody, bob) = explain.data(explain.answers(resolve.tree_of_files(FILES)))
+    (everybody, bob) = explain.data(explain.answers(read_files(FILES)))
     assert everybody["scope"] == "global"
     assert everybody["settings"][0] == {  # type: ignore[index]
         "setting": "ClientAliveInterval",

@@ -24,7 +24,7 @@ from sshd_keepalive.model import (
 from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.planning.policy import from_mapping
 from sshd_keepalive.sshd_config import command_line as start
-from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.reading import read
 from tests.support.snapshots import EVERYBODY, MAIN, USUAL, look
 
 GOOD = "ClientAliveInterval 5m\nClientAliveCountMax 3\n"
@@ -37,7 +37,7 @@ def says(interval: str, count: str = "3", context: Context = EVERYBODY) -> Dump:
 
 
 def judged(text: str, policy: Policy = USUAL, **more: object) -> tuple[Finding, ...]:
-    return judge.judge(look({MAIN: text}, **more), policy)  # type: ignore[arg-type]
+    return judge.judge(read(look({MAIN: text}, **more)), policy)  # type: ignore[arg-type]
 
 
 def verdicts(findings: tuple[Finding, ...]) -> list[str]:
@@ -160,7 +160,7 @@ def test_one_answer_is_enough() -> None:
 def test_a_configuration_that_sshd_refuses(error: str) -> None:
     found = look({MAIN: GOOD}, dumps=(Dump(context=Context(), error=error),))
     assert judge.broken(found) == " ".join(error.split())
-    findings = judge.judge(found, Policy())
+    findings = judge.judge(read(found), Policy())
     assert verdicts(findings) == ["unknown", "unknown"]
     assert "line" in findings[0].reason or "No such file" in findings[0].reason
 
@@ -179,7 +179,7 @@ def test_a_configuration_that_sshd_refuses(error: str) -> None:
 def test_a_question_that_was_refused_is_no_broken_configuration(error: str) -> None:
     found = look({MAIN: GOOD}, dumps=(Dump(context=Context(), error=error),))
     assert judge.broken(found) is None
-    assert verdicts(judge.judge(found, Policy())) == ["unknown", "unknown"]
+    assert verdicts(judge.judge(read(found), Policy())) == ["unknown", "unknown"]
 
 
 def test_files_we_cannot_read() -> None:
@@ -234,15 +234,15 @@ def test_start_options_that_wait_for_a_restart(now: str, then: str | None, told:
     daemon = Daemon(pid=1, command_line=now, options=start.options(now), next_command=then)
     files = {"/srv/c" if "/srv/c" in now else MAIN: GOOD}
     found = look(files, daemon=daemon)
-    waiting = [finding for finding in judge.judge(found, Policy()) if finding.setting == "daemon"]
+    waiting = [finding for finding in judge.judge(read(found), Policy()) if finding.setting == "daemon"]
     if told is None:
         assert waiting == []
-        plan.plan(found, Policy())
+        plan.plan(read(found), Policy())
         return
     assert told in waiting[0].reason
     assert waiting[0].verdict is Verdict.FAIL
     with pytest.raises(PlanError, match="started anew") as refused:
-        plan.plan(found, Policy())
+        plan.plan(read(found), Policy())
     assert "restart sshd" in (refused.value.hint or "")
 
 
@@ -251,7 +251,7 @@ def test_a_process_per_connection_with_options_that_nobody_knows_is_unknown_and_
     for text in ("", GOOD):
         assert set(verdicts(judged(text, daemon=daemon))) == {"unknown"}
         with pytest.raises(PlanError, match="could not be found out") as refused:
-            plan.plan(look({MAIN: text}, daemon=daemon), Policy())
+            plan.plan(read(look({MAIN: text}, daemon=daemon)), Policy())
         assert "service: {unit: " in (refused.value.hint or "")
     assert verdicts(judged(GOOD, daemon=replace(daemon, next_command="/usr/sbin/sshd -i"))) == ["pass", "pass"]
 
@@ -272,26 +272,26 @@ def test_a_refused_question_names_its_connection() -> None:
     ],
 )
 def test_two_readings_that_differ(text: str, dumps: tuple[Dump, ...], told: str | None) -> None:
-    both = judge.contradiction(look({MAIN: text}, dumps=dumps))
+    both = judge.contradiction(read(look({MAIN: text}, dumps=dumps)))
     assert both is None if told is None else told in (both or "")
 
 
 @pytest.mark.parametrize(("version", "after_s"), [("9.1p1", None), ("9.2p1", 600), ("9.4p1", 600), ("9.5p1", None)])
 def test_a_caveat_where_the_release_doubles_the_interval(version: str, after_s: int | None) -> None:
-    found = judge.caveat(resolve.tree(look({MAIN: GOOD}, version=version)), USUAL)
+    found = judge.caveat(read(look({MAIN: GOOD}, version=version)), USUAL)
     assert (None if found is None else found.keep_alive_after_s) == after_s
 
 
 def test_no_caveat_without_keep_alives_or_where_the_effect_was_asked_for() -> None:
     off = Policy(interval_s=0)
-    assert judge.caveat(resolve.tree(look({MAIN: ""})), off) is None
+    assert judge.caveat(read(look({MAIN: ""})), off) is None
     by_effect = from_mapping({"keep_alive_every": 300})
-    tree = resolve.tree(look({MAIN: GOOD.replace("5m", "150")}))
-    assert judge.caveat(tree, by_effect) is None
+    reading = read(look({MAIN: GOOD.replace("5m", "150")}))
+    assert judge.caveat(reading, by_effect) is None
 
 
 def test_a_caveat_offers_no_cure_where_there_is_none() -> None:
-    found = judge.caveat(resolve.tree(look({MAIN: "ClientAliveInterval 1\n"})), Policy(interval_s=1))
+    found = judge.caveat(read(look({MAIN: "ClientAliveInterval 1\n"})), Policy(interval_s=1))
     assert str(found) == "the first keep-alive comes after 2 s: OpenSSH 9.2 doubles the interval"
 
 

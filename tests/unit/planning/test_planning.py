@@ -29,6 +29,7 @@ from sshd_keepalive.planning import predictions as predict
 from sshd_keepalive.planning import proofs as prove
 from sshd_keepalive.sshd_config import reach, resolve
 from sshd_keepalive.sshd_config.document import parse
+from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
 
@@ -54,12 +55,12 @@ def pairs(values: tuple[tuple[str, str], ...]) -> str:
 
 def test_stale_files_ask_for_a_restart_alone() -> None:
     daemon = Daemon(pid=1, loaded_at=datetime(2026, 1, 1, tzinfo=UTC), stale=(MAIN,))
-    planned = plan.plan(look({MAIN: "ClientAliveInterval 300\n"}, daemon=daemon), Policy())
+    planned = plan.plan(read(look({MAIN: "ClientAliveInterval 300\n"}, daemon=daemon)), Policy())
     assert (planned.contents, planned.restart, planned.is_empty) == ((), True, False)
 
 
 def test_nothing_to_do_is_nothing() -> None:
-    planned = plan.plan(look({MAIN: "ClientAliveInterval 300\n"}, daemon=Daemon(pid=1)), Policy())
+    planned = plan.plan(read(look({MAIN: "ClientAliveInterval 300\n"}, daemon=Daemon(pid=1))), Policy())
     assert planned.is_empty
     assert [(pairs(p.before), pairs(p.after)) for p in planned.predictions] == [("300/3", "300/3")]
 
@@ -68,20 +69,22 @@ def test_nothing_to_do_is_nothing() -> None:
 
 
 def test_without_a_match_one_question_is_enough() -> None:
-    planned = plan.plan(look({MAIN: "X11Forwarding no\n"}), Policy())
+    planned = plan.plan(read(look({MAIN: "X11Forwarding no\n"})), Policy())
     assert [(p.context, pairs(p.before), pairs(p.after)) for p in planned.predictions] == [(BLANK, "0/3", "300/3")]
 
 
 def test_with_a_match_root_the_login_and_every_scope_are_asked_about() -> None:
     found = look({MAIN: "Match User bob\nClientAliveCountMax 9\nMatch Group g\nClientAliveCountMax 8\n"})
     found = replace(found, host=replace(found.host, user="ops"))
-    planned = plan.plan(found, Policy(match_overrides=MatchOverrides.KEEP))
+    planned = plan.plan(read(found), Policy(match_overrides=MatchOverrides.KEEP))
     # With a Match Group before nobody knows what anybody gets: only the blank connection and bob are certain.
     assert [(p.scope, p.context.user, pairs(p.after)) for p in planned.predictions] == [
         ("global", None, "300/3"),
         (f"Match User bob ({MAIN}:1)", "bob", "300/9"),
     ]
-    planned = plan.plan(replace(found, files=look({MAIN: "Match User bob\nClientAliveCountMax 9\n"}).files), Policy())
+    planned = plan.plan(
+        read(replace(found, files=look({MAIN: "Match User bob\nClientAliveCountMax 9\n"}).files)), Policy()
+    )
     assert [(p.context.user, pairs(p.before), pairs(p.after)) for p in planned.predictions] == [
         (None, "0/3", "300/3"),
         ("root", "0/3", "300/3"),
@@ -93,7 +96,7 @@ def test_with_a_match_root_the_login_and_every_scope_are_asked_about() -> None:
 def test_what_the_host_printed_decides_a_group() -> None:
     ops = replace(reach.STRANGER, user="ops")
     found = look({MAIN: "Match Group g\nClientAliveInterval 8\n"}, dumps=(says(BLANK, "0"), says(ops, "8")))
-    planned = plan.plan(found, Policy())
+    planned = plan.plan(read(found), Policy())
     asked = {p.context.user: (pairs(p.before), pairs(p.after)) for p in planned.predictions}
     assert asked["ops"] == ("8/3", "300/3")
     assert "root" not in asked
@@ -101,7 +104,7 @@ def test_what_the_host_printed_decides_a_group() -> None:
 
 def test_a_blank_question_that_sshd_refuses_is_not_asked_again() -> None:
     found = look({MAIN: "Match LocalPort 22\nX11Forwarding no\n"}, dumps=(LPORT, says(reach.STRANGER, "0")))
-    contexts = [p.context for p in plan.plan(found, Policy()).predictions]
+    contexts = [p.context for p in plan.plan(read(found), Policy()).predictions]
     assert BLANK not in contexts
     assert reach.STRANGER in contexts
 
@@ -109,7 +112,7 @@ def test_a_blank_question_that_sshd_refuses_is_not_asked_again() -> None:
 def test_questions_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predict, "_MAX_PREDICTIONS", 4)
     text = "".join(f"Match User u{n}\nClientAliveCountMax 9\n" for n in range(20))
-    assert len(plan.plan(look({MAIN: text}), Policy()).predictions) == 4
+    assert len(plan.plan(read(look({MAIN: text})), Policy()).predictions) == 4
 
 
 # --------------------------------------------------------------------------------------------- notes
@@ -125,44 +128,46 @@ def test_managers_are_told() -> None:
         ("# Added by WALinuxAgent\n", "WALinuxAgent"),
         ("# Do NOT edit\n", "another program"),
     ):
-        (note,) = plan.plan(look({MAIN: text + "ClientAliveInterval 60\nClientAliveCountMax 3\n"}), Policy()).notes
+        (note,) = plan.plan(
+            read(look({MAIN: text + "ClientAliveInterval 60\nClientAliveCountMax 3\n"})), Policy()
+        ).notes
         assert who in note
     assert managed.manager(parse("/x/50-cloud-init.conf", b"I 1\n")) == "cloud-init"
     assert managed.manager(parse("/x", b"Banner /managed by puppet\n")) is None
     far = "Port 22\n" * 60 + "# BEGIN ANSIBLE MANAGED BLOCK\nClientAliveInterval 60\n"
-    assert "Ansible" in plan.plan(look({MAIN: far}), Policy()).notes[0]
+    assert "Ansible" in plan.plan(read(look({MAIN: far})), Policy()).notes[0]
 
 
 def test_lines_without_effect_are_told() -> None:
     planned = plan.plan(
-        look({MAIN: "ClientAliveInterval 60\nClientAliveInterval 70\nClientAliveCountMax 3\n"}), Policy()
+        read(look({MAIN: "ClientAliveInterval 60\nClientAliveInterval 70\nClientAliveCountMax 3\n"})), Policy()
     )
     assert planned.notes == (f"{MAIN}:2: ClientAliveInterval has no effect there, {MAIN}:1 comes first",)
 
 
 def test_long_lists_are_counted() -> None:
     text = "ClientAliveInterval 300\nClientAliveCountMax 9\n" + "ClientAliveInterval 7\n" * 15
-    (note,) = plan.plan(look({MAIN: text}), Policy()).notes
+    (note,) = plan.plan(read(look({MAIN: text})), Policy()).notes
     assert f"{MAIN}:12 and 5 more: ClientAliveInterval has no effect there" in note
     text = "".join(f"Match User u{n}\nClientAliveInterval 7\n" for n in range(15))
-    notes = plan.plan(look({MAIN: text}), Policy(match_overrides=MatchOverrides.KEEP)).notes
+    notes = plan.plan(read(look({MAIN: text})), Policy(match_overrides=MatchOverrides.KEEP)).notes
     assert notes[-1] == "5 more values in Match blocks are kept"
 
 
 def test_thousands_of_blocks_take_no_time() -> None:
     text = "".join(f"Match User u{n} Host h{n % 7}\nClientAliveInterval {n % 9}\n" for n in range(1500))
     began = time.process_time()
-    planned = plan.plan(look({MAIN: text}), Policy())
-    judge.judge(look({MAIN: text}), Policy())
+    planned = plan.plan(read(look({MAIN: text})), Policy())
+    judge.judge(read(look({MAIN: text})), Policy())
     assert len(planned.edits) == 1502
     assert time.process_time() - began < 20
 
 
 def test_a_configuration_that_is_too_large_is_told() -> None:
     text = "# x\n" * 70_000 + "ClientAliveInterval 60\nClientAliveCountMax 3\n"
-    (note,) = plan.plan(look({MAIN: text}), Policy()).notes
+    (note,) = plan.plan(read(look({MAIN: text})), Policy()).notes
     assert "every connection fails" in note
-    assert plan.plan(look({MAIN: text}, version="10.1p1"), Policy()).notes == ()
+    assert plan.plan(read(look({MAIN: text}, version="10.1p1")), Policy()).notes == ()
 
 
 def test_foreign_trees() -> None:
@@ -187,7 +192,7 @@ def test_foreign_trees() -> None:
     ],
 )
 def test_where_missing_settings_go(before: str, after: str) -> None:
-    (content,) = plan.plan(look({MAIN: before}), Policy()).contents
+    (content,) = plan.plan(read(look({MAIN: before})), Policy()).contents
     assert content.after.decode() == after.format("ClientAliveInterval 300\nClientAliveCountMax 3\n")
 
 
@@ -197,27 +202,27 @@ def test_where_missing_settings_go(before: str, after: str) -> None:
 def test_the_name_sorts_before_the_files_that_decide() -> None:
     for name in ("00-a", "000", "0-x"):
         found = look({MAIN: INCLUDE, f"{D}/{name}.conf": "ClientAliveInterval 9\n"})
-        (content,) = plan.plan(found, DROP_IN).contents
+        (content,) = plan.plan(read(found), DROP_IN).contents
         assert content.path < f"{D}/{name}.conf"
         assert content.path.rsplit("/", 1)[1] in dropin.NAMES
 
 
 def test_a_strangers_file_of_our_name_is_left_alone() -> None:
     found = look({MAIN: INCLUDE, f"{D}/{dropin.NAMES[0]}": "ClientAliveInterval 9\n"})
-    (content,) = plan.plan(found, DROP_IN).contents
+    (content,) = plan.plan(read(found), DROP_IN).contents
     assert content.path == f"{D}/{dropin.NAMES[1]}"
 
 
 def test_blocks_stay_editable_where_match_all_does_not_help() -> None:
     found = look({MAIN: INCLUDE + "Match User a\nClientAliveInterval 9\n"}, version="8.3p1")
-    planned = plan.plan(found, DROP_IN)
+    planned = plan.plan(read(found), DROP_IN)
     assert [content.path for content in planned.contents] == [MAIN, f"{D}/{dropin.NAMES[0]}"]
     assert b"Match all" not in planned.contents[1].after
 
 
 def test_kept_blocks_are_not_beaten_by_a_drop_in() -> None:
     found = look({MAIN: INCLUDE + "Match User a\nClientAliveInterval 9\n"})
-    (content,) = plan.plan(found, replace(DROP_IN, match_overrides=MatchOverrides.KEEP)).contents
+    (content,) = plan.plan(read(found), replace(DROP_IN, match_overrides=MatchOverrides.KEEP)).contents
     assert b"Match all" not in content.after
 
 
@@ -226,16 +231,16 @@ def test_a_vendors_block_cannot_be_edited() -> None:
     text = f"ClientAliveInterval 300\nInclude {vendor}\n"
     found = look({MAIN: text, vendor: "Match User a\nClientAliveInterval 9\n"})
     with pytest.raises(PlanError, match="never edited"):
-        plan.plan(found, Policy())
+        plan.plan(read(found), Policy())
     found = look({MAIN: INCLUDE + text, vendor: "Match User a\nClientAliveInterval 9\n"}, version="8.3p1")
-    assert plan.plan(found, Policy()).is_empty  # 8.3 never applies it
+    assert plan.plan(read(found), Policy()).is_empty  # 8.3 never applies it
 
 
 def test_a_drop_in_of_an_earlier_run_grows() -> None:
     own = f"{D}/{dropin.NAMES[0]}"
-    (first,) = plan.plan(look({MAIN: INCLUDE}), DROP_IN).contents
+    (first,) = plan.plan(read(look({MAIN: INCLUDE})), DROP_IN).contents
     (grown,) = plan.plan(
-        look({MAIN: INCLUDE + "Match User a\nClientAliveInterval 9\n", own: first.after}), DROP_IN
+        read(look({MAIN: INCLUDE + "Match User a\nClientAliveInterval 9\n", own: first.after})), DROP_IN
     ).contents
     assert grown.before == first.after
     assert grown.after.startswith(first.after)
@@ -246,7 +251,7 @@ def test_a_drop_in_of_an_earlier_run_beside_blocks_it_cannot_beat() -> None:
     own = f"{D}/{dropin.NAMES[0]}"
     stale = dropin.content(Policy(interval_s=120), shield=True)
     text = INCLUDE + "ClientAliveInterval 9\nMatch User a\nClientAliveInterval 9\n"
-    planned = plan.plan(look({MAIN: text, own: stale}, version="8.3p1"), DROP_IN)
+    planned = plan.plan(read(look({MAIN: text, own: stale}, version="8.3p1")), DROP_IN)
     assert {content.path for content in planned.contents} == {MAIN, own}
 
 
@@ -256,14 +261,14 @@ def test_a_drop_in_that_only_changes_its_own_block() -> None:
     kept = Policy(strategy=Strategy.DROP_IN, match_overrides=MatchOverrides.KEEP)
     found = look({MAIN: INCLUDE + "Match User a\nClientAliveInterval 9\n", own: broken})
     for policy in (DROP_IN, kept):
-        assert own in {content.path for content in plan.plan(found, policy).contents}
+        assert own in {content.path for content in plan.plan(read(found), policy).contents}
 
 
 def test_no_way_in_at_all() -> None:
     vendor = "/usr/etc/ssh/sshd_config"
     for policy in (Policy(), DROP_IN):
         with pytest.raises(PlanError, match="never edited"):
-            plan.plan(look({vendor: "ClientAliveInterval 9\n"}), policy)
+            plan.plan(read(look({vendor: "ClientAliveInterval 9\n"})), policy)
 
 
 def test_files_that_nobody_asked_a_server_about() -> None:
@@ -328,18 +333,18 @@ def test_a_file_with_two_paths_is_edited_once() -> None:
     found = look({MAIN: text, f"{D}/50.conf": common, "/etc/ssh/common": common})
     links = tuple(replace(f, real_path="/etc/ssh/common") if f.path == f"{D}/50.conf" else f for f in found.files)
     found = replace(found, files=links)
-    planned = plan.plan(found, Policy())
+    planned = plan.plan(read(found), Policy())
     (content,) = planned.contents
     assert content.after.decode() == (
         "ClientAliveInterval 300\nClientAliveCountMax 3\nMatch User b\nClientAliveCountMax 3\n"
     )
-    stand_ins = candidate.candidate(found, planned, "/run/c")
+    stand_ins = candidate.candidate(read(found), planned, "/run/c")
     assert stand_ins[0][1].count(b'Include "/run/c/candidate.1"\n') == 3
 
 
 @pytest.mark.parametrize("last", ["\r", "#", "ClientAliveInterval 60", "ClientAliveInterval 60\r", "Banner none"])
 def test_a_last_line_without_an_end_may_get_one(last: str) -> None:
-    (content,) = plan.plan(look({MAIN: f"Port 22\n{last}"}), Policy()).contents
+    (content,) = plan.plan(read(look({MAIN: f"Port 22\n{last}"})), Policy()).contents
     assert content.after.endswith(b"\n")
 
 
@@ -369,11 +374,11 @@ def test_a_planner_that_is_wrong_by_one_byte_is_caught(
 ) -> None:
     """Also where sshd would not mind: `0300` is 300, but not what was asked for."""
     found = look({MAIN: "Port 22\n \tClientAliveInterval  60  # nat \r\nClientAliveCountMax 3\n"})
-    assert plan.plan(found, Policy()).contents
+    assert plan.plan(read(found), Policy()).contents
     wrong = lambda line, number: mutant(line.raw, line.arguments[0].start, line.arguments[0].end)  # noqa: E731
     monkeypatch.setattr(draft, "rewritten", wrong)
     with pytest.raises(PlanError):
-        plan.plan(found, Policy())
+        plan.plan(read(found), Policy())
 
 
 def test_files_that_sshd_would_refuse_afterwards() -> None:
@@ -405,18 +410,18 @@ def test_a_plan_that_would_not_help_is_none(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(placement, "spots", lambda main, keywords, events: dict.fromkeys(keywords, 2))
     with pytest.raises(PlanError, match="still not be as wanted"):
-        plan.plan(look({MAIN: "Match User a\nX11Forwarding no\n"}), Policy())
+        plan.plan(read(look({MAIN: "Match User a\nX11Forwarding no\n"})), Policy())
 
 
 def test_files_that_cannot_be_edited_safely() -> None:
     for text in (b"I 1\0\n", b"\xff\xfeI\0", b"\xef\xbb\xbfPort 22\n"):
         with pytest.raises(ParseError):
-            plan.plan(look({MAIN: text}), Policy())
+            plan.plan(read(look({MAIN: text})), Policy())
 
 
 def test_unknown_versions_are_refused() -> None:
     with pytest.raises(ParseError):
-        plan.plan(replace(look({MAIN: ""}), version="?"), Policy())
+        plan.plan(read(replace(look({MAIN: ""}), version="?")), Policy())
     assert Version.parse("9.2p1").at_least(9, 2)
 
 
@@ -428,7 +433,7 @@ def test_a_stale_drop_in_of_ours_beside_a_block_that_comes_before_it() -> None:
         early: "Match User a\nClientAliveInterval 9\n",
         own: stale,
     }
-    contents = plan.plan(look(files), DROP_IN).contents
+    contents = plan.plan(read(look(files)), DROP_IN).contents
     assert [content.path for content in contents] == [early, own]
     assert contents[0].after == b"Match User a\nClientAliveInterval 300\n"
     assert b"Match" not in contents[1].after
@@ -442,7 +447,7 @@ def test_a_comment_is_no_line_to_put_a_value_into() -> None:
 
 
 def test_a_plan_has_the_caveat_of_what_it_would_write() -> None:
-    planned = plan.plan(look({MAIN: "ClientAliveInterval 0\n"}, version="9.2p1"), Policy())
+    planned = plan.plan(read(look({MAIN: "ClientAliveInterval 0\n"}, version="9.2p1")), Policy())
     assert planned.caveat is not None
     assert planned.caveat.keep_alive_after_s == 600
-    assert plan.plan(look({MAIN: "ClientAliveInterval 0\n"}, version="9.6p1"), Policy()).caveat is None
+    assert plan.plan(read(look({MAIN: "ClientAliveInterval 0\n"}, version="9.6p1")), Policy()).caveat is None

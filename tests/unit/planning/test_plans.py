@@ -9,6 +9,7 @@ import pytest
 from sshd_keepalive import errors
 from sshd_keepalive.model import RemoteFile, Verdict
 from sshd_keepalive.planning import judge, plan
+from sshd_keepalive.sshd_config.reading import read
 from tests.support.plans import PlanCase, load
 
 CASES = load()
@@ -21,14 +22,14 @@ def test_the_plan_is_exactly_this(case: PlanCase) -> None:
         policy = snapshot.host.policy
         if "refuse" in case.words:
             with pytest.raises(getattr(errors, case.words["refuse"])):
-                plan.plan(snapshot, policy)
+                plan.plan(read(snapshot), policy)
             assert Verdict.PASS not in {
-                f.verdict for f in judge.judge(snapshot, policy) if f.setting.endswith("Interval")
+                f.verdict for f in judge.judge(read(snapshot), policy) if f.setting.endswith("Interval")
             }
             continue
-        planned = plan.plan(snapshot, policy)
+        planned = plan.plan(read(snapshot), policy)
         assert {content.path: content.after for content in planned.contents} == case.files("after"), release
-        passed = {finding.verdict for finding in judge.judge(snapshot, policy)} == {Verdict.PASS}
+        passed = {finding.verdict for finding in judge.judge(read(snapshot), policy)} == {Verdict.PASS}
         assert planned.is_empty == passed, release
         if "note" in case.words:
             assert case.words["note"] in "\n".join(planned.notes)
@@ -40,7 +41,7 @@ def test_the_plan_is_exactly_this(case: PlanCase) -> None:
             )
         globs = tuple(replace(g, paths=tuple(sorted(p for p in files if ".d/" in p))) for g in snapshot.globs)
         after = replace(snapshot, files=tuple(files.values()), globs=globs, dumps=())
-        assert not plan.plan(after, policy).contents, release
+        assert not plan.plan(read(after), policy).contents, release
 
 
 def test_every_row_of_the_decision_table_is_here() -> None:

@@ -10,6 +10,7 @@ from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.model import Context
 from sshd_keepalive.planning import undo
 from sshd_keepalive.planning.undo import Past
+from sshd_keepalive.sshd_config.reading import read
 from tests.support.snapshots import MAIN, look
 
 OWN = "/etc/ssh/sshd_config.d/00-sshd-keepalive.conf"
@@ -37,7 +38,7 @@ def test_backups_that_others_may_have_written_are_not_read() -> None:
 
 
 def test_the_old_bytes_come_back_and_what_was_made_goes() -> None:
-    planned = undo.plan(look({MAIN: NEW, OWN: "Port 22\n"}), PAST, force=False)
+    planned = undo.plan(read(look({MAIN: NEW, OWN: "Port 22\n"})), PAST, force=False)
     assert [(c.path, c.after, c.gone) for c in planned.contents] == [(MAIN, OLD.encode(), False), (OWN, b"", True)]
     assert planned.restart
     (everybody,) = planned.predictions
@@ -56,24 +57,24 @@ def test_the_old_bytes_come_back_and_what_was_made_goes() -> None:
 
 
 def test_what_is_as_it_was_stays() -> None:
-    planned = undo.plan(look({MAIN: OLD}), PAST, force=False)
+    planned = undo.plan(read(look({MAIN: OLD})), PAST, force=False)
     assert (planned.contents, planned.restart) == ((), False)
 
 
 def test_a_file_edited_since_is_brought_back_by_force_only() -> None:
     found = look({MAIN: NEW + "# by hand\n", OWN: "Port 22\n"})
     with pytest.raises(HostError, match="was edited since run r1") as raised:
-        undo.plan(found, PAST, force=False)
+        undo.plan(read(found), PAST, force=False)
     assert raised.value.kind == "changed_meanwhile"
-    assert undo.plan(found, PAST, force=True).contents[0].after == OLD.encode()
+    assert undo.plan(read(found), PAST, force=True).contents[0].after == OLD.encode()
 
 
 def test_a_file_that_somebody_removed_since_counts_as_edited() -> None:
     with pytest.raises(HostError, match=OWN):
-        undo.plan(look({MAIN: NEW}), replace(PAST, files=((OWN, b"x\n", b"y\n"),)), force=False)
+        undo.plan(read(look({MAIN: NEW})), replace(PAST, files=((OWN, b"x\n", b"y\n"),)), force=False)
 
 
 def test_old_files_that_sshd_would_refuse_today() -> None:
     past = replace(PAST, files=((MAIN, b"ClientAliveInterval x\n", NEW.encode()),))
     with pytest.raises(ParseError):
-        undo.plan(look({MAIN: NEW}), past, force=False)
+        undo.plan(read(look({MAIN: NEW})), past, force=False)

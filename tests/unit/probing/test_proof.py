@@ -14,6 +14,7 @@ from sshd_keepalive.probing.proof import Beat, Held, Loss, Values
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS
 from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
 
@@ -122,5 +123,5 @@ def test_without_an_interval_a_silence_is_long_and_keep_alives_are_somebody_else
 
 
 def test_options_of_ours_do_not_win_over_a_match() -> None:
-    assert "a Match block decides" in trial.deciding_match(look({MAIN: "Match User a\nClientAliveInterval 5\n"}))
-    assert trial.deciding_match(look({MAIN: "ClientAliveInterval 5\n"})) == ""
+    assert "a Match block decides" in trial.deciding_match(read(look({MAIN: "Match User a\nClientAliveInterval 5\n"})))
+    assert trial.deciding_match(read(look({MAIN: "ClientAliveInterval 5\n"}))) == ""

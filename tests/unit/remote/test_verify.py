@@ -10,10 +10,11 @@ from sshd_keepalive.model import Dump, Plan, Policy, Snapshot
 from sshd_keepalive.planning import plan as planning
 from sshd_keepalive.remote.verify import difference
 from sshd_keepalive.scripts.guard import Change
+from sshd_keepalive.sshd_config.reading import read
 from tests.support.snapshots import MAIN, look
 
 STOCK = look({MAIN: "ClientAliveInterval 0\n"})
-PLAN: Plan = planning.plan(STOCK, Policy())
+PLAN: Plan = planning.plan(read(STOCK), Policy())
 REFUSAL = Dump(context=STOCK.dumps[0].context, error="x: line 3: Bad configuration option: y")
 
 

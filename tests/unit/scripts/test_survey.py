@@ -17,7 +17,8 @@ from sshd_keepalive.remote.observe import functions, observe
 from sshd_keepalive.scripts import survey
 from sshd_keepalive.scripts.records import records
 from sshd_keepalive.sshd_config import command_line as start
-from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config.tree import missing_globs
 from tests.support.shell import LOCAL, LocalShell, installed_shells, write_command
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -77,14 +78,14 @@ def test_all_files_that_an_include_can_reach_are_brought(host: Host, shell: str)
     globs = {glob.pattern: glob.paths for glob in snapshot.globs}
     assert globs[f"{folder}/d/*.conf"] == (f"{folder}/d/a.conf", f"{folder}/d/b.conf")
     assert globs[f"{folder}/missing"] == ()
-    assert resolve.missing_globs(resolve.tree(snapshot)) == ()
+    assert missing_globs(read(snapshot).tree) == ()
 
 
 def test_an_include_that_the_shell_did_not_understand_is_asked_for_again(host: Host) -> None:
     folder = tree(host, sshd_config='Include "@/with space.conf"\n')
     (folder / "with space.conf").write_text("ClientAliveInterval 7\n")
     shell = LocalShell(host)
-    snapshot = observe(shell, NOW, timeout_s=20)
+    snapshot = observe(shell, NOW, timeout_s=20).snapshot
     assert [Path(file.path).name for file in snapshot.files] == ["sshd_config", "with space.conf"]
     assert len(shell.scripts) == 2
 

@@ -17,6 +17,7 @@ from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
 from sshd_keepalive.sshd_config import resolve
 from sshd_keepalive.sshd_config.version import Version
+from tests.support.printed import resolve_all, values_of
 
 CASES = Path(__file__).parents[2] / "cases"
 FACTS, TRICKY = (
@@ -65,9 +66,9 @@ def our_answer(fact: dict[str, Any], version: Version) -> str:
     options = tuple(word for word in fact.get("o", ()) if word != "-o")
     tree = resolve.tree_of_files(files, main="/t/main", version=version, options=options)
     try:
-        effective = resolve.resolve(tree, context_of(fact.get("c")))
+        effective = resolve_all(tree, context_of(fact.get("c")))
         if "k" in fact:
-            return effective.values(fact["k"])[0] if effective.values(fact["k"]) else "22"
+            return next(iter(values_of(effective, fact["k"])), "22")
         return f"{effective[INTERVAL].value}/{effective[COUNT_MAX].value}"
     except ParseError:
         return "E"

@@ -13,7 +13,8 @@ from sshd_keepalive.errors import HostError, ParseError, PlanError
 from sshd_keepalive.model import Policy
 from sshd_keepalive.planning import explain, judge, plan
 from sshd_keepalive.sshd_config import command_line, limits, patterns, resolve
-from sshd_keepalive.sshd_config.tree import Tree
+from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config.tree import Tree, missing_globs
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
 
@@ -61,13 +62,13 @@ _SLOW = {"many blocks", "a file included again and again", "one value on many li
 def test_work_ends_with_the_budget(name: str) -> None:
     """All that is done with a host's files; each part ends, or is refused as too large."""
     snapshot = look(HOSTILE[name], globs=(), dumps=())
-    built = resolve.tree(snapshot)
+    built = read(snapshot).tree
     outcomes = set()
     for part in (
-        lambda: resolve.missing_globs(built),
-        lambda: judge.judge(snapshot, Policy()),
-        lambda: plan.plan(snapshot, Policy()),
-        lambda: explain.text(built, explain.answers(built)),
+        lambda: missing_globs(built),
+        lambda: judge.judge(read(snapshot), Policy()),
+        lambda: plan.plan(read(snapshot), Policy()),
+        lambda: explain.text(built, explain.answers(read(snapshot))),
     ):
         try:
             part()
@@ -92,17 +93,17 @@ def test_a_host_that_is_large_but_real_is_judged() -> None:
     """120 blocks, each with a list of 20 networks, in 10 files: more than any host that is known."""
     files = {f"/etc/ssh/sshd_config.d/{n}.conf": addresses(12, 20, 12 * n) for n in range(10)}
     snapshot = look({MAIN: b"Include /etc/ssh/sshd_config.d/*.conf\n", **files})
-    assert len(judge.judge(snapshot, Policy())) == 122
-    assert plan.plan(snapshot, Policy()).contents
+    assert len(judge.judge(read(snapshot), Policy())) == 122
+    assert plan.plan(read(snapshot), Policy()).contents
 
 
 def test_each_host_has_a_budget_of_its_own() -> None:
     """Trees of equal files share what was found out about them, and nothing else."""
     snapshot = look({MAIN: blocks(3)})
-    first, second = resolve.tree(snapshot), resolve.tree(snapshot)
+    first, second = read(snapshot).tree, read(snapshot).tree
     first.work.left = -1
     assert second.work.left > 0
-    assert len(judge.judge(snapshot, Policy())) == 5
+    assert len(judge.judge(read(snapshot), Policy())) == 5
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from sshd_keepalive.model import COMMAND_LINE, COUNT_MAX, GLOBAL, INTERVAL, Context, Place
 from sshd_keepalive.sshd_config import resolve
 from sshd_keepalive.sshd_config.version import Version
+from tests.support.printed import resolve_all, values_of
 from tests.support.snapshots import MAIN
 
 ROOT = Context(user="root", host="h", address="10.0.0.1", local_address="10.0.0.2", local_port=22)
@@ -60,14 +61,14 @@ def test_a_line_that_counts_as_not_written_hides_nothing() -> None:
 
 def test_keywords_that_repeat_keep_all_lines_of_their_layer() -> None:
     built = tree("Port 1\nAllowUsers a b\nMatch all\nPort 2\nMatch User root\nAllowUsers c\n")
-    assert resolve.resolve(built).values("allowusers") == ("a", "b")
-    assert resolve.resolve(built, ROOT).values("allowusers") == ("c",)
-    assert resolve.resolve(built, ROOT).values("port") == ("1", "2")
-    assert resolve.resolve(built, ROOT)["allowusers"].hides == (at(2),)
+    assert values_of(resolve_all(built), "allowusers") == ("a", "b")
+    assert values_of(resolve_all(built, ROOT), "allowusers") == ("c",)
+    assert values_of(resolve_all(built, ROOT), "port") == ("1", "2")
+    assert resolve_all(built, ROOT)["allowusers"].hides == (at(2),)
 
 
 def test_other_keywords_are_printed_as_sshd_prints_them() -> None:
-    read = resolve.resolve(
+    read = resolve_all(
         tree(
             "PermitRootLogin prohibit-password\nLoginGraceTime 2m\nKeepAlive no\nx11forwarding YES\nMaxSessions 07\n"
             "Banner /etc/issue\nAllowTcpForwarding all\nX11DisplayOffset x\nPort 99999999\nCiphers +x\nUseDNS maybe\n"
@@ -89,14 +90,14 @@ def test_other_keywords_are_printed_as_sshd_prints_them() -> None:
 
 
 def test_a_value_the_table_cannot_read_is_not_told() -> None:
-    assert not resolve.resolve(tree("LoginGraceTime soon\n")).values("logingracetime")
-    assert not resolve.resolve(tree('Banner ""\n')).values("banner")
-    assert not resolve.resolve(tree("MaxSessions -1\n", "7.4p1")).values("maxsessions")
+    assert not values_of(resolve_all(tree("LoginGraceTime soon\n")), "logingracetime")
+    assert not values_of(resolve_all(tree('Banner ""\n')), "banner")
+    assert not values_of(resolve_all(tree("MaxSessions -1\n", "7.4p1")), "maxsessions")
 
 
 def test_ports_below_an_include_are_lost_in_8_2() -> None:
-    assert not resolve.resolve(tree(f"Include {D}/*\nPort 77\n", "8.2p1")).values("port")
-    assert resolve.resolve(tree("Port 77\n", "8.2p1")).values("port") == ("77",)
+    assert not values_of(resolve_all(tree(f"Include {D}/*\nPort 77\n", "8.2p1")), "port")
+    assert values_of(resolve_all(tree("Port 77\n", "8.2p1")), "port") == ("77",)
 
 
 def test_a_group_leaves_two_possibilities() -> None:

@@ -1,0 +1,140 @@
+"""What sshd makes of the files of one host, worked out once and handed to everything that decides.
+
+A pass over a host builds one reading of what it found, and one of the files as a plan leaves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+from sshd_keepalive.model import DEFAULT_CONFIG, Context, Effective, Glob, Host, NewContent, RemoteFile, Scope, Snapshot
+from sshd_keepalive.sshd_config import match, resolve
+from sshd_keepalive.sshd_config import tree as trees
+from sshd_keepalive.sshd_config.limits import Work
+from sshd_keepalive.sshd_config.match import Block
+from sshd_keepalive.sshd_config.resolve import BLANK, Layers
+from sshd_keepalive.sshd_config.tree import Event, Tree
+from sshd_keepalive.sshd_config.version import NEWEST, Version
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """The files of a host as sshd reads them: the tree, what everybody gets, what each Match block changes.
+
+    All attributes but the first two are worked out when they are first asked for. They raise ParseError where sshd
+    would refuse the files, and HostError (kind `observe`, cause `too_large`) where the files ask for too much work.
+    Not shared between threads.
+    """
+
+    snapshot: Snapshot  # what was found, or would be found: after an edit it has no dumps
+    tree: Tree
+    _after: dict[tuple[NewContent, ...], Reading] = field(default_factory=dict, init=False, repr=False)
+    _layers: dict[tuple[bool | None, ...], Layers] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def lines(self) -> tuple[Event, ...]:
+        """The lines of the two keep-alive settings, in reading order."""
+        return resolve.lines(self.tree)
+
+    @cached_property
+    def overrides(self) -> tuple[Event, ...]:
+        """Those of the lines that can decide a setting for somebody from inside a Match block."""
+        return resolve.overrides(self.tree)
+
+    @cached_property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Everybody, then every Match block that can decide, with a connection that reaches it."""
+        return resolve.scopes(self.tree, self.overrides)
+
+    @cached_property
+    def everybody(self) -> Effective:
+        """What every connection gets for which no Match block decides."""
+        return self.resolve(BLANK)
+
+    def resolve(self, context: Context) -> Effective:
+        """Give what one connection gets; see `resolve.resolve`."""
+        return self._layers_of(context).effective(context)
+
+    def possible(self, context: Context) -> dict[str, tuple[int, ...]]:
+        """Give every value that both settings may have for a connection; see `resolve.possible`."""
+        return self._layers_of(context).possible()
+
+    def _layers_of(self, context: Context) -> Layers:
+        """Resolve once for all connections that meet the same of the blocks that matter."""
+        version, work = self.tree.version, self.tree.work
+        work.spend(len(self._blocks) + sum(4 + block.steps for block in self._blocks))
+        states = tuple(match.applies(block, context, version) for block in self._blocks)
+        layers = self._layers.get(states)
+        if layers is None:
+            work.spend(len(self.lines))
+            known = dict(zip(self._blocks, states, strict=True))
+            layers = self._layers[states] = Layers(self.lines, version, known.__getitem__)
+        return layers
+
+    @cached_property
+    def _blocks(self) -> tuple[Block, ...]:
+        return tuple(dict.fromkeys(event.block for event in self.lines if event.block is not None))
+
+    def after(self, contents: tuple[NewContent, ...]) -> Reading:
+        """Give the reading of the same host once these contents are there; it is built once."""
+        if not contents:
+            return self
+        if contents not in self._after:
+            self._after[contents] = self._read_after(contents)
+        return self._after[contents]
+
+    def _read_after(self, contents: tuple[NewContent, ...]) -> Reading:
+        written = {content.path: content.after for content in contents if not content.gone}
+        gone = {content.path for content in contents if content.gone}
+        tree = self.tree.with_files(written)
+        tree = tree.without(gone) if gone else tree
+        files = {file.path: file for file in self.snapshot.files if file.path not in gone}
+        for path, content in written.items():
+            file = files.get(path)
+            files[path] = RemoteFile(path=path, content=content) if file is None else replace(file, content=content)
+        globs = tuple(Glob(pattern=pattern, paths=paths) for pattern, paths in (tree.globs or {}).items())
+        snapshot = replace(self.snapshot, files=tuple(files.values()), globs=globs, dumps=())
+        return Reading(snapshot=snapshot, tree=tree)
+
+
+def read_files(
+    files: Mapping[str, bytes],
+    *,
+    main: str = DEFAULT_CONFIG,
+    version: Version = NEWEST,
+    globs: Mapping[str, tuple[str, ...]] | None = None,
+    options: tuple[str, ...] = (),
+) -> Reading:
+    """Read files that nobody asked a server about: path → bytes, all that an Include can reach.
+
+    Args:
+        globs: absolute pattern of an Include → the files it names; by default it is matched against the paths given.
+    """
+    snapshot = Snapshot(
+        host=Host(name="localhost", address="localhost", sshd_config=main),
+        taken_at=datetime.min.replace(tzinfo=UTC),
+        version=str(version),
+        files=tuple(RemoteFile(path=path, content=content) for path, content in files.items()),
+        globs=(),
+        dumps=(),
+        daemon=None,
+    )
+    return Reading(
+        snapshot=snapshot, tree=trees.of_files(files, main=main, version=version, globs=globs, options=options)
+    )
+
+
+def read(snapshot: Snapshot, expected: Reading | None = None) -> Reading:
+    """Read what was found on a host.
+
+    Args:
+        expected: a reading of what should be there; its work is used again if that is what is there, to the byte.
+    Raises:
+        ParseError: the release cannot be told.
+    """
+    if expected is not None and trees.is_alike(snapshot, expected.snapshot):
+        return replace(expected, snapshot=snapshot, tree=replace(expected.tree, work=Work()))
+    return Reading(snapshot=snapshot, tree=trees.of_snapshot(snapshot))
