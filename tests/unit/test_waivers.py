@@ -12,6 +12,7 @@ from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import Context, Dump, HostReport, Run, Verdict, Waiver
 from sshd_keepalive.reports import summary
 from sshd_keepalive.reports import text as text_report
+from sshd_keepalive.sshd_config.reading import read
 from tests.support.snapshots import MAIN, NOON, look
 
 TEXT = "vendor appliance, ticket 4711"
@@ -23,7 +24,7 @@ def judged(text: str, until: date, **more: tuple[Dump, ...]) -> HostReport:
     """A host looked at on 2026-01-31."""
     snapshot = look({MAIN: text}, **more)
     waiver = Waiver(reason=TEXT, owner="jo", until=until)
-    return fleet._report(replace(snapshot, host=replace(snapshot.host, waiver=waiver)))
+    return fleet._report(read(replace(snapshot, host=replace(snapshot.host, waiver=waiver))))
 
 
 @pytest.mark.parametrize(
