@@ -25,9 +25,18 @@ def unit_word(text: str) -> str:
     Raises:
         ValueError: a NUL byte, which no command line can carry.
     """
+    return unit_path(text).replace("$", "$$")
+
+
+def unit_path(text: str) -> str:
+    """One path of a list of paths in a unit file, where systemd expands no variables: systemd.exec(5).
+
+    Raises:
+        ValueError: a NUL byte, which no path can hold.
+    """
     if "\0" in text:
-        raise ValueError("a NUL byte cannot be passed to a command")
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+        raise ValueError("a NUL byte cannot be in a path")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r") + '"'
 
 

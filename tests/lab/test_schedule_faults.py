@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tests.support.sshd import wait_until
 
 from .hosts import LabHost
-from .test_schedule import PROGRAM, controller, installed, keepalive, state
+from .test_schedule import PROGRAM, controller, installed, keepalive
 
 __all__ = ["controller", "installed"]  # fixtures
 
@@ -31,21 +31,16 @@ def refused(host: LabHost, words: str) -> str:
     return done.stderr
 
 
-def test_a_run_that_is_cut_off_leaves_no_older_verdict(controller: Controller) -> None:
+def test_a_run_in_progress_is_not_begun_again_and_one_that_is_killed_fails(controller: Controller) -> None:
     host = controller("d12py")
     host.run(MUTE)
-    keepalive(host, "schedule install --every week -i hosts.yaml")
-    keepalive(host, "schedule run", code=1)
-    keepalive(host, "schedule status", code=1)
     keepalive(host, "schedule install --every week -i mute.yaml --timeout 600")
     host.run(f"systemctl start --no-block {UNIT}")
-    wait_until(lambda: state(host)["running"], 60, "the run to begin")
-    assert "drift at" in keepalive(host, "schedule status", code=1), "what the last one came to is still true"
+    wait_until(lambda: host.run(f"systemctl is-active {UNIT}", check=False).stdout == "activating\n", 60, "the run")
+    done = host.run(f"cd /root; {PROGRAM} schedule run", check=False)
+    assert (done.returncode, done.stderr) == (75, "check: the previous run is still in progress; skipped\n")
     host.run(f"systemctl kill --kill-who=all --signal=KILL {UNIT}")
-    wait_until(lambda: not state(host)["running"], 60, "its end")
-    found = state(host)["last"]
-    assert (found["word"], found["exit_code"], found["ended_at"]) == ("cut_off", None, "")
-    assert "cut off" in keepalive(host, "schedule status", code=3)
+    wait_until(lambda: host.run(f"systemctl is-failed {UNIT}", check=False).stdout == "failed\n", 60, "its end")
     assert host.run(f"systemctl show --property=Result --value {UNIT}").stdout == "signal\n"
 
 
@@ -57,8 +52,7 @@ def test_a_run_that_is_stopped_finishes_the_hosts_in_flight(controller: Controll
     busy = "ss -tn state established | grep -q :2222"
     wait_until(lambda: host.run(busy, check=False).returncode == 0, 60, "a host in flight")
     host.run(f"systemctl stop {UNIT}", timeout_s=240)
-    last = state(host)["last"]
-    assert (last["word"], last["exit_code"]) == ("interrupted", 130)
+    assert host.run(f"systemctl show --property=ExecMainStatus --value {UNIT}").stdout == "130\n"
     (run,) = json.loads(keepalive(host, "history --format json"))["runs"]
     assert run["unknown"] == 1, "what it came to is recorded"
 
@@ -67,25 +61,11 @@ def test_a_check_that_hangs_is_killed_and_the_unit_fails(controller: Controller)
     host = controller("d12py")
     host.run(MUTE)
     keepalive(host, "schedule install --every week -i mute.yaml --timeout 600")
-    host.run('sed -i \'s/"limit_s": [0-9.]*/"limit_s": 3/\' /etc/sshd-keepalive/schedules/check.json')
+    limits = "[Service]\nTimeoutStartSec=3\nTimeoutStopSec=2\n"
+    host.run(f"mkdir {UNITS}/{UNIT}.d; cat >{UNITS}/{UNIT}.d/limit.conf; systemctl daemon-reload", stdin=limits)
     assert keepalive(host, "schedule run", code=3) == "check: unreached\n"
-    assert host.run(f"systemctl show --property=Result --value {UNIT}").stdout == "exit-code\n"
-    assert "was killed" in host.run(f"journalctl -u {UNIT} -o cat").stdout
-    assert state(host)["last"]["word"] == "unreached"
-
-
-def test_the_check_keeps_the_lock_of_whoever_started_it(controller: Controller) -> None:
-    host = controller("d12py")
-    host.run(MUTE)
-    keepalive(host, "schedule install --every week -i mute.yaml --timeout 600")
-    host.run(f"cd /root; setsid {PROGRAM} schedule run --here check >/dev/null 2>&1 &")
-    find = "pgrep -f '[s]shd_keepalive check'"
-    wait_until(lambda: host.run(find, check=False).returncode == 0, 60, "the check")
-    host.run("kill -9 $(pgrep -f '[s]chedule run --here')")
-    assert "did nothing" in host.run(f"{PROGRAM} schedule run --here check", check=False).stderr
-    assert state(host)["running"]
-    host.run(f"kill -9 $({find})")
-    wait_until(lambda: not state(host)["running"], 30, "the end of the lock")
+    assert host.run(f"systemctl show --property=Result --value {UNIT}").stdout == "timeout\n"
+    assert host.run(f"systemctl is-failed {UNIT}", check=False).stdout == "failed\n"
 
 
 def test_units_and_entries_that_are_not_as_we_wrote_them_are_left_alone(controller: Controller) -> None:
@@ -103,7 +83,6 @@ def test_units_and_entries_that_are_not_as_we_wrote_them_are_left_alone(controll
     assert "not as it was written" in refused(other, "schedule install --every hour -i hosts.yaml")
     assert "not as it was written" in refused(other, "schedule remove")
     assert other.run("crontab -l").stdout == edited
-    assert not state(other)["enabled"]
 
 
 def test_a_machine_that_cannot_have_schedules_says_so_and_is_as_it_was(controller: Controller) -> None:
@@ -111,7 +90,6 @@ def test_a_machine_that_cannot_have_schedules_says_so_and_is_as_it_was(controlle
     host.run(f"mount --bind {UNITS} {UNITS} && mount -o remount,bind,ro {UNITS}")
     assert f"{UNITS}/sshd-keepalive-check" in refused(host, "schedule install --every day -i hosts.yaml")
     assert "no schedules" in keepalive(host, "schedule list")
-    keepalive(host, "schedule status")
 
     other = controller("sysvpy")
     other.run("mv /usr/bin/crontab /usr/bin/crontab.away")
@@ -119,7 +97,6 @@ def test_a_machine_that_cannot_have_schedules_says_so_and_is_as_it_was(controlle
     assert "no schedules" in keepalive(other, "schedule list")
     other.run("mv /usr/bin/crontab.away /usr/bin/crontab; service cron stop; pkill -x cron; true")
     assert "no cron runs" in keepalive(other, "schedule install --every day -i hosts.yaml")
-    keepalive(other, "schedule status", code=3)
 
 
 def test_what_a_session_would_have_to_give_is_refused(controller: Controller) -> None:

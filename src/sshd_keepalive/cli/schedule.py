@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
 from platformdirs import user_state_path
 
-from sshd_keepalive.cli import OutOfReach, notices, output, recording
+from sshd_keepalive.cli import notices, output, recording
 from sshd_keepalive.cli.options import Options, named_in_environment, selected
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
@@ -49,7 +46,7 @@ def command() -> None:
     "--every",
     metavar="WHEN",
     required=True,
-    help="hour, day or week; as cron: '0 6 * * 1-5'; as systemd.time(7): 'Mon..Fri 06:00'.",
+    help="hour, day or week; a time of systemd.time(7), 'Mon..Fri 06:00'; with cron its five fields.",
 )
 @click.option("--name", metavar="NAME", default="check", show_default=True, help="To have several.")
 @click.argument("words", nargs=-1, metavar="[CHECK-OPTION|HOST]...", type=click.UNPROCESSED)
@@ -63,89 +60,62 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
 
     A time that was missed while the machine was down is made up for; two runs never overlap.
     """
-    from sshd_keepalive.schedule import calendar as timetable
-    from sshd_keepalive.schedule import jobs as schedule
-    from sshd_keepalive.schedule import units as timers
+    from sshd_keepalive.schedule import cron, jobs, systemd
 
-    timers.checked_name(name)
-    when = timetable.read(every, name)
+    jobs.checked_name(name)
     options, hosts = _checked(ctx, words)
-    wanted = schedule.Schedule(
+    every = " ".join(every.split())
+    wanted = jobs.Schedule(
         name=name,
-        every=when.text,
-        manager="",
+        every=every.lower() if every.lower() in ("hour", "day", "week") else every,
         directory=str(Path.cwd()),
         state=str(user_state_path()),
         argv=words,
         writable=tuple(sorted({str(path.expanduser().absolute().parent) for path in _written(options, hosts)})),
-        limit_s=schedule.limit_of(len(hosts), options.forks, options.timeout),
+        limit_s=jobs.limit_of(len(hosts), options.forks, options.timeout),
     )
-    changed = schedule.install(wanted, when)
-    state = schedule.status(schedule.find(name))
-    manager = state.schedule.manager
-    coming = f", next {state.next_at}" if state.next_at else ""
-    done = "installed" if changed else "as it was"
-    click.echo(f"{done:<11} {name}: check of {_count(len(hosts))}, every {when.text}, by {manager}{coming}")
-    if schedule.lacks_daemon(state.schedule):
+    done = "installed" if jobs.install(wanted) else "as it was"
+    manager = "systemd" if systemd.texts(name) else "cron"
+    number = "1 host" if len(hosts) == 1 else f"{len(hosts)} hosts"
+    coming = f", next {at}" if (at := jobs.next_run(name)) else ""
+    click.echo(f"{done:<11} {name}: check of {number}, every {every}, by {manager}{coming}")
+    if manager == "cron" and not cron.is_running():
         click.echo("note: no cron runs on this machine now, and without one nothing will start the check")
-    elif not state.enabled:
-        raise ConfigError(f"{name} was installed, but {manager} does not run it", hint="schedule status")
-    if schedule.needs_lingering():
+    if manager == "systemd" and not systemd.is_root():
         click.echo("note: systemd ends the timers of an account that is not logged in, unless: loginctl enable-linger")
     click.echo(f"next: sshd-keepalive schedule run {name}", err=True)
 
 
 @command.command("list")
-@click.option("--format", type=click.Choice(("text", "json")), default="text", show_default=True)
-def list_(format: str) -> None:  # noqa: A002 (the option's name)
-    """List the schedules: when, by whom, and the words behind check."""
-    from sshd_keepalive.schedule import jobs as schedule
+def list_() -> None:
+    """List the schedules as systemd lists its timers, or as they stand in the crontab."""
+    from sshd_keepalive.schedule import cron, jobs, systemd
 
-    found = schedule.listed()
-    if format == "json":
-        _document([asdict(one) for one in found])
-    elif not found:
+    names = jobs.names()
+    if not names:
         click.echo("no schedules; next: sshd-keepalive schedule install --every day -i hosts.yaml")
-    for one in found if format == "text" else ():
-        click.echo(printable(f"{one.name:<12} every {one.every}, by {one.manager}: check {shlex.join(one.argv)}"))
-
-
-@command.command("status")
-@click.argument("name", required=False)
-@click.option("--format", type=click.Choice(("text", "json")), default="text", show_default=True)
-def status(name: str | None, format: str) -> None:  # noqa: A002 (the option's name)
-    """Tell of each schedule when it ran last, what it came to, and when it runs next.
-
-    Exit code: that of the worst last run; 3 when one is not enabled or never ran.
-    """
-    from sshd_keepalive.schedule import jobs as schedule
-
-    states = [schedule.status(one) for one in ((schedule.find(name),) if name else schedule.listed())]
-    if format == "json":
-        _document([_state(state) for state in states])
-    for state in states if format == "text" else ():
-        coming = (f"next {state.next_at}" if state.next_at else "enabled") if state.enabled else "NOT ENABLED"
-        click.echo(printable(f"{state.schedule.name:<12} {_came_to(state)}; {coming}"))
-    raise SystemExit(max((_code(state) for state in states), default=output.OK))
+    elif any(map(systemd.texts, names)):
+        click.echo(printable(systemd.listing()))
+    for name in names:
+        if line := cron.entry(name):
+            click.echo(printable(f"{name:<12} {line}"))
+        elif not systemd.texts(name):
+            click.echo(f"{name:<12} NOT SCHEDULED; next: sshd-keepalive schedule remove {name}")
 
 
 @command.command("run")
 @_NAME
-@click.option("--here", is_flag=True, hidden=True, help="In this process: what the timer and cron call.")
-@click.option("--quiet", is_flag=True, hidden=True, help="Print only what is not as wanted: cron mails every word.")
-def run(name: str, here: bool, quiet: bool) -> None:
-    """Run a schedule's check now, as the timer does; exit code of the check, 75 while another run is at it."""
-    from sshd_keepalive.schedule import jobs as schedule
+def run(name: str) -> None:
+    """Run a schedule's check now, as the timer does; exit code of the check, 75 while another run is in progress."""
+    from sshd_keepalive.schedule import jobs, systemd
 
-    try:
-        code = schedule.run(name, quiet=quiet) if here else schedule.start(name)
-    except schedule.OverdueError as error:
-        raise OutOfReach(error) from None
-    if code == schedule.OVERLAPS:
-        click.echo(f"{name}: the run before is still at it; this one did nothing", err=True)
-    elif not here:
-        click.echo(f"{name}: {_word(code)}")
-        click.echo(f"next: {schedule.told_by(name)}", err=True)
+    code = jobs.run(name)
+    if code == jobs.OVERLAPS:
+        click.echo(f"{name}: the previous run is still in progress; skipped", err=True)
+    else:
+        click.echo(f"{name}: {_WORDS.get(code, f'exit code {code}')}")
+        log = systemd.log_command(name) if systemd.texts(name) else "sshd-keepalive report"
+        click.echo(f"next: {log}", err=True)
     raise SystemExit(code)
 
 
@@ -153,9 +123,9 @@ def run(name: str, here: bool, quiet: bool) -> None:
 @_NAME
 def remove(name: str) -> None:
     """Remove a schedule. What its runs recorded stays."""
-    from sshd_keepalive.schedule import jobs as schedule
+    from sshd_keepalive.schedule import jobs
 
-    schedule.remove(name)
+    jobs.remove(name)
     click.echo(f"removed     {name}")
 
 
@@ -218,47 +188,5 @@ def _written(options: Options, hosts: Iterable[Host]) -> Iterator[Path]:
         yield Path(hop.known_hosts or "~/.ssh/known_hosts")
 
 
-def _count(n: int) -> str:
-    return "1 host" if n == 1 else f"{n} hosts"
-
-
-def _word(code: int) -> str:
-    return _WORDS.get(code, f"exit code {code}")
-
-
-def _code(state: Any) -> int:
-    judged = state.last.exit_code if state.last else None
-    if judged is None or not state.enabled:  # nobody can tell how the hosts are, or nobody will
-        return max(judged or output.OK, output.UNREACHED)
-    return int(judged)
-
-
-def _came_to(state: Any) -> str:
-    if state.last is None:
-        return "runs for the first time" if state.running else "never ran"
-    if state.last.exit_code is None:
-        return f"cut off, began at {state.last.started_at}"
-    again = ", runs again now" if state.running else ""
-    return f"{_word(state.last.exit_code)} at {state.last.ended_at}{again}"
-
-
-def _state(state: Any) -> dict[str, Any]:
-    last = None
-    if state.last is not None:
-        code = state.last.exit_code
-        last = {**asdict(state.last), "word": "cut_off" if code is None else _word(code)}
-    return {
-        **asdict(state.schedule),
-        "enabled": state.enabled,
-        "running": state.running,
-        "last": last,
-        "next_at": state.next_at,
-    }
-
-
-def _document(schedules: list[dict[str, Any]]) -> None:
-    click.echo(json.dumps({"schema_version": 1, "command": "schedule", "schedules": schedules}, indent=1))
-
-
-for each in (install, list_, status, run):
+for each in (install, list_, run):
     named_in_environment(each)

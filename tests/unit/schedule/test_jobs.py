@@ -1,81 +1,101 @@
-"""A check that hangs is killed and told; one that goes on after its limit is no success."""
+"""The script of a schedule, run by a real shell: where it runs, what overlaps, and what hangs."""
 
 from __future__ import annotations
 
-import fcntl
 import os
+import shutil
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sshd_keepalive import program
+from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.schedule import jobs
-from sshd_keepalive.schedule.jobs import Last, OverdueError, Schedule
+from sshd_keepalive.schedule.jobs import Schedule
+from tests.support.sshd import wait_until
 
-#: What stands in for the program: it gets the words of `check` and never ends.
-HANGS = "import time; time.sleep(600)"
-HANGS_ON = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); {HANGS}"
+needs_flock = pytest.mark.skipif(not shutil.which("flock"), reason="util-linux is not installed")
+SHOWS = "import os, sys; print(os.getcwd(), os.environ['XDG_STATE_HOME'], sys.argv[1:])"
+HANGS = "import time; print('begun', flush=True); time.sleep(600)"
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {HANGS}"
 
 
 @pytest.fixture
-def schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Schedule:
-    made = Schedule(name="etl", every="day", manager="cron", directory="/", state=str(tmp_path), argv=(), limit_s=0.5)
-    monkeypatch.setattr(jobs, "find", lambda name: made)
-    monkeypatch.setattr(jobs, "_cron_status", lambda schedule: (True, ""))
-    monkeypatch.setattr(jobs, "_LOOK_S", 0)
-    return made
+def schedule(tmp_path: Path) -> Schedule:
+    return Schedule(name="etl", every="day", directory=str(tmp_path), state="/a b/$x", argv=("-i", "it's", "*"))
 
 
-def instead(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    monkeypatch.setattr(program, "argv", lambda: (sys.executable, "-c", script))
+def written(schedule: Schedule, code: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, cron: bool) -> Path:
+    """The script; `code` stands in for the program."""
+    monkeypatch.setattr(program, "argv", lambda: (sys.executable, "-c", code))
+    path = folder / "etl.sh"
+    path.write_text(jobs.script(schedule, for_cron=cron))
+    return path
 
 
-@pytest.mark.parametrize(("script", "end_s"), [(HANGS, 60.0), (HANGS_ON, 1.0)])
-def test_a_check_that_hangs_is_killed_at_its_limit(
-    schedule: Schedule, monkeypatch: pytest.MonkeyPatch, script: str, end_s: float
+def run(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["/bin/sh", path], capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("cron", [False, pytest.param(True, marks=needs_flock)])
+def test_the_check_runs_where_it_was_installed_with_its_words(
+    schedule: Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cron: bool
 ) -> None:
-    instead(monkeypatch, script)
-    monkeypatch.setattr(jobs, "_END_S", end_s)
-    with pytest.raises(OverdueError, match="was killed"):
-        jobs.run("etl")
-    status = jobs.status(schedule)
-    assert (status.running, status.last and status.last.exit_code) == (False, 3)
+    ran = run(written(schedule, f"{SHOWS}; sys.exit(1)", tmp_path, monkeypatch, cron=cron))
+    words = ["check", "--record", "--no-progress", "-i", "it's", "*"]
+    assert (ran.returncode, ran.stdout) == (1, f"{tmp_path} /a b/$x {words}\n")
 
 
-def test_a_check_that_ends_by_itself_is_not_touched(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> None:
-    instead(monkeypatch, "raise SystemExit(1)")
-    assert jobs.run("etl") == 1
+def test_a_directory_that_is_gone_leaves_absolute_paths(
+    schedule: Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run(written(replace(schedule, directory="/not there"), SHOWS, tmp_path, monkeypatch, cron=False))
+    assert ran.stdout.startswith("/ /a b/$x ")
 
 
-def held(schedule: Schedule, begun_at: str) -> Any:
-    """The lock of a run that began at some time and is still in progress."""
-    jobs._keep(schedule, jobs._Kept(last=Last(started_at="x", ended_at="x", exit_code=0), begun_at=begun_at))
-    descriptor = os.open(jobs._result(schedule).with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
+@needs_flock
+def test_cron_is_given_no_word_when_all_is_well(
+    schedule: Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run(written(schedule, SHOWS, tmp_path, monkeypatch, cron=True))
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
-def test_a_run_that_goes_on_after_its_limit_is_no_success(schedule: Schedule) -> None:
-    descriptor = held(schedule, "2026-01-31T02:00:00Z")
-    with pytest.raises(OverdueError, match="2026-01-31T02:00:00Z") as raised:
-        jobs.run("etl")
-    assert "etl.lock" in str(raised.value.hint)
-    last = jobs.status(schedule).last
-    assert (last and last.exit_code) is None, "the ok of the run before is no longer true"
-    os.close(descriptor)
+@needs_flock
+@pytest.mark.parametrize("code", [HANGS, DEAF])
+def test_a_check_that_hangs_is_killed_at_its_limit(
+    schedule: Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setattr(jobs, "_END_S", 1)
+    ran = run(written(replace(schedule, limit_s=1), code, tmp_path, monkeypatch, cron=True))
+    assert ran.returncode == 3
+    assert ran.stdout == "begun\nthe check was not done after 1 s and was killed\n"
 
 
-def test_a_run_within_its_limit_is_waited_for(schedule: Schedule) -> None:
-    descriptor = held(schedule, jobs._now())
-    assert jobs.run("etl") == jobs.OVERLAPS
-    last = jobs.status(schedule).last
-    assert last is not None
-    assert last.exit_code == 0
-    os.close(descriptor)
+@needs_flock
+def test_two_runs_never_overlap_even_when_the_shell_was_killed(
+    schedule: Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check itself holds the lock, not only the shell that started it."""
+    path = written(schedule, f"open('begun', 'w').write(str(__import__('os').getpid())); {HANGS}", tmp_path,
+                   monkeypatch, cron=True)  # fmt: skip
+    first = subprocess.Popen(["/bin/sh", path], stdout=subprocess.DEVNULL)
+    wait_until(lambda: (tmp_path / "begun").exists() and (tmp_path / "begun").read_text() != "", 30, "the check")
+    first.kill()
+    first.wait()
+    assert run(path).returncode == jobs.OVERLAPS
+    os.kill(int((tmp_path / "begun").read_text()), 9)
 
 
 def test_the_limit_grows_with_the_fleet() -> None:
     assert jobs.limit_of(40, 20, 60) == 3600
     assert jobs.limit_of(10_000, 20, 60) == 2 * 501 * 60
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "-x", '"', "x" * 65])
+def test_a_name_is_one_word_everywhere(name: str) -> None:
+    with pytest.raises(ConfigError, match="not a valid name"):
+        jobs.checked_name(name)
