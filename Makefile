@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees hosts fuzz bench bench-scale docs dist test-wheel matrix constraints clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
+.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees hosts fuzz bench bench-scale docs dist test-wheel matrix constraints lock clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -85,6 +85,9 @@ matrix: packages-ssh packages-shells dev ## plain tests on every Python this mac
 
 constraints: dev ## write down the versions that .venv holds; `make` installs these from then on
 	$(BIN)/python -m pip freeze --exclude-editable >constraints.txt
+
+lock: dev ## requirements.lock: every package that a run needs, with hashes, in the versions of constraints.txt
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-annotate --custom-compile-command 'make lock' -c constraints.txt -o requirements.lock
 
 clean: ## forget the environments and caches of this checkout; the lab's roots stay in the user's cache
 	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .nox build dist
