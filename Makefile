@@ -56,9 +56,9 @@ guarantees: packages-ssh packages-lab dev ## every fault before every step on ev
 hosts: packages-ssh packages-lab dev ## the main job and what may go wrong on every kind of host; writes docs/reference/hosts.md
 	$(LAB) run env SSHD_KEEPALIVE_WRITE_HOSTS=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_kinds.py
 
-fuzz: packages-ssh packages-lab dev ## 27,000 trees against real servers, and ten minutes of mutated files; needs root
+fuzz: packages-ssh packages-lab dev ## 27,000 trees against real servers, and ten minutes of mutated files and of hostile answers; needs root
 	$(LAB) build d11 d12 d13 sid
-	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -s -n $(WORKERS) -p no:cacheprovider -rs -m fuzz tests/sshd tests/fuzz
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 SSHD_KEEPALIVE_WRITE_TRIED=1 $(PYTEST) -q -s -n $(WORKERS) --dist loadfile -p no:cacheprovider -rs -m fuzz tests/sshd tests/fuzz
 
 bench: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## ours beside ssh, paramiko, pyinfra, Ansible; writes bench/results.md
 	$(LAB) build d12py

@@ -14,6 +14,7 @@ from typing import Any
 import paramiko
 
 from sshd_keepalive.model import Become, Host
+from tests.support.answers import Answer, ScriptServer
 
 VERSION = b"SSH-2.0-OpenSSH_9.9 hostile\r\n"
 
@@ -177,6 +178,23 @@ class _Deaf(paramiko.ServerInterface):
         self._channel = channel  # a dropped one would close itself
         self._reach("exec")
         return self._step != "refuse"
+
+
+def answering(answer: Answer, host_key: Path) -> Callable[[socket.socket, threading.Event], None]:
+    """Make a server that lets everybody in and answers every script."""
+    key = paramiko.Ed25519Key(filename=str(host_key))
+
+    def treat(connection: socket.socket, left: threading.Event) -> None:
+        transport = paramiko.Transport(connection)
+        transport.local_version = "SSH-2.0-OpenSSH_9.6p1"
+        transport.add_server_key(key)
+        transport.start_server(event=threading.Event(), server=ScriptServer(answer, left))
+        while not left.wait(0.2) and transport.is_active():
+            pass
+        transport.close()
+        transport.join(2)
+
+    return treat
 
 
 def deaf_at(step: str, host_key: Path) -> Callable[[socket.socket, threading.Event], None]:

@@ -332,7 +332,7 @@ def change_of(reading: Reading, planned: Plan, orders: Orders) -> Change:
     directory = f"{snapshot.state_dir}/{orders.run_id}"
     service = found(snapshot)
     # Several daemons of one machine may be hosts of one run: the name tells their guards apart.
-    name = f"sshd-keepalive-{orders.run_id}-{crc32(directory.encode()):08x}"
+    name = f"sshd-keepalive-{orders.run_id}-{crc32(directory.encode('utf-8', 'surrogateescape')):08x}"
     return Change(
         plan=planned,
         snapshot=snapshot,

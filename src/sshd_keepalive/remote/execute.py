@@ -177,9 +177,9 @@ class _Execution:
         if answer.end is GuardEnd.CHANGED:
             return self._prove()
         failure = Failure(
-            kind=answer.kind or FailureKind.INTERNAL,
+            kind=answer.kind or FailureKind.OBSERVE,
             cause=answer.cause,
-            message=answer.reason,
+            message=answer.reason or "the host did not say why the change was not made",
             hint=_hint(answer, change),
         )
         if answer.end is GuardEnd.ROLLED_BACK:

@@ -61,15 +61,26 @@ def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float,
         host, functions(host.service), users=users, extra=extra, banner=shell.server_version, again=again
     )
     completed = shell.run(script, timeout_s=timeout_s)
-    return survey.parse(output_of(completed), host, now, banner=shell.server_version)
+    snapshot = survey.parse(output_of(completed), host, now, banner=shell.server_version)
+    if snapshot.manager and snapshot.manager not in _managers(host.service):
+        raise HostError(
+            f"the host names a service manager that was not looked for: {snapshot.manager!r}",
+            kind=FailureKind.OBSERVE,
+            cause="output-cut",
+            hint="name one in the inventory, service: {manager: …}",
+        )
+    return snapshot
 
 
 @lru_cache(maxsize=256)
 def functions(service: ServiceChoice) -> str:
     """The service managers' shell functions for one choice of the inventory."""
-    # Only the program's own managers are looked for; one from elsewhere is used when the inventory names it.
-    names = (service.manager,) if service.manager else registry.built_in("services")
-    return services.functions({name: registry.load("services", name) for name in names}, service)
+    return services.functions({name: registry.load("services", name) for name in _managers(service)}, service)
+
+
+def _managers(service: ServiceChoice) -> tuple[str, ...]:
+    """The managers that are looked for: only our own; one from elsewhere is used when the inventory names it."""
+    return (service.manager,) if service.manager else tuple(registry.built_in("services"))
 
 
 @lru_cache(maxsize=256)

@@ -137,7 +137,7 @@ def _channel_limit(dump: Dump) -> int | None:
     for entry in (dump.value("channeltimeout") or "").split():
         pattern, equals, told = entry.strip('"').partition("=")
         limit_s = _seconds(told) if equals else 0
-        if limit_s and any(matches(channel, pattern.encode()) for channel in _JOB_CHANNELS):
+        if limit_s and any(matches(channel, pattern.encode("utf-8", "surrogateescape")) for channel in _JOB_CHANNELS):
             limits.append(limit_s)
     return min(limits, default=None)
 
@@ -147,7 +147,7 @@ def _seconds(told: str | None) -> int:
     if not told or told == "none":
         return 0
     try:
-        return seconds(told.encode(), _TIMES_9_2)
+        return seconds(told.encode("utf-8", "surrogateescape"), _TIMES_9_2)
     except BadValue:
         return 0
 

@@ -271,7 +271,7 @@ def parse(stdout: bytes) -> Answer:
             words[kind] = decoded(value[:_WORD_BYTES])
     return Answer(
         end=GuardEnd(words["end"]) if words.get("end") else None,
-        kind=FailureKind(words["kind"]) if words.get("kind") else None,
+        kind=_kind(words.get("kind", "")),
         cause=words.get("cause", ""),
         reason=words.get("reason", ""),
         pidfile=words.get("pidfile", ""),
@@ -281,6 +281,12 @@ def parse(stdout: bytes) -> Answer:
         complaints=tuple(dict.fromkeys(words.get("complaints", "").splitlines())),
         lasting=tuple(words.get("lasting", "").splitlines()),
     )
+
+
+def _kind(word: str) -> FailureKind | None:
+    """What a guard says went wrong. A defect of the program is for the program to tell, never for a host."""
+    kind = FailureKind(word) if word else None
+    return None if kind is FailureKind.INTERNAL else kind
 
 
 def contents_of(snapshot: Snapshot, contents: tuple[NewContent, ...]) -> tuple[tuple[str, bytes | None], ...]:

@@ -117,7 +117,7 @@ class Exchange:
     @property
     def stdout(self) -> bytes:
         """What the script has printed so far."""
-        return bytes(self._out[:CAP_BYTES])
+        return bytes(memoryview(self._out)[:CAP_BYTES])
 
     @property
     def noise(self) -> bytes:

@@ -48,7 +48,7 @@ def link_through(host: Host, link: Link, secrets: Secrets, script: str, deadline
         heard = b"\n"
         if host.become.method != "none":
             heard = _become_root(host, link, secrets, channel, limit, deadline)
-        channel.sendall(script.encode())
+        channel.sendall(script.encode("utf-8", "surrogateescape"))
         _wait_until_ready(host, channel, heard, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
         if deadline.is_over:
@@ -74,7 +74,7 @@ def _become_root(
     password = RootPassword(host, secrets, deadline)
     heard = b"\n"
     try:
-        channel.sendall(text.encode())
+        channel.sendall(text.encode("utf-8", "surrogateescape"))
         while not (dialogue.is_ready or (dialogue.has_met_sudo and not has_password)):
             data = _heard(channel, deadline)
             heard = (heard + data)[-_HEARD_BYTES:]

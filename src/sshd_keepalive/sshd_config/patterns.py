@@ -106,7 +106,7 @@ def address_result(address: str | None, entries: bytes) -> int:
             raise BadPattern("an empty entry in an address list")
         network = parse_network(bare)
         if network is None:
-            hit = address is not None and matches(address.encode(), bare)
+            hit = address is not None and matches(address.encode("utf-8", "surrogateescape"), bare)
         else:
             hit = wanted is not None and wanted.version == network.version and wanted in network
         if hit and negated:
