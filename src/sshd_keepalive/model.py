@@ -163,7 +163,7 @@ class Host:
     jump: tuple[Host, ...] = ()  # the hops to go through, first hop first
     known_hosts: str | None = None  # None: the user's and the system's files
     more_known_hosts: tuple[str, ...] = ()  # files that count beside `known_hosts`; nothing is written to them
-    host_keys: str = "strict"  # strict | accept-new
+    host_keys: str = "ask"  # ask: a person, if there is one | strict | accept-new
     host_key: str | None = None  # a pinned fingerprint, SHA256:…
     ssh_rules: SshRules = SshRules()
     host_key_alias: str | None = None  # the name in known_hosts and in host certificates; None: address and port

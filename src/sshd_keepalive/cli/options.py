@@ -25,8 +25,12 @@ class Options:
     limit: str | None = None
     forks: int = 1
     user: str | None = None
+    port: int | None = None
     private_key: str | None = None
+    host_keys: str | None = None
     jump: str | None = None
+    ask_pass: bool = False
+    become: str | None = None
     ask_become_pass: bool = False
     timeout: float = 60.0
     format: str
@@ -72,8 +76,16 @@ _HOSTS = (
         help="Hosts at a time.",
     ),
     click.option("-u", "--user", metavar="NAME", help="Log in as this account, whatever the inventory says."),
+    click.option("-p", "--port", metavar="PORT", type=click.IntRange(1, 65535), help="Connect to this port."),
     click.option("--private-key", metavar="FILE", help="Log in with this key."),
+    click.option("-k", "--ask-pass", is_flag=True, help="Ask once for the login password, and log in with it."),
     click.option("-J", "--jump", metavar="HOPS", help="Go through user@host:port[,…]; none: directly."),
+    click.option(
+        "--host-keys",
+        type=click.Choice(("strict", "accept-new")),
+        help="Refuse unknown host keys, or write them to known_hosts; without it a person on a terminal is asked.",
+    ),
+    click.option("-b", "--become", type=click.Choice(("sudo", "doas", "none")), help="How the login becomes root."),
     click.option("-K", "--ask-become-pass", is_flag=True, help="Ask once for the sudo password."),
     click.option(
         "--timeout",
@@ -189,6 +201,8 @@ def selected(options: Options, arguments: Sequence[str] = ()) -> tuple[Host, ...
             hosts = limit.select(hosts, options.limit)
     else:
         raise ConfigError("no hosts were named", hint="give an inventory, -i hosts.yaml, or a target, user@host")
+    if options.ask_become_pass and options.become in ("doas", "none"):
+        raise ConfigError(f"--ask-become-pass is for sudo, not for --become {options.become}", hint="leave out one")
     if options.jump:
         hosts = jump.through(hosts, options.jump)
     return tuple(_as_asked(host, options) for host in hosts)
@@ -197,6 +211,15 @@ def selected(options: Options, arguments: Sequence[str] = ()) -> tuple[Host, ...
 def _as_asked(host: Host, options: Options) -> Host:
     if options.user:
         host = replace(host, user=options.user)
+    if options.port:
+        host = replace(host, port=options.port)
+    if options.ask_pass:
+        host = replace(host, password="prompt")  # noqa: S106 (a reference)
+    if options.host_keys:
+        hops = tuple(replace(hop, host_keys=options.host_keys) for hop in host.jump)
+        host = replace(host, host_keys=options.host_keys, jump=hops)
+    if options.become and options.become != host.become.method:
+        host = replace(host, become=Become(method=options.become))
     if options.private_key:
         host = replace(host, identity_file=str(Path(options.private_key).expanduser()))
     if options.policy:

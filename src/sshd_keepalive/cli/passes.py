@@ -41,7 +41,7 @@ def orders(options: Options, run_id: str, *, confirm_timeout_s: int = 60) -> fle
     can_ask = sys.stdin.isatty() and sys.stderr.isatty()
     return fleet.Orders(
         run_id=run_id,
-        secrets=Secrets(_ask if can_ask else None),
+        secrets=Secrets(_ask, _confirm) if can_ask else Secrets(),
         timeout_s=options.timeout,
         confirm_timeout_s=confirm_timeout_s,
     )
@@ -49,6 +49,20 @@ def orders(options: Options, run_id: str, *, confirm_timeout_s: int = 60) -> fle
 
 def _ask(purpose: str) -> str:
     return getpass.getpass(f"{purpose}: ", stream=sys.stderr)
+
+
+def _confirm(question: str, expected: str) -> bool:
+    """Ask as ssh(1) asks about a host key: yes, no, or the fingerprint that somebody trustworthy has given."""
+    sys.stderr.write(f"{question}\naccept it and write it to known_hosts (yes/no/fingerprint)? ")
+    while True:
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        answer = line.strip()
+        if answer == expected or answer.lower() == "yes":
+            return True
+        if not line or answer.lower() == "no":
+            return False
+        sys.stderr.write("type yes, no, or the fingerprint: ")
 
 
 def repeat(

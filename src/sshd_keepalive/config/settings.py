@@ -152,7 +152,11 @@ HOST: Final[Mapping[str, Field]] = {
         "Hosts to go through, first hop first: names of this inventory or user@name:port. none: go directly.",
     ),
     "known_hosts": Field(LOCAL_PATH, "File with known host keys. Default: the user's and the system's."),
-    "host_keys": Field(_one_of("strict", "accept-new"), "strict (default) refuses unknown host keys."),
+    "host_keys": Field(
+        _one_of("ask", "strict", "accept-new"),
+        "What becomes of an unknown host key. ask (default): a person on a terminal is asked, else it is refused; "
+        "strict: it is refused; accept-new: it is written to known_hosts.",
+    ),
     "host_key": Field(FINGERPRINT, "Pinned fingerprint of the host key, SHA256:..."),
     "sshd_config": Field(REMOTE_PATH, "The file sshd reads. Default: /etc/ssh/sshd_config."),
     "sshd": Field(REMOTE_PATH, "The sshd binary. Default: found on the host."),

@@ -29,7 +29,8 @@ from sshd_keepalive.ssh import known_hosts
 USERS_OWN: Final = "~/.ssh/config"
 #: StrictHostKeyChecking as `ssh -G` prints it → host_keys. `no` also lets a changed key pass: that is never done here.
 TRUST: Final = {
-    **dict.fromkeys(("true", "ask"), "strict"),
+    "ask": "ask",
+    "true": "strict",
     **dict.fromkeys(("accept-new", "false"), "accept-new"),
 }
 #: Options about trust and secrets that are not followed here.

@@ -17,6 +17,8 @@ from sshd_keepalive.secrets.attempts import Ledger
 from sshd_keepalive.secrets.references import resolve
 
 Prompt = Callable[[str], str]
+#: A question to be answered with yes or no, and a text that is as good as yes.
+Confirm = Callable[[str, str], bool]
 
 
 class Secret:
@@ -53,12 +55,15 @@ class Secrets:
 
     Args:
         prompt: asks the user, given what is asked for ("sudo password of ops"); None: there is nobody to ask.
+        confirm: asks the user whether something may be; None: there is nobody to ask.
     """
 
-    def __init__(self, prompt: Prompt | None = None) -> None:
+    def __init__(self, prompt: Prompt | None = None, confirm: Confirm | None = None) -> None:
         self.ledger = Ledger()
         self.name = uuid4().hex  # what an engine sends to other processes in their place
         self._prompt = prompt
+        self._confirm = confirm
+        self._confirmed: dict[tuple[str, str], bool] = {}
         self._asking = threading.Lock()  # one question at a time on the terminal
         self._lock = threading.Lock()
         self._answers: dict[tuple[str, str], _Answer] = {}
@@ -94,6 +99,20 @@ class Secrets:
     def can_ask(self) -> bool:
         """Whether there is somebody to ask."""
         return self._prompt is not None
+
+    def confirm(self, question: str, expected: str) -> bool:
+        """Ask whether something may be, once per process; without anybody to ask it may not.
+
+        Args:
+            expected: a text that is as good as yes.
+        """
+        if self._confirm is None:
+            return False
+        with self._asking:
+            key = question, expected
+            if key not in self._confirmed:
+                self._confirmed[key] = self._confirm(question, expected)
+            return self._confirmed[key]
 
     def _resolve(self, reference: str, purpose: str) -> str:
         return self._ask(purpose) if reference == "prompt" else resolve(reference, purpose)

@@ -31,6 +31,8 @@ def answer(secrets: Secrets, question: str, *arguments: Any) -> Reply:
             return "", secrets.get(arguments[0], purpose=arguments[1]).reveal(), ""
         if question == "can ask":
             return "", secrets.can_ask, ""
+        if question == "confirm":
+            return "", secrets.confirm(*arguments), ""
         if question == "attempt":
             credential, host, left_s = arguments
             secrets.ledger.attempt(credential, host, Deadline(left_s))
@@ -60,6 +62,10 @@ class SharedSecrets(Secrets):
     def can_ask(self) -> bool:
         """Whether the other process has somebody to ask."""
         return bool(_value(self._ask_back("can ask")))
+
+    def confirm(self, question: str, expected: str) -> bool:
+        """Have the other process ask; see Secrets.confirm."""
+        return bool(_value(self._ask_back("confirm", question, expected)))
 
 
 class _SharedLedger(Ledger):

@@ -82,7 +82,7 @@ def _logged_in(
                 link = log_in(host, dial, secrets, deadline, driver=driver, opens_ahead=True)
                 return link, timeout_s - deadline.left_s()
         except HostError as error:
-            wait_s = ramp.wait_s(error, n_tries) if is_patient else None
+            wait_s = ramp.wait_s(error, n_tries) if is_patient or error.cause == "lost(hostkey)" else None
             if wait_s is None:
                 raise
         with waiting():

@@ -8,9 +8,9 @@ from typing import Final
 
 import paramiko
 
-from sshd_keepalive.deadline import REAPER, Deadline
+from sshd_keepalive.deadline import Deadline, Limit
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import Host
+from sshd_keepalive.model import FailureKind, Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.auth import authenticate, user_of
 from sshd_keepalive.ssh.errors import trouble
@@ -105,11 +105,16 @@ def open_link(
         SentTooEarlyError: try again without `sends_ahead`.
         HostError: with the phase the deadline or the loss of the connection fell into.
     """
-    alarm = REAPER.arm(deadline, wire.shutdown)
-    link = None
+    limit = Limit(deadline, wire.shutdown)
+
+    def confirm(question: str, expected: str) -> bool:
+        with limit.paused():
+            return secrets.confirm(question, expected)
+
+    trust = link = None
     phase = "version"
     try:
-        trust = Trust(host)
+        trust = Trust(host, confirm)
         client = driver(wire, deadline, trust.offer(), sends_ahead=sends_ahead, opens_ahead=opens_ahead)
         link = Link(wire, client)
         if missing := client.limit(host.ssh_rules):
@@ -123,7 +128,10 @@ def open_link(
         authenticate(client, host, secrets, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
         failure = _failure(host, link, phase, error, deadline)
-        if _was_too_early(link, error, deadline):
+        if trust is not None and trust.was_confirmed and failure.kind is not FailureKind.TIMEOUT:
+            # sshd waits LoginGraceTime for a login, and a person may take longer.
+            failure = trouble(host, "lost(hostkey)", "while the host key was asked about")
+        elif _was_too_early(link, error, deadline):
             failure = SentTooEarlyError(str(failure), kind=failure.kind, cause=failure.cause, hint=failure.hint)
         _give_up(link, wire)
         raise failure from None
@@ -131,7 +139,7 @@ def open_link(
         _give_up(link, wire)
         raise
     finally:
-        alarm.cancel()
+        limit.cancel()
     return link
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Callable
 from typing import Final
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.errors import trouble, where
 from sshd_keepalive.ssh.known_hosts import Entry, KnownHosts, fingerprint, known_hosts, name_of
 from sshd_keepalive.ssh.revocation import RevocationError, is_revoked
 
@@ -27,8 +28,15 @@ _KEY_FIELDS: Final = {"ssh-ed25519": 1, "ssh-rsa": 2, **dict.fromkeys(_ECDSA, 2)
 class Trust:
     """The judgement of one host's key."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, confirm: Callable[[str, str], bool] = lambda _question, _fingerprint: False) -> None:
+        """Look up what is known.
+
+        Args:
+            confirm: asks a person about an unknown key, given the question and the key's fingerprint.
+        """
         self._host = host
+        self._confirm = confirm
+        self.was_confirmed = False
         self._name = host.host_key_alias or name_of(host.address, host.port)
         self._known: KnownHosts = known_hosts(host.known_hosts, host.more_known_hosts)
         found = self._known.lookup(self._name)
@@ -86,7 +94,11 @@ class Trust:
             )
         if any(entry.blob == blob for entry in self._bare):
             return
-        if self._host.host_keys != "accept-new":
+        if self._host.host_keys == "ask":
+            known = self._known.paths[0]
+            question = f"the host key of {where(self._host)} is not in {known}:\n  {shown}"
+            self.was_confirmed = self._confirm(question, fingerprint(blob))
+        if self._host.host_keys != "accept-new" and not self.was_confirmed:
             raise trouble(self._host, "hostkey-unknown", shown)
         self._accept(kind, blob, shown)
 

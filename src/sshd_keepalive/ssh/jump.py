@@ -119,7 +119,8 @@ class _Bastion:
             self._link = log_in(hop, dial, secrets, deadline)
         except HostError as error:
             failure = HostError(f"jump host {error}", kind=error.kind, cause=error.cause, hint=error.hint)
-            self._failure = (time.monotonic(), failure)
+            if failure.cause != "lost(hostkey)":  # that one is tried again at once
+                self._failure = (time.monotonic(), failure)
             raise failure from None
         self._failure = None
         return self._link

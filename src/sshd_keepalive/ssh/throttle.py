@@ -82,6 +82,8 @@ def wait_s(error: HostError, n_tries: int) -> float | None:
     Args:
         n_tries: how often it was tried so far.
     """
+    if error.cause == "lost(hostkey)" and n_tries == 1:  # its key is on file now
+        return 0.0
     if error.cause != "busy" or n_tries > len(WAITS_S):
         return None
     return random.uniform(*WAITS_S[n_tries - 1])  # noqa: S311 (so that those turned away do not come back together)
