@@ -54,6 +54,29 @@ def test_the_one_file_of_contributing_is_all_there_is_to_add(dropped_in: str) ->
     parses(text)
     assert "manager=s6" in text
     assert sh(module.find(ServiceChoice(unit=HOSTILE))).stdout == HOSTILE
+    own = {name for name in vars(module) if not name.startswith("_")} - {"ServiceChoice", "unit_of"}
+    assert own == {"RANK", "DETECT", "find", "is_active", "restart"}, "five definitions are a service manager"
+
+
+@pytest.mark.parametrize(
+    ("seen", "unit", "cause"),
+    [
+        ("/run/s6/ssh", None, ""),
+        ("/run/s6/ssh", "ssh", ""),
+        ("/run/s6/web", "ssh", "other_daemon"),
+        ("", None, "no_unit"),
+    ],
+)
+def test_by_default_the_unit_that_runs_sshd_must_be_the_one_to_restart(
+    dropped_in: str, seen: str, unit: str | None, cause: str
+) -> None:
+    module = registry.load("services", dropped_in)
+    choice = ServiceChoice(manager=dropped_in, unit=unit)
+    text = services.functions({dropped_in: module}, choice)
+    supervised = "is_supervised_by() { :; }" if seen else "is_supervised_by() { false; }"
+    found = sh(f"readlink() {{ echo {seen}; }}\n{supervised}\n{text}pid=7 manager={dropped_in} unit={seen}\nobstacle")
+    assert found.stdout.partition(" ")[0] == cause
+    assert found.stderr == ""
 
 
 @pytest.mark.parametrize("name", registry.names("services"))
@@ -74,9 +97,9 @@ def test_a_hostile_unit_stays_one_word(name: str) -> None:
 @pytest.mark.parametrize("name", registry.names("services"))
 def test_the_timer_gets_its_command_as_one_word(name: str) -> None:
     module = registry.load("services", name)
-    text = module.later("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} fire", 60)
+    text = services.Manager(module).later("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} fire", 60)
     parses(text)
-    parses(module.cancel("sshd-keepalive-r"))
+    parses(services.Manager(module).cancel("sshd-keepalive-r"))
 
 
 def test_detection_takes_the_lowest_rank_that_answers() -> None:
@@ -135,7 +158,7 @@ def test_a_manager_that_the_inventory_names_is_not_looked_for() -> None:
 @pytest.mark.parametrize("name", registry.names("services"))
 def test_what_a_boot_runs_is_written_and_taken_back(name: str, tmp_path: Path) -> None:
     module = registry.load("services", name)
-    text = module.at_boot("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} boot")
+    text = services.Manager(module).at_boot("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} boot")
     parses(f"f() {{\n{text}\n}}")
     if "return 2" in text:
         return
@@ -147,7 +170,7 @@ def test_what_a_boot_runs_is_written_and_taken_back(name: str, tmp_path: Path) -
     assert (done.returncode, done.stderr) == (0, "")
     written = [path for path in tmp_path.rglob("*sshd-keepalive-r*") if path.is_file() and not path.is_symlink()]
     assert len(written) == 1
-    gone = module.not_at_boot("sshd-keepalive-r").replace("/etc/", f"{tmp_path}/etc/")
+    gone = services.Manager(module).not_at_boot("sshd-keepalive-r").replace("/etc/", f"{tmp_path}/etc/")
     assert sh(f"command() {{ return 1; }}; {gone}").returncode == 0
     assert list(tmp_path.rglob("*sshd-keepalive-r*")) == []
 

@@ -9,7 +9,7 @@ to `obstacle` also `$pidfile` (the file sshd writes its number to) and `$ACTION`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
@@ -31,41 +31,73 @@ class Service(Protocol):
     def find(self, service: ServiceChoice) -> str:
         """Shell text that prints the unit which runs process `$pid`, or nothing when there is none."""
 
-    def next_start(self, service: ServiceChoice) -> str:
-        """Shell text that sets `$following` to the words sshd would be started with now; empty where nobody knows.
-
-        Without quotes: `with_settings TEXT FILE...` prints a text with its `$NAME` replaced by what environment files
-        set. What the manager said may be left in `$described`, for `obstacle`.
-        """
-
     def is_active(self, service: ServiceChoice) -> str:
         """Shell text, exit 0 when the unit is up."""
 
     def restart(self, service: ServiceChoice) -> str:
         """Shell text that stops and starts, also from a failed state; exit 0 when the manager is content."""
 
+
+class Manager:
+    """A module with the default of what it leaves out: everything below that Service does not name is optional.
+
+    Args:
+        module: what the registry gives.
+    """
+
+    def __init__(self, module: Service) -> None:
+        self._module = module
+        self.RANK = module.RANK
+        self.find = module.find
+        self.is_active = module.is_active
+        self.restart = module.restart
+
+    def next_start(self, service: ServiceChoice) -> str:
+        """Shell text that sets `$following` to the words sshd would be started with now; empty where nobody knows.
+
+        Without quotes: `with_settings TEXT FILE...` prints a text with its `$NAME` replaced by what environment files
+        set. What the manager said may be left in `$described`, for `obstacle`. By default nobody knows.
+        """
+        return self._own("next_start", service, default=":")
+
     def obstacle(self, service: ServiceChoice) -> str:
         """Shell text that prints `CAUSE SENTENCE` when `$ACTION` would not reach the daemon `$pid`, else nothing.
 
         `$described` is what `next_start` left of it in this run; empty where the manager is to be asked (again).
+        By default `find` must name the unit as the one that runs `$pid`.
         """
+        return self._own("obstacle", service, default=_found_obstacle(self._module, service))
 
     def later(self, name: str, command: str, after_s: int) -> str:
-        """Shell text that has `command` run in `after_s` seconds, whatever becomes of this session."""
+        """Shell text that has `command` run in `after_s` seconds, whatever becomes of this session.
+
+        By default a shell sleeps in a session of its own.
+        """
+        return self._own("later", name, command, after_s, default=detached(name, command, after_s))
 
     def cancel(self, name: str) -> str:
         """Shell text that calls off what `later` started under this name; content when there is none."""
+        return self._own("cancel", name, default=woken(name))
 
     def at_boot(self, name: str, command: str) -> str:
-        """Shell text that has `command` run at every boot, before sshd; `return 2` where that cannot be had."""
+        """Shell text that has `command` run at every boot, before sshd; `return 2` where that cannot be had.
+
+        By default it cannot: a reboot before the confirmation is not noticed, and the run says so.
+        """
+        return self._own("at_boot", name, command, default="return 2")
 
     def not_at_boot(self, name: str) -> str:
         """Shell text that takes `at_boot` back; content when there is nothing."""
+        return self._own("not_at_boot", name, default=":")
+
+    def _own(self, member: str, *arguments: Any, default: str) -> str:
+        own: Callable[..., str] | None = getattr(self._module, member, None)
+        return default if own is None else own(*arguments)
 
 
 def is_init(module: Service) -> bool:
     """Whether a manager steers machines, so that timers and boots are its business too."""
-    return bool(module.RANK) and module.at_boot is not no_boot
+    return bool(module.RANK) and hasattr(module, "at_boot")
 
 
 def unit_of(service: ServiceChoice) -> str:
@@ -81,10 +113,10 @@ def functions(managers: Mapping[str, Service], service: ServiceChoice) -> str:
     tests = f"manager={quote(service.manager)}\n" if service.manager else _first(managers, "manager")
     known = {service.manager: managers[service.manager]} if service.manager else managers
 
-    def by_manager(text: Callable[[Service], str], otherwise: str = "false") -> str:
+    def by_manager(text: Callable[[Manager], str], otherwise: str = "false") -> str:
         return _cases(known, "$manager", text, otherwise)
 
-    def obstacle(module: Service) -> str:
+    def obstacle(module: Manager) -> str:
         return (f"{_PROCESS_1}\n" if module.RANK else "") + module.obstacle(service)
 
     return (
@@ -120,7 +152,7 @@ def guard_functions(managers: Mapping[str, Service], name: str, fire: str, boot:
     """
     ranked = {key: module for key, module in managers.items() if is_init(module)}
 
-    def by_init(text: Callable[[Service], str], otherwise: str) -> str:
+    def by_init(text: Callable[[Manager], str], otherwise: str) -> str:
         return _cases(ranked, "$init", text, otherwise)
 
     sleeper = detached(name, fire, after_s)
@@ -138,8 +170,8 @@ def _first(managers: Mapping[str, Service], variable: str) -> str:
     return "".join(f"if {managers[name].DETECT}; then {variable}={name}; return; fi\n" for _, name in by_rank)
 
 
-def _cases(managers: Mapping[str, Service], word: str, text: Callable[[Service], str], otherwise: str) -> str:
-    cases = "".join(f"{name}) {text(module)}\n;;\n" for name, module in sorted(managers.items()))
+def _cases(managers: Mapping[str, Service], word: str, text: Callable[[Manager], str], otherwise: str) -> str:
+    cases = "".join(f"{name}) {text(Manager(module))}\n;;\n" for name, module in sorted(managers.items()))
     return f"case {word} in\n{cases}*) {otherwise} ;;\nesac"
 
 
@@ -158,18 +190,6 @@ def woken(name: str) -> str:
     return "end_sleeper"
 
 
-def no_boot(name: str, command: str) -> str:
-    """`at_boot` for managers that start no machine, or have no place for one command: a reboot is not noticed."""
-    del name, command
-    return "return 2"
-
-
-def nothing(name: str) -> str:
-    """`not_at_boot` for them."""
-    del name
-    return ":"
-
-
 def settings_start(service: ServiceChoice) -> str:
     """`next_start` for init scripts: Debian, Red Hat, SUSE and OpenRC keep the options in a file of one of these names.
 
@@ -184,12 +204,6 @@ def settings_start(service: ServiceChoice) -> str:
 
 
 _SETTINGS = "/etc/default/ssh /etc/sysconfig/sshd /etc/sysconfig/ssh /etc/conf.d/sshd"
-
-
-def no_start(service: ServiceChoice) -> str:
-    """`next_start` where nobody but the inventory knows."""
-    del service
-    return ":"
 
 
 def script_obstacle(service: ServiceChoice) -> str:
@@ -226,3 +240,13 @@ def believed(service: ServiceChoice) -> str:
     """`obstacle` for managers that the inventory describes: it knows best."""
     del service
     return ":"
+
+
+def _found_obstacle(module: Service, service: ServiceChoice) -> str:
+    """`find` must name the unit as the one that runs the sshd that let us in."""
+    unit = unit_of(service)
+    return (
+        f"name={unit}\nseen=$({module.find(ServiceChoice())}\n)\n"
+        'case $seen in "") echo "no_unit no unit runs the sshd that let us in ($pid)" ;; "$name" | */"$name") ;; '
+        '*) echo "other_daemon the sshd that let us in ($pid) belongs to $seen, not to $name" ;; esac'
+    )

@@ -1,16 +1,11 @@
 """Two commands of the inventory, believed as they are: for managers nobody else knows."""
 
 from sshd_keepalive.model import ServiceChoice
-from sshd_keepalive.services import believed, detached, no_boot, no_start, nothing, woken
+from sshd_keepalive.services import believed
 
 RANK: int = 0
 DETECT: str = "false"
-later = detached
-cancel = woken
-at_boot = no_boot
-not_at_boot = nothing
 obstacle = believed
-next_start = no_start
 
 
 def find(service: ServiceChoice) -> str:

@@ -5,12 +5,10 @@ Source: rc-service(8), openrc-run(8), rc-update(8).
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.services import detached, script_obstacle, settings_start, unit_of, woken
+from sshd_keepalive.services import script_obstacle, settings_start, unit_of
 
 RANK: int = 20
 DETECT: str = "test -d /run/openrc && { is_init init || is_init openrc-init; }"
-later = detached
-cancel = woken
 obstacle = script_obstacle
 next_start = settings_start
 

@@ -8,16 +8,11 @@ listening socket (bug 2953), so a supervised daemon deserves its manager's resta
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.services import believed, detached, no_boot, no_start, nothing, woken
+from sshd_keepalive.services import believed
 
 RANK: int = 0
 DETECT: str = "false"
-later = detached
-cancel = woken
-at_boot = no_boot
-not_at_boot = nothing
 obstacle = believed
-next_start = no_start
 
 
 def find(service: ServiceChoice) -> str:

@@ -4,15 +4,10 @@ Source: sv(8), runsv(8). runit has no timers and no place for a command of one b
 """
 
 from sshd_keepalive.model import ServiceChoice
-from sshd_keepalive.services import detached, no_boot, no_start, nothing, unit_of, woken
+from sshd_keepalive.services import unit_of
 
 RANK: int = 5  # who supervises sshd counts, whatever steers the machine
 DETECT: str = "is_supervised_by runsv"
-later = detached
-cancel = woken
-at_boot = no_boot
-not_at_boot = nothing
-next_start = no_start  # its run script may hold anything
 
 
 def find(service: ServiceChoice) -> str:

@@ -5,15 +5,10 @@ Source: supervisord.org, "Running Supervisor" (supervisorctl must read the file 
 """
 
 from sshd_keepalive.model import ServiceChoice
-from sshd_keepalive.services import detached, no_boot, no_start, nothing, unit_of, woken
+from sshd_keepalive.services import unit_of
 
 RANK: int = 6  # who supervises sshd counts, whatever steers the machine
 DETECT: str = "is_supervised_by supervisord"
-later = detached
-cancel = woken
-at_boot = no_boot
-not_at_boot = nothing
-next_start = no_start  # its command may be a script
 
 #: Defines `control`, supervisorctl with the file that supervisord reads: the one it was told, else what a search from
 #: its own directory finds. Only a process of this account counts: anybody may call a program so, and name any file.

@@ -6,12 +6,10 @@ only addition is a clean environment.
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.services import detached, script_obstacle, settings_start, unit_of, woken
+from sshd_keepalive.services import script_obstacle, settings_start, unit_of
 
 RANK: int = 90
 DETECT: str = "is_init init"
-later = detached
-cancel = woken
 obstacle = script_obstacle
 next_start = settings_start
 
