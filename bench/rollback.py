@@ -30,7 +30,7 @@ def by_login(victim: Victim) -> float:
     host = json.loads(process.communicate(timeout=240)[0])["hosts"][0]
     if host["end"] != "rolled_back":
         raise SystemExit(f"{victim.host.kind}: {host}")
-    return sum(step["seconds"] for step in host["steps"] if step["name"] in ("restore", "verify_rollback"))
+    return sum(step["seconds"] for step in host["steps"] if step["name"] in ("revert", "verify_rollback"))
 
 
 def by_switch(victim: Victim) -> float:

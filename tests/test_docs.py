@@ -73,7 +73,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_failure_kind_of_the_code_is_documented() -> None:
     scripts = "".join(path.read_text() for path in (ROOT / "src").rglob("*.sh"))
     used = set(re.findall(r"\bkind=([a-z_]+)\b", scripts))
-    used |= set(re.findall(r"^[^#]*\b(?:give_up|refuse) ([a-z_]+) \"", scripts, re.MULTILINE))
+    used |= set(re.findall(r"^[^#]*\b(?:stop|refuse) ([a-z_]+) \"", scripts, re.MULTILINE))
     assert used <= {kind.value for kind in FailureKind}
     used = {kind.value for kind in FailureKind}
     page = (ROOT / "docs/reference/json.md").read_text()

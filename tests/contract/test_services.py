@@ -124,7 +124,7 @@ def test_nothing_that_lies_on_a_disk_makes_a_manager() -> None:
     text += services.guard_functions(managers, "sshd-keepalive-r", "fire", "boot", 60)
     text = text.replace("is_root || return 0", "").replace("test -d", ":").replace("test -x", ":")
     strangers = f"{common}\n{text}\npid=$$\ncomm_of() {{ comm=tini state=S parent=1; }}\n"
-    found = sh(f'{strangers}detect; detect_init; echo "<$manager><$init>"; catch_boot; echo $?; obstacle')
+    found = sh(f'{strangers}detect; detect_init; echo "<$manager><$init>"; hook_boot; echo $?; obstacle')
     assert found.stdout.splitlines()[:2] == ["<><>", "2"]
     assert found.stdout.splitlines()[2].startswith("no_manager ")
     assert "process 1 is tini" in found.stdout

@@ -64,7 +64,7 @@ STOPS = {
     "install": Stop("mv", "*"),
     "installed": Stop("sync", "/etc/ssh"),
     "restart": Stop("", ""),
-    "verify": Stop("stat", "*", f"ls {STATE}/*/changed >/dev/null 2>&1"),
+    "verify": Stop("stat", "*", f"ls {STATE}/*/installed >/dev/null 2>&1"),
     "confirm": Stop("mkdir", "*decided"),
     "confirmed": Stop("rm", "*taken_back*"),
 }
@@ -180,7 +180,7 @@ class Victim:
             assert wrong == [], wrong  # what runs is what is on disk
         # A file that was put back before any restart is younger than the daemon, which yet holds the same bytes.
         if "daemon" in wrong:
-            assert not list(self.host.files.glob(f"{STATE.lstrip('/')}/2*/restarted")), seen.stdout
+            assert not list(self.host.files.glob(f"{STATE.lstrip('/')}/2*/restarting")), seen.stdout
         assert stale_lock or not self.litter(), self.litter()
         again = keepalive("apply", "--yes", *self.only, "--confirm-timeout", "30", "--no-rehearsal")
         assert again.status == 0, again.stdout

@@ -101,7 +101,7 @@ REFUSALS: dict[str, tuple[str, str, str, str]] = {
         "binary_replaced",
     ),
     "full-state": (
-        f"mkdir -p {STATE}; mount -t tmpfs -o size=8k,nr_inodes=3 tmpfs {STATE}",
+        f"mkdir -p {STATE}; mount -t tmpfs -o mode=700,size=8k,nr_inodes=3 tmpfs {STATE}",
         f"umount {STATE}",
         "no_space",
         "",
@@ -253,7 +253,7 @@ def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
     confirmed = target("confirm")
     assert (confirmed.status, confirmed.host()["end"]) == (0, "applied")
     assert target("confirm").host()["end"] == "unchanged"
-    target.host.wait_until(f"test -e {ran.host()['backup']}/fired.log", "the guard's time to be up")
+    target.host.wait_until(f"test -e {ran.host()['backup']}/expire.log", "the guard's time to be up")
     assert target("check").status == 0
     assert target.litter() == ""
     target.host.reset()

@@ -418,7 +418,7 @@ def test_an_sshd_that_somebody_starts_by_hand_clears_a_run_too(two: Victims, tmp
         assert found["end"] == "unknown", found
         host.run("mkdir -p /run/sshd; /usr/sbin/sshd -D -o PidFile=/run/hand.pid >/dev/null 2>&1 &")
         host.wait_until("test -s /run/hand.pid", "the sshd that was started by hand")
-        host.run(f"sh {found['backup']}/guard.sh restore")
+        host.run(f"sh {found['backup']}/guard.sh revert")
         assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
         assert not victim.litter()
         host.run("rm /broken; kill $(cat /run/hand.pid)")

@@ -106,7 +106,7 @@ def test_undo_takes_a_waiting_change_back(sshd: Sshd, tmp_path: Path) -> None:
     assert sshd.config_file.read_text() != before
     undone = keepalive("undo", "--yes", "-i", hosts, "--format", "json")
     assert (undone.status, undone.host()["end"], undone.host()["failure"]) == (0, "applied", None), undone.stdout
-    assert [step["name"] for step in undone.host()["steps"]][-2:] == ["restore", "verify"]
+    assert [step["name"] for step in undone.host()["steps"]][-2:] == ["revert", "verify"]
     assert sshd.config_file.read_text() == before
     seen = keepalive("check", "-i", hosts, "--format", "json")
     assert (seen.status, seen.host()["pending"]) == (1, None)

@@ -54,7 +54,7 @@ def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float)
     if outcome.end is End.UNKNOWN and outcome.failure is not None:
         hint = (
             f"unless it was confirmed the host reverts by itself at {fires_at:%H:%M:%S} UTC or soon after; "
-            f"look now, and if need be type there: {guard.restore_hint(change.directory)}"
+            f"look now, and if need be type there: {guard.revert_hint(change.directory)}"
         )
         return replace(outcome, failure=replace(outcome.failure, hint=hint))
     if outcome.end is End.APPLIED and not change.confirmed:
@@ -71,9 +71,9 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
         directory: of the run that waits, on the host.
     """
     began = time.monotonic()
-    answer = _ask(shell, guard.restore_command(directory), _RESTORE_S)
+    answer = _ask(shell, guard.revert_command(directory), _RESTORE_S)
     steps = answer.steps if answer is not None else ()
-    hint = f"look at check, and if need be type on the host: {guard.restore_hint(directory)}"
+    hint = f"look at check, and if need be type on the host: {guard.revert_hint(directory)}"
     if answer is None or answer.end != "rolled_back":
         said = f"the host says {answer.end}: {answer.reason}".rstrip(": ") if answer else "the connection was lost"
         end = End.REFUSED if answer is not None and answer.end in ("applied", "refused") else End.UNKNOWN
@@ -114,7 +114,7 @@ _HINTS = {
     "binary_replaced": "restart sshd once by hand while you are logged in, then run the command again",
     "kill_mode": "set KillMode=process in the unit, or use --service-action reload",
     "socket": "use --service-action restart",
-    "fired": "raise --confirm-timeout",
+    "expired": "raise --confirm-timeout",
     "lost": "run the command again",
 }
 
@@ -164,11 +164,11 @@ class _Execution:
             step, failure = rehearse(self._shell, change, timeout_s=self._timeout_s)
             self._steps.append(step)
             if failure is not None:
-                withdrawn = _ask(self._shell, guard.restore_command(change.directory), _RESTORE_S)
+                withdrawn = _ask(self._shell, guard.revert_command(change.directory), _RESTORE_S)
                 if withdrawn is not None and withdrawn.end is GuardEnd.REFUSED:
                     return self._outcome(End.REFUSED, failure)
                 return self._take_back(None, failure)
-            answer = self._tell(guard.go_command(change.directory))
+            answer = self._tell(guard.install_command(change.directory))
         if answer is None:
             lost = Failure(
                 kind=FailureKind.TIMEOUT, cause="lost", message="the connection was lost while the change was made"
@@ -251,10 +251,10 @@ class _Execution:
 
     def _take_back(self, shell: Shell | None, failure: Failure) -> Outcome:
         """Restore over the old login, else over a new one, else leave it to the guard and look after its deadline."""
-        restore = guard.restore_command(self._change.directory)
-        answer = _ask(shell, restore, _RESTORE_S) if shell is not None else None
+        revert = guard.revert_command(self._change.directory)
+        answer = _ask(shell, revert, _RESTORE_S) if shell is not None else None
         while answer is None:
-            answer = self._restored_over_new_login(restore)
+            answer = self._restored_over_new_login(revert)
             if answer is None and time.monotonic() > self._ends_at_s + 30:
                 return self._outcome(End.UNKNOWN, failure)
             if answer is None:

@@ -93,8 +93,8 @@ def guard_functions(manager: str, name: str, directory: str, after_s: int) -> st
     is_one = bool(manager) and services.is_init(registry.load("services", manager))
     names = (manager,) if is_one else registry.built_in("services")
     managers = {key: registry.load("services", key) for key in names}
-    fire, boot = guard.fire_command(directory), guard.boot_command(directory)
-    return services.guard_functions(managers, name, fire, boot, after_s)
+    expire, boot = guard.expire_command(directory), guard.boot_command(directory)
+    return services.guard_functions(managers, name, expire, boot, after_s)
 
 
 def found(snapshot: Snapshot) -> ServiceChoice:

@@ -1,9 +1,9 @@
 """The scripts that change a host, and what they say.
 
 One change is one directory on the host, `<state>/<run id>/`: the guard (a script that any root can also start by
-hand), the backups, the old and the new contents. `change_script` brings it there and makes the change, or prepares
-and arms it and leaves the rest to `go_command`, so that a login can be rehearsed in between; `confirm_command` ends
-it well, over a new login; `restore_command` takes it back.
+hand), the backups, the old and the new contents. `change_script` brings it there and makes the change, or arms it and
+leaves the rest to `install_command`, so that a login can be rehearsed in between; `confirm_command` confirms it over a
+new login; `revert_command` takes it back.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def change_script(change: Change) -> str:
         "RUN": change.directory,
         "ID": change.run_id,
         "DEADLINE_S": str(change.deadline_s),
-        "PHASE": "prepare" if change.rehearsed else "change",
+        "PHASE": "arm" if change.rehearsed else "change",
         "GUARD": guard_script(change),
     }
     functions = "write_files() {\n:\n" + "".join(writes) + "}\n"
@@ -153,7 +153,8 @@ def guard_script(change: Change) -> str:
         f"identities() {{ {_identities(change)}; }}\n"
         f"target_of() {{\ncase $1 in\n{targets}*) return 1 ;;\nesac\n}}\n"
     )
-    return "#!/bin/sh\n" + variables(values) + functions + change.functions + text("common") + text("guard")
+    parts = "".join(text(name) for name in ("common", "guard_files", "guard_daemon", "guard"))
+    return "#!/bin/sh\n" + variables(values) + functions + change.functions + parts
 
 
 def _identities(change: Change) -> str:
@@ -187,12 +188,12 @@ def rehearse_command(change: Change, *, present: bool = False) -> str:
     return f"{words} {quote(f'{change.directory}/{change.candidate[0][0]}')}"
 
 
-def go_command(directory: str) -> str:
+def install_command(directory: str) -> str:
     """The second half: install and restart. A guard whose time was up has cleared itself away."""
     guard = quote(directory + "/guard.sh")
-    told = {"kind": "restart", "cause": "fired", "reason": "the guard's time was up before the change began"}
+    told = {"kind": "restart", "cause": "expired", "reason": "the guard's time was up before the change began"}
     records = "".join(f"{kind} {len(text)}\n{text}\n" for kind, text in {**told, "end": "refused"}.items())
-    return f"if [ -e {guard} ]; then sh {guard} go 2>/dev/null; else printf '%s' {quote(records)}; fi\n"
+    return f"if [ -e {guard} ]; then sh {guard} install 2>/dev/null; else printf '%s' {quote(records)}; fi\n"
 
 
 def confirm_command(directory: str) -> str:
@@ -200,25 +201,25 @@ def confirm_command(directory: str) -> str:
     return f"sh {quote(directory + '/guard.sh')} confirm 2>/dev/null\n"
 
 
-def restore_command(directory: str) -> str:
+def revert_command(directory: str) -> str:
     """Take the change back now. A guard that never reached the host has changed nothing."""
     guard = quote(directory + "/guard.sh")
-    return f"if [ -e {guard} ]; then sh {guard} restore 2>/dev/null; else printf 'end 7\\nrefused\\n'; fi\n"
+    return f"if [ -e {guard} ]; then sh {guard} revert 2>/dev/null; else printf 'end 7\\nrefused\\n'; fi\n"
 
 
-def restore_hint(directory: str) -> str:
+def revert_hint(directory: str) -> str:
     """What an operator types on the host."""
-    return f"sudo sh {quote(directory + '/guard.sh')} restore"
+    return f"sudo sh {quote(directory + '/guard.sh')} revert"
 
 
 def unfinished_hint(directory: str) -> str:
     """What to do about a run whose old bytes are back, but whose restart failed."""
-    return f"repair what keeps sshd from starting, then type on the host: {restore_hint(directory)}"
+    return f"repair what keeps sshd from starting, then type on the host: {revert_hint(directory)}"
 
 
-def fire_command(directory: str) -> str:
+def expire_command(directory: str) -> str:
     """What the armed guard runs when nobody confirmed."""
-    return f"/bin/sh {quote(directory + '/guard.sh')} fire"
+    return f"/bin/sh {quote(directory + '/guard.sh')} expire"
 
 
 def boot_command(directory: str) -> str:

@@ -1,6 +1,6 @@
 # Bring the guard and its data to the host, take the lock, and let the guard do the first half of the change.
 #
-# Given: STATE RUN ID DEADLINE_S PHASE (prepare, change) GUARD (the text of guard.sh), and the function write_files.
+# Given: STATE RUN ID DEADLINE_S PHASE (arm, change) GUARD (the text of guard.sh), and the function write_files.
 # shellcheck shell=sh disable=SC2154
 
 refuse() {
@@ -101,7 +101,7 @@ take_over() {
     if ! is_dead; then
         problem="run $holder holds the lock $STATE/lock for another $((expires - ${now%.*})) s at most"
         why=at_work
-        [ ! -e "$STATE/$holder/changed" ] || [ -e "$STATE/$holder/decided" ] || why=not_confirmed
+        [ ! -e "$STATE/$holder/installed" ] || [ -e "$STATE/$holder/decided" ] || why=not_confirmed
         return 1
     fi
     if ! claim "$dead"; then
@@ -111,7 +111,7 @@ take_over() {
     problem="run $dead was never confirmed and could not be taken back completely" why=not_taken_back said=''
     if [ -e "$STATE/$dead/guard.sh" ]; then said=$(sh "$STATE/$dead/guard.sh" recover 2>/dev/null </dev/null); fi
     code=$?
-    case $said in *'restore failed '*) said=${said#*restore failed * * } problem="$problem: ${said%%"$nl"*}" ;; esac
+    case $said in *'revert failed '*) said=${said#*revert failed * * } problem="$problem: ${said%%"$nl"*}" ;; esac
     if [ $code = 0 ]; then
         read_lock || holder=''
         [ "$holder" != "$dead" ] || rm -f "$STATE/lock"

@@ -217,12 +217,12 @@ END
 tell_pending() {
     { read -r run expires _ <"$1/lock"; } 2>/dev/null || return 1
     folder=$1/$run
-    [ -n "$run" ] && [ -e "$folder/touched" ] || return 1
+    [ -n "$run" ] && [ -e "$folder/installing" ] || return 1
     line_of "$folder/boot"
     boot
     phase=changing
     if [ "$line" != "$boot" ]; then phase=stuck
-    elif [ -e "$folder/changed" ]; then phase=waiting; fi
+    elif [ -e "$folder/installed" ]; then phase=waiting; fi
     if [ -d "$folder/decided" ]; then
         line_of "$folder/decided/how"
         case $line in

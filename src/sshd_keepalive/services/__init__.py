@@ -140,8 +140,9 @@ _NO_MANAGER = (
 
 
 def guard_functions(managers: Mapping[str, Service], name: str, fire: str, boot: str, after_s: int) -> str:
-    """The shell functions with which a guard outlives its login: detect_init, arm, disarm, catch_boot, release_boot.
+    """The shell functions with which a guard outlives its login.
 
+    They are detect_init, set_timer, cancel_timer, hook_boot and unhook_boot.
     Whatever manager runs sshd, timers and boots belong to the machine's own: `detect_init` finds it anew and
     sets `$init`, empty where there is none or where we are not root.
 
@@ -158,10 +159,10 @@ def guard_functions(managers: Mapping[str, Service], name: str, fire: str, boot:
     sleeper = detached(name, fire, after_s)
     return (
         f"detect_init() {{\ninit=''\nis_root || return 0\n{_first(ranked, 'init')}}}\n"
-        f"arm() {{\n{by_init(lambda m: m.later(name, fire, after_s), 'false')} || {{ {sleeper}; }}\n}}\n"
-        f"disarm() {{\n{by_init(lambda m: m.cancel(name), ':')}\n{woken(name)}\n}}\n"
-        f"catch_boot() {{\n{by_init(lambda m: m.at_boot(name, boot), 'return 2')}\n}}\n"
-        f"release_boot() {{\n{by_init(lambda m: m.not_at_boot(name), ':')}\n}}\n"
+        f"set_timer() {{\n{by_init(lambda m: m.later(name, fire, after_s), 'false')} || {{ {sleeper}; }}\n}}\n"
+        f"cancel_timer() {{\n{by_init(lambda m: m.cancel(name), ':')}\n{woken(name)}\n}}\n"
+        f"hook_boot() {{\n{by_init(lambda m: m.at_boot(name, boot), 'return 2')}\n}}\n"
+        f"unhook_boot() {{\n{by_init(lambda m: m.not_at_boot(name), ':')}\n}}\n"
     )
 
 

@@ -34,7 +34,7 @@ from sshd_keepalive.model import (
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.scripts import guard, text
 from sshd_keepalive.scripts.guard import Answer, Change
-from tests.support import acl
+from tests.support import acl, shell_variables
 from tests.support.shell import LocalShell, argv_of, installed_shells, write_command
 
 pytestmark = pytest.mark.slow
@@ -123,10 +123,10 @@ class Machine:
             config_path=path,
         )
         directory = f"{self.state}/{run_id}"
-        fire, boot = guard.fire_command(directory), guard.boot_command(directory)
+        expire, boot = guard.expire_command(directory), guard.boot_command(directory)
         functions = services.functions({"command": registry.load("services", "command")}, self.service)
         # No manager of this machine: the timer is a sleeping shell, and nothing of /etc is touched.
-        functions += services.guard_functions({}, f"test-{run_id}", fire, boot, DEADLINE_S)
+        functions += services.guard_functions({}, f"test-{run_id}", expire, boot, DEADLINE_S)
         return Change(
             plan=plan,
             snapshot=snapshot,
@@ -182,7 +182,7 @@ def test_changed_and_confirmed(machine: Machine) -> None:
     assert machine.litter() == []
     machine.up.touch()
     machine.wait(lambda: not Path(f"/proc/{sleeper}").exists())
-    assert (Path(change.directory) / "fired.log").exists()
+    assert (Path(change.directory) / "expire.log").exists()
     assert machine.config.read_bytes() == NEW
     assert (machine.folder / "restarts").read_text() == "restarted\n"
 
@@ -236,15 +236,15 @@ def test_what_sshd_has_read_already_is_asked_again_only_when_it_changed(machine:
     asked = folder / "bin/asked"
     asked.unlink()
     MEANWHILE[meanwhile](machine.more / "10.conf")
-    answer = machine.tell(guard.go_command(change.directory))
+    answer = machine.tell(guard.install_command(change.directory))
     if meanwhile == "nothing":
         # busybox's stat tells whole seconds, and so too little.
         is_asked = machine.name == "busybox"
         assert (answer.end, machine.config.read_bytes(), asked.exists()) == ("changed", NEW, is_asked)
-        machine.tell(guard.restore_command(change.directory))
+        machine.tell(guard.revert_command(change.directory))
     elif "key" in meanwhile:  # which the stand-in does not read
         assert (answer.end, asked.exists()) == ("changed", True)
-        machine.tell(guard.restore_command(change.directory))
+        machine.tell(guard.revert_command(change.directory))
     else:
         assert (answer.end, answer.kind) == ("rolled_back", "validate"), answer
         assert machine.config.read_bytes() == OLD
@@ -268,7 +268,7 @@ def test_a_power_cut_that_lost_the_note_still_finds_the_new_file(machine: Machin
     change = machine.change()
     assert machine.make(change).end == "changed"
     folder = Path(change.directory)
-    (folder / "touched").unlink()
+    (folder / "installing").unlink()
     (folder / "boot").write_text("another-boot\n")
     machine.tell(guard.boot_command(change.directory))
     assert (machine.config.read_bytes(), machine.litter()) == (OLD, [])
@@ -282,7 +282,7 @@ def test_a_run_that_is_never_carried_on_leaves_nothing(machine: Machine) -> None
     machine.up.touch()
     machine.wait(lambda: not Path(change.directory).exists())
     assert machine.litter() == []
-    assert machine.tell(guard.restore_command(change.directory)).end == "refused"
+    assert machine.tell(guard.revert_command(change.directory)).end == "refused"
 
 
 def test_second_half_after_the_time_was_up_changes_nothing(machine: Machine) -> None:
@@ -290,8 +290,8 @@ def test_second_half_after_the_time_was_up_changes_nothing(machine: Machine) -> 
     machine.make(change)
     machine.up.touch()
     machine.wait(lambda: not Path(change.directory).exists())
-    late = machine.tell(guard.go_command(change.directory))
-    assert (late.end, late.cause) == ("refused", "fired")
+    late = machine.tell(guard.install_command(change.directory))
+    assert (late.end, late.cause) == ("refused", "expired")
     assert machine.config.read_bytes() == OLD
 
 
@@ -299,10 +299,10 @@ def test_a_restart_that_fails_is_taken_back_at_once(machine: Machine) -> None:
     machine.fails.touch()
     change = machine.change()
     answer = machine.make(change)
-    assert (answer.end, answer.kind, answer.steps[-1].name) == ("rolled_back", "restart", "restore")
+    assert (answer.end, answer.kind, answer.steps[-1].name) == ("rolled_back", "restart", "revert")
     assert machine.config.read_bytes() == OLD
     assert machine.litter() == []
-    assert machine.tell(guard.restore_command(change.directory)).end == "rolled_back"  # again: as it is
+    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"  # again: as it is
 
 
 def with_restart(machine: Machine, restart: str) -> Change:
@@ -335,7 +335,7 @@ def test_a_restart_command_may_end_its_shell(machine: Machine, end: str, code: s
         assert (answer.end, f"exit {code}" in answer.reason) == ("rolled_back", True), answer
     else:
         assert answer.end == "changed"
-        machine.tell(guard.restore_command(f"{machine.state}/20260101T000000Z-aaaaaa"))
+        machine.tell(guard.revert_command(f"{machine.state}/20260101T000000Z-aaaaaa"))
 
 
 def test_one_at_a_time(machine: Machine) -> None:
@@ -344,7 +344,7 @@ def test_one_at_a_time(machine: Machine) -> None:
     second = machine.make(machine.change(run_id="20260101T000001Z-bbbbbb"))
     assert (second.end, second.kind) == ("refused", "locked")
     assert first.run_id in second.reason
-    assert machine.tell(guard.restore_command(first.directory)).end == "rolled_back"
+    assert machine.tell(guard.revert_command(first.directory)).end == "rolled_back"
     assert machine.litter() == []
 
 
@@ -359,7 +359,7 @@ def test_a_run_whose_machine_was_started_anew_is_undone_by_the_next(machine: Mac
     assert second.end == "changed", second
     assert (Path(first.directory) / "decided/how").read_text() == "rolled_back\n"
     assert machine.config.read_bytes() == NEW
-    machine.tell(guard.restore_command(f"{machine.state}/20260101T000001Z-bbbbbb"))
+    machine.tell(guard.revert_command(f"{machine.state}/20260101T000001Z-bbbbbb"))
 
 
 def test_nobody_listens_any_more(machine: Machine, tmp_path: Path) -> None:
@@ -409,7 +409,7 @@ def test_an_edit_by_somebody_else_is_kept_when_the_old_bytes_come_back(machine: 
     change = machine.change()
     assert machine.make(change).end == "changed"
     machine.config.write_bytes(b"# mine\n")
-    assert machine.tell(guard.restore_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
     assert machine.config.read_bytes() == OLD
     assert (Path(change.directory) / "1.found").read_bytes() == b"# mine\n"
 
@@ -440,7 +440,7 @@ def test_several_files_are_one_transaction(machine: Machine) -> None:
         "second": b"new\n",
         "third": b"new\n",
     }
-    assert machine.tell(guard.restore_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
     assert tree(machine.config.parent) == before
 
 
@@ -473,7 +473,7 @@ def test_the_backup_is_on_the_disk_before_a_file_goes(machine: Machine) -> None:
     answer = machine.make(change)
     assert answer.end == "changed", answer
     assert not path.exists()
-    assert machine.tell(guard.restore_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
     assert path.read_bytes() == b"old\n"
 
 
@@ -496,7 +496,7 @@ def test_a_run_of_a_slow_clock_keeps_its_own_backup(machine: Machine) -> None:
     assert machine.make(change).end == "changed"
     assert machine.tell(guard.confirm_command(change.directory)).end == "applied"
     assert (Path(change.directory) / "1.before").read_bytes() == OLD
-    assert machine.tell(guard.restore_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
     assert machine.config.read_bytes() == OLD
 
 
@@ -517,7 +517,7 @@ def test_a_lock_that_a_power_cut_left_half_written_holds_nothing(machine: Machin
     (machine.state / "lock").write_text(found)
     answer = machine.make(machine.change())
     assert answer.end == "changed", answer
-    machine.tell(guard.restore_command(machine.change().directory))
+    machine.tell(guard.revert_command(machine.change().directory))
     assert machine.litter() == []
 
 
@@ -532,7 +532,7 @@ def test_who_dies_while_it_clears_a_dead_run_away_is_cleared_away_too(machine: M
     second = machine.change(run_id="20260101T000001Z-bbbbbb")
     answer = machine.make(second)
     assert answer.end == "changed", answer
-    machine.tell(guard.restore_command(second.directory))
+    machine.tell(guard.revert_command(second.directory))
     assert machine.litter() == []
 
 
@@ -548,7 +548,7 @@ def test_a_missing_privilege_separation_directory_is_provided(machine: Machine) 
     answer = machine.make(change)
     assert answer.end == "changed", answer
     assert missing.stat().st_mode & 0o777 == 0o755
-    machine.tell(guard.restore_command(change.directory))
+    machine.tell(guard.revert_command(change.directory))
 
 
 def test_an_older_run_is_not_taken_back_by_hand_while_another_is_at_work(machine: Machine) -> None:
@@ -556,7 +556,7 @@ def test_an_older_run_is_not_taken_back_by_hand_while_another_is_at_work(machine
     machine.make(first)
     machine.tell(guard.confirm_command(first.directory))
     (machine.state / "lock").write_text("20260101T000001Z-bbbbbb 999999999 this 1 1\n")
-    answer = machine.tell(guard.restore_command(first.directory))
+    answer = machine.tell(guard.revert_command(first.directory))
     assert (answer.end, "20260101T000001Z-bbbbbb" in answer.reason) == ("refused", True), answer
     assert machine.config.read_bytes() == NEW
 
@@ -649,7 +649,7 @@ def test_links_of_root_alone_may_lead_to_the_state_directory(machine: Machine) -
     (machine.folder / "real/new\nline/state").mkdir()
     change = machine.change()
     assert machine.make(change).end == "changed"
-    assert machine.tell(guard.restore_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
 
 
 @as_root
@@ -673,7 +673,7 @@ def test_an_inherited_access_list_opens_no_backup_to_anybody(machine: Machine) -
     assert machine.state.stat().st_mode & 0o777 == 0o700
     look = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "ls", str(machine.state)]
     assert subprocess.run(look, capture_output=True, check=False).returncode != 0
-    machine.tell(guard.restore_command(change.directory))
+    machine.tell(guard.revert_command(change.directory))
 
 
 @as_root
@@ -683,9 +683,9 @@ def test_a_guard_whose_directory_somebody_else_may_write_to_by_now_writes_nothin
     assert machine.make(change).end == "changed"
     give_away(machine, trap)
     before = tree(machine.folder)
-    commands = [guard.restore_command(change.directory)]
+    commands = [guard.revert_command(change.directory)]
     if trap == "above":
-        commands += [guard.confirm_command(change.directory), guard.go_command(change.directory)]
+        commands += [guard.confirm_command(change.directory), guard.install_command(change.directory)]
     for command in commands:
         answer = machine.tell(command)
         assert answer.end == "unknown", answer
@@ -694,7 +694,7 @@ def test_a_guard_whose_directory_somebody_else_may_write_to_by_now_writes_nothin
     assert trap == "owner" or tree(machine.folder) == before
     os.chown(machine.folder, 0, 0)
     os.chown(machine.config.parent, 0, 0)
-    assert machine.tell(guard.restore_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
     assert machine.config.read_bytes() == OLD
 
 
@@ -709,7 +709,7 @@ def test_a_process_that_has_the_sleepers_number_by_now_is_left_alone(machine: Ma
         start = Path(f"/proc/{innocent.pid}/stat").read_text().split()[21]
         words = {"boot": f"{start} another-boot", "start": f"{int(start) - 1} {boot}", "nothing": f"{start} {boot}"}
         note.write_text(f"{innocent.pid} {words[differs]}\n")
-        assert machine.tell(guard.restore_command(change.directory)).end == "rolled_back"
+        assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
         if differs == "nothing":
             assert innocent.wait(20) == -signal.SIGTERM
         else:
@@ -725,7 +725,7 @@ def test_new_files_get_the_label_of_the_policy_and_old_ones_keep_theirs(machine:
     relabelled = (machine.folder / "relabelled").read_text().splitlines()
     folder = machine.config.parent
     assert relabelled == [str(machine.state), str(folder / "new.d"), str(folder / "new.d/third")]
-    machine.tell(guard.restore_command(change.directory))
+    machine.tell(guard.revert_command(change.directory))
 
 
 def test_what_is_no_sshd_of_ours_is_not_looked_into(machine: Machine, tmp_path: Path) -> None:
@@ -751,7 +751,7 @@ def test_hostile_paths_stay_one_word(request: pytest.FixtureRequest, tmp_path: P
     answer = machine.make(change)
     assert answer.end == "changed", answer
     assert machine.config.read_bytes() == NEW
-    assert machine.tell(guard.restore_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
     assert machine.config.read_bytes() == OLD
     assert not list(tmp_path.rglob("never"))
     assert machine.litter() == []
@@ -764,7 +764,7 @@ def test_everything_is_private(machine: Machine) -> None:
         if path.name != "1.before":  # which wears the owner and mode of the file
             assert path.stat().st_mode & 0o077 == 0, path
     assert machine.state.stat().st_mode & 0o777 == 0o700
-    machine.tell(guard.restore_command(change.directory))
+    machine.tell(guard.revert_command(change.directory))
 
 
 @pytest.mark.parametrize("path", sorted(Path(guard.__file__).parent.glob("*.sh")), ids=lambda p: p.name)
@@ -788,3 +788,38 @@ def test_the_program_that_was_replaced_is_named_without_the_kernels_remark(shell
         found = LocalShell(shell=shell).run(script, timeout_s=20).stdout.decode()
         daemon.kill()
     assert found == f"{program}\n"
+
+
+@pytest.mark.parametrize("part", ["guard_files", "guard_daemon", "guard"])
+def test_each_function_says_what_it_reads_and_sets(part: str, tmp_path: Path) -> None:
+    """A shell has no local variables: whoever changes a function must know whose these are."""
+    sent = guard.guard_script(Machine(tmp_path, SHELLS[0]).change())
+    known = shell_variables.functions(sent)
+    wrong = []
+    for function in shell_variables.functions(Path(guard.__file__).with_name(f"{part}.sh").read_text()).values():
+        assert function.name in known
+        assert function.comment.startswith(f"{function.name}:") or f"{function.name} " in function.comment, (
+            function.name
+        )
+        wanted = shell_variables.sentence(function, known)
+        if (function.told("Reads"), function.told("Sets")) != (
+            shell_variables.reads(function, known),
+            set(function.sets),
+        ):
+            wrong.append(f"{function.name}: {wanted}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("f() { a=$b; }", "Reads b. Sets a."),
+        ('f() {\n    g\n    echo "$c $d"\n}\ng() { c=1; }', "Reads d."),
+        ("f() {\n    while read -r x _; do :; done\n    for y in $z; do :; done\n}", "Reads z. Sets x y."),
+        ('f() { awk -v u="$v" \'w = $1\'; p="q=$r"; }', "Reads r v. Sets p."),
+        ("f() { :; } 2>/dev/null", ""),
+    ],
+)
+def test_what_a_function_reads_and_sets_is_found_in_its_text(text: str, wanted: str) -> None:
+    known = shell_variables.functions(f"{text}\n")
+    assert shell_variables.sentence(known["f"], known) == wanted
