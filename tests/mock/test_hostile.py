@@ -129,7 +129,7 @@ def test_a_full_backlog_is_unreachable_or_a_bar(
     key: Path, monkeypatch: pytest.MonkeyPatch, is_up: bool, expected: tuple[str, str]
 ) -> None:
     """A listener that accepts nothing drops further SYNs, as a firewall would; an echo tells whether the host is up."""
-    monkeypatch.setattr("sshd_keepalive.ssh.ping.answers", lambda *_: is_up)
+    monkeypatch.setattr("sshd_keepalive.ssh.dial.answers_echo", lambda *_: is_up)
     with (
         socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
         socket.socket() as first,

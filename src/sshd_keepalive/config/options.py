@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sshd_keepalive.config.ownership import find_stranger
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.files import find_stranger
 from sshd_keepalive.quoting import quote
 
 if TYPE_CHECKING:

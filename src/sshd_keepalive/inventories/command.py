@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from sshd_keepalive.config import ansible
-from sshd_keepalive.config.ownership import find_stranger
 from sshd_keepalive.config.program import LIMIT_S, output_of
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.files import find_stranger
 from sshd_keepalive.hosts import argument
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import quote

@@ -20,13 +20,13 @@ from sshd_keepalive.model import (
     Setting,
     Strategy,
 )
-from sshd_keepalive.planning import drop_in as dropin
-from sshd_keepalive.planning import judge, notes, placement
+from sshd_keepalive.planning import edits as editing
+from sshd_keepalive.planning import judge, notes
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.planning import proofs as prove
-from sshd_keepalive.planning.draft import Draft
+from sshd_keepalive.planning.edits import Draft
 from sshd_keepalive.planning.policy import for_release
-from sshd_keepalive.planning.predictions import predictions
+from sshd_keepalive.planning.proofs import predictions
 from sshd_keepalive.sshd_config import document as documents
 from sshd_keepalive.sshd_config.reading import Reading, read_files
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
@@ -170,7 +170,7 @@ def _in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, s
     draft = Draft(tree.documents)
     for event, reason in rewrites:
         draft.rewrite(event.place.path, event.line, wanted[event.line.keyword], reason)
-    for keyword, line in placement.spots(tree.documents[tree.main], missing, tree.events()).items():
+    for keyword, line in editing.spots(tree.documents[tree.main], missing, tree.events()).items():
         text = f"{SPELLING[keyword]} {wanted[keyword]}".encode()
         draft.insert(tree.main, line, text, "nothing decides: the compiled-in default applies")
     return draft
@@ -191,13 +191,13 @@ def _drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, st
     """
     tree = reading.tree
     exempt = any(judge.is_exempt(event, policy, tree.version) for event in reading.overrides)
-    paths = [p for p in dropin.paths(tree) if p not in tree.documents or dropin.is_ours(tree.documents[p])]
+    paths = [p for p in editing.drop_in_paths(tree) if p not in tree.documents or editing.is_ours(tree.documents[p])]
     foreign = any(managed.is_foreign(real.get(event.place.path, event.place.path)) for event in wrong.lines)
     ways = ((False, False), *(() if exempt else ((True, False),)), *(() if foreign else ((False, True),)))
     for shield, edited in ways:
         for path in paths:
             draft = Draft(tree.documents)
-            text = dropin.content(policy, shield=shield)
+            text = editing.drop_in_content(policy, shield=shield)
             if path in tree.documents:
                 _renew(draft, path, text)
             else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, NewContent, Plan, Snapshot
 from sshd_keepalive.planning import diff
-from sshd_keepalive.planning.predictions import predictions
+from sshd_keepalive.planning.proofs import predictions
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.records import decoded, legible, records

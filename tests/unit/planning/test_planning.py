@@ -22,10 +22,9 @@ from sshd_keepalive.model import (
     Policy,
     Strategy,
 )
-from sshd_keepalive.planning import candidate, draft, judge, plan
-from sshd_keepalive.planning import drop_in as dropin
+from sshd_keepalive.planning import candidate, judge, plan
+from sshd_keepalive.planning import edits as editing
 from sshd_keepalive.planning import owners as managed
-from sshd_keepalive.planning import predictions as predict
 from sshd_keepalive.planning import proofs as prove
 from sshd_keepalive.sshd_config import reach, resolve
 from sshd_keepalive.sshd_config.document import parse
@@ -110,7 +109,7 @@ def test_a_blank_question_that_sshd_refuses_is_not_asked_again() -> None:
 
 
 def test_questions_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "_MAX_PREDICTIONS", 4)
+    monkeypatch.setattr(prove, "_MAX_PREDICTIONS", 4)
     text = "".join(f"Match User u{n}\nClientAliveCountMax 9\n" for n in range(20))
     assert len(plan.plan(read(look({MAIN: text})), Policy()).predictions) == 4
 
@@ -204,19 +203,19 @@ def test_the_name_sorts_before_the_files_that_decide() -> None:
         found = look({MAIN: INCLUDE, f"{D}/{name}.conf": "ClientAliveInterval 9\n"})
         (content,) = plan.plan(read(found), DROP_IN).contents
         assert content.path < f"{D}/{name}.conf"
-        assert content.path.rsplit("/", 1)[1] in dropin.NAMES
+        assert content.path.rsplit("/", 1)[1] in editing.DROP_IN_NAMES
 
 
 def test_a_strangers_file_of_our_name_is_left_alone() -> None:
-    found = look({MAIN: INCLUDE, f"{D}/{dropin.NAMES[0]}": "ClientAliveInterval 9\n"})
+    found = look({MAIN: INCLUDE, f"{D}/{editing.DROP_IN_NAMES[0]}": "ClientAliveInterval 9\n"})
     (content,) = plan.plan(read(found), DROP_IN).contents
-    assert content.path == f"{D}/{dropin.NAMES[1]}"
+    assert content.path == f"{D}/{editing.DROP_IN_NAMES[1]}"
 
 
 def test_blocks_stay_editable_where_match_all_does_not_help() -> None:
     found = look({MAIN: INCLUDE + "Match User a\nClientAliveInterval 9\n"}, version="8.3p1")
     planned = plan.plan(read(found), DROP_IN)
-    assert [content.path for content in planned.contents] == [MAIN, f"{D}/{dropin.NAMES[0]}"]
+    assert [content.path for content in planned.contents] == [MAIN, f"{D}/{editing.DROP_IN_NAMES[0]}"]
     assert b"Match all" not in planned.contents[1].after
 
 
@@ -237,7 +236,7 @@ def test_a_vendors_block_cannot_be_edited() -> None:
 
 
 def test_a_drop_in_of_an_earlier_run_grows() -> None:
-    own = f"{D}/{dropin.NAMES[0]}"
+    own = f"{D}/{editing.DROP_IN_NAMES[0]}"
     (first,) = plan.plan(read(look({MAIN: INCLUDE})), DROP_IN).contents
     (grown,) = plan.plan(
         read(look({MAIN: INCLUDE + "Match User a\nClientAliveInterval 9\n", own: first.after})), DROP_IN
@@ -248,16 +247,18 @@ def test_a_drop_in_of_an_earlier_run_grows() -> None:
 
 
 def test_a_drop_in_of_an_earlier_run_beside_blocks_it_cannot_beat() -> None:
-    own = f"{D}/{dropin.NAMES[0]}"
-    stale = dropin.content(Policy(interval_s=120), shield=True)
+    own = f"{D}/{editing.DROP_IN_NAMES[0]}"
+    stale = editing.drop_in_content(Policy(interval_s=120), shield=True)
     text = INCLUDE + "ClientAliveInterval 9\nMatch User a\nClientAliveInterval 9\n"
     planned = plan.plan(read(look({MAIN: text, own: stale}, version="8.3p1")), DROP_IN)
     assert {content.path for content in planned.contents} == {MAIN, own}
 
 
 def test_a_drop_in_that_only_changes_its_own_block() -> None:
-    own = f"{D}/{dropin.NAMES[0]}"
-    broken = dropin.content(Policy(), shield=True).replace(b"\tClientAliveInterval 300", b"\tClientAliveInterval 30")
+    own = f"{D}/{editing.DROP_IN_NAMES[0]}"
+    broken = editing.drop_in_content(Policy(), shield=True).replace(
+        b"\tClientAliveInterval 300", b"\tClientAliveInterval 30"
+    )
     kept = Policy(strategy=Strategy.DROP_IN, match_overrides=MatchOverrides.KEEP)
     found = look({MAIN: INCLUDE + "Match User a\nClientAliveInterval 9\n", own: broken})
     for policy in (DROP_IN, kept):
@@ -285,12 +286,12 @@ def test_files_that_nobody_asked_a_server_about() -> None:
 @pytest.mark.parametrize("pattern", ["/usr/x/*.conf", "/d*/x.conf", "~/x/*.conf", "/d/50-*.conf", "/d/50.conf"])
 def test_includes_that_cannot_take_a_drop_in(pattern: str) -> None:
     built = resolve.tree_of_files({MAIN: f"Include {pattern}\n".encode()})
-    assert list(dropin.paths(built)) == []
+    assert list(editing.drop_in_paths(built)) == []
 
 
 def test_a_drop_in_only_where_a_global_include_looks() -> None:
     built = resolve.tree_of_files({MAIN: f"Match User a\n{INCLUDE}".encode()})
-    assert list(dropin.paths(built)) == []
+    assert list(editing.drop_in_paths(built)) == []
 
 
 # ------------------------------------------------------------------------------------ proofs that fail
@@ -376,7 +377,7 @@ def test_a_planner_that_is_wrong_by_one_byte_is_caught(
     found = look({MAIN: "Port 22\n \tClientAliveInterval  60  # nat \r\nClientAliveCountMax 3\n"})
     assert plan.plan(read(found), Policy()).contents
     wrong = lambda line, number: mutant(line.raw, line.arguments[0].start, line.arguments[0].end)  # noqa: E731
-    monkeypatch.setattr(draft, "rewritten", wrong)
+    monkeypatch.setattr(editing, "rewritten", wrong)
     with pytest.raises(PlanError):
         plan.plan(read(found), Policy())
 
@@ -406,9 +407,7 @@ def test_another_setting_that_changes(after: str) -> None:
 
 
 def test_a_plan_that_would_not_help_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sshd_keepalive.planning import placement
-
-    monkeypatch.setattr(placement, "spots", lambda main, keywords, events: dict.fromkeys(keywords, 2))
+    monkeypatch.setattr(editing, "spots", lambda main, keywords, events: dict.fromkeys(keywords, 2))
     with pytest.raises(PlanError, match="still not be as wanted"):
         plan.plan(read(look({MAIN: "Match User a\nX11Forwarding no\n"})), Policy())
 
@@ -426,8 +425,8 @@ def test_unknown_versions_are_refused() -> None:
 
 
 def test_a_stale_drop_in_of_ours_beside_a_block_that_comes_before_it() -> None:
-    own, early = f"{D}/{dropin.NAMES[0]}", "/etc/ssh/early/10-a.conf"
-    stale = dropin.content(Policy(interval_s=120), shield=True)
+    own, early = f"{D}/{editing.DROP_IN_NAMES[0]}", "/etc/ssh/early/10-a.conf"
+    stale = editing.drop_in_content(Policy(interval_s=120), shield=True)
     files = {
         MAIN: f"Include /etc/ssh/early/10-*.conf\n{INCLUDE}ClientAliveInterval 9\n",
         early: "Match User a\nClientAliveInterval 9\n",

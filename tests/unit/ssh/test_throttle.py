@@ -13,7 +13,7 @@ import pytest
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
-from sshd_keepalive.ssh import ping
+from sshd_keepalive.ssh import dial
 from sshd_keepalive.ssh import throttle as ramp
 from sshd_keepalive.ssh.errors import trouble
 from sshd_keepalive.ssh.throttle import JUMP_MAX, SERVER_MAX, START, Ramp, network, paced, wait_s
@@ -122,5 +122,5 @@ def _may_ping() -> bool:
 
 @pytest.mark.skipif(not _may_ping(), reason="needs root or a group of net.ipv4.ping_group_range")
 def test_an_echo_tells_who_is_up() -> None:
-    assert ping.answers(socket.AF_INET, ("127.0.0.1", 22), 2)
-    assert not ping.answers(socket.AF_INET, ("240.0.0.1", 22), 0.05)
+    assert dial.answers_echo(socket.AF_INET, ("127.0.0.1", 22), 2)
+    assert not dial.answers_echo(socket.AF_INET, ("240.0.0.1", 22), 0.05)
