@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, SPELLING, Benchmark, Finding, Run, Span, Verdict
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, SPELLING, Benchmark, Finding, Run, Span, Subject, Verdict
 
 Pair = tuple[int, int]
 
@@ -74,7 +74,7 @@ def judge(benchmark: Benchmark, findings: Iterable[Finding]) -> Verdict:
     for finding in findings:
         keyword = finding.setting.lower()
         if keyword not in SPELLING:
-            if finding.setting == "daemon" and finding.verdict is not Verdict.PASS:
+            if finding.setting is Subject.DAEMON and finding.verdict is not Verdict.PASS:
                 verdicts.add(Verdict.UNKNOWN)
         elif finding.verdict is Verdict.UNKNOWN or not finding.value.removeprefix("-").isdecimal():
             verdicts.add(Verdict.UNKNOWN)

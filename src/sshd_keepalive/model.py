@@ -18,10 +18,37 @@ from typing import Final, NamedTuple
 SCHEMA_VERSION: Final = 1
 INTERVAL: Final = "clientaliveinterval"
 COUNT_MAX: Final = "clientalivecountmax"
+
+
+class Subject(StrEnum):
+    """What a finding is about, as `findings[].setting` of the JSON report."""
+
+    INTERVAL = "ClientAliveInterval"
+    COUNT_MAX = "ClientAliveCountMax"
+    CHANNEL_TIMEOUT = "ChannelTimeout"
+    MAX_SESSIONS = "MaxSessions"
+    TCP_KEEPALIVE = "TCPKeepAlive"
+    DAEMON = "daemon"  # what the running sshd has loaded
+    OBSERVED = "observed"  # of the sessions of `probe` and `sessions`, from here on
+    COUNT_ZERO = "count 0"
+    DEAD_CLIENT = "dead client"
+    IDLE_LIMIT = "idle limit"
+    SESSION = "session"
+
+    @property
+    def is_observation(self) -> bool:
+        """It was seen to happen; else it is written, or loaded, somewhere."""
+        return self in (
+            Subject.OBSERVED,
+            Subject.COUNT_ZERO,
+            Subject.DEAD_CLIENT,
+            Subject.IDLE_LIMIT,
+            Subject.SESSION,
+        )
+
+
 #: How OpenSSH spells the settings that a policy can name; keys are the folded names used everywhere inside.
-SPELLING: Final[Mapping[str, str]] = MappingProxyType(
-    {INTERVAL: "ClientAliveInterval", COUNT_MAX: "ClientAliveCountMax"}
-)
+SPELLING: Final[Mapping[str, Subject]] = MappingProxyType({INTERVAL: Subject.INTERVAL, COUNT_MAX: Subject.COUNT_MAX})
 DEFAULT_CONFIG: Final = "/etc/ssh/sshd_config"
 COMMAND_LINE: Final = "<command line>"
 
@@ -422,8 +449,9 @@ class Verdict(Enum):
 class Finding:
     """One setting in one scope, held against the policy."""
 
-    setting: str  # as OpenSSH spells it, or "daemon" for what the running sshd has loaded
-    scope: str  # GLOBAL or the Match line with its place
+    setting: Subject
+    scope: str  # as it is shown: GLOBAL, the Match line with its place, a connection, a process
+    block: str = ""  # the Match line without its place: one that has moved is still the same
     wanted: str
     value: str
     verdict: Verdict
@@ -578,6 +606,24 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """What a probe expects of a session, before it looks."""
+
+    interval_s: int
+    count_max: int
+    is_loaded: bool  # the running sshd has read the files with these values
+
+    def __str__(self) -> str:
+        """`configured 300/3, loaded the present files`."""
+        return f"configured {self.interval_s}/{self.count_max}, loaded {self.files}"
+
+    @property
+    def files(self) -> str:
+        """Which files the running sshd has loaded, in words."""
+        return "the present files" if self.is_loaded else "older files"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostReport:
     """All that is told of one host."""
 
@@ -592,7 +638,10 @@ class HostReport:
     restarts: bool = False  # sshd would be, or was, restarted
     steps: tuple[Step, ...] = ()
     backup: str | None = None
-    facts: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()  # for people and their programs; nothing is decided by them
+    configured: Configured | None = None  # of a probe
+    n_older_sessions: int = 0  # live sessions that keep older values
+    agents: tuple[str, ...] = ()  # programs on the host that are known to write sshd_config
     notes: tuple[str, ...] = ()
     marks: tuple[Mark, ...] = ()  # of the files that the findings name
     replaced: tuple[Finding, ...] = ()  # the findings that a change of ours put an end to

@@ -9,7 +9,7 @@ import pytest
 
 from sshd_keepalive import registry
 from sshd_keepalive.config import benchmarks
-from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, PastRun, Place, Run, Step, Verdict
+from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, PastRun, Place, Run, Step, Subject, Verdict
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 HOSTILE = "=<&\"\n\r\x1b[31m\u202e\u2028\udc80\ufffe\0|`</script>]]>{{7*7}}%s'"
@@ -19,7 +19,7 @@ FULL = HostReport(
     end=End.ROLLED_BACK,
     findings=(
         Finding(
-            setting="ClientAliveInterval",
+            setting=Subject.INTERVAL,
             scope=HOSTILE,
             wanted="300",
             value=HOSTILE,

@@ -12,7 +12,7 @@ from sshd_keepalive import benchmarks
 from sshd_keepalive.benchmarks import Common, Conflict
 from sshd_keepalive.config import benchmarks as table
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import Benchmark, Finding, Span, Verdict
+from sshd_keepalive.model import Benchmark, Finding, Span, Subject, Verdict
 from tests.support.fleets import a_fleet, pair
 
 TOP = 9
@@ -70,7 +70,7 @@ def test_a_host_passes_exactly_when_its_pair_does(row: Benchmark, values: tuple[
     assert verdict is (Verdict.PASS if benchmarks.allows(row, values) else Verdict.FAIL)
 
 
-def one(setting: str, value: str, verdict: Verdict = Verdict.FAIL) -> Finding:
+def one(setting: Subject, value: str, verdict: Verdict = Verdict.FAIL) -> Finding:
     return Finding(setting=setting, scope="Match User root", wanted="1", value=value, verdict=verdict)
 
 
@@ -78,11 +78,11 @@ def one(setting: str, value: str, verdict: Verdict = Verdict.FAIL) -> Finding:
     ("found", "verdict"),
     [
         ((), Verdict.UNKNOWN),
-        ((*pair("300", "3"), one("ClientAliveCountMax", "0")), Verdict.FAIL),
-        ((*pair("300", "3"), one("ClientAliveInterval", "", Verdict.UNKNOWN)), Verdict.UNKNOWN),
-        ((*pair("0", "3"), one("ClientAliveInterval", "", Verdict.UNKNOWN)), Verdict.FAIL),
-        ((*pair("300", "3"), one("daemon", "older files")), Verdict.UNKNOWN),
-        ((*pair("300", "3"), one("TMOUT", "900")), Verdict.PASS),
+        ((*pair("300", "3"), one(Subject.COUNT_MAX, "0")), Verdict.FAIL),
+        ((*pair("300", "3"), one(Subject.INTERVAL, "", Verdict.UNKNOWN)), Verdict.UNKNOWN),
+        ((*pair("0", "3"), one(Subject.INTERVAL, "", Verdict.UNKNOWN)), Verdict.FAIL),
+        ((*pair("300", "3"), one(Subject.DAEMON, "older files")), Verdict.UNKNOWN),
+        ((*pair("300", "3"), one(Subject.MAX_SESSIONS, "900")), Verdict.PASS),
         (pair("-1294967296", "3"), Verdict.FAIL),
     ],
 )

@@ -14,7 +14,7 @@ from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget, has_failed, waves
-from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Verdict
+from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Subject, Verdict
 from sshd_keepalive.secrets.retrieval import Secrets
 
 ZONES = ("", "a", "b", "c")
@@ -126,7 +126,7 @@ def test_a_wave_that_is_as_it_was_when_it_was_proved_holds_even_without_the_poli
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After an undo the policy is not met, and was not when the host was proved."""
-    old = Finding(setting="ClientAliveInterval", scope="global", wanted="300", value="0", verdict=Verdict.FAIL)
+    old = Finding(setting=Subject.INTERVAL, scope="global", wanted="300", value="0", verdict=Verdict.FAIL)
 
     def seen(host: Host, orders: Orders) -> HostReport:
         return HostReport(host=host, verdict=Verdict.FAIL, findings=(old,))

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from sshd_keepalive import registry
 from sshd_keepalive.config import benchmarks
-from sshd_keepalive.model import Failure, Finding, Host, HostReport, PastRun, Place, Run, Step, Verdict
+from sshd_keepalive.model import Failure, Finding, Host, HostReport, PastRun, Place, Run, Step, Subject, Verdict
 from tests.support.browser import browser
 from tests.support.fleets import NOW, a_fleet
 
@@ -187,7 +187,7 @@ EVIL = (
 def evil_host(text: str) -> HostReport:
     place = Place(path=text, line=1)
     found = Finding(
-        setting=text,
+        setting=Subject.SESSION,
         scope=text,
         wanted=text,
         value=text,

@@ -14,6 +14,7 @@ from sshd_keepalive.model import (
     PastRun,
     Place,
     Run,
+    Subject,
     Verdict,
     Waiver,
 )
@@ -32,7 +33,7 @@ DIFF = """--- /etc/ssh/sshd_config
 """
 
 
-def finding(setting: str, value: str, wanted: str, place: Place | None, reason: str = "") -> Finding:
+def finding(setting: Subject, value: str, wanted: str, place: Place | None, reason: str = "") -> Finding:
     """A finding for everybody."""
     verdict = Verdict.PASS if value == wanted else Verdict.FAIL
     return Finding(
@@ -44,8 +45,8 @@ def pair(interval: str, count: str, *, path: str = MAIN, line: int = 98) -> tupl
     """Both settings, wanted 300/3."""
     said = "" if interval == "300" else "0 keep-alives are sent: whatever sits between may cut a quiet session"
     return (
-        finding("ClientAliveInterval", interval, "300", Place(path=path, line=line), said),
-        finding("ClientAliveCountMax", count, "3", None),
+        finding(Subject.INTERVAL, interval, "300", Place(path=path, line=line), said),
+        finding(Subject.COUNT_MAX, count, "3", None),
     )
 
 

@@ -11,14 +11,27 @@ import pytest
 from sshd_keepalive import registry
 from sshd_keepalive.cli.output import exit_code
 from sshd_keepalive.history import notice, outcome
-from sshd_keepalive.model import Caveat, End, Failure, Finding, Host, HostReport, Place, Run, Step, Verdict
+from sshd_keepalive.model import (
+    Caveat,
+    Configured,
+    End,
+    Failure,
+    Finding,
+    Host,
+    HostReport,
+    Place,
+    Run,
+    Step,
+    Subject,
+    Verdict,
+)
 from sshd_keepalive.reports import summary
 from sshd_keepalive.reports import text as text_report
 
 NOW = datetime(2026, 1, 31, 2, 0, tzinfo=UTC)
 HOST = Host(name="ecs-01", address="192.0.2.11", groups=("etl",))
 RIGHT = Finding(
-    setting="ClientAliveInterval",
+    setting=Subject.INTERVAL,
     scope="global",
     wanted="300",
     value="300",
@@ -33,7 +46,7 @@ DRIFT = HostReport(host=HOST, verdict=Verdict.FAIL, findings=(WRONG,))
 UNREACHED = HostReport(host=HOST, verdict=Verdict.UNKNOWN, failure=FAILURE, unreached=True)
 
 
-OBSERVED = replace(RIGHT, setting="observed", wanted="a keep-alive every 300 s, alive", value="alive", place=None)
+OBSERVED = replace(RIGHT, setting=Subject.OBSERVED, wanted="a keep-alive every 300 s, alive", value="alive", place=None)
 
 
 def a_run(*reports: HostReport, command: str = "check") -> Run:
@@ -166,17 +179,17 @@ def test_same_diff_is_shown_once_with_its_hosts() -> None:
 
 
 def test_what_was_observed_is_told_whatever_the_verdict() -> None:
-    facts = (("configured", "300/3"), ("loaded", "the present files"))
-    proved = replace(OK, findings=(RIGHT, OBSERVED), facts=facts)
+    configured = Configured(interval_s=300, count_max=3, is_loaded=True)
+    proved = replace(OK, findings=(RIGHT, OBSERVED), configured=configured)
     assert text_report.host(proved).splitlines() == [
         "ok          ecs-01  configured 300/3, loaded the present files, observed alive"
     ]
-    tried = replace(OBSERVED, setting="count 0")
+    tried = replace(OBSERVED, setting=Subject.COUNT_ZERO)
     assert text_report.host(replace(proved, findings=(RIGHT, OBSERVED, tried))).splitlines()[1:] == [
         "    observed: alive",
         "    count 0: alive",
     ]
-    wrong = replace(DRIFT, findings=(WRONG, OBSERVED), facts=facts)
+    wrong = replace(DRIFT, findings=(WRONG, OBSERVED), configured=configured)
     assert text_report.host(wrong).splitlines()[0].endswith("loaded the present files, observed alive")
     dead = replace(OBSERVED, value="dead after 4.0 s", verdict=Verdict.FAIL, reason="cut by a TCP reset")
     assert text_report.host(replace(proved, verdict=Verdict.FAIL, findings=(RIGHT, dead))).splitlines()[1:] == [
@@ -187,7 +200,7 @@ def test_what_was_observed_is_told_whatever_the_verdict() -> None:
 
 def test_a_reason_that_several_findings_share_is_said_once() -> None:
     sessions = tuple(
-        replace(WRONG, setting="session", scope=f"process {pid}", wanted="", value="ops", reason="older")
+        replace(WRONG, setting=Subject.SESSION, scope=f"process {pid}", wanted="", value="ops", reason="older")
         for pid in (7, 8)
     )
     assert text_report.host(replace(DRIFT, findings=sessions)).splitlines()[1:] == [

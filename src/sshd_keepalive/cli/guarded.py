@@ -130,7 +130,7 @@ def carry_out(
         pass
     elif failed and len(reports) > 1:
         out.next_step(f"sshd-keepalive check {again(options, hosts)} --limit @{failed}")
-    elif any("older_sessions" in dict(report.facts) for report in reports):
+    elif any(report.n_older_sessions for report in reports):
         out.next_step(f"sshd-keepalive sessions {again(options, hosts, with_policy=False)}")
     return run.exit_code
 

@@ -13,7 +13,7 @@ from sshd_keepalive.cli.options import Options, fleet_options, named_in_environm
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
-from sshd_keepalive.model import Finding, Host, HostReport, Verdict
+from sshd_keepalive.model import Finding, Host, HostReport, Subject, Verdict
 from sshd_keepalive.remote import lasting
 from sshd_keepalive.scripts.sessions import Session
 from sshd_keepalive.ssh.shell import Shell
@@ -73,7 +73,7 @@ def _finding(session: Session, since: datetime | None, *, is_older: bool) -> Fin
     line = f" on {session.line}" if session.line else ""
     peer = f" from {session.peer}" if session.peer else ""
     return Finding(
-        setting="session",
+        setting=Subject.SESSION,
         scope=f"process {session.pid}",
         wanted="",
         value=f"{session.user}{line}{peer}, {age} old: {what}",

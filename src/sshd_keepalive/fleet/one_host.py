@@ -29,6 +29,7 @@ from sshd_keepalive.model import (
     Plan,
     Snapshot,
     Step,
+    Subject,
     Verdict,
     Waiver,
 )
@@ -296,7 +297,7 @@ def _executed(
         outcome = execute(shell, connect, change, timeout_s=orders.timeout_s)
     else:
         outcome = revert(shell, connect, change, waiting.directory, timeout_s=orders.timeout_s)
-    wrong = tuple(f for f in report.findings if f.verdict is Verdict.FAIL and f.setting != judge.DAEMON)
+    wrong = tuple(f for f in report.findings if f.verdict is Verdict.FAIL and f.setting != Subject.DAEMON)
     if outcome.after is not None:
         after = _report(outcome.after)
         report = replace(
@@ -315,7 +316,8 @@ def _executed(
     if outcome.end is End.APPLIED:
         notes = [*report.notes, *complained(outcome.complaints)]
         if n_older := sessions.n_logged_in(outcome.lasting):
-            report = replace(report, facts=(*report.facts, ("older_sessions", str(n_older))))
+            facts = (*report.facts, ("older_sessions", str(n_older)))
+            report = replace(report, facts=facts, n_older_sessions=n_older)
             they = "1 session keeps" if n_older == 1 else f"{n_older} sessions keep"
             notes.append(f"{they} the old values until {'it ends' if n_older == 1 else 'they end'}")
         report = replace(report, notes=tuple(notes))
@@ -453,6 +455,7 @@ def _report(reading: Reading) -> HostReport:
         verdict=Verdict.UNKNOWN,
         findings=findings,
         facts=snapshot.facts,
+        agents=snapshot.agents,
         notes=notes,
         pending=snapshot.pending,
         reverted=snapshot.reverted,

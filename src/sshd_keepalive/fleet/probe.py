@@ -20,12 +20,14 @@ from sshd_keepalive.model import (
     COUNT_MAX,
     GLOBAL,
     INTERVAL,
+    Configured,
     Context,
     FailureKind,
     Finding,
     Host,
     HostReport,
     Snapshot,
+    Subject,
     Verdict,
 )
 from sshd_keepalive.probing import idle_limit, proof
@@ -159,7 +161,7 @@ def _tried(
     except HostError as error:
         if error.cause == "no-session" and not is_last:
             return None
-        return _not_tried(str(error), one.name)
+        return _not_tried(str(error), one.subject)
     return trial.finding(one, held, values)
 
 
@@ -220,8 +222,8 @@ def _more_logins(shell: Shell, n: int, orders: Orders) -> tuple[list[Shell], tup
     return found, ()
 
 
-def _not_tried(reason: str, name: str = proof.OBSERVED) -> Finding:
-    return Finding(setting=name, scope=GLOBAL, wanted="", value="not tried", verdict=Verdict.UNKNOWN, reason=reason)
+def _not_tried(reason: str, subject: Subject = Subject.OBSERVED) -> Finding:
+    return Finding(setting=subject, scope=GLOBAL, wanted="", value="not tried", verdict=Verdict.UNKNOWN, reason=reason)
 
 
 def _told(
@@ -229,10 +231,12 @@ def _told(
 ) -> HostReport:
     """The report of the look with what was observed; without root the observation stands alone."""
     facts = dict(report.facts)
+    configured = None
     if values is not None:
+        is_loaded = not any(finding.setting is Subject.DAEMON for finding in report.findings)
+        configured = Configured(interval_s=values.interval_s, count_max=values.count_max, is_loaded=is_loaded)
         facts["configured"] = f"{values.interval_s}/{values.count_max}"
-        stale = any(finding.setting == "daemon" for finding in report.findings)
-        facts["loaded"] = "older files" if stale else "the present files"
+        facts["loaded"] = configured.files
     if held is not None:
         facts["observed"] = proof.spoken(held)
         facts["keepalives"] = str(len(held.beats))
@@ -257,6 +261,7 @@ def _told(
         report,
         findings=findings,
         facts=tuple(facts.items()),
+        configured=configured,
         notes=(*report.notes, *notes),
         failure=failure,
         verdict=verdict,

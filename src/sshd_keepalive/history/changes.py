@@ -10,13 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
-from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Finding, HostReport, Mark, Verdict
-from sshd_keepalive.planning.judge import DAEMON
+from sshd_keepalive.model import GLOBAL, Finding, HostReport, Mark, Subject, Verdict
 from sshd_keepalive.quoting import printable
-
-_AGENTS: Final = "agents"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +31,7 @@ class Replaced:
 
     run_id: str
     started_at: datetime
-    setting: str
+    setting: Subject
     scope: str  # see `scope_of`
     value: str
 
@@ -62,7 +58,7 @@ def drift(
 
 def scope_of(finding: Finding) -> str:
     """For whom a finding holds, printable and without the place: a Match line that moved is still the same."""
-    return printable(finding.scope.rpartition(" (")[0] or finding.scope)
+    return printable(finding.block or finding.scope)
 
 
 def _verdicts(now: HostReport, last: Recorded) -> Iterator[str]:
@@ -79,7 +75,7 @@ def _verdicts(now: HostReport, last: Recorded) -> Iterator[str]:
         yield f"is no longer waived{f': {waiver.reason}' if waiver else ''}"
 
 
-_Key = tuple[str, str]  # setting and scope
+_Key = tuple[Subject, str]  # setting and scope
 
 
 def _by_key(report: HostReport) -> dict[_Key, list[Finding]]:
@@ -94,7 +90,7 @@ def _settings(now: HostReport, judged: Recorded, replaced: Sequence[Replaced]) -
     relapses = {(old.setting, old.scope, old.value): old for old in sorted(replaced, key=lambda old: old.started_at)}
     for key in dict.fromkeys((*present, *earlier)):
         for finding, before in zip_longest(present.get(key, ()), earlier.get(key, ())):
-            if key[0] == DAEMON:
+            if key[0] == Subject.DAEMON:
                 yield from _daemon(finding, before)
                 continue
             name = key[0] if key[1] == GLOBAL else f"{key[0]} for {key[1]}"
@@ -168,19 +164,13 @@ def _same(finding: Finding, before: HostReport) -> Finding | None:
 
 
 def _facts(now: HostReport, before: HostReport) -> Iterator[str]:
-    present, earlier = dict(now.facts), dict(before.facts)
-    here, there = _agents(present), _agents(earlier)
-    if come := [name for name in here if name not in there]:
+    if come := [name for name in now.agents if name not in before.agents]:
         yield f"{', '.join(come)} came to the host"
-    if gone := [name for name in there if name not in here]:
+    if gone := [name for name in before.agents if name not in now.agents]:
         yield f"{', '.join(gone)} left the host"
-    versions = present.get("openssh"), earlier.get("openssh")
+    versions = dict(now.facts).get("openssh"), dict(before.facts).get("openssh")
     if all(versions) and versions[0] != versions[1]:
         yield f"OpenSSH is {versions[0]}, was {versions[1]}"
-
-
-def _agents(facts: dict[str, str]) -> list[str]:
-    return [name for name in facts.get(_AGENTS, "").split(", ") if name]
 
 
 def _mark(report: HostReport, finding: Finding) -> Mark | None:
@@ -195,8 +185,7 @@ def _story(mark: Mark | None, now: HostReport) -> str:
     changed = f", changed on {_minute(mark.changed_at)}" if mark.changed_at else ""
     if mark.owner:
         return f"{changed}, written by {mark.owner}"
-    agents = _agents(dict(now.facts))
-    return f"{changed}; on this host: {', '.join(agents)}" if agents else changed
+    return f"{changed}; on this host: {', '.join(now.agents)}" if now.agents else changed
 
 
 def _instead_of(finding: Finding, before: Finding) -> str:

@@ -24,8 +24,10 @@ from sshd_keepalive.model import (
     Finding,
     MatchOverrides,
     Policy,
+    Scope,
     Setting,
     Snapshot,
+    Subject,
     Verdict,
 )
 from sshd_keepalive.planning.policy import for_release
@@ -38,7 +40,6 @@ from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.tree import Event
 from sshd_keepalive.sshd_config.version import Version
 
-DAEMON: Final = "daemon"
 # sshd's words for a file it will not take. Everything else it says (no host keys, no privileges, no privsep
 # directory, a criterion missing from -C in 7.7 to 8.0) speaks of the asking, not of the file.
 _ASKING: Final = "in configuration but"
@@ -207,7 +208,7 @@ def _findings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]
         reason = said if not right or (late and keyword == INTERVAL) else ""
         if not right and setting.place is not None and setting.place.path == COMMAND_LINE:
             reason = f"an -o option of the running sshd decides, no file can change it; {said}"
-        yield keyword, _finding(setting, GLOBAL, wanted[keyword], right=right, reason=reason)
+        yield keyword, _finding(setting, None, wanted[keyword], right=right, reason=reason)
     few = len(reading.scopes) <= _MANY
     contexts = {scope.place: scope for scope in reading.scopes}
     for event in reading.overrides:
@@ -230,13 +231,14 @@ def _findings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]
             place=event.place,
             hides=effective[keyword].hides if effective[keyword].place == event.place else (),
         )
-        yield keyword, _finding(setting, str(scope), wanted[keyword], right=right or exempt, reason=reason)
+        yield keyword, _finding(setting, scope, wanted[keyword], right=right or exempt, reason=reason)
 
 
-def _finding(setting: Setting, scope: str, wanted: int, *, right: bool, reason: str) -> Finding:
+def _finding(setting: Setting, scope: Scope | None, wanted: int, *, right: bool, reason: str) -> Finding:
     return Finding(
         setting=SPELLING[setting.keyword],
-        scope=scope,
+        scope=GLOBAL if scope is None else str(scope),
+        block="" if scope is None else scope.text,
         wanted=str(wanted),
         value=setting.value,
         verdict=Verdict.PASS if right else Verdict.FAIL,
@@ -277,7 +279,7 @@ def _daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:
     daemon = snapshot.daemon
     if started is not None:
         yield Finding(
-            setting=DAEMON,
+            setting=Subject.DAEMON,
             scope=GLOBAL,
             wanted="the start options of its unit",
             value="older options",
@@ -288,7 +290,7 @@ def _daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:
         return
     since = f" (loaded {daemon.loaded_at:%Y-%m-%d %H:%M:%S} UTC)" if daemon.loaded_at else ""
     yield Finding(
-        setting=DAEMON,
+        setting=Subject.DAEMON,
         scope=GLOBAL,
         wanted="the present files",
         value="older files",

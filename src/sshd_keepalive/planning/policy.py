@@ -20,7 +20,7 @@ _CHOICES: Final[Mapping[str, type[Enum]]] = {"match_overrides": MatchOverrides, 
 KEEP_ALIVE_EVERY: Final = "keep_alive_every"
 DROP_DEAD_AFTER: Final = "drop_dead_after"
 #: The two ways to say what sessions should get. One policy uses one of them.
-BY_VALUE: Final = (SPELLING[INTERVAL], SPELLING[COUNT_MAX])
+BY_VALUE: Final = (SPELLING[INTERVAL].value, SPELLING[COUNT_MAX].value)
 BY_EFFECT: Final = (KEEP_ALIVE_EVERY, DROP_DEAD_AFTER)
 _KEYS: Final = (*BY_VALUE, *BY_EFFECT, *_CHOICES)
 _LEAST_S: Final = 2  # OpenSSH 9.2 to 9.4 ask after two intervals, and an interval is 1 s or more

@@ -12,11 +12,10 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Finding, Verdict
+from sshd_keepalive.model import GLOBAL, Finding, Subject, Verdict
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config.version import Version
 
-OBSERVED: Final = "observed"
 #: sshd's timer counts whole seconds, and a busy host is late by a little; 2 % for long intervals.
 _TOLERANCE_S: Final = 1.5
 _TOLERANCE: Final = 0.02
@@ -103,7 +102,7 @@ def finding(held: Held, values: Values | None, wanted_s: int) -> Finding:
     verdict, reason = _judged(held, values, wanted_s)
     expected_s = values.consequence.request_after_s if values is not None else wanted_s
     return Finding(
-        setting=OBSERVED,
+        setting=Subject.OBSERVED,
         scope=GLOBAL,
         wanted=f"a keep-alive every {expected_s} s, alive" if expected_s else "alive",
         value=spoken(held),

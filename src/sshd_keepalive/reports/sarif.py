@@ -8,7 +8,18 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sshd_keepalive.model import COMMAND_LINE, GLOBAL, INTERVAL, SPELLING, Finding, HostReport, Place, Run, Verdict
+from sshd_keepalive.model import (
+    COMMAND_LINE,
+    GLOBAL,
+    INTERVAL,
+    SPELLING,
+    Finding,
+    HostReport,
+    Place,
+    Run,
+    Subject,
+    Verdict,
+)
 from sshd_keepalive.reports import flat, timestamp
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -117,9 +128,9 @@ def _rule(name: str) -> dict[str, Any]:
 
 
 _RULES = {
-    "ClientAliveInterval": "After how many seconds of silence sshd asks the client whether it is there",
-    "ClientAliveCountMax": "How many unanswered keep-alives sshd takes before it ends the session",
-    "daemon": "The running sshd has not read the present files",
+    Subject.INTERVAL: "After how many seconds of silence sshd asks the client whether it is there",
+    Subject.COUNT_MAX: "How many unanswered keep-alives sshd takes before it ends the session",
+    Subject.DAEMON: "The running sshd has not read the present files",
     "caveat": "The value is right, but this release of OpenSSH does something else with it",
     "changed": "Something changed on the host since the last recorded run",
 }

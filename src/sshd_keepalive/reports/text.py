@@ -70,8 +70,8 @@ def _finding(finding: Finding) -> str:
 
 
 def _is_seen(finding: Finding) -> bool:
-    """It was seen to happen, and is told whatever its verdict; OpenSSH spells its settings with a capital."""
-    return finding.setting[:1].islower() and finding.setting != "daemon"
+    """It is told whatever its verdict."""
+    return finding.setting.is_observation
 
 
 def _seen(report: HostReport) -> list[Finding]:
@@ -86,11 +86,10 @@ def _fits_headline(report: HostReport) -> bool:
 
 def _headline(report: HostReport) -> str:
     """What there is to say beside the name: of a probe what is configured, loaded, observed; else the values."""
-    facts = dict(report.facts)
-    if "configured" in facts:
-        words = [f"configured {facts['configured']}", f"loaded {facts['loaded']}"]
+    if report.configured is not None:
+        words = [str(report.configured)]
     elif report.verdict is Verdict.PASS:
-        words = [f"{f.setting} {f.value}" for f in report.findings if f.scope == GLOBAL and f.setting[:1].isupper()]
+        words = [f"{f.setting} {f.value}" for f in report.findings if f.scope == GLOBAL and not _is_seen(f)]
         words += [f"but {report.caveat.effect}"] if report.caveat else []
     else:
         words = []
@@ -153,7 +152,7 @@ def _line_of_group(what: str, names: list[str]) -> str:
 def _wrong(report: HostReport) -> list[str]:
     """The settings that are not as wanted, without the lines they stand in: those differ from host to host."""
     return [
-        f"{f.setting} {f.value}" + (f" for {f.scope.partition(' (')[0]}" if f.scope != "global" else "")
+        f"{f.setting} {f.value}" + (f" for {f.block or f.scope}" if f.scope != GLOBAL else "")
         for f in report.findings
         if f.verdict is not Verdict.PASS
     ]

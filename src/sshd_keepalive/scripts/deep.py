@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Snapshot, Verdict
+from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Snapshot, Subject, Verdict
 from sshd_keepalive.scripts import text
 from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config.patterns import matches
@@ -63,9 +63,16 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
         if limit_s := _seconds(dump.value("unusedconnectiontimeout")):
             limits.append(("unused-connection", float(limit_s)))
     facts = dict(_facts(words, snapshot))
-    if told := facts.get("tcp_keepalive"):
+    if (found := _tcp_keep_alive(words, snapshot)) is not None:
+        facts["tcp_keepalive"] = ", ".join(found)
         findings.append(
-            Finding(setting="TCPKeepAlive", scope=GLOBAL, wanted="", value=told.partition(",")[0], verdict=Verdict.PASS)
+            Finding(
+                setting=Subject.TCP_KEEPALIVE,
+                scope=GLOBAL,
+                wanted="",
+                value=found[0],
+                verdict=Verdict.PASS,
+            )
         )
     for path, line, limit_s in _tmouts(words.get("tmout", "")):
         notes.append(f"TMOUT={limit_s} ({path}:{line}) ends a shell that waits at its prompt for {limit_s} s, no job")
@@ -95,7 +102,7 @@ def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
     scope = GLOBAL if dump.context == Context() else str(dump.context)
     if (limit_s := _channel_limit(dump)) is not None:
         yield Finding(
-            setting="ChannelTimeout",
+            setting=Subject.CHANNEL_TIMEOUT,
             scope=scope,
             wanted="none for a job's channel",
             value=str(dump.value("channeltimeout")),
@@ -103,12 +110,12 @@ def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
             reason=f"a job that is quiet for {limit_s} s loses its channel; keep-alives are no data and do not help",
         )
     elif told := dump.value("channeltimeout"):
-        yield Finding(setting="ChannelTimeout", scope=scope, wanted="", value=told, verdict=Verdict.PASS)
+        yield Finding(setting=Subject.CHANNEL_TIMEOUT, scope=scope, wanted="", value=told, verdict=Verdict.PASS)
     most = dump.value("maxsessions") or ""
     if concurrency is not None and most.isdigit():
         is_enough = int(most) >= concurrency
         yield Finding(
-            setting="MaxSessions",
+            setting=Subject.MAX_SESSIONS,
             scope=scope,
             wanted=f"at least {concurrency}",
             value=most,
@@ -171,15 +178,21 @@ def _logind_s(words: dict[str, str]) -> int | None:
     return None
 
 
+def _tcp_keep_alive(words: dict[str, str], snapshot: Snapshot) -> tuple[str, ...] | None:
+    """`no`, or after which silence the kernel asks, and when it gives up; None: not known."""
+    dump = next((dump for dump in snapshot.dumps if dump.error is None), None)
+    if dump is not None and dump.value("tcpkeepalive") in ("no", "false"):  # 10.6 prints true and false
+        return ("no",)
+    told = words.get("kernel", "").split()
+    if len(told) != 3:
+        return None
+    time_s, every_s, probes = (int(word) for word in told)
+    lost_s = time_s + probes * every_s
+    return f"first after {time_s} s", f"then {probes} every {every_s} s: given up after {lost_s} s"
+
+
 def _facts(words: dict[str, str], snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     dump = next((dump for dump in snapshot.dumps if dump.error is None), None)
-    told = words.get("kernel", "").split()
-    if dump is not None and dump.value("tcpkeepalive") in ("no", "false"):  # 10.6 prints the latter
-        yield "tcp_keepalive", "no"
-    elif len(told) == 3:
-        time_s, every_s, probes = (int(word) for word in told)
-        lost_s = time_s + probes * every_s
-        yield "tcp_keepalive", f"first after {time_s} s, then {probes} every {every_s} s: given up after {lost_s} s"
     if dump is not None:
         for keyword in ("maxsessions", "maxstartups"):
             if value := dump.value(keyword):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Finding, Snapshot, Verdict
+from sshd_keepalive.model import GLOBAL, Finding, Snapshot, Subject, Verdict
 from sshd_keepalive.probing.proof import Held, Loss, Values, spoken
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.sshd_config import keepalive as consequence
@@ -23,7 +23,7 @@ _TOLERANCE_S: Final = 0.9
 class Trial:
     """One connection: a pair of values and a client that answers or does not."""
 
-    name: str
+    subject: Subject
     interval_s: int
     count_max: int
     idle_s: float
@@ -32,9 +32,9 @@ class Trial:
 
 #: 4.5 s show four keep-alives, or two where they come at half the rate; 7 s a dead client's end at 2 or 4 s.
 TRIALS: Final = (
-    Trial(name="observed", interval_s=1, count_max=3, idle_s=4.5),
-    Trial(name="count 0", interval_s=1, count_max=0, idle_s=3.0),
-    Trial(name="dead client", interval_s=1, count_max=1, idle_s=7.0, answers=False),
+    Trial(subject=Subject.OBSERVED, interval_s=1, count_max=3, idle_s=4.5),
+    Trial(subject=Subject.COUNT_ZERO, interval_s=1, count_max=0, idle_s=3.0),
+    Trial(subject=Subject.DEAD_CLIENT, interval_s=1, count_max=1, idle_s=7.0, answers=False),
 )
 
 
@@ -53,7 +53,7 @@ def finding(trial: Trial, held: Held, values: Values) -> Finding:
     """Hold a trial against what the release should do, and say what it means for the values of the host."""
     told = consequence.of(values.version, trial.interval_s, trial.count_max)
     late = 2 if consequence.probes_late(values.version) else 1
-    if trial.name == "observed":
+    if trial.subject is Subject.OBSERVED:
         wanted = f"a keep-alive every {told.request_after_s} s"
         right = held.loss is None and held.spacing_s is not None and _near(held.spacing_s, told.request_after_s, late)
     elif told.alive_dropped_after_s is not None:
@@ -66,7 +66,7 @@ def finding(trial: Trial, held: Held, values: Values) -> Finding:
         wanted = f"a dead client is dropped after {told.dead_dropped_after_s} s"
         right = held.loss is Loss.CLOSED and _near(held.quiet_s, told.dead_dropped_after_s, late)
     return Finding(
-        setting=trial.name,
+        setting=trial.subject,
         scope=GLOBAL,
         wanted=wanted,
         value=f"with {trial.interval_s}/{trial.count_max} {spoken(held)}",

@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Row, Select, Table, delete, insert, s
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history.changes import Recorded, Replaced, scope_of
-from sshd_keepalive.model import End, HostReport, PastRun, Run, Verdict
+from sshd_keepalive.model import End, HostReport, PastRun, Run, Subject, Verdict
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.store import documents as texts
 from sshd_keepalive.store.address import Address
@@ -243,7 +243,7 @@ class Store:
                         Replaced(
                             run_id=row.name,
                             started_at=row.started_at,
-                            setting=row.setting,
+                            setting=Subject(row.setting),
                             scope=row.scope,
                             value=row.value,
                         )

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from sshd_keepalive.history.changes import Recorded, Replaced, drift, scope_of
-from sshd_keepalive.model import Failure, Finding, Host, HostReport, Mark, Place, RemoteFile, Verdict
-from sshd_keepalive.planning import judge
+from sshd_keepalive.model import Failure, Finding, Host, HostReport, Mark, Place, RemoteFile, Subject, Verdict
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.sshd_config.document import parse
 from tests.support.fleets import DROP_IN, MAIN, NOW, pair
@@ -18,6 +17,7 @@ from tests.support.fleets import DROP_IN, MAIN, NOW, pair
 RIGHT = pair("300", "3")
 HOST = Host(name="web-1", address="192.0.2.1")
 THEN = NOW - timedelta(days=1)
+FOR_A = replace(RIGHT[0], scope=f"Match User a ({MAIN}:9)", block="Match User a", place=Place(path=MAIN, line=10))
 
 
 def told(findings: tuple[Finding, ...] = RIGHT, **more: Any) -> HostReport:
@@ -35,7 +35,7 @@ def changes(before: HostReport, now: HostReport, *replaced: Replaced) -> tuple[s
 
 
 def test_a_host_that_is_as_it_was_or_was_never_recorded_has_nothing_to_tell() -> None:
-    report = told(facts=(("openssh", "9.2p1"), ("agents", "Puppet")), marks=(Mark(path=MAIN, changed_at=THEN),))
+    report = told(facts=(("openssh", "9.2p1"),), agents=("Puppet",), marks=(Mark(path=MAIN, changed_at=THEN),))
     assert changes(report, replace(report, seconds_s=3.0)) == ()
     assert drift(told(pair("0", "3")), None) == ()
 
@@ -49,8 +49,8 @@ def test_a_value_that_changed_names_the_line_the_file_and_who_writes_it() -> Non
 
 
 def test_where_no_file_names_its_writer_those_who_might_have_written_it_are_told() -> None:
-    now = told(pair("0", "3"), facts=(("agents", "WALinuxAgent, cloud-init"),))
-    before = told(facts=now.facts)
+    now = told(pair("0", "3"), agents=("WALinuxAgent", "cloud-init"))
+    before = told(agents=now.agents)
     now = replace(now, marks=(Mark(path=MAIN, changed_at=NOW),))
     assert changes(before, now) == (
         f"ClientAliveInterval is 0, was 300 on 2026-01-30; {MAIN}:98 decides, changed on 2026-01-31 02:00 UTC; "
@@ -60,7 +60,7 @@ def test_where_no_file_names_its_writer_those_who_might_have_written_it_are_told
 
 def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> None:
     old = Replaced(
-        run_id="r1", started_at=THEN - timedelta(days=9), setting="ClientAliveInterval", scope="global", value="0"
+        run_id="r1", started_at=THEN - timedelta(days=9), setting=Subject.INTERVAL, scope="global", value="0"
     )
     sentence = (
         f"relapse: ClientAliveInterval is 0 again, which apply replaced on 2026-01-21 (run r1); {MAIN}:98 decides"
@@ -98,11 +98,11 @@ def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> Non
             f"{MAIN} no longer says that anybody writes it, before it was Chef",
         ),
         (
-            told(facts=(("agents", "Salt"),)),
-            told(facts=(("agents", "Host Security Service, Salt"),)),
+            told(agents=("Salt",)),
+            told(agents=("Host Security Service", "Salt")),
             "Host Security Service came to the host",
         ),
-        (told(facts=(("agents", "Salt"),)), told(), "Salt left the host"),
+        (told(agents=("Salt",)), told(), "Salt left the host"),
         (
             told(facts=(("openssh", "8.4p1"),)),
             told(facts=(("openssh", "9.2p1"),)),
@@ -114,29 +114,29 @@ def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> Non
             "the policy wants ClientAliveInterval 120 now, wanted 300 on 2026-01-30",
         ),
         (
-            told((*RIGHT, replace(RIGHT[0], scope=f"Match User a ({MAIN}:9)", place=Place(path=MAIN, line=10)))),
+            told((*RIGHT, FOR_A)),
             told(),
             f"ClientAliveInterval for Match User a is no longer set, was 300 at {MAIN}:10 on 2026-01-30",
         ),
         (
             told(),
-            told((*RIGHT, replace(RIGHT[0], scope=f"Match User a ({MAIN}:9)", place=Place(path=MAIN, line=10)))),
+            told((*RIGHT, FOR_A)),
             f"ClientAliveInterval for Match User a is set to 300 now, was not on 2026-01-30; {MAIN}:10 decides",
         ),
         (
-            told((replace(RIGHT[0], scope=f"Match User a ({MAIN}:9)"),)),
-            told((replace(RIGHT[0], scope=f"Match User a ({MAIN}:7)"),)),
+            told((replace(RIGHT[0], scope="Match User a (/etc/ssh/sshd_config:9)", block="Match User a"),)),
+            told((replace(RIGHT[0], scope="Match User a (/etc/ssh/sshd_config:7)", block="Match User a"),)),
             None,
         ),
         (
             told(),
             told(
-                (*RIGHT, replace(RIGHT[0], setting=judge.DAEMON, reason="pending restart: …", verdict=Verdict.FAIL))
+                (*RIGHT, replace(RIGHT[0], setting=Subject.DAEMON, reason="pending restart: …", verdict=Verdict.FAIL))
             ),
             "pending restart: …",
         ),
         (
-            told((*RIGHT, replace(RIGHT[0], setting=judge.DAEMON, verdict=Verdict.FAIL))),
+            told((*RIGHT, replace(RIGHT[0], setting=Subject.DAEMON, verdict=Verdict.FAIL))),
             told(),
             "the running sshd has read the present files now",
         ),
@@ -163,7 +163,7 @@ def test_after_a_time_in_which_it_could_not_be_judged_the_last_values_are_compar
 
 
 def test_a_scope_is_told_without_its_place_and_without_tricks() -> None:
-    match = replace(RIGHT[0], scope="Match User \udc80 (/etc/ssh/sshd_config:3)")
+    match = replace(RIGHT[0], scope="Match User \udc80 (/etc/ssh/sshd_config:3)", block="Match User \udc80")
     assert scope_of(match) == r"Match User \x80"
     assert scope_of(RIGHT[0]) == "global"
 

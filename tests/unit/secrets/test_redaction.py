@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, NewContent, Place, Step, Verdict
+from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, NewContent, Place, Step, Subject, Verdict
 from sshd_keepalive.secrets import redaction
 from sshd_keepalive.secrets.redaction import RedactingFormatter, redacted
 from sshd_keepalive.secrets.retrieval import Secret
@@ -30,7 +30,7 @@ def report(text: str) -> HostReport:
         end=End.REFUSED,
         findings=(
             Finding(
-                setting="ClientAliveInterval",
+                setting=Subject.INTERVAL,
                 scope=f"Match user {text}",
                 wanted="300",
                 value=text,
