@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees hosts fuzz bench bench-scale docs dist test-wheel matrix constraints lock clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
+.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees hosts fuzz bench bench-latency bench-scale docs dist test-wheel matrix constraints lock clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -64,6 +64,10 @@ bench: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## ours besid
 	$(LAB) build d12py
 	$(LAB) run $(BIN)/python -m bench
 	$(LAB) run $(BIN)/python -m bench.rollback
+
+bench-latency: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## one host behind a slow path, ours beside the others; writes bench/latency.md
+	$(LAB) build d12py
+	$(LAB) run $(BIN)/python -m bench.latency
 
 SCALE ?= --sizes 100,1000,10000
 bench-scale: packages-ssh .venv/run.stamp .venv-bench/scale.stamp ## check of 100 to 10,000 hosts on loopback; writes bench/scale.md

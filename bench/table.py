@@ -26,9 +26,8 @@ def markdown(results: Results, starts: Iterable[tuple[str, Cost]], *, n_hosts: i
     `load` is the machine's load average before anything was booted: what else it had to do.
     """
     lines = [
-        f"{n_hosts} hosts, {n_hosts} at a time, medians of {n_rounds} interleaved rounds. `make bench`, {_today()}, "
-        f"commit {_commit()}.",
-        f"{_machine()}, load {load:.1f} before the start. {_versions()}.",
+        f"{n_hosts} hosts, {n_hosts} at a time, medians of {n_rounds} interleaved rounds. `make bench`, "
+        f"{machine_line(load)}",
         "",
         "| work | program | wall s | × ours | CPU s | × ours | peak MB | processes on a host |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
@@ -58,6 +57,11 @@ def _row(cost: Cost, ours: Cost | None) -> str:
     to_wall, to_cpu = (f"{cost.wall_s / ours.wall_s:.2f}", f"{cost.cpu_s / ours.cpu_s:.2f}") if ours else ("", "")
     numbers = f"{cost.wall_s:.2f} | {to_wall} | {cost.cpu_s:.2f} | {to_cpu} | {cost.peak_mb:.0f}"
     return f"{numbers} | {cost.n_host_processes:.0f}"
+
+
+def machine_line(load: float) -> str:
+    """Say when, of what and on which machine a table was made."""
+    return f"{_today()}, commit {_commit()}.\n{_machine()}, load {load:.1f} before the start. {_versions()}."
 
 
 def _today() -> str:

@@ -43,17 +43,18 @@ class SlowPath:
 
     Args:
         target: where connections lead.
+        address: where clients connect to; port 0 stands for a free one.
         rtt_s: added round-trip time. A TCP handshake takes one of it and a half passes until the server sees the
             connection; then bytes take a half in either direction.
     Attributes:
         paths: one per connection, in the order in which they were made.
     """
 
-    def __init__(self, target: tuple[str, int], rtt_s: float) -> None:
+    def __init__(self, target: tuple[str, int], rtt_s: float, *, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.paths: list[Path] = []
         self._target = target
         self._rtt_s = rtt_s
-        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._server = socket.create_server(address, backlog=64)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._server, selectors.EVENT_READ)
         self._due: list[tuple[float, int, Callable[[], None]]] = []
