@@ -459,6 +459,11 @@ class Finding:
     hides: tuple[Place, ...] = ()
     reason: str = ""  # one sentence with a number, where there is something to say
 
+    @property
+    def for_whom(self) -> str:
+        """` for Match User root (/etc/ssh/sshd_config:98)`; empty where it holds for everybody."""
+        return "" if self.scope == GLOBAL else f" for {self.scope}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caveat:
@@ -639,6 +644,7 @@ class HostReport:
     steps: tuple[Step, ...] = ()
     backup: str | None = None
     facts: tuple[tuple[str, str], ...] = ()  # for people and their programs; nothing is decided by them
+    version: str = ""  # OpenSSH version of the host
     configured: Configured | None = None  # of a probe
     n_older_sessions: int = 0  # live sessions that keep older values
     agents: tuple[str, ...] = ()  # programs on the host that are known to write sshd_config

@@ -36,7 +36,7 @@ from sshd_keepalive.model import (
 from sshd_keepalive.planning import candidate, diff, judge, plan, undo
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.scripts import guard, sessions
-from sshd_keepalive.scripts.guard import Action, Change
+from sshd_keepalive.scripts.guard import Action, Change, GuardEnd
 from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.ssh.shell import Shell
@@ -233,7 +233,7 @@ def _past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: PendingChan
             cause="no-run",
             hint="the runs it keeps are the directories below " + snapshot.state_dir,
         )
-    if past is not None and past.how != "applied" and pending is None:
+    if past is not None and past.how is not GuardEnd.APPLIED and pending is None:
         raise HostError(
             f"run {past.run_id} is {past.how or 'not confirmed'}",
             kind=FailureKind.OBSERVE,
@@ -455,6 +455,7 @@ def _report(reading: Reading) -> HostReport:
         verdict=Verdict.UNKNOWN,
         findings=findings,
         facts=snapshot.facts,
+        version=snapshot.version,
         agents=snapshot.agents,
         notes=notes,
         pending=snapshot.pending,

@@ -168,9 +168,8 @@ def _facts(now: HostReport, before: HostReport) -> Iterator[str]:
         yield f"{', '.join(come)} came to the host"
     if gone := [name for name in before.agents if name not in now.agents]:
         yield f"{', '.join(gone)} left the host"
-    versions = dict(now.facts).get("openssh"), dict(before.facts).get("openssh")
-    if all(versions) and versions[0] != versions[1]:
-        yield f"OpenSSH is {versions[0]}, was {versions[1]}"
+    if now.version and before.version and now.version != before.version:
+        yield f"OpenSSH is {now.version}, was {before.version}"
 
 
 def _mark(report: HostReport, finding: Finding) -> Mark | None:

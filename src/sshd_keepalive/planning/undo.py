@@ -10,6 +10,7 @@ from sshd_keepalive.planning import diff
 from sshd_keepalive.planning.proofs import predictions
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.scripts import text, variables
+from sshd_keepalive.scripts.guard import GuardEnd
 from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config.limits import check_files
 from sshd_keepalive.sshd_config.reading import Reading
@@ -20,7 +21,7 @@ class Past:
     """One run as its directory on the host tells it."""
 
     run_id: str
-    how: str  # applied, rolled_back, …
+    how: GuardEnd | None  # None: nobody has decided about it
     files: tuple[tuple[str, bytes | None, bytes | None], ...]  # real path, before, after; None: no file
 
 
@@ -62,7 +63,7 @@ def parse(stdout: bytes) -> Past | None:
             cause="not_ours",
             hint=f"look at what is in there, then: chown root {quote(unsafe)} && chmod go-w {quote(unsafe)}",
         )
-    return Past(run_id=run_id, how=how, files=tuple(files)) if run_id else None
+    return Past(run_id=run_id, how=GuardEnd(how) if how else None, files=tuple(files)) if run_id else None
 
 
 def plan(reading: Reading, past: Past, *, force: bool) -> Plan:

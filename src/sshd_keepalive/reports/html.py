@@ -150,9 +150,9 @@ def _why(report: HostReport) -> str:
     if report.caveat is not None and not wrong:
         return report.caveat.effect
     for finding in wrong or report.findings:
-        scope = "" if finding.scope == GLOBAL else f" for {finding.scope}"
         if finding.place or wrong:
-            return f"{finding.setting}{scope}: {finding.place or finding.reason or 'not set, the default holds'}"
+            why = finding.place or finding.reason or "not set, the default holds"
+            return f"{finding.setting}{finding.for_whom}: {why}"
     return ""
 
 

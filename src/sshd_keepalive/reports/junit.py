@@ -72,8 +72,7 @@ def _cases(report: HostReport) -> Iterator[TestCase]:
             result = Failure(said, "drift")
         elif finding.verdict is not Verdict.PASS:
             result = Error(said, finding.verdict.value)
-        scope = "" if finding.scope == "global" else f" for {finding.scope}"
-        yield case(f"{finding.setting}{scope}", result)
+        yield case(f"{finding.setting}{finding.for_whom}", result)
 
 
 def _sentence(finding: Finding) -> str:

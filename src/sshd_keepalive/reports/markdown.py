@@ -55,8 +55,7 @@ def _reasons(report: HostReport) -> list[str]:
     for finding in report.findings:
         if finding.verdict is not Verdict.PASS:
             place = f" {finding.place}" if finding.place else ""
-            scope = "" if finding.scope == "global" else f" for {finding.scope}"
-            told.append(_code(f"{finding.setting} {finding.value}, wanted {finding.wanted}{scope}{place}"))
+            told.append(_code(f"{finding.setting} {finding.value}, wanted {finding.wanted}{finding.for_whom}{place}"))
     if report.failure:
         told.append(_code(f"{report.failure.kind}: {report.failure.message}"))
     if report.host.waiver and report.verdict is Verdict.WAIVED:

@@ -79,8 +79,9 @@ def _place_of_interval(report: HostReport) -> Place | None:
 
 def _of_finding(report: HostReport, finding: Finding) -> dict[str, Any]:
     reason = f": {finding.reason}" if finding.reason else ""
-    scope = "" if finding.scope == "global" else f" for {finding.scope}"
-    message = f"{report.host.name}: {finding.setting} {finding.value}, wanted {finding.wanted}{scope}{reason}"
+    message = (
+        f"{report.host.name}: {finding.setting} {finding.value}, wanted {finding.wanted}{finding.for_whom}{reason}"
+    )
     verdict = Verdict.WAIVED if report.verdict is Verdict.WAIVED else finding.verdict
     result = _result(report, finding.setting, _LEVELS[verdict], message, finding.place, finding.scope)
     if finding.hides:

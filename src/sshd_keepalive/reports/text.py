@@ -65,8 +65,7 @@ def _finding(finding: Finding) -> str:
         return f"    {finding.setting}{scope}: {finding.value}{wanted}{place}"
     value = f"{finding.setting} {finding.value}" if finding.value else finding.setting
     wanted = f", wanted {finding.wanted}" if finding.wanted else ""
-    scope = "" if finding.scope == GLOBAL else f" for {finding.scope}"
-    return f"    {value}{wanted}{scope}{place}"
+    return f"    {value}{wanted}{finding.for_whom}{place}"
 
 
 def _is_seen(finding: Finding) -> bool:

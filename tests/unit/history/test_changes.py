@@ -35,7 +35,7 @@ def changes(before: HostReport, now: HostReport, *replaced: Replaced) -> tuple[s
 
 
 def test_a_host_that_is_as_it_was_or_was_never_recorded_has_nothing_to_tell() -> None:
-    report = told(facts=(("openssh", "9.2p1"),), agents=("Puppet",), marks=(Mark(path=MAIN, changed_at=THEN),))
+    report = told(version="9.2p1", agents=("Puppet",), marks=(Mark(path=MAIN, changed_at=THEN),))
     assert changes(report, replace(report, seconds_s=3.0)) == ()
     assert drift(told(pair("0", "3")), None) == ()
 
@@ -104,8 +104,8 @@ def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> Non
         ),
         (told(agents=("Salt",)), told(), "Salt left the host"),
         (
-            told(facts=(("openssh", "8.4p1"),)),
-            told(facts=(("openssh", "9.2p1"),)),
+            told(version="8.4p1"),
+            told(version="9.2p1"),
             "OpenSSH is 9.2p1, was 8.4p1",
         ),
         (

@@ -10,12 +10,13 @@ from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.model import Context
 from sshd_keepalive.planning import undo
 from sshd_keepalive.planning.undo import Past
+from sshd_keepalive.scripts.guard import GuardEnd
 from sshd_keepalive.sshd_config.reading import read
 from tests.support.snapshots import MAIN, look
 
 OWN = "/etc/ssh/sshd_config.d/00-sshd-keepalive.conf"
 OLD, NEW = "Include /etc/ssh/sshd_config.d/*.conf\n", "Include /etc/ssh/sshd_config.d/*.conf\n# ours\n"
-PAST = Past(run_id="r1", how="applied", files=((MAIN, OLD.encode(), NEW.encode()), (OWN, None, b"Port 22\n")))
+PAST = Past(run_id="r1", how=GuardEnd.APPLIED, files=((MAIN, OLD.encode(), NEW.encode()), (OWN, None, b"Port 22\n")))
 
 
 def test_the_script_names_the_run_as_one_word() -> None:
@@ -25,7 +26,7 @@ def test_the_script_names_the_run_as_one_word() -> None:
 
 def test_a_run_is_read_from_its_records() -> None:
     told = b"run 2\nr1\nhow 7\napplied\ntarget 2\n/a\nold 1\nx\nnew 1\ny\ntarget 2\n/b\nnew 1\nz\n"
-    assert undo.parse(told) == Past(run_id="r1", how="applied", files=(("/a", b"x", b"y"), ("/b", None, b"z")))
+    assert undo.parse(told) == Past(run_id="r1", how=GuardEnd.APPLIED, files=(("/a", b"x", b"y"), ("/b", None, b"z")))
     assert undo.parse(b"") is None
 
 
@@ -34,7 +35,7 @@ def test_backups_that_others_may_have_written_are_not_read() -> None:
         undo.parse(b"unsafe 4\n/var\n")
     assert (raised.value.kind, raised.value.cause) == ("read_only", "not_ours")
     told = b"unsafe 4\n/var\nrun 2\nr1\nhow 7\napplied\n"
-    assert undo.parse(told) == Past(run_id="r1", how="applied", files=()), "there is a place that is safe"
+    assert undo.parse(told) == Past(run_id="r1", how=GuardEnd.APPLIED, files=()), "there is a place that is safe"
 
 
 def test_the_old_bytes_come_back_and_what_was_made_goes() -> None:
