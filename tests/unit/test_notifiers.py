@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive import registry
-from sshd_keepalive.cli import notices
+from sshd_keepalive.cli import _results as results
 from sshd_keepalive.errors import ConfigError, ExtensionError
 from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Run
@@ -27,7 +27,7 @@ PASSWORD = "pa55-W0rd-t0ken"
 
 
 def send(target: str, run: Run = FLEET, when: When = When.ALWAYS) -> None:
-    notices.send(run, notices.sinks([target], Secrets()), when)
+    results.send_notices(run, results.make_sinks([target], Secrets()), when)
 
 
 @pytest.fixture
@@ -167,8 +167,8 @@ def test_a_program_that_does_not_end_is_ended(
 
 
 def test_one_dead_sink_does_not_silence_the_next(tmp_path: Path) -> None:
-    ready = notices.sinks(["command:false", f"command:touch {tmp_path}/sent"], Secrets())
-    notices.send(FLEET, ready, When.ALWAYS)
+    ready = results.make_sinks(["command:false", f"command:touch {tmp_path}/sent"], Secrets())
+    results.send_notices(FLEET, ready, When.ALWAYS)
     assert (tmp_path / "sent").exists()
 
 
@@ -190,7 +190,7 @@ def test_one_dead_sink_does_not_silence_the_next(tmp_path: Path) -> None:
 )
 def test_a_target_that_can_never_work_is_refused(target: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
-        notices.sinks([target], Secrets())
+        results.make_sinks([target], Secrets())
     assert PASSWORD not in f"{caught.value} {caught.value.hint}"
 
 
@@ -200,20 +200,20 @@ def test_a_url_that_no_service_takes_is_refused_and_not_shown(
 ) -> None:
     monkeypatch.setenv("NOTICE_URL", url)
     with pytest.raises(ConfigError, match="not an URL that it takes") as caught:
-        notices.sinks([secret], Secrets())
+        results.make_sinks([secret], Secrets())
     assert PASSWORD not in f"{caught.value} {caught.value.hint}{capfd.readouterr()}"
 
 
 def test_a_missing_library_is_named_with_its_extra(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(ExtensionError, match="not installed") as caught:
-        notices.sinks([secret], Secrets())
+        results.make_sinks([secret], Secrets())
     assert "sshd-keepalive[notify]" in (caught.value.hint or "")
 
 
 def test_a_sink_shows_no_secret_when_it_is_printed(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTICE_URL", f"json://127.0.0.1/{PASSWORD}")
-    (sink,) = notices.sinks([secret], Secrets())
+    (sink,) = results.make_sinks([secret], Secrets())
     assert PASSWORD in sink.target
     assert PASSWORD not in repr(sink)
     assert set(registry.names("notifiers")) >= {"apprise", "command"}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sshd_keepalive import registry
-from sshd_keepalive.cli.output import exit_code
+from sshd_keepalive.cli._run import exit_code
 from sshd_keepalive.history import notice, outcome
 from sshd_keepalive.model import (
     Caveat,

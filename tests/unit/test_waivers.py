@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from sshd_keepalive.cli.output import exit_code
+from sshd_keepalive.cli._run import exit_code
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import Context, Dump, HostReport, Run, Verdict, Waiver
 from sshd_keepalive.reports import summary

@@ -83,14 +83,14 @@ class _Commands(click.Group):
             return None
         found: click.Command = import_module(f"sshd_keepalive.cli.{cmd_name.replace('-', '_')}").command
         if COMPLETES in os.environ:
-            from sshd_keepalive.cli.complete import offer
+            from sshd_keepalive.cli.completion import offer
 
             offer(found)
         return found
 
     def main(self, *args: Any, **extra: Any) -> Any:
         if COMPLETES in os.environ:
-            from sshd_keepalive.cli import complete as complete  # brings our bash along
+            from sshd_keepalive.cli import completion as completion  # brings our bash along
         return super().main(*args, **extra)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import click
 
-from sshd_keepalive.cli import notices, output, passes
-from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, policy_options, selected
-from sshd_keepalive.cli.recording import Recorder, Recording, recording_options
+from sshd_keepalive.cli._options import (
+    Notifying,
+    Options,
+    Recording,
+    named_in_environment,
+    notify_options,
+    policy_options,
+    recording_options,
+)
+from sshd_keepalive.cli._results import make_sinks, send_notices
+from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.history.notice import When
@@ -30,31 +37,17 @@ from sshd_keepalive.history.notice import When
     multiple=True,
     help="Also hold the hosts against cis-debian-12, stig-rhel, …, or all; told, not counted. Repeatable.",
 )
-@click.option(
-    "--notify",
-    metavar="KIND:TARGET",
-    multiple=True,
-    help="Send a notice: apprise:env:NAME (an URL by reference) or command:PROGRAM; repeatable.",
-)
-@click.option(
-    "--notify-on",
-    type=click.Choice([when.value for when in When]),
-    default=When.CHANGE.value,
-    show_default=True,
-    help="What is worth a notice: a change since the last recorded run, anything not as wanted, every run.",
-)
+@notify_options
 @recording_options
 @policy_options
-@fleet_options
 def command(
     hosts: tuple[str, ...],
     options: Options,
     recording: Recording,
+    notifying: Notifying,
     deep: bool,
     concurrency: int | None,
     benchmark: tuple[str, ...],
-    notify: tuple[str, ...],
-    notify_on: str,
 ) -> None:
     """Compare every host with its policy. Changes nothing, not even a temporary file.
 
@@ -62,38 +55,18 @@ def command(
     """
     from sshd_keepalive.config import benchmarks  # reads YAML
 
-    out = output.Output(options, "check")
     held = benchmarks.choose(benchmark) if benchmark else ()
-    chosen = selected(options, hosts)
-    started_at = passes.now()
-    given = passes.orders(options, passes.new_run_id(started_at))
-    sinks = notices.sinks(notify, given.secrets)
-    recorder = Recorder(recording, "check", options, hosts, chosen, given.secrets)
-    with passes.interruptible() as stop:
-        job: fleet.Pass = fleet.check_host
-        if deep or concurrency is not None:
-            job = partial(deepening.check_host, concurrency=concurrency)
-        reports = passes.repeat(job, chosen, given, out, stop, compared=recorder.compared)
-    code = output.INTERRUPTED if stop.is_set() else output.exit_code(reports, "check")
-    run = replace(output.finished(given.run_id, "check", started_at, reports, code), benchmarks=held)
-    run = recorder.record(run)
+    run = FleetRun("check", options, hosts, recording=recording)
+    sinks = make_sinks(notifying.notify, run.orders.secrets)
+    job: fleet.Pass = fleet.check_host
+    if deep or concurrency is not None:
+        job = partial(deepening.check_host, concurrency=concurrency)
+    ended = run.end(run.repeat(job), benchmarks=held)
     try:
-        out.run(run, with_diffs=False)
+        code = run.show(ended, then="plan")
     finally:  # also when a file could not be written
-        notices.send(run, sinks, When(notify_on))
-    if not out.confirm_step(reports, again(options, hosts)) and code == output.DRIFT:
-        out.next_step(f"sshd-keepalive plan {again(options, hosts)}")
-    raise SystemExit(run.exit_code)
-
-
-def again(options: Options, hosts: tuple[str, ...], *, with_policy: bool = True) -> str:
-    """The same selection and policy, for the command to type next."""
-    from shlex import join
-
-    words = [word for source in options.inventory for word in ("-i", source)]
-    words += ["--limit", options.limit] if options.limit else []
-    words += options.policy_words if with_policy else []
-    return join([*words, *hosts])
+        send_notices(ended, sinks, When(notifying.notify_on))
+    raise SystemExit(code)
 
 
 named_in_environment(command)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from sshd_keepalive import clients
-from sshd_keepalive.cli.options import named_in_environment
+from sshd_keepalive.cli._options import named_in_environment
 from sshd_keepalive.config.openssh import SshConfig
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import SCHEMA_VERSION, Policy

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from sshd_keepalive.cli.options import named_in_environment
-from sshd_keepalive.cli.recording import REFERENCES
+from sshd_keepalive.cli._options import named_in_environment
+from sshd_keepalive.cli._results import REFERENCES
 from sshd_keepalive.config import options as files
 from sshd_keepalive.quoting import printable
 

@@ -6,15 +6,17 @@ import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
 import click
 
 from sshd_keepalive import registry
-from sshd_keepalive.cli import output, passes, told
-from sshd_keepalive.cli.check import again
-from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.cli import ExitCode, told
+from sshd_keepalive.cli._options import Options, fleet_options, named_in_environment, select_hosts, words_again
+from sshd_keepalive.cli._run import make_orders, new_run_id, now
+from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.diagnosis import rules as diagnosis
 from sshd_keepalive.diagnosis import run_log as runlog
 from sshd_keepalive.diagnosis.rules import Known
@@ -22,7 +24,7 @@ from sshd_keepalive.diagnosis.run_log import RunLog
 from sshd_keepalive.errors import ConfigError, HostError
 from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
-from sshd_keepalive.model import Host, HostReport
+from sshd_keepalive.model import Host, HostReport, Run
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
@@ -47,22 +49,29 @@ def command(log: str | None, host: str | None, options: Options) -> None:
     DataArts Studio, Airflow, Jenkins, Rundeck, Ansible, JSch, ssh and sshd. Works offline; nothing is changed
     anywhere. Exit code 0: no session was killed, 1: one was, 3: the log does not tell, or HOST could not be looked at.
     """
-    out = output.Output(options, "diagnose")
-    started_at = passes.now()
-    run_id = passes.new_run_id(started_at)
-    chosen = selected(options, (host,)) if host else ()
+    out = Output(options, "diagnose")
+    started_at = now()
+    run_id = new_run_id(started_at)
+    chosen = select_hosts(options, (host,)) if host else ()
     if len(chosen) > 1:
         raise ConfigError(f"--host {host} names {len(chosen)} hosts; a log is of one")
     read = runlog.read(_blocks(log))
     known: Known | None = None
     reports: tuple[HostReport, ...] = ()
     if chosen:
-        known, report = _look(chosen[0], passes.orders(options, run_id), read)
+        known, report = _look(chosen[0], make_orders(options, run_id), read)
         reports = (report,)
-    found = diagnosis.diagnose(read, known, host=again(options, (host,)) if host else "HOST")
-    code = {True: output.DRIFT, False: output.OK, None: output.UNREACHED}[found.was_killed]
-    code = max(code, output.UNREACHED) if any(report.failure for report in reports) else code
-    run = output.finished(run_id, "diagnose", started_at, reports, code)
+    found = diagnosis.diagnose(read, known, host=words_again(options, (host,)) if host else "HOST")
+    code = {True: ExitCode.DRIFT, False: ExitCode.OK, None: ExitCode.UNREACHED}[found.was_killed]
+    code = max(code, ExitCode.UNREACHED) if any(report.failure for report in reports) else code
+    run = Run(
+        id=run_id,
+        command="diagnose",
+        started_at=started_at,
+        ended_at=datetime.now(UTC),
+        exit_code=code,
+        hosts=reports,
+    )
 
     def rendered(kind: str) -> str:
         if kind == "text":

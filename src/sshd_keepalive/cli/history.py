@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sshd_keepalive.cli import recording
-from sshd_keepalive.cli.options import named_in_environment
+from sshd_keepalive.cli._options import STORE_OPTION, named_in_environment
+from sshd_keepalive.cli._results import open_to_read
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
 from sshd_keepalive.history.changes import Recorded, drift
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     help="So many runs, the newest.",
 )
 @click.option("--format", type=click.Choice(("text", "json")), default="text", show_default=True)
-@recording.STORE
+@STORE_OPTION
 def command(
     words: tuple[str, ...],
     between: tuple[str, str] | None,
@@ -54,7 +54,7 @@ def command(
         between = words[0], words[1]
     elif len(words) > 1 or (words and between):
         raise ConfigError("history takes one host, or two runs")
-    kept = recording.to_read(store)
+    kept = open_to_read(store)
     if between is not None:
         data, lines = _between(kept, *between)
     elif words:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
-from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.cli._options import Options, fleet_options, named_in_environment, select_hosts
 from sshd_keepalive.model import Host
 from sshd_keepalive.planning.policy import to_mapping
 from sshd_keepalive.quoting import printable
@@ -21,7 +21,7 @@ def command(hosts: tuple[str, ...], options: Options) -> None:
     """List the hosts of the inventory and what looks wrong in it. No connection is made."""
     from sshd_keepalive.hosts.lint import lint
 
-    chosen = selected(options, hosts)
+    chosen = select_hosts(options, hosts)
     warnings = lint(chosen, today=datetime.now(UTC).date())
     if options.format != "text":
         for host in chosen if options.format == "jsonl" else ():

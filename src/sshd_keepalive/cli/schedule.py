@@ -10,21 +10,23 @@ import click
 from click.core import ParameterSource
 from platformdirs import user_state_path
 
-from sshd_keepalive.cli import notices, output, recording
-from sshd_keepalive.cli.options import Options, named_in_environment, selected
+from sshd_keepalive.cli import ExitCode
+from sshd_keepalive.cli._options import Options, named_in_environment, select_hosts
+from sshd_keepalive.cli._results import holds_password, make_sinks, open_store
+from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import printable
 
 _WORDS: dict[int, str] = {
-    output.OK: "ok",
-    output.DRIFT: "drift",
-    output.USAGE: "usage",
-    output.UNREACHED: "unreached",
-    output.ROLLED_BACK: "rolled_back",
-    output.UNKNOWN: "unknown",
-    output.DEFECT: "defect",
-    output.INTERRUPTED: "interrupted",
+    ExitCode.OK: "ok",
+    ExitCode.DRIFT: "drift",
+    ExitCode.USAGE: "usage",
+    ExitCode.UNREACHED: "unreached",
+    ExitCode.ROLLED_BACK: "rolled_back",
+    ExitCode.UNKNOWN: "unknown",
+    ExitCode.DEFECT: "defect",
+    ExitCode.INTERRUPTED: "interrupted",
 }
 _NAME = click.argument("name", default="check")
 
@@ -147,7 +149,7 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
         )
     if "-" in options.inventory:
         raise ConfigError("-i -: nobody is there to write an inventory to it", hint="write it into a file")
-    if recording.holds_password(inner.params["store"]):
+    if holds_password(inner.params["store"]):
         raise ConfigError(
             "--store: the words of a schedule are kept where others may read them, and this URL holds a password",
             hint="write the URL into a file that only you can read: --store file:PATH; or the password into ~/.pgpass",
@@ -155,7 +157,7 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
     for parameter in check.params:
         if inner.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT:
             click.echo(f"note: {parameter.envvar} is set here, and will not be when the check runs", err=True)
-    hosts = selected(options, inner.params["hosts"])
+    hosts = select_hosts(options, inner.params["hosts"])
     for host in hosts:
         for hop in (*host.jump, host):
             for secret in (hop.password, hop.become.password):
@@ -164,10 +166,10 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
         _refuse_absent(target.removeprefix("apprise:"), "--notify")
     _refuse_absent(inner.params["store"], "--store")
     secrets = Secrets()
-    output.Output(options, "check")
-    notices.sinks(inner.params["notify"], secrets)
+    Output(options, "check")
+    make_sinks(inner.params["notify"], secrets)
     benchmarks.choose(inner.params["benchmark"])
-    recording.opened(inner.params["store"], secrets)
+    open_store(inner.params["store"], secrets)
     return options, hosts
 
 

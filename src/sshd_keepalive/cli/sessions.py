@@ -8,8 +8,8 @@ from functools import partial
 
 import click
 
-from sshd_keepalive.cli import output, passes
-from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
+from sshd_keepalive.cli._options import Options, fleet_options, named_in_environment
+from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
@@ -30,15 +30,8 @@ def command(hosts: tuple[str, ...], options: Options, is_all: bool) -> None:
     A session keeps the values it began with for life, so these still run with the old ones: they end as before,
     until somebody logs in anew. Nothing is changed, no session is ended. Exit code 1: there are such sessions.
     """
-    out = output.Output(options, "sessions")
-    chosen = selected(options, hosts)
-    started_at = passes.now()
-    given = passes.orders(options, passes.new_run_id(started_at))
-    with passes.interruptible() as stop:
-        reports = passes.repeat(partial(_listed, is_all=is_all), chosen, given, out, stop)
-    code = output.INTERRUPTED if stop.is_set() else output.exit_code(reports, "sessions")
-    out.run(output.finished(given.run_id, "sessions", started_at, reports, code), with_diffs=False)
-    raise SystemExit(code)
+    run = FleetRun("sessions", options, hosts)
+    raise SystemExit(run.show(run.end(run.repeat(partial(_listed, is_all=is_all)))))
 
 
 def _listed(host: Host, orders: Orders, *, is_all: bool) -> HostReport:

@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
-from sshd_keepalive.cli import output, passes
+from sshd_keepalive.cli import ExitCode
+from sshd_keepalive.cli._options import Options, fleet_options, named_in_environment, select_hosts
+from sshd_keepalive.cli._run import make_orders, new_run_id, now
+from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.cli.offline import read_tree
-from sshd_keepalive.cli.options import Options, fleet_options, named_in_environment, selected
 from sshd_keepalive.errors import ConfigError, HostError, ParseError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import SCHEMA_VERSION, Context, FailureKind, Host
@@ -62,11 +64,11 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
     if openssh:
         raise ConfigError("--openssh goes with --file; a host tells its own release")
     asked = _context(**connection)
-    given = passes.orders(options, passes.new_run_id(passes.now()))
-    told = [redacted(_looked(host, given, asked)) for host in selected(options, hosts)]
+    given = make_orders(options, new_run_id(now()))
+    told = [redacted(_looked(host, given, asked)) for host in select_hosts(options, hosts)]
     _tell(options, told)
     if any(one["failure"] for one in told):
-        raise SystemExit(output.UNREACHED)
+        raise SystemExit(ExitCode.UNREACHED)
 
 
 def _context(as_user: str | None, groups: tuple[str, ...], **rest: Any) -> Context | None:
@@ -112,13 +114,13 @@ def _answered(name: str, reading: Reading, asked: Context | None, warnings: tupl
 
 
 def _tell(options: Options, told: list[dict[str, Any]]) -> None:
-    out = output.Output(options, "why")
+    out = Output(options, "why")
     if not out.is_text:
         plain = [{key: value for key, value in one.items() if key != "text"} for one in told]
         if options.format == "jsonl":
             out.write("".join(f"{json.dumps(one)}\n" for one in plain))
             return
-        code = output.UNREACHED if any(one["failure"] for one in told) else output.OK
+        code = ExitCode.UNREACHED if any(one["failure"] for one in told) else ExitCode.OK
         data = {"schema_version": SCHEMA_VERSION, "command": "why", "exit_code": code, "hosts": plain}
         out.write(json.dumps(data, indent=1) + "\n")
         return

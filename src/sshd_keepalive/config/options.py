@@ -29,7 +29,7 @@ Options = Mapping[str, Mapping[str, bool]]
 HARMLESS: Final = frozenset(
     {
         *("forks", "timeout", "idle", "deep", "fast", "concurrency", "benchmark", "last"),
-        *("format", "quiet", "verbose", "color", "no_progress", "with_diff"),
+        *("format", "quiet", "verbose", "color", "no_progress", "diff"),
     }
 )
 

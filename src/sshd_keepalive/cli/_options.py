@@ -1,19 +1,22 @@
-"""The options that mean the same on every command that talks to hosts, and the hosts they select."""
+"""The options that several commands share, their types, and the hosts they select."""
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from shlex import join
+from typing import Any, Final
 
 import click
 
-from sshd_keepalive.cli.durations import Duration
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Become, Host
 from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE, override
+from sshd_keepalive.scripts.guard import Action
 from sshd_keepalive.sshd_config.values import INT_MAX
 
 
@@ -61,6 +64,70 @@ class Options:
             if value is not None
             for word in (f"--{name.replace('_', '-')}", f"{value:g}")
         ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changing:
+    """What the options of `apply` and `undo` said."""
+
+    yes: bool
+    confirm_timeout: int
+    no_rehearsal: bool
+    service_action: str
+    canary: int
+    serial: str
+    soak: float
+    max_fail: str | None
+    on_failure: str
+    resume: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What the options of the history said."""
+
+    record: bool = False
+    store: str = ""
+    keep: float | None = None  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notifying:
+    """What the options of notices said."""
+
+    notify: tuple[str, ...]
+    notify_on: str
+
+
+_DAY_S: Final = 86400
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
+    """Seconds, or a number with a unit; several parts add up."""
+
+    name = "duration"
+
+    def __init__(self, least_s: float, most_s: float, *, whole: bool = False) -> None:
+        self._least_s = least_s
+        self._most_s = most_s
+        self._whole = whole
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read one."""
+        if isinstance(value, float | int):
+            return float(value)
+        text = str(value).strip().lower()
+        parts = _PART.findall(text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            self.fail(f"{value!r} is no duration; write 90, 90s, 6m or 1h30m", param, ctx)
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        if not self._least_s <= seconds <= self._most_s:
+            self.fail(f"{value} is not between {self._least_s:g} s and {self._most_s:g} s", param, ctx)
+        if self._whole and seconds != int(seconds):
+            self.fail(f"{value} is not a whole number of seconds", param, ctx)
+        return float(seconds)
 
 
 _HOSTS = (
@@ -140,35 +207,109 @@ _WORK = (
         help="How hosts are worked on at once: thread, dask (a process for each processor), dask:tls://SCHEDULER.",
     ),
 )
+_CHANGING = (
+    click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal."),
+    click.option(
+        "--confirm-timeout",
+        metavar="SECONDS",
+        type=click.IntRange(5, 3600),
+        default=60,
+        show_default=True,
+        help="A host that no new login has confirmed by then reverts by itself.",
+    ),
+    click.option(
+        "--no-rehearsal", is_flag=True, help="Do not try a login through the new files before they are installed."
+    ),
+    click.option(
+        "--service-action",
+        type=click.Choice([action.value for action in Action]),
+        default=Action.RESTART.value,
+        show_default=True,
+        help="reload: SIGHUP, not before OpenSSH 8.0; none: the files only, a restart stays pending.",
+    ),
+    click.option("--canary", metavar="N", type=click.IntRange(0), default=0, help="N hosts first, on their own."),
+    click.option("--serial", metavar="SIZES", default="100%", help="Waves: 1,10%,100%, or label:NAME."),
+    click.option(
+        "--soak", metavar="SECONDS", type=click.FloatRange(0), default=0.0, help="Wait and check again after each wave."
+    ),
+    click.option(
+        "--max-fail",
+        metavar="N|P%",
+        help="Begin nothing more once more hosts than this failed; unreachable ones count. "
+        "[default: 0 with waves, no limit without]",
+    ),
+    click.option(
+        "--on-failure",
+        type=click.Choice(("stop", "continue", "undo")),
+        default="stop",
+        show_default=True,
+        help="When that is so: begin nothing more, go on all the same, or take back what this run changed.",
+    ),
+    click.option("--resume", metavar="RUN", help="Leave out what an earlier, interrupted run has done."),
+)
+STORE_OPTION = click.option(
+    "--store",
+    metavar="URL",
+    default="",
+    help="Where history is kept: a file, postgresql://…, or where that is written: env:NAME, file:PATH.",
+)
+_RECORDING = (
+    click.option(
+        "--record", is_flag=True, help="Keep the result in the history, and tell what changed since the last."
+    ),
+    STORE_OPTION,
+    click.option(
+        "--keep",
+        metavar="TIME",
+        type=Duration(_DAY_S, 36500 * _DAY_S),
+        help="With --record: forget the runs that are older, 400d. Without it nothing is forgotten.",
+    ),
+)
+_NOTIFYING = (
+    click.option(
+        "--notify",
+        metavar="KIND:TARGET",
+        multiple=True,
+        help="Send a notice: apprise:env:NAME (an URL by reference) or command:PROGRAM; repeatable.",
+    ),
+    click.option(
+        "--notify-on",
+        type=click.Choice([when.value for when in When]),
+        default=When.CHANGE.value,
+        show_default=True,
+        help="What is worth a notice: a change since the last recorded run, anything not as wanted, every run.",
+    ),
+)
+
+Function = Callable[..., Any]
 
 
-def fleet_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the shared options; the command gets them as one value, `options`."""
-    return _with((*_HOSTS, *_OUTPUT, *_WORK), function)
+def option_group(name: str, made: type, *options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Make a decorator that adds options to a command, which gets them as one value of type `made` under `name`."""
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(**given: Any) -> Any:
+            taken = {field.name: given.pop(field.name) for field in fields(made) if field.name in given}
+            return function(**{name: made(**taken)}, **given)
+
+        wrapped: Function = call
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorate
 
 
-def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that replace the policy for one run; `fleet_options` must stand below and takes them over."""
-    for option in reversed(_POLICY):
-        function = option(function)
-    return function
-
-
-def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add those of them that say how something is told, for a command that talks to no host."""
-    return _with(_OUTPUT, function)
-
-
-def _with(options: Sequence[Callable[..., Any]], function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def called(**given: Any) -> Any:
-        shared = {field.name: given.pop(field.name) for field in fields(Options) if field.name in given}
-        return function(options=Options(**shared), **given)
-
-    wrapped: Callable[..., Any] = called
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    return wrapped
+#: Of every command that talks to hosts.
+fleet_options = option_group("options", Options, *_HOSTS, *_OUTPUT, *_WORK)
+#: The same, and those that replace the policy for one run.
+policy_options = option_group("options", Options, *_POLICY, *_HOSTS, *_OUTPUT, *_WORK)
+#: Of a command that talks to no host, but tells something.
+output_options = option_group("options", Options, *_OUTPUT)
+change_options = option_group("changing", Changing, *_CHANGING)
+recording_options = option_group("recording", Recording, *_RECORDING)
+notify_options = option_group("notifying", Notifying, *_NOTIFYING)
 
 
 def named_in_environment(command: click.Command) -> click.Command:
@@ -179,7 +320,7 @@ def named_in_environment(command: click.Command) -> click.Command:
     return command
 
 
-def selected(options: Options, arguments: Sequence[str] = ()) -> tuple[Host, ...]:
+def select_hosts(options: Options, arguments: Sequence[str] = ()) -> tuple[Host, ...]:
     """The hosts that a command line means.
 
     With an inventory, arguments are patterns like those of `--limit`; without one they are targets, `user@host`.
@@ -227,3 +368,11 @@ def _as_asked(host: Host, options: Options) -> Host:
     if options.ask_become_pass:
         host = replace(host, become=Become(method=host.become.method, password="prompt"))  # noqa: S106 (a reference)
     return host
+
+
+def words_again(options: Options, hosts: tuple[str, ...], *, with_policy: bool = True) -> str:
+    """The same selection and policy, for the command to type next."""
+    words = [word for source in options.inventory for word in ("-i", source)]
+    words += ["--limit", options.limit] if options.limit else []
+    words += options.policy_words if with_policy else []
+    return join([*words, *hosts])

@@ -1,46 +1,43 @@
-"""What a run says: standard output for the report, standard error for progress; and the one table of exit codes."""
+"""What a run says: standard output for the report, in colour on a terminal; standard error for progress."""
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from sshd_keepalive import files, registry
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli.options import Options
+from sshd_keepalive.cli._options import Options
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import End, HostReport, Phase, Run, Verdict
+from sshd_keepalive.model import HostReport, Run
 from sshd_keepalive.reports import text as text_report
 
-OK, DRIFT, USAGE, UNREACHED, ROLLED_BACK, UNKNOWN, DEFECT, INTERRUPTED = ExitCode
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Task
 
-_BY_END = {End.REFUSED: UNREACHED, End.UNREACHABLE: UNREACHED, End.ROLLED_BACK: ROLLED_BACK, End.UNKNOWN: UNKNOWN}
-_BY_VERDICT = {Verdict.PASS: OK, Verdict.WAIVED: OK, Verdict.FAIL: DRIFT, Verdict.UNKNOWN: UNREACHED}
-
-
-def exit_code(reports: Iterable[HostReport], command: str) -> int:
-    """The worst host decides. `plan` asks whether there is something to do, the others how the host is."""
-    return max((_code(report, command) for report in reports), default=OK)
-
-
-def _code(report: HostReport, command: str) -> int:
-    if command == "undo" and report.end in (End.APPLIED, End.UNCHANGED) and report.failure is None:
-        return OK  # what is there is what was asked for, whatever a policy says
-    if report.end in _BY_END:
-        return _BY_END[report.end]
-    if report.failure is not None:
-        return UNREACHED
-    if command == "plan":
-        if report.diff or report.restarts:
-            return DRIFT
-        return UNREACHED if report.verdict is Verdict.UNKNOWN else OK
-    return _BY_VERDICT[report.verdict]
+#: The rate is that of the last so many seconds: long enough not to jump, short enough to show a stall.
+_RATE_OVER_S: Final = 30.0
+_REDRAWN_PER_S: Final = 4.0
+_STYLES: Final = {
+    "ok": "green",
+    "applied": "green",
+    "waived": "yellow",
+    "change": "yellow",
+    "drift": "yellow",
+    "refused": "red",
+    "unreachable": "red",
+    "rolled_back": "magenta",
+    "unknown": "bold red",
+}
+_WORD: Final = re.compile(rf"({'|'.join(_STYLES)}) +\S")
 
 
 class Output:
@@ -54,9 +51,8 @@ class Output:
         self._outs = tuple(_out(text) for text in options.out)
         self._painted = _wants_color(sys.stdout, options.color)
 
-    def diffs(self, reports: Iterable[HostReport], run_id: str, started_at: datetime) -> None:
+    def diffs(self, run: Run) -> None:
         """Every different change once, before it is asked about."""
-        run = _run(run_id, self.command, started_at, tuple(reports), 0)
         for diff in text_report.diffs(run):
             if self.is_text:
                 self.write(diff)
@@ -87,14 +83,12 @@ class Output:
         """The reports for files; `render` gives one of a kind."""
         written = [_write_file(path, render(kind)) for kind, path in self._outs]
         if not all(written):  # the run came to what it came to, but somebody waits for that file
-            raise SystemExit(max(run.exit_code, UNREACHED))
+            raise SystemExit(max(run.exit_code, ExitCode.UNREACHED))
 
     def write(self, text: str) -> None:
         """Text for standard output, in colour where that is wanted."""
         if self._painted and self.is_text:
-            from sshd_keepalive.cli.paint import painted
-
-            text = painted(text)
+            text = _paint(text)
         sys.stdout.write(text)
         sys.stdout.flush()
 
@@ -107,17 +101,8 @@ class Output:
         if self.options.no_progress or self.options.quiet or not sys.stderr.isatty() or total < 2:
             yield lambda: None
             return
-        from sshd_keepalive.cli.progress import bar
-
-        with bar(self.command, total, detail, self.console()) as advance:
+        with _show_bar(self.command, total, detail, self.console()) as advance:
             yield advance
-
-    def confirm_step(self, reports: Iterable[HostReport], selection: str) -> bool:
-        """Say what confirms the changes that wait for it; gives whether there are any."""
-        waits = any(report.failure and report.pending and report.pending.phase is Phase.WAITING for report in reports)
-        if waits:
-            self.next_step(f"sshd-keepalive confirm {selection}")
-        return waits
 
     def console(self) -> Any:
         """Standard error for rich, in colour as standard output would be there."""
@@ -134,15 +119,6 @@ class Output:
         """The next command to type, on standard error so that a pipe stays clean."""
         if self.is_text and not self.options.quiet:
             sys.stderr.write(f"next: {text}\n")
-
-
-def _run(run_id: str, command: str, started_at: datetime, reports: tuple[HostReport, ...], code: int) -> Run:
-    return Run(
-        id=run_id, command=command, started_at=started_at, ended_at=datetime.now(UTC), exit_code=code, hosts=reports
-    )
-
-
-finished = _run
 
 
 def _wants_color(stream: TextIO, color: str) -> bool:
@@ -179,3 +155,70 @@ def _write_file(path: Path, content: str) -> bool:
         sys.stderr.write(f"error: cannot write the report to {path}: {error.strerror}\n")
         return False
     return True
+
+
+def _paint(text: str) -> str:
+    """Add a terminal's escape sequences: to the first word of a host and to the lines of a diff."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=100_000, highlight=False)
+    out = Text()
+    for line in text.splitlines(keepends=True):
+        word = _WORD.match(line)
+        if word:
+            out.append(word[1], _STYLES[word[1]]).append(line[len(word[1]) :])
+        else:
+            out.append(line, _diff_style(line))
+    with console.capture() as captured:
+        console.print(out, end="", soft_wrap=True)
+    return captured.get()
+
+
+def _diff_style(line: str) -> str:
+    if line.startswith(("--- ", "+++ ")):
+        return "bold"
+    return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+
+
+@contextmanager
+def _show_bar(command: str, total: int, detail: Callable[[], str], console: Console) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on standard error; yields a function to call for each finished host.
+
+    Args:
+        detail: asked at every redraw, `wave 2 of 4, 1 failed of 3 allowed`; from another thread.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Words(ProgressColumn):
+        """Rate and detail."""
+
+        def render(self, task: Task) -> Text:
+            return Text(", ".join(filter(None, (_format_rate(task.finished_speed or task.speed), detail()))))
+
+    columns = (
+        TextColumn(command),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        Words(),
+    )
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        refresh_per_second=_REDRAWN_PER_S,
+        speed_estimate_period=_RATE_OVER_S,
+        # Lines for a terminal are written above the bar; those for a file or a pipe must arrive there.
+        redirect_stdout=sys.stdout.isatty(),
+    ) as shown:
+        task = shown.add_task("", total=total)
+        yield lambda: shown.advance(task)
+
+
+def _format_rate(per_s: float | None) -> str:
+    """Give `12 hosts/s` or `40 hosts/min`, as whole a number as the rate allows."""
+    if not per_s:
+        return ""
+    return f"{per_s:.0f} hosts/s" if per_s >= 3 else f"{per_s * 60:.0f} hosts/min"

@@ -1,78 +1,38 @@
-"""`--record`: keep what a run found, and tell what changed since. A history in trouble hides no result."""
+"""What becomes of a finished run: it is recorded (`--record`) and sent where people look (`--notify`).
+
+A history in trouble, or a sink that is dead, hides no result: it is told on standard error.
+"""
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import join
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import click
-
-from sshd_keepalive.cli import output, passes
-from sshd_keepalive.cli.durations import Duration
-from sshd_keepalive.cli.options import Options
-from sshd_keepalive.errors import ConfigError, StoreError
+from sshd_keepalive import registry
+from sshd_keepalive.cli import ExitCode
+from sshd_keepalive.cli._options import Options, Recording
+from sshd_keepalive.errors import ConfigError, KeepaliveError, StoreError
+from sshd_keepalive.history import notice
 from sshd_keepalive.history.changes import Recorded, Replaced, drift
 from sshd_keepalive.model import Host, HostReport, PastRun, Run, Verdict
+from sshd_keepalive.notifiers import Notifier
 from sshd_keepalive.quoting import printable
+from sshd_keepalive.secrets.redaction import redacted
 
 if TYPE_CHECKING:
     from sshd_keepalive.secrets.retrieval import Secrets
     from sshd_keepalive.store import Store
 
-_DAY_S: Final = 86400
 REFERENCES: Final = ("env:", "file:", "keyring:", "command:")
 
-STORE = click.option(
-    "--store",
-    metavar="URL",
-    default="",
-    help="Where history is kept: a file, postgresql://…, or where that is written: env:NAME, file:PATH.",
-)
-_SHARED = (
-    click.option(
-        "--record", is_flag=True, help="Keep the result in the history, and tell what changed since the last."
-    ),
-    STORE,
-    click.option(
-        "--keep",
-        metavar="TIME",
-        type=Duration(_DAY_S, 36500 * _DAY_S),
-        help="With --record: forget the runs that are older, 400d. Without it nothing is forgotten.",
-    ),
-)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """What the options said."""
-
-    record: bool
-    store: str
-    keep: float | None  # seconds
-
-
-def recording_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of the history; the command gets them as one value, `recording`."""
-
-    @functools.wraps(function)
-    def called(**given: Any) -> Any:
-        recording = {field.name: given.pop(field.name) for field in fields(Recording)}
-        return function(recording=Recording(**recording), **given)
-
-    wrapped: Callable[..., Any] = called
-    for option in reversed(_SHARED):
-        wrapped = option(wrapped)
-    return wrapped
-
-
-def opened(text: str, secrets: Secrets) -> Store:
+def open_store(text: str, secrets: Secrets) -> Store:
     """The history that `--store` names.
 
     Raises:
@@ -94,7 +54,7 @@ def holds_password(text: str) -> bool:
     return store.address(text).url.password is not None
 
 
-def to_read(text: str) -> Store:
+def open_to_read(text: str) -> Store:
     """The history that `--store` names, for a command that only reads.
 
     Raises:
@@ -102,7 +62,7 @@ def to_read(text: str) -> Store:
     """
     from sshd_keepalive.secrets.retrieval import Secrets
 
-    store = opened(text, Secrets())
+    store = open_store(text, Secrets())
     if not store.is_begun():
         raise ConfigError(
             f"nothing is recorded in {store.address} yet", hint="sshd-keepalive check --record, with the hosts to check"
@@ -136,7 +96,7 @@ class Recorder:
         self._replaced: dict[str, tuple[Replaced, ...]] = {}
         if not recording.record:
             return
-        self._store = opened(recording.store, secrets)
+        self._store = open_store(recording.store, secrets)
         names = [host.name for host in hosts]
         with self._told():
             self._past = self._store.previous(self._selection, command=command)
@@ -160,9 +120,9 @@ class Recorder:
         with self._told():
             self._store.save(run)
             if self._recording.keep is not None:
-                self._store.prune(timedelta(seconds=self._recording.keep), passes.now())
+                self._store.prune(timedelta(seconds=self._recording.keep), datetime.now(UTC).replace(microsecond=0))
         self._store.close()
-        return replace(run, exit_code=max(run.exit_code, output.UNREACHED)) if self._has_failed else run
+        return replace(run, exit_code=max(run.exit_code, ExitCode.UNREACHED)) if self._has_failed else run
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -187,3 +147,47 @@ def _absolute(source: str) -> str:
     if colon and Path(rest).expanduser().exists():
         return f"{kind}:{Path(rest).expanduser().absolute()}"
     return source
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """One `--notify`, ready to be sent to."""
+
+    kind: str
+    notifier: Notifier
+    target: str = field(repr=False)  # may be a secret
+
+
+def make_sinks(targets: Sequence[str], secrets: Secrets) -> tuple[Sink, ...]:
+    """Resolve and check every `KIND:TARGET`, before any host is contacted.
+
+    Raises:
+        ConfigError: an unknown kind, a secret that is not there, a target that can never work.
+    """
+    return tuple(_make_sink(text, secrets) for text in targets)
+
+
+def _make_sink(text: str, secrets: Secrets) -> Sink:
+    kind, colon, target = text.partition(":")
+    if not colon or not target:
+        hint = "for example --notify apprise:env:TEAM_CHAT or --notify command:./page-somebody"
+        raise ConfigError("--notify: not KIND:TARGET", hint=hint)  # not repeated: it may hold a secret
+    notifier: Notifier = registry.load("notifiers", kind)
+    if notifier.SECRET:
+        target = secrets.get(target, purpose=f"--notify {kind}").reveal()
+    notifier.check(target)
+    return Sink(kind, notifier, target)
+
+
+def send_notices(run: Run, to: Sequence[Sink], when: notice.When) -> None:
+    """Send a run to every sink, if it is worth a message."""
+    if not notice.is_due(run, when):
+        return
+    for sink in to:
+        try:
+            sink.notifier.send(run, sink.target)
+        except KeepaliveError as error:
+            hint = f"; {error.hint}" if error.hint else ""
+            sys.stderr.write(printable(redacted(f"warning: --notify {sink.kind}: {error}{hint}")) + "\n")
+        except Exception as error:  # a stranger's notifier: whatever it raises, the run is as it was
+            sys.stderr.write(f"warning: --notify {sink.kind}: {type(error).__name__}\n")

@@ -1,0 +1,190 @@
+"""What `apply` and `undo` share: show what would change, ask, and carry it out in waves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sshd_keepalive import engines
+from sshd_keepalive.cli import ExitCode, changing_hosts
+from sshd_keepalive.cli._journal import Journal, done_in
+from sshd_keepalive.cli._options import Changing, Options, Recording
+from sshd_keepalive.cli._run import FleetRun, interruptible, new_run_id, now
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet import waves
+from sshd_keepalive.fleet.rollout import Rollout
+from sshd_keepalive.fleet.waves import Budget
+from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport
+from sshd_keepalive.scripts.guard import Action
+
+
+def select_change(
+    command: str,
+    options: Options,
+    arguments: tuple[str, ...],
+    changing: Changing,
+    recording: Recording,
+    **orders: Any,
+) -> FleetRun:
+    """The hosts that a command is to change, without those that --resume has done already.
+
+    Args:
+        orders: fields of `fleet.Orders`.
+    Raises:
+        ConfigError: nobody can be asked, or there is no run to resume.
+    """
+    if not changing.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfigError("there is no terminal to ask on", hint="look at the plan, then add --yes")
+    return FleetRun(
+        command,
+        options,
+        arguments,
+        recording=recording,
+        skip=done_in(changing.resume, command) if changing.resume else frozenset(),
+        confirm_timeout_s=changing.confirm_timeout,
+        action=Action(changing.service_action),
+        rehearses=not changing.no_rehearsal,
+        **orders,
+    )
+
+
+def change_fleet(run: FleetRun, changing: Changing, *, plan: fleet.Pass, work: fleet.Pass) -> int:
+    """Show what `plan` finds, ask, do `work`, report; gives the exit code.
+
+    With --yes nothing is shown first; but what --force would lose is, for afterwards it is too late to see.
+    """
+    _plan_rollout(run, changing, run.hosts)  # a mistake in the options is told before any host is contacted
+    shows_first = not changing.yes or run.orders.force
+    with interruptible(run.stop):
+        planned = _show(run, plan) if shows_first else {}
+        if shows_first and not changing.yes and not run.stop.is_set() and not _ask(planned):
+            return ExitCode.DRIFT if any(map(_would_change, planned.values())) else ExitCode.OK
+        n_failed = sum(report.failure is not None for report in planned.values())
+        hosts = tuple(host for host in run.hosts if not planned or _would_change(planned[host.name]))
+        rollout = _plan_rollout(run, changing, hosts, n_failed=n_failed)
+        with changing_hosts():
+            ended, failed = _roll_out(run, rollout, work, changing)
+    with changing_hosts():  # until it is told what became of them
+        reports = [ended.get(host.name) or _leave(planned[host.name]) for host in run.hosts]
+        is_interrupted = run.stop.is_set() and not rollout.is_spent
+        finished = run.end(reports, interrupted=is_interrupted)
+        code = run.show(finished, with_diffs=not shows_first)
+    if is_interrupted or rollout.is_spent:
+        run.suggest(run.command, f"--resume {run.orders.run_id}")
+    elif run.suggest_confirm(reports):
+        pass
+    elif failed and len(reports) > 1:
+        run.suggest("check", f"--limit @{failed}")
+    elif any(report.n_older_sessions for report in reports):
+        run.suggest("sessions", with_policy=False)
+    return code
+
+
+def _show(run: FleetRun, plan: fleet.Pass) -> dict[str, HostReport]:
+    """Show every change; from then on a host is changed only as shown."""
+    planned = {report.host.name: report for report in run.repeat(plan, tell=False)}
+    run.output.diffs(run.make_run(planned.values()))
+    run.orders = replace(run.orders, shown={name: report.contents for name, report in planned.items()})
+    return planned
+
+
+def _ask(planned: dict[str, HostReport]) -> bool:
+    n_change = sum(_would_change(report) for report in planned.values())
+    n_failed = sum(report.failure is not None for report in planned.values())
+    if n_change == 0:
+        return True
+    failed = f" ({n_failed} cannot be planned and will be left alone)" if n_failed else ""
+    return click.confirm(f"change {n_change} of {len(planned)} host(s){failed}?", err=True)
+
+
+def _would_change(report: HostReport) -> bool:
+    return bool(report.diff) or report.restarts
+
+
+def _leave(report: HostReport) -> HostReport:
+    """A host that the plan leaves alone: it could not be planned, or there is nothing to do."""
+    if report.failure is None:
+        return replace(report, end=End.UNCHANGED)
+    return replace(report, end=End.UNREACHABLE if report.unreached else End.REFUSED)
+
+
+def _plan_rollout(run: FleetRun, changing: Changing, hosts: tuple[Host, ...], *, n_failed: int = 0) -> Rollout:
+    """The waves and the budget that the options ask for.
+
+    Args:
+        hosts: those that are left to change; labels and shares are meant of all hosts of the run.
+        n_failed: how many of the others have failed already, when the plan was made.
+    Raises:
+        ConfigError: sizes, labels or a budget that cannot be read.
+    """
+    n_canary = min(changing.canary, len(run.hosts))
+    left = {host.name for host in hosts}
+    divided = tuple(
+        wave
+        for whole in waves.waves(run.hosts, changing.serial, canary=n_canary)
+        if (wave := tuple(host for host in whole if host.name in left))
+    )
+    default = "0" if len(divided) > 1 else None
+    text = changing.max_fail if changing.max_fail is not None else default
+    budget = Budget(None) if text is None else Budget.parse(text, len(run.hosts))
+    rollout = Rollout(
+        waves=divided,
+        budget=Budget(None) if changing.on_failure == "continue" else budget,
+        engine=engines.named(run.options.engine),
+        workers=run.options.forks,
+        stop=run.stop,
+        soak_s=changing.soak,
+        soaked=lambda number, seconds: run.output.say(f"wave {number} of {len(divided)} soaks for {seconds:g} s"),
+    )
+    rollout.count(n_failed)
+    return rollout
+
+
+def _roll_out(
+    run: FleetRun, rollout: Rollout, work: fleet.Pass, changing: Changing
+) -> tuple[dict[str, HostReport], Path | None]:
+    """The report of every host in a wave, by its name, and the file that names those that failed."""
+    # A change that waits for its confirmation may be gone tomorrow: it is journalled as another command's.
+    kept = Journal(run.orders.run_id, run.command if run.orders.confirms else f"{run.command} --no-confirm")
+    hosts = [host for wave in rollout.waves for host in wave]
+    reports: dict[str, HostReport] = {}
+    with run.output.progress(len(hosts), rollout.__str__) as advance:
+        for report in rollout.run(work, run.orders):
+            reports[report.host.name] = report
+            kept.write(report)
+            advance()
+            run.output.host(report)
+        if rollout.is_spent:
+            n_max = rollout.budget.n_max
+            sys.stderr.write(f"stopped: {rollout.n_failed} host(s) failed, more than the budget of {n_max}\n")
+        if rollout.is_spent and changing.on_failure == "undo":
+            for report in _take_back(run, reports, rollout):
+                reports[report.host.name] = report
+                kept.write(report)
+                run.output.host(report)
+    ended = {host.name: reports.get(host.name) or rollout.not_begun(host) for host in hosts}
+    return ended, kept.close(ended[host.name] for host in run.hosts if host.name in ended)
+
+
+def _take_back(run: FleetRun, reports: dict[str, HostReport], rollout: Rollout) -> Iterator[HostReport]:
+    """Undo every host that this run changed, each with the same care as the change."""
+    changed = [report.host for report in reports.values() if report.end is End.APPLIED]
+    # A run of its own, with backups of its own: what is taken back can be brought again.
+    undo = replace(run.orders, run_id=new_run_id(now()), undoes=run.orders.run_id, shown=None)
+    for undone in fleet.run(fleet.undo_host, changed, undo, rollout.engine, workers=rollout.workers):
+        before = reports[undone.host.name]
+        if undone.end is End.APPLIED:
+            failure = Failure(
+                kind=FailureKind.EFFECTIVE,
+                cause="taken-back",
+                message="changed, proved, and taken back because the error budget of the run was spent",
+                hint="look at the hosts that failed",
+            )
+            undone = replace(undone, end=End.ROLLED_BACK, failure=failure)
+        yield replace(undone, diff=before.diff, value_diff=before.value_diff)

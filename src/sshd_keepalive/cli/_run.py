@@ -1,0 +1,262 @@
+"""One command over many hosts: from its options to its exit code, and a good end when somebody presses Ctrl-C."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets as randomness
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Set
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, Final
+
+from sshd_keepalive import engines
+from sshd_keepalive.cli import ExitCode
+from sshd_keepalive.cli._options import Options, Recording, select_hosts, words_again
+from sshd_keepalive.cli._results import Recorder
+from sshd_keepalive.cli._terminal import Output
+from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.model import (
+    Benchmark,
+    End,
+    Failure,
+    FailureKind,
+    Host,
+    HostReport,
+    Phase,
+    Run,
+    Verdict,
+)
+
+_BY_END: Final = {
+    End.REFUSED: ExitCode.UNREACHED,
+    End.UNREACHABLE: ExitCode.UNREACHED,
+    End.ROLLED_BACK: ExitCode.ROLLED_BACK,
+    End.UNKNOWN: ExitCode.UNKNOWN,
+}
+_BY_VERDICT: Final = {
+    Verdict.PASS: ExitCode.OK,
+    Verdict.WAIVED: ExitCode.OK,
+    Verdict.FAIL: ExitCode.DRIFT,
+    Verdict.UNKNOWN: ExitCode.UNREACHED,
+}
+
+
+class FleetRun:
+    """One command over the hosts that its options select.
+
+    Args:
+        command: the word of the command, as reports carry it.
+        arguments: the hosts or patterns of the command line.
+        output: where something else is shown than for other commands.
+        skip: names of hosts that are left out.
+        orders: fields of `fleet.Orders` that are not the default.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        options: Options,
+        arguments: tuple[str, ...],
+        *,
+        recording: Recording | None = None,
+        output: Output | None = None,
+        skip: Set[str] = frozenset(),
+        **orders: Any,
+    ) -> None:
+        self.command = command
+        self.options = options
+        self.output = output or Output(options, command)
+        self.hosts = tuple(host for host in select_hosts(options, arguments) if host.name not in skip)
+        self.started_at = now()
+        self.orders = replace(make_orders(options, new_run_id(self.started_at)), **orders)
+        self.stop = threading.Event()
+        self._arguments = arguments
+        self._recorder = Recorder(
+            recording or Recording(), command, options, arguments, self.hosts, self.orders.secrets
+        )
+
+    def repeat(
+        self,
+        job: fleet.Pass,
+        *,
+        tell: bool = True,
+        changes: bool = False,
+        waits: bool = False,
+        workers: int | None = None,
+    ) -> tuple[HostReport, ...]:
+        """Do one pass for every host; gives a report for each, in their order.
+
+        After Ctrl-C no host is begun; those in flight are finished.
+
+        Args:
+            tell: show each host as it ends.
+            changes, waits: see `fleet.run`.
+            workers: hosts at a time; None: --forks.
+        """
+        engine = engines.named(self.options.engine)
+        reports: dict[str, HostReport] = {}
+        begun = (host for host in self.hosts if not self.stop.is_set())
+        workers = workers or self.options.forks
+        with interruptible(self.stop), self.output.progress(len(self.hosts)) as advance:
+            for landed in fleet.run(job, begun, self.orders, engine, workers=workers, changes=changes, waits=waits):
+                report = self._recorder.compared(landed)
+                reports[report.host.name] = report
+                advance()
+                if tell:
+                    self.output.host(report)
+        return tuple(reports.get(host.name) or _not_begun(host) for host in self.hosts)
+
+    def make_run(self, reports: Iterable[HostReport], code: int = ExitCode.OK) -> Run:
+        """The run as it is now."""
+        return Run(
+            id=self.orders.run_id,
+            command=self.command,
+            started_at=self.started_at,
+            ended_at=datetime.now(UTC),
+            exit_code=code,
+            hosts=tuple(reports),
+        )
+
+    def end(
+        self,
+        reports: Iterable[HostReport],
+        *,
+        judge_as: str = "",
+        interrupted: bool | None = None,
+        benchmarks: tuple[Benchmark, ...] = (),
+    ) -> Run:
+        """End the run and record it; gives it with the exit code.
+
+        Args:
+            judge_as: the command whose exit codes count, where it is another one.
+            interrupted: None: when somebody has pressed Ctrl-C.
+        """
+        reports = tuple(reports)
+        was_stopped = self.stop.is_set() if interrupted is None else interrupted
+        code = ExitCode.INTERRUPTED if was_stopped else exit_code(reports, judge_as or self.command)
+        return self._recorder.record(replace(self.make_run(reports, code), benchmarks=benchmarks))
+
+    def show(self, run: Run, *, with_diffs: bool = False, then: str = "") -> int:
+        """Show a run that has ended; gives its exit code.
+
+        Args:
+            then: the command to type next when hosts have drifted.
+        """
+        self.output.run(run, with_diffs=with_diffs)
+        if then and not self.suggest_confirm(run.hosts) and exit_code(run.hosts, run.command) == ExitCode.DRIFT:
+            self.suggest(then)
+        return run.exit_code
+
+    def suggest(self, command: str, more: str = "", *, with_policy: bool = True) -> None:
+        """Say which command to type next for the same hosts."""
+        again = words_again(self.options, self._arguments, with_policy=with_policy)
+        self.output.next_step(" ".join(filter(None, ("sshd-keepalive", command, again, more))))
+
+    def suggest_confirm(self, reports: Iterable[HostReport]) -> bool:
+        """Say what confirms the changes that wait for it; gives whether there are any."""
+        waits = any(report.failure and report.pending and report.pending.phase is Phase.WAITING for report in reports)
+        if waits:
+            self.suggest("confirm")
+        return waits
+
+
+def exit_code(reports: Iterable[HostReport], command: str) -> int:
+    """The worst host decides. `plan` asks whether there is something to do, the others how the host is."""
+    return max((_code(report, command) for report in reports), default=ExitCode.OK)
+
+
+def _code(report: HostReport, command: str) -> int:
+    if command == "undo" and report.end in (End.APPLIED, End.UNCHANGED) and report.failure is None:
+        return ExitCode.OK  # what is there is what was asked for, whatever a policy says
+    if report.end in _BY_END:
+        return _BY_END[report.end]
+    if report.failure is not None:
+        return ExitCode.UNREACHED
+    if command == "plan":
+        if report.diff or report.restarts:
+            return ExitCode.DRIFT
+        return ExitCode.UNREACHED if report.verdict is Verdict.UNKNOWN else ExitCode.OK
+    return _BY_VERDICT[report.verdict]
+
+
+def new_run_id(now: datetime) -> str:
+    """Sorts by time and is unique: `20260131T020000Z-3f9a1c`."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{randomness.token_hex(3)}"
+
+
+def make_orders(options: Options, run_id: str) -> fleet.Orders:
+    """The orders of a pass; passwords are asked for on the terminal, when there is one."""
+    from sshd_keepalive.secrets.retrieval import Secrets
+
+    if options.verbose > 1:
+        import logging
+
+        from sshd_keepalive.secrets.redaction import RedactingFormatter
+
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(RedactingFormatter("%(name)s: %(message)s"))
+        logging.basicConfig(level=logging.DEBUG, handlers=[handler])
+    can_ask = sys.stdin.isatty() and sys.stderr.isatty()
+    return fleet.Orders(
+        run_id=run_id,
+        secrets=Secrets(_ask, _confirm) if can_ask else Secrets(),
+        timeout_s=options.timeout,
+    )
+
+
+def _ask(purpose: str) -> str:
+    return getpass.getpass(f"{purpose}: ", stream=sys.stderr)
+
+
+def _confirm(question: str, expected: str) -> bool:
+    """Ask as ssh(1) asks about a host key: yes, no, or the fingerprint that somebody trustworthy has given."""
+    sys.stderr.write(f"{question}\naccept it and write it to known_hosts (yes/no/fingerprint)? ")
+    while True:
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        answer = line.strip()
+        if answer == expected or answer.lower() == "yes":
+            return True
+        if not line or answer.lower() == "no":
+            return False
+        sys.stderr.write("type yes, no, or the fingerprint: ")
+
+
+def _not_begun(host: Host) -> HostReport:
+    failure = Failure(
+        kind=FailureKind.INTERNAL,
+        cause="interrupted",
+        message="not begun: the run was interrupted",
+        hint="run the command again",
+    )
+    return HostReport(host=host, verdict=Verdict.UNKNOWN, failure=failure)
+
+
+@contextmanager
+def interruptible(stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set the event; the second one leaves at once, and the hosts' guards see to the rest."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if stop.is_set():
+            os._exit(ExitCode.INTERRUPTED)
+        stop.set()
+        sys.stderr.write("interrupted: the hosts in flight are finished first; once more leaves at once\n")
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def now() -> datetime:
+    """The clock, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
