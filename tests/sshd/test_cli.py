@@ -408,7 +408,7 @@ def test_a_change_for_one_run_is_confirmed_with_the_same_words(tmp_path: Path) -
         hosts = inventory(server, tmp_path)
         words = ("--interval", "120", "--count", "4")
         applied = keepalive("apply", "--yes", "--no-confirm", "-i", hosts, *words)
-        assert f"next: sshd-keepalive confirm -i {hosts} --interval 120 --count 4, or" in applied.stderr, applied.stdout
+        assert f"next: sshd-keepalive confirm -i {hosts} --interval 120 --count 4\n" in applied.stderr, applied.stdout
         confirmed = keepalive("confirm", "-i", hosts, *words, "--format", "json")
         assert confirmed.host()["end"] == "applied", confirmed.stdout
         assert "ClientAliveInterval 120\nClientAliveCountMax 4\n" in server.config_file.read_text()

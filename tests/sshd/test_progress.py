@@ -73,5 +73,5 @@ def test_lines_for_a_file_arrive_there_though_a_bar_is_shown(hosts: Path, tmp_pa
 def test_without_a_terminal_there_is_a_line_for_each_host_and_no_bar(hosts: Path) -> None:
     ran = keepalive("check", "-i", hosts, "--timeout", "6")
     words = [line.split()[0] for line in ran.stdout.splitlines() if not line.startswith(" ")]
-    assert words == ["ok", "ok", "ok", "unreachable", "4"]
+    assert (words[:4], words[-1]) == (["ok", "ok", "ok", "unreachable"], "4")
     assert ran.stderr == ""
