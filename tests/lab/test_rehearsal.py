@@ -115,3 +115,15 @@ def test_a_wrapper_that_shows_commands_is_not_taken_for_sudo(
         assert host.run(f"grep -a -c -x '{lab.password}' /home/pwd/seen").stdout == "3\n"
     finally:
         host.reset()
+
+
+def test_probe_fast_where_sudo_wants_a_password(lab: Lab, hosts: dict[str, LabHost], tmp_path: Path) -> None:
+    host = hosts["d12"]
+    host.reset()
+    (tmp_path / "secret").write_text(lab.password)
+    (tmp_path / "secret").chmod(0o600)
+    text = lab.inventory(user="pwd")
+    text = text.replace("become: sudo", f"become: {{method: sudo, password: 'file:{tmp_path}/secret'}}")
+    (tmp_path / "hosts.yaml").write_text(text)
+    ran = keepalive("probe", "--fast", "-i", tmp_path / "hosts.yaml", "--limit", host.name, "--format", "json")
+    assert ran.host()["failure"] is None, ran

@@ -1,10 +1,12 @@
 """Becoming root, passwords, PAM and login shells on real hosts."""
 
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Become, Completed, Host
 from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh import throttle
 from sshd_keepalive.ssh.connect import connect
 from tests.support.sshd import make_key, wait_until
 
@@ -347,6 +350,47 @@ def test_an_address_that_is_penalised(lab: Lab, boot: Callable[..., list[LabHost
     wait_until(penalised, 20, "the penalty")
     assert set(causes) == {"auth-failed", "penalised"}
     assert causes.count("auth-failed") >= 2
+
+
+def _is_served(connection: socket.socket) -> bool:
+    return connection.recv(100).startswith(b"SSH-")
+
+
+def test_a_full_server_and_a_bar_look_alike_from_outside(
+    boot: Callable[..., list[LabHost]], reach: Callable[..., Host], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """OpenSSH 9.8 and later. Without failures of our own both causes are named, and a patient login tries once more."""
+    causes: list[str] = []
+    real = throttle.wait_s
+    monkeypatch.setattr(throttle, "SLOW_S", (3.0, 3.0))
+    monkeypatch.setattr(throttle, "wait_s", lambda error, n: causes.append(error.cause) or real(error, n))
+    (machine,) = boot("d13")
+    configure(machine, "MaxStartups 1:100:1\nLoginGraceTime 60\nPerSourcePenalties no\n")
+    host = reach(machine)
+    with ThreadPoolExecutor(1) as pool:
+        with ExitStack() as held:
+            wait_until(
+                lambda: _is_served(held.enter_context(socket.create_connection((machine.address, 22)))), 30, "room"
+            )
+            assert refusal(host).cause == "turned-away"
+            login = pool.submit(connect, host, secrets=Secrets(), timeout_s=30, is_patient=True)
+            wait_until(lambda: causes == ["turned-away"], 30, "the refusal")
+        login.result().close()
+    configure(machine, "PerSourcePenalties authfail:30s min:15s\n")
+    options = ("BatchMode=yes", "IdentitiesOnly=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null")
+    words = ["ssh", "-F", "/dev/null", "-i", make_key(tmp_path / "wrong"), f"ops@{machine.address}"]
+    words += [word for option in options for word in ("-o", option)]
+
+    def is_barred() -> bool:
+        """Somebody else at this address, whom this process knows nothing of."""
+        said = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False).stderr
+        return b"Permission denied" not in said
+
+    wait_until(is_barred, 30, "the bar")
+    with pytest.raises(HostError) as caught:
+        connect(host, secrets=Secrets(), timeout_s=10)
+    assert caught.value.cause == "turned-away"
+    assert "PerSourcePenalties" in str(caught.value)
 
 
 def test_a_frozen_host(boot: Callable[..., list[LabHost]], reach: Callable[..., Host]) -> None:

@@ -56,6 +56,14 @@ class SentTooEarlyError(HostError):
 _ORDINARY: Final[set[tuple[object, ...]]] = set()
 
 
+#: Servers at which a login of this process failed, which sshd may count: the account or the host key was wrong.
+_DISPLEASED: Final[set[tuple[object, ...]]] = set()
+
+
+def _server(host: Host) -> tuple[object, ...]:
+    return (host.address, host.port, *((hop.address, hop.port) for hop in host.jump))
+
+
 def log_in(
     host: Host,
     dial: Callable[[], Wire],
@@ -74,7 +82,7 @@ def log_in(
     Raises:
         HostError: as for open_link, and whatever `dial` raises.
     """
-    server = (host.address, host.port, *((hop.address, hop.port) for hop in host.jump))
+    server = _server(host)
     if server not in _ORDINARY:
         try:
             return open_link(host, dial(), secrets, deadline, driver=driver, sends_ahead=True, opens_ahead=opens_ahead)
@@ -135,7 +143,9 @@ def open_link(
             failure = SentTooEarlyError(str(failure), kind=failure.kind, cause=failure.cause, hint=failure.hint)
         _give_up(link, wire)
         raise failure from None
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, HostError) and error.kind in (FailureKind.AUTH, FailureKind.HOST_KEY):
+            _DISPLEASED.add(_server(host))
         _give_up(link, wire)
         raise
     finally:
@@ -176,16 +186,19 @@ def _failure(host: Host, link: Link | None, phase: str, error: Exception, deadli
         said = " ".join(steps.lines)
         if "Exceeded MaxStartups" in said:
             return trouble(host, "busy", said)
-        if "Not allowed at this time" in said:
-            return trouble(host, "penalised", said)
+        if "Not allowed at this time" in said:  # since 9.8 to whoever comes after MaxStartups, too
+            return trouble(host, "penalised" if _server(host) in _DISPLEASED else "turned-away", said)
         if deadline.is_over:
             return trouble(host, "deadline(version)", "nothing that looks like SSH" if steps.n_early_bytes else "")
         return trouble(host, "not-ssh", said) if steps.n_early_bytes else trouble(host, "busy")
     if deadline.is_over:
         return trouble(host, f"deadline({phase})")
+    software = client.remote_version.split("-", 2)[-1].partition(" ")[0]
+    if phase == "kex" and software and not software.startswith("OpenSSH"):
+        return trouble(host, "not-openssh", f"it is {software}")
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
         reason = str(error).partition("(")[2].rstrip(")")  # "no acceptable kex algorithm"
-        return trouble(host, "incompatible", f"{reason}; {client.remote_version}")
+        return trouble(host, "incompatible", f"{reason}; {software}")
     if phase == "auth":
         detail = client.farewell or f"user {user_of(host)}"
         return trouble(host, "auth-failed" if "oo many" in client.farewell else "account-closed", detail)

@@ -33,12 +33,24 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
         "sshd bars this address for a while after failed logins",
         "wait a minute; see PerSourcePenalties in sshd_config(5)",
     ),
+    # OpenSSH 9.8 and newer say the same to both; the log of the host tells them apart, from 10.1 on at level INFO.
+    "turned-away": (
+        Kind.BANNED,
+        "sshd turned the connection away: too many logins at once (MaxStartups), or a bar after failed logins "
+        "(PerSourcePenalties)",
+        "wait a minute and use fewer --forks; on the host: journalctl -u ssh -u sshd | grep -E 'MaxStartups|penalty'",
+    ),
     "dropped": (
         Kind.BANNED,
         "the host is up but drops connections to this port: this address is barred, or a firewall is closed",
         "see fail2ban and the firewall on the host; do not try again in a hurry",
     ),
     "not-ssh": (Kind.BANNER, "what answers is not an SSH server", "check `port`"),
+    "not-openssh": (
+        Kind.BANNER,
+        "the server is not OpenSSH",
+        "leave the host out; keep-alives of other servers are set in their own ways",
+    ),
     "incompatible": (Kind.BANNER, "no algorithm in common", "the server is too old or its algorithms are too narrow"),
     "hostkey-unknown": (
         Kind.HOST_KEY,

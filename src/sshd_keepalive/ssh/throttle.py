@@ -27,6 +27,8 @@ START: Final = 8  # logins under way in one network before any has gone well
 #: Before each further try of a connection that sshd turned away: between so many seconds. Only connections are tried
 #: again, never a login.
 WAITS_S: Final = ((1.0, 3.0), (4.0, 12.0))
+#: Before the one further try of a connection that may have met a bar: PerSourcePenalties last 15 s at least.
+SLOW_S: Final = (20.0, 40.0)
 
 
 class Ramp:
@@ -84,6 +86,8 @@ def wait_s(error: HostError, n_tries: int) -> float | None:
     """
     if error.cause == "lost(hostkey)" and n_tries == 1:  # its key is on file now
         return 0.0
+    if error.cause == "turned-away" and n_tries == 1:
+        return random.uniform(*SLOW_S)  # noqa: S311
     if error.cause != "busy" or n_tries > len(WAITS_S):
         return None
     return random.uniform(*WAITS_S[n_tries - 1])  # noqa: S311 (so that those turned away do not come back together)
