@@ -40,7 +40,7 @@ _PACKED: Final = {
 
 @click.command("diagnose")
 @click.argument("log", required=False, metavar="[LOG]")
-@click.option("--host", metavar="HOST", help="Look at this host too, and say which suspect fits it.")
+@click.option("--host", metavar="HOST", help="Look at this host too, and say which cause fits it.")
 @fleet_options
 def command(log: str | None, host: str | None, options: Options) -> None:
     """Read the run log of a job and say what killed its session.

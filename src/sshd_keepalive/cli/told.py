@@ -85,7 +85,6 @@ def _suspect(suspect: Suspect) -> dict[str, Any]:
         "name": suspect.name,
         "title": suspect.title,
         "likelihood": suspect.likelihood.value,
-        "points": suspect.points,
         "reasons": list(suspect.reasons),
         "next_step": suspect.next_step,
     }

@@ -1,16 +1,14 @@
-"""What ends a session that did nothing wrong: one row for each killer, with its numbers and their sources.
+"""What ends a session, or keeps one from beginning: one row for each cause, with its numbers and their sources.
 
-A killer is recognised by two things: after how many seconds it strikes, and what is heard when it does. sshd and a
-reset are heard at once, so the duration is exact. A box that merely forgets a connection is heard later, when
-somebody speaks.
+A cause shows itself by two things: the number of seconds after which the session ends, and what the log says then.
+sshd and a TCP reset are noticed at once, so the duration is exact. A firewall that only forgets a connection is
+noticed later, when one side sends something.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from types import MappingProxyType
 from typing import Final
 
 
@@ -33,33 +31,34 @@ class Sign(Enum):
     SERVER_STOPPED = "server_stopped"  # the daemon or the host was going down
     KILLED = "killed"  # the command was ended by a signal, out of memory for one
     NO_LOGIN = "no_login"  # no session came about, so none was killed
+    GRACE_OVER = "grace_over"  # sshd: nobody had logged in when LoginGraceTime was over
+    PENALISED = "penalised"  # sshd refuses the address for a while: PerSourcePenalties
     FAILED = "failed"  # the command ended by itself, with a status above 0
     SUCCEEDED = "succeeded"  # with status 0
     STARTED = "started"
     RAN = "ran"  # a duration, nothing more
 
 
+#: No session came about, so none was killed.
+NO_LOGINS: Final = frozenset({Sign.NO_LOGIN, Sign.GRACE_OVER, Sign.PENALISED})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A duration at which a killer is known to strike."""
+    """A duration after which a cause is known to end a session."""
 
     seconds: float
     where: str  # who sets it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Killer:
-    """One row. Points are added up; they rank suspects and mean nothing else."""
+class Cause:
+    """One row."""
 
     name: str  # the word of the JSON report
     title: str
-    base: int  # how often it is met, before anything is known
     marks: tuple[Mark, ...] = ()
-    fits: int = 35  # for a duration at one of its marks
-    round_fits: int = 0  # for a duration that is round but not one of the marks
-    signs: Mapping[Sign, int] = field(default_factory=dict)
-    needs: frozenset[Sign] = frozenset()  # without one of these signs it is no suspect
-    next_step: str = ""  # what to type or do; HOST is replaced
+    next_step: str  # what to type or do; HOST is replaced
 
 
 def _marks(where_by_seconds: dict[float, str]) -> tuple[Mark, ...]:
@@ -101,142 +100,91 @@ _IDLE_LIMITS: Final = {
     7440.0: "NAT as RFC 5382 asks for, 2 hours and 4 minutes",
 }
 
-KILLERS: Final[tuple[Killer, ...]] = (
-    Killer(
+CAUSES: Final[tuple[Cause, ...]] = (
+    Cause(
         name="count-zero",
         title="sshd ends every quiet session: ClientAliveCountMax 0 on OpenSSH before 8.2",
-        base=20,
         marks=_marks(_ZERO_PAIRS),
-        round_fits=12,
-        signs=MappingProxyType(
-            {
-                Sign.LOST: 15,
-                Sign.BLAMED: 15,
-                Sign.NO_STATUS: 10,
-                Sign.CLOSED: 25,
-                Sign.SERVER_GAVE_UP: 40,
-                Sign.RESET: -10,
-                Sign.BROKEN: -5,
-                Sign.CLIENT_GAVE_UP: -60,
-            }
-        ),
         next_step="sshd-keepalive plan HOST",
     ),
-    Killer(
+    Cause(
         name="dead-client",
         title="sshd gave up on a client that did not answer (count + 1) keep-alives",
-        base=5,
         marks=_marks(_DEAD_PAIRS),
-        fits=25,
-        signs=MappingProxyType({Sign.SERVER_GAVE_UP: 45, Sign.CLIENT_GAVE_UP: 10, Sign.CLOSED: -5}),
         next_step="sshd-keepalive probe HOST",
     ),
-    Killer(
+    Cause(
         name="idle-limit",
         title="a NAT gateway, load balancer or firewall on the way forgot the quiet connection",
-        base=15,
         marks=_marks(_IDLE_LIMITS),
-        fits=28,
-        round_fits=8,
-        signs=MappingProxyType(
-            {
-                Sign.LOST: 8,
-                Sign.BLAMED: 8,
-                Sign.NO_STATUS: 5,
-                Sign.RESET: 30,
-                Sign.BROKEN: 25,
-                Sign.CLIENT_GAVE_UP: 35,
-                Sign.CLOSED: -10,
-                Sign.SERVER_GAVE_UP: 5,
-            }
-        ),
         next_step="sshd-keepalive probe --find-limit HOST",
     ),
-    Killer(
+    Cause(
         name="tcp-keepalive",
         title="the kernel's TCP keep-alive found the other side gone",
-        base=0,
         # net.ipv4.tcp_keepalive_time 7200, then 9 probes 75 s apart: tcp(7).
         marks=_marks({7875.0: "7200 s and 9 probes, 75 s apart", 7275.0: "7200 s and one answered by a reset"}),
-        signs=MappingProxyType({Sign.RESET: 10, Sign.BROKEN: 10, Sign.LOST: 5}),
         next_step="sshd-keepalive plan HOST",
     ),
-    Killer(
+    Cause(
         name="own-limit",
         title="the scheduler's own maximum duration of the node or task",
-        base=2,
-        round_fits=10,
-        signs=MappingProxyType({Sign.OWN_LIMIT: 95}),
         next_step="raise the node's maximum duration in the scheduler; no host needs a change",
     ),
-    Killer(
+    Cause(
         name="logind",
         title="systemd-logind: StopIdleSessionSec ended an idle terminal session",
-        base=0,
         marks=_marks({900.0: "900 (DISA STIG)", 300.0: "300", 600.0: "600", 1800.0: "1800"}),
-        fits=8,
-        signs=MappingProxyType({Sign.LOGIND: 95}),
         next_step="sshd-keepalive check --deep HOST",
     ),
-    Killer(
+    Cause(
         name="shell-tmout",
         title="the shell's TMOUT ended an idle prompt; a command that runs is never ended by it",
-        base=0,
         marks=_marks({300.0: "300", 600.0: "600", 900.0: "900 (DISA STIG)", 1800.0: "1800"}),
-        fits=8,
-        signs=MappingProxyType({Sign.SHELL_TMOUT: 95}),
         next_step="sshd-keepalive check --deep HOST",
     ),
-    Killer(
+    Cause(
         name="channel-timeout",
         title="sshd's ChannelTimeout closed a channel without data (OpenSSH 9.2 and later)",
-        base=0,
-        round_fits=5,
-        signs=MappingProxyType({Sign.CHANNEL: 95, Sign.LOST: 2, Sign.CLOSED: 3}),
         next_step="sshd-keepalive check --deep HOST",
     ),
-    Killer(
+    Cause(
         name="unused-connection",
         title="sshd's UnusedConnectionTimeout closed a connection without a session (OpenSSH 9.2 and later)",
-        base=0,
-        signs=MappingProxyType({Sign.UNUSED: 95}),
-        needs=frozenset({Sign.UNUSED}),
         next_step="sshd-keepalive check --deep HOST",
     ),
-    Killer(
+    Cause(
         name="server-stopped",
         title="sshd's service or the host itself was stopped",
-        base=3,
-        signs=MappingProxyType({Sign.SERVER_STOPPED: 80, Sign.CLOSED: 10}),
         next_step="look at the host's log of that minute: journalctl -t sshd -t sshd-session, last -x",
     ),
-    Killer(
+    Cause(
         name="killed",
         title="the command was ended by a signal, by the kernel when memory ran out or by somebody",
-        base=0,
-        signs=MappingProxyType({Sign.KILLED: 85}),
-        needs=frozenset({Sign.KILLED}),
         next_step="look at the host's kernel log of that minute: journalctl -k",
+    ),
+    Cause(
+        name="login-grace",
+        title="sshd's LoginGraceTime was over before anybody had logged in; no session was killed",
+        marks=_marks({120.0: "LoginGraceTime 120, the default", 60.0: "60 (CIS)", 30.0: "30"}),
+        next_step="see why the login takes so long: sshd-keepalive check -v HOST",
+    ),
+    Cause(
+        name="source-penalty",
+        title="sshd refuses this address for a while: PerSourcePenalties (OpenSSH 9.8 and later)",
+        next_step="wait a minute; then see the failed logins in the host's log, and PerSourcePenaltyExemptList",
     ),
 )
 
 
 def slack_s(mark_s: float) -> float:
-    """How much later than its mark a killer is seen: the login counts, and clocks of logs tick in seconds."""
+    """How much later than its mark a cause is seen: the login counts, and clocks of logs tick in seconds."""
     return max(3.0, 0.01 * mark_s)
 
 
-def fitting(killer: Killer, seconds: float) -> Mark | None:
-    """The mark of a killer that a duration shows; None: none of them."""
-    for mark in killer.marks:
+def fitting(cause: Cause, seconds: float) -> Mark | None:
+    """Give the mark of a cause that a duration shows; None: none of them."""
+    for mark in cause.marks:
         if -1.0 <= seconds - mark.seconds <= slack_s(mark.seconds):
             return mark
     return None
-
-
-def is_round(seconds: float) -> bool:
-    """Whether a duration is a little more than a whole number of half minutes, as limits that people set are."""
-    if seconds < 30:
-        return False
-    over = seconds % 30
-    return over <= min(3.0, 0.01 * seconds + 0.5) or over >= 29.5

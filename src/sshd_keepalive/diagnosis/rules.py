@@ -1,18 +1,18 @@
-"""Who ended the session: the suspects, ranked, from what a log tells and what is known of the host.
+"""What ended the session: ordered rules over what a log tells and what is known of the host.
 
-Everything here is weighing: signs and durations give points, and the reasons for them are kept. What the host says
-of itself (`Known`) outweighs all guesses: a pair of values and a release either end a session after that time or
-do not (core.consequence).
+The rules are read from top to bottom. Each cause gets the first rule that holds for it. The first conclusive rule ends
+the reading: its cause alone is told. What the host says of itself (`Known`) rules a cause out or confirms it: a pair of
+values and a release either end a session after that time or do not (sshd_config.keepalive).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from sshd_keepalive.diagnosis.causes import KILLERS, Killer, Mark, Sign, fitting, is_round, slack_s
+from sshd_keepalive.diagnosis.causes import CAUSES, NO_LOGINS, Cause, Mark, Sign, fitting, slack_s
 from sshd_keepalive.diagnosis.patterns import AIRFLOW, ANSIBLE, DATAARTS, JENKINS, JSCH, RUNDECK, SSHD
 from sshd_keepalive.diagnosis.run_log import RunLog, Sighting
 from sshd_keepalive.diagnosis.timestamps import elapsed_s
@@ -24,9 +24,6 @@ from sshd_keepalive.sshd_config.version import Version
 
 #: Products that run a command without a terminal unless told otherwise.
 _NO_TERMINAL: Final = frozenset({DATAARTS, JSCH, RUNDECK, AIRFLOW, JENKINS, ANSIBLE})
-_CERTAIN: Final = 100
-_STRONG: Final = 80  # points from which a single line is as good as a confession
-_LIKELY, _POSSIBLE = 55, 25  # points from which
 _ENDS_TERMINALS: Final = frozenset({"logind", "shell-tmout"})
 _SHARE: Final = 0.1  # of a limit: how much of a log may lie before the silence that the limit counts
 
@@ -48,7 +45,7 @@ class Known:
     version: Version
     interval_s: int
     count_max: int
-    other: tuple[tuple[str, float], ...] = ()  # killer → its limit on this host, seconds
+    other: tuple[tuple[str, float], ...] = ()  # cause → its limit on this host, seconds
 
 
 def known_of(reading: Reading, user: str | None) -> Known:
@@ -68,11 +65,10 @@ def known_of(reading: Reading, user: str | None) -> Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect:
-    """One killer and what speaks for and against it."""
+    """One cause, how likely it is, and why."""
 
     name: str
     title: str
-    points: int
     likelihood: Likelihood
     reasons: tuple[str, ...]
     next_step: str
@@ -105,8 +101,8 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Evidence:
-    """What the suspects are held against."""
+class Evidence:
+    """What the rules are held against."""
 
     seen: frozenset[Sign]
     measured_s: tuple[float, ...]  # durations, the surest first
@@ -116,52 +112,54 @@ class _Evidence:
 
 
 def diagnose(log: RunLog, known: Known | None = None, *, host: str = "HOST") -> Diagnosis:
-    """Weigh what a log tells.
+    """Say what a log tells.
 
     Args:
         known: a look at the host; None: offline.
         host: how the host is named on the command line, for the next step.
     """
     sightings = tuple(log.sightings)
-    seen = frozenset(sighting.row.sign for sighting in sightings)
     duration_s, duration_from = _duration(log)
-    silence_s = _silence(sightings)
     was_killed = _was_killed(sightings)
-    evidence = _Evidence(
-        seen=seen,
-        measured_s=tuple(m for m in (duration_s, silence_s) if m is not None),
-        has_terminal=not _NO_TERMINAL & {sighting.row.product for sighting in sightings},
-        known=known,
-        host=host,
-    )
-    suspects = tuple(_suspects(evidence)) if was_killed else ()
+    evidence = evidence_of(log, known, host)
+    suspects = () if was_killed is None else tuple(_suspects(evidence, was_killed=was_killed))
     finished, because = _finished(evidence, sightings, was_killed=was_killed)
     return Diagnosis(
         product=_product(log),
         was_killed=was_killed,
         duration_s=duration_s,
         duration_from=duration_from,
-        silence_s=silence_s,
+        silence_s=_silence(sightings),
         suspects=suspects,
         finished=finished,
         finished_because=because,
         sightings=sightings,
         facts=_facts(sightings),
-        next_step=suspects[0].next_step if suspects else _without_suspects(seen, was_killed, host),
+        next_step=suspects[0].next_step if suspects else _without_suspects(evidence.seen, was_killed, host),
+    )
+
+
+def evidence_of(log: RunLog, known: Known | None, host: str) -> Evidence:
+    """Gather what the rules are held against; see `diagnose`."""
+    measured_s = (_duration(log)[0], _silence(log.sightings))
+    return Evidence(
+        seen=frozenset(sighting.row.sign for sighting in log.sightings),
+        measured_s=tuple(seconds for seconds in measured_s if seconds is not None),
+        has_terminal=not _NO_TERMINAL & {sighting.row.product for sighting in log.sightings},
+        known=known,
+        host=host,
     )
 
 
 def _without_suspects(seen: frozenset[Sign], was_killed: bool | None, host: str) -> str:
     if was_killed is None:
         return f"sshd-keepalive probe {host}"
-    return f"sshd-keepalive check {host}" if Sign.NO_LOGIN in seen else ""
+    return f"sshd-keepalive check {host}" if NO_LOGINS & seen else ""
 
 
 # ------------------------------------------------------------------------------------------- evidence
 
-_LOSS: Final = frozenset(Sign) - {
-    Sign.STARTED, Sign.RAN, Sign.NO_LOGIN, Sign.FAILED, Sign.SUCCEEDED,
-}  # fmt: skip
+_LOSS: Final = frozenset(Sign) - NO_LOGINS - {Sign.STARTED, Sign.RAN, Sign.FAILED, Sign.SUCCEEDED}
 
 
 #: What is said as well when the script failed by itself, or no session came about.
@@ -170,7 +168,7 @@ _SAID_ANYWAY: Final = frozenset({Sign.BLAMED, Sign.NO_STATUS})
 
 def _was_killed(sightings: Sequence[Sighting]) -> bool | None:
     signs = [(sighting.row.sign, sighting.line) for sighting in sightings]
-    no_login = min((line for sign, line in signs if sign is Sign.NO_LOGIN), default=None)
+    no_login = min((line for sign, line in signs if sign in NO_LOGINS), default=None)
     has_status = any(sign in (Sign.SUCCEEDED, Sign.FAILED) for sign, _ in signs)
     accepted = [s.line for s in sightings if s.row.sign is Sign.STARTED and s.row.product == SSHD]
     for sign, line in signs:
@@ -188,7 +186,12 @@ def _duration(log: RunLog) -> tuple[float | None, str]:
     told = [(abs(s.line - lost), -float(value)) for s in log.sightings if (value := s.value("seconds"))]
     if told:  # of several runs the one that was lost, of several parts of a run the longest
         return -min(told)[1], "the duration the log tells"
-    limits = [60.0 * float(value) for sighting in log.sightings if (value := sighting.value("minutes"))]
+    limits = [
+        unit_s * float(value)
+        for sighting in log.sightings
+        for name, unit_s in (("minutes", 60.0), ("milliseconds", 0.001))
+        if (value := sighting.value(name))
+    ]
     if limits:
         return max(limits), "the limit the log tells"
     for end in log.sightings:
@@ -230,66 +233,211 @@ def _facts(sightings: Iterable[Sighting]) -> tuple[tuple[str, str], ...]:
     return tuple(facts.items())
 
 
-# ------------------------------------------------------------------------------------------- suspects
+# ----------------------------------------------------------------------------------------------- rules
 
 
-def _suspects(evidence: _Evidence) -> list[Suspect]:
-    found = [suspect for killer in KILLERS if (suspect := _weigh(killer, evidence)) is not None]
-    if any(suspect.likelihood is Likelihood.CERTAIN for suspect in found):
-        # One who is convicted clears the others; what else fits the number shows when the next session dies.
-        found = [suspect if suspect.likelihood is Likelihood.CERTAIN else _cleared(suspect) for suspect in found]
-    return sorted(found, key=lambda suspect: -suspect.points)
+class HostWord(Enum):
+    """What the host's own values say of a cause."""
+
+    NOTHING = "nothing"  # no look at the host, or it has no value that could say something
+    RULED_OUT = "ruled out"
+    POSSIBLE = "possible"
+    MET = "met"  # the session ended when this limit of the host was over
 
 
-def _cleared(suspect: Suspect) -> Suspect:
-    points = min(suspect.points, _POSSIBLE - 1)
-    return replace(suspect, points=points, likelihood=_likelihood(points, certain=False))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One row: when it holds, a cause is this likely."""
+
+    cause: str  # the name of a row of CAUSES
+    likelihood: Likelihood
+    signs: frozenset[Sign]  # one of these was seen; empty: any
+    without: frozenset[Sign] = frozenset()  # none of these was seen
+    at_mark: bool = False  # the duration is one of the cause's
+    met: bool = False  # the host has this limit, and it was over
+    example: str  # a log for which the rule holds; the tests read it
+    example_host: Known | None = None
 
 
-def _weigh(killer: Killer, evidence: _Evidence) -> Suspect | None:
-    seen, measured_s = evidence.seen, evidence.measured_s
-    if killer.needs and not killer.needs & seen:
-        return None
-    points, reasons = killer.base, []
-    mark = next((m for seconds in measured_s if (m := fitting(killer, seconds))), None)
-    if mark is not None:
-        points += killer.fits
-        reasons.append(_says_mark(mark, measured_s))
-    elif any(is_round(seconds) for seconds in measured_s) and killer.round_fits:
-        points += killer.round_fits
-        reasons.append("the duration is a round number, as a limit is")
-    for sign in sorted(seen, key=lambda sign: sign.value):
-        if weight := killer.signs.get(sign, 0):
-            points += weight
-            reasons.append(f"{'for' if weight > 0 else 'against'} it: {SPOKEN[sign]}")
-    points = max(0, min(_CERTAIN - 1, points))
-    certain = any(killer.signs.get(sign, 0) >= _STRONG for sign in seen)
-    if evidence.known is not None:
-        held, reason = _held_against(killer, evidence.known, evidence)
-        if reason:
-            reasons.insert(0, reason)
-        if held is not None:
-            points, certain = held, held == _CERTAIN
-    if points == 0 or (points <= killer.base and not certain and mark is None):
-        if evidence.known is None or not reasons:
-            return None
-        points = min(points, 5)
-    return Suspect(
-        name=killer.name,
-        title=killer.title,
-        points=points,
-        likelihood=_likelihood(points, certain=certain),
-        reasons=tuple(reasons),
-        next_step=killer.next_step.replace("HOST", evidence.host),
+def _rule(
+    likelihood: Likelihood,
+    cause: str,
+    signs: Iterable[Sign],
+    example: str,
+    *,
+    without: Iterable[Sign] = (),
+    at_mark: bool = False,
+    met: Known | None = None,
+) -> Rule:
+    return Rule(
+        cause=cause,
+        likelihood=likelihood,
+        signs=frozenset(signs),
+        without=frozenset(without),
+        at_mark=at_mark,
+        met=met is not None,
+        example=example,
+        example_host=met,
     )
 
 
-def _likelihood(points: int, *, certain: bool) -> Likelihood:
-    if certain:
-        return Likelihood.CERTAIN
-    if points >= _LIKELY:
-        return Likelihood.LIKELY
-    return Likelihood.POSSIBLE if points >= _POSSIBLE else Likelihood.UNLIKELY
+def _host(pair: str, version: str, **other: float) -> Known:
+    interval, count = pair.split("/")
+    limits = tuple((name.replace("_", "-"), limit_s) for name, limit_s in other.items())
+    return Known(name="h", version=Version.parse(version), interval_s=int(interval), count_max=int(count), other=limits)
+
+
+_GONE: Final = frozenset({Sign.LOST, Sign.BLAMED, Sign.NO_STATUS})  # nobody says why
+_CUT: Final = frozenset({Sign.RESET, Sign.BROKEN, Sign.CLIENT_GAVE_UP})  # something between client and server
+_CERTAIN, _LIKELY, _POSSIBLE = Likelihood.CERTAIN, Likelihood.LIKELY, Likelihood.POSSIBLE
+
+#: No session came about. First match wins.
+LOGIN_RULES: Final[tuple[Rule, ...]] = (
+    _rule(_CERTAIN, "source-penalty", {Sign.PENALISED}, "Not allowed at this time"),
+    _rule(
+        _CERTAIN,
+        "login-grace",
+        {Sign.GRACE_OVER},
+        "sshd[7]: fatal: Timeout before authentication for 192.0.2.9 port 50200",
+    ),
+)
+#: A session was killed. First match of each cause wins; the first conclusive one wins over all.
+RULES: Final[tuple[Rule, ...]] = (
+    _rule(_CERTAIN, "own-limit", {Sign.OWN_LIMIT}, "airflow.exceptions.AirflowException: SSH command timed out"),
+    _rule(_CERTAIN, "logind", {Sign.LOGIND}, "systemd-logind[6]: Session 3 of user etl is idle, stopping."),
+    _rule(_CERTAIN, "shell-tmout", {Sign.SHELL_TMOUT}, "bash: timed out waiting for input: auto-logout"),
+    _rule(_CERTAIN, "channel-timeout", {Sign.CHANNEL}, "sshd: channel 0: closing after 300 seconds of inactivity"),
+    _rule(_CERTAIN, "unused-connection", {Sign.UNUSED}, "sshd: terminating inactive connection from 192.0.2.9"),
+    _rule(_CERTAIN, "killed", {Sign.KILLED}, "kernel: Out of memory: Killed process 7 (java)"),
+    _rule(_CERTAIN, "server-stopped", {Sign.SERVER_STOPPED}, "systemd-logind[6]: System is rebooting."),
+    _rule(_CERTAIN, "count-zero", (), '{"exeTime":300.5} session is down', met=_host("300/0", "8.1p1")),
+    _rule(
+        _CERTAIN,
+        "dead-client",
+        {Sign.SERVER_GAVE_UP},
+        '{"exeTime":1201} sshd: Timeout, client not responding',
+        met=_host("300/3", "9.6p1"),
+    ),
+    _rule(
+        _CERTAIN,
+        "channel-timeout",
+        (),
+        '{"exeTime":300.5} session is down',
+        met=_host("300/3", "9.6p1", channel_timeout=300),
+    ),
+    _rule(_LIKELY, "dead-client", (), '{"exeTime":1201} session is down', met=_host("300/3", "9.6p1")),
+    _rule(
+        _LIKELY,
+        "count-zero",
+        {*_GONE, Sign.CLOSED, Sign.SERVER_GAVE_UP},
+        '{"exeTime":300.609} session is down',
+        without=_CUT,
+        at_mark=True,
+    ),
+    _rule(
+        _LIKELY,
+        "dead-client",
+        {Sign.SERVER_GAVE_UP},
+        '{"exeTime":1201} sshd: Timeout, client not responding',
+        at_mark=True,
+    ),
+    _rule(
+        _LIKELY,
+        "count-zero",
+        {Sign.SERVER_GAVE_UP},
+        "sshd: Timeout, client not responding",
+        without={Sign.CLIENT_GAVE_UP},
+    ),
+    _rule(
+        _LIKELY, "idle-limit", _CUT, '{"exeTime":350.9} Socket exception: Connection reset by peer (104)', at_mark=True
+    ),
+    _rule(_LIKELY, "idle-limit", _GONE, '{"exeTime":350.9} session is down', at_mark=True),
+    _rule(
+        _POSSIBLE,
+        "tcp-keepalive",
+        {Sign.LOST, Sign.RESET, Sign.BROKEN},
+        '{"exeTime":7875} session is down',
+        at_mark=True,
+    ),
+    _rule(_POSSIBLE, "idle-limit", _CUT, "Timeout, server 192.0.2.11 not responding."),
+    _rule(
+        _POSSIBLE,
+        "count-zero",
+        {*_GONE, Sign.CLOSED, Sign.RESET, Sign.BROKEN},
+        '{"exeTime":300.5} client_loop: send disconnect: Broken pipe',
+        without={Sign.CLIENT_GAVE_UP},
+        at_mark=True,
+    ),
+    _rule(_POSSIBLE, "count-zero", {*_GONE, Sign.CLOSED}, "session is down", without={Sign.CLIENT_GAVE_UP}),
+    _rule(_POSSIBLE, "idle-limit", _GONE, "session is down"),
+    _rule(_POSSIBLE, "dead-client", {Sign.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
+    _rule(_POSSIBLE, "dead-client", _GONE, '{"exeTime":1201} session is down', at_mark=True),
+    _rule(Likelihood.UNLIKELY, "idle-limit", {Sign.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
+    _rule(Likelihood.UNLIKELY, "idle-limit", {Sign.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
+    _rule(Likelihood.UNLIKELY, "server-stopped", {Sign.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
+)
+_BY_NAME: Final = {cause.name: cause for cause in CAUSES}
+
+
+def matching(rules: Sequence[Rule], evidence: Evidence) -> Iterator[Rule]:
+    """The rule that holds for each cause, best first; a conclusive one alone."""
+    words = {cause.name: host_word(cause, evidence)[0] for cause in CAUSES}
+    held: dict[str, Rule] = {}
+    for rule in rules:
+        if rule.cause in held or not _holds(rule, evidence, words[rule.cause]):
+            continue
+        if rule.likelihood is Likelihood.CERTAIN:
+            yield rule
+            return
+        held[rule.cause] = rule
+    yield from held.values()
+
+
+def _holds(rule: Rule, evidence: Evidence, word: HostWord) -> bool:
+    if rule.met and word is not HostWord.MET:
+        return False
+    if word is HostWord.RULED_OUT and rule.likelihood is not Likelihood.CERTAIN:
+        return False
+    if (rule.signs and not rule.signs & evidence.seen) or rule.without & evidence.seen:
+        return False
+    return not rule.at_mark or _mark(_BY_NAME[rule.cause], evidence) is not None
+
+
+def _mark(cause: Cause, evidence: Evidence) -> Mark | None:
+    return next((mark for seconds in evidence.measured_s if (mark := fitting(cause, seconds))), None)
+
+
+def _suspects(evidence: Evidence, *, was_killed: bool) -> Iterator[Suspect]:
+    rules = [*matching(RULES if was_killed else LOGIN_RULES, evidence)]
+    for rule in rules:
+        yield _suspect(rule, evidence)
+    if not was_killed or any(rule.likelihood is Likelihood.CERTAIN for rule in rules):
+        return
+    for cause in CAUSES:
+        word, reason = host_word(cause, evidence)
+        if word is HostWord.RULED_OUT:
+            yield Suspect(
+                name=cause.name,
+                title=cause.title,
+                likelihood=Likelihood.UNLIKELY,
+                reasons=(reason,),
+                next_step=cause.next_step.replace("HOST", evidence.host),
+            )
+
+
+def _suspect(rule: Rule, evidence: Evidence) -> Suspect:
+    cause = _BY_NAME[rule.cause]
+    _, of_host = host_word(cause, evidence)
+    mark = _mark(cause, evidence)
+    told = sorted((rule.signs or _LOSS) & evidence.seen, key=lambda sign: sign.value)
+    reasons = [of_host, _says_mark(mark, evidence.measured_s) if mark else "", *(SPOKEN[sign] for sign in told)]
+    return Suspect(
+        name=cause.name,
+        title=cause.title,
+        likelihood=rule.likelihood,
+        reasons=tuple(filter(None, reasons)),
+        next_step=cause.next_step.replace("HOST", evidence.host),
+    )
 
 
 def _says_mark(mark: Mark, measured_s: Iterable[float]) -> str:
@@ -299,45 +447,53 @@ def _says_mark(mark: Mark, measured_s: Iterable[float]) -> str:
     return f"{signature}: {mark.where}"
 
 
-def _held_against(killer: Killer, known: Known, evidence: _Evidence) -> tuple[int | None, str]:
-    """What the host's own values say of a killer: points in place of all others, None for nothing; and why."""
+def host_word(cause: Cause, evidence: Evidence) -> tuple[HostWord, str]:
+    """What the host's own values say of a cause, and why."""
+    known = evidence.known
+    if known is None:
+        return HostWord.NOTHING, ""
     said = consequence.of(known.version, known.interval_s, known.count_max)
     has = f"{known.name} has {known.interval_s}/{known.count_max} on OpenSSH {known.version}"
 
     def met(limit_s: float) -> bool:
         return any(-1.0 <= seconds - limit_s <= slack_s(limit_s) for seconds in evidence.measured_s)
 
-    match killer.name:
+    match cause.name:
         case "count-zero":
             limit_s = said.alive_dropped_after_s
             if limit_s is None:
-                return 0, f"{has}, which never ends the session of a client that is alive"
+                return HostWord.RULED_OUT, f"{has}, which never ends the session of a client that is alive"
             if met(limit_s):
-                return _CERTAIN, f"{has}, which ends every session that is quiet for {limit_s} s"
-            return None, f"{has}, which strikes after {limit_s} s of silence"
+                return HostWord.MET, f"{has}, which ends every session that is quiet for {limit_s} s"
+            return HostWord.POSSIBLE, f"{has}, which ends a session after {limit_s} s of silence"
         case "dead-client":
             limit_s = said.dead_dropped_after_s
             if limit_s is None:
-                return 0, f"{has}, which never ends the session of a dead client"
-            reason = f"{has}: a client that is gone is dropped after {limit_s} s"
-            if not met(limit_s) or said.alive_dropped_after_s is not None:
-                return None, reason
-            return _CERTAIN if Sign.SERVER_GAVE_UP in evidence.seen else _STRONG, reason
+                return HostWord.RULED_OUT, f"{has}, which never ends the session of a dead client"
+            is_met = met(limit_s) and said.alive_dropped_after_s is None
+            reason = f"{has}: a client that does not answer is dropped after {limit_s} s"
+            return (HostWord.MET if is_met else HostWord.POSSIBLE), reason
         case "idle-limit":
             every_s = said.request_after_s
             if every_s is None or said.alive_dropped_after_s is not None:
-                return None, f"{known.name} sends no keep-alive, so a limit on the way is free to strike"
+                return HostWord.POSSIBLE, f"{known.name} sends no keep-alive, so any limit on the way ends the session"
             if evidence.measured_s and every_s < min(evidence.measured_s) * (1 - _SHARE):
-                return 0, f"{known.name} sends a keep-alive every {every_s} s: only a shorter limit could strike"
-            return None, f"{known.name} sends the first keep-alive after {every_s} s, too late for a shorter limit"
-    limit = dict(known.other).get(killer.name)
+                reason = f"{known.name} sends a keep-alive every {every_s} s: only a shorter limit ends the session"
+                return HostWord.RULED_OUT, reason
+            return (
+                HostWord.POSSIBLE,
+                f"{known.name} sends the first keep-alive after {every_s} s, too late for a shorter limit",
+            )
+    limit = dict(known.other).get(cause.name)
     if limit is None:
-        return None, ""
+        return HostWord.NOTHING, ""
     reason = f"{known.name} has this limit at {limit:.10g} s"
-    if killer.name not in _ENDS_TERMINALS:
-        return _CERTAIN if met(limit) else None, reason
+    if cause.name not in _ENDS_TERMINALS:
+        return (HostWord.MET if met(limit) else HostWord.POSSIBLE), reason
     # When a terminal was last used no log of a job tells.
-    return (None, reason) if evidence.has_terminal else (0, f"{reason}, for terminals; the job had none")
+    if evidence.has_terminal:
+        return HostWord.POSSIBLE, reason
+    return HostWord.RULED_OUT, f"{reason}, for terminals; the job had none"
 
 
 #: How a sign is said in a report.
@@ -358,6 +514,8 @@ SPOKEN: Final = {
     Sign.SERVER_STOPPED: "the daemon or the host was being stopped",
     Sign.KILLED: "the kernel ran out of memory",
     Sign.NO_LOGIN: "no login came about",
+    Sign.GRACE_OVER: "sshd says that the time for the login was over",
+    Sign.PENALISED: "sshd says that it refuses this address for a while",
     Sign.FAILED: "the command itself ended with a status",
     Sign.SUCCEEDED: "the command ended with status 0",
     Sign.STARTED: "the session began",
@@ -368,14 +526,14 @@ SPOKEN: Final = {
 # ------------------------------------------------------------------------------------------- finished
 
 
-def _finished(evidence: _Evidence, sightings: Iterable[Sighting], *, was_killed: bool | None) -> tuple[Finished, str]:
+def _finished(evidence: Evidence, sightings: Iterable[Sighting], *, was_killed: bool | None) -> tuple[Finished, str]:
     seen = evidence.seen
     if Sign.SUCCEEDED in seen and not was_killed:
         return Finished.YES, "its exit status 0 arrived"
     if Sign.SUCCEEDED in seen:
         line = next(sighting.line for sighting in sightings if sighting.row.sign is Sign.SUCCEEDED)
         return Finished.PROBABLY, f"an exit status 0 arrived in line {line}; when it is of the same run, it finished"
-    if Sign.NO_LOGIN in seen and not was_killed:
+    if NO_LOGINS & seen and not was_killed:
         return Finished.NO, "no login came about, so nothing was run"
     if Sign.KILLED in seen:
         return Finished.NO, "a process was ended by the kernel"

@@ -16,7 +16,7 @@ from typing import Final
 
 from sshd_keepalive.diagnosis import patterns as signs
 from sshd_keepalive.diagnosis import timestamps as moments
-from sshd_keepalive.diagnosis.causes import Sign
+from sshd_keepalive.diagnosis.causes import NO_LOGINS, Sign
 from sshd_keepalive.diagnosis.patterns import Row
 
 BLOCK_BYTES: Final = 1 << 20  # a good size to feed
@@ -28,7 +28,7 @@ _LOOKED_BACK: Final = 50  # lines, for a time
 _SNIFF_BYTES: Final = 4096
 
 #: Signs that say when the session ended.
-_ENDS: Final = frozenset(Sign) - {Sign.STARTED, Sign.RAN, Sign.NO_LOGIN}
+_ENDS: Final = frozenset(Sign) - NO_LOGINS - {Sign.STARTED, Sign.RAN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +128,13 @@ class _Reader:
     def __init__(self, log: RunLog) -> None:
         self._log = log
         self.kept: dict[int, list[Sighting]] = {}  # index of the row → the first and the last
+        self._looked_to = 0  # lines of the text at hand in which a time was looked for
+        self._known: datetime | None = None  # the last time before there
 
     def take(self, text: str, *, is_whole: bool) -> None:
         """One piece of the log."""
         log, newline = self._log, _newline(text)
+        self._looked_to, self._known = 0, log.last_at
         lowered = text.lower()  # its letters may be more than those of the text, its lines are as many
         if log.first_at is None:
             log.first_at = _first_time(text[:_LINE_MAX].split(newline)[:_LOOKED_BACK])
@@ -152,8 +155,10 @@ class _Reader:
         told = [(i, row, found) for i, row in rows if row.word in lowered for found in row.pattern.finditer(piece)]
         if not told:  # times are dear
             return
-        before = _first_time(reversed(lines[max(0, number - _LOOKED_BACK) : number])) or self._log.last_at
+        since = max(self._looked_to, number - _LOOKED_BACK)  # no line is looked at twice
+        before = _first_time(reversed(lines[since:number])) or self._known
         at = moments.moment(piece)
+        self._looked_to, self._known = number + 1, at or before
         self._log.last_at = at or self._log.last_at
         for index, row, found in told:
             start = max(0, found.start() - _TEXT_MAX // 3)

@@ -17,7 +17,7 @@ from sshd_keepalive.sshd_config.reading import Reading
 
 
 def check_host(host: Host, orders: Orders, concurrency: int | None = None) -> HostReport:
-    """Compare one host with its policy, and look for other killers; changes nothing there."""
+    """Compare one host with its policy, and look for other causes; changes nothing there."""
     return fleet.look_host(host, orders, partial(_deepened, orders=orders, concurrency=concurrency))
 
 

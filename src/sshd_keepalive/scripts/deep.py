@@ -34,7 +34,7 @@ class Deep:
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
-    limits: tuple[tuple[str, float], ...] = ()  # killer (core.killers) → its limit here, seconds
+    limits: tuple[tuple[str, float], ...] = ()  # cause (diagnosis.causes) → its limit here, seconds
 
 
 def script() -> str:
