@@ -15,6 +15,7 @@ import sshd_keepalive
 from sshd_keepalive import registry
 from sshd_keepalive.cli import COMMANDS
 from sshd_keepalive.model import FailureKind
+from sshd_keepalive.ssh import errors
 from tests.lab import guarantees
 
 ROOT = Path(__file__).parents[1]
@@ -109,3 +110,15 @@ def test_the_index_leads_to_every_page_of_docs() -> None:
 def test_the_navigation_holds_every_page_of_docs() -> None:
     listed = set(re.findall(r'"docs/([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text()))
     assert listed == {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+
+
+def test_every_failure_has_an_entry_in_troubleshoot() -> None:
+    """Each kind is a heading; each cause of a login, and each that the code names, is below its kind or another."""
+    page = (ROOT / "docs/how-to/troubleshoot.md").read_text()
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    assert set(sections) == {kind.value for kind in FailureKind}
+    for cause, (kind, _, _) in errors._ROWS.items():
+        assert f"`{cause}`" in sections[kind.value], cause
+    python = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    named = set(re.findall(r'\bcause="([a-z_-]+)"', python))
+    assert {cause for cause in named if f"`{cause}`" not in page} == set()
