@@ -78,3 +78,28 @@ def test_five_thousand_hosts_load_in_seconds(place: Path) -> None:
     lines = (f"      ecs-{n}: {{address: 10.0.{n >> 8}.{n & 255}, port: 22}}\n" for n in range(5_000))
     (place / "big").write_text("groups:\n  g:\n    hosts:\n" + "".join(lines))
     assert len(names("big")) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("web1,web2,", ["web1", "web2"]),
+        ("web1,", ["web1"]),
+        ("ops@192.0.2.1:2222, web[01:02]", ["192.0.2.1:2222", "web01", "web02"]),
+        ("list:web1", ["web1"]),
+    ],
+)
+def test_a_comma_makes_a_list_of_hosts(source: str, names: list[str]) -> None:
+    assert [host.name for host in inventories.load([source])] == names
+
+
+def test_a_file_whose_name_has_a_comma_is_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "a,b.yaml"
+    file.write_text("hosts: {web1: 192.0.2.1}\n")
+    assert [host.name for host in inventories.load([str(file)])] == ["web1"]
+
+
+@pytest.mark.parametrize("source", [",", " , ", "-oProxyCommand=x,"])
+def test_a_list_without_a_host_is_refused(source: str) -> None:
+    with pytest.raises(ConfigError):
+        inventories.load([source])

@@ -73,6 +73,8 @@ def recognise(source: str) -> tuple[str, str]:
         return "stdin", ""
     kind, colon, argument = source.partition(":")
     path = Path(source).expanduser()
+    if "," in source and not path.exists() and kind not in registry.names("inventories"):
+        return "list", source
     if not path.exists() and colon and kind.isidentifier() and len(kind) > 1:  # one letter is a Windows drive
         known = registry.names("inventories")
         if kind in known:

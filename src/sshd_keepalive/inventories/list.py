@@ -1,0 +1,26 @@
+"""Hosts on the command line, `-i 'web1,ops@web2:2222,'` or `list:web1`: a comma makes it a list, as in Ansible."""
+
+from __future__ import annotations
+
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.hosts import ranges
+from sshd_keepalive.hosts.target import target
+from sshd_keepalive.model import Host
+
+
+def recognises(head: bytes, path: str) -> bool:
+    """Never: it is not a file."""
+    return False
+
+
+def load(source: str) -> tuple[Host, ...]:
+    """Give the hosts of a list; the same name twice is one host. `web[01:20]` is a range as in other inventories.
+
+    Raises:
+        ConfigError: a word that is not a target, or no word at all.
+    """
+    words = [word.strip() for word in source.split(",") if word.strip()]
+    hosts = {host.name: host for word in words for host in map(target, ranges.expand(word))}
+    if not hosts:
+        raise ConfigError(f"{source!r} names no host", hint="-i 'web1,web2,'")
+    return tuple(hosts.values())
