@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, SPELLING, Benchmark, Finding, Run, Span, Subject, Verdict
+from sshd_keepalive.model import (
+    COUNT_MAX,
+    GLOBAL,
+    INTERVAL,
+    SPELLING,
+    Benchmark,
+    Finding,
+    HostReport,
+    Run,
+    Span,
+    Subject,
+    Verdict,
+)
 
 Pair = tuple[int, int]
 
@@ -87,8 +99,19 @@ def judge(benchmark: Benchmark, findings: Iterable[Finding]) -> Verdict:
 
 
 def wanted_pairs(run: Run) -> tuple[Pair, ...]:
-    """The different pairs that the policies of a run ask for, in the order of the hosts."""
-    return tuple(dict.fromkeys((r.host.policy.interval_s, r.host.policy.count_max) for r in run.hosts))
+    """The different pairs that the policies of a run ask for, in the order of the hosts.
+
+    A policy by effect asks for different pairs on different releases; that of a host is in its findings.
+    """
+    return tuple(dict.fromkeys(_wanted_pair(report) for report in run.hosts))
+
+
+def _wanted_pair(report: HostReport) -> Pair:
+    policy = report.host.policy
+    wanted = {f.setting: f.wanted for f in report.findings if f.scope == GLOBAL and f.wanted.isdecimal()}
+    if policy.goal is None or not {Subject.INTERVAL, Subject.COUNT_MAX} <= wanted.keys():
+        return policy.interval_s, policy.count_max
+    return int(wanted[Subject.INTERVAL]), int(wanted[Subject.COUNT_MAX])
 
 
 def verdicts(run: Run, benchmark: Benchmark) -> dict[Verdict, int]:

@@ -13,6 +13,7 @@ from sshd_keepalive.benchmarks import Common, Conflict
 from sshd_keepalive.config import benchmarks as table
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Benchmark, Finding, Span, Subject, Verdict
+from sshd_keepalive.planning.policy import from_mapping
 from tests.support.fleets import a_fleet, pair
 
 TOP = 9
@@ -140,3 +141,15 @@ def test_the_conclusion_says_what_would_satisfy_all() -> None:
         "stig-rhel-9", "dev-sec"
     )
     assert "Beware: with a count of 0" in said("telekom-psa")
+
+
+def test_a_policy_by_effect_is_held_against_benchmarks_as_the_release_of_each_host_needs_it() -> None:
+    run = a_fleet(2)
+    policy = from_mapping({"keep_alive_every": 300})
+    late, plain = (replace(report, host=replace(report.host, policy=policy)) for report in run.hosts)
+    late = replace(
+        late, findings=tuple(replace(f, wanted={"300": "150"}.get(f.wanted, f.wanted)) for f in pair("0", "3"))
+    )
+    plain = replace(plain, findings=pair("0", "3"))
+    assert benchmarks.wanted_pairs(replace(run, hosts=(late, plain, plain))) == ((150, 3), (300, 3))
+    assert benchmarks.wanted_pairs(replace(run, hosts=(replace(late, findings=()),))) == ((300, 3),)

@@ -29,6 +29,7 @@ from sshd_keepalive.sshd_config.tree import Tree, missing_globs
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.configs import Case, case
 from tests.support.oracle import CONFIG_DIR, Oracle
+from tests.support.printed import possible as possible_values
 from tests.support.printed import resolve_all, values_of
 
 BLANK = Context()
@@ -132,7 +133,7 @@ def _read_alike(tree: Tree, dumps: list[Dump]) -> Iterator[str]:
             theirs = tuple(value for name, value in dump.settings if name == keyword)
             possible = [values_of(ours, keyword)]
             if keyword in KEYS:
-                possible = [(str(number),) for number in resolve.possible(tree, dump.context)[keyword]]
+                possible = [(str(number),) for number in possible_values(tree, dump.context)[keyword]]
             elif ours.undecided:
                 continue
             if theirs not in possible:

@@ -57,6 +57,13 @@ def resolve_all(tree: Tree, context: Context | None = None) -> Effective:
     return replace(effective, settings=effective.settings + more, undecided=tuple(layers.undecided))
 
 
+def possible(tree: Tree, context: Context) -> dict[str, tuple[int, ...]]:
+    """Every value both keep-alive settings may have for a connection."""
+    return Layers(
+        resolve.lines(tree), tree.version, lambda block: match.applies(block, context, tree.version)
+    ).possible()
+
+
 def values_of(effective: Effective, keyword: str) -> tuple[str, ...]:
     """All values of a folded keyword, in order."""
     return tuple(setting.value for setting in effective.settings if setting.keyword == keyword)

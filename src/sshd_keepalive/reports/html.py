@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sshd_keepalive import benchmarks
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, SPELLING, Benchmark, HostReport, PastRun, Run, Verdict
+from sshd_keepalive.model import (
+    COUNT_MAX,
+    GLOBAL,
+    INTERVAL,
+    SPELLING,
+    Benchmark,
+    HostReport,
+    PastRun,
+    Policy,
+    Run,
+    Verdict,
+)
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import flat
 
@@ -51,12 +62,18 @@ def render(run: Run) -> str:
         rows=[_row(report) for report in outcome.worst_first(run)],
         details=_details(run),
         chart=_chart(run),
-        wanted=list(dict.fromkeys(str(report.host.policy) for report in run.hosts)),
+        wanted=list(dict.fromkeys(_wanted(report.host.policy) for report in run.hosts)),
         caveats=[(flat(text), len(names)) for text, names in outcome.caveats(run).items()],
         benchmarks=[_benchmark(run, row) for row in run.benchmarks],
         conclusion=benchmarks.sentence(run),
         n_changed=sum(bool(report.drift) for report in run.hosts),
     )
+
+
+def _wanted(policy: Policy) -> str:
+    if policy.goal is not None:
+        return str(policy)
+    return ", ".join(f"{SPELLING[keyword]} {number}" for keyword, number in policy.wanted().items())
 
 
 # ----------------------------------------------------------------------------------------- state by group

@@ -59,7 +59,7 @@ class Reading:
         return self._layers_of(context).effective(context)
 
     def possible(self, context: Context) -> dict[str, tuple[int, ...]]:
-        """Give every value that both settings may have for a connection; see `resolve.possible`."""
+        """Give every value that both settings may have for a connection; see `Layers.possible`."""
         return self._layers_of(context).possible()
 
     def _layers_of(self, context: Context) -> Layers:

@@ -57,25 +57,14 @@ def resolve(tree: Tree, context: Context | None = None) -> Effective:
 
     Returns:
         Both keep-alive settings, defaults included. Blocks with a line for them that cannot be decided count as
-        not matching and are listed in `undecided`; see `possible` for what they would bring.
+        not matching and are listed in `undecided`; see `Layers.possible` for what they would bring.
 
     Raises:
         ParseError: sshd would refuse the files.
     """
     context = context or BLANK
-    return _layers(tree, context).effective(context)
-
-
-def possible(tree: Tree, context: Context) -> dict[str, tuple[int, ...]]:
-    """Every value both keep-alive settings may have for a connection: one, or more if some block is undecided.
-
-    The first is what `resolve` answers.
-    """
-    return _layers(tree, context).possible()
-
-
-def _layers(tree: Tree, context: Context) -> Layers:
-    return Layers(lines(tree), tree.version, lambda block: match.applies(block, context, tree.version))
+    layers = Layers(lines(tree), tree.version, lambda block: match.applies(block, context, tree.version))
+    return layers.effective(context)
 
 
 def lines(tree: Tree) -> tuple[Event, ...]:

@@ -8,6 +8,7 @@ from sshd_keepalive.model import INTERVAL, Context, Place
 from sshd_keepalive.sshd_config import document, match, reach, resolve
 from sshd_keepalive.sshd_config.match import Block, Criterion
 from sshd_keepalive.sshd_config.version import Version
+from tests.support.printed import possible
 
 V = Version.parse
 NEW = V("10.0p2")
@@ -192,5 +193,5 @@ def test_a_bad_network_offers_no_address() -> None:
 
 def test_a_mask_with_a_sign_is_read_differently_by_each_release() -> None:
     built = resolve.tree_of_files({"/etc/ssh/sshd_config": b"Match Address 10.0.0.0/+8\nClientAliveInterval 5\n"})
-    assert resolve.possible(built, Context(user="a", address="10.0.0.1"))[INTERVAL] == (0, 5)
-    assert resolve.possible(built, Context())[INTERVAL] == (0,)
+    assert possible(built, Context(user="a", address="10.0.0.1"))[INTERVAL] == (0, 5)
+    assert possible(built, Context())[INTERVAL] == (0,)

@@ -9,7 +9,7 @@ import pytest
 from sshd_keepalive.model import COMMAND_LINE, COUNT_MAX, GLOBAL, INTERVAL, Context, Place
 from sshd_keepalive.sshd_config import resolve
 from sshd_keepalive.sshd_config.version import Version
-from tests.support.printed import resolve_all, values_of
+from tests.support.printed import possible, resolve_all, values_of
 from tests.support.snapshots import MAIN
 
 ROOT = Context(user="root", host="h", address="10.0.0.1", local_address="10.0.0.2", local_port=22)
@@ -104,14 +104,14 @@ def test_a_group_leaves_two_possibilities() -> None:
     built = tree("ClientAliveInterval 1\nMatch Group g\nClientAliveInterval 2\nClientAliveInterval 9\n")
     read = resolve.resolve(built, ROOT)
     assert (read[INTERVAL].value, read.undecided) == ("1", (at(2),))
-    assert resolve.possible(built, ROOT)[INTERVAL] == (1, 2, 9)
-    assert resolve.possible(built, Context(user="root", groups=("g",)))[INTERVAL] == (2,)
-    assert resolve.possible(built, ROOT)[COUNT_MAX] == (3,)
+    assert possible(built, ROOT)[INTERVAL] == (1, 2, 9)
+    assert possible(built, Context(user="root", groups=("g",)))[INTERVAL] == (2,)
+    assert possible(built, ROOT)[COUNT_MAX] == (3,)
 
 
 def test_a_decided_block_before_an_undecided_one_settles_it() -> None:
     built = tree("Match User root\nClientAliveInterval 1\nMatch Group g\nClientAliveInterval 2\n")
-    assert resolve.possible(built, ROOT)[INTERVAL] == (1,)
+    assert possible(built, ROOT)[INTERVAL] == (1,)
 
 
 # --------------------------------------------------------------------------------------------- scopes
