@@ -213,6 +213,21 @@ def test_reading_is_sent_in_batches_where_threads_are_few(cluster: Cluster, tmp_
         assert least <= peak <= most
 
 
+@pytest.mark.parametrize("may_repeat", [True, False])
+def test_hosts_that_are_only_read_share_the_cost_of_a_task(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, may_repeat: bool
+) -> None:
+    """Also where each of them could have a thread; a task costs three times a check."""
+    sizes = []
+    hand_out = dask._Cluster.hand_out
+    monkeypatch.setattr(
+        dask._Cluster, "hand_out", lambda self, hosts: (sizes.append(len(hosts)), hand_out(self, hosts))[1]
+    )
+    engine = engines.named(f"dask:{cluster.address}")
+    assert len(list(engine.run(jobs.passing, HOSTS, workers=8, may_repeat=may_repeat))) == len(HOSTS)
+    assert max(sizes) == (2 if may_repeat else 1)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
