@@ -46,7 +46,7 @@ def test_a_defect_of_ours_is_one_hosts_failure(monkeypatch: pytest.MonkeyPatch) 
     def broken(host: Host, orders: Orders) -> shells.Shell:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(fleet, "_connect", broken)
+    monkeypatch.setattr(fleet, "connect", broken)
     host = Host(name="one", address="192.0.2.1")
     checked: HostReport = fleet.check_host(host, orders())
     assert checked.failure is not None

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from sshd_keepalive.cli._run import exit_code
-from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.report import report_reading
 from sshd_keepalive.model import Context, Dump, HostReport, Run, Verdict, Waiver
 from sshd_keepalive.reports import summary
 from sshd_keepalive.reports import text as text_report
@@ -24,7 +24,7 @@ def judged(text: str, until: date, **more: tuple[Dump, ...]) -> HostReport:
     """A host looked at on 2026-01-31."""
     snapshot = look({MAIN: text}, **more)
     waiver = Waiver(reason=TEXT, owner="jo", until=until)
-    return fleet._report(read(replace(snapshot, host=replace(snapshot.host, waiver=waiver))))
+    return report_reading(read(replace(snapshot, host=replace(snapshot.host, waiver=waiver))))
 
 
 @pytest.mark.parametrize(

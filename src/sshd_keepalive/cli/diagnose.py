@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import click
 
 from sshd_keepalive import registry
-from sshd_keepalive.cli import ExitCode, told
+from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options, fleet_options, named_in_environment, select_hosts, words_again
 from sshd_keepalive.cli._run import make_orders, new_run_id, now
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.diagnosis import rules as diagnosis
 from sshd_keepalive.diagnosis import run_log as runlog
-from sshd_keepalive.diagnosis.rules import Known
-from sshd_keepalive.diagnosis.run_log import RunLog
-from sshd_keepalive.errors import ConfigError, HostError
-from sshd_keepalive.fleet import deep as deepening
-from sshd_keepalive.fleet import one_host as fleet
-from sshd_keepalive.model import Host, HostReport, Run
-from sshd_keepalive.ssh.shell import Shell
-from sshd_keepalive.sshd_config.reading import Reading
+from sshd_keepalive.diagnosis.rules import Diagnosis, Known, Likelihood, Suspect
+from sshd_keepalive.diagnosis.run_log import RunLog, Sighting
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.fleet.deep import study_host
+from sshd_keepalive.model import HostReport, Run, Verdict
+from sshd_keepalive.quoting import printable
 
 #: What files of the usual packers begin with → the program that shows what is in them.
 _PACKED: Final = {
@@ -36,6 +34,9 @@ _PACKED: Final = {
     b"\xfd7zXZ": "xzcat",
     b"\x28\xb5\x2f\xfd": "zstdcat",
 }
+_SHOWN: Final = 4  # telling lines, unless asked for more
+#: A killed session is a finding; a log that does not tell is not a pass.
+_VERDICTS: Final = {True: Verdict.FAIL, False: Verdict.PASS, None: Verdict.UNKNOWN}
 
 
 @click.command("diagnose")
@@ -59,7 +60,9 @@ def command(log: str | None, host: str | None, options: Options) -> None:
     known: Known | None = None
     reports: tuple[HostReport, ...] = ()
     if chosen:
-        known, report = _look(chosen[0], make_orders(options, run_id), read)
+        # The log may name the account; its values are what counts.
+        user = next((name for sighting in read.sightings if (name := sighting.value("user"))), chosen[0].user)
+        known, report = study_host(chosen[0], make_orders(options, run_id), user)
         reports = (report,)
     found = diagnosis.diagnose(read, known, host=words_again(options, (host,)) if host else "HOST")
     code = {True: ExitCode.DRIFT, False: ExitCode.OK, None: ExitCode.UNREACHED}[found.was_killed]
@@ -75,9 +78,9 @@ def command(log: str | None, host: str | None, options: Options) -> None:
 
     def rendered(kind: str) -> str:
         if kind == "text":
-            return told.text(found, read, run, verbose=options.verbose > 0)
+            return _format_text(found, read, run, verbose=options.verbose > 0)
         if kind in ("json", "jsonl"):
-            return told.json_text(found, read, run, indent=1 if kind == "json" else None)
+            return _format_json(found, read, run, indent=1 if kind == "json" else None)
         return str(registry.load("reports", kind).render(run))
 
     out.write(rendered(options.format))
@@ -85,21 +88,6 @@ def command(log: str | None, host: str | None, options: Options) -> None:
         out.next_step(found.next_step)
     out.files(run, rendered)
     raise SystemExit(code)
-
-
-def _look(host: Host, orders: fleet.Orders, log: RunLog) -> tuple[Known | None, HostReport]:
-    """What the host does to sessions like the one of the log: its account's values, where the log names one."""
-    known: list[Known] = []
-    user = next((name for s in log.sightings if (name := s.value("user"))), host.user)
-
-    def then(shell: Shell, reading: Reading | HostError, report: HostReport) -> HostReport:
-        if isinstance(reading, Reading):
-            limits = deepening.look(shell, reading.snapshot, orders).limits
-            known.append(replace(diagnosis.known_of(reading, user), other=limits))
-        return report
-
-    report = fleet.look_host(host, orders, then)
-    return (known[0] if known else None), report
 
 
 def _blocks(log: str | None) -> Iterator[bytes]:
@@ -127,6 +115,84 @@ def _pieces(file: IO[bytes], name: str = "") -> Iterator[bytes]:
     while block:
         yield block
         block = file.read(runlog.BLOCK_BYTES)
+
+
+def _format_text(found: Diagnosis, log: RunLog, run: Run, *, verbose: bool = False) -> str:
+    """What was found, the suspects, what became of the script, and why a host could not be looked at."""
+    lines = [_headline(found, log)]
+    shown = [s for s in found.suspects if verbose or s.likelihood is not Likelihood.UNLIKELY] or found.suspects[:1]
+    for number, suspect in enumerate(shown, 1):
+        lines.append(f"  {number}. {suspect.likelihood.value:<9} {suspect.title}")
+        lines += [f"         {reason}" for reason in suspect.reasons]
+    n_hidden = len(found.suspects) - len(shown)
+    if n_hidden:
+        lines.append(f"     {n_hidden} unlikely ones are left out; -v shows them")
+    lines.append(f"did the script finish? {found.finished.value}: {found.finished_because}")
+    if found.was_killed is not None or verbose:  # else its lines tell of something else
+        lines += _format_lines(found, verbose=verbose)
+    failures = [(report.host.name, report.failure) for report in run.hosts if report.failure is not None]
+    for name, failure in failures:
+        lines.append(f"{name} could not be looked at: {failure.kind}: {failure.message}")
+        lines += [f"    next: {failure.hint}"] if failure.hint else []
+    return "".join(printable(line) + "\n" for line in lines)
+
+
+def _format_lines(found: Diagnosis, *, verbose: bool) -> list[str]:
+    telling = {sighting.line: sighting.text for sighting in reversed(found.sightings)}  # one line may tell much
+    picked = sorted(telling) if verbose else sorted(telling)[:_SHOWN]
+    lines = [f"  line {number}: {telling[number]}" for number in picked]
+    n_left = len(telling) - len(picked)
+    return [*lines, f"  and {n_left} more telling lines; -v shows them"] if n_left else lines
+
+
+def _headline(found: Diagnosis, log: RunLog) -> str:
+    if not log.n_bytes:
+        return "the log is empty"
+    product = found.product or "unknown log"
+    facts = "".join(f", {name} {value}" for name, value in found.facts if name in ("job", "agent", "user", "peer"))
+    if found.was_killed is None:
+        lines = "its one line does not tell" if log.n_lines == 1 else f"none of its {log.n_lines} lines tells"
+        return f"{product}: {lines} how a session ended"
+    if not found.was_killed:
+        return f"{product}: no session was killed{facts}"
+    after = f" after {found.duration_s:.10g} s ({found.duration_from})" if found.duration_s is not None else ""
+    quiet = f", {found.silence_s:.10g} s without a line before" if found.silence_s else ""
+    return f"{product}: a session was killed{after}{quiet}{facts}"
+
+
+def _format_json(found: Diagnosis, log: RunLog, run: Run, *, indent: int | None = 1) -> str:
+    """The run's document, its `hosts` those of --host, with the diagnosis beside them; on one line without indent."""
+    document = json.loads(registry.load("reports", "json").render(run))
+    document["diagnosis"] = {
+        "verdict": _VERDICTS[found.was_killed].value,
+        "product": found.product,
+        "duration_s": found.duration_s,
+        "duration_from": found.duration_from,
+        "silence_s": found.silence_s,
+        "suspects": [_suspect(suspect) for suspect in found.suspects],
+        "script_finished": found.finished.value,
+        "script_finished_because": found.finished_because,
+        "next_step": found.next_step,
+        "lines_read": log.n_lines,
+        "bytes_read": log.n_bytes,
+        "facts": dict(found.facts),
+        "sightings": [_sighting(sighting) for sighting in found.sightings],
+    }
+    return json.dumps(document, indent=indent) + "\n"
+
+
+def _suspect(suspect: Suspect) -> dict[str, Any]:
+    return {
+        "name": suspect.name,
+        "title": suspect.title,
+        "likelihood": suspect.likelihood.value,
+        "reasons": list(suspect.reasons),
+        "next_step": suspect.next_step,
+    }
+
+
+def _sighting(sighting: Sighting) -> dict[str, Any]:
+    return {"line": sighting.line, "sign": sighting.row.sign.value, "text": sighting.text}
 
 
 named_in_environment(command)

@@ -12,7 +12,7 @@ from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options, fleet_options, named_in_environment, select_hosts
 from sshd_keepalive.cli._run import make_orders, new_run_id, now
 from sshd_keepalive.cli._terminal import Output
-from sshd_keepalive.cli.offline import read_tree
+from sshd_keepalive.config.local_tree import read_tree
 from sshd_keepalive.errors import ConfigError, HostError, ParseError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import SCHEMA_VERSION, Context, FailureKind, Host
@@ -89,7 +89,7 @@ def _context(as_user: str | None, groups: tuple[str, ...], **rest: Any) -> Conte
 def _looked(host: Host, given: fleet.Orders, asked: Context | None) -> dict[str, Any]:
     """One host's answers, or why there are none."""
     try:
-        reading = fleet.look_at(host, given)
+        reading = fleet.observe_host(host, given)
         refused = judge.broken(reading.snapshot)
         if refused:
             raise HostError(f"sshd refuses the present configuration: {refused}", kind=FailureKind.CONFIG_BROKEN)

@@ -6,21 +6,19 @@ trouble: what went wrong is the `failure` of the report, so that one bad host ne
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.fleet.report import add_plan, find_pending, report_reading, report_settled, reported, unsettled
 from sshd_keepalive.model import (
     End,
-    Failure,
     FailureKind,
-    Finding,
     Host,
     HostReport,
     NewContent,
@@ -28,17 +26,13 @@ from sshd_keepalive.model import (
     Phase,
     Plan,
     Snapshot,
-    Step,
     Subject,
     Verdict,
-    Waiver,
 )
-from sshd_keepalive.planning import candidate, diff, judge, plan, undo
-from sshd_keepalive.planning import owners as managed
-from sshd_keepalive.scripts import guard, sessions
+from sshd_keepalive.planning import candidate, diff, plan, undo
+from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.guard import Action, Change, GuardEnd
 from sshd_keepalive.scripts.records import output_of
-from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
@@ -97,113 +91,59 @@ def run(
     return engine.run(partial(job, orders=orders), hosts, workers=workers, may_repeat=not changes, limit_s=limit_s)
 
 
+@reported()
 def check_host(host: Host, orders: Orders) -> HostReport:
     """Compare one host with its policy; changes nothing there."""
-    return _reported(_checked, host, orders)
+    with logged_in(host, orders, scripts_only=True) as (_, reading):
+        return report_settled(reading, orders.run_id)
 
 
+@reported()
 def plan_host(host: Host, orders: Orders) -> HostReport:
-    """What apply would do to one host; changes nothing there."""
-    return _reported(_planned, host, orders)
-
-
-def apply_host(host: Host, orders: Orders) -> HostReport:
-    """Make one host as its policy wants it, prove it, or leave it as it was."""
-    return _reported(_applied, host, orders, End.REFUSED)
-
-
-def undo_plan_host(host: Host, orders: Orders) -> HostReport:
-    """What an undo would do to one host; changes nothing there."""
-    return _reported(partial(_undone, only_plan=True), host, orders)
-
-
-def undo_host(host: Host, orders: Orders) -> HostReport:
-    """Bring back the files from before a run, prove it, or leave the host as it was."""
-    return _reported(_undone, host, orders, End.REFUSED)
-
-
-def confirm_host(host: Host, orders: Orders) -> HostReport:
-    """Confirm a change that waits for it, over this new login."""
-    return _reported(_confirmed, host, orders, End.REFUSED)
-
-
-def look_at(host: Host, orders: Orders) -> Reading:
-    """One look at a host; changes nothing there.
-
-    Raises:
-        HostError.
-    """
-    shell = _connect(host, orders, scripts_only=True)
-    try:
-        return _observe(shell, orders)
-    finally:
-        shell.close()
-
-
-#: What a command does over the login after the look; without root there may be a reason instead of a reading.
-Then = Callable[[Shell, Reading | HostError, HostReport], HostReport]
-
-
-def look_host(host: Host, orders: Orders, then: Then) -> HostReport:
-    """Look at one host, then do something else over the same login, which is open until `then` returns.
-
-    A login that cannot read the configuration can still do much: `then` gets the error in place of the reading.
-    """
-    return _reported(partial(_looked, then=then), host, orders)
-
-
-# ------------------------------------------------------------------------------------------- one pass
-
-
-def _checked(host: Host, orders: Orders) -> HostReport:
-    with _looked_at(host, orders, scripts_only=True) as (_, reading):
-        return _settled(reading, orders)
-
-
-def _looked(host: Host, orders: Orders, *, then: Then) -> HostReport:
-    shell = _connect(host, orders, is_patient=True)
-    try:
-        try:
-            reading = _observe(shell, orders)
-        except HostError as error:
-            if error.kind is FailureKind.BANNER:
-                raise
-            return then(shell, error, HostReport(host=host, verdict=Verdict.UNKNOWN, failure=error.to_failure()))
-        return then(shell, reading, _settled(reading, orders))
-    finally:
-        shell.close()
-
-
-def _planned(host: Host, orders: Orders) -> HostReport:
-    with _looked_at(host, orders, scripts_only=True) as (_, reading):
-        report = _settled(reading, orders)
+    """Find what apply would do to one host; changes nothing there."""
+    with logged_in(host, orders, scripts_only=True) as (_, reading):
+        report = report_settled(reading, orders.run_id)
     if report.verdict is Verdict.WAIVED or report.failure is not None:
         return report
-    return _with_plan(report, plan.plan(reading, host.policy))
+    return add_plan(report, plan.plan(reading, host.policy))
 
 
-def _applied(host: Host, orders: Orders) -> HostReport:
-    with _looked_at(host, orders) as (shell, reading):
-        report = replace(_settled(reading, orders), end=End.UNCHANGED)
+@reported(End.REFUSED)
+def apply_host(host: Host, orders: Orders) -> HostReport:
+    """Make one host as its policy wants it, prove it, or leave it as it was."""
+    with logged_in(host, orders) as (shell, reading):
+        report = replace(report_settled(reading, orders.run_id), end=End.UNCHANGED)
         if report.verdict is Verdict.WAIVED:
             return report
         if report.failure is not None:
             return replace(report, end=End.REFUSED)
         planned = plan.plan(reading, host.policy)
-        report = _with_plan(report, planned)
+        report = add_plan(report, planned)
         _refuse_other_than_shown(planned, orders, host)
         if planned.is_empty:
             return report
-        return _executed(shell, change_of(reading, planned, orders), report, orders)
+        return _execute(shell, make_change(reading, planned, orders), report, orders)
 
 
-def _undone(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
-    with _looked_at(host, orders) as (shell, reading):
-        report = replace(_report(reading), end=None if only_plan else End.UNCHANGED)
-        pending = _pending(reading.snapshot, orders)
+@reported()
+def undo_plan_host(host: Host, orders: Orders) -> HostReport:
+    """Find what an undo would do to one host; changes nothing there."""
+    return _undo(host, orders, only_plan=True)
+
+
+@reported(End.REFUSED)
+def undo_host(host: Host, orders: Orders) -> HostReport:
+    """Bring back the files from before a run, prove it, or leave the host as it was."""
+    return _undo(host, orders)
+
+
+def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
+    with logged_in(host, orders) as (shell, reading):
+        report = replace(report_reading(reading), end=None if only_plan else End.UNCHANGED)
+        pending = find_pending(reading, orders.run_id)
         if pending is not None and (pending.phase is not Phase.WAITING or orders.undoes not in ("", pending.run_id)):
-            raise _unsettled(pending, host)
-        past = _past(shell, reading.snapshot, orders, pending)
+            raise unsettled(pending, host)
+        past = _find_past(shell, reading.snapshot, orders, pending)
         if past is None:
             return replace(report, notes=(*report.notes, "there is no run to undo"))
         planned = undo.plan(reading, past, force=orders.force)
@@ -217,11 +157,11 @@ def _undone(host: Host, orders: Orders, *, only_plan: bool = False) -> HostRepor
         _refuse_other_than_shown(planned, orders, host)
         if only_plan or (planned.is_empty and pending is None):
             return report
-        change = replace(change_of(reading, planned, orders), judged=False, undoes=past.run_id)
-        return _executed(shell, change, report, orders, waiting=pending)
+        change = replace(make_change(reading, planned, orders), judged=False, undoes=past.run_id)
+        return _execute(shell, change, report, orders, waiting=pending)
 
 
-def _past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: PendingChange | None) -> undo.Past | None:
+def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: PendingChange | None) -> undo.Past | None:
     """The run to take back: the one that waits for its confirmation goes first."""
     wanted = orders.undoes or (pending.run_id if pending else "")
     completed = shell.run(undo.runs_script(snapshot, wanted), timeout_s=orders.timeout_s)
@@ -243,17 +183,19 @@ def _past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: PendingChan
     return past
 
 
-def _confirmed(host: Host, orders: Orders) -> HostReport:
+@reported(End.REFUSED)
+def confirm_host(host: Host, orders: Orders) -> HostReport:
+    """Confirm a change that waits for it, over this new login."""
     from sshd_keepalive.remote import verify
 
-    with _looked_at(host, orders) as (shell, reading):
-        report = replace(_report(reading), end=End.UNCHANGED)
+    with logged_in(host, orders) as (shell, reading):
+        report = replace(report_reading(reading), end=End.UNCHANGED)
         snapshot = reading.snapshot
         pending = snapshot.pending
         if pending is None:
             return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
         if pending.phase is not Phase.WAITING:
-            raise _unsettled(pending, host)
+            raise unsettled(pending, host)
         if report.verdict is not Verdict.PASS:
             raise HostError(
                 "this login does not find the change in effect, so it is not confirmed",
@@ -265,14 +207,14 @@ def _confirmed(host: Host, orders: Orders) -> HostReport:
             report,
             end=End.APPLIED,
             steps=answer.steps,
-            notes=complained(answer.complaints),
+            notes=quote_complaints(answer.complaints),
             pending=None,
             reverted=None,
         )
 
 
-def complained(lines: Sequence[str]) -> tuple[str, ...]:
-    """The notes on what a new sshd says in the journal."""
+def quote_complaints(lines: Sequence[str]) -> tuple[str, ...]:
+    """Make the notes on what a new sshd says in the journal."""
     return tuple(f"the new sshd says in the journal: {line}" for line in lines)
 
 
@@ -285,21 +227,21 @@ def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
         )
 
 
-def _executed(
+def _execute(
     shell: Shell, change: Change, report: HostReport, orders: Orders, *, waiting: PendingChange | None = None
 ) -> HostReport:
     """Carry out a change, or have one that waits for its confirmation reverted, and put the outcome into the report."""
     from sshd_keepalive.remote.execute import execute, revert
 
     # Nothing may be shared with the login at work: only a login from scratch proves that logins work.
-    connect = partial(_connect, change.snapshot.host, orders, scripts_only=True)
+    log_in = partial(connect, change.snapshot.host, orders, scripts_only=True)
     if waiting is None:
-        outcome = execute(shell, connect, change, timeout_s=orders.timeout_s)
+        outcome = execute(shell, log_in, change, timeout_s=orders.timeout_s)
     else:
-        outcome = revert(shell, connect, change, waiting.directory, timeout_s=orders.timeout_s)
+        outcome = revert(shell, log_in, change, waiting.directory, timeout_s=orders.timeout_s)
     wrong = tuple(f for f in report.findings if f.verdict is Verdict.FAIL and f.setting != Subject.DAEMON)
     if outcome.after is not None:
-        after = _report(outcome.after)
+        after = report_reading(outcome.after)
         report = replace(
             report,
             findings=after.findings,
@@ -314,7 +256,7 @@ def _executed(
     elif outcome.end is End.UNKNOWN:
         report = replace(report, verdict=Verdict.UNKNOWN, caveat=None)
     if outcome.end is End.APPLIED:
-        notes = [*report.notes, *complained(outcome.complaints)]
+        notes = [*report.notes, *quote_complaints(outcome.complaints)]
         if n_older := sessions.n_logged_in(outcome.lasting):
             facts = (*report.facts, ("older_sessions", str(n_older)))
             report = replace(report, facts=facts, n_older_sessions=n_older)
@@ -326,7 +268,7 @@ def _executed(
     )
 
 
-def change_of(reading: Reading, planned: Plan, orders: Orders) -> Change:
+def make_change(reading: Reading, planned: Plan, orders: Orders) -> Change:
     """The plan with all that its scripts need to know."""
     from sshd_keepalive.remote.observe import found, functions, guard_functions
 
@@ -351,9 +293,13 @@ def change_of(reading: Reading, planned: Plan, orders: Orders) -> Change:
 
 
 @contextmanager
-def _looked_at(host: Host, orders: Orders, *, scripts_only: bool = False) -> Iterator[tuple[Shell, Reading]]:
-    """A login and what it found; both together within the host's time, unless a login was slow but good."""
-    shell = _connect(host, orders, is_patient=True, scripts_only=scripts_only)
+def logged_in(host: Host, orders: Orders, *, scripts_only: bool = False) -> Iterator[tuple[Shell, Reading]]:
+    """Log in and observe, both together within the host's time, unless a login was slow but good.
+
+    Raises:
+        HostError.
+    """
+    shell = connect(host, orders, is_patient=True, scripts_only=scripts_only)
     try:
         left_s = orders.timeout_s - shell.login_s
         yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s * _LOOK_SHARE))
@@ -361,7 +307,39 @@ def _looked_at(host: Host, orders: Orders, *, scripts_only: bool = False) -> Ite
         shell.close()
 
 
-def _connect(host: Host, orders: Orders, *, is_patient: bool = False, scripts_only: bool = False) -> Shell:
+@contextmanager
+def logged_in_anyhow(host: Host, orders: Orders) -> Iterator[tuple[Shell, Reading | HostError]]:
+    """Like `logged_in`, for work that needs no reading: the error stands for it where it cannot be had."""
+    shell = connect(host, orders, is_patient=True)
+    try:
+        reading: Reading | HostError
+        try:
+            reading = _observe(shell, orders)
+        except HostError as error:
+            if error.kind is FailureKind.BANNER:
+                raise
+            reading = error
+        yield shell, reading
+    finally:
+        shell.close()
+
+
+def observe_host(host: Host, orders: Orders) -> Reading:
+    """Observe one host; changes nothing there.
+
+    Raises:
+        HostError.
+    """
+    with logged_in(host, orders, scripts_only=True) as (_, reading):
+        return reading
+
+
+def connect(host: Host, orders: Orders, *, is_patient: bool = False, scripts_only: bool = False) -> Shell:
+    """Log in; see `ssh.connect`.
+
+    Raises:
+        ConnectError.
+    """
     from sshd_keepalive.ssh import connect as ssh  # paramiko costs 200 ms: not before a connection is needed
 
     return ssh.connect(
@@ -378,141 +356,3 @@ def _observe(shell: Shell, orders: Orders, *, timeout_s: float | None = None) ->
     from sshd_keepalive.remote.observe import observe
 
     return observe(shell, datetime.now(UTC), timeout_s=timeout_s or orders.timeout_s)
-
-
-# ---------------------------------------------------------------------------------------- its report
-
-
-def _reported(
-    work: Callable[[Host, Orders], HostReport], host: Host, orders: Orders, end: End | None = None
-) -> HostReport:
-    """Run one pass; whatever it raises becomes the failure of its report.
-
-    Args:
-        end: how a pass that changes hosts ends when it raises; None for one that only reads.
-    """
-    began = time.monotonic()
-    try:
-        report = work(host, orders)
-    except KeepaliveError as error:
-        unreached = isinstance(error, ConnectError)
-        end = End.UNREACHABLE if unreached and end is not None else end
-        failure = error.to_failure()
-        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure, unreached=unreached)
-    except Exception as error:  # a defect of ours must not take the other hosts down
-        failure = Failure(
-            kind=FailureKind.INTERNAL,
-            message=f"{type(error).__name__}: {error}",
-            hint="this is a defect; run again with -vv for the traceback and report it",
-        )
-        _remember_traceback(error)
-        # In mid-change nobody knows how far it came.
-        report = HostReport(host=host, verdict=Verdict.UNKNOWN, end=End.UNKNOWN if end else None, failure=failure)
-    return redacted(replace(report, seconds_s=round(time.monotonic() - began, 3)))
-
-
-def _remember_traceback(error: Exception) -> None:
-    import logging
-
-    logging.getLogger("sshd_keepalive").debug("internal error", exc_info=error)
-
-
-def _settled(reading: Reading, orders: Orders) -> HostReport:
-    """The report of a host; one with a change of another run that is not settled cannot be judged."""
-    report = _report(reading)
-    pending = _pending(reading.snapshot, orders)
-    if pending is None or report.failure is not None:
-        return report
-    return replace(report, verdict=Verdict.UNKNOWN, failure=_unsettled(pending, reading.snapshot.host).to_failure())
-
-
-def _pending(snapshot: Snapshot, orders: Orders) -> PendingChange | None:
-    """The change of another run that is not settled."""
-    pending = snapshot.pending
-    return None if pending is None or pending.run_id == orders.run_id else pending
-
-
-def _unsettled(pending: PendingChange, host: Host) -> HostError:
-    """Say what is the matter with a change, and what settles it."""
-    run = f"run {pending.run_id}"
-    reverts = f"reverts at {pending.reverts_at:%Y-%m-%d %H:%M:%S} UTC"
-    cause, message, hint = {
-        Phase.CHANGING: ("at_work", f"{run} is changing the host; cut off, it {reverts}", "run the command again then"),
-        Phase.WAITING: ("not_confirmed", f"not confirmed: {run} {reverts}", f"sshd-keepalive confirm {host.name}"),
-        Phase.REVERTING: ("reverting", f"the host is reverting {run}", "run the command again in a minute"),
-        Phase.STUCK: ("not_taken_back", f"{run} was not reverted", guard.unfinished_hint(pending.directory)),
-    }[pending.phase]
-    return HostError(message, kind=FailureKind.LOCKED, cause=cause, hint=hint)
-
-
-def _report(reading: Reading) -> HostReport:
-    snapshot = reading.snapshot
-    host = snapshot.host
-    findings = judge.judge(reading, host.policy)
-    notes = (str(snapshot.reverted),) if snapshot.reverted is not None else ()
-    report = HostReport(
-        host=host,
-        verdict=Verdict.UNKNOWN,
-        findings=findings,
-        facts=snapshot.facts,
-        version=snapshot.version,
-        agents=snapshot.agents,
-        notes=notes,
-        pending=snapshot.pending,
-        reverted=snapshot.reverted,
-    )
-    complaint = judge.broken(snapshot)
-    if complaint:  # nothing else matters: the next restart, ours or anybody's, would lock everybody out
-        failure = Failure(
-            kind=FailureKind.CONFIG_BROKEN,
-            message=f"sshd refuses the present configuration: {complaint}",
-            hint="mend it before sshd is restarted; a restart would lock everybody out",
-        )
-        return replace(report, failure=failure)
-    both = judge.contradiction(reading)
-    if both:
-        failure = Failure(
-            kind=FailureKind.OBSERVE,
-            cause="readings-differ",
-            message=both,
-            hint="copy its /etc/ssh, look at it with why --file, and report what differs; nothing was written",
-        )
-        return replace(report, failure=failure)
-    verdict = worst(findings)
-    if host.waiver is not None and verdict is Verdict.FAIL:
-        verdict, note = _waived(host.waiver, findings, snapshot.taken_at.date())
-        notes = (*notes, note)
-    marks = managed.marks(snapshot.files, findings)
-    caveat = judge.caveat(reading, host.policy) if verdict is Verdict.PASS else None
-    return replace(report, verdict=verdict, caveat=caveat, marks=marks, notes=notes)
-
-
-def _waived(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[Verdict, str]:
-    """What a waiver makes of a host that differs. What could not be told was never waived."""
-    if today > waiver.until:
-        return Verdict.FAIL, f"the waiver of {waiver.owner} ended on {waiver.until}: {waiver.reason}"
-    unknown = any(finding.verdict is Verdict.UNKNOWN for finding in findings)
-    verdict = Verdict.UNKNOWN if unknown else Verdict.WAIVED
-    return verdict, f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"
-
-
-def worst(findings: Sequence[Finding]) -> Verdict:
-    """A known failure outweighs what could not be told; both outweigh a pass. No findings: nothing was told."""
-    verdicts = {finding.verdict for finding in findings}
-    return next((v for v in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS) if v in verdicts), Verdict.UNKNOWN)
-
-
-def _with_plan(report: HostReport, planned: Plan) -> HostReport:
-    steps = report.steps
-    if planned.restart and not planned.contents:
-        steps = (*steps, Step(name="pending_restart", ok=True, detail="the files are right, the running sshd is older"))
-    return replace(
-        report,
-        diff=diff.unified(planned),
-        value_diff=diff.values(planned),
-        contents=planned.contents,
-        caveat=planned.caveat,
-        restarts=planned.restart,
-        notes=(*report.notes, *planned.notes),
-        steps=steps,
-    )

@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Final, Protocol
 
 from sshd_keepalive.errors import HostError, ParseError
-from sshd_keepalive.fleet import one_host as fleet
-from sshd_keepalive.fleet.one_host import Orders
+from sshd_keepalive.fleet.one_host import Orders, connect, logged_in_anyhow
+from sshd_keepalive.fleet.report import report_error, report_settled, reported, worst
 from sshd_keepalive.model import (
     COUNT_MAX,
     GLOBAL,
@@ -72,11 +71,13 @@ class Probe:
     board: Board = field(default_factory=Nobody)
 
 
+@reported()
 def probe_host(host: Host, orders: Orders, probe: Probe) -> HostReport:
     """Hold a silence against one host; changes nothing there."""
     gate = _Gate(probe.logins)
     try:
-        return fleet.look_host(host, orders, partial(_proved, orders=orders, probe=probe, gate=gate))
+        with logged_in_anyhow(host, orders) as (shell, reading):
+            return _probe(shell, reading, orders, probe, gate)
     finally:
         gate.leave()
 
@@ -94,14 +95,16 @@ class _Gate:
             self._logins.release()
 
 
-def _proved(
-    shell: Shell, reading: Reading | HostError, report: HostReport, *, orders: Orders, probe: Probe, gate: _Gate
-) -> HostReport:
+def _probe(shell: Shell, reading: Reading | HostError, orders: Orders, probe: Probe, gate: _Gate) -> HostReport:
+    if isinstance(reading, Reading):
+        report = report_settled(reading, orders.run_id)
+    else:
+        report = report_error(shell.host, reading)
     values = _values(shell, reading)
     if probe.is_fast:
-        return _fast(shell, reading, report, values, orders)
+        return _probe_fast(shell, reading, report, values, orders)
     if probe.finds_limit:
-        return _limited(shell, report, values, orders, probe, gate)
+        return _probe_limit(shell, report, values, orders, probe, gate)
     gate.leave()
     wanted_s = shell.host.policy.interval_s
     idle_s = probe.idle_s if probe.idle_s is not None else proof.needed_s(values, wanted_s)
@@ -112,7 +115,7 @@ def _proved(
     finally:
         probe.board.over(alive=held is not None and held.loss is None)
     notes = [recommendation] if values and (recommendation := proof.recommendation(values, wanted_s)) else []
-    return _told(report, (proof.finding(held, values, wanted_s),), values, held, tuple(notes))
+    return _add_observed(report, (proof.finding(held, values, wanted_s),), values, held, tuple(notes))
 
 
 def _values(shell: Shell, reading: Reading | HostError) -> Values | None:
@@ -132,7 +135,7 @@ def _values(shell: Shell, reading: Reading | HostError) -> Values | None:
     )
 
 
-def _fast(
+def _probe_fast(
     shell: Shell, reading: Reading | HostError, report: HostReport, values: Values | None, orders: Orders
 ) -> HostReport:
     if not isinstance(reading, Reading) or values is None:
@@ -140,20 +143,20 @@ def _fast(
     snapshot = reading.snapshot
     obstacle = trial.deciding_match(reading)
     if obstacle:
-        return _told(report, (_not_tried(obstacle),), values, None, ())
+        return _add_observed(report, (_not_tried(obstacle),), values, None, ())
     with ThreadPoolExecutor(max_workers=len(TRIALS)) as pool:
-        tried = pool.map(lambda one: _tried(shell, snapshot, one, values, orders), TRIALS)
+        tried = pool.map(lambda one: _run_trial(shell, snapshot, one, values, orders), TRIALS)
         findings = list(tried)
     # MaxSessions may allow one channel only: what found no room is tried again alone.
     for index, (finding, one) in enumerate(zip(findings, TRIALS, strict=True)):
         if finding is None:
-            findings[index] = _tried(shell, snapshot, one, values, orders, is_last=True)
+            findings[index] = _run_trial(shell, snapshot, one, values, orders, is_last=True)
     wanted_s = shell.host.policy.interval_s
     notes = [recommendation] if (recommendation := proof.recommendation(values, wanted_s)) else []
-    return _told(report, tuple(finding for finding in findings if finding), values, None, tuple(notes))
+    return _add_observed(report, tuple(finding for finding in findings if finding), values, None, tuple(notes))
 
 
-def _tried(
+def _run_trial(
     shell: Shell, snapshot: Snapshot, one: Trial, values: Values, orders: Orders, *, is_last: bool = False
 ) -> Finding | None:
     try:
@@ -165,7 +168,7 @@ def _tried(
     return trial.finding(one, held, values)
 
 
-def _limited(
+def _probe_limit(
     shell: Shell, report: HostReport, values: Values | None, orders: Orders, probe: Probe, gate: _Gate
 ) -> HostReport:
     """Many connections to one host, each with a spacing of its own, all at the same time."""
@@ -191,7 +194,9 @@ def _limited(
         for other in others:
             other.close()
     found = idle_limit.bounds(paced)
-    told = _told(report, (idle_limit.finding(found, values, shell.host.policy.interval_s),), values, None, notes)
+    told = _add_observed(
+        report, (idle_limit.finding(found, values, shell.host.policy.interval_s),), values, None, notes
+    )
     facts = (
         *told.facts,
         ("idle_limit", idle_limit.spoken(found)),
@@ -202,19 +207,10 @@ def _limited(
 
 def _more_logins(shell: Shell, n: int, orders: Orders) -> tuple[list[Shell], tuple[str, ...]]:
     """As many further logins as come about, and what to say when some do not: fewer tell less, but not nothing."""
-    from sshd_keepalive.ssh import connect as ssh
-
     found: list[Shell] = []
     for _ in range(n):  # one after the other: no MaxStartups is met
         try:
-            found.append(
-                ssh.connect(
-                    shell.host,
-                    secrets=orders.secrets,
-                    timeout_s=orders.timeout_s,
-                    connect_timeout_s=orders.connect_timeout_s,
-                )
-            )
+            found.append(connect(shell.host, orders))
         except HostError as error:
             return found, (
                 f"{len(found) + 1} of {n + 1} connections came about, so the limit is told less finely: {error}",
@@ -226,7 +222,7 @@ def _not_tried(reason: str, subject: Subject = Subject.OBSERVED) -> Finding:
     return Finding(setting=subject, scope=GLOBAL, wanted="", value="not tried", verdict=Verdict.UNKNOWN, reason=reason)
 
 
-def _told(
+def _add_observed(
     report: HostReport, observed: tuple[Finding, ...], values: Values | None, held: Held | None, notes: tuple[str, ...]
 ) -> HostReport:
     """The report of the look with what was observed; without root the observation stands alone."""
@@ -254,8 +250,8 @@ def _told(
     ):
         notes = (*notes, f"the configuration could not be read: {failure.message}")
         failure = None
-    verdict = fleet.worst(findings) if failure is None else Verdict.UNKNOWN
-    if report.verdict is Verdict.WAIVED and fleet.worst(observed) is Verdict.PASS:
+    verdict = worst(findings) if failure is None else Verdict.UNKNOWN
+    if report.verdict is Verdict.WAIVED and worst(observed) is Verdict.PASS:
         verdict = Verdict.WAIVED  # a waiver is about values, never about sessions that die
     return replace(
         report,

@@ -45,14 +45,14 @@ class Rollout:
             self.number = number
             last = number == len(self.waves)
             held: list[HostReport] = []
-            for report in fleet.run(job, self._begun(wave), orders, self.engine, workers=self.workers):
+            for report in fleet.run(job, self._hosts_until_stop(wave), orders, self.engine, workers=self.workers):
                 self.count(has_failed(report))
                 if self.soak_s and not last and report.end is End.APPLIED:
                     held.append(report)
                 else:
                     yield report
             if held:
-                yield from self._looked_at_again(number, held, orders)
+                yield from self._check_again(number, held, orders)
 
     def __str__(self) -> str:
         """How far it is, for people: the wave, and what is left of the budget."""
@@ -72,7 +72,7 @@ class Rollout:
         )
         return HostReport(host=host, verdict=Verdict.UNKNOWN, end=End.REFUSED, failure=failure)
 
-    def _begun(self, wave: Wave) -> Iterator[Host]:
+    def _hosts_until_stop(self, wave: Wave) -> Iterator[Host]:
         return (host for host in wave if not self.stop.is_set())
 
     def count(self, n_failed: int) -> None:
@@ -82,7 +82,7 @@ class Rollout:
             self.is_spent = True
             self.stop.set()
 
-    def _looked_at_again(self, number: int, held: list[HostReport], orders: Orders) -> Iterator[HostReport]:
+    def _check_again(self, number: int, held: list[HostReport], orders: Orders) -> Iterator[HostReport]:
         """What held a moment ago must still hold after the soak; an interrupted soak is still looked at."""
         self.soaked(number, self.soak_s)
         self.stop.wait(self.soak_s)

@@ -74,9 +74,9 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
     answer = _ask(shell, guard.revert_command(directory), _RESTORE_S)
     steps = answer.steps if answer is not None else ()
     hint = f"look at check, and if need be type on the host: {guard.revert_hint(directory)}"
-    if answer is None or answer.end != "rolled_back":
+    if answer is None or answer.end is not GuardEnd.ROLLED_BACK:
         said = f"the host says {answer.end}: {answer.reason}".rstrip(": ") if answer else "the connection was lost"
-        end = End.REFUSED if answer is not None and answer.end in ("applied", "refused") else End.UNKNOWN
+        end = End.REFUSED if answer is not None and answer.end in (GuardEnd.APPLIED, GuardEnd.REFUSED) else End.UNKNOWN
         message = f"the change was not reverted: {said}"
         failure = Failure(kind=FailureKind.EFFECTIVE, cause="not_reverted", message=message, hint=hint)
         return Outcome(end=end, steps=steps, failure=failure)

@@ -58,7 +58,7 @@ def output_of(completed: Completed) -> bytes:
         return completed.stdout
     if len(completed.stdout) >= MAX_ANSWER_BYTES:
         raise too_large(f"an answer has more than {MAX_ANSWER_BYTES >> 20} MiB")
-    message = "the connection was lost in mid-answer"
+    message = "the connection broke before the answer was complete"
     raise HostError(message, kind=FailureKind.TIMEOUT, cause="lost", hint="run the command again")
 
 

@@ -1,0 +1,180 @@
+"""The report of a host: from what was found on it, from a plan, or from the error that ended a pass."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any, TypeVar
+
+from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError
+from sshd_keepalive.model import (
+    End,
+    Failure,
+    FailureKind,
+    Finding,
+    Host,
+    HostReport,
+    PendingChange,
+    Phase,
+    Plan,
+    Step,
+    Verdict,
+    Waiver,
+)
+from sshd_keepalive.planning import diff, judge
+from sshd_keepalive.planning import owners as managed
+from sshd_keepalive.scripts import guard
+from sshd_keepalive.secrets.redaction import redacted
+from sshd_keepalive.sshd_config.reading import Reading
+
+Work = TypeVar("Work", bound=Callable[..., HostReport])
+
+
+def reported(end: End | None = None) -> Callable[[Work], Work]:
+    """Make a decorator for a pass: whatever it raises becomes the failure of its report.
+
+    Args:
+        end: how a pass that changes hosts ends when it raises; None for one that only reads.
+    """
+
+    def decorate(work: Work) -> Work:
+        @functools.wraps(work)
+        def call(host: Host, *args: Any, **more: Any) -> HostReport:
+            began = time.monotonic()
+            try:
+                report = work(host, *args, **more)
+            except Exception as error:  # a defect of ours must not take the other hosts down
+                report = report_error(host, error, end)
+            return redacted(replace(report, seconds_s=round(time.monotonic() - began, 3)))
+
+        return call  # type: ignore[return-value]  # of the same signature
+
+    return decorate
+
+
+def report_error(host: Host, error: Exception, end: End | None = None) -> HostReport:
+    """Report what ended a pass.
+
+    Args:
+        end: as for `reported`.
+    """
+    if isinstance(error, KeepaliveError):
+        unreached = isinstance(error, ConnectError)
+        end = End.UNREACHABLE if unreached and end is not None else end
+        failure = error.to_failure()
+        return HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure, unreached=unreached)
+    logging.getLogger("sshd_keepalive").debug("internal error", exc_info=error)
+    failure = Failure(
+        kind=FailureKind.INTERNAL,
+        message=f"{type(error).__name__}: {error}",
+        hint="this is a defect; run again with -vv for the traceback and report it",
+    )
+    # In mid-change nobody knows how far it came.
+    return HostReport(host=host, verdict=Verdict.UNKNOWN, end=End.UNKNOWN if end else None, failure=failure)
+
+
+def report_settled(reading: Reading, run_id: str) -> HostReport:
+    """Report on a host, which cannot be judged while a change of another run is not settled."""
+    report = report_reading(reading)
+    pending = find_pending(reading, run_id)
+    if pending is None or report.failure is not None:
+        return report
+    return replace(report, verdict=Verdict.UNKNOWN, failure=unsettled(pending, report.host).to_failure())
+
+
+def find_pending(reading: Reading, run_id: str) -> PendingChange | None:
+    """Find the change of another run that is not settled."""
+    pending = reading.snapshot.pending
+    return None if pending is None or pending.run_id == run_id else pending
+
+
+def unsettled(pending: PendingChange, host: Host) -> HostError:
+    """Say what is the matter with a change, and what settles it."""
+    run = f"run {pending.run_id}"
+    reverts = f"reverts at {pending.reverts_at:%Y-%m-%d %H:%M:%S} UTC"
+    cause, message, hint = {
+        Phase.CHANGING: ("at_work", f"{run} is changing the host; cut off, it {reverts}", "run the command again then"),
+        Phase.WAITING: ("not_confirmed", f"not confirmed: {run} {reverts}", f"sshd-keepalive confirm {host.name}"),
+        Phase.REVERTING: ("reverting", f"the host is reverting {run}", "run the command again in a minute"),
+        Phase.STUCK: ("not_taken_back", f"{run} was not reverted", guard.unfinished_hint(pending.directory)),
+    }[pending.phase]
+    return HostError(message, kind=FailureKind.LOCKED, cause=cause, hint=hint)
+
+
+def report_reading(reading: Reading) -> HostReport:
+    """Hold a host against its policy, unless nothing can be said of it: then the failure says why."""
+    snapshot = reading.snapshot
+    host = snapshot.host
+    findings = judge.judge(reading, host.policy)
+    notes = (str(snapshot.reverted),) if snapshot.reverted is not None else ()
+    report = HostReport(
+        host=host,
+        verdict=Verdict.UNKNOWN,
+        findings=findings,
+        facts=snapshot.facts,
+        version=snapshot.version,
+        agents=snapshot.agents,
+        notes=notes,
+        pending=snapshot.pending,
+        reverted=snapshot.reverted,
+    )
+    complaint = judge.broken(snapshot)
+    if complaint:  # nothing else matters: the next restart, ours or anybody's, would lock everybody out
+        failure = Failure(
+            kind=FailureKind.CONFIG_BROKEN,
+            message=f"sshd refuses the present configuration: {complaint}",
+            hint="mend it before sshd is restarted; a restart would lock everybody out",
+        )
+        return replace(report, failure=failure)
+    both = judge.contradiction(reading)
+    if both:
+        failure = Failure(
+            kind=FailureKind.OBSERVE,
+            cause="readings-differ",
+            message=both,
+            hint="copy its /etc/ssh, look at it with why --file, and report what differs; nothing was written",
+        )
+        return replace(report, failure=failure)
+    verdict = worst(findings)
+    if host.waiver is not None and verdict is Verdict.FAIL:
+        verdict, note = _waive(host.waiver, findings, snapshot.taken_at.date())
+        notes = (*notes, note)
+    marks = managed.marks(snapshot.files, findings)
+    caveat = judge.caveat(reading, host.policy) if verdict is Verdict.PASS else None
+    return replace(report, verdict=verdict, caveat=caveat, marks=marks, notes=notes)
+
+
+def _waive(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[Verdict, str]:
+    """What a waiver makes of a host that differs. What could not be told was never waived."""
+    if today > waiver.until:
+        return Verdict.FAIL, f"the waiver of {waiver.owner} ended on {waiver.until}: {waiver.reason}"
+    unknown = any(finding.verdict is Verdict.UNKNOWN for finding in findings)
+    verdict = Verdict.UNKNOWN if unknown else Verdict.WAIVED
+    return verdict, f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"
+
+
+def worst(findings: Sequence[Finding]) -> Verdict:
+    """A known failure outweighs what could not be told; both outweigh a pass. No findings: nothing was told."""
+    verdicts = {finding.verdict for finding in findings}
+    return next((v for v in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS) if v in verdicts), Verdict.UNKNOWN)
+
+
+def add_plan(report: HostReport, planned: Plan) -> HostReport:
+    """Add what a plan would change."""
+    steps = report.steps
+    if planned.restart and not planned.contents:
+        steps = (*steps, Step(name="pending_restart", ok=True, detail="the files are right, the running sshd is older"))
+    return replace(
+        report,
+        diff=diff.unified(planned),
+        value_diff=diff.values(planned),
+        contents=planned.contents,
+        caveat=planned.caveat,
+        restarts=planned.restart,
+        notes=(*report.notes, *planned.notes),
+        steps=steps,
+    )

@@ -1,0 +1,54 @@
+"""One host's live sessions, and which of them still run with older values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sshd_keepalive.fleet.one_host import Orders, logged_in
+from sshd_keepalive.fleet.report import report_settled, reported
+from sshd_keepalive.model import Finding, Host, HostReport, Subject, Verdict
+from sshd_keepalive.remote import lasting
+from sshd_keepalive.scripts.sessions import Session
+
+
+@reported()
+def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
+    """List the live sessions of a host that began before the values came into effect; changes nothing there.
+
+    Args:
+        is_all: list the others too.
+    """
+    with logged_in(host, orders) as (shell, reading):
+        report = report_settled(reading, orders.run_id)
+        found = lasting.live(shell, reading.snapshot, timeout_s=orders.timeout_s)
+    since = lasting.in_effect_since(reading.snapshot)
+    older = [session for session in found if session.is_older(since)]
+    findings = [_finding(session, since, is_older=session in older) for session in found if is_all or session in older]
+    facts = {**dict(report.facts), "sessions": str(len(found)), "older_sessions": str(len(older))}
+    if since is not None:
+        facts["in_effect_since"] = f"{since:%Y-%m-%dT%H:%M:%SZ}"
+    verdict = Verdict.FAIL if older else Verdict.PASS if since is not None or not found else Verdict.UNKNOWN
+    notes = report.notes
+    if verdict is Verdict.UNKNOWN:
+        notes = (*notes, "when the configuration came into effect could not be told; --all lists the sessions")
+    return replace(
+        report, findings=tuple(findings), facts=tuple(facts.items()), verdict=verdict, failure=None, notes=notes
+    )
+
+
+def _finding(session: Session, since: datetime | None, *, is_older: bool) -> Finding:
+    age = timedelta(seconds=int(session.age_s))
+    what = "; ".join(session.commands) or "no command"
+    line = f" on {session.line}" if session.line else ""
+    peer = f" from {session.peer}" if session.peer else ""
+    return Finding(
+        setting=Subject.SESSION,
+        scope=f"process {session.pid}",
+        wanted="",
+        value=f"{session.user}{line}{peer}, {age} old: {what}",
+        verdict=Verdict.FAIL if is_older else Verdict.PASS,
+        reason=f"it began before the values came into effect ({since:%Y-%m-%d %H:%M:%S} UTC)"
+        if is_older and since
+        else "",
+    )
