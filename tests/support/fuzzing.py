@@ -203,6 +203,39 @@ def hostile_hosts(seed: int) -> Iterator[None]:
         yield
 
 
+class _Same(Hostile):
+    """Says one thing, whatever it is asked."""
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__("same")
+        self._text = text
+
+    def answer(self, script: str) -> bytes:
+        return self._text
+
+
+class _SureShell(Shell):
+    """Every script reaches its end."""
+
+    def __init__(self, host: Host, hostile: Hostile) -> None:
+        super().__init__(host, hostile)
+        self.server_version = "SSH-2.0-OpenSSH_9.6p1"
+
+    def run(self, script: str, *, timeout_s: float) -> Completed:
+        return Completed(status=0, stdout=self._hostile.answer(script))
+
+
+@contextmanager
+def hosts_that_say(text: bytes) -> Iterator[None]:
+    """Every login succeeds, and every script gets the same answer."""
+
+    def connected(host: Host, **_: object) -> Shell:
+        return _SureShell(host, _Same(text))
+
+    with mock.patch.object(connect, "connect", connected), mock.patch.object(execute, "time", _Clock()):
+        yield
+
+
 def run(seed: int, folder: Path) -> Result:
     """One command over hosts that answer as the seed wants it. Raises AssertionError for what must not happen."""
     random = Random(seed)
