@@ -33,6 +33,8 @@ class Sign(Enum):
     NO_LOGIN = "no_login"  # no session came about, so none was killed
     GRACE_OVER = "grace_over"  # sshd: nobody had logged in when LoginGraceTime was over
     PENALISED = "penalised"  # sshd refuses the address for a while: PerSourcePenalties
+    STARTUPS = "startups"  # sshd: too many logins at once, MaxStartups
+    TURNED_AWAY = "turned_away"  # one of the two: from 9.8 on sshd says the same to both
     FAILED = "failed"  # the command ended by itself, with a status above 0
     SUCCEEDED = "succeeded"  # with status 0
     STARTED = "started"
@@ -40,7 +42,7 @@ class Sign(Enum):
 
 
 #: No session came about, so none was killed.
-NO_LOGINS: Final = frozenset({Sign.NO_LOGIN, Sign.GRACE_OVER, Sign.PENALISED})
+NO_LOGINS: Final = frozenset({Sign.NO_LOGIN, Sign.GRACE_OVER, Sign.PENALISED, Sign.STARTUPS, Sign.TURNED_AWAY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +170,11 @@ CAUSES: Final[tuple[Cause, ...]] = (
         title="sshd's LoginGraceTime was over before anybody had logged in; no session was killed",
         marks=_marks({120.0: "LoginGraceTime 120, the default", 60.0: "60 (CIS)", 30.0: "30"}),
         next_step="see why the login takes so long: sshd-keepalive check -v HOST",
+    ),
+    Cause(
+        name="max-startups",
+        title="sshd turned the login away: too many logins at once (MaxStartups)",
+        next_step="begin fewer logins at once, or raise MaxStartups: sshd-keepalive check --deep --concurrency 20 HOST",
     ),
     Cause(
         name="source-penalty",

@@ -542,8 +542,16 @@ ROWS: Final[tuple[Row, ...]] = (
         "bash-prompt.net/guides/bash-ssh-persourcepenalties; OpenSSH, srclimit.c",
     ),
     _row(
+        SSHD,
+        Sign.STARTUPS,
+        "maxstartups",
+        r"drop connection #\d+ from \S+ on \S+ Maxstartups|Exceeded MaxStartups",
+        "drop connection #10 from [192.0.2.9]:59789 on [192.0.2.1]:22 Maxstartups",
+        "git.cweiske.de/paste/968.git; OpenSSH, sshd.c",
+    ),
+    _row(
         OPENSSH,
-        Sign.PENALISED,
+        Sign.TURNED_AWAY,
         "not allowed at this time",
         r"Not allowed at this time",
         "Not allowed at this time",

@@ -293,13 +293,22 @@ _CERTAIN, _LIKELY, _POSSIBLE = Likelihood.CERTAIN, Likelihood.LIKELY, Likelihood
 
 #: No session came about. First match wins.
 LOGIN_RULES: Final[tuple[Rule, ...]] = (
-    _rule(_CERTAIN, "source-penalty", {Sign.PENALISED}, "Not allowed at this time"),
+    _rule(
+        _CERTAIN,
+        "source-penalty",
+        {Sign.PENALISED},
+        "sshd[7]: drop connection #0 from [192.0.2.9]:50200 on [192.0.2.1]:22 penalty: failed authentication",
+    ),
+    _rule(_CERTAIN, "max-startups", {Sign.STARTUPS}, "Exceeded MaxStartups"),
     _rule(
         _CERTAIN,
         "login-grace",
         {Sign.GRACE_OVER},
         "sshd[7]: fatal: Timeout before authentication for 192.0.2.9 port 50200",
     ),
+    # From 9.8 on sshd says the same to both; the log of the host tells them apart.
+    _rule(_POSSIBLE, "max-startups", {Sign.TURNED_AWAY}, "Not allowed at this time"),
+    _rule(_POSSIBLE, "source-penalty", {Sign.TURNED_AWAY}, "Not allowed at this time"),
 )
 #: A session was killed. First match of each cause wins; the first conclusive one wins over all.
 RULES: Final[tuple[Rule, ...]] = (
@@ -516,6 +525,8 @@ SPOKEN: Final = {
     Sign.NO_LOGIN: "no login came about",
     Sign.GRACE_OVER: "sshd says that the time for the login was over",
     Sign.PENALISED: "sshd says that it refuses this address for a while",
+    Sign.STARTUPS: "sshd says that too many logins are in progress",
+    Sign.TURNED_AWAY: "sshd says that it does not allow the login at this time",
     Sign.FAILED: "the command itself ended with a status",
     Sign.SUCCEEDED: "the command ended with status 0",
     Sign.STARTED: "the session began",

@@ -293,7 +293,7 @@ def test_the_tables_agree() -> None:
     ("log", "cause"),
     [
         ("sshd[7]: fatal: Timeout before authentication for 192.0.2.9 port 50200", "login-grace"),
-        ("Not allowed at this time", "source-penalty"),
+        ("Exceeded MaxStartups", "max-startups"),
         ("sshd[7]: drop connection #0 from [192.0.2.9]:50200 on [192.0.2.1]:22 penalty: failed authentication",
          "source-penalty"),
     ],
@@ -303,6 +303,11 @@ def test_a_login_that_sshd_ended_has_a_cause_and_no_session_was_killed(log: str,
     assert found.was_killed is False
     assert ranked(found) == {cause: Likelihood.CERTAIN}
     assert found.finished.value == "no"
+
+
+def test_what_sshd_says_since_9_8_stands_for_two_causes() -> None:
+    found = ranked(of(b"Not allowed at this time"))
+    assert found == {"max-startups": Likelihood.POSSIBLE, "source-penalty": Likelihood.POSSIBLE}
 
 
 @pytest.mark.parametrize(
