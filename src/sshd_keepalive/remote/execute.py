@@ -125,7 +125,7 @@ _UNSTEERED = frozenset({"no_manager", "no_unit", "other_daemon", "no_pidfile"})
 
 def _hint(answer: Answer, change: Change) -> str:
     if answer.cause == "not_taken_back":
-        return guard.unfinished_hint(f"{change.state}/{answer.holder}")
+        return guard.unfinished_hint(answer.holder)
     if answer.cause == "not_confirmed":
         name = quote(change.plan.host.name)
         return f"keep that change with `sshd-keepalive confirm {name}`, or wait until the host has taken it back"

@@ -87,7 +87,7 @@ class Answer:
     cause: str = ""
     reason: str = ""
     pidfile: str = ""  # the file that names the sshd which let us in, where a restart would not reach it
-    holder: str = ""  # the run that holds the lock
+    holder: str = ""  # the directory of the run that holds the lock
     place: str = ""  # the directory or link that another account than root may change
     steps: tuple[Step, ...] = ()
     complaints: tuple[str, ...] = ()  # what the new sshd says in the journal

@@ -76,7 +76,7 @@ take_lock() {
     problem='' why=at_work
     complaint=$(ln "$mine" "$STATE/lock" 2>&1) || take_over || {
         rm -f "$mine"
-        [ -z "$problem" ] || { say holder "$holder"; refuse locked "$problem" "$why"; }
+        [ -z "$problem" ] || { say holder "$STATE/$holder"; refuse locked "$problem" "$why"; }
         refuse_for "$complaint"
     }
     # With the lock in our hands, what others who died have left of theirs serves nobody. Ours goes with the lock.
@@ -133,7 +133,7 @@ settle_old() {
     if read_lock; then
         is_dead || refuse locked "run $holder holds the lock $OLD/lock for another $((expires - ${now%.*})) s at most"
         [ ! -e "$OLD/$holder/guard.sh" ] || sh "$OLD/$holder/guard.sh" recover >/dev/null 2>&1 </dev/null ||
-            refuse locked "run $holder was never confirmed and could not be undone: sh $OLD/$holder/guard.sh restore"
+            { say holder "$OLD/$holder"; refuse locked "run $holder was never confirmed and could not be undone" not_taken_back; }
     fi
     rm -f "$OLD/lock"
     STATE=$ours
@@ -151,7 +151,10 @@ can_hold_state() {
 }
 
 # make_private DIRECTORY: made with mode 0700 in one step, since a default ACL of the one above counts more than the umask.
-make_private() { if [ -d "$1" ]; then chmod 0700 "$1"; else mkdir -m 0700 "$1" && relabel "$1"; fi; }
+# Another run may make it at the same time.
+make_private() {
+    if [ -d "$1" ]; then chmod 0700 "$1"; else { mkdir -m 0700 "$1" && relabel "$1"; } || [ -d "$1" ]; fi
+}
 
 umask 077
 can_hold_state || refuse read_only "$STATE is not safe for backups: another account than this one may write to $other" not_ours

@@ -536,6 +536,28 @@ def test_who_dies_while_it_clears_a_dead_run_away_is_cleared_away_too(machine: M
     assert machine.litter() == []
 
 
+def test_two_first_runs_may_make_the_directory_for_backups_at_once(machine: Machine) -> None:
+    """The other one's mkdir comes just before ours."""
+    write_command(
+        machine.fence,
+        "mkdir",
+        f'for last; do :; done; [ "$last" != {quote(str(machine.state))} ] || /bin/mkdir "$last"; exec /bin/mkdir "$@"',
+    )
+    answer = machine.make(machine.change())
+    assert answer.end == "changed", answer
+    machine.tell(guard.revert_command(machine.change().directory))
+
+
+def test_a_run_that_cannot_be_taken_back_is_named_with_its_directory(machine: Machine) -> None:
+    dead = machine.state / "20250101T000000Z-dddddd"
+    dead.mkdir(parents=True)
+    (machine.state / "lock").write_text(f"{dead.name} 999999999 another-boot 1 1\n")
+    (dead / "guard.sh").write_text("printf 'step 36\\nrevert failed 1.0 2.0 nothing starts it\\n'; exit 1\n")
+    answer = machine.make(machine.change())
+    assert (answer.kind, answer.cause, answer.holder) == ("locked", "not_taken_back", str(dead))
+    assert answer.reason.endswith(": nothing starts it")
+
+
 def test_a_missing_privilege_separation_directory_is_provided(machine: Machine) -> None:
     """Debian's unit removes it whenever it stops; sshd -T says so (OpenSSH sshd.c), no fault of the files."""
     missing = machine.folder / "run/sshd"
