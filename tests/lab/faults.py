@@ -32,6 +32,7 @@ DEADLINE_S = 5
 _DEADLINES_S = (DEADLINE_S, 4 * DEADLINE_S, 16 * DEADLINE_S)
 _PATIENCE_S = 120.0
 _STAND_IN = """#!/bin/sh
+path=$PATH
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 if [ -e /stop ]; then case "$*" in PATTERN) if CONDITION; then
 : >/reached
@@ -60,7 +61,7 @@ STOPS = {
     "validate": Stop("timeout", "*candidate*"),
     "arm": Stop("", ""),
     "arm for a reboot": Stop("ln", "*-sf*"),
-    "rehearse": Stop("sh", "*guard.sh?rehearse*"),
+    "rehearse": Stop("sh", "*guard.sh*rehearse*"),
     "install": Stop("mv", "*"),
     "installed": Stop("sync", "/etc/ssh"),
     "restart": Stop("", ""),
@@ -125,7 +126,9 @@ class Victim:
             stop.command.lstrip("/") if "/" in stop.command else f"usr/local/sbin/{stop.command}"
         )
         original = script.read_text() if script.exists() else None
-        rest = original if original is not None else f'exec {stop.command} "$@"\n'
+        # With the PATH it was given: a shell in whose place this one stands has commands of its own to find.
+        itself = f'itself=$(command -v {stop.command}); PATH=$path; exec "$itself" "$@"\n'
+        rest = original if original is not None else itself
         for name in ("reached", "stop"):
             (self.host.files / name).unlink(missing_ok=True)
         (self.host.files / "stop").touch()

@@ -88,17 +88,18 @@ def test_a_run_of_an_earlier_version_is_over_before_another_begins(lab: Lab, boo
     first = run("apply", "--no-confirm", "--confirm-timeout", "900").data["run_id"]
     host.run("systemctl stop 'sshd-keepalive-*.timer'")
     move_back(host)
-    # By hand, as the drift of the unconfirmed run would leave nothing to do.
-    host.run(f"sed -i 's/^ClientAliveInterval 300/ClientAliveInterval 299/' {CONFIG}; systemctl restart ssh")
     refused = run("apply").host()
     assert (refused["end"], refused["failure"]["kind"]) == ("refused", "locked"), refused
     assert first in refused["failure"]["message"]
-    # As after a power cut: the old guard takes its change back first, and what was planned upon is gone with that.
-    lock = host.files / f"{OLD}/etc-ssh-sshd_config/lock".lstrip("/")
-    words = lock.read_text().split()
-    lock.write_text(" ".join([*words[:2], "another-boot", *words[3:]]) + "\n")
-    after = run("apply").host()
-    assert (after["end"], after["failure"]["kind"]) == ("refused", "changed_meanwhile"), after
-    assert not lock.exists()
-    assert (host.files / f"{OLD}/etc-ssh-sshd_config/{first}/decided/how".lstrip("/")).read_text() == "rolled_back\n"
+    old = f"{OLD}/etc-ssh-sshd_config"
+    host.run(f"sh {old}/{first}/guard.sh revert")
+    # Before anything is changed a run has only its lock; this one has set its timer and lives.
+    boot_id = "$(cat /proc/sys/kernel/random/boot_id)"
+    host.run(f"mkdir {old}/20260101T000000Z-aaaaaa; : >{old}/20260101T000000Z-aaaaaa/armed")
+    host.run(f'echo "20260101T000000Z-aaaaaa 999999999 {boot_id} 1 1" >{old}/lock')
+    held = run("apply").host()
+    assert (held["end"], held["failure"]["kind"]) == ("refused", "locked"), held
+    assert f"holds the lock {old}/lock" in held["failure"]["message"]
+    host.run(f"echo '20260101T000000Z-aaaaaa 999999999 another-boot 1 1' >{old}/lock")
     assert run.end("apply") == "applied"
+    assert host.run(f"ls {old}/lock {NEW}/etc-ssh-sshd_config/lock 2>/dev/null", check=False).stdout == ""
