@@ -267,6 +267,18 @@ def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
     assert target.litter() == ""
 
 
+def test_undo_reverts_a_waiting_change_at_once(target: Target) -> None:
+    stock = target.host.run(f"cat {CONFIG}; stat -c '%a %U' {CONFIG}").stdout
+    waiting = target("apply", "--confirm-timeout", "600", "--no-confirm")
+    assert (waiting.host()["end"], waiting.host()["pending"]["phase"]) == ("applied", "waiting")
+    undone = target("undo")
+    assert (undone.status, undone.host()["end"], undone.host()["failure"]) == (0, "applied", None), undone.stdout
+    assert target.host.run(f"cat {CONFIG}; stat -c '%a %U' {CONFIG}").stdout == stock
+    assert target.litter() == ""
+    seen = target("check").host()
+    assert (seen["pending"], seen["reverted"]["run_id"]) == (None, waiting.data["run_id"])
+
+
 def run_of(target: Target) -> str:
     """The newest run on the host."""
     return target.host.run(f"ls -1 {STATE} | grep '^2' | sort | tail -n 1").stdout.strip()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.cli import keepalive
+from tests.support.cli import PROGRAM, keepalive
 from tests.support.sshd import Sshd, make_key, why_not
 from tests.support.terminal import Terminal
 
@@ -89,6 +89,24 @@ def test_a_change_that_waits_for_its_confirmation_is_not_ok(sshd: Sshd, tmp_path
     assert (confirmed.status, confirmed.host()["end"], confirmed.host()["pending"]) == (0, "applied", None)
     assert keepalive("check", "-i", hosts).status == 0
     assert sshd.config_file.read_text() != before
+
+
+def test_a_change_whose_run_was_killed_is_not_ok(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = inventory(sshd, tmp_path)
+    before = sshd.config_file.read_text()
+    words = ("apply", "--yes", "--confirm-timeout", "8", "-i", str(hosts))
+    with subprocess.Popen([*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as apply:
+        while not (installed := list(sshd.folder.glob(".sshd-keepalive/*/*/installed"))) and apply.poll() is None:
+            time.sleep(0.001)
+        apply.kill()
+    assert installed
+    seen = keepalive("check", "-i", hosts, "--format", "json")
+    assert (seen.status, seen.host()["failure"]["kind"]) == (3, "locked")
+    assert seen.host()["pending"]["run_id"] == installed[0].parent.name
+    ends_at = time.monotonic() + 60
+    while keepalive("check", "-i", hosts, "--format", "json").host()["reverted"] is None:
+        assert time.monotonic() < ends_at
+    assert sshd.config_file.read_text() == before
 
 
 def moment(text: str) -> datetime:

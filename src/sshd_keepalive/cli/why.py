@@ -96,8 +96,8 @@ def _looked(host: Host, given: fleet.Orders, asked: Context | None) -> dict[str,
         doubts = (judge.doubt(reading, keyword) for keyword in KEYWORDS)
         return _answered(host.name, reading, asked, tuple(sorted({doubt.reason for doubt in doubts if doubt})))
     except (HostError, ParseError) as error:
-        kind = error.kind if isinstance(error, HostError) else FailureKind.CONFIG_BROKEN
-        failure = {"kind": kind, "message": str(error), "hint": error.hint or ""}
+        told = error.to_failure()
+        failure = {"kind": told.kind, "message": told.message, "hint": told.hint}
         return {"name": host.name, "openssh": "", "answers": [], "warnings": (), "failure": failure, "text": ""}
 
 

@@ -38,7 +38,7 @@ def rehearse(shell: Shell, change: Change, *, timeout_s: float) -> tuple[Step, F
         shell.login_through(guard.rehearse_command(change), timeout_s=limit_s)
     except HostError as error:
         if error.cause == "bad-password":  # nor would it be taken from the login that proves the change
-            failure = Failure(kind=error.kind, cause=error.cause, message=str(error), hint=error.hint or "")
+            failure = error.to_failure()
             return step(str(error), ok=False), failure
         try:
             shell.login_through(guard.rehearse_command(change, present=True), timeout_s=limit_s)
