@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import click
@@ -12,31 +13,78 @@ from sshd_keepalive.cli._options import (
     Recording,
     named_in_environment,
     notify_options,
+    option_group,
     policy_options,
     recording_options,
 )
 from sshd_keepalive.cli._results import make_sinks, send_notices
-from sshd_keepalive.cli._run import FleetRun
+from sshd_keepalive.cli._run import FleetRun, exit_code, new_run_id, now
+from sshd_keepalive.cli._terminal import Output
+from sshd_keepalive.config.local_tree import read_tree
+from sshd_keepalive.errors import ConfigError, HostError, ParseError
 from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.report import worst
 from sshd_keepalive.history.notice import When
+from sshd_keepalive.model import Benchmark, Host, HostReport, Policy, Run, Verdict
+from sshd_keepalive.planning import explain, judge
+from sshd_keepalive.planning.policy import override
+from sshd_keepalive.sshd_config.version import NEWEST, Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Files:
+    """Configurations on this disk that are checked instead of hosts."""
+
+    files: tuple[str, ...]
+    openssh: str | None  # None: the newest release that is known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Deep:
+    """What is looked for beside the two settings."""
+
+    deep: bool
+    concurrency: int | None
+
+
+_deep_options = option_group(
+    "beside",
+    _Deep,
+    click.option(
+        "--deep", is_flag=True, help="Also look for what else ends sessions: ChannelTimeout, TMOUT, logind, …"
+    ),
+    click.option(
+        "--concurrency",
+        metavar="N",
+        type=click.IntRange(1, 10000),
+        help="With --deep: hold MaxSessions against N sessions over one connection.",
+    ),
+)
+_file_options = option_group(
+    "offline",
+    _Files,
+    click.option(
+        "--file",
+        "files",
+        metavar="PATH",
+        multiple=True,
+        help="Check this sshd_config, a copied /etc/ssh or a copied root instead of hosts; repeatable.",
+    ),
+    click.option("--openssh", metavar="VERSION", help=f"The release that reads --file.  [default: {NEWEST}]"),
+)
 
 
 @click.command("check")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
-@click.option("--deep", is_flag=True, help="Also look for what else ends sessions: ChannelTimeout, TMOUT, logind, …")
-@click.option(
-    "--concurrency",
-    metavar="N",
-    type=click.IntRange(1, 10000),
-    help="With --deep: hold MaxSessions against N sessions over one connection.",
-)
+@_deep_options
 @click.option(
     "--benchmark",
     metavar="NAME",
     multiple=True,
     help="Also hold the hosts against cis-debian-12, stig-rhel, …, or all; told, not counted. Repeatable.",
 )
+@_file_options
 @notify_options
 @recording_options
 @policy_options
@@ -45,9 +93,9 @@ def command(
     options: Options,
     recording: Recording,
     notifying: Notifying,
-    deep: bool,
-    concurrency: int | None,
+    beside: _Deep,
     benchmark: tuple[str, ...],
+    offline: _Files,
 ) -> None:
     """Compare every host with its policy. Changes nothing, not even a temporary file.
 
@@ -56,17 +104,63 @@ def command(
     from sshd_keepalive.config import benchmarks  # reads YAML
 
     held = benchmarks.choose(benchmark) if benchmark else ()
+    if offline.files:
+        # A pre-commit hook puts the names of further files behind the options.
+        raise SystemExit(_check_files((*offline.files, *hosts), offline.openssh, options, held))
+    if offline.openssh:
+        raise ConfigError("--openssh goes with --file; a host tells its own release")
     run = FleetRun("check", options, hosts, recording=recording)
     sinks = make_sinks(notifying.notify, run.orders.secrets)
     job: fleet.Pass = fleet.check_host
-    if deep or concurrency is not None:
-        job = partial(deepening.check_host, concurrency=concurrency)
+    if beside.deep or beside.concurrency is not None:
+        job = partial(deepening.check_host, concurrency=beside.concurrency)
     ended = run.end(run.repeat(job), benchmarks=held)
     try:
         code = run.show(ended, then="plan")
     finally:  # also when a file could not be written
         send_notices(ended, sinks, When(notifying.notify_on))
     raise SystemExit(code)
+
+
+def _check_files(paths: tuple[str, ...], openssh: str | None, options: Options, held: tuple[Benchmark, ...]) -> int:
+    """Check configurations on this disk; gives the exit code."""
+    started_at = now()
+    version = Version.parse(openssh) if openssh else NEWEST
+    policy = override(Policy(), options.policy) if options.policy else Policy()
+    output = Output(options, "check")
+    reports = tuple(_check_file(path, version, policy) for path in dict.fromkeys(paths))
+    for report in reports:
+        output.host(report)
+    run = Run(
+        id=new_run_id(started_at),
+        command="check",
+        started_at=started_at,
+        ended_at=now(),
+        exit_code=exit_code(reports, "check"),
+        hosts=reports,
+        benchmarks=held,
+    )
+    output.run(run, with_diffs=False)
+    return run.exit_code
+
+
+def _check_file(path: str, version: Version, policy: Policy) -> HostReport:
+    """Hold a configuration on this disk against a policy; it stands in the report as a host of its path."""
+    host = Host(name=path, address="", policy=policy)
+    try:
+        reading, warnings = read_tree(path, version)
+        findings = judge.judge_files(reading, policy)
+    except (ParseError, HostError) as error:
+        return HostReport(host=host, verdict=Verdict.UNKNOWN, version=str(version), failure=error.to_failure())
+    verdict = worst(findings)
+    return HostReport(
+        host=host,
+        verdict=verdict,
+        findings=findings,
+        version=str(version),
+        caveat=judge.caveat(reading, policy) if verdict is Verdict.PASS else None,
+        notes=(*warnings, *explain.warnings(reading.tree)),
+    )
 
 
 named_in_environment(command)

@@ -75,6 +75,15 @@ def judge(reading: Reading, policy: Policy) -> tuple[Finding, ...]:
     return (*findings, *_daemon(snapshot, other_start(reading)))
 
 
+def judge_files(reading: Reading, policy: Policy) -> tuple[Finding, ...]:
+    """Hold files against a policy where there is no sshd to ask.
+
+    Raises:
+        ParseError: sshd would refuse the files.
+    """
+    return tuple(finding for _, finding in _findings(reading, for_release(policy, reading.tree.version)))
+
+
 def caveat(reading: Reading, policy: Policy) -> Caveat | None:
     """Tell how the interval that everybody gets does not mean what it reads; None where it does.
 
