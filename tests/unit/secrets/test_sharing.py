@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import threading
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +90,29 @@ def test_refusals_count_for_all_processes_together() -> None:
     reports = list(engines.named("dask").run(job, HOSTS, workers=6))
     assert len(reports) == len(HOSTS)
     assert sum(dict(report.facts)["sent"] == "yes" for report in reports) == LIMIT
+
+
+def test_a_value_is_in_no_argument_no_environment_and_no_file_of_a_worker() -> None:
+    value = f"open-sesame-{os.getpid()}"
+    job = partial(jobs.asking, secrets=Secrets(lambda purpose: value))
+    reports = list(engines.named("dask").run(job, HOSTS, workers=4))
+    pids = {dict(report.facts)["pid"] for report in reports}
+    assert {dict(report.facts)["length"] for report in reports} == {str(len(value))}
+    folder = dask._connections[""].folder
+    assert folder is not None
+    written = [path for path in Path(folder.name).rglob("*") if path.is_file()]
+    for path in (*written, *(Path(f"/proc/{pid}/{name}") for pid in pids for name in ("cmdline", "environ"))):
+        assert value.encode() not in path.read_bytes(), path
+
+
+def test_nobody_without_the_key_of_the_run_can_ask() -> None:
+    """Another account of this machine reaches the port of the scheduler, and nothing more."""
+    from distributed import Client, Security
+
+    list(engines.named("dask").run(jobs.passing, HOSTS[:1], workers=4))
+    address = dask._connections[""].cluster.scheduler_address
+    assert address.startswith("tls://127.0.0.1:")
+    with pytest.raises(OSError, match=r"Timed out|certificate|SSL"):
+        Client(address, security=Security.temporary(), timeout=2)
+    with pytest.raises((OSError, ValueError, TypeError)):
+        Client(address.replace("tls:", "tcp:"), timeout=2)
