@@ -44,8 +44,8 @@ def _scopes(reading: Reading) -> Iterator[Answer]:
     yield Answer(scope=GLOBAL, settings=tuple(everybody[keyword] for keyword in KEYWORDS))
     by_block: dict[tuple[Place, str], list[Event]] = {}
     for event in reading.overrides:
-        if event.block is not None:
-            by_block.setdefault((event.block.place, event.block.label), []).append(event)
+        assert event.block is not None  # they stand inside Match blocks
+        by_block.setdefault((event.block.place, event.block.label), []).append(event)
     for scope in reading.scopes[1:]:
         read = reading.resolve(scope.context or BLANK)
         settings: list[Setting] = []

@@ -184,3 +184,8 @@ def test_a_block_of_many_conditions_is_beaten_by_its_twin() -> None:
     text += "Match User z\nClientAliveInterval 3\n"
     built = resolve.tree_of_files({"/etc/ssh/sshd_config": text.encode()})
     assert [event.number for event in resolve.overrides(built)] == [1, 3]
+
+
+def test_a_line_in_a_block_that_counts_as_not_written_decides_for_nobody() -> None:
+    built = tree("Match User bob\nClientAliveCountMax -1\nMatch User amy\nClientAliveCountMax 9\n", "7.4p1")
+    assert scopes(built)[1:] == [(f"Match User amy ({MAIN}:3)", (COUNT_MAX,))]
