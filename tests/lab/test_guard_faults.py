@@ -385,8 +385,10 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         found = json.loads(output)["hosts"][0]
         assert (found["end"], victim.config) == ("unknown", victim.stock), found
         guard = f"{found['backup']}/guard.sh"
-        assert f"sudo sh '{guard}' restore" in found["failure"]["hint"]
-        assert host.run(f"sh {guard} restore", check=False).returncode != 0
+        assert f"sudo sh '{guard}' revert" in found["failure"]["hint"]
+        for word in ("revert", "restore"):  # restore is its earlier name
+            failed = host.run(f"sh {guard} {word}", check=False)
+            assert (failed.returncode, "usage" in failed.stderr) == (1, False)
 
         host.run("mkdir -p /run/sshd; /usr/sbin/sshd -p 2222 -o PidFile=/run/rescue.pid")
         rescue = Aimed(host, folder, port=2222)

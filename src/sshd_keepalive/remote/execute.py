@@ -126,6 +126,8 @@ _UNSTEERED = frozenset({"no_manager", "no_unit", "other_daemon", "no_pidfile"})
 def _hint(answer: Answer, change: Change) -> str:
     if answer.cause == "not_taken_back":
         return guard.unfinished_hint(answer.holder)
+    if answer.cause == "earlier_run":
+        return guard.unfinished_hint(answer.holder, verb="restore")
     if answer.cause == "not_confirmed":
         name = quote(change.plan.host.name)
         return f"keep that change with `sshd-keepalive confirm {name}`, or wait until the host has taken it back"

@@ -207,14 +207,18 @@ def revert_command(directory: str) -> str:
     return f"if [ -e {guard} ]; then sh {guard} revert 2>/dev/null; else printf 'end 7\\nrefused\\n'; fi\n"
 
 
-def revert_hint(directory: str) -> str:
+def revert_hint(directory: str, verb: str = "revert") -> str:
     """What an operator types on the host."""
-    return f"sudo sh {quote(directory + '/guard.sh')} revert"
+    return f"sudo sh {quote(directory + '/guard.sh')} {verb}"
 
 
-def unfinished_hint(directory: str) -> str:
-    """What to do about a run whose old bytes are back, but whose restart failed."""
-    return f"repair what keeps sshd from starting, then type on the host: {revert_hint(directory)}"
+def unfinished_hint(directory: str, *, verb: str = "revert") -> str:
+    """What to do about a run whose old bytes are back, but whose restart failed.
+
+    Args:
+        verb: the guard's word for it; an earlier version's guard knows `restore` only.
+    """
+    return f"repair what keeps sshd from starting, then type on the host: {revert_hint(directory, verb)}"
 
 
 def expire_command(directory: str) -> str:

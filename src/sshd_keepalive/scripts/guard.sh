@@ -461,7 +461,7 @@ case $1 in
         install
         ;;
     confirm) recall; confirm ;;
-    revert) recall; revert asked ;;
+    revert | restore) recall; revert asked ;; # earlier versions called it restore
     recover)
         recall
         read_decision

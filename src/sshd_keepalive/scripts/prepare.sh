@@ -133,7 +133,7 @@ settle_old() {
     if read_lock; then
         is_dead || refuse locked "run $holder holds the lock $OLD/lock for another $((expires - ${now%.*})) s at most"
         [ ! -e "$OLD/$holder/guard.sh" ] || sh "$OLD/$holder/guard.sh" recover >/dev/null 2>&1 </dev/null ||
-            { say holder "$OLD/$holder"; refuse locked "run $holder was never confirmed and could not be undone" not_taken_back; }
+            { say holder "$OLD/$holder"; refuse locked "run $holder was never confirmed and could not be undone" earlier_run; }
     fi
     rm -f "$OLD/lock"
     STATE=$ours
