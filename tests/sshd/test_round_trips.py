@@ -61,8 +61,6 @@ def test_a_login_with_one_script_takes_five_round_trips(
         assert shell.run("echo hello", timeout_s=60).stdout == b"hello\n"
         (first,) = path.paths
         assert first.round_trips <= 5
-        assert shell.run("echo again", timeout_s=60).stdout == b"again\n"
-        assert first.round_trips <= 6
     finally:
         shell.close()
 
