@@ -19,8 +19,8 @@ from sshd_keepalive.cli._run import make_orders, new_run_id, now
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.diagnosis import rules as diagnosis
 from sshd_keepalive.diagnosis import run_log as runlog
-from sshd_keepalive.diagnosis.rules import Diagnosis, Known, Likelihood, Suspect
-from sshd_keepalive.diagnosis.run_log import RunLog, Sighting
+from sshd_keepalive.diagnosis.rules import Diagnosis, Known, Likelihood, PossibleCause
+from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet.deep import study_host
 from sshd_keepalive.model import HostReport, Run, Verdict
@@ -62,7 +62,7 @@ def command(log: str | None, host: str | None, options: Options) -> None:
     reports: tuple[HostReport, ...] = ()
     if chosen:
         # The log may name the account; its values are what counts.
-        user = next((name for sighting in read.sightings if (name := sighting.value("user"))), chosen[0].user)
+        user = next((name for matched in read.matches if (name := matched.value("user"))), chosen[0].user)
         known, report = study_host(chosen[0], make_orders(options, run_id), user)
         reports = (report,)
     found = diagnosis.diagnose(read, known, host=words_again(options, (host,)) if host else "HOST")
@@ -119,13 +119,13 @@ def _pieces(file: IO[bytes], name: str = "") -> Iterator[bytes]:
 
 
 def _format_text(found: Diagnosis, log: RunLog, run: Run, *, verbose: bool = False) -> str:
-    """What was found, the suspects, what became of the script, and why a host could not be looked at."""
+    """What was found, the causes, what became of the script, and why a host could not be looked at."""
     lines = [_headline(found, log)]
-    shown = [s for s in found.suspects if verbose or s.likelihood is not Likelihood.UNLIKELY] or found.suspects[:1]
-    for number, suspect in enumerate(shown, 1):
-        lines.append(f"  {number}. {suspect.likelihood.value:<9} {suspect.title}")
-        lines += [f"         {reason}" for reason in suspect.reasons]
-    n_hidden = len(found.suspects) - len(shown)
+    shown = [s for s in found.causes if verbose or s.likelihood is not Likelihood.UNLIKELY] or found.causes[:1]
+    for number, cause in enumerate(shown, 1):
+        lines.append(f"  {number}. {cause.likelihood.value:<9} {cause.title}")
+        lines += [f"         {reason}" for reason in cause.reasons]
+    n_hidden = len(found.causes) - len(shown)
     if n_hidden:
         lines.append(f"     {n_hidden} unlikely ones are left out; -v shows them")
     lines.append(f"did the script finish? {found.finished.value}: {found.finished_because}")
@@ -139,7 +139,7 @@ def _format_text(found: Diagnosis, log: RunLog, run: Run, *, verbose: bool = Fal
 
 
 def _format_lines(found: Diagnosis, *, verbose: bool) -> list[str]:
-    telling = {sighting.line: sighting.text for sighting in reversed(found.sightings)}  # one line may tell much
+    telling = {matched.line: matched.text for matched in reversed(found.matches)}  # one line may tell much
     picked = sorted(telling) if verbose else sorted(telling)[:_SHOWN]
     lines = [f"  line {number}: {telling[number]}" for number in picked]
     n_left = len(telling) - len(picked)
@@ -170,30 +170,30 @@ def _format_json(found: Diagnosis, log: RunLog, run: Run, *, indent: int | None 
         "duration_s": found.duration_s,
         "duration_from": found.duration_from,
         "silence_s": found.silence_s,
-        "suspects": [_suspect(suspect) for suspect in found.suspects],
+        "suspects": [_possible_cause(cause) for cause in found.causes],
         "script_finished": found.finished.value,
         "script_finished_because": found.finished_because,
         "next_step": found.next_step,
         "lines_read": log.n_lines,
         "bytes_read": log.n_bytes,
         "facts": dict(found.facts),
-        "sightings": [_sighting(sighting) for sighting in found.sightings],
+        "sightings": [_matched(matched) for matched in found.matches],
     }
     return json.dumps(document, indent=indent) + "\n"
 
 
-def _suspect(suspect: Suspect) -> dict[str, Any]:
+def _possible_cause(cause: PossibleCause) -> dict[str, Any]:
     return {
-        "name": suspect.name,
-        "title": suspect.title,
-        "likelihood": suspect.likelihood.value,
-        "reasons": list(suspect.reasons),
-        "next_step": suspect.next_step,
+        "name": cause.name,
+        "title": cause.title,
+        "likelihood": cause.likelihood.value,
+        "reasons": list(cause.reasons),
+        "next_step": cause.next_step,
     }
 
 
-def _sighting(sighting: Sighting) -> dict[str, Any]:
-    return {"line": sighting.line, "sign": sighting.row.sign.value, "text": sighting.text}
+def _matched(matched: MatchedLine) -> dict[str, Any]:
+    return {"line": matched.line, "sign": matched.row.kind.value, "text": matched.text}
 
 
 named_in_environment(command)

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 
-class Sign(Enum):
+class LineKind(Enum):
     """What a line of a log says about the end of a session."""
 
     LOST = "lost"  # it was gone; nobody says who ended it
@@ -42,7 +42,9 @@ class Sign(Enum):
 
 
 #: No session came about, so none was killed.
-NO_LOGINS: Final = frozenset({Sign.NO_LOGIN, Sign.GRACE_OVER, Sign.PENALISED, Sign.STARTUPS, Sign.TURNED_AWAY})
+NO_LOGINS: Final = frozenset(
+    {LineKind.NO_LOGIN, LineKind.GRACE_OVER, LineKind.PENALISED, LineKind.STARTUPS, LineKind.TURNED_AWAY}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

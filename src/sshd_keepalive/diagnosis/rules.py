@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from sshd_keepalive.diagnosis.causes import CAUSES, NO_LOGINS, Cause, Mark, Sign, fitting, slack_s
+from sshd_keepalive.diagnosis.causes import CAUSES, NO_LOGINS, Cause, LineKind, Mark, fitting, slack_s
 from sshd_keepalive.diagnosis.patterns import AIRFLOW, ANSIBLE, DATAARTS, JENKINS, JSCH, RUNDECK, SSHD
-from sshd_keepalive.diagnosis.run_log import RunLog, Sighting
+from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.diagnosis.timestamps import elapsed_s
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
 from sshd_keepalive.sshd_config import keepalive as consequence
@@ -64,7 +64,7 @@ def known_of(reading: Reading, user: str | None) -> Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Suspect:
+class PossibleCause:
     """One cause, how likely it is, and why."""
 
     name: str
@@ -89,22 +89,22 @@ class Diagnosis:
 
     product: str  # "" when no line was known
     was_killed: bool | None  # None: the log does not tell
-    duration_s: float | None  # the number the suspects were held against
+    duration_s: float | None  # the number the causes were held against
     duration_from: str  # where that number comes from
     silence_s: float | None
-    suspects: tuple[Suspect, ...]
+    causes: tuple[PossibleCause, ...]
     finished: Finished
     finished_because: str
-    sightings: tuple[Sighting, ...]
+    matches: tuple[MatchedLine, ...]
     facts: tuple[tuple[str, str], ...]  # job, agent, user, peer
-    next_step: str  # what to type; that of the first suspect where there is one; "": nothing
+    next_step: str  # what to type; that of the first cause where there is one; "": nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What the rules are held against."""
 
-    seen: frozenset[Sign]
+    seen: frozenset[LineKind]
     measured_s: tuple[float, ...]  # durations, the surest first
     has_terminal: bool  # it may have had one
     known: Known | None
@@ -118,40 +118,40 @@ def diagnose(log: RunLog, known: Known | None = None, *, host: str = "HOST") -> 
         known: a look at the host; None: offline.
         host: how the host is named on the command line, for the next step.
     """
-    sightings = tuple(log.sightings)
+    matches = tuple(log.matches)
     duration_s, duration_from = _duration(log)
-    was_killed = _was_killed(sightings)
+    was_killed = _was_killed(matches)
     evidence = evidence_of(log, known, host)
-    suspects = () if was_killed is None else tuple(_suspects(evidence, was_killed=was_killed))
-    finished, because = _finished(evidence, sightings, was_killed=was_killed)
+    causes = () if was_killed is None else tuple(_possible_causes(evidence, was_killed=was_killed))
+    finished, because = _finished(evidence, matches, was_killed=was_killed)
     return Diagnosis(
         product=_product(log),
         was_killed=was_killed,
         duration_s=duration_s,
         duration_from=duration_from,
-        silence_s=_silence(sightings),
-        suspects=suspects,
+        silence_s=_silence(matches),
+        causes=causes,
         finished=finished,
         finished_because=because,
-        sightings=sightings,
-        facts=_facts(sightings),
-        next_step=suspects[0].next_step if suspects else _without_suspects(evidence.seen, was_killed, host),
+        matches=matches,
+        facts=_facts(matches),
+        next_step=causes[0].next_step if causes else _without_cause(evidence.seen, was_killed, host),
     )
 
 
 def evidence_of(log: RunLog, known: Known | None, host: str) -> Evidence:
     """Gather what the rules are held against; see `diagnose`."""
-    measured_s = (_duration(log)[0], _silence(log.sightings))
+    measured_s = (_duration(log)[0], _silence(log.matches))
     return Evidence(
-        seen=frozenset(sighting.row.sign for sighting in log.sightings),
+        seen=frozenset(matched.row.kind for matched in log.matches),
         measured_s=tuple(seconds for seconds in measured_s if seconds is not None),
-        has_terminal=not _NO_TERMINAL & {sighting.row.product for sighting in log.sightings},
+        has_terminal=not _NO_TERMINAL & {matched.row.product for matched in log.matches},
         known=known,
         host=host,
     )
 
 
-def _without_suspects(seen: frozenset[Sign], was_killed: bool | None, host: str) -> str:
+def _without_cause(seen: frozenset[LineKind], was_killed: bool | None, host: str) -> str:
     if was_killed is None:
         return f"sshd-keepalive probe {host}"
     return f"sshd-keepalive check {host}" if NO_LOGINS & seen else ""
@@ -159,43 +159,43 @@ def _without_suspects(seen: frozenset[Sign], was_killed: bool | None, host: str)
 
 # ------------------------------------------------------------------------------------------- evidence
 
-_LOSS: Final = frozenset(Sign) - NO_LOGINS - {Sign.STARTED, Sign.RAN, Sign.FAILED, Sign.SUCCEEDED}
+_LOSS: Final = frozenset(LineKind) - NO_LOGINS - {LineKind.STARTED, LineKind.RAN, LineKind.FAILED, LineKind.SUCCEEDED}
 
 
 #: What is said as well when the script failed by itself, or no session came about.
-_SAID_ANYWAY: Final = frozenset({Sign.BLAMED, Sign.NO_STATUS})
+_SAID_ANYWAY: Final = frozenset({LineKind.BLAMED, LineKind.NO_STATUS})
 
 
-def _was_killed(sightings: Sequence[Sighting]) -> bool | None:
-    signs = [(sighting.row.sign, sighting.line) for sighting in sightings]
-    no_login = min((line for sign, line in signs if sign in NO_LOGINS), default=None)
-    has_status = any(sign in (Sign.SUCCEEDED, Sign.FAILED) for sign, _ in signs)
-    accepted = [s.line for s in sightings if s.row.sign is Sign.STARTED and s.row.product == SSHD]
-    for sign, line in signs:
-        if sign not in _LOSS or (has_status and sign is Sign.BLAMED):
+def _was_killed(matches: Sequence[MatchedLine]) -> bool | None:
+    kinds = [(matched.row.kind, matched.line) for matched in matches]
+    no_login = min((line for kind, line in kinds if kind in NO_LOGINS), default=None)
+    has_status = any(kind in (LineKind.SUCCEEDED, LineKind.FAILED) for kind, _ in kinds)
+    accepted = [s.line for s in matches if s.row.kind is LineKind.STARTED and s.row.product == SSHD]
+    for kind, line in kinds:
+        if kind not in _LOSS or (has_status and kind is LineKind.BLAMED):
             continue
         # What is lost after a login that failed was never there, but a host's log tells of many logins.
-        if no_login is None or any(at < line for at in accepted) or (line < no_login and sign not in _SAID_ANYWAY):
+        if no_login is None or any(at < line for at in accepted) or (line < no_login and kind not in _SAID_ANYWAY):
             return True
     return None if no_login is None and not has_status else False
 
 
 def _duration(log: RunLog) -> tuple[float | None, str]:
     """The product's own number where it tells one, else the time from the first line to the loss."""
-    lost = next((sighting.line for sighting in log.sightings if sighting.row.sign in _LOSS), 0)
-    told = [(abs(s.line - lost), -float(value)) for s in log.sightings if (value := s.value("seconds"))]
+    lost = next((matched.line for matched in log.matches if matched.row.kind in _LOSS), 0)
+    told = [(abs(s.line - lost), -float(value)) for s in log.matches if (value := s.value("seconds"))]
     if told:  # of several runs the one that was lost, of several parts of a run the longest
         return -min(told)[1], "the duration the log tells"
     limits = [
         unit_s * float(value)
-        for sighting in log.sightings
+        for matched in log.matches
         for name, unit_s in (("minutes", 60.0), ("milliseconds", 0.001))
-        if (value := sighting.value(name))
+        if (value := matched.value(name))
     ]
     if limits:
         return max(limits), "the limit the log tells"
-    for end in log.sightings:
-        lasted_s = _since_login(end, log.sightings) if end.row.sign in _LOSS and end.value("port") else None
+    for end in log.matches:
+        lasted_s = _since_login(end, log.matches) if end.row.kind in _LOSS and end.value("port") else None
         if lasted_s is not None:
             return lasted_s, "from the login to the loss"
     if log.lasted_s is not None and log.lasted_s > 0:
@@ -203,31 +203,31 @@ def _duration(log: RunLog) -> tuple[float | None, str]:
     return None, ""
 
 
-def _since_login(end: Sighting, sightings: Iterable[Sighting]) -> float | None:
+def _since_login(end: MatchedLine, matches: Iterable[MatchedLine]) -> float | None:
     """The age of a session by sshd's own log: the login from the same address and port."""
-    for start in sightings:
+    for start in matches:
         same = all(start.value(name) == end.value(name) for name in ("peer", "port"))
-        if start.row.sign is Sign.STARTED and same and start.at and end.at:
+        if start.row.kind is LineKind.STARTED and same and start.at and end.at:
             return elapsed_s(start.at, end.at)
     return None
 
 
-def _silence(sightings: Iterable[Sighting]) -> float | None:
-    """How long nothing was written before the first sign of the loss."""
-    return next((s.silence_s for s in sightings if s.row.sign in _LOSS and s.silence_s), None)
+def _silence(matches: Iterable[MatchedLine]) -> float | None:
+    """How long nothing was written before the first line of the loss."""
+    return next((s.silence_s for s in matches if s.row.kind in _LOSS and s.silence_s), None)
 
 
 def _product(log: RunLog) -> str:
     """The outermost product: a scheduler's log holds its library's messages."""
-    seen = [sighting.row.product for sighting in log.sightings] + sorted(log.names)
+    seen = [matched.row.product for matched in log.matches] + sorted(log.names)
     schedulers = (DATAARTS, AIRFLOW, JENKINS, RUNDECK, ANSIBLE)
     return next((name for name in schedulers if name in seen), seen[0] if seen else "")
 
 
-def _facts(sightings: Iterable[Sighting]) -> tuple[tuple[str, str], ...]:
+def _facts(matches: Iterable[MatchedLine]) -> tuple[tuple[str, str], ...]:
     facts: dict[str, str] = {}
-    for sighting in sightings:
-        for name, value in sighting.values:
+    for matched in matches:
+        for name, value in matched.values:
             if name in ("job", "agent", "user", "peer", "code", "status"):
                 facts.setdefault(name, value)
     return tuple(facts.items())
@@ -251,8 +251,8 @@ class Rule:
 
     cause: str  # the name of a row of CAUSES
     likelihood: Likelihood
-    signs: frozenset[Sign]  # one of these was seen; empty: any
-    without: frozenset[Sign] = frozenset()  # none of these was seen
+    kinds: frozenset[LineKind]  # one of these was seen; empty: any
+    without: frozenset[LineKind] = frozenset()  # none of these was seen
     at_mark: bool = False  # the duration is one of the cause's
     met: bool = False  # the host has this limit, and it was over
     example: str  # a log for which the rule holds; the tests read it
@@ -262,17 +262,17 @@ class Rule:
 def _rule(
     likelihood: Likelihood,
     cause: str,
-    signs: Iterable[Sign],
+    kinds: Iterable[LineKind],
     example: str,
     *,
-    without: Iterable[Sign] = (),
+    without: Iterable[LineKind] = (),
     at_mark: bool = False,
     met: Known | None = None,
 ) -> Rule:
     return Rule(
         cause=cause,
         likelihood=likelihood,
-        signs=frozenset(signs),
+        kinds=frozenset(kinds),
         without=frozenset(without),
         at_mark=at_mark,
         met=met is not None,
@@ -287,8 +287,9 @@ def _host(pair: str, version: str, **other: float) -> Known:
     return Known(name="h", version=Version.parse(version), interval_s=int(interval), count_max=int(count), other=limits)
 
 
-_GONE: Final = frozenset({Sign.LOST, Sign.BLAMED, Sign.NO_STATUS})  # nobody says why
-_CUT: Final = frozenset({Sign.RESET, Sign.BROKEN, Sign.CLIENT_GAVE_UP})  # something between client and server
+_GONE: Final = frozenset({LineKind.LOST, LineKind.BLAMED, LineKind.NO_STATUS})  # nobody says why
+#: Something between client and server cut it.
+_CUT: Final = frozenset({LineKind.RESET, LineKind.BROKEN, LineKind.CLIENT_GAVE_UP})
 _CERTAIN, _LIKELY, _POSSIBLE = Likelihood.CERTAIN, Likelihood.LIKELY, Likelihood.POSSIBLE
 
 #: No session came about. First match wins.
@@ -296,34 +297,34 @@ LOGIN_RULES: Final[tuple[Rule, ...]] = (
     _rule(
         _CERTAIN,
         "source-penalty",
-        {Sign.PENALISED},
+        {LineKind.PENALISED},
         "sshd[7]: drop connection #0 from [192.0.2.9]:50200 on [192.0.2.1]:22 penalty: failed authentication",
     ),
-    _rule(_CERTAIN, "max-startups", {Sign.STARTUPS}, "Exceeded MaxStartups"),
+    _rule(_CERTAIN, "max-startups", {LineKind.STARTUPS}, "Exceeded MaxStartups"),
     _rule(
         _CERTAIN,
         "login-grace",
-        {Sign.GRACE_OVER},
+        {LineKind.GRACE_OVER},
         "sshd[7]: fatal: Timeout before authentication for 192.0.2.9 port 50200",
     ),
     # From 9.8 on sshd says the same to both; the log of the host tells them apart.
-    _rule(_POSSIBLE, "max-startups", {Sign.TURNED_AWAY}, "Not allowed at this time"),
-    _rule(_POSSIBLE, "source-penalty", {Sign.TURNED_AWAY}, "Not allowed at this time"),
+    _rule(_POSSIBLE, "max-startups", {LineKind.TURNED_AWAY}, "Not allowed at this time"),
+    _rule(_POSSIBLE, "source-penalty", {LineKind.TURNED_AWAY}, "Not allowed at this time"),
 )
 #: A session was killed. First match of each cause wins; the first conclusive one wins over all.
 RULES: Final[tuple[Rule, ...]] = (
-    _rule(_CERTAIN, "own-limit", {Sign.OWN_LIMIT}, "airflow.exceptions.AirflowException: SSH command timed out"),
-    _rule(_CERTAIN, "logind", {Sign.LOGIND}, "systemd-logind[6]: Session 3 of user etl is idle, stopping."),
-    _rule(_CERTAIN, "shell-tmout", {Sign.SHELL_TMOUT}, "bash: timed out waiting for input: auto-logout"),
-    _rule(_CERTAIN, "channel-timeout", {Sign.CHANNEL}, "sshd: channel 0: closing after 300 seconds of inactivity"),
-    _rule(_CERTAIN, "unused-connection", {Sign.UNUSED}, "sshd: terminating inactive connection from 192.0.2.9"),
-    _rule(_CERTAIN, "killed", {Sign.KILLED}, "kernel: Out of memory: Killed process 7 (java)"),
-    _rule(_CERTAIN, "server-stopped", {Sign.SERVER_STOPPED}, "systemd-logind[6]: System is rebooting."),
+    _rule(_CERTAIN, "own-limit", {LineKind.OWN_LIMIT}, "airflow.exceptions.AirflowException: SSH command timed out"),
+    _rule(_CERTAIN, "logind", {LineKind.LOGIND}, "systemd-logind[6]: Session 3 of user etl is idle, stopping."),
+    _rule(_CERTAIN, "shell-tmout", {LineKind.SHELL_TMOUT}, "bash: timed out waiting for input: auto-logout"),
+    _rule(_CERTAIN, "channel-timeout", {LineKind.CHANNEL}, "sshd: channel 0: closing after 300 seconds of inactivity"),
+    _rule(_CERTAIN, "unused-connection", {LineKind.UNUSED}, "sshd: terminating inactive connection from 192.0.2.9"),
+    _rule(_CERTAIN, "killed", {LineKind.KILLED}, "kernel: Out of memory: Killed process 7 (java)"),
+    _rule(_CERTAIN, "server-stopped", {LineKind.SERVER_STOPPED}, "systemd-logind[6]: System is rebooting."),
     _rule(_CERTAIN, "count-zero", (), '{"exeTime":300.5} session is down', met=_host("300/0", "8.1p1")),
     _rule(
         _CERTAIN,
         "dead-client",
-        {Sign.SERVER_GAVE_UP},
+        {LineKind.SERVER_GAVE_UP},
         '{"exeTime":1201} sshd: Timeout, client not responding',
         met=_host("300/3", "9.6p1"),
     ),
@@ -338,7 +339,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule(
         _LIKELY,
         "count-zero",
-        {*_GONE, Sign.CLOSED, Sign.SERVER_GAVE_UP},
+        {*_GONE, LineKind.CLOSED, LineKind.SERVER_GAVE_UP},
         '{"exeTime":300.609} session is down',
         without=_CUT,
         at_mark=True,
@@ -346,16 +347,16 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule(
         _LIKELY,
         "dead-client",
-        {Sign.SERVER_GAVE_UP},
+        {LineKind.SERVER_GAVE_UP},
         '{"exeTime":1201} sshd: Timeout, client not responding',
         at_mark=True,
     ),
     _rule(
         _LIKELY,
         "count-zero",
-        {Sign.SERVER_GAVE_UP},
+        {LineKind.SERVER_GAVE_UP},
         "sshd: Timeout, client not responding",
-        without={Sign.CLIENT_GAVE_UP},
+        without={LineKind.CLIENT_GAVE_UP},
     ),
     _rule(
         _LIKELY, "idle-limit", _CUT, '{"exeTime":350.9} Socket exception: Connection reset by peer (104)', at_mark=True
@@ -364,7 +365,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule(
         _POSSIBLE,
         "tcp-keepalive",
-        {Sign.LOST, Sign.RESET, Sign.BROKEN},
+        {LineKind.LOST, LineKind.RESET, LineKind.BROKEN},
         '{"exeTime":7875} session is down',
         at_mark=True,
     ),
@@ -372,18 +373,18 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule(
         _POSSIBLE,
         "count-zero",
-        {*_GONE, Sign.CLOSED, Sign.RESET, Sign.BROKEN},
+        {*_GONE, LineKind.CLOSED, LineKind.RESET, LineKind.BROKEN},
         '{"exeTime":300.5} client_loop: send disconnect: Broken pipe',
-        without={Sign.CLIENT_GAVE_UP},
+        without={LineKind.CLIENT_GAVE_UP},
         at_mark=True,
     ),
-    _rule(_POSSIBLE, "count-zero", {*_GONE, Sign.CLOSED}, "session is down", without={Sign.CLIENT_GAVE_UP}),
+    _rule(_POSSIBLE, "count-zero", {*_GONE, LineKind.CLOSED}, "session is down", without={LineKind.CLIENT_GAVE_UP}),
     _rule(_POSSIBLE, "idle-limit", _GONE, "session is down"),
-    _rule(_POSSIBLE, "dead-client", {Sign.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
+    _rule(_POSSIBLE, "dead-client", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
     _rule(_POSSIBLE, "dead-client", _GONE, '{"exeTime":1201} session is down', at_mark=True),
-    _rule(Likelihood.UNLIKELY, "idle-limit", {Sign.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
-    _rule(Likelihood.UNLIKELY, "idle-limit", {Sign.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
-    _rule(Likelihood.UNLIKELY, "server-stopped", {Sign.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
+    _rule(Likelihood.UNLIKELY, "idle-limit", {LineKind.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
+    _rule(Likelihood.UNLIKELY, "idle-limit", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
+    _rule(Likelihood.UNLIKELY, "server-stopped", {LineKind.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
 )
 _BY_NAME: Final = {cause.name: cause for cause in CAUSES}
 
@@ -407,7 +408,7 @@ def _holds(rule: Rule, evidence: Evidence, word: HostWord) -> bool:
         return False
     if word is HostWord.RULED_OUT and rule.likelihood is not Likelihood.CERTAIN:
         return False
-    if (rule.signs and not rule.signs & evidence.seen) or rule.without & evidence.seen:
+    if (rule.kinds and not rule.kinds & evidence.seen) or rule.without & evidence.seen:
         return False
     return not rule.at_mark or _mark(_BY_NAME[rule.cause], evidence) is not None
 
@@ -416,16 +417,16 @@ def _mark(cause: Cause, evidence: Evidence) -> Mark | None:
     return next((mark for seconds in evidence.measured_s if (mark := fitting(cause, seconds))), None)
 
 
-def _suspects(evidence: Evidence, *, was_killed: bool) -> Iterator[Suspect]:
+def _possible_causes(evidence: Evidence, *, was_killed: bool) -> Iterator[PossibleCause]:
     rules = [*matching(RULES if was_killed else LOGIN_RULES, evidence)]
     for rule in rules:
-        yield _suspect(rule, evidence)
+        yield _possible_cause(rule, evidence)
     if not was_killed or any(rule.likelihood is Likelihood.CERTAIN for rule in rules):
         return
     for cause in CAUSES:
         word, reason = host_word(cause, evidence)
         if word is HostWord.RULED_OUT:
-            yield Suspect(
+            yield PossibleCause(
                 name=cause.name,
                 title=cause.title,
                 likelihood=Likelihood.UNLIKELY,
@@ -434,13 +435,13 @@ def _suspects(evidence: Evidence, *, was_killed: bool) -> Iterator[Suspect]:
             )
 
 
-def _suspect(rule: Rule, evidence: Evidence) -> Suspect:
+def _possible_cause(rule: Rule, evidence: Evidence) -> PossibleCause:
     cause = _BY_NAME[rule.cause]
     _, of_host = host_word(cause, evidence)
     mark = _mark(cause, evidence)
-    told = sorted((rule.signs or _LOSS) & evidence.seen, key=lambda sign: sign.value)
-    reasons = [of_host, _says_mark(mark, evidence.measured_s) if mark else "", *(SPOKEN[sign] for sign in told)]
-    return Suspect(
+    told = sorted((rule.kinds or _LOSS) & evidence.seen, key=lambda kind: kind.value)
+    reasons = [of_host, _says_mark(mark, evidence.measured_s) if mark else "", *(SPOKEN[kind] for kind in told)]
+    return PossibleCause(
         name=cause.name,
         title=cause.title,
         likelihood=rule.likelihood,
@@ -505,54 +506,54 @@ def host_word(cause: Cause, evidence: Evidence) -> tuple[HostWord, str]:
     return HostWord.RULED_OUT, f"{reason}, for terminals; the job had none"
 
 
-#: How a sign is said in a report.
+#: How a kind of line is explained in a report.
 SPOKEN: Final = {
-    Sign.LOST: "the session was gone, and nobody said who ended it",
-    Sign.BLAMED: "the scheduler says that the job failed, not why",
-    Sign.NO_STATUS: "no exit status arrived; the client made one up",
-    Sign.CLOSED: "the server's side closed the connection",
-    Sign.RESET: "a TCP reset arrived",
-    Sign.BROKEN: "the loss was noticed only when something was to be sent",
-    Sign.SERVER_GAVE_UP: "sshd says that the client does not respond",
-    Sign.CLIENT_GAVE_UP: "the client says that the server does not respond",
-    Sign.OWN_LIMIT: "the scheduler says that its own time limit was reached",
-    Sign.LOGIND: "systemd-logind says that it stopped the session",
-    Sign.SHELL_TMOUT: "the shell says that it waited too long for input",
-    Sign.UNUSED: "sshd says that the connection had no session",
-    Sign.CHANNEL: "sshd says that the channel was without data",
-    Sign.SERVER_STOPPED: "the daemon or the host was being stopped",
-    Sign.KILLED: "the kernel ran out of memory",
-    Sign.NO_LOGIN: "no login came about",
-    Sign.GRACE_OVER: "sshd says that the time for the login was over",
-    Sign.PENALISED: "sshd says that it refuses this address for a while",
-    Sign.STARTUPS: "sshd says that too many logins are in progress",
-    Sign.TURNED_AWAY: "sshd says that it does not allow the login at this time",
-    Sign.FAILED: "the command itself ended with a status",
-    Sign.SUCCEEDED: "the command ended with status 0",
-    Sign.STARTED: "the session began",
-    Sign.RAN: "a duration",
+    LineKind.LOST: "the session was gone, and nobody said who ended it",
+    LineKind.BLAMED: "the scheduler says that the job failed, not why",
+    LineKind.NO_STATUS: "no exit status arrived; the client made one up",
+    LineKind.CLOSED: "the server's side closed the connection",
+    LineKind.RESET: "a TCP reset arrived",
+    LineKind.BROKEN: "the loss was noticed only when something was to be sent",
+    LineKind.SERVER_GAVE_UP: "sshd says that the client does not respond",
+    LineKind.CLIENT_GAVE_UP: "the client says that the server does not respond",
+    LineKind.OWN_LIMIT: "the scheduler says that its own time limit was reached",
+    LineKind.LOGIND: "systemd-logind says that it stopped the session",
+    LineKind.SHELL_TMOUT: "the shell says that it waited too long for input",
+    LineKind.UNUSED: "sshd says that the connection had no session",
+    LineKind.CHANNEL: "sshd says that the channel was without data",
+    LineKind.SERVER_STOPPED: "the daemon or the host was being stopped",
+    LineKind.KILLED: "the kernel ran out of memory",
+    LineKind.NO_LOGIN: "no login came about",
+    LineKind.GRACE_OVER: "sshd says that the time for the login was over",
+    LineKind.PENALISED: "sshd says that it refuses this address for a while",
+    LineKind.STARTUPS: "sshd says that too many logins are in progress",
+    LineKind.TURNED_AWAY: "sshd says that it does not allow the login at this time",
+    LineKind.FAILED: "the command itself ended with a status",
+    LineKind.SUCCEEDED: "the command ended with status 0",
+    LineKind.STARTED: "the session began",
+    LineKind.RAN: "a duration",
 }
 
 
 # ------------------------------------------------------------------------------------------- finished
 
 
-def _finished(evidence: Evidence, sightings: Iterable[Sighting], *, was_killed: bool | None) -> tuple[Finished, str]:
+def _finished(evidence: Evidence, matches: Iterable[MatchedLine], *, was_killed: bool | None) -> tuple[Finished, str]:
     seen = evidence.seen
-    if Sign.SUCCEEDED in seen and not was_killed:
+    if LineKind.SUCCEEDED in seen and not was_killed:
         return Finished.YES, "its exit status 0 arrived"
-    if Sign.SUCCEEDED in seen:
-        line = next(sighting.line for sighting in sightings if sighting.row.sign is Sign.SUCCEEDED)
+    if LineKind.SUCCEEDED in seen:
+        line = next(matched.line for matched in matches if matched.row.kind is LineKind.SUCCEEDED)
         return Finished.PROBABLY, f"an exit status 0 arrived in line {line}; when it is of the same run, it finished"
     if NO_LOGINS & seen and not was_killed:
         return Finished.NO, "no login came about, so nothing was run"
-    if Sign.KILLED in seen:
+    if LineKind.KILLED in seen:
         return Finished.NO, "a process was ended by the kernel"
-    if Sign.FAILED in seen and not was_killed:
+    if LineKind.FAILED in seen and not was_killed:
         return Finished.YES, "its own exit status arrived; it failed by itself, and no session was killed"
     if not was_killed:
         return Finished.UNKNOWN, "no line tells how it ended"
-    if {Sign.LOGIND, Sign.SHELL_TMOUT} & seen:
+    if {LineKind.LOGIND, LineKind.SHELL_TMOUT} & seen:
         return Finished.NO, "the session's processes were ended with it"
     if not evidence.has_terminal:
         return (
@@ -560,6 +561,6 @@ def _finished(evidence: Evidence, sightings: Iterable[Sighting], *, was_killed: 
             "without a terminal nothing tells a command that its session is gone: it runs on to its end, "
             "unless it writes to the lost output after that; look for its results before you run it again",
         )
-    if {sighting.row.product for sighting in sightings} == {SSHD}:
+    if {matched.row.product for matched in matches} == {SSHD}:
         return Finished.UNKNOWN, "the server's log does not tell whether there was a terminal"
     return Finished.UNKNOWN, "with a terminal the command got SIGHUP, without one it ran on"

@@ -1,7 +1,8 @@
 """A run log read once, from front to back, in bounded memory: which telling lines stand in it, and when.
 
-Only lines with a word of `signs` are read. Of the others only times count: the first and the last of a block, to know
-how long the log ran, and the one before a telling line, to know how long it was silent before the session was lost.
+Only lines with a word of `patterns` are read. Of the others only times count: the first and the last of a block, to
+know how long the log ran, and the one before a telling line, to know how long it was silent before the session was
+lost.
 200 MB take seconds, and a line of 200 MB is read in pieces.
 """
 
@@ -14,25 +15,25 @@ from datetime import datetime
 from itertools import chain
 from typing import Final
 
-from sshd_keepalive.diagnosis import patterns as signs
+from sshd_keepalive.diagnosis import patterns
 from sshd_keepalive.diagnosis import timestamps as moments
-from sshd_keepalive.diagnosis.causes import NO_LOGINS, Sign
+from sshd_keepalive.diagnosis.causes import NO_LOGINS, LineKind
 from sshd_keepalive.diagnosis.patterns import Row
 
 BLOCK_BYTES: Final = 1 << 20  # a good size to feed
 _LINE_MAX: Final = 64 * 1024  # a longer line is read in pieces
 _OVERLAP: Final = 512  # so that no word is cut in two
-_TEXT_MAX: Final = 240  # of a sighting
+_TEXT_MAX: Final = 240  # of a matched line
 _AT_EACH_END: Final = 10  # the first and the last of each kind of line; the others are counted
 _LOOKED_BACK: Final = 50  # lines, for a time
 _SNIFF_BYTES: Final = 4096
 
 #: Signs that say when the session ended.
-_ENDS: Final = frozenset(Sign) - NO_LOGINS - {Sign.STARTED, Sign.RAN}
+_ENDS: Final = frozenset(LineKind) - NO_LOGINS - {LineKind.STARTED, LineKind.RAN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class MatchedLine:
     """One telling line."""
 
     row: Row
@@ -51,7 +52,7 @@ class Sighting:
 class RunLog:
     """All that a log tells. Made by `read`."""
 
-    sightings: list[Sighting] = field(default_factory=list)
+    matches: list[MatchedLine] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)  # index of the row → how often
     names: set[str] = field(default_factory=set)  # products whose name was met
     n_lines: int = 0
@@ -62,7 +63,7 @@ class RunLog:
     @property
     def lasted_s(self) -> float | None:
         """From the first time in the log to the end of the session, or to the last time when no end is told."""
-        ends = [s.at for s in self.sightings if s.row.sign in _ENDS and s.at is not None]
+        ends = [s.at for s in self.matches if s.row.kind in _ENDS and s.at is not None]
         end = ends[0] if ends else self.last_at
         if self.first_at is None or end is None:
             return None
@@ -79,7 +80,7 @@ def read(blocks: Iterable[bytes]) -> RunLog:
     reader = _Reader(log)
     for text, is_whole in _texts(blocks, log):
         reader.take(text, is_whole=is_whole)
-    log.sightings = sorted(chain.from_iterable(reader.kept.values()), key=lambda sighting: sighting.line)
+    log.matches = sorted(chain.from_iterable(reader.kept.values()), key=lambda matched: matched.line)
     return log
 
 
@@ -127,7 +128,7 @@ def _encoding(head: bytes) -> str:
 class _Reader:
     def __init__(self, log: RunLog) -> None:
         self._log = log
-        self.kept: dict[int, list[Sighting]] = {}  # index of the row → the first and the last
+        self.kept: dict[int, list[MatchedLine]] = {}  # index of the row → the first and the last
         self._looked_to = 0  # lines of the text at hand in which a time was looked for
         self._known: datetime | None = None  # the last time before there
 
@@ -138,9 +139,9 @@ class _Reader:
         lowered = text.lower()  # its letters may be more than those of the text, its lines are as many
         if log.first_at is None:
             log.first_at = _first_time(text[:_LINE_MAX].split(newline)[:_LOOKED_BACK])
-        log.names.update(name for word, name in signs.NAMES if word in lowered)
-        if words := [word for word in signs.WORDS if word in lowered]:
-            rows = [(index, row) for index, row in enumerate(signs.ROWS) if row.word in words]
+        log.names.update(name for word, name in patterns.NAMES if word in lowered)
+        if words := [word for word in patterns.WORDS if word in lowered]:
+            rows = [(index, row) for index, row in enumerate(patterns.ROWS) if row.word in words]
             lines = text.split(newline)
             for number in _telling(lowered, newline, words):
                 line = lines[number]
@@ -164,7 +165,7 @@ class _Reader:
             start = max(0, found.start() - _TEXT_MAX // 3)
             self._keep(
                 index,
-                Sighting(
+                MatchedLine(
                     row=row,
                     line=self._log.n_lines + number + 1,
                     text=piece[start : start + _TEXT_MAX].strip(),
@@ -174,12 +175,12 @@ class _Reader:
                 ),
             )
 
-    def _keep(self, index: int, sighting: Sighting) -> None:
+    def _keep(self, index: int, matched: MatchedLine) -> None:
         self._log.counts[index] = self._log.counts.get(index, 0) + 1
         kept = self.kept.setdefault(index, [])
         if len(kept) == 2 * _AT_EACH_END:
             del kept[_AT_EACH_END]
-        kept.append(sighting)
+        kept.append(matched)
 
 
 def _telling(lowered: str, newline: str, words: Iterable[str]) -> Iterator[int]:
