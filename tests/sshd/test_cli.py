@@ -347,9 +347,9 @@ def test_what_a_spent_budget_takes_back_is_as_it_was(sshd: Sshd, tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--serial", "0"], "no size of a wave"),
+        (["--serial", "0"], "not a valid wave size"),
         (["--max-fail", "lots"], "--max-fail"),
-        (["--resume", "../x"], "no journal"),
+        (["--resume", "../x"], "no such run"),
         (["--serial", "label:zone"], "no host has this label"),
     ],
 )

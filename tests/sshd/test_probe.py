@@ -208,7 +208,7 @@ def test_a_way_that_takes_few_connections_is_measured_with_those(tmp_path: Path)
         hosts = inventory(server, tmp_path, address=address, port=port, host_keys="accept-new", known_hosts=known)
         ran = keepalive("probe", "--find-limit", "--idle", "3", "-i", hosts)
     assert "idle limit: none up to 3 s" in ran.stdout
-    assert "2 of 3 connections came about" in ran.stdout
+    assert "only 2 of 3 connections" in ran.stdout
 
 
 def test_a_jump_host_with_the_shorter_life_is_named(tmp_path: Path) -> None:

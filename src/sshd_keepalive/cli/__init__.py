@@ -107,8 +107,9 @@ class _Commands(click.Group):
         except click.NoSuchOption as error:
             if error.possibilities:
                 raise
-            here = f"no option {error.option_name} stands before the command"
-            raise click.UsageError(f"{here}; behind it: sshd-keepalive check {error.option_name} …", ctx) from None
+            name = error.option_name
+            text = f"{name} is not an option of the program; if a command has it: sshd-keepalive check {name} …"
+            raise click.UsageError(text, ctx) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -41,7 +41,7 @@ class Journal:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             _prune(self._path.parent)
         except OSError as error:
-            sys.stderr.write(f"no journal of this run is kept: {self._path}: {error.strerror}\n")
+            sys.stderr.write(f"warning: this run cannot be resumed: {self._path}: {error.strerror}\n")
 
     def write(self, report: HostReport) -> None:
         """One host has ended. On disk before the next one is told."""
@@ -55,7 +55,7 @@ class Journal:
             os.write(self._fd, f"{line}\n".encode())
             os.fsync(self._fd)
         except OSError as error:
-            sys.stderr.write(f"the journal breaks off here: {self._path}: {error.strerror}\n")
+            sys.stderr.write(f"warning: --resume will not know the next hosts: {self._path}: {error.strerror}\n")
             os.close(self._fd)
             self._fd = None
 
@@ -84,7 +84,7 @@ def done_in(run_id: str, command: str) -> frozenset[str]:
     """
     path = directory() / f"{run_id}.jsonl"
     if not _RUN_ID.fullmatch(run_id) or not path.is_file():
-        raise ConfigError(f"--resume {run_id}: there is no journal of this run", hint=f"runs are kept in {directory()}")
+        raise ConfigError(f"--resume {run_id}: no such run", hint=f"runs are kept in {directory()}")
     done: dict[str, bool] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         try:

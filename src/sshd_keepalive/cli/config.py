@@ -42,7 +42,7 @@ def command() -> None:
 @click.argument("words", nargs=-1, metavar="[COMMAND [OPTION]...]", type=click.UNPROCESSED)
 @click.pass_context
 def show(ctx: click.Context, words: tuple[str, ...], origin: bool, format: str) -> None:  # noqa: A002 (the option's name)
-    """Show every option with its value: of all commands, or of one with the options behind it.
+    """Show every option with its value: of all commands, or of one command with its options.
 
     \b
     sshd-keepalive config show --origin

@@ -77,7 +77,7 @@ def command(keep: bool) -> None:
             _say(f"\nthe inventory is {folder}/hosts.yaml; Ctrl-C ends the servers and removes it")
             _wait_for_interrupt()
     if not all(as_promised):
-        _say("\nthe demo did not go as it should; please report what it printed")
+        _say("\na step of the demo did not end as expected; please report the output above")
         raise SystemExit(5)
     _say("\nfour servers, four different cures, every one proved over a new login; the servers are gone")
     _say("next: sshd-keepalive check user@host")

@@ -145,10 +145,11 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
     options = Options(**{field.name: inner.params[field.name] for field in fields(Options)})
     if options.ask_become_pass:
         raise ConfigError(
-            "--ask-become-pass: nobody is there to be asked", hint="become: {method: sudo, password: file:PATH}"
+            "--ask-become-pass: a scheduled check cannot ask for a password",
+            hint="become: {method: sudo, password: file:PATH}",
         )
     if "-" in options.inventory:
-        raise ConfigError("-i -: nobody is there to write an inventory to it", hint="write it into a file")
+        raise ConfigError("-i -: a scheduled check has no standard input", hint="write it into a file")
     if holds_password(inner.params["store"]):
         raise ConfigError(
             "--store: the words of a schedule are kept where others may read them, and this URL holds a password",
@@ -176,7 +177,7 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
 def _refuse_absent(reference: str, of: str) -> None:
     """What a person or a session would have to give, and a run by itself has not."""
     if reference == "prompt":
-        raise ConfigError(f"{of} is prompt, and nobody is there to be asked", hint="write file:PATH")
+        raise ConfigError(f"{of} is prompt: a scheduled check cannot ask for it", hint="write file:PATH")
     if reference.startswith("env:"):
         raise ConfigError(
             f"{of} is {reference}, and the variables of this session are not there", hint="write file:PATH"

@@ -221,7 +221,7 @@ def quote_complaints(lines: Sequence[str]) -> tuple[str, ...]:
 def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
     if orders.shown is not None and planned.contents != orders.shown.get(host.name, ()):
         raise HostError(
-            "the host is no longer as it was when the plan was shown",
+            "the host has changed since the plan was shown",
             kind=FailureKind.CHANGED_MEANWHILE,
             hint="look at the new diff: run plan again",
         )

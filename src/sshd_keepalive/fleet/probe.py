@@ -212,9 +212,7 @@ def _more_logins(shell: Shell, n: int, orders: Orders) -> tuple[list[Shell], tup
         try:
             found.append(connect(shell.host, orders))
         except HostError as error:
-            return found, (
-                f"{len(found) + 1} of {n + 1} connections came about, so the limit is told less finely: {error}",
-            )
+            return found, (f"only {len(found) + 1} of {n + 1} connections, so the limit is less exact: {error}",)
     return found, ()
 
 

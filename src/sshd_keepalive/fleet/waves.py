@@ -41,7 +41,7 @@ def _sizes(serial: str, n_hosts: int) -> list[int]:
         found = _SIZE.fullmatch(text.strip())
         if found is None or int(found[1]) == 0 or (found[2] and int(found[1]) > 100):
             raise ConfigError(
-                f"--serial {serial}: {text.strip()!r} is no size of a wave",
+                f"--serial {serial}: {text.strip()!r} is not a valid wave size",
                 hint="for example 1,10%,100% or label:zone",
             )
         sizes.append(max(1, n_hosts * int(found[1]) // 100) if found[2] else int(found[1]))
