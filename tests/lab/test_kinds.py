@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.support.cli import Ran, keepalive
 from .hosts import Lab, LabHost
 from .recipes import LAYOUTS, RECIPES, recipe_of
 
+Boot = Callable[..., list[LabHost]]
 ALL = bool(os.environ.get("SSHD_KEEPALIVE_WRITE_HOSTS"))
 KINDS = (*RECIPES, *LAYOUTS) if ALL else tuple(LAYOUTS)
 full = pytest.mark.skipif(not ALL, reason="make hosts")
@@ -97,13 +98,17 @@ class Table:
         self.cells[kind, column] = result
 
     def write(self, versions: dict[str, str]) -> None:
-        """Replace the table of the page; a cell whose test failed is empty."""
+        """Replace the rows of the kinds that were tried; a cell whose test failed is empty."""
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        known = {line.split(" | ")[0]: line for line in rest.partition(END)[0].splitlines()}
         columns = list(dict.fromkeys(column for _, column in self.cells))
         lines = [f"| host | OpenSSH | {' | '.join(columns)} |", "|---|---|" + "---|" * len(columns)]
-        for kind, version in versions.items():
+        for kind, name in NAMES.items():
             cells = [self.cells.get((kind, column), "") for column in columns]
-            lines.append(f"| {NAMES[kind]} | {version} | {' | '.join(cells)} |")
-        before, _, rest = PAGE.read_text().partition(BEGIN)
+            if kind in versions:
+                lines.append(f"| {name} | {versions[kind]} | {' | '.join(cells)} |")
+            elif old := known.get(f"| {name}"):
+                lines.append(old)
         PAGE.write_text("\n".join([before + BEGIN, "", *lines, "", END + rest.partition(END)[2]]))
 
 
@@ -200,6 +205,15 @@ def case(
         yield made
 
 
+@pytest.fixture(autouse=True)
+def fresh(request: pytest.FixtureRequest) -> None:
+    """What a test that failed has left on the host is not for the next one."""
+    if "case" in request.fixturenames:
+        case: Case = request.getfixturevalue("case")
+        if case.changed():
+            case.host.reset()
+
+
 def test_host_is_what_its_kind_says(case: Case) -> None:
     for claim in CLAIMS.get(case.host.kind, "true").strip().splitlines():
         case.host.run(f"set -x; {claim.strip()}")
@@ -276,7 +290,9 @@ def test_a_controller_that_dies_in_mid_change_leaves_it_to_the_host(case: Case, 
     hold = "[ ! -e /hold ] || { : >/held; while [ -e /hold ]; do sleep 0.1; done; }"
     with case.before_each_start(hold, ""):
         (host.files / "hold").touch()
-        words = ["apply", "--yes", "-i", str(case.folder / "hosts.yaml"), "--limit", host.name]
+        path = case.folder / "hosts.yaml"
+        path.write_text(case.inventory)
+        words = ["apply", "--yes", "-i", str(path), "--limit", host.name]
         process = subprocess.Popen(
             [sys.executable, "-m", "sshd_keepalive", *words, "--confirm-timeout", "15"],
             stdin=subprocess.DEVNULL,
@@ -299,12 +315,12 @@ def test_a_controller_that_dies_in_mid_change_leaves_it_to_the_host(case: Case, 
 def test_a_reboot_before_the_confirmation_takes_it_back(case: Case, table: Table) -> None:
     host = case.host
     applied = case("apply", "--yes", "--no-confirm", "--confirm-timeout", "300")
-    assert applied.host()["end"] == "applied"
+    assert applied.host()["end"] == "applied", applied.stdout
     host.reboot()
     assert case.changed() == set()
     seen = case("check")
     assert seen.status == 1
-    assert "before anybody confirmed" in seen.host()["facts"]["taken_back"]
+    assert "before anybody confirmed" in seen.host()["reverted"]["reason"]
     assert case.values() == ("0", "3")
     table.add(host.kind, "reboot", "taken back")
 
@@ -327,7 +343,8 @@ def test_a_session_is_listed_once(case: Case, lab: Lab, table: Table) -> None:
 def test_a_probe_in_seconds(case: Case, table: Table) -> None:
     ran = case("probe", "--fast")
     assert ran.host()["failure"] is None, ran.stdout
-    assert int(ran.host()["facts"]["keepalives"]) > 0
+    verdicts = {finding["setting"]: finding["verdict"] for finding in ran.host()["findings"]}
+    assert [verdicts.get(trial) for trial in ("observed", "count 0", "dead client")] == ["pass"] * 3, ran.stdout
     table.add(case.host.kind, "probe --fast", "counted")
 
 
@@ -351,3 +368,91 @@ def test_an_account_without_root_is_told_as_much_as_it_can_read(case: Case, tabl
     is_told = tuple(map(int, ran.host()["facts"]["openssh"].split("p")[0].split("."))) >= (9, 3)
     assert verdicts == ["fail", "pass" if is_told else "unknown"], ran.stdout
     table.add(kind, "check without root", "drift" if is_told else "in part")
+
+
+# -------------------------------------------------------------------------------- hosts that mix kinds
+
+
+@pytest.fixture
+def one(boot: Boot, lab: Lab, tmp_path: Path) -> Callable[[str], Case]:
+    """A fresh host of a kind, for one test."""
+
+    def borrow(kind: str) -> Case:
+        (host,) = boot(kind)
+        case = Case(host, tmp_path, lab.inventory())
+        case.stock = case.files()
+        return case
+
+    return borrow
+
+
+PER_CONNECTION = "systemctl disable -q --now sshd.service; systemctl start sshd.socket"
+
+
+def test_options_of_a_process_per_connection_decide_and_are_not_overwritten(one: Callable[[str], Case]) -> None:
+    """systemd 219 spells the key of environment files otherwise: the options were not seen, and `apply` was content."""
+    case = one("el7")
+    case.host.run("echo 'OPTIONS=\"-o ClientAliveInterval=15\"' >>/etc/sysconfig/sshd; " + PER_CONNECTION)
+    (interval, _) = case("check").host()["findings"]
+    assert (interval["value"], interval["verdict"], interval["place"]["path"]) == ("15", "fail", "<command line>")
+    refused = case("apply", "--yes")
+    assert (refused.status, refused.host()["end"]) == (3, "refused"), refused.stdout
+    assert "-o ClientAliveInterval=15" in refused.host()["failure"]["message"]
+    assert case.changed() == set()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "cd /etc/systemd/system; mkdir sshd@.service.d; "
+        "printf '[Service]\\nEnvironment=OPTIONS=-oClientAliveInterval=15\\n' >sshd@.service.d/x.conf",
+        "cd /usr/lib/systemd/system; sed 's/-i/-i -oClientAliveInterval=15/' sshd@.service >ssh@.service",
+    ],
+    ids=["a variable of the unit", "two templates"],
+)
+def test_options_that_cannot_be_told_make_the_host_unknown(one: Callable[[str], Case], script: str) -> None:
+    case = one("rhel")
+    case.host.run(f"{script}; systemctl daemon-reload; {PER_CONNECTION}")
+    ran = case("check")
+    assert (ran.status, ran.host()["verdict"]) == (3, "unknown"), ran.stdout
+    refused = case("apply", "--yes")
+    assert (refused.status, refused.host()["end"]) == (3, "refused"), refused.stdout
+    assert "service: {unit: " in refused.host()["failure"]["hint"]
+    assert case.changed() == set()
+
+
+def test_the_unit_that_runs_sshd_counts_whatever_its_name(one: Callable[[str], Case]) -> None:
+    """A hand-made ssh.service on a host of the Red Hat family, first idle, then in the place of the vendor's."""
+    case = one("rhel")
+    case.host.run(
+        "sed 's/^ExecStart=.*/ExecStart=\\/usr\\/sbin\\/sshd -D -p 2222/' /usr/lib/systemd/system/sshd.service "
+        ">/etc/systemd/system/ssh.service; systemctl daemon-reload"
+    )
+    assert case("check").host()["facts"]["unit"] == "sshd.service"
+    assert case("apply", "--yes").host()["end"] == "applied"
+    assert case("undo", "--yes").host()["end"] == "applied"
+    case.host.run("sed -i 's/ -p 2222//' /etc/systemd/system/ssh.service; systemctl daemon-reload")
+    case.host.run("systemctl stop sshd.service; systemctl start ssh.service")
+    assert case("check").host()["facts"]["unit"] == "ssh.service"
+    assert case("apply", "--yes").host()["end"] == "applied"
+    assert case.values() == ("300", "3")
+
+
+def test_a_vendor_file_that_is_a_link_is_read_and_never_written(one: Callable[[str], Case]) -> None:
+    case = one("suse")
+    case.host.run(f"mv {VENDOR} /usr/share/sshd_config; ln -s ../../share/sshd_config {VENDOR}")
+    case.host.restart_sshd()
+    applied = case("apply", "--yes")
+    assert applied.host()["end"] == "applied", applied.stdout
+    assert case.host.run(f"readlink {VENDOR}; ls /etc/ssh/sshd_config.d").stdout.split() == [
+        "../../share/sshd_config",
+        "00-sshd-keepalive.conf",
+    ]
+    assert case.values() == ("300", "3")
+    # An administrator's own main file hides the vendor's: from then on it is the one that counts.
+    case.host.run(f"echo 'UsePAM yes' >{CONFIG}")
+    case.host.restart_sshd()
+    checked = case("check")
+    assert checked.host()["failure"] is None, checked.stdout
+    assert checked.host()["facts"]["sshd_config"] == CONFIG
+    assert checked.host()["verdict"] == "fail"

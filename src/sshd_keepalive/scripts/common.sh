@@ -256,7 +256,7 @@ with_settings() {
     shift
     for file; do
         [ -e "$file" ] || continue
-        [ -r "$file" ] || return 0
+        [ -f "$file" ] && [ -r "$file" ] || return 0
         while IFS= read -r line || [ -n "$line" ]; do
             line=${line#export }
             case $line in [A-Za-z_]*=*) set_last=$lf$line$set_last ;; esac

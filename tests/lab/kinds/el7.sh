@@ -49,3 +49,7 @@ cat >>/bin/journalctl <<'END'
 exec "$0-247" "$@"
 END
 chmod 755 /bin/systemctl /bin/journalctl
+# These are one program under several names, which it finds out by its own.
+for name in halt poweroff reboot shutdown; do
+    ln -sf /bin/systemctl-247 "/sbin/$name"
+done
