@@ -262,6 +262,18 @@ def test_a_job_that_lives_in_one_process_is_refused(text: str) -> None:
         next(engines.named(text).run(job, HOSTS, workers=2), None)
 
 
+def test_a_local_cluster_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed
+
+    def fails(**_: object) -> None:
+        raise RuntimeError("Cluster failed to start: Nanny failed to start.\nmore")
+
+    dask.disconnect()
+    monkeypatch.setattr(distributed, "LocalCluster", fails)
+    with pytest.raises(ConfigError, match="no workers could be started on this machine: Cluster failed to start"):
+        next(engines.named("dask").run(jobs.passing, HOSTS, workers=2))
+
+
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

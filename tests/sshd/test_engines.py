@@ -77,7 +77,7 @@ class TestLostWorker:
 
     def test_its_hosts_are_read_once_more(self, sshd: Sshd, tmp_path: Path) -> None:
         with Cluster() as cluster, HostileServer(silence) as silent:
-            ran = run_and_kill(cluster, silent, ["check"], inventory(sshd, tmp_path, silent=silent), timeout_s=2)
+            ran = run_and_kill(cluster, silent, ["check"], inventory(sshd, tmp_path, silent=silent), timeout_s=15)
             assert silent.n_connections == 2
         assert ran.status == 3
         hosts = ran.data["hosts"]
@@ -100,7 +100,7 @@ class TestLostWorker:
         with Cluster(n_workers=1, n_threads=1) as cluster, HostileServer(silence) as silent:
             hosts = inventory(sshd, tmp_path, n=3, silent=silent)
             process = started(f"dask:{cluster.address}", ["apply", "--yes"], hosts, timeout_s=60)
-            wait_until(lambda: silent.n_connections == 1, 30, "the worker to begin")
+            wait_until(lambda: silent.n_connections == 1, 120, "the worker to begin")
             for one in cluster.processes:
                 one.kill()
             ran = ended(process)
@@ -114,8 +114,8 @@ def test_ctrl_c_lets_local_workers_finish_what_they_have(sshd: Sshd, tmp_path: P
     """A terminal sends the signal to the worker processes too; they must not end in the middle of a host."""
     with HostileServer(silence) as silent:
         hosts = inventory(sshd, tmp_path, n=40, silent=silent)
-        process = started("dask", ["check"], hosts, timeout_s=5, start_new_session=True)
-        wait_until(lambda: silent.n_connections == 1, 30, "a worker to begin the silent host")
+        process = started("dask", ["check"], hosts, timeout_s=15, start_new_session=True)
+        wait_until(lambda: silent.n_connections == 1, 120, "a worker to begin the silent host")
         os.killpg(process.pid, signal.SIGINT)
         ran = ended(process)
     assert ran.status == 130
@@ -150,7 +150,7 @@ def test_no_secret_is_sent_to_a_cluster(cluster: Cluster, sshd: Sshd, tmp_path: 
 def run_and_kill(cluster: Cluster, silent: HostileServer, command: list[str], hosts: Path, *, timeout_s: int) -> Ran:
     """Kill the worker that has the silent host, once all other hosts have ended."""
     process = started(f"dask:{cluster.address}", command, hosts, timeout_s=timeout_s)
-    wait_until(lambda: silent.n_connections == 1, 30, "a worker to begin the silent host")
+    wait_until(lambda: silent.n_connections == 1, 120, "a worker to begin the silent host")
     pid = pid_connected_to(silent.port, [one.pid for one in cluster.workers])
     cluster.kill_worker(pid)
     return ended(process)

@@ -535,18 +535,25 @@ def _start(distributed: Any, workers: int) -> _Connection:
 
     n_processes = max(1, min(CPU_COUNT, workers))
     folder = tempfile.TemporaryDirectory(prefix="sshd-keepalive-")
-    with config.set(_LOCAL):
-        cluster = distributed.LocalCluster(
-            n_workers=n_processes,
-            threads_per_worker=-(-workers // n_processes),
-            processes=True,
-            memory_limit=None,
-            dashboard_address=None,
-            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            security=distributed.Security.temporary(),
-            silence_logs=logging.CRITICAL,
-            local_directory=folder.name,
-        )
+    try:
+        with config.set(_LOCAL):
+            cluster = distributed.LocalCluster(
+                n_workers=n_processes,
+                threads_per_worker=-(-workers // n_processes),
+                processes=True,
+                memory_limit=None,
+                dashboard_address=None,
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                security=distributed.Security.temporary(),
+                silence_logs=logging.CRITICAL,
+                local_directory=folder.name,
+            )
+    except (OSError, RuntimeError) as error:
+        folder.cleanup()
+        raise ConfigError(
+            f"--engine dask: no workers could be started on this machine: {str(error).partition(chr(10))[0]}",
+            hint="leave out --engine",
+        ) from None
     client = distributed.Client(cluster, set_as_default=False, name="sshd-keepalive")
     connection = _Connection(client=client, address="", cluster=cluster, folder=folder)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="secret")  # a question may wait for a person
