@@ -100,7 +100,7 @@ PRINTING = {
     "demo": ["--help"],
 }
 MORE = {command: [*words, "--format", "json"] for command, words in PRINTING.items()}
-for command in ("completion", "demo"):
+for command in ("schedule", "completion", "demo"):
     del MORE[command]
 
 
