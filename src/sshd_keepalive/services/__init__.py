@@ -139,7 +139,7 @@ _NO_MANAGER = (
 )
 
 
-def guard_functions(managers: Mapping[str, Service], name: str, fire: str, boot: str, after_s: int) -> str:
+def guard_functions(managers: Mapping[str, Service], name: str, expire: str, boot: str, after_s: int) -> str:
     """The shell functions with which a guard outlives its login.
 
     They are detect_init, set_timer, cancel_timer, hook_boot and unhook_boot.
@@ -148,7 +148,7 @@ def guard_functions(managers: Mapping[str, Service], name: str, fire: str, boot:
 
     Args:
         managers: the candidates; only those that `is_init` steer a machine.
-        fire: the command to run when the time is up.
+        expire: the command to run when the time is up.
         boot: the command to run at a boot.
     """
     ranked = {key: module for key, module in managers.items() if is_init(module)}
@@ -156,10 +156,10 @@ def guard_functions(managers: Mapping[str, Service], name: str, fire: str, boot:
     def by_init(text: Callable[[Manager], str], otherwise: str) -> str:
         return _cases(ranked, "$init", text, otherwise)
 
-    sleeper = detached(name, fire, after_s)
+    sleeper = detached(name, expire, after_s)
     return (
         f"detect_init() {{\ninit=''\nis_root || return 0\n{_first(ranked, 'init')}}}\n"
-        f"set_timer() {{\n{by_init(lambda m: m.later(name, fire, after_s), 'false')} || {{ {sleeper}; }}\n}}\n"
+        f"set_timer() {{\n{by_init(lambda m: m.later(name, expire, after_s), 'false')} || {{ {sleeper}; }}\n}}\n"
         f"cancel_timer() {{\n{by_init(lambda m: m.cancel(name), ':')}\n{woken(name)}\n}}\n"
         f"hook_boot() {{\n{by_init(lambda m: m.at_boot(name, boot), 'return 2')}\n}}\n"
         f"unhook_boot() {{\n{by_init(lambda m: m.not_at_boot(name), ':')}\n}}\n"
