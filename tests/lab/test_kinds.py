@@ -294,7 +294,7 @@ def test_a_controller_that_dies_in_mid_change_leaves_it_to_the_host(case: Case, 
         path.write_text(case.inventory)
         words = ["apply", "--yes", "-i", str(path), "--limit", host.name]
         process = subprocess.Popen(
-            [sys.executable, "-m", "sshd_keepalive", *words, "--confirm-timeout", "15"],
+            [sys.executable, "-m", "sshd_keepalive", *words, "--confirm-timeout", "30"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
