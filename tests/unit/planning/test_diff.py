@@ -108,3 +108,39 @@ def test_values_that_are_kept_are_shown_too() -> None:
     keep = Policy(match_overrides=MatchOverrides.KEEP)
     text = "ClientAliveInterval 60\nMatch User bob\nClientAliveInterval 9\n"
     assert "ClientAliveInterval  9\n" in diff.values(plan.plan(read(look({MAIN: text})), keep))
+
+
+def applied(shown: str, before: bytes, folder: Path) -> bytes:
+    """What patch(1) makes of a file with a diff."""
+    file = folder / "file"
+    file.write_bytes(before)
+    subprocess.run(["patch", "-s", str(file)], input=shown.encode(), check=True)
+    return file.read_bytes()
+
+
+@pytest.mark.skipif(not shutil.which("patch"), reason="patch is not installed")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["a\n", "b\n", "c\n"], ["a\n", "x\n", "c\n"]),
+        (["a\n", "c\n"], ["a\n", "b\n", "c\n"]),
+        (["a\n", "b\n", "c\n"], ["a\n", "c\n"]),
+        ([f"{n}\n" for n in range(600)], [f"{n}\n" for n in range(600) if n not in (100, 400)]),
+        (
+            [f"{n}\n" for n in range(600)],
+            [*(f"{n}\n" for n in range(300)), "new\n", *(f"{n}\n" for n in range(300, 600))],
+        ),
+        ([f"{n}\n" for n in range(600)], [f"{n}\n" for n in range(600)]),
+    ],
+)
+def test_a_file_without_known_edits(before: list[str], after: list[str], tmp_path: Path) -> None:
+    """Exact for a small file, one coarse change for a large one; patch takes both."""
+    old, new = "".join(before).encode(), "".join(after).encode()
+    shown = diff.between(MAIN, old, new)
+    assert (shown == "") == (old == new)
+    assert (applied(shown, old, tmp_path) if shown else old) == new
+
+
+def test_a_file_that_comes_or_goes() -> None:
+    assert diff.between(MAIN, None, b"a\n").startswith(f"--- /dev/null\n+++ {MAIN}\n")
+    assert diff.between(MAIN, b"a\n", None).startswith(f"--- {MAIN}\n+++ /dev/null\n")

@@ -24,7 +24,7 @@ from sshd_keepalive.model import (
 from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.planning.policy import from_mapping
 from sshd_keepalive.sshd_config import command_line as start
-from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config.reading import read, read_files
 from tests.support.snapshots import EVERYBODY, MAIN, USUAL, look
 
 GOOD = "ClientAliveInterval 5m\nClientAliveCountMax 3\n"
@@ -56,6 +56,11 @@ def test_both_settings_always() -> None:
 def test_a_default_can_pass() -> None:
     assert verdicts(judged("ClientAliveInterval 300\n")) == ["pass", "pass"]
     assert verdicts(judged("")) == ["fail", "pass"]
+
+
+def test_files_that_no_sshd_was_asked_about_are_judged_by_themselves() -> None:
+    reading = read_files({MAIN: b"ClientAliveInterval 300\nMatch User x\nClientAliveInterval 0\n"})
+    assert verdicts(judge.judge_files(reading, USUAL)) == ["pass", "pass", "fail"]
 
 
 def test_a_failure_tells_its_consequence_with_a_number() -> None:

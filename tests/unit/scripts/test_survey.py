@@ -17,6 +17,7 @@ from sshd_keepalive.remote.observe import functions, observe
 from sshd_keepalive.scripts import survey
 from sshd_keepalive.scripts.records import records
 from sshd_keepalive.sshd_config import command_line as start
+from sshd_keepalive.sshd_config import limits
 from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.tree import missing_globs
 from tests.support.shell import LOCAL, LocalShell, installed_shells, write_command
@@ -114,14 +115,19 @@ def test_a_link_is_read_and_its_target_told(host: Host) -> None:
 
 
 @pytest.mark.sshd  # not that it needs one: it takes seconds
-def test_ten_thousand_drop_ins_are_brought_in_one_look(host: Host) -> None:
+def test_as_many_drop_ins_as_are_allowed_are_brought_in_one_look(host: Host) -> None:
     folder = tree(host, sshd_config="Include @/d/*\n")
     (folder / "d").mkdir()
-    for number in range(10_000):
+    n_drop_ins = limits.MAX_FILES - 1
+    for number in range(n_drop_ins):
         (folder / f"d/{number:05}").write_text(f"# {number}\n")
     snapshot = look(host, timeout_s=240)
-    assert len(snapshot.files) == 10_001
-    assert snapshot.files[-1].content == b"# 9999\n"
+    assert len(snapshot.files) == limits.MAX_FILES
+    assert snapshot.files[-1].content == f"# {n_drop_ins - 1}\n".encode()
+    (folder / "d/more").write_text("# one more\n")
+    with pytest.raises(HostError) as caught:
+        look(host, timeout_s=240)
+    assert caught.value.cause == "too_large"
 
 
 def test_a_look_writes_nothing(host: Host) -> None:

@@ -13,7 +13,7 @@ from sshd_keepalive.errors import HostError, ParseError, PlanError
 from sshd_keepalive.model import Policy
 from sshd_keepalive.planning import explain, judge, plan
 from sshd_keepalive.sshd_config import command_line, limits, patterns, resolve
-from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config.reading import read, read_files
 from sshd_keepalive.sshd_config.tree import Tree, missing_globs
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
@@ -156,3 +156,10 @@ def test_a_line_that_speaks_of_the_asking_is_no_refusal() -> None:
     assert not judge._is_refusal(f"/etc/ssh/sshd_config line 3: {asking}")
     assert judge._is_refusal(f"{asking} /etc/ssh/sshd_config line 3: Bad configuration")
     assert judge._is_refusal("/etc/ssh/sshd_config line 3: no argument")
+
+
+def test_a_pattern_that_is_longer_than_any_real_one_is_refused() -> None:
+    pattern = "/etc/ssh/" + "*a" * 600
+    with pytest.raises(HostError) as caught:
+        read_files({MAIN: f"Include {pattern}\n".encode()}).everybody  # noqa: B018 (read when it is asked for)
+    assert caught.value.cause == "too_large"

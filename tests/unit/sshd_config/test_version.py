@@ -23,6 +23,8 @@ def can(name: str) -> list[str]:
 
 
 def test_boundaries() -> None:
+    assert can("channel_timeout_in_match") == []
+    assert Version.parse("10.5").channel_timeout_in_match
     assert can("include") == ["8.2", "8.3", "8.4", "8.6", "8.7", "9.8", "9.9", "10.1"]
     assert can("relative_include") == ["8.3", "8.4", "8.6", "8.7", "9.8", "9.9", "10.1"]
     assert can("match_in_include") == ["8.4", "8.6", "8.7", "9.8", "9.9", "10.1"]
