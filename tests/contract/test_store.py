@@ -153,7 +153,7 @@ def test_the_life_of_a_host(store: Store) -> None:
 
 
 def test_what_apply_replaced_is_remembered_and_what_undo_did_is_not(store: Store) -> None:
-    gone = (replace(pair("0", "3")[0], scope="Match User \udc80 (/etc/ssh/sshd_config:9)"),)
+    gone = (replace(pair("0", "3")[0], scope="Match User \udc80 (/etc/ssh/sshd_config:9)", block="Match User \udc80"),)
     store.save(a_check(1, one("a", "300", end=End.APPLIED, replaced=gone), command="apply"))
     store.save(a_check(2, one("a", "300", end=End.ROLLED_BACK, replaced=gone), command="apply"))
     store.save(a_check(3, one("a", "0", end=End.APPLIED, replaced=gone), command="undo"))
