@@ -163,8 +163,13 @@ def _exchange_keys(client: Client, deadline: Deadline) -> None:
 
 
 def _was_too_early(link: Link | None, error: Exception, deadline: Deadline) -> bool:
-    has_answered = isinstance(error, paramiko.ssh_exception.IncompatiblePeer | paramiko.AuthenticationException)
-    return link is not None and link.client.awaits_what_was_sent_ahead and not has_answered and not deadline.is_over
+    # A connection that is gone before the first answer: EOF, a reset, or what paramiko then calls a failed
+    # authentication. Where it still stands, that is one: no algorithm in common for the signature.
+    if link is None or deadline.is_over:
+        return False
+    if isinstance(error, paramiko.AuthenticationException) and link.client.is_active():
+        return False
+    return link.client.awaits_what_was_sent_ahead
 
 
 def _give_up(link: Link | None, wire: Wire) -> None:
