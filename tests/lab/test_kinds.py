@@ -364,7 +364,9 @@ def test_an_account_without_root_is_told_as_much_as_it_can_read(case: Case, tabl
         assert (ran.status, ran.host()["failure"]["cause"]) == (3, "unreadable-file"), ran.stdout
         table.add(kind, "check without root", "unknown")
         return
-    verdicts = [finding["verdict"] for finding in ran.host()["findings"]]
+    # Not the daemon: an earlier test's restart that fails can leave an OpenRC host with an older one.
+    findings = [finding for finding in ran.host()["findings"] if finding["setting"] != "daemon"]
+    verdicts = [finding["verdict"] for finding in findings]
     is_told = tuple(map(int, ran.host()["facts"]["openssh"].split("p")[0].split("."))) >= (9, 3)
     assert verdicts == ["fail", "pass" if is_told else "unknown"], ran.stdout
     table.add(kind, "check without root", "drift" if is_told else "in part")
