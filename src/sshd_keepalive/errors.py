@@ -19,21 +19,30 @@ never hides another.
 
 from __future__ import annotations
 
-from sshd_keepalive.model import Failure, FailureKind
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the command line catches these errors; `--version` and completion must not wait for the model
+    from sshd_keepalive.model import Failure, FailureKind
 
 
 class KeepaliveError(Exception):
     """Base of all errors raised on purpose; the text is lower case, without a full stop."""
 
+    kind: str = "internal"  # a value of `FailureKind`
+    cause: str = ""
     hint: str | None = None
+    usual_hint: str = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
 
     def to_failure(self) -> Failure:
-        """The error as the failure in a host's report."""
-        return Failure(kind=FailureKind.INTERNAL, message=str(self), hint=self.hint or "")
+        """Return the error as the failure in a host's report."""
+        from sshd_keepalive.model import Failure, FailureKind
+
+        hint = self.hint or self.usual_hint
+        return Failure(kind=FailureKind(self.kind), cause=self.cause, message=str(self), hint=hint)
 
 
 class ConfigError(KeepaliveError):
@@ -50,16 +59,14 @@ class ExtensionError(ConfigError):
 class ParseError(KeepaliveError):
     """sshd would refuse this line. `line` is 1-based; 0 stands for the command line of the daemon."""
 
+    kind = "config_broken"
+    usual_hint = "correct that line first; sshd refuses it too"
+
     def __init__(self, message: str, *, path: str, line: int, hint: str | None = None) -> None:
         super().__init__(f"{path}:{line}: {message}", hint=hint)
         self.reason = message
         self.path = path
         self.line = line
-
-    def to_failure(self) -> Failure:
-        """The error as the failure in a host's report."""
-        hint = self.hint or "correct that line first; sshd refuses it too"
-        return Failure(kind=FailureKind.CONFIG_BROKEN, message=str(self), hint=hint)
 
 
 class NotifyError(KeepaliveError):
@@ -69,10 +76,8 @@ class NotifyError(KeepaliveError):
 class PlanError(KeepaliveError):
     """No edit could be proved right (see `planning.plan`); nothing was written."""
 
-    def to_failure(self) -> Failure:
-        """The error as the failure in a host's report."""
-        hint = self.hint or "nothing was written; please report the file"
-        return Failure(kind=FailureKind.VALIDATE, message=str(self), hint=hint)
+    kind = "validate"
+    usual_hint = "nothing was written; please report the file"
 
 
 class StoreError(KeepaliveError):
@@ -88,14 +93,12 @@ class HostError(KeepaliveError):
         cause: the finer class, `refused`, `hostkey-changed`, …; empty where there is none.
     """
 
+    kind: FailureKind
+
     def __init__(self, message: str, *, kind: FailureKind, cause: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.kind = kind
         self.cause = cause
-
-    def to_failure(self) -> Failure:
-        """The error as the failure in a host's report."""
-        return Failure(kind=self.kind, cause=self.cause, message=str(self), hint=self.hint or "")
 
 
 class ConnectError(HostError):

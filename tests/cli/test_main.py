@@ -161,6 +161,18 @@ def test_a_place_for_a_report_that_cannot_be_one_is_told_first(tmp_path: Path, p
     assert (done.returncode, said in done.stderr, done.stdout) == (2, True, "")
 
 
+def test_the_version_is_said_without_loading_the_program() -> None:
+    """`--version` and completion in a shell are as quick as click itself (`make bench` gives the ratio)."""
+    program = "import sys; from sshd_keepalive.__main__ import main; sys.argv[1:] = ['--version']; sys.exit(main())"
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    ours = {name for name in loaded if name.startswith("sshd_keepalive")}
+    assert "sshd_keepalive.cli" in ours
+    assert not loaded & {"sshd_keepalive.model", "dataclasses", "paramiko", "yaml", "logging", "asyncio"}, ours
+
+
 def test_the_version_comes_with_those_of_the_libraries_when_asked() -> None:
     ran = keepalive("--version", "-v")
     assert ran.status == 0
