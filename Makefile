@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees hosts fuzz bench bench-latency bench-scale docs dist test-wheel matrix constraints lock clean packages-ssh packages-shells packages-readers packages-lab packages-postgresql
+.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees hosts fuzz bench bench-latency bench-scale docs dist test-wheel wheelhouse matrix constraints lock clean packages-ssh packages-plain packages-readers packages-lab packages-postgresql
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -33,7 +33,7 @@ lint: dev ## format, lint, types, import rules, shell scripts, workflows
 
 test: test-plain coverage test-sshd test-readers test-lab ## all tests
 
-test-plain: packages-ssh packages-shells dev ## what plain `pytest` runs, and what is slow of it: no root, no server; ssh-keygen makes its keys
+test-plain: packages-ssh packages-plain dev ## what plain `pytest` runs, and what is slow of it: no root, no server; ssh-keygen makes its keys
 	$(PYTEST) -q -n $(WORKERS) -m 'not sshd and not lab and not readers and not fuzz'
 
 coverage: dev ## every branch of what reads, judges and edits configurations; half a minute
@@ -81,10 +81,13 @@ NOX := $(BIN)/nox --non-interactive --reuse-existing-virtualenvs
 dist: dev ## sdist, wheel, the single file sshd-keepalive.pyz and the SBOM, in dist/
 	$(NOX) -s dist
 
-test-wheel: packages-ssh dist ## the wheel and the single file, installed where the sources are not
+test-wheel: packages-ssh packages-plain dist ## the wheel and the single file, installed where the sources are not
 	$(NOX) -s wheel pyz
 
-matrix: packages-ssh packages-shells dev ## plain tests on every Python this machine has, and with the lowest dependencies
+wheelhouse: dist ## dist/wheelhouse, all that an installation without a package index needs
+	$(NOX) -s wheelhouse
+
+matrix: packages-ssh packages-plain dev ## plain tests on every Python this machine has, and with the lowest dependencies
 	$(NOX) -s tests lowest
 
 constraints: dev ## write down the versions that .venv holds; `make` installs these from then on
@@ -122,8 +125,8 @@ clean: ## forget the environments and caches of this checkout; the lab's roots s
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/install-packages python3-venv
 	$(PYTHON) -m venv .venv
 
-packages-shells:
-	@tools/install-packages busybox mksh patch zsh fish
+packages-plain:
+	@tools/install-packages busybox mksh patch zsh fish man-db mandoc
 
 packages-ssh:
 	@tools/install-packages openssh-server openssh-client

@@ -4,9 +4,11 @@ Every session gets an environment of its own from uv. An interpreter that is mis
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import nox
@@ -57,7 +59,8 @@ def dist(session: nox.Session) -> None:
     _compare(session, DIST, again)
     session.run("twine", "check", "--strict", *map(str, sorted(DIST.iterdir())))
     wheel = _wheel()
-    session.run("check-wheel-contents", "--ignore", "W004", str(wheel))
+    session.run("check-wheel-contents", str(wheel))
+    _check_links(session, wheel)
     for folder in (DIST, again):
         _build_pyz(session, wheel, folder / PYZ.name, clock)
     _compare(session, DIST, again)
@@ -74,6 +77,7 @@ def wheel(session: nox.Session) -> None:
     with session.chdir(folder):
         session.run("python", "-c", "import sshd_keepalive; assert 'site-packages' in sshd_keepalive.__file__")
         session.run("sshd-keepalive", "--version")
+        session.run("man", "--where", "sshd-keepalive", "sshd-keepalive-apply", external=True)
         session.run("sshd-keepalive", "demo")
         session.run("python", "-m", "pytest", *AWAY, "tests/cli")
 
@@ -92,6 +96,26 @@ def pyz(session: nox.Session) -> None:
     program = {**clean, "TESTED_PROGRAM": str(PYZ), "PYTHONPATH": str(unpacked)}
     with session.chdir(_away(session)):
         session.run("python", "-m", "pytest", *AWAY, *STARTED, env=program)
+
+
+@nox.session(python=PYTHONS[0])
+def wheelhouse(session: nox.Session) -> None:
+    """Collect what an installation without a package index needs, with hashes, and install from it."""
+    folder = DIST / "wheelhouse"
+    shutil.rmtree(folder, ignore_errors=True)
+    locked = ("--quiet", "--require-hashes", "--only-binary", ":all:", "-r", "requirements.lock")
+    session.install("pip")
+    session.run("python", "-m", "pip", "download", *locked, "--dest", str(folder))
+    for path in (_wheel(), ROOT / "requirements.lock"):
+        shutil.copy(path, folder)
+    place = Path(session.create_tmp()) / "offline"
+    shutil.rmtree(place, ignore_errors=True)
+    session.run("python", "-m", "venv", str(place))
+    pip = (str(place / "bin/python"), "-m", "pip", "install", "--quiet", "--no-index")
+    with session.chdir(folder):
+        session.run(*pip, "--find-links", ".", "--require-hashes", "-r", "requirements.lock", external=True)
+        session.run(*pip, "--no-deps", _wheel().name, external=True)
+    session.run(str(place / "bin/sshd-keepalive"), "--version", external=True)
 
 
 def _epoch() -> str:
@@ -115,6 +139,17 @@ def _compare(session: nox.Session, one: Path, other: Path) -> None:
         if len(digests) != 1:
             session.error(f"{path.name} differs between two builds of the same sources")
         session.log(f"{digests.pop()}  {path.name}")
+
+
+def _check_links(session: nox.Session, wheel: Path) -> None:
+    """Stop the session where a link of the description leads nowhere on a package index."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        description = archive.read(name).decode().partition("\n\n")[2]
+    links = re.findall(r"\]\(([^)]+)\)", description)
+    if relative := [link for link in links if not link.startswith(("https:", "#"))]:
+        session.error(f"the description has relative links: {relative}")
+    session.log(f"{len(links)} links of the description are absolute")
 
 
 def _build_pyz(session: nox.Session, wheel: Path, path: Path, clock: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
@@ -69,6 +70,15 @@ def test_the_page_says_of_each_odd_host_what_became_of_it() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_one_address_of_the_repository_is_named_everywhere() -> None:
+    """The release workflow compares `Repository` with where it runs; the other addresses must follow it."""
+    settings = (ROOT / "pyproject.toml").read_text()
+    repository = tomllib.loads(settings)["project"]["urls"]["Repository"]
+    addresses = re.findall(r"https://github\.com/[\w-]+/[\w-]+", settings)
+    assert len(addresses) > 4
+    assert set(addresses) == {repository}
 
 
 def test_every_failure_kind_of_the_code_is_documented() -> None:
