@@ -108,7 +108,7 @@ def wheelhouse(session: nox.Session) -> None:
     session.run("python", "-m", "pip", "download", *locked, "--dest", str(folder))
     for path in (_wheel(), ROOT / "requirements.lock"):
         shutil.copy(path, folder)
-    place = Path(session.create_tmp()) / "offline"
+    place = Path(session.create_tmp()).resolve() / "offline"
     shutil.rmtree(place, ignore_errors=True)
     session.run("python", "-m", "venv", str(place))
     pip = (str(place / "bin/python"), "-m", "pip", "install", "--quiet", "--no-index")
@@ -116,6 +116,9 @@ def wheelhouse(session: nox.Session) -> None:
         session.run(*pip, "--find-links", ".", "--require-hashes", "-r", "requirements.lock", external=True)
         session.run(*pip, "--no-deps", _wheel().name, external=True)
     session.run(str(place / "bin/sshd-keepalive"), "--version", external=True)
+    session.log("on the controller, in this directory and in an activated environment:")
+    session.log("pip install --no-index --find-links . --require-hashes -r requirements.lock")
+    session.log(f"pip install --no-index --no-deps {_wheel().name}")
 
 
 def _epoch() -> str:
