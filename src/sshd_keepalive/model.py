@@ -34,6 +34,8 @@ class Subject(StrEnum):
     DEAD_CLIENT = "dead client"
     IDLE_LIMIT = "idle limit"
     SESSION = "session"
+    LOST_SESSIONS = "lost sessions"  # of the log of a host
+    SILENT_CLIENT = "silent client"
 
     @property
     def is_observation(self) -> bool:
@@ -44,6 +46,8 @@ class Subject(StrEnum):
             Subject.DEAD_CLIENT,
             Subject.IDLE_LIMIT,
             Subject.SESSION,
+            Subject.LOST_SESSIONS,
+            Subject.SILENT_CLIENT,
         )
 
 
@@ -628,6 +632,61 @@ class Configured:
         return "the present files" if self.is_loaded else "older files"
 
 
+class SessionEnd(StrEnum):
+    """How a session ended, by the log of its host."""
+
+    TIMEOUT = "timeout"  # sshd: the client does not respond
+    CUT = "cut"  # a reset came, or nothing could be sent any more
+    UNKNOWN = "unknown"  # closed without a word
+    PEER = "peer"  # the client said that it disconnects
+    HOST = "host"  # sshd was told to end it, or it was unused
+    OPEN = "open"  # no end is in the log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionGroup:
+    """Sessions of one account from one address that ended alike."""
+
+    account: str  # "*" for those beyond the most that are told apart
+    address: str
+    end: SessionEnd
+    is_new: bool  # they began since the values in effect came into effect
+    n: int
+    lengths: tuple[tuple[int, int], ...] = ()  # seconds, how many sessions; of timeout, cut and unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossCluster:
+    """Sessions that ended without the client's will after the same time."""
+
+    limit_s: int
+    end: SessionEnd
+    n: int
+    n_new: int  # of these, see SessionGroup.is_new
+    n_accounts: int
+    cause: str  # the likeliest, in words; empty: none fits
+    likelihood: str  # likely, possible, …
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """The sessions in the log of a host."""
+
+    days: int  # how far it was looked back
+    first_at: datetime | None  # of the first line of sshd in that time
+    last_at: datetime | None
+    in_effect_since: datetime | None
+    groups: tuple[SessionGroup, ...]
+    clusters: tuple[LossCluster, ...]
+    unanswering: tuple[str, ...]  # addresses whose clients do not answer keep-alives
+    was_cut: bool  # there is more in the log than was read
+
+    def count(self, *ends: SessionEnd) -> int:
+        """How many sessions ended so; without an argument all."""
+        return sum(group.n for group in self.groups if not ends or group.end in ends)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostReport:
     """All that is told of one host."""
@@ -647,6 +706,7 @@ class HostReport:
     version: str = ""  # OpenSSH version of the host
     configured: Configured | None = None  # of a probe
     n_older_sessions: int = 0  # live sessions that keep older values
+    losses: Losses | None = None  # None: the log was not looked at
     agents: tuple[str, ...] = ()  # programs on the host that are known to write sshd_config
     notes: tuple[str, ...] = ()
     marks: tuple[Mark, ...] = ()  # of the files that the findings name

@@ -92,6 +92,7 @@ PRINTING = {
     "hosts": ["ops@127.0.0.1:1"],
     "probe": ["ops@127.0.0.1:1"],
     "sessions": ["ops@127.0.0.1:1"],
+    "losses": ["ops@127.0.0.1:1"],
     "diagnose": ["/etc/ssh/sshd_config"],
     "schedule": ["list"],
     "client-config": [],

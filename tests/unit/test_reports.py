@@ -126,6 +126,7 @@ def test_json_is_what_the_contract_shows() -> None:
                     }
                 ],
                 "caveat": None,
+                "losses": None,
                 "diff": "",
                 "steps": [{"name": "restart", "ok": True, "detail": "ssh.service", "seconds": 0.21}],
                 "backup": "/var/backups/x",

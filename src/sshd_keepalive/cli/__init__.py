@@ -60,6 +60,7 @@ COMMANDS = (
     "hosts",
     "probe",
     "sessions",
+    "losses",
     "diagnose",
     "schedule",
     "client-config",

@@ -122,7 +122,7 @@ def diagnose(log: RunLog, known: Known | None = None, *, host: str = "HOST") -> 
     duration_s, duration_from = _duration(log)
     was_killed = _was_killed(matches)
     evidence = evidence_of(log, known, host)
-    causes = () if was_killed is None else tuple(_possible_causes(evidence, was_killed=was_killed))
+    causes = () if was_killed is None else tuple(possible_causes(evidence, was_killed=was_killed))
     finished, because = _finished(evidence, matches, was_killed=was_killed)
     return Diagnosis(
         product=_product(log),
@@ -417,7 +417,8 @@ def _mark(cause: Cause, evidence: Evidence) -> Mark | None:
     return next((mark for seconds in evidence.measured_s if (mark := fitting(cause, seconds))), None)
 
 
-def _possible_causes(evidence: Evidence, *, was_killed: bool) -> Iterator[PossibleCause]:
+def possible_causes(evidence: Evidence, *, was_killed: bool) -> Iterator[PossibleCause]:
+    """Give the causes that fit, likeliest first, then those that the host rules out."""
     rules = [*matching(RULES if was_killed else LOGIN_RULES, evidence)]
     for rule in rules:
         yield _possible_cause(rule, evidence)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from sshd_keepalive import benchmarks
-from sshd_keepalive.model import COMMAND_LINE, End, Finding, HostReport, Place, Run, Verdict
+from sshd_keepalive.model import COMMAND_LINE, End, Finding, HostReport, Losses, Place, Run, SessionEnd, Verdict
 from sshd_keepalive.quoting import printable
 
 
@@ -59,6 +59,7 @@ def host_data(report: HostReport) -> dict[str, Any]:
         "backup": report.backup,
         "facts": dict(report.facts) | ({"notes": "; ".join(report.notes)} if report.notes else {}),
         "drift": list(report.drift),
+        "losses": _losses(report.losses),
         "pending": _pending(report),
         "reverted": _reverted(report),
         "failure": _failure(report),
@@ -114,6 +115,44 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "place": _place(finding.place),
         "hides": [_place(place) for place in finding.hides],
         "reason": finding.reason,
+    }
+
+
+def _losses(losses: Losses | None) -> dict[str, Any] | None:
+    if losses is None:
+        return None
+    return {
+        "days": losses.days,
+        "from": timestamp(losses.first_at) if losses.first_at else None,
+        "to": timestamp(losses.last_at) if losses.last_at else None,
+        "in_effect_since": timestamp(losses.in_effect_since) if losses.in_effect_since else None,
+        "was_cut": losses.was_cut,
+        "sessions": {end.value: losses.count(end) for end in SessionEnd},
+        "groups": [
+            {
+                "account": group.account,
+                "address": group.address,
+                "end": group.end.value,
+                "since": group.is_new,
+                "sessions": group.n,
+                "lengths": [list(pair) for pair in group.lengths],
+            }
+            for group in losses.groups
+        ],
+        "clusters": [
+            {
+                "seconds": cluster.limit_s,
+                "end": cluster.end.value,
+                "sessions": cluster.n,
+                "since": cluster.n_new,
+                "accounts": cluster.n_accounts,
+                "cause": cluster.cause,
+                "likelihood": cluster.likelihood,
+                "next_step": cluster.next_step,
+            }
+            for cluster in losses.clusters
+        ],
+        "unanswering": list(losses.unanswering),
     }
 
 

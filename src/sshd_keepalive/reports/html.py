@@ -17,6 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sshd_keepalive import benchmarks
+from sshd_keepalive.diagnosis import losses
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import (
     COUNT_MAX,
@@ -217,6 +218,7 @@ def _details(run: Run) -> str:
                 "drift": texts(report.drift),
                 "failure": texts((f"{failure.kind}: {failure.message}", *hint)) if failure else [],
                 "steps": texts(f"{'did' if s.ok else 'failed'} {s.name}: {s.detail}" for s in report.steps),
+                "losses": texts(losses.table(report.losses) if report.losses else ()),
                 "notes": texts([*([str(report.caveat)] if report.caveat else []), *report.notes]),
                 "facts": texts(f"{name}: {value}" for name, value in report.facts),
                 "benchmarks": [pool.number(one) for one in held],

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import groupby
 
 from sshd_keepalive import benchmarks
+from sshd_keepalive.diagnosis import losses
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import GLOBAL, Finding, HostReport, Run, Verdict
 from sshd_keepalive.quoting import printable
@@ -43,6 +44,7 @@ def host(report: HostReport, *, steps: bool = False) -> str:
         lines += [_finding(finding) for finding in findings]
         if reason:
             lines.append(f"        {reason}")
+    lines += [f"    {line}" for line in (losses.table(report.losses) if report.losses else ())]
     said = report.failure.message if report.failure else ""
     for step in report.steps:
         if steps or not (step.ok or step.detail in said):

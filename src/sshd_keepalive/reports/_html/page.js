@@ -149,6 +149,9 @@
     return [made("h3", "What would change"), block];
   };
 
+  const lines = (title, numbers) =>
+    numbers ? [made("h3", title), made("pre", numbers.map((number) => parts[number]).join("\n"))] : [];
+
   const detail = (host, name) => {
     const row = made("tr", undefined, "detail");
     const cell = row.insertCell();
@@ -157,6 +160,7 @@
       ...list("What went wrong", host.failure),
       ...list("Changed since the last recorded run", host.drift),
       ...findings(host.findings),
+      ...lines("Lost sessions", host.losses),
       ...diff(host.diff),
       ...list("What was done", host.steps),
       ...list("Notes", host.notes),

@@ -1,0 +1,260 @@
+"""What the sessions in the log of a host say: who loses sessions, after which time, and which cause fits.
+
+sshd logs a session that it drops itself, and one that a reset ends. One that is closed without a word may have been cut
+or have ended by itself: it counts as lost by nobody, and only a length that many of them share is told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from itertools import pairwise
+from typing import Final
+
+from sshd_keepalive.diagnosis.causes import LineKind, slack_s
+from sshd_keepalive.diagnosis.rules import Evidence, Known, PossibleCause, possible_causes
+from sshd_keepalive.model import (
+    GLOBAL,
+    Finding,
+    LossCluster,
+    Losses,
+    SessionEnd,
+    SessionGroup,
+    Subject,
+    Verdict,
+)
+from sshd_keepalive.scripts.losses import SessionLog
+from sshd_keepalive.sshd_config import keepalive as consequence
+
+#: Idle limits that load balancers, gateways and guides share; those of the host come beside them.
+_LIMITS_S: Final = (240, 300, 350, 600, 900, 1200, 1800, 3600, 7200)
+_LEAST: Final = 3  # sessions of one length that are no accident
+_TIMES: Final = 3  # so many more than beside it
+#: What the log says at the end of such a session, for the rules.
+_KINDS: Final = {
+    SessionEnd.TIMEOUT: LineKind.SERVER_GAVE_UP,
+    SessionEnd.CUT: LineKind.RESET,
+    SessionEnd.UNKNOWN: LineKind.LOST,
+}
+_SPOKEN: Final = {
+    SessionEnd.TIMEOUT: "dropped: the client did not respond",
+    SessionEnd.CUT: "cut by a reset or a broken way",
+    SessionEnd.UNKNOWN: "closed without a word",
+    SessionEnd.PEER: "ended by the client",
+    SessionEnd.HOST: "ended by the host",
+    SessionEnd.OPEN: "without an end in the log",
+}
+#: Where the rows of the histogram begin, seconds; every limit begins one.
+_EDGES_S: Final = (0, 10, 60, 120, *_LIMITS_S[:3], 420, 600, 720, 900, 1020, 1200, 1320, 1800, 2400, 3600, 3720, 7200)
+_EDGES_ABOVE_S: Final = (7500, 14400, 43200, 86400)
+_WIDTH: Final = 40
+_MOST_NAMED: Final = 10
+
+
+def study(log: SessionLog, *, days: int, in_effect_since: datetime | None, known: Known | None, name: str) -> Losses:
+    """Find the lengths that many lost sessions share, and the addresses whose clients do not answer.
+
+    Args:
+        in_effect_since: see `scripts.losses.script`.
+        known: what the host does to quiet sessions now; None: its configuration could not be read.
+        name: of the host, for the next steps.
+    """
+    return Losses(
+        days=days,
+        first_at=log.first_at,
+        last_at=log.last_at,
+        in_effect_since=in_effect_since,
+        groups=log.groups,
+        clusters=tuple(_clusters(log.groups, known, name)),
+        unanswering=tuple(_unanswering(log.groups, known)),
+        was_cut=log.was_cut,
+    )
+
+
+def hide_accounts(log: SessionLog) -> SessionLog:
+    """Replace the names of accounts by numbers."""
+    names = dict.fromkeys(group.account for group in log.groups)
+    numbers = {name: f"account-{number}" for number, name in enumerate(names, 1)}
+    return replace(log, groups=tuple(replace(group, account=numbers[group.account]) for group in log.groups))
+
+
+def judge(losses: Losses) -> Iterator[Finding]:
+    """Make the findings: how many were lost, then each length, then each address."""
+    n, n_lost = losses.count(), losses.count(SessionEnd.TIMEOUT, SessionEnd.CUT)
+    told = [f"{count} {_SPOKEN[end]}" for end in (SessionEnd.TIMEOUT, SessionEnd.CUT) if (count := losses.count(end))]
+    verdict = Verdict.FAIL if n_lost else Verdict.PASS
+    if not n or (losses.was_cut and not n_lost):
+        verdict = Verdict.UNKNOWN
+    if n_lost and has_stopped(losses, losses.groups):
+        verdict = Verdict.PASS
+    yield Finding(
+        setting=Subject.LOST_SESSIONS,
+        scope=GLOBAL,
+        wanted="",
+        value=f"{n_lost} of {n} in {losses.days} days" + "".join(f", {part}" for part in told),
+        verdict=verdict,
+        reason=_since(losses, SessionEnd.TIMEOUT, SessionEnd.CUT) if n_lost else "",
+    )
+    for cluster in losses.clusters:
+        yield _finding(losses, cluster)
+    for address in losses.unanswering:
+        n_new = sum(group.n for group in losses.groups if group.address == address and group.is_new)
+        n_dropped = sum(
+            group.n
+            for group in losses.groups
+            if group.address == address and group.is_new and group.end is SessionEnd.TIMEOUT
+        )
+        yield Finding(
+            setting=Subject.SILENT_CLIENT,
+            scope=address,
+            wanted="answers keep-alives",
+            value=f"does not answer keep-alives: {n_dropped} of {n_new} sessions were dropped",
+            verdict=Verdict.FAIL,
+            reason="upgrade the client, or raise ClientAliveCountMax for it: how-to/find-out-who-loses-sessions",
+        )
+
+
+def has_stopped(losses: Losses, groups: Iterable[SessionGroup]) -> bool:
+    """Whether losses came to an end with the values in effect, and not only because few sessions began since.
+
+    With the old share, three lost ones or more would be expected by now.
+    """
+    lost = [group for group in groups if group.end in (SessionEnd.TIMEOUT, SessionEnd.CUT)]
+    n_new = sum(group.n for group in lost if group.is_new)
+    n_old = sum(group.n for group in lost if not group.is_new)
+    return _has_stopped(losses, n_old, n_new)
+
+
+def _has_stopped(losses: Losses, n_old: int, n_new: int) -> bool:
+    n_sessions = {is_new: sum(g.n for g in losses.groups if g.is_new is is_new) for is_new in (False, True)}
+    return n_new == 0 and n_old * n_sessions[True] >= _LEAST * max(1, n_sessions[False])
+
+
+def _finding(losses: Losses, cluster: LossCluster) -> Finding:
+    accounts = f"{cluster.n_accounts} account{'s' * (cluster.n_accounts != 1)}"
+    verdict = Verdict.UNKNOWN if cluster.end is SessionEnd.UNKNOWN else Verdict.FAIL
+    if _has_stopped(losses, cluster.n - cluster.n_new, cluster.n_new):
+        verdict = Verdict.PASS
+    since = _tell_since(losses, cluster.n - cluster.n_new, cluster.n_new)
+    return Finding(
+        setting=Subject.LOST_SESSIONS,
+        scope=f"{cluster.limit_s} s",
+        wanted="",
+        value=f"{cluster.n} sessions of {accounts} lasted {cluster.limit_s} s: {_SPOKEN[cluster.end]}",
+        verdict=verdict,
+        reason="; ".join(filter(None, (since, cluster.cause and f"{cluster.likelihood}: {cluster.cause}"))),
+    )
+
+
+def _since(losses: Losses, *ends: SessionEnd) -> str:
+    n_new = sum(group.n for group in losses.groups if group.end in ends and group.is_new)
+    return _tell_since(losses, losses.count(*ends) - n_new, n_new)
+
+
+def _tell_since(losses: Losses, n_old: int, n_new: int) -> str:
+    """`before 2026-11-21 08:00 UTC, when the values came into effect: 37; since: none of 120 sessions`."""
+    if losses.in_effect_since is None:
+        return ""
+    n_sessions = sum(group.n for group in losses.groups if group.is_new)
+    since = f"{n_new or 'none'} of {n_sessions} sessions" if n_sessions else "no session began"
+    return f"before {losses.in_effect_since:%Y-%m-%d %H:%M} UTC, when sshd read its values: {n_old}; since: {since}"
+
+
+# ----------------------------------------------------------------------------------------------- lengths
+
+
+def _clusters(groups: Iterable[SessionGroup], known: Known | None, name: str) -> Iterator[LossCluster]:
+    for end, kind in _KINDS.items():
+        ended = [group for group in groups if group.end is end]
+        lengths: Counter[int] = Counter()
+        for group in ended:
+            lengths.update(dict(group.lengths))
+        taken_to = 0
+        for limit_s in _limits_s(known):
+            low, high = limit_s - 1, limit_s + int(slack_s(limit_s))
+            width = high - low + 1
+            n = _between(lengths, low, high)
+            beside = _between(lengths, low - width, low - 1) + _between(lengths, high + 1, high + width)
+            if low <= taken_to or n < _LEAST or 2 * n < _TIMES * beside:
+                continue
+            taken_to = high
+            inside = [group for group in ended if any(low <= seconds <= high for seconds, _ in group.lengths)]
+            n_new = sum(count for g in inside if g.is_new for seconds, count in g.lengths if low <= seconds <= high)
+            cause = _cause(kind, limit_s, known if n_new else None, name)
+            yield LossCluster(
+                limit_s=limit_s,
+                end=end,
+                n=n,
+                n_new=n_new,
+                n_accounts=len({group.account for group in inside}),
+                cause=cause.title if cause else "",
+                likelihood=cause.likelihood.value if cause else "",
+                next_step=cause.next_step if cause else "",
+            )
+
+
+def _between(lengths: Counter[int], low: int, high: int) -> int:
+    return sum(lengths[seconds] for seconds in range(max(0, low), high + 1))
+
+
+def _limits_s(known: Known | None) -> list[int]:
+    """The limits that lengths are held against: usual ones, and those of the values that the host has now."""
+    limits = set(_LIMITS_S)
+    if known is not None and known.interval_s > 0:
+        said = consequence.of(known.version, known.interval_s, known.count_max)
+        limits |= {known.interval_s, known.interval_s * known.count_max}
+        limits |= {limit for limit in (said.alive_dropped_after_s, said.dead_dropped_after_s) if limit}
+    return sorted(limit for limit in limits if 1 < limit < 10_000)
+
+
+def _cause(kind: LineKind, limit_s: int, known: Known | None, name: str) -> PossibleCause | None:
+    evidence = Evidence(seen=frozenset({kind}), measured_s=(float(limit_s),), has_terminal=True, known=known, host=name)
+    return next(possible_causes(evidence, was_killed=True), None)
+
+
+def _unanswering(groups: Iterable[SessionGroup], known: Known | None) -> Iterator[str]:
+    """Addresses most of whose sessions are dropped though sshd asks before it drops; twice at least."""
+    if known is None or consequence.of(known.version, known.interval_s, known.count_max).alive_dropped_after_s:
+        return
+    dropped: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
+    for group in groups:
+        if group.is_new and group.end is not SessionEnd.OPEN:
+            ended[group.address] += group.n
+            dropped[group.address] += group.n * (group.end is SessionEnd.TIMEOUT)
+    yield from sorted(address for address, n in dropped.items() if n >= 2 and 2 * n >= ended[address])
+
+
+# ------------------------------------------------------------------------------------------------- shown
+
+
+def table(losses: Losses) -> Iterator[str]:
+    """Who lost sessions, most first, and how long the lost ones had lasted."""
+    of: dict[tuple[str, str], Counter[SessionEnd]] = {}
+    for group in losses.groups:
+        of.setdefault((group.account, group.address), Counter())[group.end] += group.n
+    lost = {who: ends[SessionEnd.TIMEOUT] + ends[SessionEnd.CUT] for who, ends in of.items()}
+    ranked = sorted((who for who in of if lost[who]), key=lambda who: (-lost[who], who))
+    for account, address in ranked[:_MOST_NAMED]:
+        ends = of[account, address]
+        told = ", ".join(f"{ends[end]} {_SPOKEN[end]}" for end in SessionEnd if ends[end])
+        yield f"{account} from {address}: {told}"
+    if len(ranked) > _MOST_NAMED:
+        yield f"and {len(ranked) - _MOST_NAMED} more; --format json names all"
+    yield from _histogram(losses)
+
+
+def _histogram(losses: Losses) -> Iterator[str]:
+    lengths: Counter[int] = Counter()
+    for group in losses.groups:
+        if group.end in (SessionEnd.TIMEOUT, SessionEnd.CUT):
+            lengths.update(dict(group.lengths))
+    rows = []
+    for low, high in pairwise((*_EDGES_S, *_EDGES_ABOVE_S, 1 << 62)):
+        if n := sum(count for seconds, count in lengths.items() if low <= seconds < high):
+            rows.append((f"{low} s to {high} s" if high < 1 << 62 else f"{low} s or more", n))
+    most = max((n for _, n in rows), default=1)
+    for label, n in rows:
+        yield f"{label:>16} {'#' * max(1, _WIDTH * n // most)} {n}"

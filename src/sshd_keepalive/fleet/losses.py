@@ -1,0 +1,64 @@
+"""One host's lost sessions, by its own log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from sshd_keepalive.diagnosis import losses as lost
+from sshd_keepalive.diagnosis.rules import known_of
+from sshd_keepalive.errors import HostError
+from sshd_keepalive.fleet.one_host import Orders, logged_in_anyhow
+from sshd_keepalive.fleet.report import reported, worst
+from sshd_keepalive.model import Host, HostReport
+from sshd_keepalive.remote import lasting
+from sshd_keepalive.scripts import losses
+from sshd_keepalive.scripts.losses import SessionLog
+from sshd_keepalive.scripts.records import output_of
+
+#: A log that begins so much later than asked for is told; a host's first login of a day may come late.
+_LATE: timedelta = timedelta(days=1)
+
+
+@reported()
+def count_losses(host: Host, orders: Orders, *, days: int, is_anonymous: bool) -> HostReport:
+    """Count the sessions in the log of a host, by how they ended; changes nothing there.
+
+    Args:
+        days: how far to look back.
+        is_anonymous: the names of accounts are replaced by numbers.
+    """
+    with logged_in_anyhow(host, orders) as (shell, reading):
+        snapshot = None if isinstance(reading, HostError) else reading.snapshot
+        since = lasting.in_effect_since(snapshot) if snapshot else None
+        script = losses.script(days=days, in_effect_since=since, limit_s=orders.timeout_s)
+        log = losses.parse(output_of(shell.run(script, timeout_s=orders.timeout_s)))
+    found = lost.study(
+        lost.hide_accounts(log) if is_anonymous else log,
+        days=days,
+        in_effect_since=since,
+        known=None if isinstance(reading, HostError) else known_of(reading, None),
+        name=host.name,
+    )
+    findings = tuple(lost.judge(found))
+    return HostReport(
+        host=host,
+        verdict=worst(findings),
+        findings=findings,
+        losses=found,
+        facts=(*(snapshot.facts if snapshot else ()), ("log", ", ".join(log.sources))),
+        version=snapshot.version if snapshot else "",
+        notes=(*_notes(log, days), *([str(reading)] if isinstance(reading, HostError) else [])),
+    )
+
+
+def _notes(log: SessionLog, days: int) -> Iterator[str]:
+    """What the counts leave out."""
+    if log.unread:
+        yield f"not read: {', '.join(log.unread)}; log in as root, or let the login become root"
+    if not log.groups:
+        yield "no session is in the log: LogLevel is below INFO, or sshd writes its log elsewhere"
+    if log.was_cut:
+        yield "the log is longer than what was read in the time of --timeout; the counts are those of a part"
+    if log.first_at and log.last_at and log.last_at - log.first_at + _LATE < timedelta(days=days):
+        yield f"the log tells of sshd from {log.first_at:%Y-%m-%d %H:%M} to {log.last_at:%Y-%m-%d %H:%M} UTC only"

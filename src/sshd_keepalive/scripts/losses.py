@@ -1,0 +1,106 @@
+"""The sessions in the log of a host, counted there: the script, and the parser of what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sshd_keepalive.model import SessionEnd, SessionGroup
+from sshd_keepalive.scripts import text, variables
+from sshd_keepalive.scripts.records import decoded, legible, records
+from sshd_keepalive.sshd_config.limits import too_large
+
+_MOST_GROUPS: Final = 5_000
+_SHARE: Final = 0.6  # of the time of an exchange: the rest is for the login shell, sudo and the way back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLog:
+    """What the log of a host tells of its sessions."""
+
+    groups: tuple[SessionGroup, ...]
+    n_sessions: int  # that began in the time looked at
+    first_at: datetime | None  # of the first line of sshd; None: there is none
+    last_at: datetime | None
+    sources: tuple[str, ...]  # "journal", "2 text logs"; empty: there is no log
+    unread: tuple[str, ...]  # text logs that this account or host cannot read
+    was_cut: bool  # there is more than was read
+
+
+def script(*, days: int, in_effect_since: datetime | None, limit_s: float, directory: str = "/var/log") -> str:
+    """Build the script that counts.
+
+    Args:
+        days: how far to look back.
+        in_effect_since: sessions that began earlier are counted apart; None: not known.
+        limit_s: of the exchange.
+        directory: of the text logs.
+    """
+    values = {
+        "DAYS": str(days),
+        "EFFECT": str(int(in_effect_since.timestamp())) if in_effect_since else "0",
+        "LIMIT_S": str(max(1, int(limit_s * _SHARE))),
+        "LOGS": directory,
+    }
+    return "LC_ALL=C; export LC_ALL\n" + variables(values) + text("common") + text("losses")
+
+
+@legible("its sessions")
+def parse(stdout: bytes) -> SessionLog:
+    """Read the script's records. All times are the host's own.
+
+    Raises:
+        HostError: kind `observe`, the output is cut, or names too many groups.
+    """
+    groups: list[SessionGroup] = []
+    unread: list[str] = []
+    sources: tuple[str, ...] = ()
+    was_cut = False
+    n_sessions, first_at, last_at = 0, None, None
+    for kind, value in records(stdout):
+        said = decoded(value)
+        if kind == "unread":
+            unread.append(said)
+        elif kind == "cut":
+            was_cut = True
+        elif kind == "sources":
+            n_logs, _, journal = said.partition(" ")
+            logs = (f"{n_logs} text log{'s' * (int(n_logs) != 1)}",) if int(n_logs) else ()
+            sources = (*logs, "journal") if journal else logs
+        elif kind == "counts":
+            for words in map(str.split, said.splitlines()):
+                if words[0] == "group":
+                    groups.append(_group(words))
+                elif words[0] == "cut":
+                    was_cut = True
+                elif words[0] == "seen":
+                    n_sessions = int(words[1])
+                    first_at, last_at = (
+                        datetime.fromtimestamp(int(word), UTC) if int(word) else None for word in words[2:4]
+                    )
+    if len(groups) > _MOST_GROUPS:
+        raise too_large(f"its log has more than {_MOST_GROUPS} groups of sessions")
+    groups.sort(key=lambda group: (-group.n, group.account, group.address, group.end, group.is_new))
+    return SessionLog(
+        groups=tuple(groups),
+        n_sessions=n_sessions,
+        first_at=first_at,
+        last_at=last_at,
+        sources=sources,
+        unread=tuple(unread),
+        was_cut=was_cut,
+    )
+
+
+def _group(words: list[str]) -> SessionGroup:
+    """`group new timeout etl 192.0.2.9 3 300*2 301*1`."""
+    lengths = sorted((int(seconds), int(n)) for seconds, n in (word.split("*") for word in words[6:]))
+    return SessionGroup(
+        account=words[3],
+        address=words[4],
+        end=SessionEnd(words[2]),
+        is_new=words[1] == "new",
+        n=int(words[5]),
+        lengths=tuple(lengths),
+    )

@@ -1,0 +1,137 @@
+"""What counts of sessions say: how many were lost, at which limits, whose clients do not answer, whether it stopped."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from sshd_keepalive.diagnosis import losses
+from sshd_keepalive.diagnosis.rules import Known
+from sshd_keepalive.model import Finding, Losses, SessionEnd, SessionGroup, Verdict
+from sshd_keepalive.scripts.losses import SessionLog
+from sshd_keepalive.sshd_config.version import Version
+
+SINCE = datetime(2026, 1, 20, tzinfo=UTC)
+
+
+def group(
+    end: str, n: int, *lengths: int, account: str = "etl", address: str = "192.0.2.9", new: bool = False
+) -> SessionGroup:
+    """Sessions that ended alike; lengths that repeat are counted."""
+    counted = tuple((seconds, lengths.count(seconds)) for seconds in sorted(set(lengths)))
+    return SessionGroup(account=account, address=address, end=SessionEnd(end), is_new=new, n=n, lengths=counted)
+
+
+def study(*groups: SessionGroup, pair: str = "300/3", version: str = "9.6p1", since: datetime | None = SINCE) -> Losses:
+    interval, count = map(int, pair.split("/"))
+    log = SessionLog(
+        groups=groups, n_sessions=sum(g.n for g in groups), first_at=SINCE, last_at=SINCE, sources=("journal",),
+        unread=(), was_cut=False,
+    )  # fmt: skip
+    known = Known(name="h", version=Version.parse(version), interval_s=interval, count_max=count)
+    return losses.study(log, days=30, in_effect_since=since, known=known, name="ecs-01")
+
+
+def judge(found: Losses) -> list[Finding]:
+    return list(losses.judge(found))
+
+
+def test_no_loss_is_a_pass_and_no_session_is_unknown() -> None:
+    (passed,) = judge(study(group("peer", 40), group("unknown", 2, 17, 90)))
+    assert (passed.value, passed.verdict) == ("0 of 42 in 30 days", Verdict.PASS)
+    (unknown,) = judge(study())
+    assert unknown.verdict is Verdict.UNKNOWN
+
+
+def test_lengths_near_a_limit_are_a_cluster_with_its_cause() -> None:
+    found = study(
+        group("cut", 5, 350, 350, 351, 352, 353), group("cut", 3, 350, 350, 17, account="ops"), group("peer", 30)
+    )
+    (cluster,) = found.clusters
+    assert (cluster.limit_s, cluster.n, cluster.n_accounts) == (350, 7, 2)
+    assert "NAT gateway, load balancer or firewall" in cluster.cause
+    assert cluster.next_step == "sshd-keepalive probe --find-limit ecs-01"
+    overall, of_limit = judge(found)
+    assert (overall.value, overall.verdict) == ("8 of 38 in 30 days, 8 cut by a reset or a broken way", Verdict.FAIL)
+    assert of_limit.value == "7 sessions of 2 accounts lasted 350 s: cut by a reset or a broken way"
+
+
+def test_lengths_spread_over_everything_are_no_cluster() -> None:
+    assert study(group("cut", 700, *range(2, 702))).clusters == ()
+    assert study(group("cut", 2, 350, 351)).clusters == (), "two may be an accident"
+
+
+@pytest.mark.parametrize(
+    ("pair", "version", "seconds", "cause"),
+    [
+        ("300/0", "8.1p1", 300, "sshd ends every quiet session"),
+        ("300/3", "9.6p1", 1200, "sshd gave up on a client that did not answer"),
+        ("77/2", "9.6p1", 231, "sshd gave up on a client that did not answer"),
+        ("50/2", "9.2p1", 300, "sshd gave up on a client that did not answer"),
+    ],
+)
+def test_the_limits_of_the_host_itself_count(pair: str, version: str, seconds: int, cause: str) -> None:
+    found = study(group("timeout", 4, *[seconds] * 4, new=True), pair=pair, version=version)
+    assert [cluster.limit_s for cluster in found.clusters] == [seconds]
+    assert cause in found.clusters[0].cause
+
+
+def test_sessions_closed_without_a_word_are_told_apart_and_are_no_proof() -> None:
+    overall, of_limit = judge(study(group("unknown", 20, *[301] * 20), group("peer", 20)))
+    assert overall.verdict is Verdict.PASS
+    assert (of_limit.scope, of_limit.verdict) == ("300 s", Verdict.UNKNOWN)
+
+
+def test_before_and_since_the_values_came_into_effect() -> None:
+    old = (group("timeout", 37, *[300] * 37), group("peer", 63))
+    overall, of_limit = judge(study(*old, group("peer", 50, new=True)))
+    assert overall.reason == ("before 2026-01-20 00:00 UTC, when sshd read its values: 37; since: none of 50 sessions")
+    assert (overall.verdict, of_limit.verdict) == (Verdict.PASS, Verdict.PASS), "18 were to be expected since"
+    too_few = judge(study(*old, group("peer", 5, new=True)))
+    assert [finding.verdict for finding in too_few] == [Verdict.FAIL, Verdict.FAIL], "5 sessions prove nothing"
+    again = judge(study(*old, group("peer", 49, new=True), group("cut", 1, 44, new=True)))
+    assert again[0].verdict is Verdict.FAIL
+    assert "since: 1 of 50 sessions" in again[0].reason
+    assert "no session began" in judge(study(*old))[0].reason
+    assert judge(study(*old, since=None))[0].reason == ""
+
+
+def test_an_address_whose_sessions_are_dropped_since_does_not_answer() -> None:
+    groups = (
+        group("timeout", 3, 1200, 1201, 1202, address="192.0.2.66", new=True),
+        group("peer", 1, address="192.0.2.66", new=True),
+        group("timeout", 2, 4000, 9000, address="192.0.2.77", new=True),
+        group("peer", 9, address="192.0.2.77", new=True),
+        group("timeout", 9, 1200, address="192.0.2.88"),
+    )
+    found = study(*groups)
+    assert found.unanswering == ("192.0.2.66",), (
+        "a laptop that goes to sleep answers mostly; old sessions had other values"
+    )
+    silent = judge(found)[-1]
+    assert (silent.scope, silent.verdict) == ("192.0.2.66", Verdict.FAIL)
+    assert silent.value == "does not answer keep-alives: 3 of 4 sessions were dropped"
+    assert study(*groups, pair="300/0", version="8.1p1").unanswering == (), "there sshd drops clients that answer"
+
+
+def test_accounts_can_be_hidden_and_counts_stay() -> None:
+    log = SessionLog(
+        groups=(group("cut", 2, account="alice"), group("peer", 1, account="bob"), group("peer", 1, account="alice")),
+        n_sessions=4, first_at=None, last_at=None, sources=(), unread=(), was_cut=False,
+    )  # fmt: skip
+    assert [one.account for one in losses.hide_accounts(log).groups] == ["account-1", "account-2", "account-1"]
+
+
+def test_the_table_names_the_worst_and_draws_the_lengths() -> None:
+    found = study(
+        group("timeout", 40, *[300] * 40), group("cut", 1, 5, account="ops"), group("peer", 3), group("unknown", 1, 300)
+    )
+    assert list(losses.table(found)) == [
+        "etl from 192.0.2.9: 40 dropped: the client did not respond, 1 closed without a word, 3 ended by the client",
+        "ops from 192.0.2.9: 1 cut by a reset or a broken way",
+        "     0 s to 10 s # 1",
+        "  300 s to 350 s " + "#" * 40 + " 40",
+    ]
+    many = study(*(group("cut", 1, 5, account=f"u{number}") for number in range(12)))
+    assert "and 2 more; --format json names all" in list(losses.table(many))
