@@ -27,7 +27,7 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conflict:
+class BenchmarkConflict:
     """Two benchmarks that no value of one setting satisfies."""
 
     setting: str  # as OpenSSH spells it
@@ -55,7 +55,7 @@ def allows(benchmark: Benchmark, pair: Pair) -> bool:
     return pair in Common(interval_s=benchmark.interval_s, count_max=benchmark.count_max)
 
 
-def common(benchmarks: Sequence[Benchmark]) -> Common | Conflict:
+def common(benchmarks: Sequence[Benchmark]) -> Common | BenchmarkConflict:
     """What all of them allow, or two that exclude each other. No benchmark at all allows everything."""
     spans = {}
     for keyword in (INTERVAL, COUNT_MAX):
@@ -66,7 +66,7 @@ def common(benchmarks: Sequence[Benchmark]) -> Common | Conflict:
             continue
         low, high = span(upper, keyword).low, span(lower, keyword).high
         if high is not None and high < low:
-            return Conflict(setting=SPELLING[keyword], lower=lower, upper=upper)
+            return BenchmarkConflict(setting=SPELLING[keyword], lower=lower, upper=upper)
         spans[keyword] = Span(low, high)
     return Common(interval_s=spans[INTERVAL], count_max=spans[COUNT_MAX])
 
@@ -128,7 +128,7 @@ def sentence(run: Run) -> str:
         return ""
     found = common(run.benchmarks)
     all_of_them = "all of them" if len(run.benchmarks) > 1 else "it"
-    if isinstance(found, Conflict):
+    if isinstance(found, BenchmarkConflict):
         lower, upper = (f"{b.name} wants {span(b, found.setting.lower())}" for b in (found.lower, found.upper))
         return f"no pair satisfies all of them: of {found.setting} {lower}, {upper}"
     told = f"ClientAliveInterval {found.interval_s} with ClientAliveCountMax {found.count_max} satisfies {all_of_them}"

@@ -13,7 +13,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class ClientSetting:
     """One client and its setting."""
 
     name: str
@@ -54,38 +54,38 @@ def _jenkins(interval_s: int, count: int) -> str:
     )
 
 
-CLIENTS: Final[tuple[Client, ...]] = (
-    Client(
+CLIENTS: Final[tuple[ClientSetting, ...]] = (
+    ClientSetting(
         name="openssh",
         place="~/.ssh/config, or /etc/ssh/ssh_config for everybody",
         render=_openssh,
         remark="ssh gives up on a host that does not answer after (count + 1) intervals; 0, the default, sends nothing",
     ),
-    Client(
+    ClientSetting(
         name="paramiko",
         place="after connect()",
         render=_paramiko,
         remark="wants no answer: it keeps the way open and never notices a dead host",
     ),
-    Client(
+    ClientSetting(
         name="jsch",
         place="before session.connect()",
         render=_jsch,
         remark="milliseconds; also the socket's read timeout",
     ),
-    Client(
+    ClientSetting(
         name="ansible",
         place="ansible.cfg",
         render=_ansible,
         remark="ssh_args replaces the default, so that stands in it as well; for long tasks prefer async and poll",
     ),
-    Client(
+    ClientSetting(
         name="airflow",
         place="the DAG",
         render=_airflow,
         remark="the hook's default is 30 s; cmd_timeout, 10 s by default, is a limit of its own",
     ),
-    Client(
+    ClientSetting(
         name="jenkins",
         place="the controller's Java options",
         render=_jenkins,

@@ -606,12 +606,12 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """A file that decides a setting: when it was changed, and who says in it that he writes it."""
+class DecidingFile:
+    """A file that decides a setting, and the program that manages it."""
 
     path: str
     changed_at: datetime | None = None  # the later of mtime and ctime
-    owner: str = ""  # "Puppet"; see core.managed
+    owner: str = ""  # "Puppet"; see planning.owners
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -709,7 +709,7 @@ class HostReport:
     losses: Losses | None = None  # None: the log was not looked at
     agents: tuple[str, ...] = ()  # programs on the host that are known to write sshd_config
     notes: tuple[str, ...] = ()
-    marks: tuple[Mark, ...] = ()  # of the files that the findings name
+    deciding_files: tuple[DecidingFile, ...] = ()  # of the files that the findings name
     replaced: tuple[Finding, ...] = ()  # the findings that a change of ours put an end to
     drift: tuple[str, ...] = ()  # what changed since the last recorded run, one sentence each
     pending: PendingChange | None = None  # a change that is not settled; such a host is never ok

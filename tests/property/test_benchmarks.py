@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sshd_keepalive import benchmarks
-from sshd_keepalive.benchmarks import Common, Conflict
+from sshd_keepalive.benchmarks import BenchmarkConflict, Common
 from sshd_keepalive.config import benchmarks as table
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Benchmark, Finding, Span, Subject, Verdict
@@ -33,7 +33,7 @@ some = st.lists(rows, max_size=5)
 def test_common_pairs_are_those_that_every_benchmark_allows(chosen: list[Benchmark]) -> None:
     found = benchmarks.common(chosen)
     by_hand = [one for one in GRID if all(benchmarks.allows(row, one) for row in chosen)]
-    if isinstance(found, Conflict):
+    if isinstance(found, BenchmarkConflict):
         assert by_hand == []
     else:
         assert by_hand == [one for one in GRID if one in found]
@@ -43,9 +43,9 @@ def test_common_pairs_are_those_that_every_benchmark_allows(chosen: list[Benchma
 @given(some)
 def test_a_conflict_names_two_that_exclude_each_other(chosen: list[Benchmark]) -> None:
     found = benchmarks.common(chosen)
-    if isinstance(found, Conflict):
+    if isinstance(found, BenchmarkConflict):
         again = benchmarks.common([found.lower, found.upper])
-        assert isinstance(again, Conflict)
+        assert isinstance(again, BenchmarkConflict)
         keyword = found.setting.lower()
         lower, upper = benchmarks.span(found.lower, keyword), benchmarks.span(found.upper, keyword)
         assert lower.high is not None

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive.config import document as documents
-from sshd_keepalive.config.document import Document
+from sshd_keepalive.config.document import YamlDocument
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.inventories import yaml
 
 
 def refusal(data: bytes) -> str:
     with pytest.raises(ConfigError) as caught:
-        Document("f.yaml", data)
+        YamlDocument("f.yaml", data)
     return str(caught.value)
 
 
 def test_nodes_know_their_place() -> None:
-    root = Document("f.yaml", b"\xef\xbb\xbfa:\r\n  - x\r\n  - {b: 'no'}\r\n").root
+    root = YamlDocument("f.yaml", b"\xef\xbb\xbfa:\r\n  - x\r\n  - {b: 'no'}\r\n").root
     assert root is not None
     (key, value) = root.value[0]
     assert (key.value, key.line, key.column, value.kind) == ("a", 1, 1, "list")
@@ -50,7 +50,7 @@ def test_a_syntax_error_does_not_quote_the_line() -> None:
 def test_aliases_cannot_make_a_small_file_large() -> None:
     lines = ["a0: &a0 {x: 1, y: 2}"]
     lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}], k{n}: 1}}" for n in range(1, 40)]
-    document = Document("f.yaml", "\n".join(lines).encode())
+    document = YamlDocument("f.yaml", "\n".join(lines).encode())
     assert document.root is not None
     last = document.pairs(document.root)["a39"][1]
     assert len(document.pairs(last)) == 41
@@ -65,7 +65,7 @@ def test_merges_that_lead_too_deep_are_told(tmp_path: Path) -> None:
 
 
 def test_an_alias_inside_itself_ends() -> None:
-    document = Document("f.yaml", b"a: &a {<<: *a, b: 1}\n")
+    document = YamlDocument("f.yaml", b"a: &a {<<: *a, b: 1}\n")
     assert document.root is not None
     assert list(document.pairs(document.pairs(document.root)["a"][1])) == ["b"]
 
@@ -126,7 +126,7 @@ def test_the_slow_parser_gives_the_same_nodes(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_many_mistakes_are_counted() -> None:
-    document = Document("f.yaml", b"".join(b"k%d: 1\n" % n for n in range(50)))
+    document = YamlDocument("f.yaml", b"".join(b"k%d: 1\n" % n for n in range(50)))
     assert document.root is not None
     document.fields(document.root, ("key",))
     with pytest.raises(ConfigError) as caught:

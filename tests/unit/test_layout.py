@@ -1,8 +1,9 @@
-"""What keeps the program readable: how long a function may be, and which helpers the command line has."""
+"""What keeps the program readable: length of functions, names of classes, helpers of the command line."""
 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ from sshd_keepalive.cli import COMMANDS
 
 SOURCE = Path(sshd_keepalive.__file__).parent
 LONGEST = 60  # lines; ruff counts the parameters
-MODULES = [path for package in ("cli", "fleet") for path in sorted((SOURCE / package).glob("*.py"))]
+MODULES = [path for path in sorted(SOURCE.rglob("*.py")) if "migrations" not in path.parts]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_no_function_is_longer_than_a_page(path: Path) -> None:
     functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
     lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
@@ -28,3 +29,12 @@ def test_the_command_line_is_one_file_per_command_and_a_few_helpers() -> None:
     assert commands <= names
     helpers = {"_options", "_run", "_change", "_results", "_terminal", "_journal"}
     assert names - commands == helpers
+
+
+def test_no_two_classes_have_the_same_name() -> None:
+    places = defaultdict(list)
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(str(path.relative_to(SOURCE)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from sshd_keepalive.config.ansible_ssh import Meaning
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts.assemble import Entry, assemble
+from sshd_keepalive.hosts.assemble import HostEntry, assemble
 from sshd_keepalive.hosts.inherit import Given, Group
 from sshd_keepalive.model import Host
 from sshd_keepalive.spelling import first_lines, first_of, shown
@@ -156,9 +156,9 @@ def hosts_of(written: Written) -> tuple[Host, ...]:
     Raises:
         ConfigError: all mistakes: group loops, values that cannot be, no hosts at all.
     """
-    lines = _Lines(written)
+    lines = _GroupOrder(written)
     written.raise_mistakes()
-    entries: dict[str, Entry] = {}
+    entries: dict[str, HostEntry] = {}
     obstacles: dict[str, str] = {}
     groups = {name: Group(name=name, settings={}) for name in written.groups}
     secrets: dict[str, list[str]] = {}
@@ -169,7 +169,7 @@ def hosts_of(written: Written) -> tuple[Host, ...]:
         for variable in meaning.secrets:
             secrets.setdefault(variable, []).append(name)
         mentions = tuple(groups[group] for group in lines.outer_first(above) if group not in (ALL, UNGROUPED))
-        entries[name] = Entry(at=_At(name), settings=settings, mentions=mentions or (None,))
+        entries[name] = HostEntry(at=_At(name), settings=settings, mentions=mentions or (None,))
         if meaning.obstacle:
             obstacles[name] = meaning.obstacle
     for variable, names in secrets.items():
@@ -188,7 +188,7 @@ def _magic(name: str) -> Variables:
     return {"inventory_hostname": name, "inventory_hostname_short": name.partition(".")[0]}
 
 
-class _Lines:
+class _GroupOrder:
     """Which groups are above each host, in the order in which their variables count."""
 
     def __init__(self, written: Written) -> None:

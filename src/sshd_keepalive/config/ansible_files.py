@@ -15,7 +15,7 @@ from typing import Final
 
 from sshd_keepalive.config import document as documents
 from sshd_keepalive.config.ansible import ALL, UNGROUPED, Variables, Written, as_text
-from sshd_keepalive.config.document import Document
+from sshd_keepalive.config.document import YamlDocument
 from sshd_keepalive.config.nodes import Node
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import ranges
@@ -187,7 +187,7 @@ class _Yaml:
             self._document.mistake(at, str(error))
 
 
-def _variables(node: Node, document: Document) -> Variables:
+def _variables(node: Node, document: YamlDocument) -> Variables:
     """The single values of a mapping; a vault's `!vault`, lists and mappings have no meaning here."""
     found: Variables = {}
     for key, (_, value) in document.pairs(node).items():

@@ -29,7 +29,7 @@ _VAULT: Final = ": name the place of the secret instead, as in env:NAME or comma
 Pairs = dict[str, tuple[Node, Node]]
 
 
-class Document:
+class YamlDocument:
     """A file that is being read. Mistakes are collected, so that one look at the message shows them all."""
 
     def __init__(self, path: str, data: bytes) -> None:
@@ -122,7 +122,7 @@ class Document:
         return self._merged[id(node)]
 
 
-def read(path: str) -> Document:
+def read(path: str) -> YamlDocument:
     """Read a YAML file of at most MAX_BYTES; a pipe will do.
 
     Raises:
@@ -138,4 +138,4 @@ def read(path: str) -> Document:
         raise ConfigError(f"{shown(path)} is not a path") from None
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_BYTES // 1024 // 1024} MiB")
-    return Document(path, data)
+    return YamlDocument(path, data)

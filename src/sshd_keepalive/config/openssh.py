@@ -32,7 +32,7 @@ _EXPANSION: Final = re.compile(r"%(.)|\$\{([^}]*)\}")
 _LINE: Final = re.compile(r"(/.*?):? line (\d+): (.*)")
 
 #: What ssh would use for one host: folded keyword → its values, several for IdentityFile and CertificateFile.
-Answer = dict[str, list[str]]
+HostOptions = dict[str, list[str]]
 
 
 class SshConfig:
@@ -57,7 +57,7 @@ class SshConfig:
         if is_found and Path(SYSTEM_FILE).is_file():
             self._read(SYSTEM_FILE, depth=0, is_system=True)
 
-    def resolve(self, name: str, *, user: str | None = None, port: int | None = None) -> Answer:
+    def resolve(self, name: str, *, user: str | None = None, port: int | None = None) -> HostOptions:
         """Ask what ssh would use for `ssh [-l user] [-p port] name`; what every host gets without a file is left out.
 
         Raises:
@@ -68,7 +68,7 @@ class SshConfig:
         return {key: values for key, values in answer.items() if key == "hostname" or values != self.defaults.get(key)}
 
     @cached_property
-    def defaults(self) -> Answer:
+    def defaults(self) -> HostOptions:
         """What every host gets without a file."""
         return _ask("-F", os.devnull, "--", "localhost")
 
@@ -117,7 +117,7 @@ def _included(words: list[str], *, is_system: bool) -> list[str]:
     return found
 
 
-def _ask(*words: str) -> Answer:
+def _ask(*words: str) -> HostOptions:
     """Run `ssh -G`: it prints the configuration and makes no connection."""
     try:
         done = subprocess.run(
@@ -138,7 +138,7 @@ def _ask(*words: str) -> Answer:
         raise ConfigError(f"ssh -G {words[-1]}: no answer in {ANSWER_S} s") from None
     if done.returncode:
         raise ConfigError(_complaint(done.stderr) or f"ssh -G {shown(words[-1])}: exit status {done.returncode}")
-    answer: Answer = {}
+    answer: HostOptions = {}
     for line in done.stdout.splitlines():
         keyword, _, value = line.partition(" ")
         answer.setdefault(keyword, []).append(value)
@@ -151,7 +151,7 @@ def _complaint(text: str) -> str:
     return "\n".join(_LINE.sub(r"\1:\2: \3", line) for line in lines if line.strip())
 
 
-def letters(answer: Answer, name: str) -> dict[str, str]:
+def letters(answer: HostOptions, name: str) -> dict[str, str]:
     """What the `%` letters of ssh_config(5) TOKENS stand for, for one host."""
     import socket
 

@@ -13,7 +13,7 @@ from sshd_keepalive.files import find_stranger
 from sshd_keepalive.quoting import quote
 
 if TYPE_CHECKING:
-    from sshd_keepalive.config.document import Document, Pairs
+    from sshd_keepalive.config.document import Pairs, YamlDocument
     from sshd_keepalive.config.nodes import Node
 
 PROGRAM: Final = "sshd-keepalive"
@@ -105,7 +105,7 @@ def read(source: Source, options: Options) -> dict[str, dict[str, Any]]:
     }
 
 
-def _refuse_harmful(document: Document, options: Options) -> None:
+def _refuse_harmful(document: YamlDocument, options: Options) -> None:
     path = document.path
     for (command, option), line in _lines(document).items():
         if option not in HARMLESS and (command or option not in options):
@@ -116,7 +116,7 @@ def _refuse_harmful(document: Document, options: Options) -> None:
             )
 
 
-def _lines(document: Document) -> dict[tuple[str, str], int]:
+def _lines(document: YamlDocument) -> dict[tuple[str, str], int]:
     """Give where something is said: (command, option) → line; command "": at the top."""
     found: dict[tuple[str, str], int] = {}
     for key, (at, node) in (document.pairs(document.root) if document.root else {}).items():
@@ -160,7 +160,7 @@ def _spellings(names: Any) -> dict[str, None]:
     return dict.fromkeys(spelling for name in names for spelling in (name.replace("_", "-"), name))
 
 
-def _values(document: Document, pairs: Pairs, options: Mapping[str, bool]) -> dict[str, Any]:
+def _values(document: YamlDocument, pairs: Pairs, options: Mapping[str, bool]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, (_, node) in pairs.items():
         name = key.replace("-", "_")
@@ -174,7 +174,7 @@ def _values(document: Document, pairs: Pairs, options: Mapping[str, bool]) -> di
     return found
 
 
-def _value(document: Document, node: Node) -> str | bool | None:
+def _value(document: YamlDocument, node: Node) -> str | bool | None:
     """Text, which click converts as if it had been typed; true and false for what has no value."""
     if node.kind == "text" and node.plain and node.value in ("true", "false"):
         return bool(node.value == "true")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sshd_keepalive import registry
 from sshd_keepalive.config import values
-from sshd_keepalive.config.document import Document, Pairs
+from sshd_keepalive.config.document import Pairs, YamlDocument
 from sshd_keepalive.config.shapes import Field, Free, Local, Many, Record, Text
 from sshd_keepalive.hosts.inherit import Given, Settings
 from sshd_keepalive.model import Become, ServiceChoice, Waiver
@@ -184,7 +184,7 @@ MEANT: Final = {
 }
 
 
-def read_settings(pairs: Pairs, document: Document) -> Settings:
+def read_settings(pairs: Pairs, document: YamlDocument) -> Settings:
     """Read the settings among the entries of a host, a group or `defaults`; wrong ones are noted and left out."""
     settings: Settings = {}
     for key, (_, node) in pairs.items():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sshd_keepalive.config.document import Document
+from sshd_keepalive.config.document import YamlDocument
 from sshd_keepalive.config.nodes import Node
 
 Schema = dict[str, Any]
@@ -19,7 +19,7 @@ Schema = dict[str, Any]
 class Shape(Protocol):
     """What a setting may look like."""
 
-    def read(self, node: Node, document: Document) -> Any:
+    def read(self, node: Node, document: YamlDocument) -> Any:
         """Give the value, or None after noting the mistake."""
 
     def schema(self) -> Schema:
@@ -33,7 +33,7 @@ class Text:
     parse: Callable[[str], Any]
     json: Mapping[str, Any]
 
-    def read(self, node: Node, document: Document) -> Any:
+    def read(self, node: Node, document: YamlDocument) -> Any:
         """Give what `parse` makes of the text."""
         text = document.text(node)
         if text is None:
@@ -55,7 +55,7 @@ class Local(Text):
 
     prefix: str = ""
 
-    def read(self, node: Node, document: Document) -> Any:
+    def read(self, node: Node, document: YamlDocument) -> Any:
         """Give the value with the path made independent of the working directory."""
         value = Text.read(self, node, document)
         if value is None or not value.startswith(self.prefix):
@@ -72,7 +72,7 @@ class Many:
 
     entry: Text
 
-    def read(self, node: Node, document: Document) -> tuple[Any, ...] | None:
+    def read(self, node: Node, document: YamlDocument) -> tuple[Any, ...] | None:
         """Give all entries as a tuple; None if one of them is wrong."""
         if node.kind == "list":
             values = [self.entry.read(one, document) for one in node.value]
@@ -93,7 +93,7 @@ class Free:
     key: Text
     value: Text
 
-    def read(self, node: Node, document: Document) -> dict[str, Any] | None:
+    def read(self, node: Node, document: YamlDocument) -> dict[str, Any] | None:
         """Give the entries that are right."""
         pairs = document.pairs(node)
         read = {self.key.read(key, document): self.value.read(value, document) for key, value in pairs.values()}
@@ -122,7 +122,7 @@ class Record:
     short: Text | None = None  # what may stand in place of the mapping
     meant: dict[str, str] = field(default_factory=dict)  # wrong key → what to write instead
 
-    def read(self, node: Node, document: Document) -> Any:
+    def read(self, node: Node, document: YamlDocument) -> Any:
         """Give what `build` makes of the values; None if a key is missing or a value is wrong."""
         if self.short and node.kind == "text":
             return self.short.read(node, document)

@@ -167,7 +167,7 @@ class _Worker:
 
 
 @dataclass(slots=True)
-class _Flight:
+class _Batch:
     """Some hosts, usually one, on one thread of a worker."""
 
     hosts: tuple[Host, ...]
@@ -186,7 +186,7 @@ class _Cluster:
     limit_s: float | None  # for one host
     run: str = field(default_factory=lambda: uuid4().hex)
     workers: dict[str, _Worker] = field(default_factory=dict)
-    flying: dict[str, _Flight] = field(default_factory=dict)  # by token
+    flying: dict[str, _Batch] = field(default_factory=dict)  # by token
     is_gone: bool = False
     _done: SimpleQueue[str] = field(default_factory=SimpleQueue)
     _looked_at_s: float = 0.0
@@ -240,7 +240,7 @@ class _Cluster:
             retries=0,
         )
         worker.n_flying += 1
-        self.flying[token] = _Flight(hosts=hosts, worker=address, identity=worker.identity, future=future)
+        self.flying[token] = _Batch(hosts=hosts, worker=address, identity=worker.identity, future=future)
         future.add_done_callback(lambda _: self._done.put(token))
 
     def news(self) -> tuple[list[HostReport], list[Host]]:
@@ -280,7 +280,7 @@ class _Cluster:
             with contextlib.suppress(Exception):
                 self.connection.client.run(_forget, self.run, workers=list(self.workers), on_error="ignore")
 
-    def _fetch(self, flight: _Flight) -> list[HostReport] | None:
+    def _fetch(self, flight: _Batch) -> list[HostReport] | None:
         """Give the reports of hosts that have ended; None: they were never begun, are lost, or cannot be read."""
         while True:
             try:
@@ -300,7 +300,7 @@ class _Cluster:
                 except (TypeError, ValueError):
                     return None
 
-    def _is_there(self, flight: _Flight) -> bool:
+    def _is_there(self, flight: _Batch) -> bool:
         worker = self.workers.get(flight.worker)
         return worker is not None and worker.identity == flight.identity
 

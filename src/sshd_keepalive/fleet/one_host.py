@@ -248,7 +248,7 @@ def _execute(
             caveat=after.caveat,
             verdict=after.verdict,
             facts=after.facts,
-            marks=after.marks,
+            deciding_files=after.deciding_files,
             replaced=wrong,
             pending=None if change.confirmed else after.pending,
             reverted=None if change.confirmed else after.reverted,

@@ -143,9 +143,9 @@ def report_reading(reading: Reading) -> HostReport:
     if host.waiver is not None and verdict is Verdict.FAIL:
         verdict, note = _waive(host.waiver, findings, snapshot.taken_at.date())
         notes = (*notes, note)
-    marks = managed.marks(snapshot.files, findings)
+    deciding_files = managed.find_deciding_files(snapshot.files, findings)
     caveat = judge.caveat(reading, host.policy) if verdict is Verdict.PASS else None
-    return replace(report, verdict=verdict, caveat=caveat, marks=marks, notes=notes)
+    return replace(report, verdict=verdict, caveat=caveat, deciding_files=deciding_files, notes=notes)
 
 
 def _waive(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[Verdict, str]:

@@ -9,7 +9,7 @@ from sshd_keepalive.fleet.one_host import Orders, logged_in
 from sshd_keepalive.fleet.report import report_settled, reported
 from sshd_keepalive.model import Finding, Host, HostReport, Subject, Verdict
 from sshd_keepalive.remote import lasting
-from sshd_keepalive.scripts.sessions import Session
+from sshd_keepalive.scripts.sessions import LiveSession
 
 
 @reported()
@@ -37,7 +37,7 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     )
 
 
-def _finding(session: Session, since: datetime | None, *, is_older: bool) -> Finding:
+def _finding(session: LiveSession, since: datetime | None, *, is_older: bool) -> Finding:
     age = timedelta(seconds=int(session.age_s))
     what = "; ".join(session.commands) or "no command"
     line = f" on {session.line}" if session.line else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 
-from sshd_keepalive.model import GLOBAL, Finding, HostReport, Mark, Subject, Verdict
+from sshd_keepalive.model import GLOBAL, DecidingFile, Finding, HostReport, Subject, Verdict
 from sshd_keepalive.quoting import printable
 
 
@@ -110,7 +110,7 @@ def _setting(
     relapse: Replaced | None,
 ) -> Iterator[str]:
     since = _day(judged.started_at)
-    decides = f"{_place(finding)} decides{_story(_mark(now, finding), now)}"
+    decides = f"{_place(finding)} decides{_describe_file(_find_file(now, finding), now)}"
     if not finding.value or (before is not None and not before.value):
         pass  # not judged then or now: told as such
     elif (before is None or before.value != finding.value) and relapse is not None:
@@ -142,16 +142,16 @@ def _files(now: HostReport, before: HostReport) -> Iterator[str]:
         for finding, was in ((f, _same(f, before)) for f in now.findings)
         if finding.place is not None and (was is None or (was.value, was.place) != (finding.value, finding.place))
     }
-    marks = {mark.path: mark for mark in before.marks}
-    for mark in now.marks:
-        was = marks.get(mark.path)
-        if was is None or mark.path in told:
+    files = {file.path: file for file in before.deciding_files}
+    for file in now.deciding_files:
+        was = files.get(file.path)
+        if was is None or file.path in told:
             continue
-        if mark.owner != was.owner:
-            by = f"says that {mark.owner} writes it" if mark.owner else "no longer says that anybody writes it"
-            yield f"{mark.path} {by}{_then(was.owner)}"
-        elif mark.changed_at != was.changed_at and mark.changed_at is not None:
-            yield f"{mark.path} was changed on {_minute(mark.changed_at)}, the values are the same"
+        if file.owner != was.owner:
+            by = f"says that {file.owner} writes it" if file.owner else "no longer says that anybody writes it"
+            yield f"{file.path} {by}{_then(was.owner)}"
+        elif file.changed_at != was.changed_at and file.changed_at is not None:
+            yield f"{file.path} was changed on {_minute(file.changed_at)}, the values are the same"
 
 
 def _then(owner: str) -> str:
@@ -172,18 +172,18 @@ def _facts(now: HostReport, before: HostReport) -> Iterator[str]:
         yield f"OpenSSH is {now.version}, was {before.version}"
 
 
-def _mark(report: HostReport, finding: Finding) -> Mark | None:
+def _find_file(report: HostReport, finding: Finding) -> DecidingFile | None:
     path = finding.place.path if finding.place else None
-    return next((mark for mark in report.marks if mark.path == path), None)
+    return next((file for file in report.deciding_files if file.path == path), None)
 
 
-def _story(mark: Mark | None, now: HostReport) -> str:
+def _describe_file(file: DecidingFile | None, now: HostReport) -> str:
     """When the file was changed and who writes it; where it does not say, whoever on the host might."""
-    if mark is None:
+    if file is None:
         return ""
-    changed = f", changed on {_minute(mark.changed_at)}" if mark.changed_at else ""
-    if mark.owner:
-        return f"{changed}, written by {mark.owner}"
+    changed = f", changed on {_minute(file.changed_at)}" if file.changed_at else ""
+    if file.owner:
+        return f"{changed}, written by {file.owner}"
     return f"{changed}; on this host: {', '.join(now.agents)}" if now.agents else changed
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts.inherit import Conflict, Group, Settings, group_names, inherited, overlay
+from sshd_keepalive.hosts.inherit import Group, GroupConflict, Settings, group_names, inherited, overlay
 from sshd_keepalive.hosts.jump import Ways, before_itself
 from sshd_keepalive.hosts.target import address
 from sshd_keepalive.model import Host, Policy
@@ -23,7 +23,7 @@ Mistake = Callable[[Any, str], None]
 
 
 @dataclass(slots=True, kw_only=True)
-class Entry:
+class HostEntry:
     """A host as it was written, in one place or in several. Settings are named and typed as the fields of Host."""
 
     at: Any  # the first place: something with a `line`
@@ -40,11 +40,11 @@ class _Base(NamedTuple):
     """What the hosts of the same groups have in common."""
 
     settings: Settings
-    conflicts: list[Conflict]  # not told yet
+    conflicts: list[GroupConflict]  # not told yet
     groups: tuple[str, ...]
 
 
-def assemble(entries: Mapping[str, Entry], defaults: Settings, mistake: Mistake) -> tuple[Host, ...]:
+def assemble(entries: Mapping[str, HostEntry], defaults: Settings, mistake: Mistake) -> tuple[Host, ...]:
     """Make the hosts, in the order of the entries; those with a mistake may be left out."""
     hosts: dict[str, Host] = {}
     jumps: dict[str, tuple[str, ...]] = {}
@@ -73,7 +73,7 @@ def assemble(entries: Mapping[str, Entry], defaults: Settings, mistake: Mistake)
     return _with_ways(hosts, Ways(hosts, jumps, partial(_logged_in_as, login)), entries, mistake)
 
 
-def _tell_conflicts(name: str, entry: Entry, base: _Base, mistake: Mistake) -> None:
+def _tell_conflicts(name: str, entry: HostEntry, base: _Base, mistake: Mistake) -> None:
     """Note once for each set of groups what they disagree about and the host does not settle."""
     for conflict in [one for one in base.conflicts if one.setting not in entry.settings]:
         base.conflicts.remove(conflict)
@@ -92,7 +92,7 @@ class _Policies:
         self._mistake = mistake
         self._known: dict[tuple[tuple[str, Any], ...], Policy] = {}
 
-    def of(self, entry: Entry, settings: Settings) -> Policy:
+    def of(self, entry: HostEntry, settings: Settings) -> Policy:
         wanted = _part("policy.", settings)
         key = tuple(wanted.items())
         if key not in self._known:
@@ -110,7 +110,7 @@ def _part(prefix: str, settings: Settings) -> dict[str, Any]:
 
 
 def _with_ways(
-    hosts: Mapping[str, Host], ways: Ways, entries: Mapping[str, Entry], mistake: Mistake
+    hosts: Mapping[str, Host], ways: Ways, entries: Mapping[str, HostEntry], mistake: Mistake
 ) -> tuple[Host, ...]:
     found = []
     for name, host in hosts.items():

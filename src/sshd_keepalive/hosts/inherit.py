@@ -34,7 +34,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conflict:
+class GroupConflict:
     """Two groups, neither of them inside the other, that set the same thing differently."""
 
     setting: str
@@ -66,7 +66,7 @@ def group_names(groups: Iterable[Group]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(group.name for member in groups for group in member.line()))
 
 
-def inherited(defaults: Settings, groups: Iterable[Group]) -> tuple[Settings, list[Conflict]]:
+def inherited(defaults: Settings, groups: Iterable[Group]) -> tuple[Settings, list[GroupConflict]]:
     """Give what a host in these groups inherits, and what the groups cannot agree on.
 
     A setting of a group beats the same one of the groups around it; what groups side by side say must be equal.
@@ -75,7 +75,7 @@ def inherited(defaults: Settings, groups: Iterable[Group]) -> tuple[Settings, li
     around = {group: set(line[:depth]) for line in lines for depth, group in enumerate(line)}
     settings = dict(defaults)
     source: dict[str, Group] = {}
-    conflicts: dict[str, Conflict] = {}
+    conflicts: dict[str, GroupConflict] = {}
     for group in sorted(around, key=lambda group: len(around[group])):
         for key in _find_rivals(group.settings):
             if source.get(key) is None or source[key] in around[group]:
@@ -84,7 +84,7 @@ def inherited(defaults: Settings, groups: Iterable[Group]) -> tuple[Settings, li
         for key, given in group.settings.items():
             earlier = source.get(key)
             if earlier and earlier not in around[group] and given.value != settings[key].value:
-                conflicts[key] = Conflict(setting=key, one=earlier, other=group)
+                conflicts[key] = GroupConflict(setting=key, one=earlier, other=group)
             else:
                 conflicts.pop(key, None)  # an inner group settles what the groups around it disagreed about
                 settings[key], source[key] = given, group

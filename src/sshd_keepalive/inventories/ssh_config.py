@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from sshd_keepalive.config.openssh import Answer, SshConfig, expanded, letters
+from sshd_keepalive.config.openssh import HostOptions, SshConfig, expanded, letters
 from sshd_keepalive.config.values import name as checked_name
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import argument
@@ -84,7 +84,7 @@ def load(source: str) -> tuple[Host, ...]:
     config = _config(source)
     if not config.names:
         raise ConfigError(f"{config.path}: there are no hosts in this file, a host is a name without * on a Host line")
-    return _Reader(config).read()
+    return _ConfigReader(config).read()
 
 
 def _config(source: str) -> SshConfig:
@@ -96,12 +96,12 @@ def _config(source: str) -> SshConfig:
     return SshConfig(path, may_execute=options.get("exec") == "yes", is_users_own=own)
 
 
-class _Reader:
+class _ConfigReader:
     """From what ssh says to hosts."""
 
     def __init__(self, config: SshConfig) -> None:
         self._config = config
-        self._answers: dict[str, Answer | ConfigError] = {}
+        self._answers: dict[str, HostOptions | ConfigError] = {}
         self._hosts: dict[str, Host] = {}  # by name; a hop by its text in ProxyJump
         self._jumps: dict[str, tuple[str, ...]] = {}
         self._mistakes: dict[str, None] = {}
@@ -131,7 +131,7 @@ class _Reader:
             LOG.warning("%s: %s is not followed, for %s", self._config.path, option, first_of(hosts, 1))
         return tuple(found)
 
-    def _asked(self, name: str) -> Answer | ConfigError:
+    def _asked(self, name: str) -> HostOptions | ConfigError:
         try:
             return self._config.resolve(checked_name(name))
         except (ConfigError, ValueError) as error:
@@ -180,7 +180,7 @@ def _behind(host: Host, hops: tuple[Host, ...]) -> Host:
     )
 
 
-def _host(text: str, name: str, answer: Answer) -> Host:
+def _host(text: str, name: str, answer: HostOptions) -> Host:
     """Make the host from what ssh would use for it.
 
     Raises:
@@ -205,7 +205,7 @@ def _host(text: str, name: str, answer: Answer) -> Host:
     return Host(name=text, ssh_rules=_rules(answer, fill), **given, **_known_hosts(answer, fill))
 
 
-def _rules(answer: Answer, fill: Any) -> SshRules:
+def _rules(answer: HostOptions, fill: Any) -> SshRules:
     """What is demanded of the connection; `ssh -G` prints lists in full. A small RequiredRSASize is not followed."""
 
     def names(keyword: str) -> tuple[str, ...] | None:
@@ -222,7 +222,7 @@ def _rules(answer: Answer, fill: Any) -> SshRules:
     )
 
 
-def _not_followed(answer: Answer) -> Iterator[str]:
+def _not_followed(answer: HostOptions) -> Iterator[str]:
     """What is asked for and not done, as `Option value`."""
     for option in NOT_FOLLOWED:
         for value in answer.get(option.lower(), ())[:1]:
@@ -248,7 +248,7 @@ def _key(keys: list[str], certificate: str | None, *, is_only: bool) -> str | No
     return keys[0] if keys and is_only else None
 
 
-def _known_hosts(answer: Answer, fill: Any) -> dict[str, Any]:
+def _known_hosts(answer: HostOptions, fill: Any) -> dict[str, Any]:
     """The user's files first, then the system's; a new key is written to the first."""
     if not {"userknownhostsfile", "globalknownhostsfile"} & answer.keys():
         return {}

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from sshd_keepalive.config import document as documents
-from sshd_keepalive.config.document import Document, Pairs
+from sshd_keepalive.config.document import Pairs, YamlDocument
 from sshd_keepalive.config.nodes import Node
 from sshd_keepalive.config.settings import ADDRESS, HOST, MEANT, NAME, POLICY, SHARED, read_settings
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import ranges
-from sshd_keepalive.hosts.assemble import Entry, assemble
+from sshd_keepalive.hosts.assemble import HostEntry, assemble
 from sshd_keepalive.hosts.inherit import Given, Group, Settings
 from sshd_keepalive.hosts.target import address
 from sshd_keepalive.model import Host
@@ -45,7 +45,7 @@ def load(source: str) -> tuple[Host, ...]:
     document = documents.read(str(Path(source).expanduser()))
     if document.root is None or document.root.is_empty:
         raise ConfigError(f"{source}: there is nothing in this file", hint="begin with `hosts:`")
-    reader = _Reader(document)
+    reader = _InventoryReader(document)
     try:
         reader.read(document.root)
     except RecursionError:
@@ -56,14 +56,14 @@ def load(source: str) -> tuple[Host, ...]:
     return hosts
 
 
-class _Reader:
+class _InventoryReader:
     """From nodes to entries."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: YamlDocument) -> None:
         self._document = document
         self.defaults: Settings = {}
         self._groups: dict[str, Node] = {}
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, HostEntry] = {}
 
     def read(self, root: Node) -> None:
         """Read the whole file into entries."""
@@ -115,7 +115,7 @@ class _Reader:
             if name in self.entries:
                 self._join(name, key, own, group)
             else:
-                self.entries[name] = Entry(at=key, settings=own, mentions=(group,))
+                self.entries[name] = HostEntry(at=key, settings=own, mentions=(group,))
 
     def _names(self, key: Node) -> tuple[str, ...]:
         text = self._document.text(key)

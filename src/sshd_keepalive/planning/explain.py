@@ -15,7 +15,7 @@ _EVERYBODY = "everybody whom no Match block below names"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Explanation:
     """What one kind of connection gets."""
 
     scope: str  # GLOBAL, the Match block with its place, or the connection that was asked about
@@ -23,7 +23,7 @@ class Answer:
     undecided: tuple[Place, ...] = ()  # Match lines that may or may not apply to the connection
 
 
-def answers(reading: Reading, context: Context | None = None) -> tuple[Answer, ...]:
+def answers(reading: Reading, context: Context | None = None) -> tuple[Explanation, ...]:
     """Explain both settings for one connection, or for everybody and for each Match block that decides.
 
     Raises:
@@ -35,13 +35,13 @@ def answers(reading: Reading, context: Context | None = None) -> tuple[Answer, .
         # Only blocks that would decide one of the two settings are worth a word.
         deciding = {event.block.place for event in reading.overrides if event.block}
         undecided = tuple(place for place in read.undecided if place in deciding)
-        return (Answer(scope=str(context), settings=settings, undecided=undecided),)
+        return (Explanation(scope=str(context), settings=settings, undecided=undecided),)
     return tuple(_scopes(reading))
 
 
-def _scopes(reading: Reading) -> Iterator[Answer]:
+def _scopes(reading: Reading) -> Iterator[Explanation]:
     everybody = reading.everybody
-    yield Answer(scope=GLOBAL, settings=tuple(everybody[keyword] for keyword in KEYWORDS))
+    yield Explanation(scope=GLOBAL, settings=tuple(everybody[keyword] for keyword in KEYWORDS))
     by_block: dict[tuple[Place, str], list[Event]] = {}
     for event in reading.overrides:
         assert event.block is not None  # they stand inside Match blocks
@@ -61,7 +61,7 @@ def _scopes(reading: Reading) -> Iterator[Answer]:
                     chain=event.chain,
                 )
             settings.append(setting)
-        yield Answer(scope=str(scope), settings=tuple(settings))
+        yield Explanation(scope=str(scope), settings=tuple(settings))
 
 
 def warnings(tree: Tree) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def warnings(tree: Tree) -> tuple[str, ...]:
     )
 
 
-def text(tree: Tree, found: tuple[Answer, ...]) -> str:
+def text(tree: Tree, found: tuple[Explanation, ...]) -> str:
     """The answers for a reader: value, file and line, the line itself, what led there and what it hides."""
     out: list[str] = []
     for answer in found:
@@ -91,7 +91,7 @@ def text(tree: Tree, found: tuple[Answer, ...]) -> str:
     return "".join(f"{printable_line(line)}\n" for line in out)
 
 
-def data(found: tuple[Answer, ...]) -> list[dict[str, object]]:
+def data(found: tuple[Explanation, ...]) -> list[dict[str, object]]:
     """The answers as plain values, for JSON."""
     return [
         {

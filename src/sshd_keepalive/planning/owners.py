@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sshd_keepalive.model import Document, Finding, Mark, RemoteFile
+from sshd_keepalive.model import DecidingFile, Document, Finding, RemoteFile
 from sshd_keepalive.sshd_config.document import parse, render
 
 _HEAD_LINES: Final = 40
@@ -45,14 +45,14 @@ def manager(document: Document, around: tuple[int, ...] = ()) -> str | None:
     return next((name for name, pattern in _PATTERNS.items() if pattern.search(text)), None)
 
 
-def marks(files: Sequence[RemoteFile], findings: Iterable[Finding]) -> tuple[Mark, ...]:
+def find_deciding_files(files: Sequence[RemoteFile], findings: Iterable[Finding]) -> tuple[DecidingFile, ...]:
     """The files that decide what was found: when they were changed, and whose they say they are."""
     lines: dict[str, list[int]] = {}
     for finding in findings:
         if finding.place is not None:
             lines.setdefault(finding.place.path, []).append(finding.place.line)
     return tuple(
-        Mark(
+        DecidingFile(
             path=file.path,
             changed_at=file.changed_at,
             owner=manager(parse(file.path, file.content), tuple(lines[file.path])) or "",

@@ -7,11 +7,11 @@ from datetime import datetime
 from sshd_keepalive.model import Snapshot
 from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.records import output_of
-from sshd_keepalive.scripts.sessions import Session
+from sshd_keepalive.scripts.sessions import LiveSession
 from sshd_keepalive.ssh.shell import Shell
 
 
-def live(shell: Shell, snapshot: Snapshot, *, timeout_s: float) -> tuple[Session, ...]:
+def live(shell: Shell, snapshot: Snapshot, *, timeout_s: float) -> tuple[LiveSession, ...]:
     """All sessions of the daemon but the one of this login, oldest first.
 
     Raises:

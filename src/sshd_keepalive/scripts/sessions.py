@@ -29,7 +29,7 @@ _LISTENS: Final = "0A"  # as /proc/net/tcp writes the state of a socket; include
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class LiveSession:
     """One connection somebody has logged in on."""
 
     pid: int
@@ -63,7 +63,7 @@ def script() -> str:
 
 
 @legible("its processes")
-def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[Session, ...]:
+def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...]:
     """Read the script's records, oldest session first. All times are the host's own: its clock may be wrong.
 
     Args:
@@ -71,35 +71,15 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[Session, ...]:
     Raises:
         HostError: kind `observe`, the output is cut, or names too many processes.
     """
-    words: dict[str, str] = {}
-    processes: dict[int, _Process] = {}
-    commands: dict[int, list[str]] = {}
-    current = 0
-    for kind, value in records(stdout):
-        if value.count(b"\n") > _MOST_LINES:
-            raise too_large(f"its answer has more than {_MOST_LINES} lines of kind {kind}")
-        said = decoded(value)
-        if kind == "processes":
-            processes = {process.pid: process for process in _table(said)}
-        elif kind in ("server", "child"):
-            current = int(said.split()[0])
-        elif kind == "title" and current in processes:
-            processes[current].title = said.strip()
-        elif kind == "sockets" and current in processes:
-            processes[current].sockets = frozenset(said.split())
-        elif kind == "command":
-            if current in processes:
-                commands.setdefault(processes[current].parent, []).append(said.strip() or processes[current].name)
-        else:
-            words[kind] = said
-    clock = words.get("clock", "")
+    values, processes, commands = _read_processes(stdout)
+    clock = values.get("clock", "")
     # busybox date knows no %N: then the second is all there is.
     now_s = float(clock) if clock.replace(".", "").isdigit() else float(clock.split(".")[0] or 0)
     now = datetime.fromtimestamp(now_s, UTC)
-    hertz, uptime_s = int(words.get("hertz") or 100), float(words.get("uptime") or 0)
-    listening, peers = _network(words.get("network", ""))
+    hertz, uptime_s = int(values.get("hertz") or 100), float(values.get("uptime") or 0)
+    listening, peers = _network(values.get("network", ""))
     ports = {listening[s] for s in processes[daemon].sockets if s in listening} if daemon in processes else set()
-    ours = _ancestors(int(words.get("self") or 0), processes)
+    ours = _ancestors(int(values.get("self") or 0), processes)
     children: dict[int, list[_Process]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process)
@@ -119,7 +99,7 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[Session, ...]:
             continue
         age_s = max(0.0, uptime_s - process.started / hertz)
         found.append(
-            Session(
+            LiveSession(
                 pid=process.pid,
                 user=title["user"],
                 line=line,
@@ -132,6 +112,32 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[Session, ...]:
             )
         )
     return tuple(sorted(found, key=lambda session: (-session.age_s, session.pid)))
+
+
+def _read_processes(stdout: bytes) -> tuple[dict[str, str], dict[int, _Process], dict[int, list[str]]]:
+    """Read the records: single values by kind, processes by number, command lines by the process they run under."""
+    values: dict[str, str] = {}
+    processes: dict[int, _Process] = {}
+    commands: dict[int, list[str]] = {}
+    current = 0
+    for kind, value in records(stdout):
+        if value.count(b"\n") > _MOST_LINES:
+            raise too_large(f"its answer has more than {_MOST_LINES} lines of kind {kind}")
+        words = decoded(value)
+        if kind == "processes":
+            processes = {process.pid: process for process in _table(words)}
+        elif kind in ("server", "child"):
+            current = int(words.split()[0])
+        elif kind == "title" and current in processes:
+            processes[current].title = words.strip()
+        elif kind == "sockets" and current in processes:
+            processes[current].sockets = frozenset(words.split())
+        elif kind == "command":
+            if current in processes:
+                commands.setdefault(processes[current].parent, []).append(words.strip() or processes[current].name)
+        else:
+            values[kind] = words
+    return values, processes, commands
 
 
 def n_logged_in(titles: Iterable[str]) -> int:

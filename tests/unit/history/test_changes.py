@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sshd_keepalive.history.changes import Recorded, Replaced, drift, scope_of
-from sshd_keepalive.model import Failure, Finding, Host, HostReport, Mark, Place, RemoteFile, Subject, Verdict
+from sshd_keepalive.model import DecidingFile, Failure, Finding, Host, HostReport, Place, RemoteFile, Subject, Verdict
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.sshd_config.document import parse
 from tests.support.fleets import DROP_IN, MAIN, NOW, pair
@@ -35,13 +35,16 @@ def changes(before: HostReport, now: HostReport, *replaced: Replaced) -> tuple[s
 
 
 def test_a_host_that_is_as_it_was_or_was_never_recorded_has_nothing_to_tell() -> None:
-    report = told(version="9.2p1", agents=("Puppet",), marks=(Mark(path=MAIN, changed_at=THEN),))
+    report = told(version="9.2p1", agents=("Puppet",), deciding_files=(DecidingFile(path=MAIN, changed_at=THEN),))
     assert changes(report, replace(report, seconds_s=3.0)) == ()
     assert drift(told(pair("0", "3")), None) == ()
 
 
 def test_a_value_that_changed_names_the_line_the_file_and_who_writes_it() -> None:
-    now = told(pair("0", "3", path=DROP_IN, line=1), marks=(Mark(path=DROP_IN, changed_at=NOW, owner="Puppet"),))
+    now = told(
+        pair("0", "3", path=DROP_IN, line=1),
+        deciding_files=(DecidingFile(path=DROP_IN, changed_at=NOW, owner="Puppet"),),
+    )
     assert changes(told(), now) == (
         f"ClientAliveInterval is 0, was 300 on 2026-01-30; {DROP_IN}:1 decides, changed on 2026-01-31 02:00 UTC, "
         f"written by Puppet, {MAIN}:98 before",
@@ -51,7 +54,7 @@ def test_a_value_that_changed_names_the_line_the_file_and_who_writes_it() -> Non
 def test_where_no_file_names_its_writer_those_who_might_have_written_it_are_told() -> None:
     now = told(pair("0", "3"), agents=("WALinuxAgent", "cloud-init"))
     before = told(agents=now.agents)
-    now = replace(now, marks=(Mark(path=MAIN, changed_at=NOW),))
+    now = replace(now, deciding_files=(DecidingFile(path=MAIN, changed_at=NOW),))
     assert changes(before, now) == (
         f"ClientAliveInterval is 0, was 300 on 2026-01-30; {MAIN}:98 decides, changed on 2026-01-31 02:00 UTC; "
         "on this host: WALinuxAgent, cloud-init",
@@ -83,18 +86,18 @@ def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> Non
             f"ClientAliveInterval is still 300, but {MAIN}:99 decides, {MAIN}:98 before",
         ),
         (
-            told(marks=(Mark(path=MAIN, changed_at=THEN),)),
-            told(marks=(Mark(path=MAIN, changed_at=NOW),)),
+            told(deciding_files=(DecidingFile(path=MAIN, changed_at=THEN),)),
+            told(deciding_files=(DecidingFile(path=MAIN, changed_at=NOW),)),
             f"{MAIN} was changed on 2026-01-31 02:00 UTC, the values are the same",
         ),
         (
-            told(marks=(Mark(path=MAIN, owner="Chef"),)),
-            told(marks=(Mark(path=MAIN, owner="Salt"),)),
+            told(deciding_files=(DecidingFile(path=MAIN, owner="Chef"),)),
+            told(deciding_files=(DecidingFile(path=MAIN, owner="Salt"),)),
             f"{MAIN} says that Salt writes it, before it was Chef",
         ),
         (
-            told(marks=(Mark(path=MAIN, owner="Chef"),)),
-            told(marks=(Mark(path=MAIN),)),
+            told(deciding_files=(DecidingFile(path=MAIN, owner="Chef"),)),
+            told(deciding_files=(DecidingFile(path=MAIN),)),
             f"{MAIN} no longer says that anybody writes it, before it was Chef",
         ),
         (
@@ -190,5 +193,5 @@ def test_whose_a_file_says_it_is(path: str, comment: str, owner: str | None) -> 
     content = f"{comment}\nClientAliveInterval 300\n".encode()
     assert managed.manager(parse(path, content)) == owner
     found = replace(RIGHT[0], place=Place(path=path, line=2))
-    (mark,) = managed.marks([RemoteFile(path=path, content=content, changed_at=NOW)], [found, RIGHT[1]])
-    assert mark == Mark(path=path, changed_at=NOW, owner=owner or "")
+    (file,) = managed.find_deciding_files([RemoteFile(path=path, content=content, changed_at=NOW)], [found, RIGHT[1]])
+    assert file == DecidingFile(path=path, changed_at=NOW, owner=owner or "")
