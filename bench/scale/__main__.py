@@ -152,7 +152,7 @@ def _engines(farm: Farm, n: int, rounds: int) -> tuple[list[str], float, HostRep
     for _ in range(rounds):
         for name, several in walls.items():
             began_s, used_s = time.perf_counter(), time.process_time()
-            assert sum(1 for _ in engines.named(name).run(job, hosts, workers=16, may_repeat=True)) == n
+            assert sum(1 for _ in engines.select(name).run(job, hosts, workers=16, may_repeat=True)) == n
             dask.disconnect()
             several.append(time.perf_counter() - began_s)
             cpu_s += time.process_time() - used_s if name == "thread" else 0.0

@@ -30,7 +30,7 @@ def overhead(n: int) -> Overhead:
     """Hand out n hosts for which there is nothing to do."""
     hosts = [Host(name=f"h{i}", address="127.0.0.1") for i in range(n)]
     with Cluster(n_workers=2, n_threads=2) as cluster:
-        engine = engines.named(f"dask:{cluster.address}")
+        engine = engines.select(f"dask:{cluster.address}")
         list(engine.run(passing, hosts[:100], workers=64, may_repeat=True))  # modules are imported
         before = [_cpu_s(one.pid) for one in cluster.processes]
         controller_s, began_s = time.process_time(), time.perf_counter()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive import engines, registry, serialization
-from sshd_keepalive.engines import Engine, dask
+from sshd_keepalive.engines import SelectedEngine, dask
 from sshd_keepalive.errors import ConfigError, ExtensionError
 from sshd_keepalive.model import End, Host, HostReport, NewContent, Verdict
 from tests.support import jobs
@@ -31,22 +31,22 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module", params=[*registry.names("engines"), "dask:"])
-def engine(request: pytest.FixtureRequest) -> Engine:
+def engine(request: pytest.FixtureRequest) -> SelectedEngine:
     name = request.param
-    return engines.named(name + request.getfixturevalue("cluster").address if name == "dask:" else name)
+    return engines.select(name + request.getfixturevalue("cluster").address if name == "dask:" else name)
 
 
 class TestEngine:
     @pytest.mark.parametrize("workers", [1, 7, 100])
-    def test_each_host_once(self, engine: Engine, workers: int) -> None:
+    def test_each_host_once(self, engine: SelectedEngine, workers: int) -> None:
         seen = [r.host for r in engine.run(jobs.passing, iter(HOSTS), workers=workers)]
         assert Counter(host.name for host in seen) == Counter(host.name for host in HOSTS)
         assert all(any(host is ours for ours in HOSTS) for host in seen)  # no copies: ten thousand would cost memory
 
-    def test_no_hosts(self, engine: Engine) -> None:
+    def test_no_hosts(self, engine: SelectedEngine) -> None:
         assert list(engine.run(jobs.passing, (), workers=3)) == []
 
-    def test_no_more_at_a_time_than_asked_and_none_taken_early(self, engine: Engine, tmp_path: Path) -> None:
+    def test_no_more_at_a_time_than_asked_and_none_taken_early(self, engine: SelectedEngine, tmp_path: Path) -> None:
         file = tmp_path / "noted"
         taken = 0
 
@@ -66,7 +66,7 @@ class TestEngine:
             peak = max(peak, flying)
         assert (peak <= 4, finished, flying) == (True, len(HOSTS), 0)
 
-    def test_a_source_that_ends_early_ends_the_run(self, engine: Engine) -> None:
+    def test_a_source_that_ends_early_ends_the_run(self, engine: SelectedEngine) -> None:
         stop = threading.Event()
         seen = []
         begun = (host for host in HOSTS if not stop.is_set())
@@ -75,7 +75,7 @@ class TestEngine:
             stop.set()
         assert 1 <= len(seen) <= 8
 
-    def test_who_stops_listening_leaves_nothing_half_done(self, engine: Engine, tmp_path: Path) -> None:
+    def test_who_stops_listening_leaves_nothing_half_done(self, engine: SelectedEngine, tmp_path: Path) -> None:
         file = tmp_path / "noted"
         reports = engine.run(partial(jobs.noted, file=file), HOSTS, workers=4)
         next(reports)
@@ -84,7 +84,7 @@ class TestEngine:
         assert signs["+"] == signs["-"] <= 9
 
     def test_a_host_that_uses_up_its_time_is_reported_and_delays_nobody(
-        self, engine: Engine, request: pytest.FixtureRequest, tmp_path: Path
+        self, engine: SelectedEngine, request: pytest.FixtureRequest, tmp_path: Path
     ) -> None:
         if "serial" in request.node.name:
             pytest.skip("it has one thread")
@@ -101,7 +101,7 @@ class TestEngine:
         assert len(seen) == len(HOSTS) - 1
         assert all(report.verdict is Verdict.PASS for report in seen.values())
 
-    def test_it_can_be_used_for_one_wave_after_another(self, engine: Engine) -> None:
+    def test_it_can_be_used_for_one_wave_after_another(self, engine: SelectedEngine) -> None:
         for wave in (HOSTS[:3], HOSTS[3:5]):
             assert len(list(engine.run(jobs.passing, wave, workers=2))) == len(wave)
 
@@ -116,14 +116,14 @@ class TestLostWorker:
 
     def test_reading_is_tried_once_more(self, file: Path) -> None:
         job = partial(jobs.deadly, file=file, name="h7", times=1)
-        seen = list(engines.named("dask").run(job, HOSTS, workers=4, may_repeat=True))
+        seen = list(engines.select("dask").run(job, HOSTS, workers=4, may_repeat=True))
         assert Counter(r.host.name for r in seen) == Counter(host.name for host in HOSTS)
         assert all(r.verdict is Verdict.PASS for r in seen)
         assert jobs.lines(file).count("+h7") == 2
 
     def test_and_not_a_third_time(self, file: Path) -> None:
         job = partial(jobs.deadly, file=file, name="h7", times=9)
-        seen = {r.host.name: r for r in engines.named("dask").run(job, HOSTS, workers=4, may_repeat=True)}
+        seen = {r.host.name: r for r in engines.select("dask").run(job, HOSTS, workers=4, may_repeat=True)}
         assert len(seen) == len(HOSTS)
         failure = seen["h7"].failure
         assert (seen["h7"].verdict, seen["h7"].end, failure and failure.cause) == (Verdict.UNKNOWN, None, "worker-lost")
@@ -131,7 +131,7 @@ class TestLostWorker:
 
     def test_a_change_is_never_repeated(self, file: Path) -> None:
         job = partial(jobs.deadly, file=file, name="h7", times=1)
-        seen = list(engines.named("dask").run(job, HOSTS, workers=4))
+        seen = list(engines.select("dask").run(job, HOSTS, workers=4))
         assert Counter(r.host.name for r in seen) == Counter(host.name for host in HOSTS)
         unknown = {r.host.name for r in seen if r.end is End.UNKNOWN}
         assert "h7" in unknown
@@ -144,7 +144,7 @@ class TestHostileWorker:
 
     def test_a_pickle_that_runs_code_is_refused(self, cluster: Cluster, tmp_path: Path) -> None:
         """It is what the worker returns; the connection is the one that all answers take."""
-        engine, file = engines.named(f"dask:{cluster.address}"), tmp_path / "ran"
+        engine, file = engines.select(f"dask:{cluster.address}"), tmp_path / "ran"
         job = partial(jobs.attacking, file=file, name="h5")
         seen = {r.host.name: r for r in engine.run(job, HOSTS[:6], workers=2)}
         assert not file.exists()
@@ -189,7 +189,7 @@ def test_a_report_comes_back_as_it_was() -> None:
 
 def test_a_cluster_that_went_away_between_two_waves_begins_nothing_and_raises_nothing() -> None:
     with Cluster(n_workers=1) as cluster:
-        engine = engines.named(f"dask:{cluster.address}")
+        engine = engines.select(f"dask:{cluster.address}")
         assert len(list(engine.run(jobs.passing, HOSTS[:3], workers=2))) == 3
     seen = list(engine.run(jobs.passing, HOSTS[3:], workers=2))
     assert Counter(report.host.name for report in seen) == Counter(host.name for host in HOSTS[3:])
@@ -200,7 +200,7 @@ def test_a_cluster_that_went_away_between_two_waves_begins_nothing_and_raises_no
 def test_reading_is_sent_in_batches_where_threads_are_few(cluster: Cluster, tmp_path: Path) -> None:
     """Two workers of four threads: each has 25 of 200 at a time. A change goes alone."""
     hosts = [Host(name=f"h{number}", address="192.0.2.1") for number in range(200)]
-    engine, file = engines.named(f"dask:{cluster.address}"), tmp_path / "noted"
+    engine, file = engines.select(f"dask:{cluster.address}"), tmp_path / "noted"
     job = partial(jobs.noted, file=file, seconds_s=0.05)
     for may_repeat, least, most in ((True, 9, 200), (False, 1, 8)):
         file.unlink(missing_ok=True)
@@ -219,11 +219,11 @@ def test_hosts_that_are_only_read_share_the_cost_of_a_task(
 ) -> None:
     """Also where each of them could have a thread; a task costs three times a check."""
     sizes = []
-    hand_out = dask._Cluster.hand_out
+    submit = dask._Cluster.submit
     monkeypatch.setattr(
-        dask._Cluster, "hand_out", lambda self, hosts: (sizes.append(len(hosts)), hand_out(self, hosts))[1]
+        dask._Cluster, "submit", lambda self, hosts: (sizes.append(len(hosts)), submit(self, hosts))[1]
     )
-    engine = engines.named(f"dask:{cluster.address}")
+    engine = engines.select(f"dask:{cluster.address}")
     assert len(list(engine.run(jobs.passing, HOSTS, workers=8, may_repeat=may_repeat))) == len(HOSTS)
     assert max(sizes) == (2 if may_repeat else 1)
 
@@ -249,7 +249,7 @@ def test_an_engine_that_cannot_work_is_told_before_the_first_host(
 ) -> None:
     monkeypatch.setattr("sshd_keepalive.engines.dask.CONNECT_S", 0.5)
     with pytest.raises(ConfigError, match=said) as caught:
-        next(engines.named(text).run(jobs.passing, HOSTS, workers=2), None)
+        next(engines.select(text).run(jobs.passing, HOSTS, workers=2), None)
     assert caught.value.hint
 
 
@@ -259,7 +259,7 @@ def test_a_job_that_lives_in_one_process_is_refused(text: str) -> None:
         return jobs.passing(host)
 
     with pytest.raises(ConfigError, match="from one process"):
-        next(engines.named(text).run(job, HOSTS, workers=2), None)
+        next(engines.select(text).run(job, HOSTS, workers=2), None)
 
 
 def test_a_local_cluster_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,7 @@ def test_a_local_cluster_that_does_not_start_is_told(monkeypatch: pytest.MonkeyP
     dask.disconnect()
     monkeypatch.setattr(distributed, "LocalCluster", fails)
     with pytest.raises(ConfigError, match="no workers could be started on this machine: Cluster failed to start"):
-        next(engines.named("dask").run(jobs.passing, HOSTS, workers=2))
+        next(engines.select("dask").run(jobs.passing, HOSTS, workers=2))
 
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,5 +279,5 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ExtensionError) as caught:
-        next(engines.named("dask:tcp://127.0.0.1:1").run(jobs.passing, HOSTS, workers=2))
+        next(engines.select("dask:tcp://127.0.0.1:1").run(jobs.passing, HOSTS, workers=2))
     assert "sshd-keepalive[dask]" in str(caught.value.hint)

@@ -17,7 +17,7 @@ for module in pkgutil.walk_packages(sshd_keepalive.__path__, "sshd_keepalive."):
 from sshd_keepalive import engines
 from sshd_keepalive.model import Host
 from tests.support import jobs
-list(engines.named("thread").run(jobs.passing, [Host(name="a", address="192.0.2.1")], workers=1))
+list(engines.select("thread").run(jobs.passing, [Host(name="a", address="192.0.2.1")], workers=1))
 print(before == (gc.get_threshold(), gc.isenabled(), gc.get_freeze_count()), sys.modules.get("invoke", 0))
 """
 PROGRAM = """

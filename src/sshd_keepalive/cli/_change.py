@@ -136,7 +136,7 @@ def _plan_rollout(run: FleetRun, changing: Changing, hosts: tuple[Host, ...], *,
     rollout = Rollout(
         waves=divided,
         budget=Budget(None) if changing.on_failure == "continue" else budget,
-        engine=engines.named(run.options.engine),
+        engine=engines.select(run.options.engine),
         workers=run.options.forks,
         stop=run.stop,
         soak_s=changing.soak,

@@ -99,7 +99,7 @@ class FleetRun:
             changes, waits: see `fleet.run`.
             workers: hosts at a time; None: --forks.
         """
-        engine = engines.named(self.options.engine)
+        engine = engines.select(self.options.engine)
         reports: dict[str, HostReport] = {}
         begun = (host for host in self.hosts if not self.stop.is_set())
         workers = workers or self.options.forks

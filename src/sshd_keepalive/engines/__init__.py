@@ -23,73 +23,59 @@ from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, Ve
 Job = Callable[[Host], HostReport]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How an engine repeats a job."""
+
+    workers: int  # hosts at a time; no more than that are taken from `hosts` ahead of their reports
+    may_repeat: bool = False  # the job changes nothing, so a host whose worker was lost is tried once more
+    #: How long a host may take. Then it is reported as late, and the thread that works on it is left alone. None: a
+    #: change is never left alone.
+    limit_s: float | None = None
+    argument: str = ""  # what stood behind the engine's name; empty: the engine's default
+
+
 @runtime_checkable
 class Engine(Protocol):
     """What a module of this package provides."""
 
-    def run(
-        self,
-        job: Job,
-        hosts: Iterable[Host],
-        *,
-        workers: int,
-        may_repeat: bool = False,
-        limit_s: float | None = None,
-        argument: str = "",
-    ) -> Iterator[HostReport]:
-        """Every host exactly once, reports as they come. Closing the iterator starts nothing new and waits.
+    def run(self, job: Job, hosts: Iterable[Host], options: RunOptions) -> Iterator[HostReport]:
+        """Give the report of every host exactly once, in the order in which they finish.
 
-        Args:
-            workers: hosts at a time; no more than that are taken from `hosts` ahead of their reports.
-            may_repeat: the job changes nothing, so a host whose worker was lost is tried once more.
-            limit_s: how long a host may take; then it is reported as `late`, and what works on it is left alone.
-                None: a change is never left alone.
-            argument: what stood behind the engine's name; empty: the engine's default.
+        Closing the iterator starts no further host and waits for those in progress.
+
         Raises:
             ConfigError, ExtensionError: before the first host is contacted: the engine cannot work like this.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class _Bound:
+class SelectedEngine:
     """An engine with its argument."""
 
     engine: Engine
     argument: str
 
     def run(
-        self,
-        job: Job,
-        hosts: Iterable[Host],
-        *,
-        workers: int,
-        may_repeat: bool = False,
-        limit_s: float | None = None,
-        argument: str = "",
+        self, job: Job, hosts: Iterable[Host], *, workers: int, may_repeat: bool = False, limit_s: float | None = None
     ) -> Iterator[HostReport]:
-        return self.engine.run(
-            job,
-            hosts,
-            workers=workers,
-            may_repeat=may_repeat,
-            limit_s=limit_s,
-            argument=argument or self.argument,
-        )
+        """Repeat a job; see RunOptions and Engine.run."""
+        options = RunOptions(workers=workers, may_repeat=may_repeat, limit_s=limit_s, argument=self.argument)
+        return self.engine.run(job, hosts, options)
 
 
-def named(text: str) -> Engine:
-    """The engine that `KIND` or `KIND:ARGUMENT` means.
+def select(text: str) -> SelectedEngine:
+    """Select the engine that `KIND` or `KIND:ARGUMENT` names.
 
     Raises:
         ExtensionError: there is none of this name.
     """
     kind, _, argument = text.partition(":")
-    engine: Engine = registry.load("engines", kind)
-    return _Bound(engine, argument) if argument else engine
+    return SelectedEngine(registry.load("engines", kind), argument)
 
 
 def refuse_argument(name: str, argument: str) -> None:
-    """For engines that take none.
+    """Refuse an argument, for engines that take none.
 
     Raises:
         ConfigError: there is one.
@@ -98,57 +84,57 @@ def refuse_argument(name: str, argument: str) -> None:
         raise ConfigError(f"--engine {name}:{argument}: {name} takes no argument", hint=f"--engine {name}")
 
 
-_LOOK_S: Final = 1.0  # how often it is looked whose time is over; more often where a host has little
+_POLL_S: Final = 1.0  # how often time limits are checked; more often where a limit is short
 
 
 def work_through(job: Job, hosts: Iterable[Host], *, workers: int, limit_s: float | None) -> Iterator[HostReport]:
-    """Every host once, in threads of this process; see `Engine.run`.
+    """Run a job once for every host, in threads of this process; see `Engine.run`.
 
     A job that computes cannot be interrupted: at the limit its thread is left alone, and another one takes its place.
     """
     waiting = iter(hosts)
-    crew = _Crew(job, limit_s)
+    pool = _ThreadPool(job, limit_s)
     try:
         for host in islice(waiting, workers):
-            crew.begin(host)
-        while crew.flying:
-            for report in crew.landed():
-                # First told, then the next one: the caller may stop the run over this very report.
+            pool.start(host)
+        while pool.running:
+            for report in pool.collect():
+                # The report first, then the next host: the caller may stop the run because of this report.
                 yield report
-                for following in islice(waiting, 1):
-                    crew.begin(following)
+                for host in islice(waiting, 1):
+                    pool.start(host)
     finally:
-        crew.dismiss()
+        pool.finish()
 
 
 @dataclass(slots=True, eq=False)
-class _Flight:
-    """One host that is worked on."""
+class _Task:
+    """One host in progress."""
 
     host: Host
     watch: Stopwatch = field(default_factory=Stopwatch)
 
 
-class _Crew:
-    """Threads that do a job for one host after the other. A thread that a host keeps is replaced."""
+class _ThreadPool:
+    """Threads that run a job for one host after the other. A thread that exceeds the limit is replaced."""
 
     def __init__(self, job: Job, limit_s: float | None) -> None:
         self._job = job
         self._limit_s = float("inf") if limit_s is None else limit_s
-        self._look_s = None if limit_s is None else min(_LOOK_S, limit_s / 20)
-        self._tasks: SimpleQueue[_Flight | None] = SimpleQueue()
-        self._done: SimpleQueue[tuple[_Flight, HostReport | BaseException]] = SimpleQueue()
+        self._poll_s = None if limit_s is None else min(_POLL_S, limit_s / 20)
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._done: SimpleQueue[tuple[_Task, HostReport | BaseException]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._n_idle = 0
-        self._late: set[_Flight] = set()
-        self._looked_at_s = time.monotonic()
-        self.flying: set[_Flight] = set()
+        self._late: set[_Task] = set()
+        self._polled_at_s = time.monotonic()
+        self.running: set[_Task] = set()
 
-    def begin(self, host: Host) -> None:
-        """Give the host to a thread that is free, or to a new one."""
-        flight = _Flight(host)
-        self.flying.add(flight)
-        self._tasks.put(flight)
+    def start(self, host: Host) -> None:
+        """Hand a host to an idle thread, or to a new one."""
+        task = _Task(host)
+        self.running.add(task)
+        self._tasks.put(task)
         if self._n_idle:
             self._n_idle -= 1
             return
@@ -156,35 +142,35 @@ class _Crew:
         self._threads.append(thread)
         thread.start()
 
-    def landed(self) -> Iterator[HostReport]:
-        """Wait a moment; give the reports of those that have ended, and of those whose time is over."""
+    def collect(self) -> Iterator[HostReport]:
+        """Wait a moment; give the reports of hosts that finished or exceeded the limit."""
         try:
-            flight, result = self._done.get(timeout=self._look_s)
+            task, result = self._done.get(timeout=self._poll_s)
         except Empty:
             pass
         else:
             self._n_idle += 1
-            if flight in self._late:  # its report was given
-                self._late.remove(flight)
+            if task in self._late:  # it is reported already
+                self._late.remove(task)
             else:
-                self.flying.remove(flight)
+                self.running.remove(task)
                 if isinstance(result, BaseException):
                     raise result
                 yield result
         now_s = time.monotonic()
-        if self._look_s is None or now_s - self._looked_at_s < self._look_s:
+        if self._poll_s is None or now_s - self._polled_at_s < self._poll_s:
             return
-        self._looked_at_s = now_s
-        for flight in [flight for flight in self.flying if flight.watch.seconds_s > self._limit_s]:
-            self.flying.remove(flight)
-            self._late.add(flight)
-            yield late(flight.host, self._limit_s)
+        self._polled_at_s = now_s
+        for task in [task for task in self.running if task.watch.seconds_s > self._limit_s]:
+            self.running.remove(task)
+            self._late.add(task)
+            yield report_late(task.host, self._limit_s)
 
-    def dismiss(self) -> None:
-        """Wait for what was begun; nobody wants the reports any more."""
-        while self.flying:
+    def finish(self) -> None:
+        """Wait for the hosts in progress and drop their reports."""
+        while self.running:
             with contextlib.suppress(Exception):
-                for _ in self.landed():
+                for _ in self.collect():
                     pass
         for _ in self._threads:
             self._tasks.put(None)
@@ -192,16 +178,16 @@ class _Crew:
             thread.join()
 
     def _work(self) -> None:
-        while (flight := self._tasks.get()) is not None:
-            flight.watch.start()
+        while (task := self._tasks.get()) is not None:
+            task.watch.start()
             try:
-                self._done.put((flight, self._job(flight.host)))
-            except BaseException as error:  # a defect of the job, raised where the reports are wanted
-                self._done.put((flight, error))
+                self._done.put((task, self._job(task.host)))
+            except BaseException as error:  # a defect of the job, raised again in the caller's thread
+                self._done.put((task, error))
 
 
-def room_for(workers: int) -> None:
-    """Raise the limit of open files to what so many hosts need: sockets, key files, resolvers."""
+def raise_file_limit(workers: int) -> None:
+    """Raise the limit of open files to what so many hosts need for sockets, key files and resolvers."""
     import resource
 
     wanted = 4 * workers + 256
@@ -211,29 +197,29 @@ def room_for(workers: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
 
 
-def lost(host: Host, *, may_repeat: bool) -> HostReport:
-    """The report of a host whose worker vanished while it had the host, and that is not tried again."""
+def report_lost(host: Host, *, may_repeat: bool) -> HostReport:
+    """Report a host whose worker was lost with it, and that is not tried again."""
     failure = Failure(
         kind=FailureKind.INTERNAL,
         cause="worker-lost",
-        message="the worker that had this host was lost; how far it came is not known",
+        message="the worker of this host was lost; how far it came is not known",
         hint="run it again" if may_repeat else "check this host now; a change that was not confirmed reverts by itself",
     )
     return HostReport(host=host, verdict=Verdict.UNKNOWN, end=None if may_repeat else End.UNKNOWN, failure=failure)
 
 
-def late(host: Host, limit_s: float) -> HostReport:
-    """The report of a host that used up its time; nothing was to be changed there."""
+def report_late(host: Host, limit_s: float) -> HostReport:
+    """Report a host that exceeded its time limit; the job changes nothing there."""
     failure = Failure(
         kind=FailureKind.TIMEOUT,
         cause="deadline(host)",
-        message=f"not done after {limit_s:.0f} s, and no longer waited for",
-        hint="raise --timeout, or look at the host by hand",
+        message=f"not finished after {limit_s:.0f} s; no longer waiting for it",
+        hint="raise --timeout, or log in to the host by hand",
     )
     return HostReport(host=host, verdict=Verdict.UNKNOWN, failure=failure, seconds_s=limit_s)
 
 
-def not_begun(host: Host, why: str, *, may_repeat: bool) -> HostReport:
-    """The report of a host that no worker was there for."""
+def report_not_begun(host: Host, why: str, *, may_repeat: bool) -> HostReport:
+    """Report a host that no worker was left for."""
     failure = Failure(kind=FailureKind.INTERNAL, cause="no-worker", message=f"not begun: {why}", hint="run it again")
     return HostReport(host=host, verdict=Verdict.UNKNOWN, end=None if may_repeat else End.REFUSED, failure=failure)

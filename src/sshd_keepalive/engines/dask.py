@@ -37,7 +37,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from sshd_keepalive import __version__, serialization
-from sshd_keepalive.engines import Job, lost, not_begun, room_for, work_through
+from sshd_keepalive.engines import Job, RunOptions, raise_file_limit, report_lost, report_not_begun, work_through
 from sshd_keepalive.errors import ConfigError, ExtensionError
 from sshd_keepalive.hosts import argument as arguments
 from sshd_keepalive.model import Host, HostReport
@@ -47,9 +47,9 @@ from sshd_keepalive.secrets.sharing import SharedSecrets, answer
 CONNECT_S: Final = 10.0  # for the scheduler to answer
 BATCH_FEW: Final = 8  # hosts in one message, where threads are many
 BATCH_MAX: Final = 32  # hosts in one message; all of them are reported when the slowest has ended
-LOOK_S: Final = 1.0  # how often the scheduler is asked which workers there are
-NO_WORKER_S: Final = 30.0  # how long a run that has lost all its workers waits for one to come back
-_FETCH_S: Final = 5.0  # for a report whose worker may be gone; then the workers are listed again
+REFRESH_S: Final = 1.0  # how often the workers are listed
+NO_WORKER_S: Final = 30.0  # how long a run without workers waits for a new one
+_FETCH_S: Final = 5.0  # how long a report may take to arrive before the workers are listed again
 #: No page that shows what is in progress: its port asks nobody for a key. No profiler: it samples every thread.
 _LOCAL: Final = {
     "distributed.scheduler.http.routes": [],
@@ -59,62 +59,54 @@ _LOCAL: Final = {
 _HANDLER: Final = "sshd_keepalive_secret"  # the scheduler's handler that local workers ask
 
 
-def run(
-    job: Job,
-    hosts: Iterable[Host],
-    *,
-    workers: int,
-    may_repeat: bool = False,
-    limit_s: float | None = None,
-    argument: str = "",
-) -> Iterator[HostReport]:
-    """Every host once; `workers` hosts at a time over the whole cluster.
+def run(job: Job, hosts: Iterable[Host], options: RunOptions) -> Iterator[HostReport]:
+    """Run every host once; `workers` hosts at a time over the whole cluster.
 
-    A change has a thread of the cluster to itself. Where the cluster has fewer threads than `workers`, reading is
-    sent in batches, which its thread spreads over some of its own: that costs scheduler and controller far less.
-
-    Args:
-        argument: the scheduler's address, `tls://scheduler:8786` or `tcp://…`; empty: start workers on this machine.
+    A change has a thread of the cluster to itself. Where the cluster has fewer threads than `workers`, a job that only
+    reads is sent in batches, which its thread spreads over some of its own: that costs scheduler and controller far
+    less. The argument is the scheduler's address, `tls://scheduler:8786` or `tcp://…`; empty: start workers on this
+    machine.
     """
-    sent, secrets = _pack(job)
-    is_first = argument not in _connections
-    connection = _connect(argument, workers)
+    workers, may_repeat = options.workers, options.may_repeat
+    packed_job, secrets = _pack(job)
+    is_first = options.argument not in _connections
+    connection = _connect(options.argument, workers)
     connection.lend(secrets)
-    cluster = _Cluster(connection, sent, is_first=is_first, limit_s=limit_s)
+    cluster = _Cluster(connection, packed_job, is_first=is_first, limit_s=options.limit_s)
     waiting = iter(hosts)
-    again: list[Host] = []  # lost once, to be tried once more
-    tried_twice: set[str] = set()
+    retries: list[Host] = []  # lost once, to be tried once more
+    retried: set[str] = set()
     without_worker_since_s = 0.0
     try:
         while True:
-            n_batch = cluster.n_batch(workers) if may_repeat else 1
+            n_batch = cluster.choose_batch_size(workers) if may_repeat else 1
             while cluster.n_idle and (n_free := min(n_batch, workers - cluster.n_hosts)) > 0:
-                following, again = again[:n_free], again[n_free:]
-                following += islice(waiting, n_free - len(following))
-                if not following:
+                batch, retries = retries[:n_free], retries[n_free:]
+                batch += islice(waiting, n_free - len(batch))
+                if not batch:
                     break
-                cluster.hand_out(tuple(following))
-            if not cluster.flying:
+                cluster.submit(tuple(batch))
+            if not cluster.batches:
                 if cluster.workers:
                     return
                 if cluster.is_gone or time.monotonic() - without_worker_since_s > NO_WORKER_S:
                     break
-            landed, gone = cluster.news()
+            reports, lost = cluster.collect()
             if cluster.workers:
                 without_worker_since_s = time.monotonic()
-            for host in gone:
-                if may_repeat and host.name not in tried_twice:
-                    tried_twice.add(host.name)
-                    again.append(host)
+            for host in lost:
+                if may_repeat and host.name not in retried:
+                    retried.add(host.name)
+                    retries.append(host)
                 else:
-                    landed.append(lost(host, may_repeat=may_repeat))
-            # Reports first, then the next hosts: the caller may stop the run because of these very reports.
-            yield from landed
-        why = "the scheduler is gone" if cluster.is_gone else "no worker is left"
-        for host in again:
-            yield lost(host, may_repeat=may_repeat)
+                    reports.append(report_lost(host, may_repeat=may_repeat))
+            # Reports first, then the next hosts: the caller may stop the run because of these reports.
+            yield from reports
+        reason = "the scheduler is gone" if cluster.is_gone else "no worker is left"
+        for host in retries:
+            yield report_lost(host, may_repeat=may_repeat)
         for host in waiting:
-            yield not_begun(host, f"{why} ({connection})", may_repeat=may_repeat)
+            yield report_not_begun(host, f"{reason} ({connection})", may_repeat=may_repeat)
     finally:
         cluster.finish()
 
@@ -123,14 +115,14 @@ def run(
 
 
 class _Packer(pickle.Pickler):
-    """Write a job; in place of its secrets stands a name."""
+    """Pickle a job, with a name in place of its secrets."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
         self.secrets: dict[str, Secrets] = {}
 
     def persistent_id(self, obj: object) -> str | None:
-        """Name what is not sent."""
+        """Give the name of an object that is not sent."""
         if not isinstance(obj, Secrets):
             return None
         self.secrets[obj.name] = obj
@@ -163,7 +155,7 @@ class _Worker:
 
     identity: str
     n_threads: int
-    n_flying: int = 0
+    n_batches: int = 0
 
 
 @dataclass(slots=True)
@@ -178,18 +170,18 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Cluster:
-    """The workers, and which host is where."""
+    """The workers, and the batches they work on."""
 
     connection: _Connection
-    sent: bytes  # the job
+    packed_job: bytes
     is_first: bool  # first contact: what is wrong now is the user's mistake; later it is a failure of the cluster
     limit_s: float | None  # for one host
     run: str = field(default_factory=lambda: uuid4().hex)
     workers: dict[str, _Worker] = field(default_factory=dict)
-    flying: dict[str, _Batch] = field(default_factory=dict)  # by token
+    batches: dict[str, _Batch] = field(default_factory=dict)  # by token
     is_gone: bool = False
     _done: SimpleQueue[str] = field(default_factory=SimpleQueue)
-    _looked_at_s: float = 0.0
+    _refreshed_at_s: float = 0.0
 
     def __post_init__(self) -> None:
         """List the workers.
@@ -197,7 +189,7 @@ class _Cluster:
         Raises:
             ConfigError: there are none, or one cannot do this work; not when there were some for an earlier wave.
         """
-        self._look()
+        self._refresh()
         if not self.workers and self.is_first:
             raise ConfigError(
                 f"{self.connection}: the scheduler {'is gone' if self.is_gone else 'has no workers'}",
@@ -206,16 +198,16 @@ class _Cluster:
 
     @property
     def n_idle(self) -> int:
-        """Threads with nothing to do. No host waits on a worker: one lost unbegun could not be told apart."""
-        return sum(worker.n_threads - worker.n_flying for worker in self.workers.values())
+        """How many threads are idle. No host queues on a worker: a lost one that was not begun could not be told apart."""
+        return sum(worker.n_threads - worker.n_batches for worker in self.workers.values())
 
     @property
     def n_hosts(self) -> int:
         """How many hosts are in progress."""
-        return sum(len(flight.hosts) for flight in self.flying.values())
+        return sum(len(batch.hosts) for batch in self.batches.values())
 
-    def n_batch(self, workers: int) -> int:
-        """How many hosts each thread gets at once: so many that `workers` are in progress, and some for speed.
+    def choose_batch_size(self, workers: int) -> int:
+        """Choose how many hosts each thread gets at once: so many that `workers` are in progress, and some for speed.
 
         A task costs Dask 9 ms of CPU, three times a check; a few hosts share that cost, and wait for the slowest.
         """
@@ -223,9 +215,9 @@ class _Cluster:
         few = min(BATCH_FEW, workers // (2 * max(1, len(self.workers))))
         return max(1, few, min(BATCH_MAX, workers // max(1, n_threads)))
 
-    def hand_out(self, hosts: tuple[Host, ...]) -> None:
-        """Give some hosts to the worker that has the most threads to spare."""
-        address, worker = min(self.workers.items(), key=lambda item: item[1].n_flying / item[1].n_threads)
+    def submit(self, hosts: tuple[Host, ...]) -> None:
+        """Send some hosts to the worker with the largest share of idle threads."""
+        address, worker = min(self.workers.items(), key=lambda item: item[1].n_batches / item[1].n_threads)
         token = uuid4().hex
         future = self.connection.client.submit(
             _work,
@@ -239,102 +231,102 @@ class _Cluster:
             pure=False,
             retries=0,
         )
-        worker.n_flying += 1
-        self.flying[token] = _Batch(hosts=hosts, worker=address, identity=worker.identity, future=future)
+        worker.n_batches += 1
+        self.batches[token] = _Batch(hosts=hosts, worker=address, identity=worker.identity, future=future)
         future.add_done_callback(lambda _: self._done.put(token))
 
-    def news(self) -> tuple[list[HostReport], list[Host]]:
-        """Wait a moment; give the reports that came, and the hosts whose worker was lost."""
+    def collect(self) -> tuple[list[HostReport], list[Host]]:
+        """Wait a moment; give the reports that arrived, and the hosts whose worker was lost."""
         tokens: list[str] = []
         with contextlib.suppress(Empty):
-            tokens.append(self._done.get(timeout=LOOK_S))
+            tokens.append(self._done.get(timeout=REFRESH_S))
             while True:
                 tokens.append(self._done.get_nowait())
-        if not tokens or time.monotonic() - self._looked_at_s > LOOK_S:
-            self._look()
+        if not tokens or time.monotonic() - self._refreshed_at_s > REFRESH_S:
+            self._refresh()
         reports: list[HostReport] = []
-        gone: list[Host] = []
+        lost: list[Host] = []
         for token in tokens:
-            flight = self.flying.get(token)
-            if flight is None or not flight.future.done():
+            batch = self.batches.get(token)
+            if batch is None or not batch.future.done():
                 continue
-            landed = self._fetch(flight)
-            if landed is None:
-                gone += flight.hosts
+            batch_reports = self._fetch(batch)
+            if batch_reports is None:
+                lost += batch.hosts
             else:
-                reports += landed
-            self._land(token)
-        if gone:
-            self._look()  # the others on that worker, and whether anybody is left for the next ones
-        for token, flight in tuple(self.flying.items()):
-            if not self._is_there(flight):
-                gone += flight.hosts
-                self._land(token)
-        return reports, gone
+                reports += batch_reports
+            self._drop(token)
+        if lost:
+            self._refresh()  # which other hosts were on that worker, and whether a worker is left
+        for token, batch in tuple(self.batches.items()):
+            if not self._is_there(batch):
+                lost += batch.hosts
+                self._drop(token)
+        return reports, lost
 
     def finish(self) -> None:
-        """Wait for what was begun; then the workers forget the job."""
-        while self.flying and not self.is_gone:
-            self.news()
+        """Wait for the batches in progress; then the workers forget the job."""
+        while self.batches and not self.is_gone:
+            self.collect()
         if not self.is_gone:
             with contextlib.suppress(Exception):
                 self.connection.client.run(_forget, self.run, workers=list(self.workers), on_error="ignore")
 
-    def _fetch(self, flight: _Batch) -> list[HostReport] | None:
-        """Give the reports of hosts that have ended; None: they were never begun, are lost, or cannot be read."""
+    def _fetch(self, batch: _Batch) -> list[HostReport] | None:
+        """Give the reports of a finished batch; None: it was never begun, is lost, or its reports cannot be read."""
         while True:
             try:
-                answered = flight.future.result(timeout=_FETCH_S)
+                texts = batch.future.result(timeout=_FETCH_S)
             except TimeoutError:  # the worker died with the report, or is slow
-                self._look()
-                if not self._is_there(flight):
+                self._refresh()
+                if not self._is_there(batch):
                     return None
-            except Exception:  # Dask's many words for a task that is lost; the job itself raises nothing
+            except Exception:  # Dask raises many types for a lost task; the job itself raises nothing
                 return None
             else:
-                try:  # our own hosts, not what came back: that a worker says whose report it is decides nothing
+                try:  # the hosts are our own: what a worker says about them is not used
                     return [
                         replace(serialization.read(text, HostReport), host=host)
-                        for text, host in zip(answered, flight.hosts, strict=True)
+                        for text, host in zip(texts, batch.hosts, strict=True)
                     ]
                 except (TypeError, ValueError):
                     return None
 
-    def _is_there(self, flight: _Batch) -> bool:
-        worker = self.workers.get(flight.worker)
-        return worker is not None and worker.identity == flight.identity
+    def _is_there(self, batch: _Batch) -> bool:
+        worker = self.workers.get(batch.worker)
+        return worker is not None and worker.identity == batch.identity
 
-    def _land(self, token: str) -> None:
-        flight = self.flying.pop(token)
-        if self._is_there(flight):
-            self.workers[flight.worker].n_flying -= 1
+    def _drop(self, token: str) -> None:
+        batch = self.batches.pop(token)
+        if self._is_there(batch):
+            self.workers[batch.worker].n_batches -= 1
         with contextlib.suppress(Exception):
-            flight.future.cancel()
+            batch.future.cancel()
 
-    def _look(self) -> None:
-        """Ask which workers there are, and give the job to those that are new."""
-        self._looked_at_s = time.monotonic()
+    def _refresh(self) -> None:
+        """List the workers, and send the job to new ones."""
+        self._refreshed_at_s = time.monotonic()
         client = self.connection.client
         try:
             n_threads: dict[str, int] = client.nthreads()
-            identities: dict[str, str] = client.run(_identity, workers=list(n_threads), on_error="ignore")
+            identities: dict[str, str] = client.run(_read_identity, workers=list(n_threads), on_error="ignore")
             new = [
                 address
                 for address, identity in identities.items()
                 if address not in self.workers or self.workers[address].identity != identity
             ]
-            meet = partial(_meet, self.run, self.sent, is_local=self.connection.is_local)
-            met: dict[str, str] = client.run(meet, workers=new, on_error="ignore") if new else {}
-        except Exception:  # of whatever kind: without the scheduler there is nobody to ask
+            load = partial(_load_job, self.run, self.packed_job, is_local=self.connection.is_local)
+            versions: dict[str, str] = client.run(load, workers=new, on_error="ignore") if new else {}
+        except Exception:  # of any kind: the scheduler is gone
             self.is_gone = True
             self.workers = {}
             return
         kept = {address: self.workers[address] for address in identities if address not in new}
         for address in new:
-            version = met.get(address)
+            version = versions.get(address)
             if version == __version__:
                 kept[address] = _Worker(identity=identities[address], n_threads=n_threads[address])
-            elif self.is_first and not self.workers:  # later such a worker is left alone
+            elif self.is_first and not self.workers:  # later such a worker is ignored
                 raise ConfigError(
                     f"worker {address} has {f'version {version}' if version else 'another version'} of sshd-keepalive, "
                     f"or none; here it is {__version__}",
@@ -352,14 +344,14 @@ _lock = threading.Lock()
 
 
 class _Unpacker(pickle.Unpickler):
-    """Read a job; its secrets are asked of the controller on the same machine, else resolved by this worker."""
+    """Unpickle a job. The controller on the same machine gives its secrets; else this worker resolves them."""
 
     def __init__(self, file: io.BytesIO, dask_worker: Any) -> None:
         super().__init__(file)
         self._dask_worker = dask_worker  # None: the controller is elsewhere
 
     def persistent_load(self, name: str) -> Secrets:
-        """Give what stands for the secrets of this name."""
+        """Give the secrets of a name."""
         if name not in _secrets:
             _secrets.clear()
             _secrets[name] = (
@@ -369,25 +361,25 @@ class _Unpacker(pickle.Unpickler):
 
 
 def _ask(dask_worker: Any, name: str, *question: Any) -> Any:
-    """Ask the controller; the connection is the worker's own, TLS on loopback."""
+    """Ask the controller over the worker's own connection, TLS on loopback."""
     from distributed.utils import sync
 
     handler = getattr(dask_worker.scheduler, _HANDLER)
     return sync(dask_worker.loop, handler, name=name, question=question)
 
 
-def _identity(dask_worker: Any) -> str:
-    """Give the name that is drawn anew whenever the process starts."""
+def _read_identity(dask_worker: Any) -> str:
+    """Give the name that Dask draws at each start of a worker."""
     return str(dask_worker.id)
 
 
-def _meet(run: str, sent: bytes, *, is_local: bool, dask_worker: Any) -> str:
-    """Keep the job of a run."""
+def _load_job(run: str, packed_job: bytes, *, is_local: bool, dask_worker: Any) -> str:
+    """Keep the job of a run and give the version of this program."""
     if is_local:  # Ctrl-C reaches every process of the terminal; the controller decides what it means
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
     if run not in _jobs:
-        _jobs[run] = _Unpacker(io.BytesIO(sent), dask_worker if is_local else None).load()
+        _jobs[run] = _Unpacker(io.BytesIO(packed_job), dask_worker if is_local else None).load()
     return __version__
 
 
@@ -398,7 +390,7 @@ def _forget(run: str) -> None:
 
 
 def _work(run: str, identity: str, token: str, hosts: tuple[Host, ...], limit_s: float | None) -> list[str] | None:
-    """Work on some hosts; None: this is not the process they were meant for, or they were begun here before."""
+    """Run a batch; None: this is not the process it was sent to, or the batch was begun here before."""
     from distributed import get_worker
 
     with _lock:
@@ -460,7 +452,7 @@ def _connect(argument: str, workers: int) -> _Connection:
     if argument in _connections:
         return _connections[argument]
     disconnect()
-    address = _checked_address(argument) if argument else ""
+    address = _check_address(argument) if argument else ""
     try:
         import distributed
     except ImportError:
@@ -468,13 +460,13 @@ def _connect(argument: str, workers: int) -> _Connection:
     # Each has a level of its own; what is lost is named in the reports.
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    room_for(workers)
+    raise_file_limit(workers)
     _connections[argument] = _join(distributed, address) if address else _start(distributed, workers)
     return _connections[argument]
 
 
-def _checked_address(argument: str) -> str:
-    """Give the address of a scheduler.
+def _check_address(argument: str) -> str:
+    """Check the address of a scheduler.
 
     Raises:
         ConfigError: it is not an address, or the way to it is not encrypted and nobody allowed that.

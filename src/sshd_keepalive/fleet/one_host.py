@@ -37,7 +37,7 @@ from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
 if TYPE_CHECKING:
-    from sshd_keepalive.engines import Engine
+    from sshd_keepalive.engines import SelectedEngine
     from sshd_keepalive.secrets.retrieval import Secrets
 
 
@@ -74,7 +74,7 @@ def run(
     job: Pass,
     hosts: Iterable[Host],
     orders: Orders,
-    engine: Engine,
+    engine: SelectedEngine,
     *,
     workers: int,
     changes: bool = True,

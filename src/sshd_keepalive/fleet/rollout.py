@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from sshd_keepalive.engines import Engine
+from sshd_keepalive.engines import SelectedEngine
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders, Pass
 from sshd_keepalive.fleet.waves import Budget, Wave, has_failed
@@ -30,7 +30,7 @@ class Rollout:
 
     waves: Sequence[Wave]
     budget: Budget
-    engine: Engine
+    engine: SelectedEngine
     workers: int
     stop: threading.Event
     soak_s: float = 0.0

@@ -72,7 +72,7 @@ def test_processes_ask_back_and_a_person_is_asked_once() -> None:
         return "hush-hush"
 
     job = partial(jobs.asking, secrets=Secrets(prompt))
-    reports = list(engines.named("dask").run(job, HOSTS, workers=4))
+    reports = list(engines.select("dask").run(job, HOSTS, workers=4))
     assert len({dict(report.facts)["pid"] for report in reports}) == 2
     assert {dict(report.facts)["length"] for report in reports} == {"9"}
     assert asked == ["a test"]
@@ -80,14 +80,14 @@ def test_processes_ask_back_and_a_person_is_asked_once() -> None:
 
 def test_what_cannot_be_had_is_told_in_the_same_words() -> None:
     job = partial(jobs.asking, secrets=Secrets())
-    (report,) = engines.named("dask").run(job, HOSTS[:1], workers=4)
+    (report,) = engines.select("dask").run(job, HOSTS[:1], workers=4)
     assert dict(report.facts)["error"] == "ConfigError: a test: nobody to ask"
 
 
 def test_refusals_count_for_all_processes_together() -> None:
     """Each host would refuse the password; three may be asked, whichever process they fall to."""
     job = partial(jobs.refused, secrets=Secrets())
-    reports = list(engines.named("dask").run(job, HOSTS, workers=6))
+    reports = list(engines.select("dask").run(job, HOSTS, workers=6))
     assert len(reports) == len(HOSTS)
     assert sum(dict(report.facts)["sent"] == "yes" for report in reports) == LIMIT
 
@@ -95,7 +95,7 @@ def test_refusals_count_for_all_processes_together() -> None:
 def test_a_value_is_in_no_argument_no_environment_and_no_file_of_a_worker() -> None:
     value = f"open-sesame-{os.getpid()}"
     job = partial(jobs.asking, secrets=Secrets(lambda purpose: value))
-    reports = list(engines.named("dask").run(job, HOSTS, workers=4))
+    reports = list(engines.select("dask").run(job, HOSTS, workers=4))
     pids = {dict(report.facts)["pid"] for report in reports}
     assert {dict(report.facts)["length"] for report in reports} == {str(len(value))}
     folder = dask._connections[""].folder
@@ -109,7 +109,7 @@ def test_nobody_without_the_key_of_the_run_can_ask() -> None:
     """Another account of this machine reaches the port of the scheduler, and nothing more."""
     from distributed import Client, Security
 
-    list(engines.named("dask").run(jobs.passing, HOSTS[:1], workers=4))
+    list(engines.select("dask").run(jobs.passing, HOSTS[:1], workers=4))
     address = dask._connections[""].cluster.scheduler_address
     assert address.startswith("tls://127.0.0.1:")
     with pytest.raises(OSError, match=r"Timed out|certificate|SSL"):
