@@ -25,7 +25,7 @@ from sshd_keepalive.cli._options import Options, Recording
 from sshd_keepalive.cli._results import Recorder
 from sshd_keepalive.model import Run
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.store import Store, address
+from sshd_keepalive.store import Store, parse_address
 from tests.support.fleets import NOW, a_fleet
 from tests.support.sshd import Sshd
 
@@ -47,7 +47,7 @@ _PROGRAM = (sys.executable, "-m", "sshd_keepalive")
 
 def fill(path: Path) -> None:
     """Record a check of every host each day."""
-    store, random = Store(address(str(path))), Random(1)
+    store, random = Store(parse_address(str(path))), Random(1)
     fleet = a_fleet(HOSTS, n_past=0)
     others = a_fleet(HOSTS, n_past=0, seed=2).hosts
     hosts = list(fleet.hosts)
@@ -61,7 +61,7 @@ def fill(path: Path) -> None:
 
 def asked(path: Path) -> dict[str, Took]:
     """Each question as a user asks it, a process of its own: the slowest of some rounds."""
-    store = Store(address(str(path)))
+    store = Store(parse_address(str(path)))
     first, last = store.runs()[0].id, store.find()
     store.close()
     questions = {

@@ -35,7 +35,7 @@ def test_the_pages_made_from_the_program_are_current() -> None:
 
 def test_every_kind_of_report_is_in_the_reference() -> None:
     page = (ROOT / "docs/reference/reports.md").read_text()
-    assert set(registry.built_in("reports")) <= set(re.findall(r"`(\w+)`", page.split("## html")[0]))
+    assert set(registry.list_built_in("reports")) <= set(re.findall(r"`(\w+)`", page.split("## html")[0]))
 
 
 def test_the_readme_names_every_command() -> None:

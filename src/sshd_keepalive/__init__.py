@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sshd_keepalive.errors import ConfigError, KeepaliveError, ParseError, PlanError
     from sshd_keepalive.model import Context, Effective, Finding, Plan, Policy, Setting, Snapshot, Verdict
-    from sshd_keepalive.planning.diff import unified, values
+    from sshd_keepalive.planning.diff import render_diff, render_value_diff
     from sshd_keepalive.planning.judge import judge
     from sshd_keepalive.planning.plan import plan, plan_files
     from sshd_keepalive.planning.policy import from_mapping as policy_from_mapping
@@ -45,15 +45,15 @@ __all__ = [
     "read",
     "read_files",
     "render",
+    "render_diff",
+    "render_value_diff",
     "resolve",
     "scopes",
     "tree_of_files",
-    "unified",
-    "values",
 ]
 
 _HOMES = {
-    "planning.diff": ("unified", "values"),
+    "planning.diff": ("render_diff", "render_value_diff"),
     "sshd_config.document": ("parse", "render"),
     "planning.judge": ("judge",),
     "planning.plan": ("plan", "plan_files"),

@@ -75,15 +75,15 @@ def find_stranger(path: Path, *, with_directories: bool = False) -> str:
     Raises:
         OSError: the file is not there, or cannot be looked at.
     """
-    ways = _links(path)
+    ways = _follow_links(path)
     if with_directories:
         for folder in dict.fromkeys(folder for way in (*ways, path.resolve()) for folder in way.parents):
-            if reason := _reason(folder):
+            if reason := _explain_stranger(folder):
                 return reason
-    return next(filter(None, map(_reason, ways)), "")
+    return next(filter(None, map(_explain_stranger, ways)), "")
 
 
-def _links(path: Path) -> list[Path]:
+def _follow_links(path: Path) -> list[Path]:
     """The path, and where it leads link by link; the last one is no link."""
     ways = [path.absolute()]
     while ways[-1].is_symlink() and len(ways) < 40:  # as many as the kernel follows, path_resolution(7)
@@ -91,10 +91,10 @@ def _links(path: Path) -> list[Path]:
     return ways
 
 
-def _reason(path: Path) -> str:
+def _explain_stranger(path: Path) -> str:
     found = path.lstat()
     if found.st_uid not in (0, os.geteuid()):
-        return f"{path} belongs to {_name(found.st_uid)}"
+        return f"{path} belongs to {_find_account(found.st_uid)}"
     if stat.S_ISLNK(found.st_mode):
         return ""
     is_sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
@@ -103,7 +103,7 @@ def _reason(path: Path) -> str:
     return ""
 
 
-def _name(uid: int) -> str:
+def _find_account(uid: int) -> str:
     import pwd
 
     try:

@@ -19,15 +19,15 @@ from sshd_keepalive.spelling import did_you_mean
 PACKAGE = __name__.rpartition(".")[0]
 
 
-def names(kind: str) -> tuple[str, ...]:
+def list_names(kind: str) -> tuple[str, ...]:
     """Name all extensions of a kind, sorted; nothing is imported but the package itself."""
-    return tuple(sorted({*built_in(kind), *_entry_points(kind)}))
+    return tuple(sorted({*list_built_in(kind), *_find_entry_points(kind)}))
 
 
 @cache
-def built_in(kind: str) -> tuple[str, ...]:
+def list_built_in(kind: str) -> tuple[str, ...]:
     """Name the extensions in the package's own directory, sorted. Costs no look at installed distributions."""
-    listed = iter_modules(_package(kind).__path__)
+    listed = iter_modules(_import_package(kind).__path__)
     return tuple(sorted(module.name for module in listed if not module.name.startswith("_")))
 
 
@@ -39,36 +39,36 @@ def load(kind: str, name: str) -> Any:
     Raises:
         ExtensionError: unknown name, an import that fails, or something the Protocol asks for is missing.
     """
-    if name in built_in(kind):
+    if name in list_built_in(kind):
         extension: Any = import_module(f"{PACKAGE}.{kind}.{name}")
-    elif entry_point := _entry_points(kind).get(name):
+    elif entry_point := _find_entry_points(kind).get(name):
         try:
             extension = entry_point.load()
         except Exception as error:  # a stranger's code: whatever it raises, it cannot be used
             raise ExtensionError(f"{kind}: {name!r} ({entry_point.value}) cannot be imported: {error!r}") from error
     else:
-        known = names(kind)
+        known = list_names(kind)
         message = f"{kind}: {name!r} is not known{did_you_mean(name, known)}"
         raise ExtensionError(message, hint=f"known are {', '.join(known) or 'none'}")
-    contract = _contract(_package(kind))
+    contract = _find_protocol(_import_package(kind))
     if not isinstance(extension, contract):
-        missing = ", ".join(sorted(member for member in _members(contract) if not hasattr(extension, member)))
+        missing = ", ".join(sorted(member for member in _list_members(contract) if not hasattr(extension, member)))
         raise ExtensionError(f"{kind}: {name!r} does not keep the contract of {contract.__name__}, it lacks {missing}")
     return extension
 
 
-def _package(kind: str) -> ModuleType:
+def _import_package(kind: str) -> ModuleType:
     return import_module(f"{PACKAGE}.{kind}")
 
 
 @cache
-def _entry_points(kind: str) -> dict[str, Any]:
+def _find_entry_points(kind: str) -> dict[str, Any]:
     from importlib.metadata import entry_points  # 35 ms
 
     return {entry_point.name: entry_point for entry_point in entry_points(group=f"{PACKAGE}.{kind}")}
 
 
-def _contract(package: ModuleType) -> type:
+def _find_protocol(package: ModuleType) -> type:
     """The Protocol defined in the package's `__init__`; `typing.is_protocol` exists from Python 3.13 on."""
     own = (value for value in vars(package).values() if getattr(value, "__module__", "") == package.__name__)
     found = [value for value in own if isinstance(value, type) and getattr(value, "_is_protocol", False)]
@@ -77,7 +77,7 @@ def _contract(package: ModuleType) -> type:
     return found[0]
 
 
-def _members(contract: type) -> set[str]:
+def _list_members(contract: type) -> set[str]:
     ordinary = set(dir(type("Ordinary", (Protocol,), {}))) | {"__abstractmethods__", "__annotations__"}
     named = {name for name in vars(contract) if name not in ordinary and not name.startswith("_")}
     return named | set(getattr(contract, "__annotations__", {}))

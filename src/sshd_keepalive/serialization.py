@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 def write(value: Any) -> str:
     """Give a value as ASCII text: undecodable bytes of a host are lone surrogates, which no database takes."""
-    return json.dumps(_converter().unstructure(value), separators=(",", ":"))
+    return json.dumps(_build_converter().unstructure(value), separators=(",", ":"))
 
 
 def read(text: str, of: type[_T]) -> _T:
@@ -25,13 +25,13 @@ def read(text: str, of: type[_T]) -> _T:
         ValueError: the text is not what `write` makes of such a value.
     """
     try:
-        return _converter().structure(json.loads(text), of)
+        return _build_converter().structure(json.loads(text), of)
     except Exception as error:  # cattrs raises what the types raise
         raise ValueError(f"not a {of.__name__}: {type(error).__name__}: {error}") from None
 
 
 @cache
-def _converter() -> JsonConverter:
+def _build_converter() -> JsonConverter:
     converter = make_converter(omit_if_default=True, detailed_validation=False)
     # Its annotations are text, which cattrs does not look up for named tuples.
     converter.register_structure_hook(Span, lambda pair, _: Span(*pair))

@@ -14,17 +14,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f", did you mean {folded[near[0]]!r}?" if near else ""
 
 
-def shown(text: str, *, longest: int = 60) -> str:
+def show(text: str, *, longest: int = 60) -> str:
     """Quote what somebody wrote, so that control characters cannot reach a terminal and a page cannot flood it."""
     return repr(text if len(text) <= longest else text[:longest] + "…")
 
 
-def first_of(texts: Sequence[object], most: int) -> str:
+def join_first(texts: Sequence[object], most: int) -> str:
     """Join texts with commas, at most so many: `a, b and 3 more`."""
     return ", ".join(map(str, texts[:most])) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
-def first_lines(lines: Sequence[str], most: int, rest: str) -> list[str]:
+def cut_lines(lines: Sequence[str], most: int, rest: str) -> list[str]:
     """Give the lines, at most so many, then how many were left out.
 
     Args:

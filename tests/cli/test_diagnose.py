@@ -111,9 +111,9 @@ def test_a_clock_that_jumps_does_not_move_the_countdown(monkeypatch: pytest.Monk
     import time
 
     board = Countdown()
-    board.quiet(time.monotonic() + 100)
+    board.start_silence(time.monotonic() + 100)
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert board.left_s == pytest.approx(100, abs=5)
     assert str(board) == "1:40 left, 1 quiet, 0 alive"
-    board.over(alive=False)
+    board.end_silence(alive=False)
     assert str(board).endswith("0 quiet, 0 alive, 1 lost")

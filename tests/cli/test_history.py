@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive.model import Run
-from sshd_keepalive.store import Store, address
+from sshd_keepalive.store import Store, parse_address
 from tests.support.cli import keepalive
 from tests.support.fleets import NOW, a_fleet
 
@@ -31,7 +31,7 @@ def a_run(day: int, seed: int = 7) -> Run:
 def kept(tmp_path: Path) -> Path:
     """A history of three days; on the third some hosts came to something else."""
     path = tmp_path / "history.db"
-    store = Store(address(str(path)))
+    store = Store(parse_address(str(path)))
     for run in (a_run(0), a_run(1), a_run(2, seed=8)):
         store.save(run)
     store.close()

@@ -30,7 +30,7 @@ def cluster() -> Iterator[Cluster]:
         dask.disconnect()  # its threads would go on beside the tests that follow
 
 
-@pytest.fixture(scope="module", params=[*registry.names("engines"), "dask:"])
+@pytest.fixture(scope="module", params=[*registry.list_names("engines"), "dask:"])
 def engine(request: pytest.FixtureRequest) -> SelectedEngine:
     name = request.param
     return engines.select(name + request.getfixturevalue("cluster").address if name == "dask:" else name)
@@ -220,9 +220,7 @@ def test_hosts_that_are_only_read_share_the_cost_of_a_task(
     """Also where each of them could have a thread; a task costs three times a check."""
     sizes = []
     submit = dask._Cluster.submit
-    monkeypatch.setattr(
-        dask._Cluster, "submit", lambda self, hosts: (sizes.append(len(hosts)), submit(self, hosts))[1]
-    )
+    monkeypatch.setattr(dask._Cluster, "submit", lambda self, hosts: (sizes.append(len(hosts)), submit(self, hosts))[1])
     engine = engines.select(f"dask:{cluster.address}")
     assert len(list(engine.run(jobs.passing, HOSTS, workers=8, may_repeat=may_repeat))) == len(HOSTS)
     assert max(sizes) == (2 if may_repeat else 1)

@@ -19,10 +19,10 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in registry.built_in(kind)])
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in registry.list_built_in(kind)])
 def test_every_extension_keeps_its_contract(kind: str, name: str) -> None:
     assert registry.load(kind, name)
-    assert name in registry.names(kind)
+    assert name in registry.list_names(kind)
 
 
 def test_an_unknown_name_is_told_with_the_known_ones() -> None:
@@ -38,9 +38,9 @@ def dropped_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     from sshd_keepalive import inventories
 
     monkeypatch.setattr(inventories, "__path__", [*inventories.__path__, str(tmp_path)])
-    registry.built_in.cache_clear()
+    registry.list_built_in.cache_clear()
     yield tmp_path
-    registry.built_in.cache_clear()
+    registry.list_built_in.cache_clear()
     for name in [name for name in sys.modules if name.startswith("sshd_keepalive.inventories.dropped")]:
         del sys.modules[name]
 
@@ -51,10 +51,10 @@ def test_a_file_dropped_in_is_found_and_used(dropped_in: Path) -> None:
     (dropped_in / "dropped.py").write_text(
         "from sshd_keepalive.model import Host\n"
         "def load(source): return (Host(name=source, address=source),)\n"
-        "def recognises(head, path): return head.startswith(b'#dropped')\n"
+        "def can_load(head, path): return head.startswith(b'#dropped')\n"
     )
     (dropped_in / "file").write_text("#dropped\nhosts:\n")
-    assert "dropped" in registry.names("inventories")
+    assert "dropped" in registry.list_names("inventories")
     assert [host.name for host in inventories.load(["dropped:web1"])] == ["web1"]
     with pytest.raises(ConfigError, match="could be of several kinds"):
         inventories.load([str(dropped_in / "file")])
@@ -62,14 +62,12 @@ def test_a_file_dropped_in_is_found_and_used(dropped_in: Path) -> None:
 
 def test_a_file_without_the_functions_is_refused(dropped_in: Path) -> None:
     (dropped_in / "dropped_wrong.py").write_text("def load(source): return ()\n")
-    with pytest.raises(ExtensionError, match="does not keep the contract of Inventory, it lacks recognises"):
+    with pytest.raises(ExtensionError, match="does not keep the contract of Inventory, it lacks can_load"):
         registry.load("inventories", "dropped_wrong")
 
 
 def test_a_stranger_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "foreign_hosts.py").write_text(
-        "def load(source): return ()\ndef recognises(head, path): return False\n"
-    )
+    (tmp_path / "foreign_hosts.py").write_text("def load(source): return ()\ndef can_load(head, path): return False\n")
     metadata = tmp_path / "foreign-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
@@ -77,12 +75,12 @@ def test_a_stranger_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: pyt
         "[sshd_keepalive.inventories]\nforeign = foreign_hosts\nbroken = not_there\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._entry_points.cache_clear()
+    registry._find_entry_points.cache_clear()
     try:
-        assert {"foreign", "broken", "yaml"} <= set(registry.names("inventories"))
+        assert {"foreign", "broken", "yaml"} <= set(registry.list_names("inventories"))
         assert registry.load("inventories", "foreign").load("x") == ()
         with pytest.raises(ExtensionError, match=r"'broken' .* cannot be imported"):
             registry.load("inventories", "broken")
     finally:
-        registry._entry_points.cache_clear()
+        registry._find_entry_points.cache_clear()
         sys.modules.pop("foreign_hosts", None)

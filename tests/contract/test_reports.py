@@ -43,11 +43,11 @@ PAST = PastRun(id=HOSTILE, command="check", started_at=NOW, n_pass=0, n_fail=1, 
 
 def a_run(hosts: tuple[HostReport, ...]) -> Run:
     """Every field of a run filled in, except where there are no hosts: then nothing is."""
-    full = {"past": (PAST, PAST), "benchmarks": benchmarks.table()} if hosts else {}
+    full = {"past": (PAST, PAST), "benchmarks": benchmarks.load_table()} if hosts else {}
     return Run(id="r", command="apply", started_at=NOW, ended_at=NOW, exit_code=4, hosts=hosts, **full)
 
 
-@pytest.mark.parametrize("name", registry.names("reports"))
+@pytest.mark.parametrize("name", registry.list_names("reports"))
 @pytest.mark.parametrize("hosts", [(), (FULL,), (FULL, FULL)], ids=["none", "one", "two"])
 def test_any_run_is_rendered_as_text_that_can_be_written(name: str, hosts: tuple[HostReport, ...]) -> None:
     run = a_run(hosts)
@@ -58,7 +58,7 @@ def test_any_run_is_rendered_as_text_that_can_be_written(name: str, hosts: tuple
     assert text == "" or text.endswith("\n")
 
 
-@pytest.mark.parametrize("name", registry.names("reports"))
+@pytest.mark.parametrize("name", registry.list_names("reports"))
 def test_every_report_tells_what_changed(name: str) -> None:
     changed = replace(FULL, host=Host(name="ecs-01", address="192.0.2.1"), verdict=Verdict.PASS, end=None, findings=())
     quiet = registry.load("reports", name).render(a_run((replace(changed, drift=()),)))

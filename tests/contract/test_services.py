@@ -41,14 +41,14 @@ def dropped_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     (code,) = re.findall(r"```python\n(.*?)```", CONTRIBUTING.read_text(), re.DOTALL)
     (tmp_path / "s6.py").write_text(code)
     monkeypatch.setattr(services, "__path__", [*services.__path__, str(tmp_path)])
-    registry.built_in.cache_clear()
+    registry.list_built_in.cache_clear()
     yield "s6"
-    registry.built_in.cache_clear()
+    registry.list_built_in.cache_clear()
     sys.modules.pop("sshd_keepalive.services.s6", None)
 
 
 def test_the_one_file_of_contributing_is_all_there_is_to_add(dropped_in: str) -> None:
-    assert dropped_in in registry.names("services")
+    assert dropped_in in registry.list_names("services")
     module = registry.load("services", dropped_in)
     text = services.functions({dropped_in: module}, ServiceChoice())
     parses(text)
@@ -79,7 +79,7 @@ def test_by_default_the_unit_that_runs_sshd_must_be_the_one_to_restart(
     assert found.stderr == ""
 
 
-@pytest.mark.parametrize("name", registry.names("services"))
+@pytest.mark.parametrize("name", registry.list_names("services"))
 def test_a_hostile_unit_stays_one_word(name: str) -> None:
     choice = ServiceChoice(
         manager=name, unit=HOSTILE, pidfile=f"/{HOSTILE}", restart="restart-it now", is_active="ask-it"
@@ -94,7 +94,7 @@ def test_a_hostile_unit_stays_one_word(name: str) -> None:
             assert quote(HOSTILE)[1:-1] in shell_text
 
 
-@pytest.mark.parametrize("name", registry.names("services"))
+@pytest.mark.parametrize("name", registry.list_names("services"))
 def test_the_timer_gets_its_command_as_one_word(name: str) -> None:
     module = registry.load("services", name)
     text = services.Manager(module).later("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} fire", 60)
@@ -103,7 +103,7 @@ def test_the_timer_gets_its_command_as_one_word(name: str) -> None:
 
 
 def test_detection_takes_the_lowest_rank_that_answers() -> None:
-    managers = {name: registry.load("services", name) for name in registry.names("services")}
+    managers = {name: registry.load("services", name) for name in registry.list_names("services")}
     text = services.functions(managers, ServiceChoice())
     for answer, found in {
         "is_supervised_by() { [ $1 = runsv ]; }; is_init() { :; }": "runit",
@@ -119,7 +119,7 @@ def test_detection_takes_the_lowest_rank_that_answers() -> None:
 def test_nothing_that_lies_on_a_disk_makes_a_manager() -> None:
     """The commands and files of all of them, and an sshd of nobody's: only process 1 and the parent of sshd count."""
     common = resources.files("sshd_keepalive.scripts").joinpath("common.sh").read_text()
-    managers = {name: registry.load("services", name) for name in registry.names("services")}
+    managers = {name: registry.load("services", name) for name in registry.list_names("services")}
     text = services.functions(managers, ServiceChoice())
     text += services.guard_functions(managers, "sshd-keepalive-r", "fire", "boot", 60)
     text = text.replace("is_root || return 0", "").replace("test -d", ":").replace("test -x", ":")
@@ -131,14 +131,14 @@ def test_nothing_that_lies_on_a_disk_makes_a_manager() -> None:
 
 
 def test_only_what_steers_machines_gets_timers_and_boots() -> None:
-    managers = {name: registry.load("services", name) for name in registry.names("services")}
+    managers = {name: registry.load("services", name) for name in registry.list_names("services")}
     text = services.guard_functions(managers, "sshd-keepalive-r", "fire", "boot", 60)
     inits = [name for name, module in managers.items() if services.is_init(module)]
     assert sorted(inits) == ["openrc", "systemd", "sysv"]
     assert sorted(set(re.findall(r"init=(\w+);", text))) == sorted(inits)
 
 
-@pytest.mark.parametrize("name", registry.names("services"))
+@pytest.mark.parametrize("name", registry.list_names("services"))
 def test_an_sshd_that_is_process_1_is_never_restarted(name: str) -> None:
     """A PID file or two commands of the inventory are believed: SIGHUP leaves process 1 where it is."""
     module = registry.load("services", name)
@@ -155,7 +155,7 @@ def test_a_manager_that_the_inventory_names_is_not_looked_for() -> None:
     assert sh(f"{text}detect; is_active").returncode == 3
 
 
-@pytest.mark.parametrize("name", registry.names("services"))
+@pytest.mark.parametrize("name", registry.list_names("services"))
 def test_what_a_boot_runs_is_written_and_taken_back(name: str, tmp_path: Path) -> None:
     module = registry.load("services", name)
     text = services.Manager(module).at_boot("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} boot")
@@ -175,7 +175,7 @@ def test_what_a_boot_runs_is_written_and_taken_back(name: str, tmp_path: Path) -
     assert list(tmp_path.rglob("*sshd-keepalive-r*")) == []
 
 
-@pytest.mark.parametrize("name", registry.names("services"))
+@pytest.mark.parametrize("name", registry.list_names("services"))
 def test_an_obstacle_is_a_word_and_a_sentence(name: str) -> None:
     choice = ServiceChoice(manager=name, unit=HOSTILE)
     text = registry.load("services", name).obstacle(choice)
@@ -276,7 +276,7 @@ def test_an_init_scripts_next_start_has_the_words_of_its_settings(name: str, tmp
 
 
 def test_all_texts_together_are_clean_shell() -> None:
-    managers = {name: registry.load("services", name) for name in registry.names("services")}
+    managers = {name: registry.load("services", name) for name in registry.list_names("services")}
     text = services.functions(managers, ServiceChoice())
     text += services.guard_functions(managers, "sshd-keepalive-r", "/bin/sh x fire", "/bin/sh x boot", 60)
     shellcheck = Path(sys.executable).with_name("shellcheck")

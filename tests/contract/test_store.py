@@ -22,7 +22,7 @@ from sshd_keepalive import registry
 from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history.changes import Recorded
 from sshd_keepalive.model import End, Failure, Host, HostReport, Run, Verdict
-from sshd_keepalive.store import Store, address, tables
+from sshd_keepalive.store import Store, parse_address, tables
 from sshd_keepalive.store.database import Database
 from tests.contract.test_reports import FULL, a_run
 from tests.support.fleets import NOW, a_fleet, pair
@@ -53,7 +53,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
-    opened = Store(address(url))
+    opened = Store(parse_address(url))
     yield opened
     opened.close()
 
@@ -88,7 +88,7 @@ def test_hostile_words_are_kept_and_every_report_shows_them(store: Store) -> Non
     store.save(run)
     found = store.load("r")
     assert found == run
-    for name in registry.names("reports"):
+    for name in registry.list_names("reports"):
         registry.load("reports", name).render(found).encode("utf-8")
     assert store.host(store.names()[0])[0].report == FULL
 
@@ -199,9 +199,9 @@ _WRITER = """
 import sys
 import tempfile
 from dataclasses import replace
-from sshd_keepalive.store import Store, address
+from sshd_keepalive.store import Store, parse_address
 from tests.support.fleets import a_fleet
-store = Store(address(sys.stdin.readline().strip()))
+store = Store(parse_address(sys.stdin.readline().strip()))
 for number in range(int(sys.argv[2])):
     store.save(replace(a_fleet(40, n_past=0, seed=number), id=f"{sys.argv[1]}-{number}"))
 """
@@ -277,9 +277,9 @@ def test_the_migrations_make_the_tables_that_the_program_believes_in(url: str, s
 def test_a_newer_history_is_left_alone(url: str, store: Store) -> None:
     store.save(a_check(1, one("a", "300")))
     _tell(url, f"UPDATE {tables.VERSION_TABLE} SET version_num = '0099'")
-    for opened in (store, Store(address(url))):
+    for opened in (store, Store(parse_address(url))):
         opened.close()
-    newer = Store(address(url))
+    newer = Store(parse_address(url))
     for use in (newer.runs, lambda: newer.save(a_check(2))):
         with pytest.raises(StoreError, match="schema 0099, this release knows"):
             use()
@@ -292,8 +292,8 @@ def test_a_newer_history_is_left_alone(url: str, store: Store) -> None:
 
 def test_a_history_that_somebody_holds_is_locked(url: str, store: Store) -> None:
     store.save(a_check(1))
-    impatient = Store(address(url), wait_s=0.2)
-    holder = Database(address(url))
+    impatient = Store(parse_address(url), wait_s=0.2)
+    holder = Database(parse_address(url))
     with holder.writing(), pytest.raises(StoreError, match="is locked") as caught:
         impatient.save(a_check(2))
     assert caught.value.hint
@@ -313,7 +313,7 @@ def test_a_record_that_cannot_be_read_is_damage(url: str, store: Store) -> None:
 @pytest.mark.parametrize("harm", ["not a database at all, but long enough to be read " * 100, "middle"])
 def test_a_damaged_file_is_told_and_kept(tmp_path: Path, harm: str) -> None:
     path = tmp_path / "history.db"
-    store = Store(address(str(path)))
+    store = Store(parse_address(str(path)))
     store.save(a_fleet(400))
     store.close()
     if harm == "middle":
@@ -332,15 +332,15 @@ def test_a_damaged_file_is_told_and_kept(tmp_path: Path, harm: str) -> None:
 
 _READ_ONLY = """
 import os, sys
-from sshd_keepalive.store import Store, address
+from sshd_keepalive.store import Store, parse_address
 from sshd_keepalive.errors import StoreError
 from tests.support.fleets import a_fleet
-Store(address(sys.argv[2])).save(a_fleet(1))  # all that is imported when it is needed may be root's alone
+Store(parse_address(sys.argv[2])).save(a_fleet(1))  # all that is imported when it is needed may be root's alone
 if os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 try:
-    Store(address(sys.argv[1])).save(a_fleet(1))
+    Store(parse_address(sys.argv[1])).save(a_fleet(1))
 except StoreError as error:
     print(error, "|", error.hint)
 """
@@ -351,7 +351,7 @@ def test_a_place_that_cannot_be_written_is_told(where: str, tmp_path: Path) -> N
     with tempfile.TemporaryDirectory() as folder:  # not below pytest's own, which nobody else may enter
         path = Path(folder) / "history.db"
         if where != "new":
-            store = Store(address(str(path)))
+            store = Store(parse_address(str(path)))
             store.save(a_check(1))
             store.close()
         path.parent.chmod(0o555 if where != "file" else 0o755)
@@ -366,7 +366,7 @@ def test_a_place_that_cannot_be_written_is_told(where: str, tmp_path: Path) -> N
 @pytest.mark.sshd
 def test_a_server_that_takes_no_writes_or_cannot_be_reached_never_shows_the_password(postgresql: Postgresql) -> None:
     url = postgresql.new()
-    store = Store(address(url))
+    store = Store(parse_address(url))
     store.save(a_check(1))
     store.close()
     name = url.partition("?")[0].rpartition("/")[2]
@@ -379,7 +379,7 @@ def test_a_server_that_takes_no_writes_or_cannot_be_reached_never_shows_the_pass
         (url.partition("?")[0] + "?host=/nowhere", "cannot be reached"),
         (f"postgresql://keeper@/{name}?host=/nowhere&password=hidden", "cannot be reached"),
     ):
-        broken = Store(address(wrong), wait_s=2)
+        broken = Store(parse_address(wrong), wait_s=2)
         with pytest.raises(StoreError, match=said) as caught:
             broken.save(a_check(2))
         broken.close()
@@ -395,13 +395,13 @@ def test_a_server_that_takes_no_writes_or_cannot_be_reached_never_shows_the_pass
 )
 def test_an_address_that_cannot_be_is_told_without_what_may_be_a_password(wrong: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        address(wrong)
+        parse_address(wrong)
     assert "s3cret" not in f"{caught.value} {caught.value.hint}"
 
 
 def test_the_file_is_the_accounts_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    store = Store(address())
+    store = Store(parse_address())
     assert not store.is_begun()
     store.save(a_check(1))
     assert store.is_begun()
@@ -413,7 +413,7 @@ def test_the_file_is_the_accounts_own(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @contextmanager
 def _connection(url: str) -> Iterator[Connection]:
-    engine = create_engine(address(url).url, poolclass=NullPool)
+    engine = create_engine(parse_address(url).url, poolclass=NullPool)
     with engine.begin() as connection:
         yield connection
 

@@ -34,7 +34,7 @@ def exercise(files: dict[str, bytes], main: str, version: Version, policy: Polic
     tree = resolve.tree_of_files(files, main=main, version=version)
     try:
         resolve.resolve(tree)
-        explain.text(tree, explain.answers(read(tree)))
+        explain.render(tree, explain.explain(read(tree)))
     except ParseError:
         pass
     ordered = dict(sorted(files.items(), key=lambda item: item[0] != main))
@@ -44,7 +44,7 @@ def exercise(files: dict[str, bytes], main: str, version: Version, policy: Polic
         planned = plan.plan(read(snapshot), policy)
     except (ParseError, PlanError):
         return False
-    shown = diff.unified(planned) + diff.values(planned)
+    shown = diff.render_diff(planned) + diff.render_value_diff(planned)
     assert all(char.isprintable() or char in "\n\t" for char in shown)
     return True
 

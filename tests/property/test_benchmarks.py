@@ -18,7 +18,7 @@ from tests.support.fleets import a_fleet, pair
 
 TOP = 9
 GRID = [(interval, count) for interval in range(TOP + 3) for count in range(TOP + 3)]
-ROW = table.table()[0]
+ROW = table.load_table()[0]
 
 spans = st.builds(
     lambda low, more: Span(low, None if more is None else low + more),
@@ -95,8 +95,8 @@ def test_what_could_not_be_told_is_never_a_pass(found: tuple[Finding, ...], verd
 
 
 def test_every_row_is_whole() -> None:
-    assert len({row.name for row in table.table()}) == len(table.table())
-    for row in table.table():
+    assert len({row.name for row in table.load_table()}) == len(table.load_table())
+    for row in table.load_table():
         assert row.checked in ("text", "copy", "told"), row
         assert row.source
         for span in (row.interval_s, row.count_max):
@@ -115,7 +115,7 @@ def test_every_row_is_whole() -> None:
 )
 def test_a_name_or_its_beginning_chooses(names: list[str], chosen: list[str]) -> None:
     assert [row.name for row in table.choose(names)] == chosen
-    assert table.choose(["all"]) == table.table()
+    assert table.choose(["all"]) == table.load_table()
 
 
 def test_an_unknown_name_is_told_with_the_known_ones() -> None:

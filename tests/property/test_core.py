@@ -153,7 +153,7 @@ def test_the_diff_tells_every_change(seed: int) -> None:
         planned = plan.plan(read(snapshot), snapshot.host.policy)
     except (ParseError, PlanError):
         return
-    shown = diff.unified(planned)
+    shown = diff.render_diff(planned)
     removed = sum(line.startswith("-") and not line.startswith("--- ") for line in shown.splitlines())
     added = sum(line.startswith("+") and not line.startswith("+++ ") for line in shown.splitlines())
     assert removed == sum(bool(edit.before) for edit in planned.edits)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sshd_keepalive.config.ansible import from_json, hosts_of
-from sshd_keepalive.config.values import name
+from sshd_keepalive.config.ansible import build_hosts, read_json
+from sshd_keepalive.config.values import parse_name
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import servers
 from sshd_keepalive.inventories import ansible, ssh_config
@@ -101,7 +101,7 @@ GROUP = st.one_of(
 @given(groups=st.dictionaries(WORDS, GROUP, max_size=4), hostvars=st.dictionaries(WORDS, VARS, max_size=3))
 def test_json_gives_hosts_or_mistakes(groups: dict[str, object], hostvars: dict[str, object]) -> None:
     text = json.dumps({**groups, "_meta": {"hostvars": hostvars}}).encode()
-    checked(lambda: hosts_of(from_json(text, "x")))
+    checked(lambda: build_hosts(read_json(text, "x")))
 
 
 @settings(max_examples=10, deadline=None)
@@ -113,7 +113,7 @@ def test_json_gives_hosts_or_mistakes(groups: dict[str, object], hostvars: dict[
 )
 def test_ansible_shows_no_secret(variable: str, form: str) -> None:
     data = {"g": {"hosts": ["a"]}, "_meta": {"hostvars": {"a": {variable: form.format(SECRET)}}}}
-    (host,) = hosts_of(from_json(json.dumps(data).encode(), "x"))
+    (host,) = build_hosts(read_json(json.dumps(data).encode(), "x"))
     assert SECRET not in repr(host)
 
 
@@ -142,10 +142,10 @@ SERVER = st.fixed_dictionaries(
     st.sampled_from(["private", "public", "cidr:10.0.0.0/8", "cidr:2001:db8::/32"]),
 )
 def test_every_active_server_that_is_no_windows_is_a_host(given_servers: list[dict[str, object]], address: str) -> None:
-    hosts = servers.hosts_of(given_servers, servers.Wanted(address=address), systems={"w": "windows"})
+    hosts = servers.build_hosts(given_servers, servers.ServerSelection(address=address), systems={"w": "windows"})
     wanted = [one["id"] for one in given_servers if one["status"] == "ACTIVE" and one.get("image") != {"id": "w"}]
     assert [dict(host.labels)["id"] for host in hosts] == wanted
     assert len({host.name for host in hosts}) == len(hosts)
     for host in hosts:
         for text in (host.name, *host.groups):
-            assert name(text) == text
+            assert parse_name(text) == text

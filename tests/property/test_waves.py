@@ -13,7 +13,7 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.fleet.rollout import Rollout
-from sshd_keepalive.fleet.waves import Budget, has_failed, waves
+from sshd_keepalive.fleet.waves import Budget, divide, has_failed
 from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Subject, Verdict
 from sshd_keepalive.secrets.retrieval import Secrets
 
@@ -35,7 +35,7 @@ sizes = st.lists(
 @given(n=st.integers(0, 120), serial=sizes.map(",".join), canary=st.integers(0, 10))
 def test_every_host_is_in_exactly_one_wave_and_keeps_its_order(n: int, serial: str, canary: int) -> None:
     hosts = some_hosts(n)
-    divided = waves(hosts, serial, canary=canary)
+    divided = divide(hosts, serial, canary=canary)
     assert tuple(host for wave in divided for host in wave) == hosts
     assert all(divided)
     if canary and n:
@@ -47,9 +47,9 @@ def test_a_wave_by_label_holds_one_value(n: int, zones: list[int]) -> None:
     hosts = some_hosts(n, zones)
     if not any(host.labels for host in hosts):
         with pytest.raises(ConfigError, match="zone"):
-            waves(hosts, "label:zone")
+            divide(hosts, "label:zone")
         return
-    divided = waves(hosts, "label:zone")
+    divided = divide(hosts, "label:zone")
     assert sorted(h.name for wave in divided for h in wave) == sorted(h.name for h in hosts)
     assert all(len({dict(h.labels).get("zone") for h in wave}) == 1 for wave in divided)
     assert len(divided) == len({dict(h.labels).get("zone") for h in hosts})
@@ -58,13 +58,13 @@ def test_a_wave_by_label_holds_one_value(n: int, zones: list[int]) -> None:
 @pytest.mark.parametrize("serial", ["", "0", "0%", "101%", "x", "1,,2", "-1", "1.5", "label:nothing"])
 def test_a_size_that_means_nothing_is_refused(serial: str) -> None:
     with pytest.raises(ConfigError):
-        waves(some_hosts(3), serial)
+        divide(some_hosts(3), serial)
 
 
 def test_shares_are_of_all_hosts_and_the_last_size_repeats() -> None:
-    assert [len(wave) for wave in waves(some_hosts(100), "1,10%,30%")] == [1, 10, 30, 30, 29]
-    assert [len(wave) for wave in waves(some_hosts(100), "50%", canary=3)] == [3, 50, 47]
-    assert [len(wave) for wave in waves(some_hosts(3), "1%")] == [1, 1, 1]
+    assert [len(wave) for wave in divide(some_hosts(100), "1,10%,30%")] == [1, 10, 30, 30, 29]
+    assert [len(wave) for wave in divide(some_hosts(100), "50%", canary=3)] == [3, 50, 47]
+    assert [len(wave) for wave in divide(some_hosts(3), "1%")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_nothing_starts_after_the_stop_and_the_budget_holds(
         return HostReport(host=host, verdict=Verdict.PASS, end=End.APPLIED)
 
     engine = registry.load("engines", "thread")
-    rollout = Rollout(waves(hosts, serial), Budget(n_max), engine, workers, stop)
+    rollout = Rollout(divide(hosts, serial), Budget(n_max), engine, workers, stop)
     orders = Orders(run_id="r", secrets=Secrets())
     reports = []
     for report in rollout.run(job, orders):
@@ -112,7 +112,7 @@ def test_nothing_starts_after_the_stop_and_the_budget_holds(
         if stop.is_set() and not late:
             late = [host.name for host in hosts if host.name not in begun]
     done = {report.host.name for report in reports}
-    spared = [rollout.not_begun(host) for host in hosts if host.name not in done]
+    spared = [rollout.report_not_begun(host) for host in hosts if host.name not in done]
     assert sorted([*done, *(report.host.name for report in spared)]) == sorted(host.name for host in hosts)
     assert sorted(begun) == sorted(done)
     failed = sum(has_failed(report) for report in reports)
@@ -136,7 +136,7 @@ def test_a_wave_that_is_as_it_was_when_it_was_proved_holds_even_without_the_poli
 
     monkeypatch.setattr(fleet, "check_host", seen)
     engine = registry.load("engines", "serial")
-    rollout = Rollout(waves(some_hosts(4), "2"), Budget(0), engine, 1, threading.Event(), soak_s=0.001)
+    rollout = Rollout(divide(some_hosts(4), "2"), Budget(0), engine, 1, threading.Event(), soak_s=0.001)
     ends = [r.end for r in rollout.run(undone, Orders(run_id="r", secrets=Secrets()))]
     assert ends == [End.APPLIED] * 4
 
@@ -152,7 +152,7 @@ def test_a_wave_that_did_not_hold_while_it_soaked_counts_and_stops(monkeypatch: 
     stop = threading.Event()
     soaks: list[tuple[int, float]] = []
     rollout = Rollout(
-        waves(some_hosts(6), "2"),
+        divide(some_hosts(6), "2"),
         Budget(0),
         registry.load("engines", "serial"),
         1,

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.readers
 RUNS = {
     "none": a_run(()),
     "hostile": a_run((FULL, replace(FULL, end=None, unreached=True))),
-    "fleet": replace(a_fleet(50), benchmarks=benchmarks.table()),
+    "fleet": replace(a_fleet(50), benchmarks=benchmarks.load_table()),
 }
 
 

@@ -42,7 +42,7 @@ def judge_and_plan(found: Snapshot, policy: Policy) -> Plan:
     judge.judge(reading, policy)
     assert judge.contradiction(reading) is None
     planned = plan.plan(reading, policy)
-    assert candidate.candidate(reading, planned, "/var/x")
+    assert candidate.build(reading, planned, "/var/x")
     files = {file.path: file.content for file in found.files}
     said = reading.after(planned.contents).everybody
     dumps = tuple(

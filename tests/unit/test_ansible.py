@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive import inventories
-from sshd_keepalive.config.ansible import from_json, hosts_of
+from sshd_keepalive.config.ansible import build_hosts, read_json
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.inventories import ansible
 from sshd_keepalive.model import Host
@@ -125,7 +125,7 @@ def test_insisting_on_what_is_not_there_is_told(tmp_path: Path, monkeypatch: pyt
 )
 def test_what_is_no_inventory_is_told(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        hosts_of(from_json(text.encode(), "x"))
+        build_hosts(read_json(text.encode(), "x"))
     assert str(caught.value).startswith("x: ")
     assert said in str(caught.value)
 
@@ -134,6 +134,6 @@ def test_five_thousand_hosts_are_read() -> None:
     hosts = [f"h{n}" for n in range(5_000)]
     hostvars = {name: {"ansible_host": f"10.0.{n >> 8}.{n & 255}"} for n, name in enumerate(hosts)}
     text = json.dumps({"g": {"hosts": hosts, "vars": {"ansible_user": "ops"}}, "_meta": {"hostvars": hostvars}})
-    found = hosts_of(from_json(text.encode(), "x"))
+    found = build_hosts(read_json(text.encode(), "x"))
     assert len(found) == 5_000
     assert {host.user for host in found} == {"ops"}

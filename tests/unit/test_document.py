@@ -52,8 +52,8 @@ def test_aliases_cannot_make_a_small_file_large() -> None:
     lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}], k{n}: 1}}" for n in range(1, 40)]
     document = YamlDocument("f.yaml", "\n".join(lines).encode())
     assert document.root is not None
-    last = document.pairs(document.root)["a39"][1]
-    assert len(document.pairs(last)) == 41
+    last = document.read_pairs(document.root)["a39"][1]
+    assert len(document.read_pairs(last)) == 41
 
 
 def test_merges_that_lead_too_deep_are_told(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_merges_that_lead_too_deep_are_told(tmp_path: Path) -> None:
 def test_an_alias_inside_itself_ends() -> None:
     document = YamlDocument("f.yaml", b"a: &a {<<: *a, b: 1}\n")
     assert document.root is not None
-    assert list(document.pairs(document.pairs(document.root)["a"][1])) == ["b"]
+    assert list(document.read_pairs(document.read_pairs(document.root)["a"][1])) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_the_slow_parser_gives_the_same_nodes(monkeypatch: pytest.MonkeyPatch) -
 def test_many_mistakes_are_counted() -> None:
     document = YamlDocument("f.yaml", b"".join(b"k%d: 1\n" % n for n in range(50)))
     assert document.root is not None
-    document.fields(document.root, ("key",))
+    document.read_fields(document.root, ("key",))
     with pytest.raises(ConfigError) as caught:
         document.raise_mistakes()
     lines = str(caught.value).splitlines()

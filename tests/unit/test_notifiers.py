@@ -216,4 +216,4 @@ def test_a_sink_shows_no_secret_when_it_is_printed(secret: str, monkeypatch: pyt
     (sink,) = results.make_sinks([secret], Secrets())
     assert PASSWORD in sink.target
     assert PASSWORD not in repr(sink)
-    assert set(registry.names("notifiers")) >= {"apprise", "command"}
+    assert set(registry.list_names("notifiers")) >= {"apprise", "command"}

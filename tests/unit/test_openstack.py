@@ -16,7 +16,7 @@ import pytest
 
 from sshd_keepalive import inventories
 from sshd_keepalive.errors import ConfigError, ExtensionError
-from sshd_keepalive.hosts.servers import Wanted, hosts_of
+from sshd_keepalive.hosts.servers import ServerSelection, build_hosts
 from sshd_keepalive.inventories import openstack
 from tests.support.cloud import Cloud, running, server
 
@@ -108,7 +108,7 @@ def test_tags_and_the_cache_with_its_age(
     with caplog.at_level(logging.WARNING):
         assert names("openstack:one?cache=600") == ["ecs-01"]
     assert "openstack:one: 1 servers from the cache, 100 s old; cache=0 asks the cloud" in caplog.text
-    assert [host.name for host in openstack.known("one")] == ["ecs-01"]
+    assert [host.name for host in openstack.list_known("one")] == ["ecs-01"]
     assert len(cloud.requests) == asked
     cloud.servers.append(server(2))
     assert names("openstack:one?cache=99") == ["ecs-01", "ecs-02"]
@@ -206,7 +206,7 @@ ADDRESSES = {
     ],
 )
 def test_the_address_that_is_asked_for_is_taken(wanted: str, expected: str | None) -> None:
-    (host,) = hosts_of([server(7, addresses=ADDRESSES)], Wanted(address=wanted), systems={})
+    (host,) = build_hosts([server(7, addresses=ADDRESSES)], ServerSelection(address=wanted), systems={})
     if expected:
         assert (host.address, host.obstacle) == (expected, "")
     else:
@@ -225,7 +225,7 @@ def test_names_and_groups_are_fit_for_limit() -> None:
         server(3, name="twin", id="11111111-0000-4000-8000-000000000003"),
         server(4, name=""),
     ]
-    hosts = hosts_of(servers, Wanted(), systems={})
+    hosts = build_hosts(servers, ServerSelection(), systems={})
     ids = [one["id"] for one in servers]
     assert [host.name for host in hosts] == ["web_1_a", "twin-00000000", "twin-11111111", ids[3]]
     assert hosts[0].groups == ("stage=prod", "x", "zone=eu-01", "net=net-a", "vpc=v1", "role=etl")
@@ -261,6 +261,8 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 def test_names_of_servers_hold_nothing_that_a_shell_would_run() -> None:
     names = ("web$(touch${IFS}x)", "a`b`;c", "größe-1.eu_2:3=4+5@6", "@!&~x")
-    found = hosts_of([server(n, name=name, tags=[name]) for n, name in enumerate(names, 1)], Wanted(), systems={})
+    found = build_hosts(
+        [server(n, name=name, tags=[name]) for n, name in enumerate(names, 1)], ServerSelection(), systems={}
+    )
     assert [host.name for host in found] == ["web_touch_IFS_x_", "a_b_c", "größe-1.eu_2:3=4+5@6", "_x"]
     assert [host.groups[0] for host in found] == [host.name for host in found]

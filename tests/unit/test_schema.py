@@ -10,14 +10,13 @@ import jsonschema
 import pytest
 
 from sshd_keepalive.config import schema
-from sshd_keepalive.config.document import read
-from sshd_keepalive.config.nodes import Node
+from sshd_keepalive.config.document import Node, read
 from sshd_keepalive.config.settings import HOST, POLICY
 from sshd_keepalive.inventories import yaml
 
 ROOT = Path(__file__).parents[2]
 CASES = ROOT / "tests" / "cases" / "inventory"
-VALIDATOR = jsonschema.Draft202012Validator(schema.inventory_schema())
+VALIDATOR = jsonschema.Draft202012Validator(schema.build())
 
 #: Mistakes that a schema can see; the others are about what several keys say together.
 VISIBLE = ("bad_keys", "secrets", "ansible", "a_list")
@@ -43,11 +42,11 @@ def mistakes(path: Path) -> list[str]:
 
 def test_the_published_copy_is_current() -> None:
     published = Path(schema.__file__).with_name("inventory.schema.json")
-    assert published.read_text() == schema.text(), "python -m sshd_keepalive.config.schema > the file"
+    assert published.read_text() == schema.render(), "python -m sshd_keepalive.config.schema > the file"
 
 
 def test_it_is_a_schema() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema.inventory_schema())
+    jsonschema.Draft202012Validator.check_schema(schema.build())
 
 
 GOOD = [path for path in sorted(CASES.glob("*.yaml")) if path.with_suffix(".hosts").exists() and path.stem != "anchors"]

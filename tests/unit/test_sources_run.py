@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive import inventories
-from sshd_keepalive.config.program import output_of
+from sshd_keepalive.config.program import run_program
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.inventories import command, stdin
 
@@ -102,7 +102,7 @@ def test_a_program_that_hangs_is_ended_with_all_it_started(script: Callable[[str
     path = script(text)
     begin = time.monotonic()
     with pytest.raises(ConfigError, match=r"did not end within 0\.3 s"):
-        output_of([str(path)], limit_s=0.3, environment={"STARTED_BY": str(path)})
+        run_program([str(path)], limit_s=0.3, environment={"STARTED_BY": str(path)})
     assert time.monotonic() - begin < 50  # not the 60 s of the program
     until = time.monotonic() + 50
     while alive(str(path)) and time.monotonic() < until:  # who is killed is not gone at once
@@ -122,13 +122,13 @@ def alive(started_by: str) -> list[str]:
 
 def test_what_a_program_leaves_running_does_not_hold_us(script: Callable[[str], Path]) -> None:
     path = script("sleep 60 & echo done")
-    assert output_of([str(path)]) == b"done\n"
+    assert run_program([str(path)]) == b"done\n"
 
 
 def test_a_flood_is_cut(script: Callable[[str], Path]) -> None:
     path = script("yes")
     with pytest.raises(ConfigError, match="prints more than 1 MiB"):
-        output_of([str(path)], most_bytes=1024 * 1024)
+        run_program([str(path)], most_bytes=1024 * 1024)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from sshd_keepalive import inventories
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts.proxy import hop_of
+from sshd_keepalive.hosts.proxy import find_hop
 from sshd_keepalive.inventories import ssh_config
 from sshd_keepalive.model import Host
 
@@ -92,7 +92,7 @@ def test_another_proxy_command_is_a_failure_of_its_hosts_only(home: Path) -> Non
     ],
 )
 def test_a_proxy_command_that_is_a_jump_is_known(command: str, hop: str | None) -> None:
-    assert hop_of(command) == hop
+    assert find_hop(command) == hop
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_without_ssh_the_message_says_so(home: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ConfigError, match="there is no ssh on this machine") as caught:
         load(home, "Host a\n")
     assert "openssh-client" in str(caught.value.hint)
-    assert [host.name for host in ssh_config.known(f"{home}/config")] == ["a"]  # completion needs no ssh
+    assert [host.name for host in ssh_config.list_known(f"{home}/config")] == ["a"]  # completion needs no ssh
 
 
 def test_what_others_can_write_is_not_included(home: Path) -> None:

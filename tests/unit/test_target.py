@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts.target import target, targets
+from sshd_keepalive.hosts.target import parse_target, parse_targets
 from sshd_keepalive.model import Host
 
 
@@ -27,7 +27,7 @@ from sshd_keepalive.model import Host
     ],
 )
 def test_reads(text: str, host: Host) -> None:
-    assert target(text) == host
+    assert parse_target(text) == host
 
 
 @pytest.mark.parametrize(
@@ -40,25 +40,25 @@ def test_reads(text: str, host: Host) -> None:
 )  # fmt: skip
 def test_refuses(text: str) -> None:
     with pytest.raises(ConfigError):
-        target(text)
+        parse_target(text)
 
 
 def test_never_repeats_a_password() -> None:
     with pytest.raises(ConfigError) as caught:
-        target("ssh://ops:hunter2@web")
+        parse_target("ssh://ops:hunter2@web")
     assert "hunter2" not in str(caught.value)
 
 
 def test_two_targets_for_one_host_are_refused() -> None:
-    assert [host.name for host in targets(["a", "b", "a"])] == ["a", "b"]
+    assert [host.name for host in parse_targets(["a", "b", "a"])] == ["a", "b"]
     with pytest.raises(ConfigError, match="'a' and 'ops@a' are the same host"):
-        targets(["a", "ops@a"])
+        parse_targets(["a", "ops@a"])
 
 
 @given(st.text(max_size=30))
 def test_gives_a_host_or_a_config_error(text: str) -> None:
     try:
-        host = target(text)
+        host = parse_target(text)
     except ConfigError:
         return
     assert host.address.isprintable()

@@ -127,7 +127,7 @@ def _plan_rollout(run: FleetRun, changing: Changing, hosts: tuple[Host, ...], *,
     left = {host.name for host in hosts}
     divided = tuple(
         wave
-        for whole in waves.waves(run.hosts, changing.serial, canary=n_canary)
+        for whole in waves.divide(run.hosts, changing.serial, canary=n_canary)
         if (wave := tuple(host for host in whole if host.name in left))
     )
     default = "0" if len(divided) > 1 else None
@@ -168,7 +168,7 @@ def _roll_out(
                 reports[report.host.name] = report
                 kept.write(report)
                 run.output.host(report)
-    ended = {host.name: reports.get(host.name) or rollout.not_begun(host) for host in hosts}
+    ended = {host.name: reports.get(host.name) or rollout.report_not_begun(host) for host in hosts}
     return ended, kept.close(ended[host.name] for host in run.hosts if host.name in ended)
 
 

@@ -337,7 +337,7 @@ def select_hosts(options: Options, arguments: Sequence[str] = ()) -> tuple[Host,
             if pattern:
                 hosts = limit.select(hosts, pattern)
     elif arguments:
-        hosts = target.targets(arguments)
+        hosts = target.parse_targets(arguments)
         if options.limit:
             hosts = limit.select(hosts, options.limit)
     else:
@@ -345,7 +345,7 @@ def select_hosts(options: Options, arguments: Sequence[str] = ()) -> tuple[Host,
     if options.ask_become_pass and options.become in ("doas", "none"):
         raise ConfigError(f"--ask-become-pass is for sudo, not for --become {options.become}", hint="leave out one")
     if options.jump:
-        hosts = jump.through(hosts, options.jump)
+        hosts = jump.override_jump(hosts, options.jump)
     return tuple(_as_asked(host, options) for host in hosts)
 
 

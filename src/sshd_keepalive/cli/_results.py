@@ -42,7 +42,7 @@ def open_store(text: str, secrets: Secrets) -> Store:
 
     if text.startswith(REFERENCES):
         text = secrets.get(text, purpose="--store").reveal()
-    return store.Store(store.address(text))
+    return store.Store(store.parse_address(text))
 
 
 def holds_password(text: str) -> bool:
@@ -51,7 +51,7 @@ def holds_password(text: str) -> bool:
         return False
     from sshd_keepalive import store
 
-    return store.address(text).url.password is not None
+    return store.parse_address(text).url.password is not None
 
 
 def open_to_read(text: str) -> Store:

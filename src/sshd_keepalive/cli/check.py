@@ -24,7 +24,7 @@ from sshd_keepalive.config.local_tree import read_tree
 from sshd_keepalive.errors import ConfigError, HostError, ParseError
 from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
-from sshd_keepalive.fleet.report import worst
+from sshd_keepalive.fleet.report import find_worst
 from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Benchmark, Host, HostReport, Policy, Run, Verdict
 from sshd_keepalive.planning import explain, judge
@@ -152,14 +152,14 @@ def _check_file(path: str, version: Version, policy: Policy) -> HostReport:
         findings = judge.judge_files(reading, policy)
     except (ParseError, HostError) as error:
         return HostReport(host=host, verdict=Verdict.UNKNOWN, version=str(version), failure=error.to_failure())
-    verdict = worst(findings)
+    verdict = find_worst(findings)
     return HostReport(
         host=host,
         verdict=verdict,
         findings=findings,
         version=str(version),
         caveat=judge.caveat(reading, policy) if verdict is Verdict.PASS else None,
-        notes=(*warnings, *explain.warnings(reading.tree)),
+        notes=(*warnings, *explain.find_nul_bytes(reading.tree)),
     )
 
 

@@ -1,7 +1,7 @@
 """`completion`, and what Tab offers: hosts and groups of the inventory, kinds of sources, reports, engines.
 
 click's shell_completion asks the parameters by their types; `offer` gives the types to the parameters by their names.
-No connection is made. Nothing here may cost much: no paramiko, no program and no cloud, see `inventories.known`.
+No connection is made. Nothing here may cost much: no paramiko, no program and no cloud, see `inventories.list_known`.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _hosts(ctx: click.Context, incomplete: str) -> Iterable[str]:
     sources: Any = ctx.params.get("inventory") or options.peek(
         "inventory", ctx.info_name or "", ctx.find_root().params.get("config")
     )
-    hosts = inventories.known(sources or ())
+    hosts = inventories.list_known(sources or ())
     names = [name for host in hosts for name in (host.name, *host.groups)]
     return [*names, "all"] if names else []
 
@@ -139,14 +139,14 @@ def _benchmarks(ctx: click.Context, incomplete: str) -> Iterable[str]:
     del ctx, incomplete
     from sshd_keepalive.config import benchmarks
 
-    return [benchmarks.ALL, *(row.name for row in benchmarks.table())]
+    return [benchmarks.ALL, *(row.name for row in benchmarks.load_table())]
 
 
 def _kinds(kind: str, incomplete: str) -> Iterable[str]:
     """`KIND:` where one begins like this, paths behind it, else files."""
     from sshd_keepalive import registry
 
-    known = registry.names(kind)
+    known = registry.list_names(kind)
     name, colon, rest = incomplete.partition(":")
     if colon and name in known:
         return [f"{name}:{path}" for path in _paths(rest)]
@@ -166,7 +166,7 @@ def _named(kind: str) -> Callable[[click.Context, str], Iterable[str]]:
         del ctx, incomplete
         from sshd_keepalive import registry
 
-        return registry.names(kind)
+        return registry.list_names(kind)
 
     return give
 

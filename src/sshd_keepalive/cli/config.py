@@ -84,7 +84,7 @@ def _rows(root: click.Context, name: str, words: tuple[str, ...]) -> Iterator[_R
     asked = [parameter for parameter in found.params if isinstance(parameter, click.Option)]
     # with words their mistakes are told; without, what a command cannot do without may be missing
     context = found.make_context(name, list(words), parent=root, resilient_parsing=not words)
-    lines = files.places(root.params.get("config"))
+    lines = files.find_places(root.params.get("config"))
     for parameter in asked:
         option = parameter.name or ""
         if option in _APART:

@@ -75,14 +75,14 @@ class Countdown:
         self._until_s = 0.0
         self.n_quiet = self.n_alive = self.n_lost = 0
 
-    def quiet(self, until_s: float) -> None:
+    def start_silence(self, until_s: float) -> None:
         """One host is silent until then."""
         with self._lock:
             self._began_s = self._began_s if self._began_s is not None else time.monotonic()
             self._until_s = max(self._until_s, until_s)
             self.n_quiet += 1
 
-    def over(self, *, alive: bool) -> None:
+    def end_silence(self, *, alive: bool) -> None:
         """Its silence is over."""
         with self._lock:
             self.n_quiet -= 1

@@ -102,14 +102,14 @@ def _looked(host: Host, given: fleet.Orders, asked: Context | None) -> dict[str,
 
 
 def _answered(name: str, reading: Reading, asked: Context | None, warnings: tuple[str, ...]) -> dict[str, Any]:
-    found = explain.answers(reading, asked)
+    found = explain.explain(reading, asked)
     return {
         "name": name,
         "openssh": str(reading.tree.version),
-        "answers": explain.data(found),
-        "warnings": (*warnings, *explain.warnings(reading.tree)),
+        "answers": explain.to_json(found),
+        "warnings": (*warnings, *explain.find_nul_bytes(reading.tree)),
         "failure": None,
-        "text": explain.text(reading.tree, found),
+        "text": explain.render(reading.tree, found),
     }
 
 

@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from sshd_keepalive.config.ansible_ssh import Meaning
+from sshd_keepalive.config.ansible_ssh import SshVariables
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts.assemble import HostEntry, assemble
-from sshd_keepalive.hosts.inherit import Given, Group
+from sshd_keepalive.hosts.assemble import Group, HostEntry, SourcedValue, assemble
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import first_lines, first_of, shown
+from sshd_keepalive.spelling import cut_lines, join_first, show
 
 LOG: Final = logging.getLogger(__name__)
 ALL: Final = "all"
@@ -29,8 +28,8 @@ Variables = dict[str, str]
 
 
 @dataclass(slots=True)
-class Members:
-    """One group as it was written."""
+class AnsibleGroup:
+    """One group as it was inventory."""
 
     hosts: dict[str, None] = field(default_factory=dict)
     children: dict[str, None] = field(default_factory=dict)
@@ -39,19 +38,19 @@ class Members:
 
 
 @dataclass(slots=True)
-class Written:
-    """One inventory as it was written."""
+class AnsibleInventory:
+    """One inventory as it was inventory."""
 
     source: str
-    groups: dict[str, Members] = field(default_factory=dict)
+    groups: dict[str, AnsibleGroup] = field(default_factory=dict)
     hosts: dict[str, Variables] = field(default_factory=dict)
     mistakes: dict[str, None] = field(default_factory=dict)
 
-    def group(self, name: str) -> Members:
+    def group(self, name: str) -> AnsibleGroup:
         """The group of a name, made when it is new."""
-        return self.groups.setdefault(name, Members())
+        return self.groups.setdefault(name, AnsibleGroup())
 
-    def mistake(self, text: str) -> None:
+    def add_mistake(self, text: str) -> None:
         """Note what is wrong."""
         self.mistakes[f"{self.source}: {text}"] = None
 
@@ -59,7 +58,7 @@ class Written:
         """Raise all mistakes as one ConfigError; do nothing when there are none."""
         if self.mistakes:
             rest = f"{self.source}: {{n}} more mistakes"
-            raise ConfigError("\n".join(first_lines(list(self.mistakes), MOST_TOLD, rest)))
+            raise ConfigError("\n".join(cut_lines(list(self.mistakes), MOST_TOLD, rest)))
 
 
 class _At(NamedTuple):
@@ -72,49 +71,49 @@ class _At(NamedTuple):
 # ---------------------------------------------------------------------------------------------- dynamic JSON
 
 
-def from_json(text: bytes, source: str) -> Written:
+def read_json(text: bytes, source: str) -> AnsibleInventory:
     """Read what `--list` prints: groups, and `_meta.hostvars`.
 
     Raises:
         ConfigError: it is not that.
     """
-    data = _object(text, source)
-    written = Written(source)
+    data = _parse_object(text, source)
+    inventory = AnsibleInventory(source)
     meta = data.pop("_meta", {})
     hostvars = meta.get("hostvars", {}) if isinstance(meta, dict) else None
     if not isinstance(hostvars, dict):
         raise ConfigError(f"{source}: _meta.hostvars is not an object")
     for name, group in data.items():
-        members = written.group(name)
+        members = inventory.group(name)
         group = {"hosts": group} if isinstance(group, list) else group  # the short form
         if not isinstance(group, dict):
-            written.mistake(f"group {shown(name)} is not an object")
+            inventory.add_mistake(f"group {show(name)} is not an object")
             continue
-        members.hosts.update(dict.fromkeys(_names(group, "hosts", name, written)))
-        members.children.update(dict.fromkeys(_names(group, "children", name, written)))
-        members.variables.update(_single(group.get("vars"), f"the vars of group {shown(name)}", written))
+        members.hosts.update(dict.fromkeys(_read_names(group, "hosts", name, inventory)))
+        members.children.update(dict.fromkeys(_read_names(group, "children", name, inventory)))
+        members.variables.update(_read_single_values(group.get("vars"), f"the vars of group {show(name)}", inventory))
         for host in members.hosts:
-            written.hosts.setdefault(host, {})
-    for host in written.hosts:
-        written.hosts[host] = _single(hostvars.get(host), f"the variables of {shown(host)}", written)
-    return written
+            inventory.hosts.setdefault(host, {})
+    for host in inventory.hosts:
+        inventory.hosts[host] = _read_single_values(hostvars.get(host), f"the variables of {show(host)}", inventory)
+    return inventory
 
 
-def variables_from_json(text: bytes, source: str) -> Variables:
+def read_variables(text: bytes, source: str) -> Variables:
     """Read what `--host NAME` prints.
 
     Raises:
         ConfigError: it is no object.
     """
-    return {key: single for key, value in _object(text, source).items() if (single := as_text(value)) is not None}
+    return {key: single for key, value in _parse_object(text, source).items() if (single := to_text(value)) is not None}
 
 
-def _object(text: bytes, source: str) -> dict[str, Any]:
+def _parse_object(text: bytes, source: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         begin = next((line for line in text.decode("utf-8", "replace").splitlines() if line.strip()), "")
-        said = f"it begins with {shown(begin)}" if begin else "it is empty"
+        said = f"it begins with {show(begin)}" if begin else "it is empty"
         at = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
         raise ConfigError(f"{source}: what was printed is not JSON{at}: {said}") from None
     if not isinstance(data, dict):
@@ -122,24 +121,24 @@ def _object(text: bytes, source: str) -> dict[str, Any]:
     return data
 
 
-def _names(group: Mapping[str, Any], key: str, name: str, written: Written) -> list[str]:
+def _read_names(group: Mapping[str, Any], key: str, name: str, inventory: AnsibleInventory) -> list[str]:
     given = group.get(key) or []
     if isinstance(given, (list, dict)) and all(isinstance(one, str) for one in given):
         return list(given)
-    written.mistake(f"{key} of group {shown(name)} is not a list of names")
+    inventory.add_mistake(f"{key} of group {show(name)} is not a list of names")
     return []
 
 
-def _single(given: Any, what: str, written: Written) -> Variables:
+def _read_single_values(given: Any, what: str, inventory: AnsibleInventory) -> Variables:
     if given is None:
         return {}
     if not isinstance(given, dict):
-        written.mistake(f"{what} are not an object")
+        inventory.add_mistake(f"{what} are not an object")
         return {}
-    return {key: text for key, value in given.items() if (text := as_text(value)) is not None}
+    return {key: text for key, value in given.items() if (text := to_text(value)) is not None}
 
 
-def as_text(value: Any) -> str | None:
+def to_text(value: Any) -> str | None:
     """A single value as text; None for nothing, for lists and for objects, a vault's above all."""
     return str(value) if isinstance(value, (str, int, float)) else None
 
@@ -147,7 +146,7 @@ def as_text(value: Any) -> str | None:
 # ------------------------------------------------------------------------------------------------ precedence
 
 
-def hosts_of(written: Written) -> tuple[Host, ...]:
+def build_hosts(inventory: AnsibleInventory) -> tuple[Host, ...]:
     """Make the hosts: every variable where Ansible would take it from, in our words.
 
     What is nearer wins: `all`, then groups by their depth below it, by `ansible_group_priority` and by name, the last
@@ -156,52 +155,54 @@ def hosts_of(written: Written) -> tuple[Host, ...]:
     Raises:
         ConfigError: all mistakes: group loops, values that cannot be, no hosts at all.
     """
-    lines = _GroupOrder(written)
-    written.raise_mistakes()
+    order = _GroupOrder(inventory)
+    inventory.raise_mistakes()
     entries: dict[str, HostEntry] = {}
     obstacles: dict[str, str] = {}
-    groups = {name: Group(name=name, settings={}) for name in written.groups}
+    groups = {name: Group(name=name, settings={}) for name in inventory.groups}
     secrets: dict[str, list[str]] = {}
-    for name, own in written.hosts.items():
-        above = lines.of(name)
-        meaning = Meaning(name, {**lines.variables(above), **own, **_magic(name)}, written.mistake)
-        settings = {key: Given(value, _At(name)) for key, value in meaning.settings().items()}
-        for variable in meaning.secrets:
+    for name, own in inventory.hosts.items():
+        above = order.list_groups(name)
+        variables = SshVariables(
+            name, {**order.merge_variables(above), **own, **_build_magic(name)}, inventory.add_mistake
+        )
+        settings = {key: SourcedValue(value, _At(name)) for key, value in variables.read_settings().items()}
+        for variable in variables.secrets:
             secrets.setdefault(variable, []).append(name)
-        mentions = tuple(groups[group] for group in lines.outer_first(above) if group not in (ALL, UNGROUPED))
+        mentions = tuple(groups[group] for group in order.sort_outer_first(above) if group not in (ALL, UNGROUPED))
         entries[name] = HostEntry(at=_At(name), settings=settings, mentions=mentions or (None,))
-        if meaning.obstacle:
-            obstacles[name] = meaning.obstacle
+        if variables.obstacle:
+            obstacles[name] = variables.obstacle
     for variable, names in secrets.items():
-        LOG.warning("%s: %s of %s is no reference and was not taken", written.source, variable, first_of(names, 3))
-    if not entries and not written.mistakes:
-        written.mistake("there are no hosts")
-    written.raise_mistakes()
+        LOG.warning("%s: %s of %s is no reference and was not taken", inventory.source, variable, join_first(names, 3))
+    if not entries and not inventory.mistakes:
+        inventory.add_mistake("there are no hosts")
+    inventory.raise_mistakes()
     for name, obstacle in obstacles.items():
-        entries[name].settings["obstacle"] = Given(obstacle, entries[name].at)
-    hosts = assemble(entries, {}, lambda at, text: written.mistake(f"host {at.name!r}: {text}"))
-    written.raise_mistakes()
+        entries[name].settings["obstacle"] = SourcedValue(obstacle, entries[name].at)
+    hosts = assemble(entries, {}, lambda at, text: inventory.add_mistake(f"host {at.name!r}: {text}"))
+    inventory.raise_mistakes()
     return hosts
 
 
-def _magic(name: str) -> Variables:
+def _build_magic(name: str) -> Variables:
     return {"inventory_hostname": name, "inventory_hostname_short": name.partition(".")[0]}
 
 
 class _GroupOrder:
     """Which groups are above each host, in the order in which their variables count."""
 
-    def __init__(self, written: Written) -> None:
-        self._groups = written.groups
-        for name in (ALL, UNGROUPED, *[child for group in written.groups.values() for child in group.children]):
-            written.group(name)
+    def __init__(self, inventory: AnsibleInventory) -> None:
+        self._groups = inventory.groups
+        for name in (ALL, UNGROUPED, *[child for group in inventory.groups.values() for child in group.children]):
+            inventory.group(name)
         self._parents: dict[str, list[str]] = {name: [] for name in self._groups}
         self._members: dict[str, list[str]] = {}
         for name, group in self._groups.items():
             for child in group.children:
                 self._parents[child].append(name)
             for host in group.hosts:
-                written.hosts.setdefault(host, {})
+                inventory.hosts.setdefault(host, {})
                 self._members.setdefault(host, []).append(name)
         for name, parents in self._parents.items():
             if not parents and name != ALL:
@@ -209,9 +210,9 @@ class _GroupOrder:
         self._depths: dict[str, int] = {}
         self._known: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._given: dict[tuple[str, ...], Variables] = {}
-        self._measure(written)
+        self._measure(inventory)
 
-    def _measure(self, written: Written) -> None:
+    def _measure(self, inventory: AnsibleInventory) -> None:
         """The longest way down from `all` to each group; a group above itself is a mistake."""
         for start in self._groups:
             stack = [(start, iter(self._parents[start]))]
@@ -226,13 +227,13 @@ class _GroupOrder:
                 elif parent in line:
                     names = list(line)
                     loop = [*names[names.index(parent) :], parent]
-                    written.mistake(f"group loop: {' → '.join(reversed(loop))}")
+                    inventory.add_mistake(f"group loop: {' → '.join(reversed(loop))}")
                     return
                 else:
                     stack.append((parent, iter(self._parents[parent])))
                     line[parent] = None
 
-    def of(self, host: str) -> tuple[str, ...]:
+    def list_groups(self, host: str) -> tuple[str, ...]:
         """The groups above a host, the weakest first."""
         direct = tuple(self._members.get(host, ()))
         if direct not in self._known:
@@ -242,20 +243,20 @@ class _GroupOrder:
                 if name not in found:
                     found[name] = None
                     queue += self._parents[name]
-            self._known[direct] = tuple(sorted(found, key=self._weight))
+            self._known[direct] = tuple(sorted(found, key=self._compute_precedence))
         return self._known[direct]
 
-    def _weight(self, name: str) -> tuple[int, int, str]:
+    def _compute_precedence(self, name: str) -> tuple[int, int, str]:
         given = self._groups[name].files.get("ansible_group_priority") or self._groups[name].variables.get(
             "ansible_group_priority", "1"
         )
         return self._depths[name], int(given) if given.lstrip("-").isdigit() else 1, name
 
-    def outer_first(self, above: tuple[str, ...]) -> list[str]:
+    def sort_outer_first(self, above: tuple[str, ...]) -> list[str]:
         """The same groups for a reader: by depth and name, whatever their priority."""
         return sorted(above, key=lambda name: (self._depths[name], name))
 
-    def variables(self, above: tuple[str, ...]) -> Variables:
+    def merge_variables(self, above: tuple[str, ...]) -> Variables:
         """What the groups give to the hosts below them."""
         if above not in self._given:
             merged: Variables = {}

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from sshd_keepalive.config import document as documents
-from sshd_keepalive.config.ansible import ALL, UNGROUPED, Variables, Written, as_text
-from sshd_keepalive.config.document import YamlDocument
-from sshd_keepalive.config.nodes import Node
+from sshd_keepalive.config.ansible import ALL, UNGROUPED, AnsibleInventory, Variables, to_text
+from sshd_keepalive.config.document import Node, YamlDocument
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import ranges
-from sshd_keepalive.spelling import shown
+from sshd_keepalive.spelling import show
 
 _SECTION: Final = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
 _NAME: Final = re.compile(r"([^\s\[\]:]+)\s*(?:#.*)?")
@@ -29,13 +28,13 @@ _SUFFIXES: Final = ("", ".yml", ".yaml", ".json")
 _DEPTH_MAX: Final = 64
 
 
-def read(path: Path) -> Written:
+def read(path: Path) -> AnsibleInventory:
     """Read one file, by what is in it, with group_vars and host_vars in its folder.
 
     Raises:
         ConfigError: it cannot be read, or it needs a plugin of Ansible.
     """
-    written = Written(str(path))
+    inventory = AnsibleInventory(str(path))
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -44,15 +43,15 @@ def read(path: Path) -> Written:
     if first.startswith("$ANSIBLE_VAULT"):
         raise ConfigError(f"{path}: encrypted with ansible-vault", hint="install ansible-core, which can open it")
     if first == "---" or re.match(r"[^\s\[=]+:(\s|$)|\{", first):
-        _Yaml(written, path).read()
+        _Yaml(inventory, path).read()
     else:
-        _Ini(written, text).read()
-    written.raise_mistakes()
-    _read_vars_files(written, path.absolute().parent)
-    return written
+        _Ini(inventory, text).read()
+    inventory.raise_mistakes()
+    _read_vars_files(inventory, path.absolute().parent)
+    return inventory
 
 
-def _add_hosts(written: Written, pattern: str, group: str, variables: Variables) -> None:
+def _add_hosts(inventory: AnsibleInventory, pattern: str, group: str, variables: Variables) -> None:
     """The hosts of one pattern, `web[01:20].example.com:2222`, in one group."""
     text, number = pattern, ""
     if found := _WITH_PORT.fullmatch(pattern):
@@ -61,15 +60,15 @@ def _add_hosts(written: Written, pattern: str, group: str, variables: Variables)
         text = found[1]
     own = {**({"ansible_port": number} if number else {}), **variables}
     for name in ranges.expand(text):
-        written.group(group).hosts[name] = None
-        written.hosts.setdefault(name, {}).update(own)
+        inventory.group(group).hosts[name] = None
+        inventory.hosts.setdefault(name, {}).update(own)
 
 
 class _Ini:
     """`[group]`, `[group:vars]` and `[group:children]`; hosts above all sections belong to no group."""
 
-    def __init__(self, written: Written, text: str) -> None:
-        self._written = written
+    def __init__(self, inventory: AnsibleInventory, text: str) -> None:
+        self._inventory = inventory
         self._lines = text.splitlines()
 
     def read(self) -> None:
@@ -84,52 +83,52 @@ class _Ini:
                 if line.startswith("["):
                     section = _SECTION.fullmatch(line)
                     if section and section[2] not in (None, "hosts", "vars", "children"):
-                        raise ValueError(f"a section is [group], [group:vars] or [group:children], not {shown(line)}")
+                        raise ValueError(f"a section is [group], [group:vars] or [group:children], not {show(line)}")
                     if section:
                         group, kind = section[1], section[2] or "hosts"
                         if kind == "vars":
                             used.setdefault(group, number)
                         else:
-                            self._written.group(group)
+                            self._inventory.group(group)
                         continue
-                self._line(line, group, kind)
+                self._read_line(line, group, kind)
             except ValueError as error:
-                self._written.mistake(f"{number}: {error}")
-        known = {*self._written.groups, ALL, UNGROUPED}
-        known |= {child for members in self._written.groups.values() for child in members.children}
+                self._inventory.add_mistake(f"{number}: {error}")
+        known = {*self._inventory.groups, ALL, UNGROUPED}
+        known |= {child for members in self._inventory.groups.values() for child in members.children}
         for name, number in used.items():
             if name not in known:
-                self._written.mistake(f"{number}: [{name}:vars], but there is no group {name!r}")
+                self._inventory.add_mistake(f"{number}: [{name}:vars], but there is no group {name!r}")
 
-    def _line(self, line: str, group: str, kind: str) -> None:
+    def _read_line(self, line: str, group: str, kind: str) -> None:
         if kind == "vars":
             key, equals, value = line.partition("=")
             if not equals:
                 raise ValueError("name=value is expected here")
-            self._vars(group)[key.strip()] = _literal(value.strip())
+            self._read_vars(group)[key.strip()] = _parse_literal(value.strip())
         elif kind == "children":
             found = _NAME.fullmatch(line)
             if not found:
-                raise ValueError(f"the name of a group is expected here, not {shown(line)}")
-            self._written.group(group).children[found[1]] = None
+                raise ValueError(f"the name of a group is expected here, not {show(line)}")
+            self._inventory.group(group).children[found[1]] = None
         else:
             words = shlex.split(line, comments=True)
             pairs = [word.partition("=") for word in words[1:]]
             wrong = next((key for key, equals, _ in pairs if not equals), None)
             if wrong is not None:
-                raise ValueError(f"name=value is expected behind the host, not {shown(wrong)}")
-            _add_hosts(self._written, words[0], group, {key: _literal(value) for key, _, value in pairs})
+                raise ValueError(f"name=value is expected behind the host, not {show(wrong)}")
+            _add_hosts(self._inventory, words[0], group, {key: _parse_literal(value) for key, _, value in pairs})
 
-    def _vars(self, group: str) -> Variables:
-        if group not in self._written.groups:
-            self._written.groups[group] = type(self._written.group(ALL))()
-        return self._written.groups[group].variables
+    def _read_vars(self, group: str) -> Variables:
+        if group not in self._inventory.groups:
+            self._inventory.groups[group] = type(self._inventory.group(ALL))()
+        return self._inventory.groups[group].variables
 
 
-def _literal(text: str) -> str:
+def _parse_literal(text: str) -> str:
     """A value as Python reads it, else as it stands: quotes and a comment behind a literal go."""
     try:
-        return as_text(ast.literal_eval(text)) or ""
+        return to_text(ast.literal_eval(text)) or ""
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text
 
@@ -137,8 +136,8 @@ def _literal(text: str) -> str:
 class _Yaml:
     """Groups with `hosts`, `vars` and `children`; at the top `all`, or any groups."""
 
-    def __init__(self, written: Written, path: Path) -> None:
-        self._written = written
+    def __init__(self, inventory: AnsibleInventory, path: Path) -> None:
+        self._inventory = inventory
         self._document = documents.read(str(path))
         self._seen: set[tuple[int, str]] = set()
 
@@ -147,68 +146,68 @@ class _Yaml:
         root = self._document.root
         if root is None or root.is_empty:
             return
-        for name, (key, node) in self._document.pairs(root).items():
+        for name, (key, node) in self._document.read_pairs(root).items():
             if name == "plugin":
                 raise ConfigError(
                     f"{self._document.path}:{key.line}: an inventory plugin of Ansible",
                     hint="install ansible-core and the plugin: ansible-inventory is used when it is there",
                 )
-            self._group(name, node, 0)
+            self._read_group(name, node, 0)
         self._document.raise_mistakes()
 
-    def _group(self, name: str, node: Node, depth: int) -> None:
-        members = self._written.group(name)
+    def _read_group(self, name: str, node: Node, depth: int) -> None:
+        members = self._inventory.group(name)
         if depth > _DEPTH_MAX or (id(node), name) in self._seen:
             return  # an alias inside itself; Ansible's own reader ends on it
         self._seen.add((id(node), name))
         if node.is_empty:
             return
-        pairs = self._document.fields(node, ("hosts", "vars", "children"))
+        pairs = self._document.read_fields(node, ("hosts", "vars", "children"))
         if "vars" in pairs:
-            members.variables.update(_variables(pairs["vars"][1], self._document))
+            members.variables.update(_read_variables(pairs["vars"][1], self._document))
         if "hosts" in pairs:
-            self._hosts(name, pairs["hosts"][1])
+            self._read_hosts(name, pairs["hosts"][1])
         if "children" in pairs:
-            for child, (_, inner) in self._document.pairs(pairs["children"][1]).items():
+            for child, (_, inner) in self._document.read_pairs(pairs["children"][1]).items():
                 members.children[child] = None
-                self._group(child, inner, depth + 1)
+                self._read_group(child, inner, depth + 1)
 
-    def _hosts(self, group: str, node: Node) -> None:
+    def _read_hosts(self, group: str, node: Node) -> None:
         if node.kind == "text" and not node.is_empty:  # `hosts: web1`
             self._add(group, node.value, node, {})
             return
-        for pattern, (key, given) in self._document.pairs(node).items():
-            self._add(group, pattern, key, _variables(given, self._document))
+        for pattern, (key, given) in self._document.read_pairs(node).items():
+            self._add(group, pattern, key, _read_variables(given, self._document))
 
     def _add(self, group: str, pattern: str, at: Node, variables: Variables) -> None:
         try:
-            _add_hosts(self._written, pattern, group, variables)
+            _add_hosts(self._inventory, pattern, group, variables)
         except ValueError as error:
-            self._document.mistake(at, str(error))
+            self._document.add_mistake(at, str(error))
 
 
-def _variables(node: Node, document: YamlDocument) -> Variables:
+def _read_variables(node: Node, document: YamlDocument) -> Variables:
     """The single values of a mapping; a vault's `!vault`, lists and mappings have no meaning here."""
     found: Variables = {}
-    for key, (_, value) in document.pairs(node).items():
+    for key, (_, value) in document.read_pairs(node).items():
         if value.kind == "text" and not value.is_empty and "vault" not in (value.tag or ""):
             found[key] = value.value
     return found
 
 
-def _read_vars_files(written: Written, folder: Path) -> None:
+def _read_vars_files(inventory: AnsibleInventory, folder: Path) -> None:
     """`group_vars/NAME`, `group_vars/NAME.yml`, all files below `group_vars/NAME/`; the same with host_vars."""
     if (folder / "group_vars").is_dir():
-        for name in {ALL: None, UNGROUPED: None, **dict.fromkeys(written.groups)}:
-            for file in _files(folder / "group_vars", name):
-                written.group(name).files.update(_vars_file(file))
+        for name in {ALL: None, UNGROUPED: None, **dict.fromkeys(inventory.groups)}:
+            for file in _find_files(folder / "group_vars", name):
+                inventory.group(name).files.update(_read_vars_file(file))
     if (folder / "host_vars").is_dir():
-        for name, own in written.hosts.items():
-            for file in _files(folder / "host_vars", name):
-                own.update(_vars_file(file))
+        for name, own in inventory.hosts.items():
+            for file in _find_files(folder / "host_vars", name):
+                own.update(_read_vars_file(file))
 
 
-def _files(folder: Path, name: str) -> Iterator[Path]:
+def _find_files(folder: Path, name: str) -> Iterator[Path]:
     if "/" in name:
         return
     for suffix in _SUFFIXES:
@@ -219,10 +218,10 @@ def _files(folder: Path, name: str) -> Iterator[Path]:
             yield from sorted(one for one in path.rglob("*") if one.is_file() and one.suffix in _SUFFIXES)
 
 
-def _vars_file(path: Path) -> Variables:
+def _read_vars_file(path: Path) -> Variables:
     if path.read_bytes()[:14] == b"$ANSIBLE_VAULT":
         return {}  # secrets; those are not taken from here anyway
     document = documents.read(str(path))
-    found = {} if document.root is None or document.root.is_empty else _variables(document.root, document)
+    found = {} if document.root is None or document.root.is_empty else _read_variables(document.root, document)
     document.raise_mistakes()
     return found

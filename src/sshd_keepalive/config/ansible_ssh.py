@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from sshd_keepalive.config import values
-from sshd_keepalive.hosts.proxy import hop_of
+from sshd_keepalive.hosts.proxy import find_hop
+from sshd_keepalive.hosts.target import parse_address, parse_user
 from sshd_keepalive.model import Become
-from sshd_keepalive.spelling import shown
+from sshd_keepalive.spelling import show
 
 _SSH: Final = ("ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh", "ansible.builtin.paramiko_ssh")
 _BECOME: Final = {"sudo": "sudo", "doas": "doas"}
@@ -29,7 +30,7 @@ _DEPTH_MAX: Final = 10  # variables inside variables
 _SSH_OPTIONS: Final = "46AaCfGgKkMNnqsTtVvXxYyB:b:c:D:E:e:F:I:i:J:L:l:m:O:o:p:Q:R:S:W:w:"
 
 
-class Meaning:
+class SshVariables:
     """What the variables of one host mean for ssh."""
 
     def __init__(self, name: str, variables: Mapping[str, str], mistake: Callable[[str], None]) -> None:
@@ -39,52 +40,54 @@ class Meaning:
         self.obstacle = ""
         self.secrets: list[str] = []
 
-    def settings(self) -> dict[str, Any]:
+    def read_settings(self) -> dict[str, Any]:
         """The host's settings, named and typed as the fields of Host.
 
         Mistakes are noted; what is right and not followed here becomes the obstacle.
         """
         try:
-            values.name(self._name)
+            values.parse_name(self._name)
         except ValueError as error:
-            self._mistake(f"host {shown(self._name)}: {error}")
+            self._mistake(f"host {show(self._name)}: {error}")
         given: dict[str, Any] = {}
-        connection = self._text("ansible_connection")
+        connection = self._read_text("ansible_connection")
         if connection and connection not in _SSH:
-            self.obstacle = f"ansible_connection is {shown(connection)}, not ssh"
-        self._checked(given, "address", values.address, "ansible_host", "ansible_ssh_host")
-        self._checked(given, "port", values.port_number, "ansible_port", "ansible_ssh_port")
-        self._checked(given, "user", values.login, "ansible_user", "ansible_ssh_user")
-        self._checked(given, "identity_file", _path, "ansible_ssh_private_key_file", "ansible_private_key_file")
-        if password := self._secret("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"):
+            self.obstacle = f"ansible_connection is {show(connection)}, not ssh"
+        self._read_checked(given, "address", parse_address, "ansible_host", "ansible_ssh_host")
+        self._read_checked(given, "port", values.parse_port_number, "ansible_port", "ansible_ssh_port")
+        self._read_checked(given, "user", parse_user, "ansible_user", "ansible_ssh_user")
+        self._read_checked(
+            given, "identity_file", _parse_path, "ansible_ssh_private_key_file", "ansible_private_key_file"
+        )
+        if password := self._read_secret("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"):
             given["password"] = password
-        given["become"] = self._become()
+        given["become"] = self._read_become()
         for checking in ("ansible_ssh_host_key_checking", "ansible_host_key_checking"):
-            if (text := self._text(checking)) and text.lower() not in _TRUE:
+            if (text := self._read_text(checking)) and text.lower() not in _TRUE:
                 given["host_keys"] = "accept-new"  # a changed key is refused all the same
         for variable in ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"):
-            if text := self._text(variable):
-                self._ssh_arguments(given, variable, text)
+            if text := self._read_text(variable):
+                self._read_ssh_arguments(given, variable, text)
         return {key: value for key, value in given.items() if value is not None}
 
-    def _checked(self, given: dict[str, Any], setting: str, check: Any, *variables: str) -> None:
-        text = self._text(*variables)
+    def _read_checked(self, given: dict[str, Any], setting: str, check: Any, *variables: str) -> None:
+        text = self._read_text(*variables)
         if text is None:
             return
         try:
             given[setting] = check(text)
         except ValueError as error:
             variable = next(name for name in variables if name in self._variables)
-            self._mistake(f"{variable} of {shown(self._name)}: {error}")
+            self._mistake(f"{variable} of {show(self._name)}: {error}")
 
-    def _text(self, *names: str) -> str | None:
+    def _read_text(self, *names: str) -> str | None:
         """The first of the variables that has a value, with the variables inside it filled in."""
         for name in names:
             if text := self._variables.get(name):
-                return self._filled(name, text)
+                return self._fill_in(name, text)
         return None
 
-    def _filled(self, name: str, text: str) -> str | None:
+    def _fill_in(self, name: str, text: str) -> str | None:
         for _ in range(_DEPTH_MAX):
             if "{{" not in text and "{%" not in text:
                 return text
@@ -93,12 +96,12 @@ class Meaning:
                 break
             text = filled
         self._mistake(
-            f"{name} of {shown(self._name)} is a template that only Ansible can fill in; names of variables in "
+            f"{name} of {show(self._name)} is a template that only Ansible can fill in; names of variables in "
             "{{ }} are filled in here"
         )
         return None
 
-    def _secret(self, *names: str) -> str | None:
+    def _read_secret(self, *names: str) -> str | None:
         """A reference; the text itself is never taken, nor shown."""
         for name in names:
             if text := self._variables.get(name):
@@ -107,28 +110,28 @@ class Meaning:
                 self.secrets.append(name)
         return None
 
-    def _become(self) -> Become:
-        wanted = self._text("ansible_become")
-        method = self._text("ansible_become_method") or "sudo"
-        password = self._secret("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
+    def _read_become(self) -> Become:
+        wanted = self._read_text("ansible_become")
+        method = self._read_text("ansible_become_method") or "sudo"
+        password = self._read_secret("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
         if wanted and wanted.lower() not in _TRUE:
             return Become(method="none")
-        user = self._text("ansible_become_user") or "root"
+        user = self._read_text("ansible_become_user") or "root"
         short = method.removeprefix("community.general.").removeprefix("ansible.builtin.")
         if short not in _BECOME:
-            self.obstacle = f"ansible_become_method {shown(method)} is not known, sudo and doas are"
+            self.obstacle = f"ansible_become_method {show(method)} is not known, sudo and doas are"
         elif user != "root":
-            self.obstacle = f"ansible_become_user is {shown(user)}, sshd is root's"
+            self.obstacle = f"ansible_become_user is {show(user)}, sshd is root's"
         return Become(method=_BECOME.get(short, "sudo"), password=password)
 
-    def _ssh_arguments(self, given: dict[str, Any], variable: str, text: str) -> None:
+    def _read_ssh_arguments(self, given: dict[str, Any], variable: str, text: str) -> None:
         try:
             options, rest = getopt.getopt(shlex.split(text), _SSH_OPTIONS)
         except (ValueError, getopt.GetoptError) as error:
-            self._mistake(f"{variable} of {shown(self._name)} are no options of ssh: {error}")
+            self._mistake(f"{variable} of {show(self._name)} are no options of ssh: {error}")
             return
         if rest:
-            self._mistake(f"{variable} of {shown(self._name)} are no options of ssh: {shown(rest[0])}")
+            self._mistake(f"{variable} of {show(self._name)} are no options of ssh: {show(rest[0])}")
         short = {"-J": "proxyjump", "-i": "identityfile", "-p": "port", "-l": "user"}
         for option, value in options:
             keyword = short.get(option, "")
@@ -136,29 +139,29 @@ class Meaning:
                 keyword, _, value = re.sub(r"^\s*(\w+)\s*[=\s]\s*", r"\1=", value).partition("=")
             if option == "-F":
                 self.obstacle = f"{variable} names a configuration of ssh, which is not read here"
-            self._option(given, keyword.lower(), value.strip().strip('"'))
+            self._read_option(given, keyword.lower(), value.strip().strip('"'))
 
-    def _option(self, given: dict[str, Any], keyword: str, value: str) -> None:
-        checks = {"port": values.port_number, "user": values.login, "identityfile": _path}
+    def _read_option(self, given: dict[str, Any], keyword: str, value: str) -> None:
+        checks = {"port": values.parse_port_number, "user": parse_user, "identityfile": _parse_path}
         names = {"identityfile": "identity_file"}
         try:
             if keyword == "proxyjump":
-                given["jump"] = tuple(values.hop(hop.strip()) for hop in value.split(","))
+                given["jump"] = tuple(values.parse_hop(hop.strip()) for hop in value.split(","))
             elif keyword == "proxycommand":
-                if value.lower() != "none" and (hop := hop_of(value)):
-                    given["jump"] = (values.hop(hop),)
+                if value.lower() != "none" and (hop := find_hop(value)):
+                    given["jump"] = (values.parse_hop(hop),)
                 elif value.lower() != "none":
                     self.obstacle = "a ProxyCommand is not run here, ProxyJump is followed"
             elif keyword == "stricthostkeychecking":
                 given["host_keys"] = "accept-new" if value.lower() in ("no", "off", "accept-new") else "strict"
             elif keyword == "userknownhostsfile":
-                given["known_hosts"] = _path(value.split()[0]) if value else None
+                given["known_hosts"] = _parse_path(value.split()[0]) if value else None
             elif keyword in checks:  # the variables of the same meaning go before
                 given.setdefault(names.get(keyword, keyword), checks[keyword](value))
         except ValueError as error:
-            self._mistake(f"{keyword} of {shown(self._name)}: {error}")
+            self._mistake(f"{keyword} of {show(self._name)}: {error}")
 
 
-def _path(text: str) -> str:
+def _parse_path(text: str) -> str:
     """A path as ssh would find it: `~`, else from the working directory."""
-    return str(Path(values.local_path(text)).expanduser().absolute())
+    return str(Path(values.parse_local_path(text)).expanduser().absolute())

@@ -17,7 +17,7 @@ ALL = "all"
 
 
 @cache
-def table() -> tuple[Benchmark, ...]:
+def load_table() -> tuple[Benchmark, ...]:
     """Every row, in the order of the file."""
     text = resources.files(__package__).joinpath("benchmarks.yaml").read_text(encoding="utf-8")
     rows: dict[str, dict[str, Any]] = yaml.load(text, Loader=yaml.CSafeLoader)
@@ -26,8 +26,8 @@ def table() -> tuple[Benchmark, ...]:
             name=name,
             title=row["title"],
             rule=row["rule"],
-            interval_s=_span(row["interval"]),
-            count_max=_span(row["count"]),
+            interval_s=_parse_span(row["interval"]),
+            count_max=_parse_span(row["count"]),
             source=row["source"],
             dated=row["dated"],
             checked=row["checked"],
@@ -45,17 +45,17 @@ def choose(names: Iterable[str]) -> tuple[Benchmark, ...]:
     """
     asked = [name.lower() for name in names]
     for name in asked:
-        if not any(_means(name, row) for row in table()):
-            known = [row.name for row in table()]
+        if not any(_matches(name, row) for row in load_table()):
+            known = [row.name for row in load_table()]
             hint = f"known are {', '.join(known)}; cis or stig-rhel name all that begin so"
             raise ConfigError(f"--benchmark {name}: not known{did_you_mean(name, known)}", hint=hint)
-    return tuple(row for row in table() if any(_means(name, row) for name in asked))
+    return tuple(row for row in load_table() if any(_matches(name, row) for name in asked))
 
 
-def _means(name: str, row: Benchmark) -> bool:
+def _matches(name: str, row: Benchmark) -> bool:
     return name == ALL or row.name == name or row.name.startswith(f"{name}-")
 
 
-def _span(bounds: list[int]) -> Span:
+def _parse_span(bounds: list[int]) -> Span:
     low, *high = bounds
     return Span(low, high[0] if high else None)

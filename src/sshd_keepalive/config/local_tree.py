@@ -30,8 +30,8 @@ def read_tree(path: str, version: Version) -> tuple[Reading, tuple[str, ...]]:
     Raises:
         ConfigError: there is no such configuration, or sshd could not read a file of it.
     """
-    disk = _disk(Path(path).expanduser())
-    files = {disk.main: _content(disk.where(disk.main))}
+    disk = _open_disk(Path(path).expanduser())
+    files = {disk.main: _read_content(disk.where(disk.main))}
     globs: dict[str, tuple[str, ...]] = {}
     while True:
         reading = read_files(files, main=disk.main, version=version, globs=globs)
@@ -40,9 +40,9 @@ def read_tree(path: str, version: Version) -> tuple[Reading, tuple[str, ...]]:
             outside = [pattern for pattern in globs if not pattern.startswith(disk.inside)]
             return reading, tuple(f"Include {pattern} {disk.outside}" for pattern in outside)
         for pattern in missing:
-            found = include.expand(pattern, _candidates(pattern, disk.where))
+            found = include.expand(pattern, _list_candidates(pattern, disk.where))
             globs[pattern] = found
-            files |= {name: _content(disk.where(name)) for name in found if name not in files}
+            files |= {name: _read_content(disk.where(name)) for name in found if name not in files}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +55,23 @@ class _Disk:
     outside: str = ""  # what becomes of the others
 
 
-def _disk(path: Path) -> _Disk:
+def _open_disk(path: Path) -> _Disk:
     if path.is_file():
         main = path.absolute()
         told = "is looked up on this machine; to read a copied tree, name its directory"
         return _Disk(str(main), Path, "/" if main == Path(DEFAULT_CONFIG) else f"{main.parent}/", told)
-    if _copied(path, "/", DEFAULT_CONFIG).is_file():
-        return _Disk(DEFAULT_CONFIG, lambda name: _copied(path, "/", name), "/")
+    if _locate_in_copy(path, "/", DEFAULT_CONFIG).is_file():
+        return _Disk(DEFAULT_CONFIG, lambda name: _locate_in_copy(path, "/", name), "/")
     if (path / "sshd_config").is_file():
         own = f"{trees.CONFIG_DIR}/"
         told = f"leads out of the copy of {trees.CONFIG_DIR}: what it names there was not read"
-        return _Disk(DEFAULT_CONFIG, lambda name: _copied(path, own, name), own, told)
+        return _Disk(DEFAULT_CONFIG, lambda name: _locate_in_copy(path, own, name), own, told)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is neither a file nor a directory")
     raise ConfigError(f"{path}: no such file, and no directory with an sshd_config in it")
 
 
-def _copied(root: Path, top: str, name: str) -> Path:
+def _locate_in_copy(root: Path, top: str, name: str) -> Path:
     """Where a path is in `root`, the copy of the directory `top`; absolute links lead inside the copy too.
 
     Raises:
@@ -97,12 +97,12 @@ def _copied(root: Path, top: str, name: str) -> Path:
     return found
 
 
-def _candidates(pattern: str, where: Callable[[str], Path]) -> Iterator[str]:
+def _list_candidates(pattern: str, where: Callable[[str], Path]) -> Iterator[str]:
     """Existing files that a pattern may name: each directory is listed only where a wildcard asks for it."""
 
     def below(directory: str, parts: list[str]) -> Iterator[str]:
         part, *rest = parts
-        names = [part] if include.is_literal(part) else _names(where(directory or "/"))
+        names = [part] if include.is_literal(part) else _list_names(where(directory or "/"))
         for name in names:
             path = f"{directory}/{name}"
             if rest:
@@ -124,14 +124,14 @@ def _is_readable(place: Path, name: str) -> bool:
     return False
 
 
-def _names(directory: Path) -> list[str]:
+def _list_names(directory: Path) -> list[str]:
     try:
         return [entry.name for entry in directory.iterdir()]
     except OSError:
         return []
 
 
-def _content(path: Path) -> bytes:
+def _read_content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:

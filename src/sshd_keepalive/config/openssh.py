@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.spelling import shown
+from sshd_keepalive.spelling import show
 from sshd_keepalive.sshd_config import tokens
 
 DEPTH_MAX: Final = 16  # READCONF_MAX_DEPTH
@@ -74,7 +74,7 @@ class SshConfig:
 
     def _read(self, path: str, *, depth: int, is_system: bool = False) -> None:
         """Note the names in a file and those that it includes; what ssh will refuse anyway is passed over."""
-        for number, raw in enumerate(_content(path, depth=depth).split(b"\n"), 1):
+        for number, raw in enumerate(_read_file(path, depth=depth).split(b"\n"), 1):
             line = raw.strip(b" \t\r\n\f")
             first, at = tokens.delimited(line, 0)
             if line.startswith(b"#") or first is None or at is None:
@@ -88,11 +88,11 @@ class SshConfig:
                     if not _WILD.search(word):
                         self.names.setdefault(word, place)
             elif keyword == b"include" and depth < DEPTH_MAX:
-                for name in _included(words, is_system=is_system):
+                for name in _expand_include(words, is_system=is_system):
                     self._read(name, depth=depth + 1, is_system=is_system)
 
 
-def _content(path: str, *, depth: int) -> bytes:
+def _read_file(path: str, *, depth: int) -> bytes:
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -107,7 +107,7 @@ def _content(path: str, *, depth: int) -> bytes:
     return data
 
 
-def _included(words: list[str], *, is_system: bool) -> list[str]:
+def _expand_include(words: list[str], *, is_system: bool) -> list[str]:
     """The files of one Include line; a relative one counts from ~/.ssh, or for the system's file from /etc/ssh."""
     found: list[str] = []
     for word in filter(None, words):
@@ -137,7 +137,7 @@ def _ask(*words: str) -> HostOptions:
     except subprocess.TimeoutExpired:
         raise ConfigError(f"ssh -G {words[-1]}: no answer in {ANSWER_S} s") from None
     if done.returncode:
-        raise ConfigError(_complaint(done.stderr) or f"ssh -G {shown(words[-1])}: exit status {done.returncode}")
+        raise ConfigError(_format_error(done.stderr) or f"ssh -G {show(words[-1])}: exit status {done.returncode}")
     answer: HostOptions = {}
     for line in done.stdout.splitlines():
         keyword, _, value = line.partition(" ")
@@ -145,13 +145,13 @@ def _ask(*words: str) -> HostOptions:
     return answer
 
 
-def _complaint(text: str) -> str:
+def _format_error(text: str) -> str:
     """What ssh says, each line with its place in front."""
     lines = [line for line in text.splitlines() if ": terminating, " not in line]
     return "\n".join(_LINE.sub(r"\1:\2: \3", line) for line in lines if line.strip())
 
 
-def letters(answer: HostOptions, name: str) -> dict[str, str]:
+def build_tokens(answer: HostOptions, name: str) -> dict[str, str]:
     """What the `%` letters of ssh_config(5) TOKENS stand for, for one host."""
     import socket
 
@@ -172,7 +172,7 @@ def letters(answer: HostOptions, name: str) -> dict[str, str]:
     }
 
 
-def expanded(text: str, letter: Callable[[str], str | None]) -> str:
+def expand(text: str, letter: Callable[[str], str | None]) -> str:
     """Fill in `%h` and `${NAME}`; source: ssh_config(5), TOKENS and ENVIRONMENT VARIABLES.
 
     Raises:
@@ -182,7 +182,7 @@ def expanded(text: str, letter: Callable[[str], str | None]) -> str:
     def fill(match: re.Match[str]) -> str:
         value = "%" if match[1] == "%" else letter(match[1]) if match[1] else os.environ.get(match[2])
         if value is None:
-            raise ConfigError(f"{shown(text)}: {match[0]} cannot be filled in")
+            raise ConfigError(f"{show(text)}: {match[0]} cannot be filled in")
         return value
 
     return _EXPANSION.sub(fill, text)

@@ -13,8 +13,7 @@ from sshd_keepalive.files import find_stranger
 from sshd_keepalive.quoting import quote
 
 if TYPE_CHECKING:
-    from sshd_keepalive.config.document import Pairs, YamlDocument
-    from sshd_keepalive.config.nodes import Node
+    from sshd_keepalive.config.document import Node, Pairs, YamlDocument
 
 PROGRAM: Final = "sshd-keepalive"
 FILE: Final = f"{PROGRAM}.yaml"
@@ -54,19 +53,19 @@ def find(named: str | None = None) -> Source | None:
         path = Path(named).expanduser()
         if not path.is_file():
             raise ConfigError(f"configuration {named}: there is no such file")
-        return _believed(Source(path))
+        return _refuse_foreign(Source(path))
     if Path(FILE).is_file():
-        return _believed(Source(Path(FILE), is_named=False))
+        return _refuse_foreign(Source(Path(FILE), is_named=False))
     from platformdirs import user_config_path
 
     own = user_config_path(PROGRAM) / "config.yaml"
     try:
-        return _believed(Source(own)) if own.is_file() else None
+        return _refuse_foreign(Source(own)) if own.is_file() else None
     except PermissionError:  # the home directory of somebody else, as after `sudo -u`
         return None
 
 
-def _believed(source: Source) -> Source:
+def _refuse_foreign(source: Source) -> Source:
     """Refuse what somebody else may have written: options choose keys, hosts and commands."""
     if stranger := find_stranger(source.path):
         hint = (
@@ -91,11 +90,11 @@ def read(source: Source, options: Options) -> dict[str, dict[str, Any]]:
     if document.root is None or document.root.is_empty:
         return {}
     everywhere = {name: several for named in options.values() for name, several in named.items()}
-    top = document.fields(document.root, _spellings((*options, *everywhere)))
+    top = document.read_fields(document.root, _list_spellings((*options, *everywhere)))
     for command in [key for key, (_, node) in top.items() if key in options and node.kind == "mapping"]:
-        pairs = document.fields(top.pop(command)[1], _spellings(options[command]))
-        found[command] = _values(document, pairs, options[command])
-    common = _values(document, top, everywhere)
+        pairs = document.read_fields(top.pop(command)[1], _list_spellings(options[command]))
+        found[command] = _read_values(document, pairs, options[command])
+    common = _read_values(document, top, everywhere)
     document.raise_mistakes()
     if not source.is_named:
         _refuse_harmful(document, options)
@@ -107,7 +106,7 @@ def read(source: Source, options: Options) -> dict[str, dict[str, Any]]:
 
 def _refuse_harmful(document: YamlDocument, options: Options) -> None:
     path = document.path
-    for (command, option), line in _lines(document).items():
+    for (command, option), line in _find_lines(document).items():
         if option not in HARMLESS and (command or option not in options):
             raise ConfigError(
                 f"{path}:{line}: {option.replace('_', '-')} is not taken from a file that merely lies in the working "
@@ -116,25 +115,25 @@ def _refuse_harmful(document: YamlDocument, options: Options) -> None:
             )
 
 
-def _lines(document: YamlDocument) -> dict[tuple[str, str], int]:
+def _find_lines(document: YamlDocument) -> dict[tuple[str, str], int]:
     """Give where something is said: (command, option) → line; command "": at the top."""
     found: dict[tuple[str, str], int] = {}
-    for key, (at, node) in (document.pairs(document.root) if document.root else {}).items():
+    for key, (at, node) in (document.read_pairs(document.root) if document.root else {}).items():
         found["", key.replace("-", "_")] = at.line
         if node.kind == "mapping":
-            for option, (inner, _) in document.pairs(node).items():
+            for option, (inner, _) in document.read_pairs(node).items():
                 found[key, option.replace("-", "_")] = inner.line
     return found
 
 
-def places(named: str | None = None) -> dict[tuple[str, str], str]:
+def find_places(named: str | None = None) -> dict[tuple[str, str], str]:
     """Give where the configuration file says something: (command, option) → `path:line`; command "": at the top."""
     source = find(named)
     if source is None:
         return {}
     from sshd_keepalive.config import document as documents
 
-    return {key: f"{source.path}:{line}" for key, line in _lines(documents.read(str(source.path))).items()}
+    return {key: f"{source.path}:{line}" for key, line in _find_lines(documents.read(str(source.path))).items()}
 
 
 def peek(option: str, command: str, named: str | None = None) -> list[str]:
@@ -145,8 +144,8 @@ def peek(option: str, command: str, named: str | None = None) -> list[str]:
     from sshd_keepalive.config import document as documents
 
     document = documents.read(str(source.path))
-    top = document.pairs(document.root) if document.root else {}
-    under = document.pairs(top[command][1]) if command in top else {}
+    top = document.read_pairs(document.root) if document.root else {}
+    under = document.read_pairs(top[command][1]) if command in top else {}
     for pairs in (under, top):
         if option in pairs:
             node = pairs[option][1]
@@ -155,27 +154,27 @@ def peek(option: str, command: str, named: str | None = None) -> list[str]:
     return []
 
 
-def _spellings(names: Any) -> dict[str, None]:
+def _list_spellings(names: Any) -> dict[str, None]:
     """`dry-run`, as people type it, and `dry_run`, as the environment spells it."""
     return dict.fromkeys(spelling for name in names for spelling in (name.replace("_", "-"), name))
 
 
-def _values(document: YamlDocument, pairs: Pairs, options: Mapping[str, bool]) -> dict[str, Any]:
+def _read_values(document: YamlDocument, pairs: Pairs, options: Mapping[str, bool]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, (_, node) in pairs.items():
         name = key.replace("-", "_")
         if name not in options:
-            document.mistake(node, f"{key} is a command, its options stand under it")
+            document.add_mistake(node, f"{key} is a command, its options stand under it")
         elif node.kind == "list" and not options[name]:
-            document.mistake(node, f"{key} takes one value")
+            document.add_mistake(node, f"{key} takes one value")
         else:
-            values = [_value(document, one) for one in (node.value if node.kind == "list" else [node])]
+            values = [_read_value(document, one) for one in (node.value if node.kind == "list" else [node])]
             found[name] = values if options[name] else values[0]
     return found
 
 
-def _value(document: YamlDocument, node: Node) -> str | bool | None:
+def _read_value(document: YamlDocument, node: Node) -> str | bool | None:
     """Text, which click converts as if it had been typed; true and false for what has no value."""
     if node.kind == "text" and node.plain and node.value in ("true", "false"):
         return bool(node.value == "true")
-    return document.text(node)
+    return document.read_text(node)

@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from typing import Final
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.spelling import shown
+from sshd_keepalive.spelling import show
 
 MAX_BYTES: Final = 256 * 1024 * 1024  # 1,000,000 hosts with a few variables each
 LIMIT_S: Final = 120.0
@@ -22,7 +22,7 @@ _CHUNK_BYTES: Final = 1024 * 1024
 _AFTERWARDS_S: Final = 1.0  # for what a child of the program still has to print
 
 
-def output_of(
+def run_program(
     argv: Sequence[str],
     *,
     limit_s: float = LIMIT_S,
@@ -63,7 +63,7 @@ def output_of(
                 stream.close()
     if status != 0:
         how = f"was killed by signal {-status}" if status < 0 else f"failed with exit code {status}"
-        raise ConfigError(f"{name} {how}{_last_words(said)}")
+        raise ConfigError(f"{name} {how}{_format_last_line(said)}")
     return out
 
 
@@ -79,7 +79,9 @@ def _read(process: subprocess.Popen[bytes], name: str, limit_s: float, most_byte
             if left_s <= 0:
                 if process.poll() is not None:  # it ended; something it started holds the pipe
                     break
-                raise ConfigError(f"{name} did not end within {limit_s:g} s{_last_words(said)}", hint="run it by hand")
+                raise ConfigError(
+                    f"{name} did not end within {limit_s:g} s{_format_last_line(said)}", hint="run it by hand"
+                )
             for key, _ in selector.select(min(left_s, 0.2)):
                 chunk = os.read(key.fd, _CHUNK_BYTES)
                 if not chunk:
@@ -98,6 +100,6 @@ def _read(process: subprocess.Popen[bytes], name: str, limit_s: float, most_byte
     return bytes(out), bytes(said)
 
 
-def _last_words(said: bytes | bytearray) -> str:
+def _format_last_line(said: bytes | bytearray) -> str:
     lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-    return f": {shown(lines[-1], longest=200)}" if lines else ""
+    return f": {show(lines[-1], longest=200)}" if lines else ""

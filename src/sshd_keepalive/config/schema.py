@@ -14,7 +14,7 @@ from sshd_keepalive.config.settings import HOST, NAME, SHARED
 Schema = dict[str, Any]
 
 
-def inventory_schema() -> Schema:
+def build() -> Schema:
     """Give the schema, draft 2020-12."""
     own: Schema = {key: {"$ref": f"#/$defs/{key}"} for key in HOST}
     shared: Schema = {key: own[key] for key in SHARED}
@@ -26,33 +26,35 @@ def inventory_schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Inventory of sshd-keepalive",
         "description": "Hosts, alone and in groups, and what holds for them.",
-        **_mapping({"defaults": _or_empty(_mapping(shared)), "policy": {"$ref": "#/$defs/policy"}, **members}),
+        **_make_mapping(
+            {"defaults": _allow_empty(_make_mapping(shared)), "policy": {"$ref": "#/$defs/policy"}, **members}
+        ),
         "$defs": {
-            **{key: {"description": field.about, **field.shape.schema()} for key, field in HOST.items()},
-            "hosts": _named({"anyOf": [{"$ref": "#/$defs/address"}, _or_empty(_mapping(own))]}, ranges=True),
-            "groups": _named(_or_empty(_mapping({**shared, **members}))),
+            **{key: {"description": field.about, **field.shape.to_schema()} for key, field in HOST.items()},
+            "hosts": _make_map({"anyOf": [{"$ref": "#/$defs/address"}, _allow_empty(_make_mapping(own))]}, ranges=True),
+            "groups": _make_map(_allow_empty(_make_mapping({**shared, **members}))),
         },
     }
 
 
-def _mapping(properties: Schema) -> Schema:
+def _make_mapping(properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def _or_empty(schema: Schema) -> Schema:
+def _allow_empty(schema: Schema) -> Schema:
     return {**schema, "type": [schema["type"], "null"]}
 
 
-def _named(value: Schema, *, ranges: bool = False) -> Schema:
+def _make_map(value: Schema, *, ranges: bool = False) -> Schema:
     """Keys of the user's own choice; a range brings brackets into the name."""
-    keys = {} if ranges else {"propertyNames": NAME.schema()}
+    keys = {} if ranges else {"propertyNames": NAME.to_schema()}
     return {"type": ["object", "null"], **keys, "additionalProperties": value}
 
 
-def text() -> str:
+def render() -> str:
     """Give the schema as it is published."""
-    return json.dumps(inventory_schema(), indent=2) + "\n"
+    return json.dumps(build(), indent=2) + "\n"
 
 
 if __name__ == "__main__":
-    sys.stdout.write(text())
+    sys.stdout.write(render())

@@ -9,39 +9,44 @@ from sshd_keepalive import registry
 from sshd_keepalive.config import values
 from sshd_keepalive.config.document import Pairs, YamlDocument
 from sshd_keepalive.config.shapes import Field, Free, Local, Many, Record, Text
-from sshd_keepalive.hosts.inherit import Given, Settings
+from sshd_keepalive.hosts.assemble import Settings, SourcedValue
+from sshd_keepalive.hosts.target import parse_address, parse_user
 from sshd_keepalive.model import Become, ServiceChoice, Waiver
 from sshd_keepalive.planning.policy import read_value, refuse_mixture
 from sshd_keepalive.spelling import did_you_mean
 
 STRING: Final = {"type": "string", "minLength": 1}
-NAME: Final = Text(values.name, {"type": "string", "pattern": r"^[^!&~@\s,/*?\[\]-][^\s,/*?\[\]]*$", "maxLength": 253})
-LINE: Final = Text(values.line, STRING)
-LABEL: Final = Text(values.line, {"type": ["string", "number"]})
-ADDRESS: Final = Text(values.address, STRING)
-PORT: Final = Text(values.port_number, {"type": "integer", "minimum": 1, "maximum": 65535})
-LOCAL_PATH: Final = Local(values.local_path, STRING)
-REMOTE_PATH: Final = Text(values.remote_path, {"type": "string", "pattern": "^/"})
-DAY: Final = Text(values.day, {"type": "string", "format": "date"})
-SECRET: Final = Local(
-    values.secret, {"type": "string", "pattern": "^(env:|file:|keyring:.+/|command:).|^prompt$"}, prefix="file:"
+NAME: Final = Text(
+    values.parse_name, {"type": "string", "pattern": r"^[^!&~@\s,/*?\[\]-][^\s,/*?\[\]]*$", "maxLength": 253}
 )
-FINGERPRINT: Final = Text(values.fingerprint, {"type": "string", "pattern": "^SHA256:[A-Za-z0-9+/]{43}=?$"})
+LINE: Final = Text(values.parse_line, STRING)
+LABEL: Final = Text(values.parse_line, {"type": ["string", "number"]})
+ADDRESS: Final = Text(parse_address, STRING)
+PORT: Final = Text(values.parse_port_number, {"type": "integer", "minimum": 1, "maximum": 65535})
+LOCAL_PATH: Final = Local(values.parse_local_path, STRING)
+REMOTE_PATH: Final = Text(values.parse_remote_path, {"type": "string", "pattern": "^/"})
+DAY: Final = Text(values.parse_day, {"type": "string", "format": "date"})
+SECRET: Final = Local(
+    values.parse_reference,
+    {"type": "string", "pattern": "^(env:|file:|keyring:.+/|command:).|^prompt$"},
+    prefix="file:",
+)
+FINGERPRINT: Final = Text(values.parse_fingerprint, {"type": "string", "pattern": "^SHA256:[A-Za-z0-9+/]{43}=?$"})
 
 
-def _one_of(*words: str) -> Text:
-    return Text(values.choice(*words), {"enum": list(words)})
+def _allow_only(*words: str) -> Text:
+    return Text(values.allow_only(*words), {"enum": list(words)})
 
 
-METHOD: Final = _one_of("sudo", "doas", "none")
+METHOD: Final = _allow_only("sudo", "doas", "none")
 
 
-def _become(method: str) -> Become:
+def _parse_become(method: str) -> Become:
     return Become(method=METHOD.parse(method))
 
 
-def _manager(text: str) -> str:
-    known = registry.names("services")
+def _parse_manager(text: str) -> str:
+    known = registry.list_names("services")
     if text not in known:
         raise ValueError(f"only {', '.join(known)} may stand here{did_you_mean(text, known)}")
     return text
@@ -50,7 +55,7 @@ def _manager(text: str) -> str:
 _SERVICE_NEEDS: Final = {"command": ("restart", "is_active"), "pidfile": ("pidfile",)}
 
 
-def _service(given: dict[str, Any]) -> ServiceChoice:
+def _build_service(given: dict[str, Any]) -> ServiceChoice:
     manager = given.get("manager", "")
     needed = _SERVICE_NEEDS.get(manager, ())
     if missing := [key for key in needed if key not in given]:
@@ -62,18 +67,18 @@ def _service(given: dict[str, Any]) -> ServiceChoice:
     return ServiceChoice(**given)
 
 
-def _policy_value(keyword: str) -> Callable[[str], int | str]:
+def _check_policy_value(keyword: str) -> Callable[[str], int | str]:
     """Check one value of a policy by itself; what goes together is checked with the whole policy of each host."""
 
     def check(text: str) -> int | str:
-        value = values.number(text) if text[:1].isdigit() and not text[-1:].isalpha() else text
+        value = values.parse_number(text) if text[:1].isdigit() and not text[-1:].isalpha() else text
         read_value(keyword, value)
         return value
 
     return check
 
 
-def _policy(given: dict[str, Any]) -> dict[str, Any]:
+def _build_policy(given: dict[str, Any]) -> dict[str, Any]:
     refuse_mixture(given)
     return given
 
@@ -87,30 +92,30 @@ _SECONDS: Final = {
 POLICY: Final = Record(
     {
         "ClientAliveInterval": Field(
-            Text(_policy_value("ClientAliveInterval"), _SECONDS), "Seconds between keep-alives, 300 or 5m."
+            Text(_check_policy_value("ClientAliveInterval"), _SECONDS), "Seconds between keep-alives, 300 or 5m."
         ),
         "ClientAliveCountMax": Field(
-            Text(_policy_value("ClientAliveCountMax"), {"type": "integer", "minimum": 0}),
+            Text(_check_policy_value("ClientAliveCountMax"), {"type": "integer", "minimum": 0}),
             "Unanswered keep-alives after which sshd gives the session up.",
         ),
         "keep_alive_every": Field(
-            Text(_policy_value("keep_alive_every"), _SECONDS),
+            Text(_check_policy_value("keep_alive_every"), _SECONDS),
             "In place of the two: the longest silence before sshd sends a keep-alive, on any release.",
         ),
         "drop_dead_after": Field(
-            Text(_policy_value("drop_dead_after"), _SECONDS),
+            Text(_check_policy_value("drop_dead_after"), _SECONDS),
             "With keep_alive_every: the longest time until a dead session is dropped, 20m.",
         ),
         "match_overrides": Field(
-            Text(_policy_value("match_overrides"), {"enum": ["override", "keep"]}),
+            Text(_check_policy_value("match_overrides"), {"enum": ["override", "keep"]}),
             "override changes other values inside Match blocks too, keep leaves and lists them.",
         ),
         "strategy": Field(
-            Text(_policy_value("strategy"), {"enum": ["edit", "drop-in"]}),
+            Text(_check_policy_value("strategy"), {"enum": ["edit", "drop-in"]}),
             "edit changes the file that decides, drop-in writes one file of its own that wins.",
         ),
     },
-    build=_policy,
+    build=_build_policy,
 )
 BECOME: Final = Record(
     {
@@ -118,17 +123,17 @@ BECOME: Final = Record(
         "password": Field(SECRET, "Reference to the password that sudo or doas asks for."),
     },
     build=lambda given: Become(**given),
-    short=Text(_become, METHOD.json),
+    short=Text(_parse_become, METHOD.json),
 )
 SERVICE: Final = Record(
     {
-        "manager": Field(Text(_manager, STRING), "The service manager, for example systemd, command or pidfile."),
+        "manager": Field(Text(_parse_manager, STRING), "The service manager, for example systemd, command or pidfile."),
         "unit": Field(LINE, "The unit, for example ssh.service."),
         "pidfile": Field(REMOTE_PATH, "With manager pidfile: the file that sshd writes its process number to."),
         "restart": Field(LINE, "With manager command: the shell command that restarts sshd."),
         "is_active": Field(LINE, "With manager command: the shell command that exits 0 while sshd is up."),
     },
-    build=_service,
+    build=_build_service,
 )
 WAIVER: Final = Record(
     {
@@ -142,18 +147,18 @@ WAIVER: Final = Record(
 HOST: Final[Mapping[str, Field]] = {
     "address": Field(ADDRESS, "Host name or IP address to connect to. Default: the name of the host."),
     "port": Field(PORT, "TCP port of sshd. Default: 22."),
-    "user": Field(Text(values.login, STRING), "Login name. Default: the account that runs the program."),
+    "user": Field(Text(parse_user, STRING), "Login name. Default: the account that runs the program."),
     "identity_file": Field(LOCAL_PATH, "Private key. Default: the agent, then the usual files of ssh."),
     "certificate_file": Field(LOCAL_PATH, "Certificate that belongs to the private key."),
     "password": Field(SECRET, "Reference to the login password."),
     "become": Field(BECOME, "How the login becomes root: sudo (default), doas, none, or a method with a password."),
     "jump": Field(
-        Many(Text(values.hop, STRING)),
+        Many(Text(values.parse_hop, STRING)),
         "Hosts to go through, first hop first: names of this inventory or user@name:port. none: go directly.",
     ),
     "known_hosts": Field(LOCAL_PATH, "File with known host keys. Default: the user's and the system's."),
     "host_keys": Field(
-        _one_of("ask", "strict", "accept-new"),
+        _allow_only("ask", "strict", "accept-new"),
         "What becomes of an unknown host key. ask (default): a person on a terminal is asked, else it is refused; "
         "strict: it is refused; accept-new: it is written to known_hosts.",
     ),
@@ -192,7 +197,7 @@ def read_settings(pairs: Pairs, document: YamlDocument) -> Settings:
         if value is None:
             continue
         if key in MERGED:
-            settings.update((f"{key}.{part}", Given(one, node)) for part, one in value.items())
+            settings.update((f"{key}.{part}", SourcedValue(one, node)) for part, one in value.items())
         else:
-            settings[key] = Given(value, node)
+            settings[key] = SourcedValue(value, node)
     return settings

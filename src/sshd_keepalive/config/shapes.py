@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sshd_keepalive.config.document import YamlDocument
-from sshd_keepalive.config.nodes import Node
+from sshd_keepalive.config.document import Node, YamlDocument
 
 Schema = dict[str, Any]
 
@@ -22,7 +21,7 @@ class Shape(Protocol):
     def read(self, node: Node, document: YamlDocument) -> Any:
         """Give the value, or None after noting the mistake."""
 
-    def schema(self) -> Schema:
+    def to_schema(self) -> Schema:
         """Say it as JSON Schema."""
 
 
@@ -35,16 +34,16 @@ class Text:
 
     def read(self, node: Node, document: YamlDocument) -> Any:
         """Give what `parse` makes of the text."""
-        text = document.text(node)
+        text = document.read_text(node)
         if text is None:
             return None
         try:
             return self.parse(text)
         except ValueError as error:
-            document.mistake(node, str(error))
+            document.add_mistake(node, str(error))
             return None
 
-    def schema(self) -> Schema:
+    def to_schema(self) -> Schema:
         """Say it as JSON Schema."""
         return dict(self.json)
 
@@ -62,7 +61,7 @@ class Local(Text):
             return value
         path = os.path.expanduser(value[len(self.prefix) :])  # noqa: PTH111 - pathlib raises for an unknown user
         if path.startswith("~"):
-            document.mistake(node, "there is no such user on this machine, so '~' has no meaning")
+            document.add_mistake(node, "there is no such user on this machine, so '~' has no meaning")
         return self.prefix + os.path.join(document.folder, path)  # noqa: PTH118 - no object per host
 
 
@@ -81,9 +80,9 @@ class Many:
         value: tuple[Any, ...] | None = whole.read(node, document)
         return value
 
-    def schema(self) -> Schema:
+    def to_schema(self) -> Schema:
         """Say it as JSON Schema."""
-        return {"anyOf": [self.entry.schema(), {"type": "array", "items": self.entry.schema()}]}
+        return {"anyOf": [self.entry.to_schema(), {"type": "array", "items": self.entry.to_schema()}]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +94,13 @@ class Free:
 
     def read(self, node: Node, document: YamlDocument) -> dict[str, Any] | None:
         """Give the entries that are right."""
-        pairs = document.pairs(node)
+        pairs = document.read_pairs(node)
         read = {self.key.read(key, document): self.value.read(value, document) for key, value in pairs.values()}
         return {key: value for key, value in read.items() if key is not None and value is not None}
 
-    def schema(self) -> Schema:
+    def to_schema(self) -> Schema:
         """Say it as JSON Schema."""
-        return {"type": "object", "propertyNames": self.key.schema(), "additionalProperties": self.value.schema()}
+        return {"type": "object", "propertyNames": self.key.to_schema(), "additionalProperties": self.value.to_schema()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +125,26 @@ class Record:
         """Give what `build` makes of the values; None if a key is missing or a value is wrong."""
         if self.short and node.kind == "text":
             return self.short.read(node, document)
-        entries = document.fields(node, self.fields, meant=self.meant)
+        entries = document.read_fields(node, self.fields, meant=self.meant)
         values = {key: self.fields[key].shape.read(value, document) for key, (_, value) in entries.items()}
         missing = [key for key, field in self.fields.items() if field.required and key not in entries]
         if missing:
-            document.mistake(node, f"{' and '.join(missing)} must be given here")
+            document.add_mistake(node, f"{' and '.join(missing)} must be given here")
         if missing or None in values.values():
             return None
         try:
             return self.build(values)
         except ValueError as error:
-            document.mistake(node, str(error))
+            document.add_mistake(node, str(error))
             return None
 
-    def schema(self) -> Schema:
+    def to_schema(self) -> Schema:
         """Say it as JSON Schema."""
-        properties = {key: {**field.shape.schema(), "description": field.about} for key, field in self.fields.items()}
+        properties = {
+            key: {**field.shape.to_schema(), "description": field.about} for key, field in self.fields.items()
+        }
         required = [key for key, field in self.fields.items() if field.required]
         schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
         if required:
             schema["required"] = required
-        return {"anyOf": [self.short.schema(), schema]} if self.short else schema
+        return {"anyOf": [self.short.to_schema(), schema]} if self.short else schema

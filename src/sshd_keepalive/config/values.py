@@ -9,8 +9,8 @@ from datetime import date
 from typing import Any, Final
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts.target import address, login, port, target
-from sshd_keepalive.spelling import did_you_mean, shown
+from sshd_keepalive.hosts.target import parse_port, parse_target
+from sshd_keepalive.spelling import did_you_mean, show
 
 _ENVIRONMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
@@ -18,54 +18,52 @@ _SEXAGESIMAL: Final = re.compile(r"[0-9]+(:[0-5]?[0-9])+")
 _OTHER_BASE: Final = re.compile(r"0[0-7_]+|0[xXob][0-9A-Fa-f_]+|[0-9]+_[0-9_]+")
 _FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s,/*?\[\]]")
 
-__all__ = ["address", "choice", "fingerprint", "line", "local_path", "login", "name", "port"]
 
-
-def line(text: str) -> str:
+def parse_line(text: str) -> str:
     """One line of printable text.
 
     Raises:
         ValueError: empty, or with control characters.
     """
     if not text.strip() or not text.isprintable():
-        raise ValueError(f"{shown(text)} is not one line of printable text")
+        raise ValueError(f"{show(text)} is not one line of printable text")
     return text
 
 
-def name(text: str) -> str:
+def parse_name(text: str) -> str:
     """The name of a host, a group or a label: what `--limit` and a file name can hold.
 
     Raises:
         ValueError: white space, control characters, `, / * ? [ ]` anywhere, or `! & ~ @ -` in front.
     """
     if not text.isprintable() or len(text) > 253:
-        raise ValueError(f"{shown(text)} cannot be a name: it holds a control character or is too long")
+        raise ValueError(f"{show(text)} cannot be a name: it holds a control character or is too long")
     if not text or text[0] in "!&~@-" or _FORBIDDEN_IN_NAMES.search(text):
-        raise ValueError(f"{shown(text)} cannot be a name: no white space, no , / * ? [ ], no ! & ~ @ - in front")
+        raise ValueError(f"{show(text)} cannot be a name: no white space, no , / * ? [ ], no ! & ~ @ - in front")
     return text
 
 
-def local_path(text: str) -> str:
+def parse_local_path(text: str) -> str:
     """A path on this machine.
 
     Raises:
         ValueError: empty, or with control characters.
     """
-    return line(text)
+    return parse_line(text)
 
 
-def remote_path(text: str) -> str:
+def parse_remote_path(text: str) -> str:
     """A path on the host.
 
     Raises:
         ValueError: not absolute.
     """
-    if not line(text).startswith("/"):
-        raise ValueError(f"{shown(text)} is a path on the host and must begin with '/'")
+    if not parse_line(text).startswith("/"):
+        raise ValueError(f"{show(text)} is a path on the host and must begin with '/'")
     return text
 
 
-def number(text: str) -> int:
+def parse_number(text: str) -> int:
     """A whole number in plain decimal digits.
 
     Raises:
@@ -76,11 +74,11 @@ def number(text: str) -> int:
     if _OTHER_BASE.fullmatch(text):
         raise ValueError(f"{text} means another number in YAML than it seems, write plain decimal digits")
     if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{shown(text)} is not a whole number")
+        raise ValueError(f"{show(text)} is not a whole number")
     return int(text)
 
 
-def hop(text: str) -> str:
+def parse_hop(text: str) -> str:
     """One hop of a way: a name of the inventory, `user@name:port`, or `none` for no hop.
 
     Raises:
@@ -89,24 +87,24 @@ def hop(text: str) -> str:
     if not text:
         raise ValueError("a hop is missing; `none` stands for no hop at all")
     if "@" not in text and ":" not in text:
-        return name(text)
+        return parse_name(text)
     try:
-        target(text)
+        parse_target(text)
     except ConfigError as error:
         raise ValueError(str(error)) from None
     return text
 
 
-def port_number(text: str) -> int:
+def parse_port_number(text: str) -> int:
     """A TCP port.
 
     Raises:
         ValueError: not a whole number from 1 to 65535.
     """
-    return port(str(number(text)))
+    return parse_port(str(parse_number(text)))
 
 
-def fingerprint(text: str) -> str:
+def parse_fingerprint(text: str) -> str:
     """A host key's fingerprint as `ssh-keygen -l` prints it.
 
     Raises:
@@ -115,12 +113,12 @@ def fingerprint(text: str) -> str:
     bare = text.rstrip("=")
     if not _FINGERPRINT.fullmatch(bare):
         raise ValueError(
-            f"{shown(text)} is not a fingerprint, it is SHA256: and 43 characters, as `ssh-keygen -lf KEY` prints it"
+            f"{show(text)} is not a fingerprint, it is SHA256: and 43 characters, as `ssh-keygen -lf KEY` prints it"
         )
     return bare
 
 
-def day(text: str) -> date:
+def parse_day(text: str) -> date:
     """A day.
 
     Raises:
@@ -129,10 +127,10 @@ def day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{shown(text)} is not a day, a day is written 2027-01-31") from None
+        raise ValueError(f"{show(text)} is not a day, a day is written 2027-01-31") from None
 
 
-def choice(*words: str) -> Callable[[str], str]:
+def allow_only(*words: str) -> Callable[[str], str]:
     """Make the check for one of a few words.
 
     The message does not repeat what was written: `become` stands so close to a password that one may land there.
@@ -149,7 +147,7 @@ def choice(*words: str) -> Callable[[str], str]:
 REFERENCES: Final = "env:NAME, file:PATH, keyring:SERVICE/USER, command:ARGV or prompt"
 
 
-def secret(text: str) -> str:
+def parse_reference(text: str) -> str:
     """A reference to a secret. No message repeats the text, because it may be the secret itself.
 
     Raises:

@@ -198,7 +198,7 @@ class _Cluster:
 
     @property
     def n_idle(self) -> int:
-        """How many threads are idle. No host queues on a worker: a lost one that was not begun could not be told apart."""
+        """How many threads are idle. No host queues on a worker: of a lost one nobody knows whether it began."""
         return sum(worker.n_threads - worker.n_batches for worker in self.workers.values())
 
     @property

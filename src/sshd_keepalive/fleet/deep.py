@@ -7,7 +7,7 @@ from dataclasses import replace
 from sshd_keepalive.diagnosis.rules import Known, known_of
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.fleet.one_host import Orders, logged_in
-from sshd_keepalive.fleet.report import report_error, report_settled, reported, worst
+from sshd_keepalive.fleet.report import find_worst, report_error, report_settled, reported
 from sshd_keepalive.model import Host, HostReport, Snapshot, Verdict
 from sshd_keepalive.scripts import deep
 from sshd_keepalive.scripts.deep import Deep
@@ -21,11 +21,11 @@ def check_host(host: Host, orders: Orders, concurrency: int | None = None) -> Ho
     """Compare one host with its policy, and look for other causes; changes nothing there."""
     with logged_in(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        found = look(shell, reading.snapshot, orders, concurrency)
+        found = run_deep_script(shell, reading.snapshot, orders, concurrency)
     verdict = report.verdict
     # A waiver is about the policy; what else ends sessions was never waived.
     if found.findings and (verdict is not Verdict.UNKNOWN or report.failure is None):
-        verdict = worst((*report.findings, *found.findings))
+        verdict = find_worst((*report.findings, *found.findings))
     return replace(
         report,
         findings=(*report.findings, *found.findings),
@@ -39,14 +39,14 @@ def study_host(host: Host, orders: Orders, user: str | None) -> tuple[Known | No
     """Find out what a host does to the sessions of one account, for a diagnosis; changes nothing there."""
     try:
         with logged_in(host, orders) as (shell, reading):
-            limits = look(shell, reading.snapshot, orders).limits
+            limits = run_deep_script(shell, reading.snapshot, orders).limits
             known = replace(known_of(reading, user), other=limits)
             return known, redacted(report_settled(reading, orders.run_id))
     except KeepaliveError as error:
         return None, redacted(report_error(host, error))
 
 
-def look(shell: Shell, snapshot: Snapshot, orders: Orders, concurrency: int | None = None) -> Deep:
+def run_deep_script(shell: Shell, snapshot: Snapshot, orders: Orders, concurrency: int | None = None) -> Deep:
     """Run the second script, over the login of the look.
 
     Raises:

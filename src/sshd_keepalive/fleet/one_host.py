@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.fleet.report import add_plan, find_pending, report_reading, report_settled, reported, unsettled
+from sshd_keepalive.fleet.report import (
+    add_plan,
+    describe_unsettled,
+    find_pending,
+    report_reading,
+    report_settled,
+    reported,
+)
 from sshd_keepalive.model import (
     End,
     FailureKind,
@@ -142,15 +149,15 @@ def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
         report = replace(report_reading(reading), end=None if only_plan else End.UNCHANGED)
         pending = find_pending(reading, orders.run_id)
         if pending is not None and (pending.phase is not Phase.WAITING or orders.undoes not in ("", pending.run_id)):
-            raise unsettled(pending, host)
+            raise describe_unsettled(pending, host)
         past = _find_past(shell, reading.snapshot, orders, pending)
         if past is None:
             return replace(report, notes=(*report.notes, "there is no run to undo"))
         planned = undo.plan(reading, past, force=orders.force)
         report = replace(
             report,
-            diff=undo.unified(planned),
-            value_diff=diff.values(planned) if planned.contents else "",
+            diff=undo.render_diff(planned),
+            value_diff=diff.render_value_diff(planned) if planned.contents else "",
             contents=planned.contents,
             restarts=planned.restart,
         )
@@ -195,7 +202,7 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
         if pending is None:
             return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
         if pending.phase is not Phase.WAITING:
-            raise unsettled(pending, host)
+            raise describe_unsettled(pending, host)
         if report.verdict is not Verdict.PASS:
             raise HostError(
                 "this login does not find the change in effect, so it is not confirmed",
@@ -282,7 +289,7 @@ def make_change(reading: Reading, planned: Plan, orders: Orders) -> Change:
         snapshot=snapshot,
         run_id=orders.run_id,
         deadline_s=orders.confirm_timeout_s,
-        candidate=candidate.candidate(reading, planned, directory),
+        candidate=candidate.build(reading, planned, directory),
         functions=functions(service)
         + guard_functions(service.manager or "", name, directory, orders.confirm_timeout_s),
         action=orders.action,

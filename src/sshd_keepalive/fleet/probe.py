@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.fleet.one_host import Orders, connect, logged_in_anyhow
-from sshd_keepalive.fleet.report import report_error, report_settled, reported, worst
+from sshd_keepalive.fleet.report import find_worst, report_error, report_settled, reported
 from sshd_keepalive.model import (
     COUNT_MAX,
     GLOBAL,
@@ -42,20 +42,20 @@ _LIMIT_S: Final = 360.0
 class Board(Protocol):
     """Somebody who watches: how long the silence will still last, and how many are in it."""
 
-    def quiet(self, until_s: float) -> None:
+    def start_silence(self, until_s: float) -> None:
         """One host is silent until a moment of the monotonic clock."""
 
-    def over(self, *, alive: bool) -> None:
+    def end_silence(self, *, alive: bool) -> None:
         """Its silence is over."""
 
 
-class Nobody:
+class NoProgress:
     """Watches nothing."""
 
-    def quiet(self, until_s: float) -> None:
+    def start_silence(self, until_s: float) -> None:
         """Ignored."""
 
-    def over(self, *, alive: bool) -> None:
+    def end_silence(self, *, alive: bool) -> None:
         """Ignored."""
 
 
@@ -68,7 +68,7 @@ class Probe:
     is_fast: bool = False
     finds_limit: bool = False
     stop: Callable[[], bool] = lambda: False
-    board: Board = field(default_factory=Nobody)
+    board: Board = field(default_factory=NoProgress)
 
 
 @reported()
@@ -100,7 +100,7 @@ def _probe(shell: Shell, reading: Reading | HostError, orders: Orders, probe: Pr
         report = report_settled(reading, orders.run_id)
     else:
         report = report_error(shell.host, reading)
-    values = _values(shell, reading)
+    values = _find_values(shell, reading)
     if probe.is_fast:
         return _probe_fast(shell, reading, report, values, orders)
     if probe.finds_limit:
@@ -108,17 +108,17 @@ def _probe(shell: Shell, reading: Reading | HostError, orders: Orders, probe: Pr
     gate.leave()
     wanted_s = shell.host.policy.interval_s
     idle_s = probe.idle_s if probe.idle_s is not None else proof.needed_s(values, wanted_s)
-    probe.board.quiet(time.monotonic() + idle_s)
+    probe.board.start_silence(time.monotonic() + idle_s)
     held = None
     try:
         held = shell.hold(idle_s, stop=probe.stop)
     finally:
-        probe.board.over(alive=held is not None and held.loss is None)
+        probe.board.end_silence(alive=held is not None and held.loss is None)
     notes = [recommendation] if values and (recommendation := proof.recommendation(values, wanted_s)) else []
     return _add_observed(report, (proof.finding(held, values, wanted_s),), values, held, tuple(notes))
 
 
-def _values(shell: Shell, reading: Reading | HostError) -> Values | None:
+def _find_values(shell: Shell, reading: Reading | HostError) -> Values | None:
     """What should be in effect for the login; None when the files cannot be read."""
     if not isinstance(reading, Reading):
         return None
@@ -143,7 +143,7 @@ def _probe_fast(
     snapshot = reading.snapshot
     obstacle = trial.deciding_match(reading)
     if obstacle:
-        return _add_observed(report, (_not_tried(obstacle),), values, None, ())
+        return _add_observed(report, (_report_not_tried(obstacle),), values, None, ())
     with ThreadPoolExecutor(max_workers=len(TRIALS)) as pool:
         tried = pool.map(lambda one: _run_trial(shell, snapshot, one, values, orders), TRIALS)
         findings = list(tried)
@@ -164,7 +164,7 @@ def _run_trial(
     except HostError as error:
         if error.cause == "no-session" and not is_last:
             return None
-        return _not_tried(str(error), one.subject)
+        return _report_not_tried(str(error), one.subject)
     return trial.finding(one, held, values)
 
 
@@ -173,11 +173,11 @@ def _probe_limit(
 ) -> HostReport:
     """Many connections to one host, each with a spacing of its own, all at the same time."""
     total_s = probe.idle_s if probe.idle_s is not None else _LIMIT_S
-    others, notes = _more_logins(shell, len(idle_limit.spacings(total_s)) - 1, orders)
+    others, notes = _open_logins(shell, len(idle_limit.spacings(total_s)) - 1, orders)
     try:
         gate.leave()
         shells = (shell, *others)
-        probe.board.quiet(time.monotonic() + total_s)
+        probe.board.start_silence(time.monotonic() + total_s)
         is_alive = False
         try:
             with ThreadPoolExecutor(max_workers=len(shells)) as pool:
@@ -189,7 +189,7 @@ def _probe_limit(
                 )
             is_alive = all(one.loss is None for one in paced)
         finally:
-            probe.board.over(alive=is_alive)
+            probe.board.end_silence(alive=is_alive)
     finally:
         for other in others:
             other.close()
@@ -205,7 +205,7 @@ def _probe_limit(
     return replace(told, facts=facts)
 
 
-def _more_logins(shell: Shell, n: int, orders: Orders) -> tuple[list[Shell], tuple[str, ...]]:
+def _open_logins(shell: Shell, n: int, orders: Orders) -> tuple[list[Shell], tuple[str, ...]]:
     """As many further logins as come about, and what to say when some do not: fewer tell less, but not nothing."""
     found: list[Shell] = []
     for _ in range(n):  # one after the other: no MaxStartups is met
@@ -216,7 +216,7 @@ def _more_logins(shell: Shell, n: int, orders: Orders) -> tuple[list[Shell], tup
     return found, ()
 
 
-def _not_tried(reason: str, subject: Subject = Subject.OBSERVED) -> Finding:
+def _report_not_tried(reason: str, subject: Subject = Subject.OBSERVED) -> Finding:
     return Finding(setting=subject, scope=GLOBAL, wanted="", value="not tried", verdict=Verdict.UNKNOWN, reason=reason)
 
 
@@ -248,8 +248,8 @@ def _add_observed(
     ):
         notes = (*notes, f"the configuration could not be read: {failure.message}")
         failure = None
-    verdict = worst(findings) if failure is None else Verdict.UNKNOWN
-    if report.verdict is Verdict.WAIVED and worst(observed) is Verdict.PASS:
+    verdict = find_worst(findings) if failure is None else Verdict.UNKNOWN
+    if report.verdict is Verdict.WAIVED and find_worst(observed) is Verdict.PASS:
         verdict = Verdict.WAIVED  # a waiver is about values, never about sessions that die
     return replace(
         report,

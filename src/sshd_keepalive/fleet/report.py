@@ -83,7 +83,7 @@ def report_settled(reading: Reading, run_id: str) -> HostReport:
     pending = find_pending(reading, run_id)
     if pending is None or report.failure is not None:
         return report
-    return replace(report, verdict=Verdict.UNKNOWN, failure=unsettled(pending, report.host).to_failure())
+    return replace(report, verdict=Verdict.UNKNOWN, failure=describe_unsettled(pending, report.host).to_failure())
 
 
 def find_pending(reading: Reading, run_id: str) -> PendingChange | None:
@@ -92,7 +92,7 @@ def find_pending(reading: Reading, run_id: str) -> PendingChange | None:
     return None if pending is None or pending.run_id == run_id else pending
 
 
-def unsettled(pending: PendingChange, host: Host) -> HostError:
+def describe_unsettled(pending: PendingChange, host: Host) -> HostError:
     """Say what is the matter with a change, and what settles it."""
     run = f"run {pending.run_id}"
     reverts = f"reverts at {pending.reverts_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -139,7 +139,7 @@ def report_reading(reading: Reading) -> HostReport:
             hint="copy its /etc/ssh, look at it with why --file, and report what differs; nothing was written",
         )
         return replace(report, failure=failure)
-    verdict = worst(findings)
+    verdict = find_worst(findings)
     if host.waiver is not None and verdict is Verdict.FAIL:
         verdict, note = _waive(host.waiver, findings, snapshot.taken_at.date())
         notes = (*notes, note)
@@ -157,7 +157,7 @@ def _waive(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[Ve
     return verdict, f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"
 
 
-def worst(findings: Sequence[Finding]) -> Verdict:
+def find_worst(findings: Sequence[Finding]) -> Verdict:
     """A known failure outweighs what could not be told; both outweigh a pass. No findings: nothing was told."""
     verdicts = {finding.verdict for finding in findings}
     return next((v for v in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS) if v in verdicts), Verdict.UNKNOWN)
@@ -170,8 +170,8 @@ def add_plan(report: HostReport, planned: Plan) -> HostReport:
         steps = (*steps, Step(name="pending_restart", ok=True, detail="the files are right, the running sshd is older"))
     return replace(
         report,
-        diff=diff.unified(planned),
-        value_diff=diff.values(planned),
+        diff=diff.render_diff(planned),
+        value_diff=diff.render_value_diff(planned),
         contents=planned.contents,
         caveat=planned.caveat,
         restarts=planned.restart,

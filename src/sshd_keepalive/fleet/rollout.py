@@ -45,7 +45,7 @@ class Rollout:
             self.number = number
             last = number == len(self.waves)
             held: list[HostReport] = []
-            for report in fleet.run(job, self._hosts_until_stop(wave), orders, self.engine, workers=self.workers):
+            for report in fleet.run(job, self._list_until_stop(wave), orders, self.engine, workers=self.workers):
                 self.count(has_failed(report))
                 if self.soak_s and not last and report.end is End.APPLIED:
                     held.append(report)
@@ -61,7 +61,7 @@ class Rollout:
         failed = f"{self.n_failed} failed{allowed}" if self.n_failed or allowed else ""
         return ", ".join(filter(None, (wave, failed)))
 
-    def not_begun(self, host: Host) -> HostReport:
+    def report_not_begun(self, host: Host) -> HostReport:
         """The report of a host that the stop spared."""
         why = "the error budget is spent" if self.is_spent else "the run was interrupted"
         failure = Failure(
@@ -72,7 +72,7 @@ class Rollout:
         )
         return HostReport(host=host, verdict=Verdict.UNKNOWN, end=End.REFUSED, failure=failure)
 
-    def _hosts_until_stop(self, wave: Wave) -> Iterator[Host]:
+    def _list_until_stop(self, wave: Wave) -> Iterator[Host]:
         return (host for host in wave if not self.stop.is_set())
 
     def count(self, n_failed: int) -> None:
@@ -92,7 +92,7 @@ class Rollout:
             report = by_name[seen.host.name]
             # After an undo, or without a restart, the policy is not met, and was not when the host was proved.
             if seen.verdict is Verdict.PASS or (
-                seen.failure is None and _values(seen) and _values(seen) == _values(report)
+                seen.failure is None and _list_values(seen) and _list_values(seen) == _list_values(report)
             ):
                 yield report
                 continue
@@ -113,5 +113,5 @@ class Rollout:
             yield report
 
 
-def _values(report: HostReport) -> list[tuple[str, str, str]]:
+def _list_values(report: HostReport) -> list[tuple[str, str, str]]:
     return [(finding.setting, finding.scope, finding.value) for finding in report.findings]

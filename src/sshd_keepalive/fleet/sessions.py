@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 from sshd_keepalive.fleet.one_host import Orders, logged_in
 from sshd_keepalive.fleet.report import report_settled, reported
-from sshd_keepalive.model import Finding, Host, HostReport, Subject, Verdict
-from sshd_keepalive.remote import lasting
+from sshd_keepalive.model import Finding, Host, HostReport, Snapshot, Subject, Verdict
+from sshd_keepalive.scripts import sessions
+from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.scripts.sessions import LiveSession
 
 
@@ -21,10 +22,14 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     """
     with logged_in(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        found = lasting.live(shell, reading.snapshot, timeout_s=orders.timeout_s)
-    since = lasting.in_effect_since(reading.snapshot)
+        completed = shell.run(sessions.script(), timeout_s=orders.timeout_s)
+    daemon = reading.snapshot.daemon.pid if reading.snapshot.daemon else None
+    found = [session for session in sessions.parse(output_of(completed), daemon=daemon) if not session.is_ours]
+    since = find_loading_time(reading.snapshot)
     older = [session for session in found if session.is_older(since)]
-    findings = [_finding(session, since, is_older=session in older) for session in found if is_all or session in older]
+    findings = [
+        _build_finding(session, since, is_older=session in older) for session in found if is_all or session in older
+    ]
     facts = {**dict(report.facts), "sessions": str(len(found)), "older_sessions": str(len(older))}
     if since is not None:
         facts["in_effect_since"] = f"{since:%Y-%m-%dT%H:%M:%SZ}"
@@ -37,7 +42,7 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     )
 
 
-def _finding(session: LiveSession, since: datetime | None, *, is_older: bool) -> Finding:
+def _build_finding(session: LiveSession, since: datetime | None, *, is_older: bool) -> Finding:
     age = timedelta(seconds=int(session.age_s))
     what = "; ".join(session.commands) or "no command"
     line = f" on {session.line}" if session.line else ""
@@ -52,3 +57,13 @@ def _finding(session: LiveSession, since: datetime | None, *, is_older: bool) ->
         if is_older and since
         else "",
     )
+
+
+def find_loading_time(snapshot: Snapshot) -> datetime | None:
+    """Find the time since which new sessions get the present values; None when it is not known.
+
+    A process per connection reads the files at its start: then it is the time at which the files changed.
+    """
+    if snapshot.daemon is not None and snapshot.daemon.pid is not None:
+        return snapshot.daemon.loaded_at
+    return max((file.changed_at for file in snapshot.files if file.changed_at is not None), default=None)

@@ -19,7 +19,7 @@ _SIZE = re.compile(r"([0-9]+)(%?)")
 Wave = tuple[Host, ...]
 
 
-def waves(hosts: Sequence[Host], serial: str = "100%", *, canary: int = 0) -> tuple[Wave, ...]:
+def divide(hosts: Sequence[Host], serial: str = "100%", *, canary: int = 0) -> tuple[Wave, ...]:
     """Divide hosts into waves; every host is in exactly one, in the order given.
 
     Args:
@@ -31,11 +31,15 @@ def waves(hosts: Sequence[Host], serial: str = "100%", *, canary: int = 0) -> tu
     """
     first, rest = tuple(hosts[:canary]), tuple(hosts[canary:])
     kind, colon, name = serial.partition(":")
-    divided = _by_label(rest, name) if colon and kind == "label" else _by_size(rest, _sizes(serial, len(hosts)))
+    divided = (
+        _divide_by_label(rest, name)
+        if colon and kind == "label"
+        else _divide_by_size(rest, _parse_sizes(serial, len(hosts)))
+    )
     return tuple(wave for wave in (first, *divided) if wave)
 
 
-def _sizes(serial: str, n_hosts: int) -> list[int]:
+def _parse_sizes(serial: str, n_hosts: int) -> list[int]:
     sizes = []
     for text in serial.split(","):
         found = _SIZE.fullmatch(text.strip())
@@ -48,7 +52,7 @@ def _sizes(serial: str, n_hosts: int) -> list[int]:
     return sizes
 
 
-def _by_size(hosts: Wave, sizes: Sequence[int]) -> tuple[Wave, ...]:
+def _divide_by_size(hosts: Wave, sizes: Sequence[int]) -> tuple[Wave, ...]:
     divided: list[Wave] = []
     start = 0
     while start < len(hosts):
@@ -58,7 +62,7 @@ def _by_size(hosts: Wave, sizes: Sequence[int]) -> tuple[Wave, ...]:
     return tuple(divided)
 
 
-def _by_label(hosts: Wave, name: str) -> tuple[Wave, ...]:
+def _divide_by_label(hosts: Wave, name: str) -> tuple[Wave, ...]:
     by_value: dict[str | None, list[Host]] = {}
     for host in hosts:
         by_value.setdefault(dict(host.labels).get(name), []).append(host)

@@ -10,7 +10,7 @@ from typing import Final
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import HostReport, PastRun, Run, Verdict
 from sshd_keepalive.quoting import printable
-from sshd_keepalive.spelling import first_lines
+from sshd_keepalive.spelling import cut_lines
 
 _MOST: Final = 20  # hosts told one by one: a message is read on a telephone
 
@@ -86,7 +86,7 @@ def _section(title: str, reports: list[HostReport], told: Callable[[HostReport],
         return []
     lines = ["", title]
     hosts = ["\n    ".join((f"- {report.host.name}: {outcome.word(report)}", *told(report))) for report in reports]
-    return [*lines, *first_lines(hosts, _MOST, "- and {n} more")]
+    return [*lines, *cut_lines(hosts, _MOST, "- and {n} more")]
 
 
 def _caveats(run: Run) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.spelling import did_you_mean, shown
+from sshd_keepalive.spelling import did_you_mean, show
 
 
 def split(argument: str, known: Collection[str]) -> tuple[str, dict[str, str]]:
@@ -23,7 +23,7 @@ def split(argument: str, known: Collection[str]) -> tuple[str, dict[str, str]]:
         key, _, value = part.partition("=")
         if key not in known:
             raise ConfigError(
-                f"{named}: {shown(key)} is no option here{did_you_mean(key, known)}",
+                f"{named}: {show(key)} is no option here{did_you_mean(key, known)}",
                 hint=f"known options are {', '.join(known) or 'none'}",
             )
         if key in options or not value:

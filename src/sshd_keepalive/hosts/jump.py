@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts.target import parts, target
+from sshd_keepalive.hosts.target import parse_target, split_target
 from sshd_keepalive.model import Host
 
 MOST_HOPS: Final = 16
@@ -34,7 +34,7 @@ class Ways:
         self._outside = outside
         self._known: dict[tuple[str, ...], tuple[Host, ...]] = {DIRECT: (), (): ()}
 
-    def to(self, name: str) -> tuple[Host, ...]:
+    def resolve(self, name: str) -> tuple[Host, ...]:
         """Give the hops to a host, first hop first.
 
         The first hop is reached its own way, the others from the hop before, as with `ssh -J a,b`. A hop's own
@@ -43,16 +43,16 @@ class Ways:
         Raises:
             ConfigError: a loop, a hop that cannot be read, or more than MOST_HOPS hops.
         """
-        way = self._through(self._jumps.get(name, ()), (name,))
+        way = self._resolve_hops(self._jumps.get(name, ()), (name,))
         self._refuse_loop((name, *(hop.name for hop in reversed(way))))
         return way
 
-    def _through(self, hops: tuple[str, ...], behind: tuple[str, ...]) -> tuple[Host, ...]:
+    def _resolve_hops(self, hops: tuple[str, ...], behind: tuple[str, ...]) -> tuple[Host, ...]:
         if hops not in self._known:
-            first, *rest = [self._hop(text) for text in hops]
+            first, *rest = [self._find_hop(text) for text in hops]
             line = (*behind, *(hop.name for hop in reversed(rest)), first.name)
             self._refuse_loop(line)
-            self._known[hops] = (*self._through(self._jumps.get(first.name, ()), line), first, *rest)
+            self._known[hops] = (*self._resolve_hops(self._jumps.get(first.name, ()), line), first, *rest)
         return self._known[hops]
 
     def _refuse_loop(self, line: tuple[str, ...]) -> None:
@@ -62,24 +62,24 @@ class Ways:
         if len(line) > MOST_HOPS:
             raise ConfigError(f"jump through more than {MOST_HOPS} hops: {' → '.join(line)}")
 
-    def _hop(self, text: str) -> Host:
+    def _find_hop(self, text: str) -> Host:
         if text in self._hosts:
             return self._hosts[text]
-        user, address, port = parts(text)
+        user, address, port = split_target(text)
         if inside := self._hosts.get(address):
             return replace(inside, user=user or inside.user, port=port or inside.port)
-        return self._outside(target(text))
+        return self._outside(parse_target(text))
 
 
-def before_itself(name: str, hops: tuple[str, ...]) -> tuple[str, ...]:
+def cut_at_itself(name: str, hops: tuple[str, ...]) -> tuple[str, ...]:
     """Cut an inherited way at the host itself: the bastion of `defaults` is not reached through the bastion."""
     for number, hop in enumerate(hops):
-        if hop == name or (("@" in hop or ":" in hop) and parts(hop)[1] == name):
+        if hop == name or (("@" in hop or ":" in hop) and split_target(hop)[1] == name):
             return hops[:number]
     return hops
 
 
-def through(hosts: tuple[Host, ...], text: str) -> tuple[Host, ...]:
+def override_jump(hosts: tuple[Host, ...], text: str) -> tuple[Host, ...]:
     """Send all hosts through the hops of `-J a,user@b:port`, whatever the inventory says; `none`: directly.
 
     Raises:
@@ -87,6 +87,6 @@ def through(hosts: tuple[Host, ...], text: str) -> tuple[Host, ...]:
     """
     hops = tuple(part.strip() for part in text.split(","))
     ways = Ways(
-        {host.name: replace(host, jump=()) for host in hosts}, {h.name: before_itself(h.name, hops) for h in hosts}
+        {host.name: replace(host, jump=()) for host in hosts}, {h.name: cut_at_itself(h.name, hops) for h in hosts}
     )
-    return tuple(replace(host, jump=ways.to(host.name), obstacle="") for host in hosts)
+    return tuple(replace(host, jump=ways.resolve(host.name), obstacle="") for host in hosts)

@@ -13,7 +13,7 @@ from typing import Final
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import ranges
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import did_you_mean, shown
+from sshd_keepalive.spelling import did_you_mean, show
 
 _SUBSCRIPT: Final = re.compile(r"(?P<base>[^\[\]]+)\[(?P<first>-?[0-9]+)(?:(?P<to>:)(?P<last>-?[0-9]*))?\]")
 
@@ -38,11 +38,11 @@ def select(hosts: tuple[Host, ...], pattern: str) -> tuple[Host, ...]:
     start: set[str] | None = None
     kept: list[set[str]] = []
     dropped: set[str] = set()
-    terms = list(index.terms(pattern))
+    terms = list(index.split_terms(pattern))
     if not terms:
         raise ConfigError("--limit is empty")
     for term in terms:
-        meant = index.meant(term.lstrip("&!"))
+        meant = index.find_hosts(term.lstrip("&!"))
         if term.startswith("!"):
             dropped |= meant
         elif term.startswith("&"):
@@ -51,7 +51,7 @@ def select(hosts: tuple[Host, ...], pattern: str) -> tuple[Host, ...]:
             start = meant | (start or set())
     chosen = (set(index.hosts) if start is None else start).intersection(*kept) - dropped
     if not chosen:
-        raise ConfigError(f"--limit {shown(pattern)} leaves no host")
+        raise ConfigError(f"--limit {show(pattern)} leaves no host")
     return tuple(host for host in hosts if host.name in chosen)
 
 
@@ -66,7 +66,7 @@ class _Index:
                 self._groups.setdefault(group, []).append(host.name)
         self._addresses: dict[str, list[str]] | None = None
 
-    def terms(self, pattern: str) -> Iterator[str]:
+    def split_terms(self, pattern: str) -> Iterator[str]:
         """The terms of a pattern; colons divide only where no name and no address is meant."""
         for part in filter(None, map(str.strip, _split(pattern, ","))):
             bare = part.lstrip("&!")
@@ -75,62 +75,62 @@ class _Index:
             else:
                 yield from filter(None, map(str.strip, _split(part, ":")))
 
-    def meant(self, term: str) -> set[str]:
+    def find_hosts(self, term: str) -> set[str]:
         """The names of the hosts that one term, without its `&` or `!`, means.
 
         Raises:
             ConfigError: none, or a regular expression, range or file that cannot be read.
         """
         if term.startswith("@"):
-            return self._listed_in(term[1:])
-        found = set(self._matching(term[1:]) if term.startswith("~") else self._named(term))
+            return self._read_file(term[1:])
+        found = set(self._match(term[1:]) if term.startswith("~") else self._find_named(term))
         if not found:
             known = (*self.hosts, *self._groups)
             meant = "" if term.startswith("~") else did_you_mean(term, known)
             hint = None if meant else "`sshd-keepalive hosts` lists the hosts and groups of an inventory"
             if "@" in term:
                 hint = "with an inventory HOST is a name of its; leave the inventory out to log in to any user@host"
-            raise ConfigError(f"no host and no group is called {shown(term)}{meant}", hint=hint)
+            raise ConfigError(f"no host and no group is called {show(term)}{meant}", hint=hint)
         return found
 
     def _is_known(self, term: str) -> bool:
         return term in self.hosts or term in self._groups
 
-    def _named(self, term: str) -> Iterable[str]:
+    def _find_named(self, term: str) -> Iterable[str]:
         if self._is_known(term):
             return [*self._groups.get(term, ()), *([term] if term in self.hosts else [])]
-        if by_address := self._at(term):
+        if by_address := self._find_by_address(term):
             return by_address
         if subscript := _SUBSCRIPT.fullmatch(term):
-            base = self._matching(translate(subscript["base"]))
-            if counted := _counted(base, subscript):
+            base = self._match(translate(subscript["base"]))
+            if counted := _apply_subscript(base, subscript):
                 return counted
         if ranges.has_range(term):
             try:
                 return [name for name in ranges.expand(term) if name in self.hosts]
             except ValueError as error:
-                raise ConfigError(f"--limit {shown(term)}: {error}") from None
-        return self._matching(translate(term))
+                raise ConfigError(f"--limit {show(term)}: {error}") from None
+        return self._match(translate(term))
 
-    def _matching(self, expression: str) -> list[str]:
+    def _match(self, expression: str) -> list[str]:
         """The hosts whose name, or the name of a group of theirs, matches from its beginning."""
         try:
             with warnings.catch_warnings():  # `[[` means itself today; what it may mean one day is no news for a user
                 warnings.simplefilter("ignore", FutureWarning)
                 matches = re.compile(expression).match
         except re.error as error:
-            raise ConfigError(f"--limit: {shown(expression)} is not a regular expression: {error}") from None
+            raise ConfigError(f"--limit: {show(expression)} is not a regular expression: {error}") from None
         chosen = {name for group, names in self._groups.items() if matches(group) for name in names}
         return [name for name in self.hosts if name in chosen or matches(name)]
 
-    def _at(self, term: str) -> list[str]:
+    def _find_by_address(self, term: str) -> list[str]:
         if self._addresses is None:
             self._addresses = {}
             for host in self.hosts.values():
                 self._addresses.setdefault(host.address, []).append(host.name)
         return self._addresses.get(term, [])
 
-    def _listed_in(self, file: str) -> set[str]:
+    def _read_file(self, file: str) -> set[str]:
         """What the lines of a file mean; `#` begins a comment. A line cannot name another file."""
         try:
             lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
@@ -143,11 +143,11 @@ class _Index:
         for pattern in patterns:
             if pattern.startswith("@"):
                 raise ConfigError(f"--limit @{file}: a line names hosts, not another file")
-            found.update([pattern] if pattern in self.hosts else self.meant(pattern))
+            found.update([pattern] if pattern in self.hosts else self.find_hosts(pattern))
         return found
 
 
-def _counted(names: list[str], subscript: re.Match[str]) -> list[str]:
+def _apply_subscript(names: list[str], subscript: re.Match[str]) -> list[str]:
     first = int(subscript["first"])
     if not subscript["to"]:
         return names[first : first + 1 or None]

@@ -27,7 +27,7 @@ _HARMLESS: Final = frozenset(
 )
 
 
-def hop_of(command: str) -> str | None:
+def find_hop(command: str) -> str | None:
     """Give the hop that a ProxyCommand goes through, as ProxyJump would name it; None: it is another program.
 
     Read are `ssh … -W %h:%p HOP` and `ssh … HOP nc %h %p`, what people wrote before ProxyJump (OpenSSH 7.3).

@@ -50,14 +50,14 @@ def _count(match: re.Match[str]) -> list[str]:
     if first.isdigit() != last.isdigit():
         raise ValueError(f"{match[0]} mixes letters and digits")
     if first.isdigit():
-        return _numbers(match[0], first, last, step)
+        return _count_numbers(match[0], first, last, step)
     low, high = ascii_letters.index(first), ascii_letters.index(last)
     if first.islower() != last.islower() or low > high:
         raise ValueError(f"{match[0]} runs backwards")
     return list(ascii_letters[low : high + 1 : step])
 
 
-def _numbers(text: str, first: str, last: str, step: int) -> list[str]:
+def _count_numbers(text: str, first: str, last: str, step: int) -> list[str]:
     if len(first) > 1 and first[0] == "0" and len(first) != len(last):
         raise ValueError(f"{text} pads its ends to different widths")
     if int(first) > int(last):

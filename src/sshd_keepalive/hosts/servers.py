@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 
-from sshd_keepalive.hosts.target import address
+from sshd_keepalive.hosts.target import parse_address
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import shown
+from sshd_keepalive.spelling import show
 
 Server = Mapping[str, Any]
 
@@ -30,14 +30,14 @@ _LONGEST: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ServerSelection:
     """What the options of a source ask for."""
 
     address: str = "private"  # private | public | cidr:NETWORK
     prefix: str = ""  # in front of every name, where two clouds use the same ones
     user: str | None = None
 
-    def network(self) -> IPv4Network | IPv6Network | None:
+    def parse_network(self) -> IPv4Network | IPv6Network | None:
         """The network of `cidr:`.
 
         Raises:
@@ -47,11 +47,11 @@ class Wanted:
             return None
         word, _, text = self.address.partition(":")
         if word != "cidr":
-            raise ValueError(f"address is private, public or cidr:NETWORK, not {shown(self.address)}")
+            raise ValueError(f"address is private, public or cidr:NETWORK, not {show(self.address)}")
         return ip_network(text)
 
 
-def hosts_of(servers: Iterable[Server], wanted: Wanted, *, systems: Mapping[str, str]) -> tuple[Host, ...]:
+def build_hosts(servers: Iterable[Server], wanted: ServerSelection, *, systems: Mapping[str, str]) -> tuple[Host, ...]:
     """Make a host from every ACTIVE server that does not run Windows, in their order.
 
     Servers of one name get the beginning of their id behind it. A server without the wanted address stays in the
@@ -61,14 +61,14 @@ def hosts_of(servers: Iterable[Server], wanted: Wanted, *, systems: Mapping[str,
         systems: image id → operating system, for servers whose metadata does not name it.
     """
     chosen = [server for server in servers if is_active(server) and not _is_windows(server, systems)]
-    names = [_name(server) for server in chosen]
+    names = [_choose_name(server) for server in chosen]
     for length in (8, 36):  # letters of the id, until the names are unique
         often = Counter(names)
         names = [
-            name if often[name] == 1 else f"{_name(server)}-{server['id'][:length]}"
+            name if often[name] == 1 else f"{_choose_name(server)}-{server['id'][:length]}"
             for name, server in zip(names, chosen, strict=True)
         ]
-    return tuple(_host(server, wanted.prefix + name, wanted) for name, server in zip(names, chosen, strict=True))
+    return tuple(_build_host(server, wanted.prefix + name, wanted) for name, server in zip(names, chosen, strict=True))
 
 
 def is_active(server: Server) -> bool:
@@ -76,38 +76,38 @@ def is_active(server: Server) -> bool:
     return str(server.get("status", "")).upper() == "ACTIVE"
 
 
-def image_of(server: Server) -> str | None:
+def find_image(server: Server) -> str | None:
     """The image that has to tell the operating system; None: the server itself does, or has none (boot from volume)."""
     image = server.get("image")
-    if _system(server) or not isinstance(image, dict):
+    if _find_system(server) or not isinstance(image, dict):
         return None
     return str(image.get("id") or "") or None
 
 
-def _system(server: Server) -> str:
+def _find_system(server: Server) -> str:
     metadata = server.get("metadata") or {}
     return str(metadata.get("os_type") or metadata.get("__os_type") or "")
 
 
 def _is_windows(server: Server, systems: Mapping[str, str]) -> bool:
-    system = _system(server) or systems.get(image_of(server) or "", "")
+    system = _find_system(server) or systems.get(find_image(server) or "", "")
     return system.lower().startswith("win")
 
 
-def _host(server: Server, name: str, wanted: Wanted) -> Host:
-    at = _address(server, wanted)
+def _build_host(server: Server, name: str, wanted: ServerSelection) -> Host:
+    at = _choose_address(server, wanted)
     labels = {"id": str(server["id"]), "name": str(server.get("name") or "")}
     return Host(
         name=name,
         address=at or str(server["id"]),
         user=wanted.user,
-        groups=tuple(dict.fromkeys(_groups(server))),
+        groups=tuple(dict.fromkeys(_list_groups(server))),
         labels=tuple((key, value) for key, value in labels.items() if value.isprintable() and value),
         obstacle="" if at else f"the server has no address that is {wanted.address}",
     )
 
 
-def _name(server: Server) -> str:
+def _choose_name(server: Server) -> str:
     text = _clean(str(server.get("name") or ""))
     return text or str(server["id"])
 
@@ -117,10 +117,10 @@ def _clean(text: str) -> str:
     return _NOT_IN_NAMES.sub("_", text.strip()).lstrip(_NOT_IN_FRONT)[:_LONGEST]
 
 
-def _address(server: Server, wanted: Wanted) -> str | None:
+def _choose_address(server: Server, wanted: ServerSelection) -> str | None:
     """The first address that is wanted, IPv4 before IPv6."""
-    network = wanted.network()
-    found = list(_addresses(server))
+    network = wanted.parse_network()
+    found = list(_list_addresses(server))
     if network is not None:
         fitting = [text for text, _ in found if ip_address(text) in network]
     elif wanted.address == "public":
@@ -132,7 +132,7 @@ def _address(server: Server, wanted: Wanted) -> str | None:
     return min(fitting, key=lambda text: ip_address(text).version, default=None)
 
 
-def _addresses(server: Server) -> Iterator[tuple[str, str]]:
+def _list_addresses(server: Server) -> Iterator[tuple[str, str]]:
     for given in (server.get("addresses") or {}).values():
         for one in given:
             if _is_address(text := str(one.get("addr") or "")):
@@ -141,27 +141,27 @@ def _addresses(server: Server) -> Iterator[tuple[str, str]]:
 
 def _is_address(text: str) -> bool:
     try:
-        ip_address(address(text))
+        ip_address(parse_address(text))
     except ValueError:
         return False
     return True
 
 
-def _groups(server: Server) -> Iterator[str]:
+def _list_groups(server: Server) -> Iterator[str]:
     """Tags as they are; `zone=`, `net=` and `vpc=`; metadata as `KEY=VALUE`."""
     metadata = server.get("metadata") or {}
     for tag in server.get("tags") or ():
-        yield from _group("", tag)
-    yield from _group("zone=", server.get("OS-EXT-AZ:availability_zone"))
+        yield from _name_group("", tag)
+    yield from _name_group("zone=", server.get("OS-EXT-AZ:availability_zone"))
     for network in server.get("addresses") or {}:
-        yield from _group("net=", network)
-    yield from _group("vpc=", metadata.get("vpc_id") or metadata.get("vpcId"))
+        yield from _name_group("net=", network)
+    yield from _name_group("vpc=", metadata.get("vpc_id") or metadata.get("vpcId"))
     for key, value in metadata.items():
         if not _CLOUDS_OWN.match(key):
-            yield from _group(f"{key}=", value)
+            yield from _name_group(f"{key}=", value)
 
 
-def _group(what: str, value: Any) -> Iterator[str]:
+def _name_group(what: str, value: Any) -> Iterator[str]:
     text = str(value or "")
     if (
         text

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import shown
+from sshd_keepalive.spelling import show
 
 _NAME = re.compile(r"(?!-)\w[\w-]{0,62}(\.[\w-]{1,63})*\.?")
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
@@ -17,7 +17,7 @@ _ZONE = re.compile(r"[\w.-]{1,32}")
 _USER = re.compile(r"(?!-)[^\s:@/\x00-\x1f\x7f]+")
 
 
-def target(text: str) -> Host:
+def parse_target(text: str) -> Host:
     """Make a host from `[ssh://][user@]host[:port]`, with every other setting at its default.
 
     An IPv6 address with a port needs brackets; without brackets several colons are an address. The name of the
@@ -26,26 +26,30 @@ def target(text: str) -> Host:
     Raises:
         ConfigError: not such a text, or it holds a password.
     """
-    user, host, given_port = parts(text)
+    user, host, given_port = split_target(text)
     name = host
     if given_port not in (None, 22):
         name = f"[{host}]:{given_port}" if ":" in host else f"{host}:{given_port}"
     return Host(name=name, address=host, port=given_port or 22, user=user)
 
 
-def parts(text: str) -> tuple[str | None, str, int | None]:
+def split_target(text: str) -> tuple[str | None, str, int | None]:
     """Give user, address and port of a target as far as they were written; see `target`."""
     given_user, at, rest = text.strip().removeprefix("ssh://").rstrip("/").rpartition("@")
     if ":" in given_user:
         raise ConfigError("a password does not belong in a target", hint="store it and name the place: env:NAME")
     try:
         host, number = _split_port(rest)
-        return login(given_user) if at else None, address(host), None if number is None else port(number)
+        return (
+            parse_user(given_user) if at else None,
+            parse_address(host),
+            None if number is None else parse_port(number),
+        )
     except ValueError as error:
-        raise ConfigError(f"target {shown(text)}: {error}") from None
+        raise ConfigError(f"target {show(text)}: {error}") from None
 
 
-def targets(texts: Iterable[str]) -> tuple[Host, ...]:
+def parse_targets(texts: Iterable[str]) -> tuple[Host, ...]:
     """Make a host from each text; the same text twice is one host.
 
     Raises:
@@ -53,9 +57,9 @@ def targets(texts: Iterable[str]) -> tuple[Host, ...]:
     """
     found: dict[str, tuple[Host, str]] = {}
     for text in dict.fromkeys(texts):
-        host = target(text)
+        host = parse_target(text)
         if host.name in found:
-            raise ConfigError(f"{shown(found[host.name][1])} and {shown(text)} are the same host")
+            raise ConfigError(f"{show(found[host.name][1])} and {show(text)} are the same host")
         found[host.name] = (host, text)
     return tuple(host for host, _ in found.values())
 
@@ -72,7 +76,7 @@ def _split_port(text: str) -> tuple[str, str | None]:
     return text, None
 
 
-def address(text: str) -> str:
+def parse_address(text: str) -> str:
     """Check a host name or IP address; brackets around an IPv6 address are taken off.
 
     Raises:
@@ -87,30 +91,30 @@ def address(text: str) -> str:
             ip_address(plain)
         except ValueError:
             port_hint = ", a port has its own setting" if bare.count(":") == 1 else ""
-            raise ValueError(f"{shown(text)} is not an IP address{port_hint}") from None
+            raise ValueError(f"{show(text)} is not an IP address{port_hint}") from None
         if percent and not _ZONE.fullmatch(zone):
-            raise ValueError(f"{shown(text)} has no usable zone behind '%'")
+            raise ValueError(f"{show(text)} has no usable zone behind '%'")
         return bare
     if len(bare) > 253 or not _NAME.fullmatch(bare):
         # a `{` lost from `{password: …}` makes a secret an address: what cannot be one is not repeated
         raise ValueError(
-            f"{shown(text) if _LIKE_AN_ADDRESS.fullmatch(text) else 'this'} is not a host name or IP address"
+            f"{show(text) if _LIKE_AN_ADDRESS.fullmatch(text) else 'this'} is not a host name or IP address"
         )
     return bare
 
 
-def port(text: str) -> int:
+def parse_port(text: str) -> int:
     """Check a TCP port.
 
     Raises:
         ValueError: not a whole number from 1 to 65535.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
-        raise ValueError(f"{shown(text)} is not a port, a port is a whole number from 1 to 65535")
+        raise ValueError(f"{show(text)} is not a port, a port is a whole number from 1 to 65535")
     return int(text)
 
 
-def login(text: str) -> str:
+def parse_user(text: str) -> str:
     """Check a user name.
 
     Raises:
@@ -119,5 +123,5 @@ def login(text: str) -> str:
     if ":" in text:
         raise ValueError("a user name holds no ':', and a password is not written here")
     if not _USER.fullmatch(text):
-        raise ValueError(f"{shown(text)} is not a user name")
+        raise ValueError(f"{show(text)} is not a user name")
     return text

@@ -9,7 +9,7 @@ from typing import Final, Protocol, runtime_checkable
 from sshd_keepalive import registry
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import did_you_mean, first_lines
+from sshd_keepalive.spelling import cut_lines, did_you_mean
 
 _HEAD_BYTES: Final = 64 * 1024
 MOST_TOLD: Final = 30
@@ -26,10 +26,10 @@ class Inventory(Protocol):
             ConfigError: every mistake that was found, each with its place.
         """
 
-    # A module may also hold `known(source)`: the hosts it can name at once, for completion, where `load` would ask a
-    # program, a cloud or standard input.
+    # A module may also define `list_known(source)`: the hosts that completion offers where `load` would ask a program,
+    # a cloud or standard input.
 
-    def recognises(self, head: bytes, path: str) -> bool:
+    def can_load(self, head: bytes, path: str) -> bool:
         """Tell from the first 64 KiB of a file (and its path) whether it is of this kind."""
 
 
@@ -48,18 +48,18 @@ def load(sources: Iterable[str]) -> tuple[Host, ...]:
                 twice.append(f"host {host.name!r} is in {found[host.name][1]} and in {source}")
             found[host.name] = (host, source)
     if twice:
-        lines = first_lines(twice, MOST_TOLD, "{n} more host names are in two inventories")
+        lines = cut_lines(twice, MOST_TOLD, "{n} more host names are in two inventories")
         raise ConfigError("\n".join(lines), hint="host names are unique over all inventories of a run")
     return tuple(host for host, _ in found.values())
 
 
-def known(sources: Iterable[str]) -> tuple[Host, ...]:
+def list_known(sources: Iterable[str]) -> tuple[Host, ...]:
     """Give the hosts that can be named without asking anybody: what completion offers. Mistakes raise as in `load`."""
     found: list[Host] = []
     for source in dict.fromkeys(sources):
         kind, argument = recognise(source)
         module = registry.load("inventories", kind)
-        found += getattr(module, "known", module.load)(argument)
+        found += getattr(module, "list_known", module.load)(argument)
     return tuple(found)
 
 
@@ -73,36 +73,36 @@ def recognise(source: str) -> tuple[str, str]:
         return "stdin", ""
     kind, colon, argument = source.partition(":")
     path = Path(source).expanduser()
-    if "," in source and not path.exists() and kind not in registry.names("inventories"):
+    if "," in source and not path.exists() and kind not in registry.list_names("inventories"):
         return "list", source
     if not path.exists() and colon and kind.isidentifier() and len(kind) > 1:  # one letter is a Windows drive
-        known = registry.names("inventories")
-        if kind in known:
+        kinds = registry.list_names("inventories")
+        if kind in kinds:
             return kind, argument
         raise ConfigError(
-            f"inventory {source}: there is no such file, and {kind!r} is no kind{did_you_mean(kind, known)}",
-            hint=f"known kinds are {', '.join(known)}",
+            f"inventory {source}: there is no such file, and {kind!r} is no kind{did_you_mean(kind, kinds)}",
+            hint=f"known kinds are {', '.join(kinds)}",
         )
     if not path.is_file():  # a pipe can be read only once; a directory and a missing file are told by the reader
         return "yaml", str(path)
-    return _kind_of(path), str(path)
+    return _detect_kind(path), str(path)
 
 
-def _kind_of(path: Path) -> str:
+def _detect_kind(path: Path) -> str:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError:
         return "yaml"
-    built_in = registry.built_in("inventories")
-    kinds = _recognising(head, path, built_in)
+    built_in = registry.list_built_in("inventories")
+    kinds = _find_kinds(head, path, built_in)
     if not kinds:  # only now pay for a look at what else is installed
-        kinds = _recognising(head, path, [name for name in registry.names("inventories") if name not in built_in])
+        kinds = _find_kinds(head, path, [name for name in registry.list_names("inventories") if name not in built_in])
     if len(kinds) > 1:
         choices = " or ".join(f"{kind}:{path}" for kind in kinds)
         raise ConfigError(f"inventory {path} could be of several kinds", hint=f"say which: {choices}")
     return kinds[0] if kinds else "yaml"
 
 
-def _recognising(head: bytes, path: Path, kinds: Iterable[str]) -> list[str]:
-    return [kind for kind in kinds if registry.load("inventories", kind).recognises(head, str(path))]
+def _find_kinds(head: bytes, path: Path, kinds: Iterable[str]) -> list[str]:
+    return [kind for kind in kinds if registry.load("inventories", kind).can_load(head, str(path))]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from sshd_keepalive.config import ansible, ansible_files
-from sshd_keepalive.config.program import output_of
+from sshd_keepalive.config.program import run_program
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import argument
 from sshd_keepalive.model import Host
@@ -37,7 +37,7 @@ _BARE: Final = re.compile(
 )
 
 
-def recognises(head: bytes, path: str) -> bool:
+def can_load(head: bytes, path: str) -> bool:
     """Tell by sections, by `ansible_` variables, by `all:`, or by bare names one a line."""
     if _NATIVE.search(head) or head.startswith(b"#!"):  # ours, or a program
         return False
@@ -49,10 +49,10 @@ def recognises(head: bytes, path: str) -> bool:
     )
 
 
-def known(source: str) -> tuple[Host, ...]:
+def list_known(source: str) -> tuple[Host, ...]:
     """The hosts of plain files, read by ourselves."""
     file, _ = argument.split(source, ("with",))
-    return ansible.hosts_of(ansible_files.read(Path(file).expanduser()))
+    return ansible.build_hosts(ansible_files.read(Path(file).expanduser()))
 
 
 def load(source: str) -> tuple[Host, ...]:
@@ -72,10 +72,10 @@ def load(source: str) -> tuple[Host, ...]:
         raise ConfigError(f"{file}: there is no such file")
     program = shutil.which(PROGRAM) if wanted != "own" else None
     if program:
-        printed = output_of([program, "--list", "-i", str(path)], environment=ENVIRONMENT)
-        return ansible.hosts_of(ansible.from_json(printed, str(path)))
+        printed = run_program([program, "--list", "-i", str(path)], environment=ENVIRONMENT)
+        return ansible.build_hosts(ansible.read_json(printed, str(path)))
     if wanted == PROGRAM:
         raise ConfigError(f"{PROGRAM} is not installed", hint="pip install ansible-core")
     if path.is_dir():
         raise ConfigError(f"{file}: a directory of inventories needs {PROGRAM}", hint="pip install ansible-core")
-    return ansible.hosts_of(ansible_files.read(path))
+    return ansible.build_hosts(ansible_files.read(path))

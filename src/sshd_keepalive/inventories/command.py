@@ -15,23 +15,23 @@ from pathlib import Path
 from typing import Final
 
 from sshd_keepalive.config import ansible
-from sshd_keepalive.config.program import LIMIT_S, output_of
+from sshd_keepalive.config.program import LIMIT_S, run_program
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.files import find_stranger
 from sshd_keepalive.hosts import argument
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.spelling import shown
+from sshd_keepalive.spelling import show
 
 _NAME: Final = re.compile(r"[\w.:=+@-]+")
 _NAMED: Final = 5  # refused names that the message lists
 
 
-def recognises(head: bytes, path: str) -> bool:
+def can_load(head: bytes, path: str) -> bool:
     """Tell by `#!` in a file that can be executed: Ansible runs such a source, and so do we.
 
     Raises:
-        ConfigError: another account may have written the program. It is run only when its kind is named.
+        ConfigError: another account may have inventory the program. It is run only when its kind is named.
     """
     if not (head.startswith(b"#!") and os.access(path, os.X_OK)):
         return False
@@ -50,20 +50,20 @@ def load(source: str) -> tuple[Host, ...]:
         ConfigError: it cannot be run, fails, hangs, floods, or prints something else.
     """
     named, options = argument.split(source, ("timeout",))
-    limit_s = _seconds(options.get("timeout"), named)
-    argv = _argv(named)
+    limit_s = _parse_timeout(options.get("timeout"), named)
+    argv = _parse_argv(named)
     end_at = time.monotonic() + limit_s
-    text = output_of([*argv, "--list"], limit_s=limit_s)
-    written = ansible.from_json(text, named)
-    _refuse_names((*written.hosts, *written.groups), named)
+    text = run_program([*argv, "--list"], limit_s=limit_s)
+    inventory = ansible.read_json(text, named)
+    _refuse_names((*inventory.hosts, *inventory.groups), named)
     if b'"_meta"' not in text:
-        for name in written.hosts:
+        for name in inventory.hosts:
             left_s = end_at - time.monotonic()
             if left_s <= 0:
                 raise ConfigError(f"{named} did not end within {limit_s:g} s", hint="print _meta.hostvars with --list")
-            answer = output_of([*argv, "--host", name], limit_s=left_s)
-            written.hosts[name] = ansible.variables_from_json(answer, f"{named} --host {name}")
-    return ansible.hosts_of(written)
+            answer = run_program([*argv, "--host", name], limit_s=left_s)
+            inventory.hosts[name] = ansible.read_variables(answer, f"{named} --host {name}")
+    return ansible.build_hosts(inventory)
 
 
 def _refuse_names(names: Iterable[str], source: str) -> None:
@@ -73,17 +73,17 @@ def _refuse_names(names: Iterable[str], source: str) -> None:
         more = f", and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise ConfigError(
             f"{source} gives names with other signs than letters, digits and ._:=+@-: "
-            f"{', '.join(shown(name) for name in refused[:_NAMED])}{more}",
+            f"{', '.join(show(name) for name in refused[:_NAMED])}{more}",
             hint="let the program print other names; the variable ansible_host takes the address",
         )
 
 
-def known(source: str) -> tuple[Host, ...]:
+def list_known(source: str) -> tuple[Host, ...]:
     """None: no program is run between two keystrokes."""
     return ()
 
 
-def _seconds(text: str | None, named: str) -> float:
+def _parse_timeout(text: str | None, named: str) -> float:
     if text is None:
         return LIMIT_S
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 3600):
@@ -91,7 +91,7 @@ def _seconds(text: str | None, named: str) -> float:
     return float(text)
 
 
-def _argv(text: str) -> list[str]:
+def _parse_argv(text: str) -> list[str]:
     """A path as it stands, else words as a shell would cut them; `./` may be left out as for Ansible."""
     try:
         argv = [text] if Path(text).expanduser().is_file() else shlex.split(text)

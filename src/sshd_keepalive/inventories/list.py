@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import ranges
-from sshd_keepalive.hosts.target import target
+from sshd_keepalive.hosts.target import parse_target
 from sshd_keepalive.model import Host
 
 
-def recognises(head: bytes, path: str) -> bool:
+def can_load(head: bytes, path: str) -> bool:
     """Never: it is not a file."""
     return False
 
@@ -20,7 +20,7 @@ def load(source: str) -> tuple[Host, ...]:
         ConfigError: a word that is not a target, or no word at all.
     """
     words = [word.strip() for word in source.split(",") if word.strip()]
-    hosts = {host.name: host for word in words for host in map(target, ranges.expand(word))}
+    hosts = {host.name: host for word in words for host in map(parse_target, ranges.expand(word))}
     if not hosts:
         raise ConfigError(f"{source!r} names no host", hint="-i 'web1,web2,'")
     return tuple(hosts.values())

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from sshd_keepalive import files
 from sshd_keepalive.errors import ConfigError, ExtensionError
 from sshd_keepalive.hosts import argument
-from sshd_keepalive.hosts.servers import Wanted, hosts_of, image_of, is_active
+from sshd_keepalive.hosts.servers import ServerSelection, build_hosts, find_image, is_active
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import shown
+from sshd_keepalive.spelling import show
 
 LOG: Final = logging.getLogger(__name__)
 OPTIONS: Final = ("address", "region", "user", "prefix", "cache")
@@ -41,7 +41,7 @@ class _Moved(Exception):
     """The server that a page was to begin behind is gone."""
 
 
-def recognises(head: bytes, path: str) -> bool:
+def can_load(head: bytes, path: str) -> bool:
     """Never: a cloud is named."""
     return False
 
@@ -56,43 +56,43 @@ def load(source: str) -> tuple[Host, ...]:
         ConfigError: the cloud is not configured, not verified, not reachable, or gives something else than servers.
     """
     cloud, options = argument.split(source, OPTIONS)
-    wanted, most_s = _wanted(cloud, options)
-    file = _cache_file(cloud, options.get("region", ""))
-    kept = _cached(file)
+    wanted, most_s = _parse_options(cloud, options)
+    file = _locate_cache(cloud, options.get("region", ""))
+    kept = _read_cache(file)
     age_s = time.time() - kept["asked_at"] if kept else 0.0
     if kept is None or not 0 <= age_s <= most_s:
-        kept = _asked(cloud, options.get("region"))
-        _keep(file, kept)
+        kept = _fetch(cloud, options.get("region"))
+        _write_cache(file, kept)
     else:
         LOG.warning(
             "openstack:%s: %d servers from the cache, %d s old; cache=0 asks the cloud",
             cloud, len(kept["servers"]), age_s,
         )  # fmt: skip
-    found = hosts_of(kept["servers"], wanted, systems=kept["systems"])
+    found = build_hosts(kept["servers"], wanted, systems=kept["systems"])
     LOG.info("openstack:%s: %d servers, %d of them are hosts", cloud, len(kept["servers"]), len(found))
     if not found:
         raise ConfigError(f"openstack:{cloud}: none of {len(kept['servers'])} servers is ACTIVE and runs Linux")
     return found
 
 
-def known(source: str) -> tuple[Host, ...]:
+def list_known(source: str) -> tuple[Host, ...]:
     """The hosts of the last answer, however old: what completion offers."""
     cloud, options = argument.split(source, OPTIONS)
-    kept = _cached(_cache_file(cloud, options.get("region", "")))
-    return hosts_of(kept["servers"], _wanted(cloud, options)[0], systems=kept["systems"]) if kept else ()
+    kept = _read_cache(_locate_cache(cloud, options.get("region", "")))
+    return build_hosts(kept["servers"], _parse_options(cloud, options)[0], systems=kept["systems"]) if kept else ()
 
 
-def _wanted(cloud: str, options: dict[str, str]) -> tuple[Wanted, float]:
+def _parse_options(cloud: str, options: dict[str, str]) -> tuple[ServerSelection, float]:
     if not cloud:
         raise ConfigError("openstack: which cloud?", hint="openstack:CLOUD, an entry of clouds.yaml")
-    wanted = Wanted(
+    wanted = ServerSelection(
         address=options.get("address", "private"), prefix=options.get("prefix", ""), user=options.get("user")
     )
     cache = options.get("cache", "0")
     try:
-        wanted.network()
+        wanted.parse_network()
         if not (cache.isascii() and cache.isdigit()):
-            raise ValueError(f"cache is a number of seconds, not {shown(cache)}")
+            raise ValueError(f"cache is a number of seconds, not {show(cache)}")
     except ValueError as error:
         raise ConfigError(f"openstack:{cloud}: {error}") from None
     return wanted, float(cache)
@@ -101,7 +101,7 @@ def _wanted(cloud: str, options: dict[str, str]) -> tuple[Wanted, float]:
 # ------------------------------------------------------------------------------------------------- the cloud
 
 
-def _asked(cloud: str, region: str | None) -> dict[str, Any]:
+def _fetch(cloud: str, region: str | None) -> dict[str, Any]:
     """Log in and list everything; any trouble is one ConfigError."""
     try:
         import openstack
@@ -119,15 +119,15 @@ def _asked(cloud: str, region: str | None) -> dict[str, Any]:
         _refuse_unverified(cloud, chosen)
         with openstack.connection.Connection(config=chosen) as connection:
             _refuse_plain(cloud, str(connection.compute.get_endpoint() or ""))
-            servers = _all_servers(connection, cloud)
-            systems = _systems(connection, servers)
+            servers = _list_servers(connection, cloud)
+            systems = _fetch_systems(connection, servers)
         return {"schema": 1, "asked_at": time.time(), "servers": servers, "systems": systems}
     except (SDKException, ClientException, OSError) as error:
         text = " ".join(str(error).split())
         hint = "check its entry in clouds.yaml"
         if "certificate" in text.lower() or "ssl" in text.lower():
             hint = "name the authority as `cacert` in clouds.yaml; the check is never switched off"
-        raise ConfigError(f"openstack:{cloud}: {shown(text, longest=300)}", hint=hint) from None
+        raise ConfigError(f"openstack:{cloud}: {show(text, longest=300)}", hint=hint) from None
 
 
 def _refuse_unverified(cloud: str, chosen: Any) -> None:
@@ -146,19 +146,19 @@ def _refuse_plain(cloud: str, url: str) -> None:
         raise ConfigError(f"openstack:{cloud}: {url} is not https, the password or token would go unprotected")
 
 
-def _all_servers(connection: Any, cloud: str) -> list[dict[str, Any]]:
+def _list_servers(connection: Any, cloud: str) -> list[dict[str, Any]]:
     from openstack.utils import maximum_supported_microversion
 
     version = maximum_supported_microversion(connection.compute, TAGS_SINCE)
     for _ in range(TRIES):
         try:
-            return _pages(lambda marker: _page(connection, marker, version, cloud), cloud)
+            return _list_pages(lambda marker: _fetch_page(connection, marker, version, cloud), cloud)
         except _Moved:
             continue  # it was deleted between two pages: from the beginning
     raise ConfigError(f"openstack:{cloud}: the servers change faster than they can be listed, try again")
 
 
-def _pages(page: Callable[[str | None], list[dict[str, Any]]], cloud: str) -> list[dict[str, Any]]:
+def _list_pages(page: Callable[[str | None], list[dict[str, Any]]], cloud: str) -> list[dict[str, Any]]:
     """All pages: each begins behind the last server of the one before; an empty one is the end."""
     found: dict[str, dict[str, Any]] = {}
     marker: str | None = None
@@ -174,7 +174,7 @@ def _pages(page: Callable[[str | None], list[dict[str, Any]]], cloud: str) -> li
     return list(found.values())
 
 
-def _page(connection: Any, marker: str | None, version: str | None, cloud: str) -> list[dict[str, Any]]:
+def _fetch_page(connection: Any, marker: str | None, version: str | None, cloud: str) -> list[dict[str, Any]]:
     from openstack.exceptions import raise_from_response
 
     response = connection.compute.get(
@@ -190,10 +190,10 @@ def _page(connection: Any, marker: str | None, version: str | None, cloud: str) 
         raise ConfigError(f"openstack:{cloud}: what answers gives no list of servers") from None
 
 
-def _systems(connection: Any, servers: list[dict[str, Any]]) -> dict[str, str]:
+def _fetch_systems(connection: Any, servers: list[dict[str, Any]]) -> dict[str, str]:
     """The operating systems of images, for servers that do not say; an image that is gone stands for Linux."""
     found: dict[str, str] = {}
-    for image in {image for server in servers if is_active(server) and (image := image_of(server))}:
+    for image in {image for server in servers if is_active(server) and (image := find_image(server))}:
         response = connection.image.get(f"/images/{image}")
         if response.status_code == 200:
             data = response.json()
@@ -204,14 +204,14 @@ def _systems(connection: Any, servers: list[dict[str, Any]]) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------------- the cache
 
 
-def _cache_file(cloud: str, region: str) -> Path:
+def _locate_cache(cloud: str, region: str) -> Path:
     from platformdirs import user_cache_path
 
     which = "\0".join((cloud, region, os.environ.get("OS_CLIENT_CONFIG_FILE", ""), str(Path.cwd())))
     return user_cache_path("sshd-keepalive") / f"openstack-{hashlib.sha256(which.encode()).hexdigest()[:24]}.json"
 
 
-def _cached(file: Path) -> dict[str, Any] | None:
+def _read_cache(file: Path) -> dict[str, Any] | None:
     try:
         kept = json.loads(file.read_bytes())
         complete = kept["schema"] == 1 and isinstance(kept["servers"], list) and isinstance(kept["asked_at"], float)
@@ -220,7 +220,7 @@ def _cached(file: Path) -> dict[str, Any] | None:
     return kept if complete else None
 
 
-def _keep(file: Path, kept: dict[str, Any]) -> None:
+def _write_cache(file: Path, kept: dict[str, Any]) -> None:
     """Write it whole or not at all, for this account only; without a cache the cloud is asked again, no more."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

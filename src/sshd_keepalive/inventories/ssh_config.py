@@ -15,15 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from sshd_keepalive.config.openssh import HostOptions, SshConfig, expanded, letters
-from sshd_keepalive.config.values import name as checked_name
+from sshd_keepalive.config.openssh import HostOptions, SshConfig, build_tokens, expand
+from sshd_keepalive.config.values import parse_name as checked_name
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import argument
-from sshd_keepalive.hosts.jump import Ways, before_itself
-from sshd_keepalive.hosts.proxy import hop_of
-from sshd_keepalive.hosts.target import address, login, parts, port
+from sshd_keepalive.hosts.jump import Ways, cut_at_itself
+from sshd_keepalive.hosts.proxy import find_hop
+from sshd_keepalive.hosts.target import parse_address, parse_port, parse_user, split_target
 from sshd_keepalive.model import Host, SshRules
-from sshd_keepalive.spelling import first_lines, first_of
+from sshd_keepalive.spelling import cut_lines, join_first
 from sshd_keepalive.ssh import known_hosts
 
 USERS_OWN: Final = "~/.ssh/config"
@@ -60,7 +60,7 @@ _LINE: Final = re.compile(rb"^[ \t]*(?:Host|Match)[ \t=]+[^\s:]", re.MULTILINE |
 _OTHER: Final = re.compile(rb"^[ \t]*\[|\bansible_|^[\w-]+[ \t]*:(?:[ \t]|$)", re.MULTILINE)
 
 
-def recognises(head: bytes, path: str) -> bool:
+def can_load(head: bytes, path: str) -> bool:
     """Tell by a Host or Match line, where nothing looks like YAML or INI; ~/.ssh/config may hold none."""
     if path == str(Path(USERS_OWN).expanduser()):
         return True
@@ -68,9 +68,9 @@ def recognises(head: bytes, path: str) -> bool:
     return bool(_LINE.search(head) and _FIRST.match(head)) and not (_OTHER.search(head) or is_program)
 
 
-def known(source: str) -> tuple[Host, ...]:
+def list_known(source: str) -> tuple[Host, ...]:
     """The names in the file; nothing is asked of ssh."""
-    return tuple(Host(name=name, address=name) for name in _config(source.replace("exec=no", "exec=yes")).names)
+    return tuple(Host(name=name, address=name) for name in _open_config(source.replace("exec=no", "exec=yes")).names)
 
 
 def load(source: str) -> tuple[Host, ...]:
@@ -81,13 +81,13 @@ def load(source: str) -> tuple[Host, ...]:
     Raises:
         ConfigError: all that ssh refuses, each as `path:line: what is wrong`.
     """
-    config = _config(source)
+    config = _open_config(source)
     if not config.names:
         raise ConfigError(f"{config.path}: there are no hosts in this file, a host is a name without * on a Host line")
     return _ConfigReader(config).read()
 
 
-def _config(source: str) -> SshConfig:
+def _open_config(source: str) -> SshConfig:
     file, options = argument.split(source or USERS_OWN, ("exec",))
     if options.get("exec", "no") not in ("yes", "no"):
         raise ConfigError(f"{file}: exec is yes or no")
@@ -112,7 +112,7 @@ class _ConfigReader:
         names = self._config.names
         _ = self._config.defaults  # once, not in each thread; and without ssh this raises
         with ThreadPoolExecutor(_AT_ONCE) as pool:  # a process of some milliseconds for each name
-            self._answers = dict(zip(names, pool.map(self._asked, names), strict=True))
+            self._answers = dict(zip(names, pool.map(self._resolve, names), strict=True))
         for name, place in names.items():
             self._add(name, name, None, None, place)
         found = []
@@ -121,17 +121,17 @@ class _ConfigReader:
             if name not in self._hosts:
                 continue
             try:
-                found.append(_behind(self._hosts[name], ways.to(name)))
+                found.append(_add_jump(self._hosts[name], ways.resolve(name)))
             except ConfigError as error:
                 self._mistakes[f"{place}: {error}"] = None
         if self._mistakes:
             rest = f"{self._config.path}: {{n}} more mistakes"
-            raise ConfigError("\n".join(first_lines(list(self._mistakes), _MOST_TOLD, rest)))
+            raise ConfigError("\n".join(cut_lines(list(self._mistakes), _MOST_TOLD, rest)))
         for option, hosts in self._not_followed.items():
-            LOG.warning("%s: %s is not followed, for %s", self._config.path, option, first_of(hosts, 1))
+            LOG.warning("%s: %s is not followed, for %s", self._config.path, option, join_first(hosts, 1))
         return tuple(found)
 
-    def _asked(self, name: str) -> HostOptions | ConfigError:
+    def _resolve(self, name: str) -> HostOptions | ConfigError:
         try:
             return self._config.resolve(checked_name(name))
         except (ConfigError, ValueError) as error:
@@ -143,28 +143,28 @@ class _ConfigReader:
             answer = self._answers.get(text) or self._config.resolve(checked_name(name), user=user, port=number)
             if isinstance(answer, ConfigError):
                 raise answer
-            self._hosts[text] = _host(text, name, answer)
-            for option in _not_followed(answer):
+            self._hosts[text] = _build_host(text, name, answer)
+            for option in _list_ignored(answer):
                 self._not_followed.setdefault(option, []).append(text)
         except (ConfigError, ValueError) as error:
             for line in str(error).splitlines():
                 self._mistakes[line if line.startswith("/") else f"{place}: {line}"] = None
             return
         if jump := answer.get("proxyjump"):
-            self._through(text, jump[0], place)
+            self._add_hops(text, jump[0], place)
         elif command := answer.get("proxycommand"):
-            if hop := hop_of(command[0]):
-                self._through(text, hop, place)
+            if hop := find_hop(command[0]):
+                self._add_hops(text, hop, place)
             else:
                 obstacle = f"{place}: ProxyCommand is not run here, ProxyJump is followed"
                 self._hosts[text] = replace(self._hosts[text], obstacle=obstacle)
 
-    def _through(self, text: str, jump: str, place: str) -> None:
+    def _add_hops(self, text: str, jump: str, place: str) -> None:
         hops = tuple(hop.strip() for hop in jump.split(","))
         try:
             # as ssh, which reads -J for the last hop with those before it, and their own ways do not count
-            self._jumps[text] = before_itself(text, hops)
-            read = [(hop, *parts(hop)) for hop in self._jumps[text]]
+            self._jumps[text] = cut_at_itself(text, hops)
+            read = [(hop, *split_target(hop)) for hop in self._jumps[text]]
         except ConfigError as error:
             self._mistakes[f"{place}: {error}"] = None
             return
@@ -173,39 +173,39 @@ class _ConfigReader:
                 self._add(hop, name, user, number, place)
 
 
-def _behind(host: Host, hops: tuple[Host, ...]) -> Host:
+def _add_jump(host: Host, hops: tuple[Host, ...]) -> Host:
     blocked = next((hop for hop in hops if hop.obstacle), None)
     return replace(
         host, jump=hops, obstacle=host.obstacle or (f"{blocked.name}: {blocked.obstacle}" if blocked else "")
     )
 
 
-def _host(text: str, name: str, answer: HostOptions) -> Host:
+def _build_host(text: str, name: str, answer: HostOptions) -> Host:
     """Make the host from what ssh would use for it.
 
     Raises:
         ValueError, ConfigError: a value that cannot be used here.
     """
     first = {keyword: values[0] for keyword, values in answer.items()}
-    given: dict[str, Any] = {"address": address(first["hostname"])}
+    given: dict[str, Any] = {"address": parse_address(first["hostname"])}
     if "port" in first:
-        given["port"] = port(first["port"])
+        given["port"] = parse_port(first["port"])
     if "user" in first:
-        given["user"] = login(first["user"])
+        given["user"] = parse_user(first["user"])
     if "hostkeyalias" in first:
-        given["host_key_alias"] = address(first["hostkeyalias"])
+        given["host_key_alias"] = parse_address(first["hostkeyalias"])
     if "stricthostkeychecking" in first:
         given["host_keys"] = TRUST[first["stricthostkeychecking"]]
-    fill = letters(answer, name).get
-    keys = _paths(answer.get("identityfile", ()), fill)
-    certificates = _paths(answer.get("certificatefile", ()), fill)
+    fill = build_tokens(answer, name).get
+    keys = _expand_paths(answer.get("identityfile", ()), fill)
+    certificates = _expand_paths(answer.get("certificatefile", ()), fill)
     given["certificate_file"] = next((path for path in certificates if Path(path).exists()), None)
     is_only = first.get("identitiesonly") == "yes"
-    given["identity_file"] = _key(keys, given["certificate_file"], is_only=is_only)
-    return Host(name=text, ssh_rules=_rules(answer, fill), **given, **_known_hosts(answer, fill))
+    given["identity_file"] = _choose_key(keys, given["certificate_file"], is_only=is_only)
+    return Host(name=text, ssh_rules=_build_rules(answer, fill), **given, **_list_known_hosts(answer, fill))
 
 
-def _rules(answer: HostOptions, fill: Any) -> SshRules:
+def _build_rules(answer: HostOptions, fill: Any) -> SshRules:
     """What is demanded of the connection; `ssh -G` prints lists in full. A small RequiredRSASize is not followed."""
 
     def names(keyword: str) -> tuple[str, ...] | None:
@@ -218,11 +218,13 @@ def _rules(answer: HostOptions, fill: Any) -> SshRules:
         macs=names("macs"),
         kex=names("kexalgorithms"),
         rsa_bits=max(int(answer.get("requiredrsasize", ["0"])[0]), SshRules().rsa_bits),
-        revoked=tuple(_paths(_files(answer["revokedhostkeys"]), fill)) if "revokedhostkeys" in answer else (),
+        revoked=tuple(_expand_paths(_split_files(answer["revokedhostkeys"]), fill))
+        if "revokedhostkeys" in answer
+        else (),
     )
 
 
-def _not_followed(answer: HostOptions) -> Iterator[str]:
+def _list_ignored(answer: HostOptions) -> Iterator[str]:
     """What is asked for and not done, as `Option value`."""
     for option in NOT_FOLLOWED:
         for value in answer.get(option.lower(), ())[:1]:
@@ -232,13 +234,13 @@ def _not_followed(answer: HostOptions) -> Iterator[str]:
         yield f"RequiredRSASize {answer['requiredrsasize'][0]}"
 
 
-def _paths(texts: Iterable[str], fill: Any) -> list[str]:
+def _expand_paths(texts: Iterable[str], fill: Any) -> list[str]:
     # a relative path counts from the working directory, as for ssh, and `..` stays as ssh leaves it
-    expand = os.path.expanduser
-    return [os.path.abspath(expand(expanded(text, fill))) for text in texts if text.lower() != "none"]  # noqa: PTH100
+    paths = [expand(text, fill) for text in texts if text.lower() != "none"]
+    return [os.path.abspath(os.path.expanduser(path)) for path in paths]  # noqa: PTH100, PTH111
 
 
-def _key(keys: list[str], certificate: str | None, *, is_only: bool) -> str | None:
+def _choose_key(keys: list[str], certificate: str | None, *, is_only: bool) -> str | None:
     """The first key that is there, or whose public half is there for an agent; ssh passes over missing files."""
     for key in keys:
         if Path(key).exists() or Path(f"{key}.pub").exists():
@@ -248,16 +250,18 @@ def _key(keys: list[str], certificate: str | None, *, is_only: bool) -> str | No
     return keys[0] if keys and is_only else None
 
 
-def _known_hosts(answer: HostOptions, fill: Any) -> dict[str, Any]:
+def _list_known_hosts(answer: HostOptions, fill: Any) -> dict[str, Any]:
     """The user's files first, then the system's; a new key is written to the first."""
     if not {"userknownhostsfile", "globalknownhostsfile"} & answer.keys():
         return {}
-    user = _files(answer["userknownhostsfile"]) if "userknownhostsfile" in answer else known_hosts.USER_FILES
-    system = _files(answer["globalknownhostsfile"]) if "globalknownhostsfile" in answer else known_hosts.SYSTEM_FILES
-    first, *more = [*(_paths(user, fill) or [os.devnull]), *_paths(system, fill)]
+    user = _split_files(answer["userknownhostsfile"]) if "userknownhostsfile" in answer else known_hosts.USER_FILES
+    system = (
+        _split_files(answer["globalknownhostsfile"]) if "globalknownhostsfile" in answer else known_hosts.SYSTEM_FILES
+    )
+    first, *more = [*(_expand_paths(user, fill) or [os.devnull]), *_expand_paths(system, fill)]
     return {"known_hosts": first, "more_known_hosts": tuple(more)}
 
 
-def _files(values: list[str]) -> list[str]:
+def _split_files(values: list[str]) -> list[str]:
     """Divide what `ssh -G` prints without quotes: a space divides two paths only where an absolute one follows."""
     return re.split(r" (?=[/~])", values[0])

@@ -7,19 +7,19 @@ from typing import Final
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import ranges
-from sshd_keepalive.hosts.target import target
+from sshd_keepalive.hosts.target import parse_target
 from sshd_keepalive.model import Host
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 _MOST_TOLD: Final = 30
 
 
-def recognises(head: bytes, path: str) -> bool:
+def can_load(head: bytes, path: str) -> bool:
     """Never: standard input is named."""
     return False
 
 
-def known(source: str) -> tuple[Host, ...]:
+def list_known(source: str) -> tuple[Host, ...]:
     """None: who completes a command line has not sent the list yet."""
     return ()
 
@@ -44,13 +44,13 @@ def load(source: str) -> tuple[Host, ...]:
         if not line:
             continue
         try:
-            found = [target(text) for text in ranges.expand(line)]
+            found = [parse_target(text) for text in ranges.expand(line)]
         except (ConfigError, ValueError) as error:
             mistakes.append(f"standard input:{number}: {error}")
             continue
         for host in found:
-            known, before = hosts.setdefault(host.name, (host, number))
-            if known != host:
+            first, before = hosts.setdefault(host.name, (host, number))
+            if first != host:
                 mistakes.append(f"standard input:{number}: {host.name!r} was given differently, in line {before}")
     if not hosts and not mistakes:
         mistakes.append("standard input: there are no hosts")

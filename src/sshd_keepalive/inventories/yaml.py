@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from sshd_keepalive.config import document as documents
-from sshd_keepalive.config.document import Pairs, YamlDocument
-from sshd_keepalive.config.nodes import Node
+from sshd_keepalive.config.document import Node, Pairs, YamlDocument
 from sshd_keepalive.config.settings import ADDRESS, HOST, MEANT, NAME, POLICY, SHARED, read_settings
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import ranges
-from sshd_keepalive.hosts.assemble import HostEntry, assemble
-from sshd_keepalive.hosts.inherit import Given, Group, Settings
-from sshd_keepalive.hosts.target import address
+from sshd_keepalive.hosts.assemble import Group, HostEntry, Settings, SourcedValue, assemble
+from sshd_keepalive.hosts.target import parse_address
 from sshd_keepalive.model import Host
 
 TOP: Final = ("defaults", "policy", "groups", "hosts")
@@ -31,7 +29,7 @@ _WORD_END: Final = re.compile(r"[\s:]")
 _TOP_KEY: Final = re.compile(rb"^(defaults|policy|groups|hosts)[ \t]*:", re.MULTILINE)
 
 
-def recognises(head: bytes, path: str) -> bool:
+def can_load(head: bytes, path: str) -> bool:
     """Tell whether one of the top keys begins a line."""
     return _TOP_KEY.search(head) is not None
 
@@ -51,7 +49,7 @@ def load(source: str) -> tuple[Host, ...]:
     except RecursionError:
         raise ConfigError(f"{source}: `<<` and aliases lead too deep") from None
     document.raise_mistakes()
-    hosts = assemble(reader.entries, reader.defaults, document.mistake)
+    hosts = assemble(reader.entries, reader.defaults, document.add_mistake)
     document.raise_mistakes()
     return hosts
 
@@ -67,23 +65,25 @@ class _InventoryReader:
 
     def read(self, root: Node) -> None:
         """Read the whole file into entries."""
-        top = self._document.fields(root, TOP, meant=MEANT | _FOREIGN)
+        top = self._document.read_fields(root, TOP, meant=MEANT | _FOREIGN)
         if "defaults" in top:
-            given = self._document.fields(top["defaults"][1], SHARED, meant=MEANT | _NOT_SHARED)
+            given = self._document.read_fields(top["defaults"][1], SHARED, meant=MEANT | _NOT_SHARED)
             self.defaults = read_settings(given, self._document)
         if "policy" in top:
             key, node = top["policy"]
             if any(setting.startswith("policy.") for setting in self.defaults):
-                self._document.mistake(key, "the policy of all hosts stands here and in defaults, one place is enough")
+                self._document.add_mistake(
+                    key, "the policy of all hosts is given here and in defaults: keep one of them"
+                )
             policy = POLICY.read(node, self._document) or {}
-            self.defaults |= {f"policy.{name}": Given(value, node) for name, value in policy.items()}
+            self.defaults |= {f"policy.{name}": SourcedValue(value, node) for name, value in policy.items()}
         self._read_members({name: top[name] for name in top if name in MEMBERS}, None)
         if not self.entries and not self._document.has_mistakes:
-            self._document.mistake(root, "there are no hosts in this file")
+            self._document.add_mistake(root, "there are no hosts in this file")
 
     def _read_members(self, pairs: Pairs, group: Group | None) -> None:
         for what in pairs:  # in the order of the file
-            for key, node in self._document.pairs(pairs[what][1]).values():
+            for key, node in self._document.read_pairs(pairs[what][1]).values():
                 if what == "hosts":
                     self._read_hosts(key, node, group)
                 else:
@@ -94,65 +94,65 @@ class _InventoryReader:
         if name is None:
             return
         if name in RESERVED:
-            self._document.mistake(key, f"{name!r} has a meaning of its own in --limit, choose another name")
+            self._document.add_mistake(key, f"{name!r} has a meaning of its own in --limit, choose another name")
         if name in self._groups:
             line = self._groups[name].line
-            self._document.mistake(key, f"group {name!r} was given before, in line {line}, it has one place")
+            self._document.add_mistake(key, f"group {name!r} was given before, in line {line}, it has one place")
             return  # also what ends a group that an alias puts into itself
         self._groups[name] = key
-        pairs = self._document.fields(node, (*SHARED, *MEMBERS), meant=MEANT | _NOT_SHARED)
+        pairs = self._document.read_fields(node, (*SHARED, *MEMBERS), meant=MEANT | _NOT_SHARED)
         members = {name: pairs.pop(name) for name in [name for name in pairs if name in MEMBERS]}
         self._read_members(members, Group(name=name, parent=parent, settings=read_settings(pairs, self._document)))
 
     def _read_hosts(self, key: Node, node: Node, group: Group | None) -> None:
-        names = self._names(key)
-        settings = self._host_settings(node)
-        addresses = self._addresses(names, settings)
+        names = self._read_names(key)
+        settings = self._read_host(node)
+        addresses = self._expand_addresses(names, settings)
         if len(self.entries) + len(names) > MOST_HOSTS:
             raise ConfigError(f"{self._document.path}:{key.line}: more than {MOST_HOSTS:,} hosts")
         for index, name in enumerate(names):
-            own = {**settings, "address": Given(addresses[index], key)} if addresses else settings
+            own = {**settings, "address": SourcedValue(addresses[index], key)} if addresses else settings
             if name in self.entries:
                 self._join(name, key, own, group)
             else:
                 self.entries[name] = HostEntry(at=key, settings=own, mentions=(group,))
 
-    def _names(self, key: Node) -> tuple[str, ...]:
-        text = self._document.text(key)
+    def _read_names(self, key: Node) -> tuple[str, ...]:
+        text = self._document.read_text(key)
         try:
             names = ranges.expand(text) if text else ()
             for name in (names[0], names[-1]) if names else ():  # the ends differ from the rest in digits only
                 NAME.parse(name)
         except ValueError as error:
-            self._document.mistake(key, str(error))
+            self._document.add_mistake(key, str(error))
             return ()
         return names
 
-    def _host_settings(self, node: Node) -> Settings:
+    def _read_host(self, node: Node) -> Settings:
         if node.is_empty:
             return {}
         if node.kind == "text":
-            text = self._document.text(node)
-            return {} if text is None else self._address(text, node)
-        pairs = self._document.fields(node, HOST, meant=MEANT)
+            text = self._document.read_text(node)
+            return {} if text is None else self._read_address(text, node)
+        pairs = self._document.read_fields(node, HOST, meant=MEANT)
         settings: Settings = {}
         if "address" in pairs:
             _, at = pairs.pop("address")
-            text = self._document.text(at)
-            settings = {} if text is None else self._address(text, at)
+            text = self._document.read_text(at)
+            settings = {} if text is None else self._read_address(text, at)
         return settings | read_settings(pairs, self._document)
 
-    def _address(self, text: str, node: Node) -> Settings:
+    def _read_address(self, text: str, node: Node) -> Settings:
         word = _WORD_END.split(text, maxsplit=1)[0]
         if word != text and word in HOST:  # `password:secret` or `password secret`: the text is not repeated
-            self._document.mistake(node, f"{word!r} needs a ':' and a space behind it")
+            self._document.add_mistake(node, f"{word!r} needs a ':' and a space behind it")
             return {}
         if ranges.has_range(text):
-            return {"address": Given(text, node)}  # checked when it is spread over the names
+            return {"address": SourcedValue(text, node)}  # checked when it is spread over the names
         value = ADDRESS.read(node, self._document)
-        return {} if value is None else {"address": Given(value, node)}
+        return {} if value is None else {"address": SourcedValue(value, node)}
 
-    def _addresses(self, names: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
+    def _expand_addresses(self, names: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
         """The addresses of a range of hosts, one for each name; empty when each name is its own address."""
         given = settings.get("address")
         if given is None or not (len(names) > 1 or ranges.has_range(given.value)):
@@ -161,19 +161,19 @@ class _InventoryReader:
             spread = ranges.expand(given.value)
             if names and len(spread) != len(names):
                 raise ValueError(f"hosts: {len(names)}, addresses: {len(spread)}; both ranges must be equally long")
-            return tuple(address(one) for one in spread)
+            return tuple(parse_address(one) for one in spread)
         except ValueError as error:
-            self._document.mistake(given.at, str(error))
+            self._document.add_mistake(given.at, str(error))
             return ()
 
     def _join(self, name: str, key: Node, settings: Settings, group: Group | None) -> None:
         """Take in another mention of a host: in one more group, or with further settings."""
         entry = self.entries[name]
         if group in entry.mentions:
-            self._document.mistake(key, f"host {name!r} was given before, in line {entry.at.line}")
+            self._document.add_mistake(key, f"host {name!r} was given before, in line {entry.at.line}")
         for setting in settings.keys() & entry.settings.keys():
             if settings[setting].value != entry.settings[setting].value:
                 line = entry.settings[setting].at.line
-                self._document.mistake(settings[setting].at, f"{setting} of {name!r} is different in line {line}")
+                self._document.add_mistake(settings[setting].at, f"{setting} of {name!r} is different in line {line}")
         entry.settings = {**entry.settings, **settings}
         entry.mentions = (*entry.mentions, group)

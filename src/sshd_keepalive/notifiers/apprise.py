@@ -20,21 +20,21 @@ SECRET: bool = True
 
 def check(target: str) -> None:
     """The URL must be one that apprise knows."""
-    _service(target)
+    _open_service(target)
 
 
 def send(run: Run, target: str) -> None:
     """Send as plain text. Apprise limits every connection to a few seconds by itself."""
     from apprise import NotifyFormat
 
-    service = _service(target)
+    service = _open_service(target)
     message = notice.compose(run)
     if not service.notify(body=message.body, title=message.subject, body_format=NotifyFormat.TEXT):
         name = str(service.service_name)
         raise NotifyError(f"{name}: the notice was not taken", hint="try the same URL with: apprise -vv -b test URL")
 
 
-def _service(target: str) -> NotifyBase:
+def _open_service(target: str) -> NotifyBase:
     try:
         from apprise import Apprise  # 300 ms
     except ImportError:

@@ -6,7 +6,7 @@ import shlex
 import shutil
 from typing import Final
 
-from sshd_keepalive.config.program import output_of
+from sshd_keepalive.config.program import run_program
 from sshd_keepalive.errors import ConfigError, NotifyError
 from sshd_keepalive.history import notice
 from sshd_keepalive.model import Run
@@ -19,21 +19,21 @@ _MOST_BYTES: Final = 1024 * 1024  # of output, which nobody reads
 
 def check(target: str) -> None:
     """The program must be there; it is not run."""
-    _argv(target)
+    _parse_argv(target)
 
 
 def send(run: Run, target: str) -> None:
     """Run the program without a shell: the subject, an empty line and the body go in, exit status 0 is success."""
-    argv = _argv(target)
+    argv = _parse_argv(target)
     message = notice.compose(run)
     text = f"{message.subject}\n\n{message.body}".encode()
     try:
-        output_of(argv, limit_s=TIMEOUT_S, most_bytes=_MOST_BYTES, given=text)
+        run_program(argv, limit_s=TIMEOUT_S, most_bytes=_MOST_BYTES, given=text)
     except ConfigError as error:
         raise NotifyError(str(error)) from None
 
 
-def _argv(target: str) -> list[str]:
+def _parse_argv(target: str) -> list[str]:
     try:
         argv = shlex.split(target)
     except ValueError as error:

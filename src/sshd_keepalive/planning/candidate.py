@@ -13,7 +13,7 @@ from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.tree import Tree
 
 
-def candidate(reading: Reading, plan: Plan, directory: str) -> tuple[tuple[str, bytes], ...]:
+def build(reading: Reading, plan: Plan, directory: str) -> tuple[tuple[str, bytes], ...]:
     """Name → content of the stand-ins, the main file's first; empty when the plan writes nothing.
 
     Args:

@@ -17,7 +17,7 @@ _COMPARED = 200_000  # pairs of lines; difflib takes quadratic time and more
 _NO_NEWLINE = "\\ No newline at end of file\n"
 
 
-def unified(plan: Plan) -> str:
+def render_diff(plan: Plan) -> str:
     """The unified diff of all files of a plan, in time linear in their size."""
     parts: list[str] = []
     for content in plan.contents:
@@ -27,7 +27,7 @@ def unified(plan: Plan) -> str:
     return "".join(parts)
 
 
-def between(path: str, before: bytes | None, after: bytes | None) -> str:
+def compare(path: str, before: bytes | None, after: bytes | None) -> str:
     """The unified diff of one file for which no edits are known, as for an undo; None is no file."""
     old, new = _lines(before or b""), _lines(after or b"")
     content = NewContent(path=path, before=before, after=after or b"")
@@ -52,7 +52,7 @@ def _middle(path: str, old: Sequence[bytes], new: Sequence[bytes]) -> list[Edit]
     return [*(added if added[0].after else ()), *gone]
 
 
-def values(plan: Plan) -> str:
+def render_value_diff(plan: Plan) -> str:
     """One line per scope and setting: `global  ClientAliveInterval  0 -> 300`; scopes that keep their values too."""
     rows: dict[tuple[str, str], tuple[str, str]] = {}
     for prediction in plan.predictions:

@@ -23,7 +23,7 @@ class Explanation:
     undecided: tuple[Place, ...] = ()  # Match lines that may or may not apply to the connection
 
 
-def answers(reading: Reading, context: Context | None = None) -> tuple[Explanation, ...]:
+def explain(reading: Reading, context: Context | None = None) -> tuple[Explanation, ...]:
     """Explain both settings for one connection, or for everybody and for each Match block that decides.
 
     Raises:
@@ -36,10 +36,10 @@ def answers(reading: Reading, context: Context | None = None) -> tuple[Explanati
         deciding = {event.block.place for event in reading.overrides if event.block}
         undecided = tuple(place for place in read.undecided if place in deciding)
         return (Explanation(scope=str(context), settings=settings, undecided=undecided),)
-    return tuple(_scopes(reading))
+    return tuple(_explain_scopes(reading))
 
 
-def _scopes(reading: Reading) -> Iterator[Explanation]:
+def _explain_scopes(reading: Reading) -> Iterator[Explanation]:
     everybody = reading.everybody
     yield Explanation(scope=GLOBAL, settings=tuple(everybody[keyword] for keyword in KEYWORDS))
     by_block: dict[tuple[Place, str], list[Event]] = {}
@@ -64,7 +64,7 @@ def _scopes(reading: Reading) -> Iterator[Explanation]:
         yield Explanation(scope=str(scope), settings=tuple(settings))
 
 
-def warnings(tree: Tree) -> tuple[str, ...]:
+def find_nul_bytes(tree: Tree) -> tuple[str, ...]:
     """What makes a reader's own eyes an unsafe guide to these files."""
     return tuple(
         f"{path}:{line.number} holds a NUL byte: sshd takes the next line for a part of it"
@@ -74,7 +74,7 @@ def warnings(tree: Tree) -> tuple[str, ...]:
     )
 
 
-def text(tree: Tree, found: tuple[Explanation, ...]) -> str:
+def render(tree: Tree, found: tuple[Explanation, ...]) -> str:
     """The answers for a reader: value, file and line, the line itself, what led there and what it hides."""
     out: list[str] = []
     for answer in found:
@@ -83,15 +83,15 @@ def text(tree: Tree, found: tuple[Explanation, ...]) -> str:
             out[-1] = "everybody"
         for setting in answer.settings:
             said = f"{SPELLING[setting.keyword]} {setting.value}"
-            where = "compiled in, no line sets it" if setting.place is None else _line(tree, setting.place, said)
+            where = "compiled in, no line sets it" if setting.place is None else _show_line(tree, setting.place, said)
             out.append(f"  {said}  {where}")
-            out += [f"    included by  {_line(tree, place)}" for place in setting.chain]
-            out += [f"    hides        {_line(tree, place)}" for place in setting.hides]
-        out += [f"  may also match: {_line(tree, place)}" for place in answer.undecided]
+            out += [f"    included by  {_show_line(tree, place)}" for place in setting.chain]
+            out += [f"    hides        {_show_line(tree, place)}" for place in setting.hides]
+        out += [f"  may also match: {_show_line(tree, place)}" for place in answer.undecided]
     return "".join(f"{printable_line(line)}\n" for line in out)
 
 
-def data(found: tuple[Explanation, ...]) -> list[dict[str, object]]:
+def to_json(found: tuple[Explanation, ...]) -> list[dict[str, object]]:
     """The answers as plain values, for JSON."""
     return [
         {
@@ -101,25 +101,25 @@ def data(found: tuple[Explanation, ...]) -> list[dict[str, object]]:
                     "setting": SPELLING[setting.keyword],
                     "value": setting.value,
                     "decided_in": setting.scope,
-                    "place": _place(setting.place),
-                    "included_by": [_place(place) for place in setting.chain],
-                    "hides": [_place(place) for place in setting.hides],
+                    "place": _show_place(setting.place),
+                    "included_by": [_show_place(place) for place in setting.chain],
+                    "hides": [_show_place(place) for place in setting.hides],
                 }
                 for setting in answer.settings
             ],
-            "may_also_match": [_place(place) for place in answer.undecided],
+            "may_also_match": [_show_place(place) for place in answer.undecided],
         }
         for answer in found
     ]
 
 
-def _line(tree: Tree, place: Place, known: str = "") -> str:
+def _show_line(tree: Tree, place: Place, known: str = "") -> str:
     """A place and the line that stands there, unless that only repeats what is known."""
     if place.path == COMMAND_LINE or place.path not in tree.documents:
         return str(place)
-    text = tree.documents[place.path].lines[place.line - 1].raw.strip().decode("utf-8", "surrogateescape")
-    return str(place) if text == known else f"{place}  {text}"
+    line = tree.documents[place.path].lines[place.line - 1].raw.strip().decode("utf-8", "surrogateescape")
+    return str(place) if line == known else f"{place}  {line}"
 
 
-def _place(place: Place | None) -> dict[str, object] | None:
+def _show_place(place: Place | None) -> dict[str, object] | None:
     return None if place is None else {"path": place.path, "line": place.line}

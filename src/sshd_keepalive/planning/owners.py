@@ -34,7 +34,7 @@ _FOREIGN: Final = ("/usr/", "/nix/store/")
 _OURS_AFTER_ALL: Final = ("/usr/local/",)
 
 
-def manager(document: Document, around: tuple[int, ...] = ()) -> str | None:
+def find_manager(document: Document, around: tuple[int, ...] = ()) -> str | None:
     """Who says in a comment that the file is its own; looks at the head, and near the lines named (1-based)."""
     lines = document.lines
     numbers = {*range(_HEAD_LINES), *(at for number in around for at in range(max(0, number - 4), number + 3))}
@@ -55,7 +55,7 @@ def find_deciding_files(files: Sequence[RemoteFile], findings: Iterable[Finding]
         DecidingFile(
             path=file.path,
             changed_at=file.changed_at,
-            owner=manager(parse(file.path, file.content), tuple(lines[file.path])) or "",
+            owner=find_manager(parse(file.path, file.content), tuple(lines[file.path])) or "",
         )
         for file in files
         if file.path in lines
@@ -67,6 +67,6 @@ def is_foreign(path: str) -> bool:
     return path.startswith(_FOREIGN) and not path.startswith(_OURS_AFTER_ALL)
 
 
-def size_bytes(documents: tuple[Document, ...]) -> int:
+def measure(documents: tuple[Document, ...]) -> int:
     """Main and included text together, as sshd hands it to each connection."""
     return sum(len(render(document)) for document in documents)

@@ -1,4 +1,4 @@
-"""The fewest edits that make both settings right for everybody, proved before anybody sees them.
+"""Plan the fewest edits that make both settings right for everybody, and prove them.
 
 A plan without edits and a host whose files pass `judge` are the same thing. When something must be written to
 the global part, a setting that so far rests on its compiled-in default is written down as well.
@@ -6,8 +6,10 @@ the global part, a setting that so far rests on its compiled-in default is writt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Final
 
 from sshd_keepalive import agents
 from sshd_keepalive.errors import ParseError, PlanError
@@ -15,23 +17,28 @@ from sshd_keepalive.model import (
     COMMAND_LINE,
     DEFAULT_CONFIG,
     SPELLING,
+    NewContent,
     Plan,
     Policy,
     Setting,
     Strategy,
 )
 from sshd_keepalive.planning import edits as editing
-from sshd_keepalive.planning import judge, notes
+from sshd_keepalive.planning import judge
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.planning import proofs as prove
 from sshd_keepalive.planning.edits import Draft
 from sshd_keepalive.planning.policy import for_release
 from sshd_keepalive.planning.proofs import predictions
+from sshd_keepalive.spelling import cut_lines, join_first
 from sshd_keepalive.sshd_config import document as documents
+from sshd_keepalive.sshd_config import values
 from sshd_keepalive.sshd_config.reading import Reading, read_files
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import NEWEST, Version
+
+_MAX_PLACES: Final = 10  # in one note; the rest is counted
 
 
 def plan(reading: Reading, policy: Policy) -> Plan:
@@ -45,7 +52,7 @@ def plan(reading: Reading, policy: Policy) -> Plan:
     """
     snapshot, tree = reading.snapshot, reading.tree
     asked, policy = policy, for_release(policy, tree.version)
-    wrong = _wrong(reading, policy)
+    wrong = _find_wrong(reading, policy)
     started = judge.other_start(reading)
     if started is not None:  # what the files must hold would be another question after the restart
         raise PlanError(started, hint="restart sshd, or take the change of its start options back, and run this again")
@@ -53,13 +60,13 @@ def plan(reading: Reading, policy: Policy) -> Plan:
         raise PlanError(unknown.reason, hint="name its unit in the inventory: service: {unit: sshd@0.service}")
     if wrong:
         _refuse_nul(tree)
-    draft, told = _drafted(reading, policy, wrong) if wrong else (Draft(tree.documents), ())
+    draft, told = _draft(reading, policy, wrong) if wrong else (Draft(tree.documents), ())
     edits, contents = draft.edits(), draft.contents()
     after = reading.after(contents)
     prove.untouched_bytes(contents, edits)
     prove.only_values(edits, policy.wanted(), tree)
     prove.untouched_settings(tree, after.tree)
-    if wrong and _wrong(after, policy):
+    if wrong and _find_wrong(after, policy):
         raise PlanError("the edited files would still not be as wanted")
     stale = snapshot.daemon is not None and bool(snapshot.daemon.stale)
     return Plan(
@@ -71,7 +78,7 @@ def plan(reading: Reading, policy: Policy) -> Plan:
         restart=bool(contents) or stale,
         notes=(
             *told,
-            *notes.notes(reading, after, policy, contents),
+            *_collect_notes(reading, after, policy, contents),
             *(agents.notes(snapshot.agents) if contents else ()),
         ),
     )
@@ -101,7 +108,7 @@ class _Wrong:
         return bool(self.settings or self.lines)
 
 
-def _wrong(reading: Reading, policy: Policy) -> _Wrong:
+def _find_wrong(reading: Reading, policy: Policy) -> _Wrong:
     wanted = policy.wanted()
     everybody, version = reading.everybody, reading.tree.version
     return _Wrong(
@@ -125,7 +132,7 @@ def _refuse_nul(tree: Tree) -> None:
 # ------------------------------------------------------------------------------------------ the edits
 
 
-def _drafted(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tuple[str, ...]]:
+def _draft(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tuple[str, ...]]:
     for setting in wrong.settings:
         if setting.place is not None and setting.place.path == COMMAND_LINE:
             raise PlanError(
@@ -134,14 +141,14 @@ def _drafted(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tu
             )
     real = {file.path: file.real_path or file.path for file in reading.snapshot.files}
     if policy.strategy is Strategy.DROP_IN:
-        draft = _drop_in(reading, policy, wrong, real)
+        draft = _write_drop_in(reading, policy, wrong, real)
         if draft is not None:
             return draft, ()
-        draft = _in_place(reading, policy, wrong, real)
+        draft = _edit_in_place(reading, policy, wrong, real)
         if draft is not None:
             return draft, ("no drop-in can win on this host: the line that decides is edited where it stands",)
     else:
-        draft = _in_place(reading, policy, wrong, real) or _drop_in(reading, policy, wrong, real)
+        draft = _edit_in_place(reading, policy, wrong, real) or _write_drop_in(reading, policy, wrong, real)
         if draft is not None:
             return draft, ()
     raise PlanError(
@@ -150,7 +157,7 @@ def _drafted(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tu
     )
 
 
-def _in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
+def _edit_in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
     """Edit the lines that decide, where they stand; None when one stands in a file that is never edited."""
     tree, everybody = reading.tree, reading.everybody
     wanted = policy.wanted()
@@ -158,7 +165,7 @@ def _in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, s
     rewrites = [(event, "decides for a Match block") for event in wrong.lines]
     missing: list[str] = []
     for keyword in KEYWORDS if wrong.settings else ():
-        first = _first_global(reading, keyword)
+        first = _find_first_global(reading, keyword)
         if first is not None and first.number != wanted[keyword] and keyword in wrong_keywords:
             # A daemon option that `Match all` beats is no line to edit; the block is edited above.
             rewrites += [(first, "decides for everybody")] if first.place.path != COMMAND_LINE else []
@@ -176,14 +183,14 @@ def _in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, s
     return draft
 
 
-def _first_global(reading: Reading, keyword: str) -> Event | None:
+def _find_first_global(reading: Reading, keyword: str) -> Event | None:
     """The first line, or daemon option, outside every Match block."""
     return next(
         (e for e in reading.lines if e.line.keyword == keyword and e.block is None and e.number is not None), None
     )
 
 
-def _drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
+def _write_drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
     """One file of our own that is proved to win; None when there is no such place.
 
     Alone if that is enough; else with a `Match all` that beats the Match blocks of others, where that works and
@@ -199,19 +206,19 @@ def _drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, st
             draft = Draft(tree.documents)
             text = editing.drop_in_content(policy, shield=shield)
             if path in tree.documents:
-                _renew(draft, path, text)
+                _update_drop_in(draft, path, text)
             else:
                 draft.create(path, text, "read before every other place of the two settings")
             for event in wrong.lines if edited else ():
                 if event.place.path != path:
                     number = policy.wanted()[event.line.keyword]
                     draft.rewrite(event.place.path, event.line, number, "decides for a Match block")
-            if not _wrong(reading.after(draft.contents()), policy):
+            if not _find_wrong(reading.after(draft.contents()), policy):
                 return draft
     return None
 
 
-def _renew(draft: Draft, path: str, text: bytes) -> None:
+def _update_drop_in(draft: Draft, path: str, text: bytes) -> None:
     """Bring a drop-in of an earlier run up to date, line by line."""
     reason = "a drop-in of an earlier run"
     old, new = draft.documents[path].lines, documents.parse(path, text).lines
@@ -219,3 +226,60 @@ def _renew(draft: Draft, path: str, text: bytes) -> None:
         draft.replaced[path, number] = (new[number - 1].raw if number <= len(new) else b"", reason)
     if new[len(old) :]:
         draft.inserted[path, len(old) + 1] = [(line.raw, reason) for line in new[len(old) :]]
+
+
+# ------------------------------------------------------------------------------------------ the notes
+
+
+def _collect_notes(before: Reading, after: Reading, policy: Policy, contents: Sequence[NewContent]) -> Iterator[str]:
+    """Name who else writes the files, lines without effect, kept values; `contents` are the files that change."""
+    yield from _note_owners(before, after, contents)
+    yield from _note_kept_values(after, policy)
+    if contents:
+        yield from _note_inert_lines(after, policy)
+    yield from _note_unportable_values(after)
+    size = managed.measure(tuple(after.tree.documents.values()))
+    if size > after.tree.version.max_config_bytes:
+        yield f"the configuration has {size} bytes; above {after.tree.version.max_config_bytes} every connection fails"
+
+
+def _note_owners(before: Reading, after: Reading, contents: Sequence[NewContent]) -> Iterator[str]:
+    settings = [event.place for event in after.lines]
+    for content in contents:
+        document = before.tree.documents.get(content.path)
+        near = tuple(place.line for place in settings if place.path == content.path)
+        owner = None if document is None else managed.find_manager(document, near)
+        if owner is not None:
+            yield f"{content.path} says that {owner} writes it: make the change there too, or it may be taken back"
+
+
+def _note_kept_values(after: Reading, policy: Policy) -> Iterator[str]:
+    wanted = policy.wanted()
+    lines = [event for event in after.overrides if event.number != wanted[event.line.keyword]]
+    kept = [
+        f"{event.place}: {SPELLING[event.line.keyword]} {event.number} for {event.block.text} is kept"
+        for event in lines
+        if event.block is not None  # overrides() gives lines inside Match blocks
+    ]
+    yield from cut_lines(kept, _MAX_PLACES, "{n} more values in Match blocks are kept")
+
+
+def _note_inert_lines(after: Reading, policy: Policy) -> Iterator[str]:
+    numbers = {(event.place, event.line.keyword): event.number for event in after.lines}
+    for keyword, wanted in policy.wanted().items():
+        setting = after.everybody[keyword]
+        inert = [place for place in setting.hides if numbers[place, keyword] != wanted]
+        if inert:
+            places = join_first(inert, _MAX_PLACES)
+            yield f"{places}: {SPELLING[keyword]} has no effect there, {setting.place} comes first"
+
+
+def _note_unportable_values(after: Reading) -> Iterator[str]:
+    odd = (
+        event
+        for event in after.lines
+        if event.number is not None and not values.is_portable(event.line.keyword, event.line.arguments[0].text)
+    )
+    for event in islice(odd, _MAX_PLACES):
+        shown = event.line.arguments[0].text.decode("utf-8", "backslashreplace")
+        yield f"{event.place}: other releases of OpenSSH read {shown!r} differently or refuse it"

@@ -102,8 +102,8 @@ def plan(reading: Reading, past: Past, *, force: bool) -> Plan:
     )
 
 
-def unified(plan: Plan) -> str:
+def render_diff(plan: Plan) -> str:
     """The unified diff of all files of an undo."""
     return "".join(
-        diff.between(content.path, content.before, None if content.gone else content.after) for content in plan.contents
+        diff.compare(content.path, content.before, None if content.gone else content.after) for content in plan.contents
     )

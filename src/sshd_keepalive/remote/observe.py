@@ -80,7 +80,7 @@ def functions(service: ServiceChoice) -> str:
 
 def _managers(service: ServiceChoice) -> tuple[str, ...]:
     """The managers that are looked for: only our own; one from elsewhere is used when the inventory names it."""
-    return (service.manager,) if service.manager else tuple(registry.built_in("services"))
+    return (service.manager,) if service.manager else tuple(registry.list_built_in("services"))
 
 
 @lru_cache(maxsize=256)
@@ -91,7 +91,7 @@ def guard_functions(manager: str, name: str, directory: str, after_s: int) -> st
         manager: what restarts sshd; empty where none was found.
     """
     is_one = bool(manager) and services.is_init(registry.load("services", manager))
-    names = (manager,) if is_one else registry.built_in("services")
+    names = (manager,) if is_one else registry.list_built_in("services")
     managers = {key: registry.load("services", key) for key in names}
     expire, boot = guard.expire_command(directory), guard.boot_command(directory)
     return services.guard_functions(managers, name, expire, boot, after_s)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-from sshd_keepalive.config.program import output_of
+from sshd_keepalive.config.program import run_program
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.quoting import quote
 
@@ -109,7 +109,7 @@ def write(crontab: str) -> None:
     Raises:
         ConfigError: it refuses, and keeps the old one.
     """
-    output_of(["crontab", "-"], given=crontab.encode("utf-8", "surrogateescape"), limit_s=_LIMIT_S)
+    run_program(["crontab", "-"], given=crontab.encode("utf-8", "surrogateescape"), limit_s=_LIMIT_S)
 
 
 def entry(name: str) -> str:

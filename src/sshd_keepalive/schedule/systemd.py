@@ -15,7 +15,7 @@ from typing import Final
 from platformdirs import user_config_path
 
 from sshd_keepalive import files
-from sshd_keepalive.config.program import output_of
+from sshd_keepalive.config.program import run_program
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.quoting import unit_path, unit_word
 
@@ -140,7 +140,7 @@ def check(name: str, every: str) -> None:
     hint = 'for example --every day, --every "Mon..Fri 06:00"; see systemd.time(7)'
     words = ["systemd-analyze", "calendar", "--", _calendar(every)]
     try:
-        answer = output_of(words, limit_s=_LIMIT_S, environment={"LC_ALL": "C"})
+        answer = run_program(words, limit_s=_LIMIT_S, environment={"LC_ALL": "C"})
     except ConfigError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ConfigError(f"--every {every!r}: systemd does not understand it: {reason}", hint=hint) from None
@@ -257,7 +257,7 @@ def _scope() -> tuple[str, ...]:
 
 
 def _systemctl(*words: str) -> str:
-    return output_of(["systemctl", *_scope(), *words], limit_s=_LIMIT_S).decode("utf-8", "replace")
+    return run_program(["systemctl", *_scope(), *words], limit_s=_LIMIT_S).decode("utf-8", "replace")
 
 
 def _shown(unit: str, *properties: str) -> tuple[str, ...]:

@@ -56,16 +56,16 @@ class SharedSecrets(Secrets):
 
     def get(self, reference: str, *, purpose: str) -> Secret:
         """Ask for it; see Secrets.get."""
-        return Secret(_value(self._ask_back("get", reference, purpose)))
+        return Secret(_unwrap(self._ask_back("get", reference, purpose)))
 
     @property
     def can_ask(self) -> bool:
         """Whether the other process has somebody to ask."""
-        return bool(_value(self._ask_back("can ask")))
+        return bool(_unwrap(self._ask_back("can ask")))
 
     def confirm(self, question: str, expected: str) -> bool:
         """Have the other process ask; see Secrets.confirm."""
-        return bool(_value(self._ask_back("confirm", question, expected)))
+        return bool(_unwrap(self._ask_back("confirm", question, expected)))
 
 
 class _SharedLedger(Ledger):
@@ -77,15 +77,15 @@ class _SharedLedger(Ledger):
 
     def attempt(self, credential: Hashable, host: Hashable, deadline: Deadline) -> Attempt:
         """Wait for leave; see Ledger.attempt."""
-        _value(self._ask_back("attempt", credential, host, deadline.left_s()))
+        _unwrap(self._ask_back("attempt", credential, host, deadline.left_s()))
         return Attempt(self, credential, host)
 
     def end(self, credential: Hashable, host: Hashable, *, accepted: bool | None) -> None:
         """Tell the verdict; see Ledger.end."""
-        _value(self._ask_back("end", credential, host, accepted))
+        _unwrap(self._ask_back("end", credential, host, accepted))
 
 
-def _value(reply: Reply) -> Any:
+def _unwrap(reply: Reply) -> Any:
     """Give the value, or raise here what was raised in the other process."""
     error, value, hint = reply
     if not error:

@@ -3,7 +3,7 @@
 Only the commands that record or read history import this package: SQLAlchemy alone takes longer than `--version`.
 """
 
-from sshd_keepalive.store.address import Address, address
+from sshd_keepalive.store.address import Address, parse_address
 from sshd_keepalive.store.history import Store
 
-__all__ = ["Address", "Store", "address"]
+__all__ = ["Address", "Store", "parse_address"]

@@ -38,7 +38,7 @@ class Address:
     def __str__(self) -> str:
         return str(self.file or self.url.set(query={}).render_as_string(hide_password=True))
 
-    def scrubbed(self, text: str) -> str:
+    def scrub(self, text: str) -> str:
         """A driver's words without the password, should they repeat it."""
         password = str(self.url.password or "")
         for spelling in {password, quote(password, safe=""), quote_plus(password)} - {""}:
@@ -46,7 +46,7 @@ class Address:
         return text
 
 
-def address(text: str = "") -> Address:
+def parse_address(text: str = "") -> Address:
     """Read `--store`: a path, or `sqlite:///PATH`, `postgresql://USER@HOST/NAME`. Empty: the account's own file.
 
     Raises:
@@ -56,9 +56,9 @@ def address(text: str = "") -> Address:
     if not text:
         from platformdirs import user_state_path
 
-        return _file(user_state_path("sshd-keepalive") / "history.db")
+        return _parse_file(user_state_path("sshd-keepalive") / "history.db")
     if not _SCHEME.match(text):
-        return _file(Path(text).expanduser())
+        return _parse_file(Path(text).expanduser())
     try:
         url = make_url(text)
         driver = _DRIVERS.get(url.drivername, "")
@@ -71,7 +71,7 @@ def address(text: str = "") -> Address:
     if driver == "sqlite":
         if not url.database or url.database == ":memory:":
             raise ConfigError("--store: the URL names no file", hint="write sqlite:////absolute/path/history.db")
-        return _file(Path(url.database))
+        return _parse_file(Path(url.database))
     if find_spec("psycopg") is None:
         raise ExtensionError(
             "--store: PostgreSQL needs its driver", hint="install the extra: pip install 'sshd-keepalive[postgres]'"
@@ -81,5 +81,5 @@ def address(text: str = "") -> Address:
     return Address(url.set(drivername=driver))
 
 
-def _file(path: Path) -> Address:
+def _parse_file(path: Path) -> Address:
     return Address(URL.create("sqlite", database=str(path.absolute())))

@@ -30,7 +30,7 @@ class Database:
     def __init__(self, address: Address, *, wait_s: float = WAIT_S) -> None:
         self.address = address
         self._wait_s = wait_s
-        self._engine = _engine(address, wait_s)
+        self._engine = _create_engine(address, wait_s)
         self._is_current = False
 
     def exists(self) -> bool:
@@ -40,7 +40,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent view of everything."""
-        with self._plainly():
+        with self._translate_errors():
             self._prepare()
             with self._engine.connect() as connection:
                 if connection.dialect.name == "postgresql":
@@ -51,9 +51,9 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """All or nothing, and alone: a second writer waits its turn."""
-        with self._plainly():
+        with self._translate_errors():
             self._prepare()
-            with self._alone() as connection:
+            with self._lock() as connection:
                 if connection.dialect.name == "postgresql":
                     connection.execute(text("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE"))
                 yield connection
@@ -63,7 +63,7 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def _alone(self) -> Iterator[Connection]:
+    def _lock(self) -> Iterator[Connection]:
         with self._engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text(f"SET LOCAL lock_timeout = {int(self._wait_s * 1000)}"))
@@ -77,12 +77,12 @@ class Database:
             _make(self.address.file)
             self._write_ahead()
         with self._engine.connect() as connection, connection.begin():
-            found = _version(connection)
+            found = _read_version(connection)
         if found != SCHEMA:
-            with self._alone() as connection:
+            with self._lock() as connection:
                 if connection.dialect.name == "postgresql":
                     connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-                _migrate(connection, _version(connection))
+                _migrate(connection, _read_version(connection))
         self._is_current = True
 
     def _write_ahead(self) -> None:
@@ -101,15 +101,15 @@ class Database:
                 time.sleep(_ROUND_S)
 
     @contextmanager
-    def _plainly(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         import sqlite3
 
         try:
             yield
         except DBAPIError as error:
-            raise _told(error.orig or error, self.address) from None
+            raise _translate_error(error.orig or error, self.address) from None
         except sqlite3.Error as error:
-            raise _told(error, self.address) from None
+            raise _translate_error(error, self.address) from None
         except OSError as error:
             raise StoreError(
                 f"the history {self.address} cannot be opened: {error.strerror}",
@@ -121,7 +121,7 @@ class Database:
             ) from None
 
 
-def _engine(address: Address, wait_s: float) -> Engine:
+def _create_engine(address: Address, wait_s: float) -> Engine:
     if address.file is None:
         engine = create_engine(address.url, connect_args={"connect_timeout": max(2, int(wait_s))}, hide_parameters=True)
         return engine
@@ -149,7 +149,7 @@ def _make(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
-def _version(connection: Connection) -> str | None:
+def _read_version(connection: Connection) -> str | None:
     """The migration that was run last; None before the first."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
@@ -202,9 +202,9 @@ _TROUBLES: Final = {
 }
 
 
-def _told(error: BaseException, address: Address) -> StoreError:
+def _translate_error(error: BaseException, address: Address) -> StoreError:
     name = str(getattr(error, "sqlite_errorname", "") or getattr(error, "sqlstate", "") or "")
-    said = " ".join(address.scrubbed(str(error)).split())
+    said = " ".join(address.scrub(str(error)).split())
     for beginning, (what, hint) in _TROUBLES.items():
         if name.startswith(beginning):
             return StoreError(f"the history {address} {what}: {said}", hint=hint)

@@ -191,7 +191,7 @@ def test_a_scope_is_told_without_its_place_and_without_tricks() -> None:
 )
 def test_whose_a_file_says_it_is(path: str, comment: str, owner: str | None) -> None:
     content = f"{comment}\nClientAliveInterval 300\n".encode()
-    assert managed.manager(parse(path, content)) == owner
+    assert managed.find_manager(parse(path, content)) == owner
     found = replace(RIGHT[0], place=Place(path=path, line=2))
     (file,) = managed.find_deciding_files([RemoteFile(path=path, content=content, changed_at=NOW)], [found, RIGHT[1]])
     assert file == DecidingFile(path=path, changed_at=NOW, owner=owner or "")

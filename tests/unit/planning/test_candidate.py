@@ -12,7 +12,7 @@ INCLUDE = f"Include {D}/*.conf\n"
 
 
 def stand_ins(found: Snapshot, planned: Plan) -> dict[str, str]:
-    return {name: content.decode() for name, content in candidate.candidate(read(found), planned, "/run/c")}
+    return {name: content.decode() for name, content in candidate.build(read(found), planned, "/run/c")}
 
 
 def test_without_a_change_there_is_nothing_to_check() -> None:

@@ -20,7 +20,7 @@ D = "/etc/ssh/sshd_config.d"
 
 def unified(text: str | bytes, policy: Policy = USUAL, **drop_ins: str) -> str:
     files = {MAIN: text, **{f"{D}/{name}.conf": more for name, more in drop_ins.items()}}
-    return diff.unified(plan.plan(read(look(files)), policy))
+    return diff.render_diff(plan.plan(read(look(files)), policy))
 
 
 def test_a_value_and_an_insertion() -> None:
@@ -80,7 +80,7 @@ def test_patch_makes_the_new_file_of_the_old(case: object, tmp_path: Path) -> No
         place.parent.mkdir(parents=True, exist_ok=True)
         if content.before is not None:
             place.write_bytes(content.before)
-    text = diff.unified(planned)
+    text = diff.render_diff(planned)
     if text:
         subprocess.run(["patch", "-p1", "-s", "-d", tmp_path], input=text.encode(), check=True)
     for content in planned.contents:
@@ -88,18 +88,18 @@ def test_patch_makes_the_new_file_of_the_old(case: object, tmp_path: Path) -> No
 
 
 def test_between_two_contents() -> None:
-    assert diff.between("/x", b"a\nb\n", b"a\nc") == (
+    assert diff.compare("/x", b"a\nb\n", b"a\nc") == (
         "--- /x\n+++ /x\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n\\ No newline at end of file\n"
     )
-    assert diff.between("/x", None, b"a\n") == "--- /dev/null\n+++ /x\n@@ -0,0 +1 @@\n+a\n"
-    assert diff.between("/x", b"a\n", None) == "--- /x\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n"
-    assert diff.between("/x", b"a\n", b"a\n") == ""
+    assert diff.compare("/x", None, b"a\n") == "--- /dev/null\n+++ /x\n@@ -0,0 +1 @@\n+a\n"
+    assert diff.compare("/x", b"a\n", None) == "--- /x\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n"
+    assert diff.compare("/x", b"a\n", b"a\n") == ""
 
 
 def test_values_per_scope() -> None:
     planned = plan.plan(read(look({MAIN: "ClientAliveInterval 60\nMatch User bob\nClientAliveCountMax 9\n"})), Policy())
     bob = "Match User bob (/etc/ssh/sshd_config:2)"
-    rows = [re.split(" {2,}", line) for line in diff.values(planned).splitlines()]
+    rows = [re.split(" {2,}", line) for line in diff.render_value_diff(planned).splitlines()]
     assert rows[:2] == [["global", "ClientAliveInterval", "60 -> 300"], ["global", "ClientAliveCountMax", "3"]]
     assert rows[-2:] == [[bob, "ClientAliveInterval", "60 -> 300"], [bob, "ClientAliveCountMax", "9 -> 3"]]
 
@@ -107,7 +107,7 @@ def test_values_per_scope() -> None:
 def test_values_that_are_kept_are_shown_too() -> None:
     keep = Policy(match_overrides=MatchOverrides.KEEP)
     text = "ClientAliveInterval 60\nMatch User bob\nClientAliveInterval 9\n"
-    assert "ClientAliveInterval  9\n" in diff.values(plan.plan(read(look({MAIN: text})), keep))
+    assert "ClientAliveInterval  9\n" in diff.render_value_diff(plan.plan(read(look({MAIN: text})), keep))
 
 
 def applied(shown: str, before: bytes, folder: Path) -> bytes:
@@ -136,11 +136,11 @@ def applied(shown: str, before: bytes, folder: Path) -> bytes:
 def test_a_file_without_known_edits(before: list[str], after: list[str], tmp_path: Path) -> None:
     """Exact for a small file, one coarse change for a large one; patch takes both."""
     old, new = "".join(before).encode(), "".join(after).encode()
-    shown = diff.between(MAIN, old, new)
+    shown = diff.compare(MAIN, old, new)
     assert (shown == "") == (old == new)
     assert (applied(shown, old, tmp_path) if shown else old) == new
 
 
 def test_a_file_that_comes_or_goes() -> None:
-    assert diff.between(MAIN, None, b"a\n").startswith(f"--- /dev/null\n+++ {MAIN}\n")
-    assert diff.between(MAIN, b"a\n", None).startswith(f"--- {MAIN}\n+++ /dev/null\n")
+    assert diff.compare(MAIN, None, b"a\n").startswith(f"--- /dev/null\n+++ {MAIN}\n")
+    assert diff.compare(MAIN, b"a\n", None).startswith(f"--- {MAIN}\n+++ /dev/null\n")

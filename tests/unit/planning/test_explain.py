@@ -17,7 +17,7 @@ FILES = {
 
 def told(files: dict[str, bytes], context: Context | None = None, options: tuple[str, ...] = ()) -> str:
     reading = read_files(files, options=options)
-    return explain.text(reading.tree, explain.answers(reading, context))
+    return explain.render(reading.tree, explain.explain(reading, context))
 
 
 def test_everybody_and_each_block() -> None:
@@ -71,7 +71,7 @@ def test_a_line_end_in_a_name_or_a_word_begins_no_line() -> None:
 
 
 def test_as_plain_values() -> None:
-    (everybody, bob) = explain.data(explain.answers(read_files(FILES)))
+    (everybody, bob) = explain.to_json(explain.explain(read_files(FILES)))
     assert everybody["scope"] == "global"
     assert everybody["settings"][0] == {  # type: ignore[index]
         "setting": "ClientAliveInterval",
@@ -86,6 +86,6 @@ def test_as_plain_values() -> None:
 
 def test_a_nul_byte_is_warned_of() -> None:
     built = resolve.tree_of_files({"/etc/ssh/sshd_config": b"Port 22\n# \0\n"})
-    assert explain.warnings(built) == (
+    assert explain.find_nul_bytes(built) == (
         "/etc/ssh/sshd_config:2 holds a NUL byte: sshd takes the next line for a part of it",
     )

@@ -131,8 +131,8 @@ def test_managers_are_told() -> None:
             read(look({MAIN: text + "ClientAliveInterval 60\nClientAliveCountMax 3\n"})), Policy()
         ).notes
         assert who in note
-    assert managed.manager(parse("/x/50-cloud-init.conf", b"I 1\n")) == "cloud-init"
-    assert managed.manager(parse("/x", b"Banner /managed by puppet\n")) is None
+    assert managed.find_manager(parse("/x/50-cloud-init.conf", b"I 1\n")) == "cloud-init"
+    assert managed.find_manager(parse("/x", b"Banner /managed by puppet\n")) is None
     far = "Port 22\n" * 60 + "# BEGIN ANSIBLE MANAGED BLOCK\nClientAliveInterval 60\n"
     assert "Ansible" in plan.plan(read(look({MAIN: far})), Policy()).notes[0]
 
@@ -339,7 +339,7 @@ def test_a_file_with_two_paths_is_edited_once() -> None:
     assert content.after.decode() == (
         "ClientAliveInterval 300\nClientAliveCountMax 3\nMatch User b\nClientAliveCountMax 3\n"
     )
-    stand_ins = candidate.candidate(read(found), planned, "/run/c")
+    stand_ins = candidate.build(read(found), planned, "/run/c")
     assert stand_ins[0][1].count(b'Include "/run/c/candidate.1"\n') == 3
 
 

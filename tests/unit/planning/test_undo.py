@@ -44,7 +44,7 @@ def test_the_old_bytes_come_back_and_what_was_made_goes() -> None:
     assert planned.restart
     (everybody,) = planned.predictions
     assert everybody.context == Context()
-    assert undo.unified(planned).splitlines() == [
+    assert undo.render_diff(planned).splitlines() == [
         f"--- {MAIN}",
         f"+++ {MAIN}",
         "@@ -1,2 +1 @@",

@@ -68,7 +68,7 @@ def test_work_ends_with_the_budget(name: str) -> None:
         lambda: missing_globs(built),
         lambda: judge.judge(read(snapshot), Policy()),
         lambda: plan.plan(read(snapshot), Policy()),
-        lambda: explain.text(built, explain.answers(read(snapshot))),
+        lambda: explain.render(built, explain.explain(read(snapshot))),
     ):
         try:
             part()
