@@ -105,11 +105,9 @@ def test_an_endless_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_slow_parser_gives_the_same_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     import yaml as pyyaml
 
-    from sshd_keepalive.config import nodes
-
     text = Path("inventory.example.yaml").read_bytes()
 
-    def shape(node: nodes.Node) -> object:
+    def shape(node: documents.Node) -> object:
         inside = node.value
         if node.kind == "list":
             inside = [shape(one) for one in node.value]
@@ -117,9 +115,9 @@ def test_the_slow_parser_gives_the_same_nodes(monkeypatch: pytest.MonkeyPatch) -
             inside = [(shape(key), shape(value)) for key, value in node.value]
         return node.kind, node.line, node.column, node.plain, inside
 
-    fast = nodes.compose(text, "f")
-    monkeypatch.setattr(nodes, "_LOADER", pyyaml.SafeLoader)
-    slow = nodes.compose(text, "f")
+    fast = documents.compose(text, "f")
+    monkeypatch.setattr(documents, "_LOADER", pyyaml.SafeLoader)
+    slow = documents.compose(text, "f")
     assert fast
     assert slow
     assert shape(fast) == shape(slow)
