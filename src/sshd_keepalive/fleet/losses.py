@@ -9,9 +9,9 @@ from sshd_keepalive.diagnosis import losses as lost
 from sshd_keepalive.diagnosis.rules import known_of
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet.one_host import Orders, logged_in_anyhow
-from sshd_keepalive.fleet.report import reported, worst
+from sshd_keepalive.fleet.report import find_worst, reported
+from sshd_keepalive.fleet.sessions import find_loading_time
 from sshd_keepalive.model import Host, HostReport
-from sshd_keepalive.remote import lasting
 from sshd_keepalive.scripts import losses
 from sshd_keepalive.scripts.losses import SessionLog
 from sshd_keepalive.scripts.records import output_of
@@ -30,7 +30,7 @@ def count_losses(host: Host, orders: Orders, *, days: int, is_anonymous: bool) -
     """
     with logged_in_anyhow(host, orders) as (shell, reading):
         snapshot = None if isinstance(reading, HostError) else reading.snapshot
-        since = lasting.in_effect_since(snapshot) if snapshot else None
+        since = find_loading_time(snapshot) if snapshot else None
         script = losses.script(days=days, in_effect_since=since, limit_s=orders.timeout_s)
         log = losses.parse(output_of(shell.run(script, timeout_s=orders.timeout_s)))
     found = lost.study(
@@ -43,7 +43,7 @@ def count_losses(host: Host, orders: Orders, *, days: int, is_anonymous: bool) -
     findings = tuple(lost.judge(found))
     return HostReport(
         host=host,
-        verdict=worst(findings),
+        verdict=find_worst(findings),
         findings=findings,
         losses=found,
         facts=(*(snapshot.facts if snapshot else ()), ("log", ", ".join(log.sources))),
