@@ -428,6 +428,26 @@ def test_an_sshd_that_somebody_starts_by_hand_clears_a_run_too(two: Victims, tmp
         assert victim.verdict() == "old"
 
 
+@pytest.mark.timeout(LIMIT_S)
+def test_the_next_apply_clears_a_run_once_sshd_was_started_again(two: Victims, tmp_path: Path) -> None:
+    """Nobody types anything for it; an edit that repaired the file stays."""
+    for victim in two.values():
+        host = victim.host
+        victim.fresh()
+        breaks_restarts(victim)
+        output, _ = victim.start("--confirm-timeout", "600").communicate(timeout=240)
+        found = json.loads(output)["hosts"][0]
+        assert found["end"] == "unknown", found
+        host.run(f"rm /broken; echo '# repaired' >>{CONFIG}")
+        host.restart_sshd()
+        seen = keepalive("check", *victim.only)
+        assert (seen.status, seen.host()["pending"]) == (1, None), seen.stdout
+        again = keepalive("apply", "--yes", *victim.only, "--confirm-timeout", "30")
+        assert (again.status, again.host()["end"]) == (0, "applied"), again.stdout
+        assert not victim.litter()
+        assert host.run(f"tail -n 1 {CONFIG}").stdout == "# repaired\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_finishes_what_it_began(victims: Victims, number: int) -> None:
     """The host in flight is finished, no other is begun, and the run says so."""

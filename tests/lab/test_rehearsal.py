@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.cli import Ran, keepalive
 
+from .faults import CONFIG, LITTER
 from .hosts import Lab, LabHost
 
 SECURITY = Path(__file__).parents[2] / "SECURITY.md"
@@ -49,6 +50,29 @@ def test_rehearsed_as_root_through_sudo_and_with_a_password(
     hosts[kind].reset()
     ran = applied(lab, hosts[kind], user, tmp_path, password=user == "pwd")
     assert rehearsal(ran).startswith("a login through the new files works")
+
+
+def test_a_password_that_sudo_refuses_in_the_rehearsal_stops_the_change(
+    lab: Lab, hosts: dict[str, LabHost], tmp_path: Path
+) -> None:
+    """It expires while the guard is armed: sudo would refuse it from the login that is to confirm, too."""
+    host = hosts["d12"]
+    host.reset()
+    trap = host.files / "usr/local/sbin/systemd-run"
+    trap.write_text('#!/bin/sh\necho pwd:another | chpasswd\nexec /usr/bin/systemd-run "$@"\n')
+    trap.chmod(0o755)
+    before = host.run(f"cat {CONFIG}; cat /run/sshd.pid").stdout
+    try:
+        ran = applied(lab, host, "pwd", tmp_path, password=True)
+    finally:
+        trap.unlink()
+        host.run("chpasswd", stdin=f"pwd:{lab.password}\n")
+    found = ran.host()
+    assert (ran.status, found["end"]) == (3, "refused"), ran.stdout
+    assert (found["failure"]["kind"], found["failure"]["cause"]) == ("become", "bad-password")
+    assert [step["name"] for step in found["steps"] if not step["ok"]] == ["rehearse"]
+    assert host.run(f"cat {CONFIG}; cat /run/sshd.pid").stdout == before
+    assert host.run(LITTER, check=False).stdout == ""
 
 
 @pytest.mark.parametrize("password", [False, True])

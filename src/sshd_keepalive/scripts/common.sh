@@ -190,6 +190,17 @@ listening() {
 # addresses_of PID: sets addresses to those that it listens on; empty where it does not.
 addresses_of() { addresses=$(listening "$1") addresses=${addresses#* }; }
 
+# is_over RUN PID: the run has put the old files back, and PID, which listens where sshd listened before, was started since
+# then: nothing is left to revert, whatever became of the restart. Sets back line.
+is_over() {
+    line_of "$1/sockets"
+    [ -n "$2" ] && addresses_of "$2" && [ "$addresses" = "$line" ] && line_of "$1/back" && [ -n "$line" ] || return 1
+    back=$line
+    line_of "$1/boot"
+    boot
+    [ "$line" != "$boot" ] || { started_of "$2" && [ "$started" -gt "$back" ]; }
+}
+
 # find_listener: sets pid to the sshd that listens for the session this script runs in, '' when each
 # connection has a process of its own (inetd, Accept=yes), and command_line to how it was called.
 # Among our ancestors, it is the last of the nearest unbroken row of sshd: whatever else runs here, this one let us in.

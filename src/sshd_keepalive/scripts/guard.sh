@@ -287,7 +287,7 @@ confirm() {
 }
 
 # revert WHY: back to the old bytes and the old sshd; safe to be called at any time, any number of times.
-# Reads ID RUN STATE. Sets step.
+# Reads RUN. Sets step.
 revert() {
     begin_step revert
     if ! decide reverting; then
@@ -302,18 +302,13 @@ revert() {
         return 0
     fi
     put_back
-    write_decision $worst
     if [ $worst = rolled_back ]; then
-        note "$ID $(date -u +%Y-%m-%dT%H:%M:%SZ) $1" "$STATE/taken_back"
-        cancel_timer
-        remove_lock
-        unhook_boot
-        free_room
-        prune
+        clear_up "$1"
         step=revert
         now
         say step "revert ok $since $now $1; the old files and the old daemon are back" 2>/dev/null
     else
+        write_decision unknown
         fail_step "$problem" 2>/dev/null
     fi
     say end $worst 2>/dev/null
@@ -357,7 +352,7 @@ is_left_to_revert() {
 }
 
 # put_back: first the files, then the sshd that has read them. worst is what has become of it.
-# Reads ACTION LOOK RUN. Sets again complaint old patience problem wanted worst.
+# Reads RUN. Sets again complaint patience problem worst.
 put_back() {
     worst=rolled_back complaint=''
     for_each_file is_restored || rm -f "$RUN/back"
@@ -365,14 +360,8 @@ put_back() {
     # By the clock of process starts: `self` is a process of this very moment.
     [ $worst = unknown ] || [ -e "$RUN/back" ] || note "$(started_of self; echo "$started")" "$RUN/back"
     # Whatever listens on these addresses now may have read the new files: another process must come.
-    old=''
-    line_of "$RUN/sockets"
-    wanted=$line
-    if [ "$ACTION" = restart ] && [ "$LOOK" = yes ] && [ -n "$wanted" ]; then
-        find_listeners
-        old=$listener
-    fi
-    if [ -e "$RUN/restarting" ] && { is_same_boot || is_active </dev/null >/dev/null 2>&1; }; then
+    find_old
+    if [ -e "$RUN/restarting" ] && ! is_over "$RUN" "$old" && { is_same_boot || is_active </dev/null >/dev/null 2>&1; }; then
         # Nothing could be worse than no daemon: who still holds its port gets some seconds to let go.
         again=yes
         now
@@ -383,6 +372,39 @@ put_back() {
             sleep 2
         done
     fi
+}
+
+# find_old: set old to the sshd that listens where the one of before listened.
+# Reads ACTION LOOK RUN. Sets old wanted.
+find_old() {
+    old=''
+    line_of "$RUN/sockets"
+    wanted=$line
+    [ "$ACTION" = restart ] && [ "$LOOK" = yes ] && [ -n "$wanted" ] || return 0
+    find_listeners
+    old=$listener
+}
+
+# settle: a restart that has failed is not tried again unasked, nor is a file touched that somebody may have repaired.
+# Reads RUN.
+settle() {
+    begin_step revert
+    find_old
+    if is_over "$RUN" "$old"; then clear_up 'its restart failed, and sshd was started since'; return; fi
+    fail_step 'sshd was not started since its restart failed'
+    return 1
+}
+
+# clear_up WHY: the old files are back, and sshd has read them.
+# Reads ID STATE.
+clear_up() {
+    write_decision rolled_back
+    note "$ID $(date -u +%Y-%m-%dT%H:%M:%SZ) $1" "$STATE/taken_back"
+    cancel_timer
+    remove_lock
+    unhook_boot
+    free_room
+    prune
 }
 
 # abort: nothing was changed yet, and nothing of this run is to be left.
@@ -465,7 +487,10 @@ case $1 in
     recover)
         recall
         read_decision
-        case $how in applied | rolled_back | refused) unhook_boot; exit 0 ;; esac
+        case $how in
+            applied | rolled_back | refused) unhook_boot; exit 0 ;;
+            unknown) [ ! -e "$RUN/back" ] || { settle; exit; } ;;
+        esac
         revert 'its run was interrupted'
         read_decision
         [ ! -d "$RUN" ] || [ "$how" = rolled_back ]

@@ -283,6 +283,18 @@ is_up() { is_listener_back && is_active </dev/null >/dev/null 2>&1; }
 # has_ended PID: a child of ours has ended; until it is waited for it may be a zombie.
 has_ended() { ! comm_of "$1" || [ "$state" = Z ]; }
 
+# end_listener: end the sshd that is to be replaced, and wait until it has gone; its sessions go on.
+# Reads old. Sets tries.
+end_listener() {
+    [ -n "$old" ] && comm_of "$old" || return 0
+    case $comm in sshd*) kill "$old" ;; esac
+    tries=0
+    until has_ended "$old" || [ $tries -ge 50 ]; do
+        tries=$((tries + 1))
+        sleep 0.1 2>/dev/null || sleep 1
+    done
+}
+
 # restart_and_wait: restart and wait for the proof. The manager's word alone proves nothing. It gets twenty seconds to
 # answer, sshd another five to listen.
 # Reads ACTION MANAGER RUN UNIT. Sets clock code job problem tries.
@@ -315,7 +327,7 @@ restart_and_wait() {
 # succeeded: no restart ever reached it, or somebody has started it since they were put back.
 # Reads RUN old wanted.
 has_old_values() {
-    [ -n "$old" ] && addresses_of "$old" && [ "$addresses" = "$wanted" ] && started_of "$old" || return 1
-    line_of "$RUN/back" && [ -n "$line" ] && [ "$started" -gt "$line" ] && return 0
+    is_over "$RUN" "$old" && return 0
+    [ -n "$old" ] && [ "$addresses" = "$wanted" ] && started_of "$old" || return 1
     line_of "$RUN/begun" && [ -n "$line" ] && [ "$started" -lt "$line" ] && is_same_boot
 }

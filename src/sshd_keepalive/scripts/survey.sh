@@ -213,7 +213,8 @@ END
 }
 
 # tell_pending STATE: the change that is not settled: its run, its phase, in how many seconds the guard reverts it, and its
-# directory. Fails where there is none: before a run touches anything the host is as it was.
+# directory. Fails where there is none: before a run touches anything the host is as it was, and so it is when somebody has
+# repaired it since.
 tell_pending() {
     { read -r run expires _ <"$1/lock"; } 2>/dev/null || return 1
     folder=$1/$run
@@ -227,7 +228,7 @@ tell_pending() {
         line_of "$folder/decided/how"
         case $line in
             applied | rolled_back | refused) return 1 ;;
-            unknown) phase=stuck ;;
+            unknown) phase=stuck; ! is_over "$folder" "$pid" || return 1 ;;
             *) phase=reverting ;;
         esac
     fi

@@ -8,7 +8,7 @@ to `obstacle` also `$pidfile` (the file sshd writes its number to) and `$ACTION`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from sshd_keepalive.model import ServiceChoice
@@ -29,7 +29,10 @@ class Service(Protocol):
     DETECT: str
 
     def find(self, service: ServiceChoice) -> str:
-        """Shell text that prints the unit which runs process `$pid`, or nothing when there is none."""
+        """Shell text that prints the unit which runs process `$pid`, or nothing when there is none.
+
+        It is not asked where the inventory names the unit.
+        """
 
     def is_active(self, service: ServiceChoice) -> str:
         """Shell text, exit 0 when the unit is up."""
@@ -48,9 +51,12 @@ class Manager:
     def __init__(self, module: Service) -> None:
         self._module = module
         self.RANK = module.RANK
-        self.find = module.find
         self.is_active = module.is_active
         self.restart = module.restart
+
+    def find(self, service: ServiceChoice) -> str:
+        """The module's text, unless the inventory names the unit."""
+        return f"printf '%s' {unit_of(service)}" if service.unit else self._module.find(service)
 
     def next_start(self, service: ServiceChoice) -> str:
         """Shell text that sets `$following` to the words sshd would be started with now; empty where nobody knows.
@@ -189,6 +195,17 @@ def woken(name: str) -> str:
     """`cancel` for `detached`: ends the sleeping shell and its sleep."""
     del name
     return "end_sleeper"
+
+
+def find_script(service: ServiceChoice) -> str:
+    """`find` for init scripts: the first of the usual names that exists."""
+    del service
+    return 'for name in sshd ssh; do if test -x "/etc/init.d/$name"; then printf \'%s\' "$name"; break; fi; done'
+
+
+def write_script(path: str, lines: Iterable[str]) -> str:
+    """Shell text that writes an executable file."""
+    return f"printf '%s\\n' {' '.join(quote(line) for line in lines)} >{path} && chmod 0755 {path}"
 
 
 def settings_start(service: ServiceChoice) -> str:

@@ -5,19 +5,13 @@ Source: rc-service(8), openrc-run(8), rc-update(8).
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.services import script_obstacle, settings_start, unit_of
+from sshd_keepalive.services import find_script, script_obstacle, settings_start, unit_of, write_script
 
 RANK: int = 20
 DETECT: str = "test -d /run/openrc && { is_init init || is_init openrc-init; }"
 obstacle = script_obstacle
 next_start = settings_start
-
-
-def find(service: ServiceChoice) -> str:
-    """The first of the usual names that exists."""
-    if service.unit:
-        return f"printf '%s' {unit_of(service)}"
-    return "for name in sshd ssh; do if rc-service -e $name; then printf '%s' $name; break; fi; done"
+find = find_script
 
 
 def is_active(service: ServiceChoice) -> str:
@@ -26,9 +20,17 @@ def is_active(service: ServiceChoice) -> str:
 
 
 def restart(service: ServiceChoice) -> str:
-    """A service that crashed is stopped in name only; `zap` forgets that, so that `start` may run."""
+    """Restart, and first end a listener that OpenRC takes for stopped: `restart` would only start, beside it.
+
+    No `zap`: it forgets a daemon that runs, and `restart` heals one that crashed. Source: openrc-run.c, svc_restart and
+    svc_start_check; start-stop-daemon.c.
+    """
     unit = unit_of(service)
-    return f"rc-service {unit} restart || {{ rc-service {unit} zap; rc-service {unit} start; }}"
+    return (
+        "known=''\nfor record in started starting stopping inactive; do\n"
+        f"[ ! -e /run/openrc/$record/{unit} ] || known=yes\ndone\n"
+        f'[ "$known" ] || end_listener\nrc-service {unit} restart'
+    )
 
 
 def at_boot(name: str, command: str) -> str:
@@ -39,9 +41,8 @@ def at_boot(name: str, command: str) -> str:
         "depend() { after localmount mountall; before sshd ssh; }",
         f"start() {{ {command}; }}",
     )
-    text = " ".join(quote(line) for line in lines)
     return (
-        f"test -d /etc/runlevels/default && printf '%s\\n' {text} >{script} && chmod 0755 {script} && "
+        f"test -d /etc/runlevels/default && {write_script(script, lines)} && "
         f"ln -sf {script} /etc/runlevels/default/{quote(name)} && flush {script} /etc/runlevels/default"
     )
 

@@ -12,8 +12,6 @@ DETECT: str = "is_supervised_by runsv"
 
 def find(service: ServiceChoice) -> str:
     """The service directory: runsv runs in it."""
-    if service.unit:
-        return f"printf '%s' {unit_of(service)}"
     return 'if is_supervised_by runsv; then readlink "/proc/$parent/cwd"; fi'
 
 
@@ -25,14 +23,3 @@ def is_active(service: ServiceChoice) -> str:
 def restart(service: ServiceChoice) -> str:
     """TERM, then up again; sv waits for the new process."""
     return f"sv -w 15 restart {unit_of(service)}"
-
-
-def obstacle(service: ServiceChoice) -> str:
-    """`sv status` names the process that a restart would reach."""
-    return (
-        f"name={unit_of(service)}\n"
-        'if [ -z "$name" ]; then echo "no_unit no service of runit runs the sshd that let us in"; return; fi\n'
-        'seen=$(sv status "$name" 2>&1)\n'
-        'case $seen in "run: "*"(pid $pid)"*) ;; *) echo "other_daemon sv says of $name: $seen; '
-        'the sshd that let us in is $pid" ;; esac'
-    )

@@ -31,8 +31,6 @@ _CONTROL = (
 
 def find(service: ServiceChoice) -> str:
     """The program whose process the listener is."""
-    if service.unit:
-        return f"printf '%s' {unit_of(service)}"
     return (
         f"{_CONTROL}"
         "control status | while read -r name state key number _; do\n"

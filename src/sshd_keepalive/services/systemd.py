@@ -18,8 +18,6 @@ _DESCRIBE = f'described=$(systemctl show {" ".join(f"--property={name}" for name
 
 def find(service: ServiceChoice) -> str:
     """The service in whose control group the listener lives."""
-    if service.unit:
-        return f"printf '%s' {unit_of(service)}"
     return _unit_of_process("$pid")
 
 

@@ -6,19 +6,13 @@ only addition is a clean environment.
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.services import script_obstacle, settings_start, unit_of
+from sshd_keepalive.services import find_script, script_obstacle, settings_start, unit_of, write_script
 
 RANK: int = 90
 DETECT: str = "is_init init"
 obstacle = script_obstacle
 next_start = settings_start
-
-
-def find(service: ServiceChoice) -> str:
-    """The script that exists."""
-    if service.unit:
-        return f"printf '%s' {unit_of(service)}"
-    return "for name in ssh sshd; do if test -x /etc/init.d/$name; then printf '%s' $name; break; fi; done"
+find = find_script
 
 
 def is_active(service: ServiceChoice) -> str:
@@ -41,9 +35,8 @@ def at_boot(name: str, command: str) -> str:
     header += "# X-Start-Before: ssh sshd|# Default-Start: 2 3 4 5|# Default-Stop:|"
     header += "# Short-Description: takes back an unconfirmed change of sshd|### END INIT INFO"
     lines = ("#!/bin/sh", *header.replace("NAME", name).split("|"), f"case $1 in start) {command} ;; esac")
-    text = " ".join(quote(line) for line in lines)
     return (
-        f"printf '%s\\n' {text} >{script} && chmod 0755 {script} || return 1\n"
+        f"{write_script(script, lines)} || return 1\n"
         f"if command -v update-rc.d >/dev/null; then update-rc.d {quote(name)} defaults >/dev/null || return 1; else "
         "made=no; for folder in /etc/rc[2345].d /etc/rc.d/rc[2345].d; do "
         f'if test -d "$folder"; then ln -sf {script} "$folder"/S00{quote(name)} || return 1; made=yes; fi; done; '
