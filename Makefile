@@ -11,7 +11,7 @@ CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
-.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees hosts fuzz bench bench-latency bench-scale docs dist test-wheel wheelhouse matrix constraints lock clean packages-ssh packages-plain packages-readers packages-lab packages-postgresql
+.PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees hosts fuzz bench bench-latency bench-scale docs pictures dist test-wheel wheelhouse matrix constraints lock clean packages-ssh packages-plain packages-readers packages-lab packages-postgresql
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -76,6 +76,9 @@ bench-scale: packages-ssh .venv/run.stamp .venv-bench/scale.stamp ## check of 10
 docs: dev ## the pages that are made from the program, and the site in build/site; a broken link is an error
 	$(BIN)/python tools/write-reference
 	$(BIN)/python tools/build-site
+
+pictures: packages-ssh packages-readers dev ## the pictures of the README, from a real run
+	$(BIN)/python tools/draw-pictures
 
 NOX := $(BIN)/nox --non-interactive --reuse-existing-virtualenvs
 dist: dev ## sdist, wheel, the single file sshd-keepalive.pyz and the SBOM, in dist/
