@@ -1,7 +1,7 @@
 """What the sessions in the log of a host say: who loses sessions, after which time, and which cause fits.
 
-sshd logs a session that it drops itself, and one that a reset ends. One that is closed without a word may have been cut
-or have ended by itself: it counts as lost by nobody, and only a length that many of them share is told.
+sshd logs a session that it drops itself, and one that a reset ends. Where the log gives no reason, the session may have
+been cut or have ended by itself: it does not count as lost, and only a length that many of them share is reported.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sshd_keepalive.sshd_config import keepalive as consequence
 
 #: Idle limits that load balancers, gateways and guides share; those of the host come beside them.
 _LIMITS_S: Final = (240, 300, 350, 600, 900, 1200, 1800, 3600, 7200)
+_ABOVE_S: Final = 10_000  # longer ones are rounded
 _LEAST: Final = 3  # sessions of one length that are no accident
 _TIMES: Final = 3  # so many more than beside it
 #: What the log says at the end of such a session, for the rules.
@@ -40,8 +41,8 @@ _KINDS: Final = {
 }
 _SPOKEN: Final = {
     SessionEnd.TIMEOUT: "dropped: the client did not respond",
-    SessionEnd.CUT: "cut by a reset or a broken way",
-    SessionEnd.UNKNOWN: "closed without a word",
+    SessionEnd.CUT: "cut by a reset or a broken connection",
+    SessionEnd.UNKNOWN: "ended without a reason in the log",
     SessionEnd.PEER: "ended by the client",
     SessionEnd.HOST: "ended by the host",
     SessionEnd.OPEN: "without an end in the log",
@@ -171,15 +172,13 @@ def _clusters(groups: Iterable[SessionGroup], known: Known | None, name: str) ->
         lengths: Counter[int] = Counter()
         for group in ended:
             lengths.update(dict(group.lengths))
-        taken_to = 0
-        for limit_s in _limits_s(known):
-            low, high = limit_s - 1, limit_s + int(slack_s(limit_s))
+        for limit_s, next_s in pairwise((*_limits_s(known), _ABOVE_S)):
+            low, high = limit_s - 1, min(limit_s + int(slack_s(limit_s)), next_s - 2)
             width = high - low + 1
             n = _between(lengths, low, high)
             beside = _between(lengths, low - width, low - 1) + _between(lengths, high + 1, high + width)
-            if low <= taken_to or n < _LEAST or 2 * n < _TIMES * beside:
+            if n < _LEAST or 2 * n < _TIMES * beside:
                 continue
-            taken_to = high
             inside = [group for group in ended if any(low <= seconds <= high for seconds, _ in group.lengths)]
             n_new = sum(count for g in inside if g.is_new for seconds, count in g.lengths if low <= seconds <= high)
             cause = _cause(kind, limit_s, known if n_new else None, name)
@@ -206,7 +205,7 @@ def _limits_s(known: Known | None) -> list[int]:
         said = consequence.of(known.version, known.interval_s, known.count_max)
         limits |= {known.interval_s, known.interval_s * known.count_max}
         limits |= {limit for limit in (said.alive_dropped_after_s, said.dead_dropped_after_s) if limit}
-    return sorted(limit for limit in limits if 1 < limit < 10_000)
+    return sorted(limit for limit in limits if 1 < limit < _ABOVE_S)
 
 
 def _cause(kind: LineKind, limit_s: int, known: Known | None, name: str) -> PossibleCause | None:

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import os
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,6 +123,32 @@ def test_a_log_that_cannot_be_unpacked_is_named(tmp_path: Path) -> None:
     found = count(tmp_path, shell="busybox", path="/nowhere")  # busybox has no zstd
     assert len(found.groups) == 1
     assert found.unread == (f"{tmp_path}/log/auth.log.22.zst",)
+
+
+@pytest.mark.slow
+def test_a_log_of_a_gigabyte_is_counted_in_bounded_memory(tmp_path: Path) -> None:
+    """Sessions, and four times as many logins that failed; the bound on the time is one that a hang would break."""
+    (tmp_path / "log").mkdir()
+    block = b"".join(_busy_day())
+    n_blocks = (1 << 30) // len(block)
+    with (tmp_path / "log" / "auth.log").open("wb") as file:
+        for _ in range(n_blocks):
+            file.write(block)
+    write_command(tmp_path / "fence", "journalctl", "exit 1")
+    script = losses.script(days=365, in_effect_since=None, limit_s=1000, directory=f"{tmp_path}/log")
+    completed = LocalShell(fence=tmp_path / "fence").run(f"ulimit -v 262144\n{script}", timeout_s=600)
+    found = losses.parse(completed.stdout)
+    assert (found.n_sessions, found.was_cut) == (n_blocks * 10_000, False)
+    assert sum(group.n for group in found.groups) == found.n_sessions
+
+
+def _busy_day() -> Iterator[bytes]:
+    for number in range(10_000):
+        clock, address = f"{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}", f"192.0.2.{number % 250}"
+        line = f"Jan 20 {clock} h sshd[{number + 2}]: "
+        bad = f"{line}Connection closed by invalid user admin 198.51.100.7 port {number} [preauth]\n"
+        yield f"{line}Accepted publickey for u{number % 99} from {address} port {number} ssh2\n{bad * 4}".encode()
+        yield f"{line}Timeout, client not responding from user u{number % 99} {address} port {number}\n".encode()
 
 
 def test_a_host_without_a_log_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""`losses` on hosts whose sessions a box on the way really cut, from the journal and from a compressed text log."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import keepalive
+from tests.support.middlebox import Middlebox
+from tests.support.sshd import wait_until
+
+from .hosts import Lab, LabHost
+from .test_sessions_live import ending, inventory, job
+
+__all__ = ["ending"]
+Boot = Callable[..., list[LabHost]]
+
+_LOG = "journalctl -q -o short -t sshd -t sshd-session --no-pager"
+#: The journal's lines as a log that was rotated and compressed, and no journal any more.
+_AS_TEXT = f"""
+{_LOG} | gzip >/var/log/auth.log.2.gz
+: >/var/log/auth.log
+rm -rf /var/log/journal/* /run/log/journal/*
+systemctl restart systemd-journald
+"""
+
+
+# OpenSSH 8.4 (d11) logs a reset at LogLevel VERBOSE only; then the log gives no reason.
+@pytest.mark.parametrize(("kind", "log", "cut"), [("d13", "journal", "cut"), ("d11", "text", "unknown")])
+def test_sessions_that_were_cut_are_counted_with_their_lengths(
+    lab: Lab, boot: Boot, tmp_path: Path, ending: list["subprocess.Popen[str]"], kind: str, log: str, cut: str
+) -> None:
+    (host,) = boot(kind)
+    host.run("printf 'ClientAliveInterval 2\nClientAliveCountMax 1\n' >/etc/ssh/sshd_config.d/00-quick.conf")
+    host.restart_sshd()
+    hosts = inventory(tmp_path / "hosts.yaml", lab, host, "2/1")
+    address = (host.address, 22)
+    with Middlebox(address, 1.5, resets=True) as resetting, Middlebox(address, 1.5, resets=False) as forgetting:
+        for box in (resetting, forgetting):
+            ending += [job(lab, box.address, "sleep 90") for _ in range(3)]
+        said = job(lab, address, "echo finished")
+        assert said.communicate(timeout=60)[0] == "finished\n"
+        wait_until(lambda: host.run(_LOG).stdout.count("not responding") == 3, 60, "sshd to drop three sessions")
+    wait_until(lambda: host.run(_LOG).stdout.count("session closed") >= 7, 60, "the journal to tell of all ends")
+    if log == "text":
+        host.run(_AS_TEXT)
+    ran = keepalive("losses", "-i", hosts, "--format", "json")
+    assert ran.status == 1, ran.stdout
+    found = ran.host()["losses"]
+    assert ran.host()["facts"]["log"].startswith("journal" if log == "journal" else "2 text logs")
+    assert found["sessions"]["timeout"] == found["sessions"][cut] == 3, found
+    assert found["sessions"]["peer"] >= 1
+    assert {(c["end"], c["sessions"], c["accounts"]) for c in found["clusters"]} == {("timeout", 3, 1), (cut, 3, 1)}
+    # Silent for 1.5 s, then (1 + 1) x 2 s until sshd drops it; a busy machine is late.
+    assert [c["seconds"] for c in found["clusters"]] == [4, 2]
+    hidden = keepalive("losses", "-i", hosts, "--format", "json", "--anonymous").stdout
+    assert '"account-1"' in hidden
+    assert '"account": "ops"' not in hidden
+    shown = keepalive("losses", "-i", hosts)
+    assert "ops from" in shown.stdout
+    assert "#" in shown.stdout
