@@ -48,7 +48,7 @@ class Measured:
     @property
     def n_passed(self) -> int:
         """Hosts whose sessions live."""
-        return int(self.document["summary"]["pass"])
+        return int(self.document["summary"]["ok"])
 
     @property
     def share(self) -> float:
@@ -99,8 +99,8 @@ def run(hosts: dict[str, Any], folder: Path, *words: str) -> Measured:
         raise SystemExit(f"bench: exit status {cost.status}\n{log.read_text()[-4000:]}")
     document = json.loads(report.read_text())
     for one in document["hosts"]:
-        if one["verdict"] != "pass":
-            print(one["name"], one["failure"], *(f for f in one["findings"] if f["verdict"] != "pass"), file=sys.stderr)
+        if one["state"] != "ok":
+            print(one["name"], one["failure"], *(f for f in one["findings"] if f["state"] != "ok"), file=sys.stderr)
     return Measured(f"probe {' '.join(words)}", cost, document)
 
 

@@ -28,7 +28,7 @@ def by_login(victim: Victim) -> float:
     with victim.stopped_before("verify") as process:
         (victim.host.files / CONFIG.lstrip("/")).write_bytes(victim.stock + b"# somebody else\n")
     host = json.loads(process.communicate(timeout=240)[0])["hosts"][0]
-    if host["end"] != "rolled_back":
+    if host["change"] != "rolled_back":
         raise SystemExit(f"{victim.host.kind}: {host}")
     return sum(step["seconds"] for step in host["steps"] if step["name"] in ("revert", "verify_rollback"))
 

@@ -48,7 +48,7 @@ def test_the_guarantees_are_those_of_the_tests_that_found_them() -> None:
     found = guarantees.rows()
     assert list(found) == [(fault, step) for fault, steps in guarantees.FAULTS.items() for step in steps]
     good = re.compile(
-        r"(old|new)(, said (refused|rolled_back|applied|unknown))?|old, \d+ times|(\d+ (old|new)(, |$))+",
+        r"(old|new)(, said (refused|rolled_back|applied|unproved))?|old, \d+ times|(\d+ (old|new)(, |$))+",
     )
     for row, (*cells, day) in found.items():
         assert len(cells) == len(guarantees.KINDS), row
@@ -107,7 +107,7 @@ def test_the_library_is_as_its_page_says(tmp_path: Path) -> None:
     promised = {name for name in names if hasattr(sshd_keepalive, name)}
     assert promised >= set(sshd_keepalive.__all__) - {
         *("ConfigError", "KeepaliveError", "ParseError", "PlanError"),
-        *("Effective", "Finding", "Plan", "Policy", "Reading", "Setting", "Snapshot", "Verdict"),
+        *("Effective", "Finding", "Plan", "Policy", "Reading", "Setting", "Snapshot", "State"),
     }
 
 

@@ -24,7 +24,7 @@ from bench.measure import Cost, measured
 from sshd_keepalive import engines
 from sshd_keepalive.engines import dask
 from sshd_keepalive.fleet.one_host import Orders, check_host
-from sshd_keepalive.model import Host, HostReport, Verdict
+from sshd_keepalive.model import Host, HostReport, State
 from sshd_keepalive.secrets.retrieval import Secrets
 
 from . import bare_paramiko, cluster, replay, trips
@@ -182,7 +182,7 @@ def _trips(farm: Farm) -> list[str]:
         known = farm.folder / f"known-{port}"
         known.write_text(f"[127.*]:{port} {farm.key}\n")
         report = check_host(replace(host, known_hosts=str(known)), orders)
-        assert report.verdict is Verdict.PASS, report
+        assert report.state is State.OK, report
 
     def bare(port: int) -> None:
         assert bare_paramiko.run("127.10.0.1", {**task, "port": port}) > 100

@@ -17,7 +17,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from sshd_keepalive.fleet.one_host import Orders, check_host
-from sshd_keepalive.model import Host, HostReport, Verdict
+from sshd_keepalive.model import Host, HostReport, State
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh import channel as session
 from sshd_keepalive.ssh import connect as ssh
@@ -107,7 +107,7 @@ def record(host: Host) -> Recording:
 
     _fix_chance()
     ssh.wire_to = recorded  # type: ignore[assignment]
-    assert check_host(host, _orders()).verdict is Verdict.PASS
+    assert check_host(host, _orders()).state is State.OK
     return Recording(tuple(wires[0].pieces))
 
 
@@ -116,7 +116,7 @@ def check(host: Host, *, recording: Recording) -> HostReport:
     _fix_chance()
     ssh.wire_to = lambda *_: _Player(recording)  # type: ignore[assignment]
     report = check_host(host, _orders())
-    assert report.verdict is Verdict.PASS, report
+    assert report.state is State.OK, report
     return report
 
 

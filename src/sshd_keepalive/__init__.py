@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sshd_keepalive.errors import ConfigError, KeepaliveError, ParseError, PlanError
-    from sshd_keepalive.model import Context, Effective, Finding, Plan, Policy, Setting, Snapshot, Verdict
+    from sshd_keepalive.model import Context, Effective, Finding, Plan, Policy, Setting, Snapshot, State
     from sshd_keepalive.planning.diff import render_diff, render_value_diff
     from sshd_keepalive.planning.judge import judge
     from sshd_keepalive.planning.plan import plan, plan_files
@@ -35,7 +35,7 @@ __all__ = [
     "Reading",
     "Setting",
     "Snapshot",
-    "Verdict",
+    "State",
     "Version",
     "judge",
     "parse",
@@ -61,7 +61,7 @@ _HOMES = {
     "sshd_config.resolve": ("resolve", "scopes", "tree_of_files"),
     "sshd_config.version": ("Version",),
     "errors": ("ConfigError", "KeepaliveError", "ParseError", "PlanError"),
-    "model": ("Context", "Effective", "Finding", "Plan", "Policy", "Setting", "Snapshot", "Verdict"),
+    "model": ("Context", "Effective", "Finding", "Plan", "Policy", "Setting", "Snapshot", "State"),
 }
 
 

@@ -27,7 +27,7 @@ def main() -> None:
     sys.stdout.flush()
     if output.error:  # for whoever waits for the output nothing was found out
         sys.stderr.write(f"error: cannot write to standard output: {os.strerror(output.error)}\n")
-        code = max(code, ExitCode.UNREACHED)
+        code = max(code, ExitCode.UNKNOWN)
     raise SystemExit(code)
 
 

@@ -19,8 +19,8 @@ from sshd_keepalive.model import (
     HostReport,
     Run,
     Span,
+    State,
     Subject,
-    Verdict,
 )
 
 Pair = tuple[int, int]
@@ -76,26 +76,26 @@ def span(benchmark: Benchmark, keyword: str) -> Span:
     return benchmark.interval_s if keyword == INTERVAL else benchmark.count_max
 
 
-def judge(benchmark: Benchmark, findings: Iterable[Finding]) -> Verdict:
+def judge(benchmark: Benchmark, findings: Iterable[Finding]) -> State:
     """Hold what was found on one host against a benchmark, in every scope.
 
     A value that could not be read, or that the running sshd may not have loaded, makes it UNKNOWN; a wrong one makes it
     FAIL all the same.
     """
-    verdicts = set()
+    states = set()
     for finding in findings:
         keyword = finding.setting.lower()
         if keyword not in SPELLING:
-            if finding.setting is Subject.DAEMON and finding.verdict is not Verdict.PASS:
-                verdicts.add(Verdict.UNKNOWN)
-        elif finding.verdict is Verdict.UNKNOWN or not finding.value.removeprefix("-").isdecimal():
-            verdicts.add(Verdict.UNKNOWN)
+            if finding.setting is Subject.DAEMON and finding.state is not State.OK:
+                states.add(State.UNKNOWN)
+        elif finding.state is State.UNKNOWN or not finding.value.removeprefix("-").isdecimal():
+            states.add(State.UNKNOWN)
         else:
             right = int(finding.value) in span(benchmark, keyword)
-            verdicts.add(Verdict.PASS if right else Verdict.FAIL)
-    if Verdict.FAIL in verdicts:
-        return Verdict.FAIL
-    return Verdict.PASS if verdicts == {Verdict.PASS} else Verdict.UNKNOWN
+            states.add(State.OK if right else State.DRIFT)
+    if State.DRIFT in states:
+        return State.DRIFT
+    return State.OK if states == {State.OK} else State.UNKNOWN
 
 
 def wanted_pairs(run: Run) -> tuple[Pair, ...]:
@@ -114,9 +114,9 @@ def _wanted_pair(report: HostReport) -> Pair:
     return int(wanted[Subject.INTERVAL]), int(wanted[Subject.COUNT_MAX])
 
 
-def verdicts(run: Run, benchmark: Benchmark) -> dict[Verdict, int]:
+def count_states(run: Run, benchmark: Benchmark) -> dict[State, int]:
     """How many hosts of a run pass a benchmark, fail it, or cannot be held against it."""
-    found = dict.fromkeys((Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN), 0)
+    found = dict.fromkeys((State.OK, State.DRIFT, State.UNKNOWN), 0)
     for report in run.hosts:
         found[judge(benchmark, report.findings)] += 1
     return found

@@ -15,7 +15,7 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 INTERVAL: Final = "clientaliveinterval"
 COUNT_MAX: Final = "clientalivecountmax"
 
@@ -440,13 +440,19 @@ class Effective:
 # --------------------------------------------------------------------------------------------- judged
 
 
-class Verdict(Enum):
-    """UNKNOWN is never PASS: could not tell is a result of its own."""
+class State(StrEnum):
+    """What a host is, held against its policy, or one finding. UNKNOWN is never OK."""
 
-    PASS = "pass"  # noqa: S105 (a verdict)
-    FAIL = "fail"
-    UNKNOWN = "unknown"
-    WAIVED = "waived"
+    OK = "ok"
+    DRIFT = "drift"
+    WAIVED = "waived"  # it differs, and may
+    UNKNOWN = "unknown"  # it could not be judged
+    UNREACHABLE = "unreachable"  # login failed; of a host only
+
+    @property
+    def is_judged(self) -> bool:
+        """It is known whether the host differs from its policy."""
+        return self not in (State.UNKNOWN, State.UNREACHABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -458,7 +464,7 @@ class Finding:
     block: str = ""  # the Match line without its place: one that has moved is still the same
     wanted: str
     value: str
-    verdict: Verdict
+    state: State
     place: Place | None = None
     hides: tuple[Place, ...] = ()
     reason: str = ""  # one sentence with a number, where there is something to say
@@ -556,15 +562,15 @@ class Step:
     seconds_s: float = 0.0
 
 
-class End(Enum):
-    """The state a host was left in. Said only when proved; otherwise UNKNOWN."""
+class End(StrEnum):
+    """How the change of a host ended. Said only when proved; otherwise UNPROVED."""
 
-    UNCHANGED = "unchanged"
     APPLIED = "applied"
-    REFUSED = "refused"
+    UNCHANGED = "unchanged"  # there was nothing to change
+    REFUSED = "refused"  # the host was reached and left as it was
     ROLLED_BACK = "rolled_back"
-    UNREACHABLE = "unreachable"
-    UNKNOWN = "unknown"
+    NOT_BEGUN = "not_begun"  # the run ended before it came to this host, also of a command that only reads
+    UNPROVED = "unproved"  # nobody knows what the host was left with
 
 
 class FailureKind(StrEnum):
@@ -589,12 +595,13 @@ class FailureKind(StrEnum):
     RESTART = "restart"
     LOGIN = "login"
     EFFECTIVE = "effective"
+    NOT_BEGUN = "not_begun"
     INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a host did not end as wanted; `kind` and `cause` are the words of the JSON contract."""
+    """Why a host could not be judged or changed; `kind` and `cause` are the words of the JSON contract."""
 
     kind: FailureKind
     message: str
@@ -692,8 +699,8 @@ class HostReport:
     """All that is told of one host."""
 
     host: Host
-    verdict: Verdict
-    end: End | None = None  # None for commands that only read
+    state: State
+    end: End | None = None  # None for commands that only read, and where login failed
     findings: tuple[Finding, ...] = ()
     caveat: Caveat | None = None  # about the values that everybody gets, or would get after a plan
     diff: str = ""
@@ -711,25 +718,21 @@ class HostReport:
     notes: tuple[str, ...] = ()
     deciding_files: tuple[DecidingFile, ...] = ()  # of the files that the findings name
     replaced: tuple[Finding, ...] = ()  # the findings that a change of ours put an end to
-    drift: tuple[str, ...] = ()  # what changed since the last recorded run, one sentence each
+    changes: tuple[str, ...] = ()  # since the last recorded run, one sentence each
     pending: PendingChange | None = None  # a change that is not settled; such a host is never ok
     reverted: RevertedChange | None = None
     failure: Failure | None = None
-    unreached: bool = False  # no login came about
     seconds_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastRun:
-    """One recorded run in numbers: how many hosts came to which verdict."""
+    """One recorded run in numbers."""
 
     id: str
     command: str
     started_at: datetime
-    n_pass: int
-    n_fail: int
-    n_unknown: int
-    n_waived: int
+    counts: Mapping[str, int]  # hosts by State and by End; see history.outcome.count
     exit_code: int = 0
     selection: str = ""
 
@@ -745,5 +748,5 @@ class Run:
     exit_code: int
     selection: str = ""  # the words of the command line that chose the hosts; runs with the same words are compared
     hosts: tuple[HostReport, ...] = field(default=())
-    benchmarks: tuple[Benchmark, ...] = ()  # held against the hosts beside their policies; they decide no verdict
+    benchmarks: tuple[Benchmark, ...] = ()  # held against the hosts beside their policies; they do not decide the state
     past: tuple[PastRun, ...] = ()  # earlier recorded runs of the same selection, oldest first

@@ -20,14 +20,14 @@ def write(path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "status", "verdict"),
     [
-        (GOOD, 0, "pass"),
-        ("ClientAliveInterval 300\nClientAliveCountMax 0\n", 1, "fail"),
+        (GOOD, 0, "ok"),
+        ("ClientAliveInterval 300\nClientAliveCountMax 0\n", 1, "drift"),
         ("ClientAliveInterval abc\n", 3, "unknown"),
     ],
 )
 def test_the_exit_code_is_that_of_check(text: str, status: int, verdict: str, tmp_path: Path) -> None:
     ran = keepalive("check", "--file", write(tmp_path / "sshd_config", text), "--format", "json")
-    assert (ran.status, ran.host()["verdict"]) == (status, verdict)
+    assert (ran.status, ran.host()["state"]) == (status, verdict)
     assert ran.host()["name"] == str(tmp_path / "sshd_config")
 
 
@@ -35,7 +35,7 @@ def test_a_copied_directory_is_read_with_its_drop_ins(tmp_path: Path) -> None:
     write(tmp_path / "ssh/sshd_config", f"Include /etc/ssh/sshd_config.d/*.conf\n{GOOD}")
     write(tmp_path / "ssh/sshd_config.d/50-cloud.conf", "ClientAliveInterval 0\n")
     ran = keepalive("check", "--file", tmp_path / "ssh", "--format", "json")
-    (wrong,) = [finding for finding in ran.host()["findings"] if finding["verdict"] == "fail"]
+    (wrong,) = [finding for finding in ran.host()["findings"] if finding["state"] == "drift"]
     assert (ran.status, wrong["place"]) == (1, {"path": "/etc/ssh/sshd_config.d/50-cloud.conf", "line": 1})
 
 

@@ -23,7 +23,7 @@ def test_a_notice_is_sent_and_does_not_change_the_exit_code(tmp_path: Path) -> N
             "--notify", f"command:touch {tmp_path}/sent", CHAT=url,
         )  # fmt: skip
     assert ran.status == 3
-    assert "not as wanted" in hook.posts[0][1]["title"]
+    assert "not compliant" in hook.posts[0][1]["title"]
     assert "warning: --notify command: false failed with exit code 1" in ran.stderr
     assert "t0ken" not in ran.stderr + ran.stdout
     assert (tmp_path / "sent").exists()
@@ -62,10 +62,10 @@ def test_benchmarks_are_told_and_not_counted() -> None:
     told = ran.data["benchmarks"]
     assert [row["name"] for row in told["all"]] == ["stig-rhel-9", "dev-sec"]
     assert [row["allows"]["300/3"] for row in told["all"]] == [False, True]
-    assert told["all"][0]["hosts"] == {"pass": 0, "fail": 0, "unknown": 1}
+    assert told["all"][0]["hosts"] == {"ok": 0, "drift": 0, "unknown": 1}
     assert told["common"] is None
     text = keepalive("check", NOBODY, "--benchmark", "hss").stdout
-    assert "benchmark hss-1.12: 0 pass, 0 fail, 1 unknown; interval 1 to 300, count 0 to 3\n" in text
+    assert "benchmark hss-1.12: 0 ok, 0 drift, 1 unknown; interval 1 to 300, count 0 to 3\n" in text
 
 
 def test_every_kind_of_report_is_written_without_terminal_home_or_locale(tmp_path: Path) -> None:

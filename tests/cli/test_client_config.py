@@ -56,8 +56,7 @@ def test_check(tmp_path: Path, text: str, code: int) -> None:
     config.write_text(text)
     assert run("--check", config).exit_code == code
     assert (
-        json.loads(run("--check", config, "--format", "json").stdout)["hosts"][-1]["verdict"]
-        == ["fail", "pass"][1 - code]
+        json.loads(run("--check", config, "--format", "json").stdout)["hosts"][-1]["state"] == ["drift", "ok"][1 - code]
     )
 
 

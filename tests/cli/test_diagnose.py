@@ -44,7 +44,7 @@ def test_the_published_case_leads_to_the_pair_and_to_plan() -> None:
 
 def test_json_keeps_the_document_of_every_command() -> None:
     said = json.loads(run("--format", "json", CASES / "dataarts-published.log").stdout)
-    assert (said["schema_version"], said["command"], said["exit_code"], said["hosts"]) == (1, "diagnose", 1, [])
+    assert (said["schema_version"], said["command"], said["exit_code"], said["hosts"]) == (2, "diagnose", 1, [])
     assert said["diagnosis"]["suspects"][0]["name"] == "count-zero"
     assert said["diagnosis"]["next_step"] == "sshd-keepalive plan HOST"
     assert said["diagnosis"]["facts"]["code"] == "3427"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.model import Run
+from sshd_keepalive.model import End, Run, State
 from sshd_keepalive.store import Store, parse_address
 from tests.support.cli import keepalive
 from tests.support.fleets import NOW, a_fleet
@@ -45,6 +45,18 @@ def inventory(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_successful_undo_and_an_unreachable_host_are_listed_as_what_they_are(tmp_path: Path) -> None:
+    drifted = next(report for report in FLEET.hosts if report.state is State.DRIFT)
+    gone = next(report for report in FLEET.hosts if report.state is State.UNREACHABLE)
+    store = Store(parse_address(str(tmp_path / "history.db")))
+    store.save(replace(a_run(0), command="undo", hosts=(replace(drifted, end=End.APPLIED), gone), exit_code=3))
+    store.save(replace(a_run(1), hosts=(drifted, gone)))
+    store.close()
+    undone, checked = keepalive("history", "--store", tmp_path / "history.db").stdout.splitlines()
+    assert "undo   1 applied, 1 unreachable" in undone
+    assert "check  1 drift, 1 unreachable" in checked
+
+
 def test_runs_are_listed_and_any_report_is_made_of_one(kept: Path, tmp_path: Path) -> None:
     listed = keepalive("history", "--store", kept)
     lines = listed.stdout.splitlines()
@@ -53,7 +65,7 @@ def test_runs_are_listed_and_any_report_is_made_of_one(kept: Path, tmp_path: Pat
     assert len(keepalive("history", "--store", kept, "-n", "2").stdout.splitlines()) == 2
     data = json.loads(keepalive("history", "--store", kept, "--format", "json").stdout)
     assert [run["run_id"][:8] for run in data["runs"]] == ["20260131", "20260201", "20260202"]
-    assert sum(data["runs"][0][word] for word in ("pass", "fail", "unknown", "waived")) == 30
+    assert data["runs"][0]["summary"]["hosts"] == 30
 
     shown = keepalive("report", "20260131", "--format", "json", "--store", kept, "--out", f"html:{tmp_path}/page.html")
     assert shown.status == 0
@@ -70,7 +82,7 @@ def test_the_life_of_a_host_and_what_changed_between_two_runs(kept: Path) -> Non
     assert (
         life.count("  check  drift        ClientAliveInterval 0 (/etc/ssh/sshd_config:90), ClientAliveCountMax 3") == 3
     )
-    assert life.endswith("never recorded as wanted\n")
+    assert life.endswith("never recorded as compliant\n")
     changed = keepalive("history", "20260201", "20260202", "--store", kept).stdout
     assert changed.endswith(" hosts changed between 20260201T020000Z-3f9a1c and 20260202T020000Z-3f9a1c\n")
     assert not changed.startswith("0 hosts")
@@ -112,7 +124,7 @@ def test_a_check_is_recorded_and_compared_with_the_last(inventory: Path, tmp_pat
     for _ in range(2):
         ran = keepalive("check", "-i", inventory, "--record", "--format", "json", **environment)
         assert (ran.status, ran.stderr) == (3, "")
-        assert all(host["drift"] == [] for host in ran.data["hosts"])
+        assert all(host["changes"] == [] for host in ran.data["hosts"])
     lines = keepalive("history", **environment).stdout.splitlines()
     assert [line.split("  ", 2)[2] for line in lines] == [f"check  2 unknown  -i {inventory}"] * 2
 

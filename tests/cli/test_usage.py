@@ -97,7 +97,7 @@ def test_unreachable_and_unknown_addresses_are_told_apart_and_hide_nobody(tmp_pa
     assert ran.data["summary"]["unreachable"] == 2
     applied = keepalive("apply", "--yes", "-i", inventory, "--format", "jsonl", "--private-key", key)
     assert applied.status == 3
-    assert applied.stdout.count('"end": "unreachable"') == 2
+    assert applied.stdout.count('"state": "unreachable", "change": null') == 2
 
 
 def test_a_reader_who_goes_away_ends_the_program_quietly(inventory: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sshd_keepalive import engines, registry, serialization
 from sshd_keepalive.engines import SelectedEngine, dask
 from sshd_keepalive.errors import ConfigError, ExtensionError
-from sshd_keepalive.model import End, Host, HostReport, NewContent, Verdict
+from sshd_keepalive.model import End, Host, HostReport, NewContent, State
 from tests.support import jobs
 from tests.support.dask import Cluster
 
@@ -99,7 +99,7 @@ class TestEngine:
         assert failure is not None
         assert (failure.kind, failure.cause) == ("timeout", "deadline(host)")
         assert len(seen) == len(HOSTS) - 1
-        assert all(report.verdict is Verdict.PASS for report in seen.values())
+        assert all(report.state is State.OK for report in seen.values())
 
     def test_it_can_be_used_for_one_wave_after_another(self, engine: SelectedEngine) -> None:
         for wave in (HOSTS[:3], HOSTS[3:5]):
@@ -118,7 +118,7 @@ class TestLostWorker:
         job = partial(jobs.deadly, file=file, name="h7", times=1)
         seen = list(engines.select("dask").run(job, HOSTS, workers=4, may_repeat=True))
         assert Counter(r.host.name for r in seen) == Counter(host.name for host in HOSTS)
-        assert all(r.verdict is Verdict.PASS for r in seen)
+        assert all(r.state is State.OK for r in seen)
         assert jobs.lines(file).count("+h7") == 2
 
     def test_and_not_a_third_time(self, file: Path) -> None:
@@ -126,14 +126,14 @@ class TestLostWorker:
         seen = {r.host.name: r for r in engines.select("dask").run(job, HOSTS, workers=4, may_repeat=True)}
         assert len(seen) == len(HOSTS)
         failure = seen["h7"].failure
-        assert (seen["h7"].verdict, seen["h7"].end, failure and failure.cause) == (Verdict.UNKNOWN, None, "worker-lost")
+        assert (seen["h7"].state, seen["h7"].end, failure and failure.cause) == (State.UNKNOWN, None, "worker-lost")
         assert jobs.lines(file).count("+h7") == 2
 
     def test_a_change_is_never_repeated(self, file: Path) -> None:
         job = partial(jobs.deadly, file=file, name="h7", times=1)
         seen = list(engines.select("dask").run(job, HOSTS, workers=4))
         assert Counter(r.host.name for r in seen) == Counter(host.name for host in HOSTS)
-        unknown = {r.host.name for r in seen if r.end is End.UNKNOWN}
+        unknown = {r.host.name for r in seen if r.end is End.UNPROVED}
         assert "h7" in unknown
         assert len(unknown) <= 4  # what else that process had
         assert max(Counter(jobs.lines(file)).values()) == 1
@@ -150,7 +150,7 @@ class TestHostileWorker:
         assert not file.exists()
         assert set(seen) == {host.name for host in HOSTS[:6]}
         failure = seen["h5"].failure
-        assert (seen["h5"].end, failure and failure.cause) == (End.UNKNOWN, "worker-lost")
+        assert (seen["h5"].end, failure and failure.cause) == (End.UNPROVED, "worker-lost")
         dask.disconnect()
 
     def test_the_same_pickle_runs_where_nothing_refuses_it(self, tmp_path: Path) -> None:
@@ -165,9 +165,9 @@ class TestHostileWorker:
             "",
             "[]",
             "null",
-            '{"verdict":"pass"}',
-            '{"host":{},"verdict":"fine"}',
-            '{"host":7,"verdict":"pass"}',
+            '{"state":"ok"}',
+            '{"host":{},"state":"fine"}',
+            '{"host":7,"state":"ok"}',
             "{" * 9999,
         ],
     )
@@ -179,7 +179,7 @@ class TestHostileWorker:
 def test_a_report_comes_back_as_it_was() -> None:
     report = HostReport(
         host=HOSTS[0],
-        verdict=Verdict.FAIL,
+        state=State.DRIFT,
         end=End.REFUSED,
         contents=(NewContent(path="/etc/ssh/sshd_config", before=None, after=b"\0\xff\n"),),
         facts=(("os", "undecodable \udc80"),),
@@ -193,7 +193,7 @@ def test_a_cluster_that_went_away_between_two_waves_begins_nothing_and_raises_no
         assert len(list(engine.run(jobs.passing, HOSTS[:3], workers=2))) == 3
     seen = list(engine.run(jobs.passing, HOSTS[3:], workers=2))
     assert Counter(report.host.name for report in seen) == Counter(host.name for host in HOSTS[3:])
-    assert {(report.end, report.failure and report.failure.cause) for report in seen} == {(End.REFUSED, "no-worker")}
+    assert {(report.end, report.failure and report.failure.cause) for report in seen} == {(End.NOT_BEGUN, "no-worker")}
     dask.disconnect()
 
 

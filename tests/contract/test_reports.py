@@ -9,13 +9,13 @@ import pytest
 
 from sshd_keepalive import registry
 from sshd_keepalive.config import benchmarks
-from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, PastRun, Place, Run, Step, Subject, Verdict
+from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, PastRun, Place, Run, State, Step, Subject
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 HOSTILE = "=<&\"\n\r\x1b[31m\u202e\u2028\udc80\ufffe\0|`</script>]]>{{7*7}}%s'"
 FULL = HostReport(
     host=Host(name=HOSTILE, address="192.0.2.1", groups=(HOSTILE,)),
-    verdict=Verdict.FAIL,
+    state=State.DRIFT,
     end=End.ROLLED_BACK,
     findings=(
         Finding(
@@ -23,7 +23,7 @@ FULL = HostReport(
             scope=HOSTILE,
             wanted="300",
             value=HOSTILE,
-            verdict=Verdict.FAIL,
+            state=State.DRIFT,
             place=Place(path=HOSTILE, line=1),
             hides=(Place(path=HOSTILE, line=2),),
             reason=HOSTILE,
@@ -33,12 +33,12 @@ FULL = HostReport(
     steps=(Step(name="restart", ok=False, detail=HOSTILE),),
     facts=(("os", HOSTILE),),
     notes=(HOSTILE,),
-    drift=(HOSTILE,),
+    changes=(HOSTILE,),
     failure=Failure(kind="restart", message=HOSTILE, hint=HOSTILE),
 )
 
 
-PAST = PastRun(id=HOSTILE, command="check", started_at=NOW, n_pass=0, n_fail=1, n_unknown=0, n_waived=0)
+PAST = PastRun(id=HOSTILE, command="check", started_at=NOW, counts={"drift": 1})
 
 
 def a_run(hosts: tuple[HostReport, ...]) -> Run:
@@ -60,8 +60,8 @@ def test_any_run_is_rendered_as_text_that_can_be_written(name: str, hosts: tuple
 
 @pytest.mark.parametrize("name", registry.list_names("reports"))
 def test_every_report_tells_what_changed(name: str) -> None:
-    changed = replace(FULL, host=Host(name="ecs-01", address="192.0.2.1"), verdict=Verdict.PASS, end=None, findings=())
-    quiet = registry.load("reports", name).render(a_run((replace(changed, drift=()),)))
-    text = registry.load("reports", name).render(a_run((replace(changed, drift=("interval went to 0",)),)))
+    changed = replace(FULL, host=Host(name="ecs-01", address="192.0.2.1"), state=State.OK, end=None, findings=())
+    quiet = registry.load("reports", name).render(a_run((replace(changed, changes=()),)))
+    text = registry.load("reports", name).render(a_run((replace(changed, changes=("interval went to 0",)),)))
     assert "interval went to 0" in text or "sshd_keepalive_host_changes" in text
     assert text != quiet

@@ -19,9 +19,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, NullPool, create_engine, text
 
 from sshd_keepalive import registry
+from sshd_keepalive.engines import report_not_begun
 from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history.changes import Recorded
-from sshd_keepalive.model import End, Failure, Host, HostReport, Run, Verdict
+from sshd_keepalive.model import End, Failure, Host, HostReport, Run, State
 from sshd_keepalive.store import Store, parse_address, tables
 from sshd_keepalive.store.database import Database
 from tests.contract.test_reports import FULL, a_run
@@ -61,8 +62,8 @@ def store(url: str) -> Iterator[Store]:
 def one(name: str, interval: str, **more: Any) -> HostReport:
     """A host with one value, wanted 300."""
     findings = pair(interval, "3")
-    verdict = Verdict.PASS if interval == "300" else Verdict.FAIL
-    return HostReport(host=Host(name=name, address="192.0.2.1"), findings=findings, **({"verdict": verdict} | more))
+    verdict = State.OK if interval == "300" else State.DRIFT
+    return HostReport(host=Host(name=name, address="192.0.2.1"), findings=findings, **({"state": verdict} | more))
 
 
 def a_check(number: int, *hosts: HostReport, command: str = "check", **more: Any) -> Run:
@@ -105,7 +106,7 @@ def test_runs_are_listed_by_their_start_and_compared_with_those_of_their_selecti
     listed = store.runs()
     assert [run.id[-1] for run in listed] == ["1", "2", "3", "4", "5"]
     assert [run.id[-1] for run in store.runs(2)] == ["4", "5"]
-    assert (listed[0].n_pass, listed[0].n_fail, listed[0].started_at) == (1, 1, NOW + DAY)
+    assert (listed[0].counts, listed[0].started_at) == ({"ok": 1, "drift": 1}, NOW + DAY)
     assert [run.id[-1] for run in store.previous("-i /srv/hosts.yaml")] == ["1", "2"]
     assert store.load(listed[1].id).past == listed[:1]
 
@@ -133,15 +134,13 @@ def test_a_run_is_found_by_the_beginning_of_its_id(store: Store) -> None:
 
 
 def test_the_life_of_a_host(store: Store) -> None:
-    lost = one("a", "300", verdict=Verdict.UNKNOWN, failure=Failure(kind="tcp", message="refused"))
-    unbegun = one(
-        "b", "300", verdict=Verdict.UNKNOWN, failure=Failure(kind="internal", cause="interrupted", message="")
-    )
+    lost = one("a", "300", state=State.UNKNOWN, failure=Failure(kind="tcp", message="refused"))
+    unbegun = report_not_begun(Host(name="b", address="192.0.2.1"), "interrupted", "the run was interrupted")
     store.save(a_check(1, one("a", "300"), unbegun))
     store.save(a_check(2, one("a", "0", seconds_s=2.5)))
     store.save(a_check(3, lost))
     life = store.host("a")
-    assert [record.report.verdict for record in life] == [Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN]
+    assert [record.report.state for record in life] == [State.OK, State.DRIFT, State.UNKNOWN]
     assert life[1] == Recorded(
         run_id=a_check(2).id, command="check", started_at=NOW + 2 * DAY, report=one("a", "0", seconds_s=2.5)
     )

@@ -46,7 +46,7 @@ class Run:
 
     @property
     def n_judged(self) -> int:
-        return sum(host["verdict"] == "pass" for name, host in self.hosts.items() if name.startswith("honest"))
+        return sum(host["state"] == "ok" for name, host in self.hosts.items() if name.startswith("honest"))
 
 
 class Peak:
@@ -154,7 +154,7 @@ def with_table(page: str, tried: dict[str, Run]) -> str:
         host = run.hosts["hostile-0"]
         failure = host["failure"]
         words = (failure["kind"], failure["cause"]) if failure else ()
-        word = ", ".join(f"`{word}`" for word in words if word) or f"judged: {host['verdict']}"
+        word = ", ".join(f"`{word}`" for word in words if word) or f"judged: {host['state']}"
         rows.append(f"| {name} | {word} | {run.n_judged} of {N_HONEST} | {run.cpu_s:.1f} | {run.peak_mb:.0f} |")
     head, _, rest = page.partition(begin)
     return head + begin + "\n".join(rows) + "\n" + end + rest.partition(end)[2]

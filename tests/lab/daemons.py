@@ -79,7 +79,7 @@ def refused(aimed: Aimed, cause: str, *words: str) -> dict[str, Any]:
     before = aimed.host.run(look, check=False).stdout
     ran = aimed("apply", *words)
     found = ran.host()
-    assert (ran.status, found["end"]) == (3, "refused"), found
+    assert (ran.status, found["change"]) == (3, "refused"), found
     assert found["failure"]["cause"] == cause, found["failure"]
     assert aimed.host.run(look, check=False).stdout == before
     assert aimed.litter() == ""

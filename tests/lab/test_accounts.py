@@ -71,7 +71,7 @@ def test_no_account_has_root_run_another_guard(lab: Lab, boot: Boot, tmp_path: P
     with racing(host, folder):
         ran = keepalive("apply", "--yes", *only(lab, host, tmp_path))
     found = ran.host()
-    assert (ran.status, found["end"]) == (3, "refused"), ran.stdout
+    assert (ran.status, found["change"]) == (3, "refused"), ran.stdout
     assert (found["failure"]["kind"], found["failure"]["cause"]) == ("read_only", "not_ours")
     assert f"chown -h root '{blamed}' && chmod go-w '{blamed}'" in found["failure"]["hint"]
     assert host.run(f"cksum {CONFIG}; ls -d /pwned 2>/dev/null", check=False).stdout == stock
@@ -79,7 +79,7 @@ def test_no_account_has_root_run_another_guard(lab: Lab, boot: Boot, tmp_path: P
     host.run(f"rm -rf /var/lib/away.* {folder}/away.*; chown -h root {blamed} && chmod go-w {blamed}")
     host.run("chown -R root:root /var/lib/sshd-keepalive/ 2>/dev/null", check=False)
     again = keepalive("apply", "--yes", *only(lab, host, tmp_path))
-    assert again.host()["end"] == "applied", again.stdout
+    assert again.host()["change"] == "applied", again.stdout
 
 
 def test_thousands_that_call_themselves_sshd_do_not_delay_the_way_back(lab: Lab, boot: Boot, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_thousands_that_call_themselves_sshd_do_not_delay_the_way_back(lab: Lab,
     words = only(lab, host, tmp_path)
     stock = host.run(f"cksum {CONFIG}").stdout
     ran = keepalive("apply", "--yes", *words, "--no-confirm", "--confirm-timeout", "900")
-    assert ran.host()["end"] == "applied", ran.stdout
+    assert ran.host()["change"] == "applied", ran.stdout
     crowd = "cp /bin/sleep /tmp/sshd; n=0; while [ $n -lt 3000 ]; do n=$((n + 1)); /tmp/sshd 900 & done"
     host.run(f"setpriv --reuid=ops --regid=ops --init-groups sh -c '{crowd}' >/dev/null 2>&1 </dev/null")
     host.wait_until("[ $(pgrep -c -u ops -x sshd) -ge 3000 ]", "all processes")

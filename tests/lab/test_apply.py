@@ -39,14 +39,14 @@ def test_stock_host_gets_the_policy_and_a_second_apply_changes_nothing(
     only = ("-i", inventory, "--limit", host.name, "--format", "json")
     stock = host.run(f"cat {CONFIG}").stdout
 
-    assert keepalive("check", *only).host()["verdict"] == "fail"
+    assert keepalive("check", *only).host()["state"] == "drift"
     planned = keepalive("plan", *only)
     assert planned.status == 1
     assert "+ClientAliveInterval 300\n" in planned.host()["diff"]
     assert host.run(f"cat {CONFIG}").stdout == stock
 
     applied = keepalive("apply", "--yes", *only)
-    assert (applied.status, applied.host()["end"], applied.host()["verdict"]) == (0, "applied", "pass")
+    assert (applied.status, applied.host()["change"], applied.host()["state"]) == (0, "applied", "ok")
     values = host.sshd_values()
     assert (values["clientaliveinterval"], values["clientalivecountmax"]) == ("300", "3")
     wanted = stock.replace("#ClientAliveInterval 0\n", "#ClientAliveInterval 0\nClientAliveInterval 300\n")
@@ -57,7 +57,7 @@ def test_stock_host_gets_the_policy_and_a_second_apply_changes_nothing(
 
     before = host.run(LOOK).stdout
     again = keepalive("apply", "--yes", *only)
-    assert (again.status, again.host()["end"]) == (0, "unchanged")
+    assert (again.status, again.host()["change"]) == (0, "unchanged")
     assert host.run(LOOK).stdout == before
     assert keepalive("check", *only).status == 0
     if kind == "socket":
@@ -89,7 +89,7 @@ def test_a_value_in_a_drop_in_is_changed_where_it_decides(lab: Lab, boot: Boot, 
     host.run(f"echo 'ClientAliveInterval 120' >{drop_in}; chmod 600 {drop_in}")
     host.restart_sshd()
     applied = keepalive("apply", "--yes", "-i", inventory, "--limit", host.name, "--format", "json")
-    assert (applied.status, applied.host()["end"]) == (0, "applied")
+    assert (applied.status, applied.host()["change"]) == (0, "applied")
     assert (
         host.run("cat /etc/ssh/sshd_config.d/*; stat -c %a /etc/ssh/sshd_config.d/*").stdout
         == "ClientAliveInterval 300\n600\n"
@@ -103,7 +103,7 @@ def test_a_value_in_a_match_block_is_changed_too(lab: Lab, boot: Boot, inventory
     host.run(f"printf 'Match User ops\\n  ClientAliveInterval 0\\n  ClientAliveCountMax 0\\n' >>{CONFIG}")
     host.restart_sshd()
     applied = keepalive("apply", "--yes", "-i", inventory, "--limit", host.name, "--format", "json")
-    assert (applied.status, applied.host()["end"]) == (0, "applied")
+    assert (applied.status, applied.host()["change"]) == (0, "applied")
     answer = host.run("sshd -T -C user=ops,host=h,addr=10.0.0.1 | grep -i '^clientalive'").stdout
     assert sorted(answer.lower().split()) == ["3", "300", "clientalivecountmax", "clientaliveinterval"]
 
@@ -117,10 +117,10 @@ def test_a_right_file_with_an_older_daemon_is_pending_and_apply_restarts_it(
     host.run(f"sed -i '{edits}' {CONFIG}")
     only = ("-i", inventory, "--limit", host.name, "--format", "json")
     found = keepalive("check", *only).host()
-    assert found["verdict"] == "fail"
-    assert [f["setting"] for f in found["findings"] if f["verdict"] == "fail"] == ["daemon"]
+    assert found["state"] == "drift"
+    assert [f["setting"] for f in found["findings"] if f["state"] == "drift"] == ["daemon"]
     old = host.run("cat /run/sshd.pid").stdout
-    assert keepalive("apply", "--yes", *only).host()["end"] == "applied"
+    assert keepalive("apply", "--yes", *only).host()["change"] == "applied"
     assert host.run("cat /run/sshd.pid").stdout != old
     assert keepalive("check", *only).status == 0
     # A reload leaves the process as it is and yet reads the files: that is not pending.
@@ -137,12 +137,12 @@ def test_a_new_drop_in_beside_a_linked_main_file_leaves_that_file_alone(lab: Lab
     main = host.run("cat /etc/ssh/real_config").stdout
     only = ("-i", inventory, "--limit", host.name, "--format", "json")
     applied = keepalive("apply", "--yes", *only)
-    assert (applied.status, applied.host()["end"]) == (0, "applied")
+    assert (applied.status, applied.host()["change"]) == (0, "applied")
     assert host.run(f"readlink {CONFIG}; cat /etc/ssh/real_config").stdout == f"real_config\n{main}"
     made = host.run("ls /etc/ssh/sshd_config.d; find /etc/ssh/sshd_config.d -type f -name '*.conf' | wc -l").stdout
     assert made.split()[-1] == "1"
     assert host.sshd_values()["clientaliveinterval"] == "300"
-    assert keepalive("undo", "--yes", *only).host()["end"] == "applied"
+    assert keepalive("undo", "--yes", *only).host()["change"] == "applied"
     assert host.run("ls -A /etc/ssh/sshd_config.d; cat /etc/ssh/real_config").stdout == main
 
 
@@ -156,7 +156,7 @@ def test_an_sshd_that_reads_another_file_is_not_judged_by_this_one(lab: Lab, boo
     )
     host.restart_sshd()
     checked = keepalive("check", "-i", inventory, "--limit", host.name, "--format", "json")
-    assert (checked.status, checked.host()["verdict"]) == (3, "unknown")
+    assert (checked.status, checked.host()["state"]) == (3, "unknown")
 
 
 @pytest.mark.parametrize("kind", ["d12", "sysv"])
@@ -171,7 +171,7 @@ def test_start_options_that_no_sshd_has_yet_are_told_and_keep_files_as_they_are(
     (told,) = [f for f in keepalive("check", *only).host()["findings"] if f["setting"] == "daemon"]
     assert "would have -o ClientAliveInterval=77" in told["reason"]
     refused = keepalive("apply", "--yes", *only)
-    assert (refused.status, refused.host()["end"]) == (3, "refused")
+    assert (refused.status, refused.host()["change"]) == (3, "refused")
     assert "started anew" in refused.host()["failure"]["message"]
     assert host.run(LOOK).stdout == before
     host.restart_sshd()
@@ -179,7 +179,7 @@ def test_start_options_that_no_sshd_has_yet_are_told_and_keep_files_as_they_are(
     assert [f["value"] for f in checked["findings"]] == ["77", "3"]
     assert checked["findings"][0]["place"] == {"path": "<command line>", "line": 0}
     refused = keepalive("apply", "--yes", *only)
-    assert (refused.status, refused.host()["end"]) == (3, "refused")
+    assert (refused.status, refused.host()["change"]) == (3, "refused")
     assert "-o ClientAliveInterval=77" in refused.host()["failure"]["message"]
 
 
@@ -191,7 +191,7 @@ def test_with_a_process_for_each_connection_the_template_tells_the_options(
     host.run("echo 'SSHD_OPTS=\"-o ClientAliveInterval=77\"' >/etc/default/ssh")
     host.run("systemctl disable --quiet ssh.service; systemctl stop ssh.service; systemctl start ssh.socket")
     checked = keepalive("check", "-i", inventory, "--limit", host.name, "--format", "json").host()
-    assert [(f["value"], f["verdict"]) for f in checked["findings"]] == [("77", "fail"), ("3", "pass")]
+    assert [(f["value"], f["state"]) for f in checked["findings"]] == [("77", "drift"), ("3", "ok")]
 
 
 def test_a_host_under_two_names_is_changed_once(lab: Lab, boot: Boot, inventory: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_host_under_two_names_is_changed_once(lab: Lab, boot: Boot, inventory:
 
     applied = keepalive("apply", "--yes", *both).data["hosts"]
     assert sorted(one["name"] for one in applied) == sorted([host.name, "alias"])
-    outcomes = {(one["end"], (one["failure"] or {}).get("kind")) for one in applied}
+    outcomes = {(one["change"], (one["failure"] or {}).get("kind")) for one in applied}
     assert ("applied", None) in outcomes
     assert outcomes - {("applied", None)} in (
         {("refused", "locked")},
@@ -212,4 +212,4 @@ def test_a_host_under_two_names_is_changed_once(lab: Lab, boot: Boot, inventory:
     )
     assert len(host.run(f"cat {CONFIG}").stdout.splitlines()) == len(stock.splitlines()) + 2
     again = keepalive("apply", "--yes", *both).data["hosts"]
-    assert [one["end"] for one in again] == ["unchanged", "unchanged"]
+    assert [one["change"] for one in again] == ["unchanged", "unchanged"]

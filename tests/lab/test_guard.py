@@ -131,7 +131,7 @@ def test_refused_with_nothing_changed(target: Target, name: str) -> None:
         before = target.host.run(LOOK).stdout
         ran = target.apply()
         found = ran.host()
-        assert (ran.status, found["end"]) == (3, "refused"), found
+        assert (ran.status, found["change"]) == (3, "refused"), found
         assert (found["failure"]["kind"], found["failure"]["cause"]) == (kind, cause), found["failure"]
         assert found["failure"]["hint"]
         assert target.host.run(LOOK).stdout == before
@@ -149,8 +149,8 @@ def test_a_unit_that_would_kill_this_very_session_is_refused(target: Target) -> 
     target.host.restart_sshd()
     try:
         found = target.apply().host()
-        assert (found["end"], found["failure"]["cause"]) == ("refused", "kill_mode")
-        assert target.apply("--service-action", "reload").host()["end"] == "applied"
+        assert (found["change"], found["failure"]["cause"]) == ("refused", "kill_mode")
+        assert target.apply("--service-action", "reload").host()["change"] == "applied"
     finally:
         target.host.run(f"rm -r {folder}; systemctl daemon-reload")
 
@@ -169,7 +169,7 @@ def test_the_sshd_that_let_us_in_is_not_the_one_of_the_unit(target: Target, tmp_
         before = target.host.run(LOOK).stdout
         ran = keepalive("apply", "--yes", "-i", inventory, "--limit", target.host.name, "--format", "json")
         found = ran.host()
-        assert (ran.status, found["end"], found["failure"]["cause"]) == (3, "refused", "other_daemon"), found
+        assert (ran.status, found["change"], found["failure"]["cause"]) == (3, "refused", "other_daemon"), found
         assert target.host.run(LOOK).stdout == before
     finally:
         target.host.run("kill $(cat /run/second.pid)")
@@ -182,25 +182,25 @@ def test_one_at_a_time_and_a_dead_run_holds_nothing(target: Target) -> None:
         f"echo 20000101T000000Z-abcdef $((${{up%.*}} + 100)) $boot $1 ${{22}} >{STATE}/lock"
     )
     found = target.apply().host()
-    assert (found["end"], found["failure"]["kind"]) == ("refused", "locked")
+    assert (found["change"], found["failure"]["kind"]) == ("refused", "locked")
     target.host.run("pkill -x sleep")
-    assert target.apply().host()["end"] == "applied"
+    assert target.apply().host()["change"] == "applied"
     target.host.reset()
     target.host.run(f"echo 20000101T000000Z-abcdef 999999999 another-boot 1 1 >{STATE}/lock")
-    assert target.apply().host()["end"] == "applied"
+    assert target.apply().host()["change"] == "applied"
 
 
 def test_what_the_hint_of_a_locked_host_says_helps(target: Target, lab: Lab, tmp_path: Path) -> None:
     """A change waits for its confirmation, and another one is wanted."""
-    assert target.apply("--no-confirm", "--confirm-timeout", "300").host()["end"] == "applied"
+    assert target.apply("--no-confirm", "--confirm-timeout", "300").host()["change"] == "applied"
     other = tmp_path / "other.yaml"
     other.write_text(lab.inventory() + "policy: {ClientAliveInterval: 200}\n")
     only = ("-i", other, "--limit", target.host.name, "--format", "json", "--yes", "--confirm-timeout", "8")
     failure = keepalive("apply", *only).host()["failure"]
     assert (failure["kind"], failure["cause"]) == ("locked", "not_confirmed"), failure
     assert f"sshd-keepalive confirm {target.host.name}" in failure["hint"]
-    assert target("confirm").host()["end"] == "applied"
-    assert keepalive("apply", *only).host()["end"] == "applied"
+    assert target("confirm").host()["change"] == "applied"
+    assert keepalive("apply", *only).host()["change"] == "applied"
 
 
 # ----------------------------------------------------------------------------------------------- rehearsing
@@ -217,7 +217,7 @@ def test_a_login_that_the_new_files_would_not_allow_changes_nothing(target: Targ
         before = target.host.run(LOOK).stdout
         ran = target.apply()
         found = ran.host()
-        assert (ran.status, found["end"], found["failure"]["cause"]) == (3, "refused", "rehearsal"), found
+        assert (ran.status, found["change"], found["failure"]["cause"]) == (3, "refused", "rehearsal"), found
         assert steps(ran)["rehearse"]["ok"] is False
         assert "install" not in steps(ran)
         assert target.host.run(LOOK).stdout == before
@@ -226,7 +226,7 @@ def test_a_login_that_the_new_files_would_not_allow_changes_nothing(target: Targ
         target.host.run("umount /usr/sbin/sshd; rm /usr/sbin/sshd.real")
     skipped = target.apply("--no-rehearsal")
     assert "rehearse" not in steps(skipped)
-    assert skipped.host()["end"] == "applied"
+    assert skipped.host()["change"] == "applied"
 
 
 def test_a_login_bound_to_an_address_cannot_be_rehearsed_and_is_changed_all_the_same(target: Target, lab: Lab) -> None:
@@ -234,7 +234,7 @@ def test_a_login_bound_to_an_address_cannot_be_rehearsed_and_is_changed_all_the_
     target.host.run(f"sed -i 's/^ssh/from=\"{lab.controller_address}\" ssh/' {keys}")
     try:
         ran = target.apply()
-        assert ran.host()["end"] == "applied"
+        assert ran.host()["change"] == "applied"
         assert str(steps(ran)["rehearse"]["detail"]).startswith("not possible here")
     finally:
         target.host.run(f"sed -i 's/^from=[^ ]* //' {keys}")
@@ -245,24 +245,24 @@ def test_a_login_bound_to_an_address_cannot_be_rehearsed_and_is_changed_all_the_
 
 def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
     ran = target("apply", "--confirm-timeout", "40", "--no-confirm")
-    assert (ran.status, ran.host()["end"]) == (0, "applied")
+    assert (ran.status, ran.host()["change"]) == (0, "applied")
     assert "left to you" in str(steps(ran)["confirm"]["detail"])
     for words in (("check",), ("plan",), ("apply",)):
         waits = target(*words)
         assert (waits.status, waits.host()["failure"]["cause"]) == (3, "not_confirmed")
     confirmed = target("confirm")
-    assert (confirmed.status, confirmed.host()["end"]) == (0, "applied")
-    assert target("confirm").host()["end"] == "unchanged"
+    assert (confirmed.status, confirmed.host()["change"]) == (0, "applied")
+    assert target("confirm").host()["change"] == "unchanged"
     target.host.wait_until(f"test -e {ran.host()['backup']}/expire.log", "the guard's time to be up")
     assert target("check").status == 0
     assert target.litter() == ""
     target.host.reset()
     stock = target.host.run(f"cat {CONFIG}").stdout
-    assert target.apply("--no-confirm").host()["end"] == "applied"
+    assert target.apply("--no-confirm").host()["change"] == "applied"
     target.host.wait_until(f"test -e {STATE}/taken_back && test ! -e {STATE}/lock", "the guard to take it back")
     assert target.host.run(f"cat {CONFIG}").stdout == stock
     seen = target("check").host()
-    assert seen["verdict"] == "fail"
+    assert seen["state"] == "drift"
     assert seen["reverted"]["reason"] == "not confirmed within 8 s"
     assert target.litter() == ""
 
@@ -270,9 +270,9 @@ def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
 def test_undo_reverts_a_waiting_change_at_once(target: Target) -> None:
     stock = target.host.run(f"cat {CONFIG}; stat -c '%a %U' {CONFIG}").stdout
     waiting = target("apply", "--confirm-timeout", "600", "--no-confirm")
-    assert (waiting.host()["end"], waiting.host()["pending"]["phase"]) == ("applied", "waiting")
+    assert (waiting.host()["change"], waiting.host()["pending"]["phase"]) == ("applied", "waiting")
     undone = target("undo")
-    assert (undone.status, undone.host()["end"], undone.host()["failure"]) == (0, "applied", None), undone.stdout
+    assert (undone.status, undone.host()["change"], undone.host()["failure"]) == (0, "applied", None), undone.stdout
     assert target.host.run(f"cat {CONFIG}; stat -c '%a %U' {CONFIG}").stdout == stock
     assert target.litter() == ""
     seen = target("check").host()
@@ -298,16 +298,16 @@ def test_undo_days_later(target: Target) -> None:
     forced = target("undo", "--force", "--format", "text", "--confirm-timeout", "8")
     assert forced.status == 0, forced.stdout
     assert 0 <= forced.stdout.index("-# by hand") < forced.stdout.index("applied ")  # what it loses comes first
-    assert target("undo", "--run", run_of(target), "--confirm-timeout", "8").host()["end"] == "applied"
+    assert target("undo", "--run", run_of(target), "--confirm-timeout", "8").host()["change"] == "applied"
     target.host.run(f"sed -i '$d' {CONFIG}")
     undone = target("undo", "--run", run, "--confirm-timeout", "8")
-    assert (undone.status, undone.host()["end"]) == (0, "applied"), undone.stdout
+    assert (undone.status, undone.host()["change"]) == (0, "applied"), undone.stdout
     assert {"validate", "arm", "rehearse", "install", "restart", "verify", "confirm"} <= set(steps(undone))
     assert target.host.run(f"cat {CONFIG}; stat -c '%a %U' {CONFIG}").stdout == stock
     assert [f["value"] for f in target("check").host()["findings"]] == ["0", "3"]  # and no older daemon
-    assert target("undo").host()["end"] == "unchanged"
+    assert target("undo").host()["change"] == "unchanged"
     assert target("undo", "--run", "20000101T000000Z-abcdef").host()["failure"]["cause"] == "no-run"
-    assert target("undo", "--run", undone.data["run_id"], "--confirm-timeout", "8").host()["end"] == "applied"
+    assert target("undo", "--run", undone.data["run_id"], "--confirm-timeout", "8").host()["change"] == "applied"
     assert target("check").status == 0
 
 
@@ -317,10 +317,10 @@ def test_undo_removes_what_was_created_and_keeps_what_was_there(target: Target, 
     only = ("--yes", "-i", inventory, "--limit", target.host.name, "--format", "json", "--confirm-timeout", "8")
     stock = target.host.run(LOOK).stdout.split()[:2]
     applied = keepalive("apply", *only)
-    assert (applied.status, applied.host()["end"]) == (0, "applied"), applied.stdout
+    assert (applied.status, applied.host()["change"]) == (0, "applied"), applied.stdout
     (created,) = target.host.run("ls /etc/ssh/sshd_config.d").stdout.split()
     undone = keepalive("undo", *only)
-    assert undone.host()["end"] == "applied", undone.stdout
+    assert undone.host()["change"] == "applied", undone.stdout
     assert f"--- /etc/ssh/sshd_config.d/{created}\n+++ /dev/null" in undone.host()["diff"]
     assert target.host.run("ls /etc/ssh/sshd_config.d").stdout == ""
     assert target.host.run(LOOK).stdout.split()[:2] == stock
@@ -343,7 +343,7 @@ def test_owner_mode_acl_attributes_and_links_stay(target: Target) -> None:
     os.setxattr(real, "system.posix_acl_access", acl)
     target.host.restart_sshd()
     before = {name: os.getxattr(real, name) for name in os.listxattr(real)}
-    assert target.apply().host()["end"] == "applied"
+    assert target.apply().host()["change"] == "applied"
     assert target.host.run(f"readlink {CONFIG}; stat -c '%a %U %G' /etc/ssh/real").stdout.split() == [
         "real",
         "640",
@@ -358,9 +358,9 @@ def test_a_file_that_is_a_mount_point_is_changed_in_place(target: Target) -> Non
     target.host.run(f"cp -p {CONFIG} /tmp/elsewhere; mount --bind /tmp/elsewhere {CONFIG}")
     try:
         target.host.restart_sshd()
-        assert target.apply().host()["end"] == "applied"
+        assert target.apply().host()["change"] == "applied"
         assert "ClientAliveInterval 300" in target.host.run("cat /tmp/elsewhere").stdout
-        assert target("undo", "--confirm-timeout", "8").host()["end"] == "applied"
+        assert target("undo", "--confirm-timeout", "8").host()["change"] == "applied"
         assert "\nClientAliveInterval 300" not in target.host.run("cat /tmp/elsewhere").stdout
     finally:
         target.host.run(f"umount {CONFIG}; rm /tmp/elsewhere")
@@ -370,7 +370,7 @@ def test_backups_are_private_and_ten_are_kept(target: Target) -> None:
     target.host.run(
         f"mkdir -p {STATE}; for n in 10 11 12 13 14 15 16 17 18 19; do mkdir {STATE}/200001${{n}}T000000Z-aaaaaa; done"
     )
-    assert target.apply().host()["end"] == "applied"
+    assert target.apply().host()["change"] == "applied"
     modes = target.host.run(
         f"stat -c %a /var/lib/sshd-keepalive {STATE} {STATE}/2*; stat -c %a {STATE}/2*/1.before"
     ).stdout
@@ -388,11 +388,11 @@ def test_backups_are_private_and_ten_are_kept(target: Target) -> None:
 def test_other_service_actions(target: Target, action: str) -> None:
     pid = target.host.run("cat /run/sshd.pid").stdout
     ran = target.apply("--service-action", action)
-    assert ran.host()["end"] == "applied", ran.stdout
+    assert ran.host()["change"] == "applied", ran.stdout
     assert target.host.run("cat /run/sshd.pid").stdout == pid
     assert ran.status == (0 if action == "reload" else 1)
     if action == "none":
-        assert [f["setting"] for f in ran.host()["findings"] if f["verdict"] == "fail"] == ["daemon"]
+        assert [f["setting"] for f in ran.host()["findings"] if f["state"] == "drift"] == ["daemon"]
 
 
 def test_a_file_that_the_daemon_does_not_read_is_not_judged(lab: Lab, target: Target, tmp_path: Path) -> None:
@@ -429,7 +429,7 @@ def starts_with(target: Target, trouble: str) -> None:
 def test_a_slow_start_is_waited_for(wrapped: Target) -> None:
     starts_with(wrapped, "sleep 4")
     ran = wrapped("apply", "--confirm-timeout", "60")
-    assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
+    assert (ran.status, ran.host()["change"]) == (0, "applied"), ran.stdout
 
 
 def test_a_port_that_is_still_held_is_rolled_back_once_it_is_free(wrapped: Target) -> None:
@@ -441,7 +441,7 @@ def test_a_port_that_is_still_held_is_rolled_back_once_it_is_free(wrapped: Targe
     )
     starts_with(wrapped, hold)
     ran = wrapped("apply", "--confirm-timeout", "60")
-    assert (ran.status, ran.host()["end"]) == (4, "rolled_back"), ran.stdout
+    assert (ran.status, ran.host()["change"]) == (4, "rolled_back"), ran.stdout
     assert "in use" in ran.host()["failure"]["message"]
     assert wrapped("check").host()["failure"] is None
 
@@ -455,7 +455,7 @@ def test_a_start_limit_that_is_reached_is_forgiven(target: Target) -> None:
     try:
         target.host.wait_for_sshd()
         ran = target.apply()
-        assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
+        assert (ran.status, ran.host()["change"]) == (0, "applied"), ran.stdout
     finally:
         target.host.run(f"rm -r {folder}; systemctl daemon-reload")
 
@@ -466,10 +466,10 @@ def test_a_pending_restart_is_said_and_made_good(target: Target) -> None:
     look = f"cksum {CONFIG}; stat -c %i {CONFIG}"
     before = target.host.run(look).stdout
     seen = target("check").host()
-    assert [(f["setting"], f["verdict"]) for f in seen["findings"] if f["verdict"] != "pass"] == [("daemon", "fail")]
+    assert [(f["setting"], f["state"]) for f in seen["findings"] if f["state"] != "ok"] == [("daemon", "drift")]
     assert "pending restart" in str(seen["findings"])
     ran = target.apply()
-    assert (ran.status, ran.host()["end"], ran.host()["diff"]) == (0, "applied", ""), ran.stdout
+    assert (ran.status, ran.host()["change"], ran.host()["diff"]) == (0, "applied", ""), ran.stdout
     assert target.host.run(look).stdout == before
     assert target("check").status == 0
 
@@ -478,7 +478,7 @@ def test_what_the_new_daemon_complains_of_in_the_journal_is_shown(target: Target
     target.host.run(f"printf 'HostKey /etc/ssh/%s\\n' ssh_host_rsa_key ssh_host_ed25519_key never >>{CONFIG}")
     target.host.restart_sshd()
     ran = target.apply()
-    assert ran.host()["end"] == "applied", ran.stdout
+    assert ran.host()["change"] == "applied", ran.stdout
     assert "/etc/ssh/never" in ran.host()["facts"]["notes"], ran.stdout
 
 
@@ -506,7 +506,7 @@ def test_a_hostile_path_is_one_word_for_the_timer_and_for_the_boot_too(
         ran = keepalive(
             "apply", "--yes", "-i", inventory, "--format", "json", "--no-confirm", "--confirm-timeout", timeout_s
         )
-        assert ran.host()["end"] == "applied", ran.stdout
+        assert ran.host()["change"] == "applied", ran.stdout
         if timeout_s == "6":
             host.run("systemctl daemon-reload")  # somebody installs a package meanwhile
         else:

@@ -85,7 +85,7 @@ def test_controller_killed_before_each_step(victims: Victims, table: guarantees.
     def cell(victim: Victim, step: str) -> str:
         with victim.stopped_before(step) as process:
             kill(process)
-        found = victim.verdict()
+        found = victim.state()
         assert found == "old" or step in LATE
         return found
 
@@ -105,9 +105,9 @@ def test_network_cut_before_each_step(victims: Victims, table: guarantees.Table)
         victim.settled()
         victim.host.run("ip link set host0 up")
         output, _ = process.communicate(timeout=240)
-        end = json.loads(output)["hosts"][0]["end"]
-        found = victim.verdict()
-        assert (found, end) in (("old", "rolled_back"), ("old", "refused"), ("new", "applied"), ("new", "unknown"))
+        end = json.loads(output)["hosts"][0]["change"]
+        found = victim.state()
+        assert (found, end) in (("old", "rolled_back"), ("old", "refused"), ("new", "applied"), ("new", "unproved"))
         assert found == "old" or step in LATE
         return f"{found}, said {end}"
 
@@ -123,7 +123,7 @@ def test_power_cut_before_each_step(victims: Victims, table: guarantees.Table) -
         victim.host.start()
         if step in ("installed", "restart", "verify"):  # it was installed when the power went
             assert "before anybody confirmed" in victim.host.run(f"cat {STATE}/taken_back").stdout
-        found = victim.verdict(stale_lock=step in UNARMED)
+        found = victim.state(stale_lock=step in UNARMED)
         assert found == "old" or step in LATE
         return found
 
@@ -154,7 +154,7 @@ def test_disk_full_at_each_write(two: Victims, table: guarantees.Table) -> None:
             assert keepalive("check", *victim.only).host()["failure"] is None
         assert n_tries > (10 if ALL else 2)
         victim.fresh()
-        victim.verdict()
+        victim.state()
         return f"old, {n_tries - 1} times"
 
     everywhere(two, table, "disk full", cell)
@@ -166,7 +166,7 @@ def test_disk_full_at_each_write(two: Victims, table: guarantees.Table) -> None:
 def end_of(victim: Victim, *words: str) -> tuple[str, str]:
     output, _ = victim.start(*words).communicate(timeout=240)
     host = json.loads(output)["hosts"][0]
-    return host["end"], (host["failure"] or {}).get("message", "")
+    return host["change"], (host["failure"] or {}).get("message", "")
 
 
 def why_taken_back(victim: Victim) -> str:
@@ -226,7 +226,7 @@ def test_restart_fails_with_the_new_file_only(two: Victims, table: guarantees.Ta
         assert "restart failed" in why_taken_back(victim)
         assert victim.config == victim.stock
         mends_sshd(victim)
-        return f"{victim.verdict()}, said {end}"
+        return f"{victim.state()}, said {end}"
 
     everywhere(two, table, "sshd does not start with the new file", cell)
 
@@ -240,7 +240,7 @@ def test_new_logins_fail_after_the_restart(two: Victims, table: guarantees.Table
         assert (end, "did not prove" in message) == ("rolled_back", True), (end, message)
         assert "asked" in why_taken_back(victim)
         mends_sshd(victim)
-        return f"{victim.verdict()}, said {end}"
+        return f"{victim.state()}, said {end}"
 
     everywhere(two, table, "new logins fail", cell)
 
@@ -260,7 +260,7 @@ def test_sshd_falls_over_after_it_was_confirmed(two: Victims, table: guarantees.
         victim.settled()
         assert "was gone when the time was up" in record.read_text()
         assert victim.config == victim.stock
-        return f"{victim.verdict()}, said {end}"
+        return f"{victim.state()}, said {end}"
 
     everywhere(two, table, "sshd crashes 5 s after it was confirmed", cell)
 
@@ -272,9 +272,9 @@ def test_two_applies_at_once(two: Victims, table: guarantees.Table) -> None:
             output, _ = victim.start().communicate(timeout=120)
             assert json.loads(output)["hosts"][0]["failure"]["kind"] == "locked"
         output, _ = first.communicate(timeout=240)
-        end = json.loads(output)["hosts"][0]["end"]
+        end = json.loads(output)["hosts"][0]["change"]
         assert end in ("applied", "rolled_back", "refused"), output  # its time may have been up meanwhile
-        found = victim.verdict()
+        found = victim.state()
         assert (found == "new") == (end == "applied")
         return f"{found}, said {end}"
 
@@ -289,10 +289,10 @@ def test_the_file_is_edited_between_plan_and_apply(two: Victims, table: guarante
             (victim.host.files / CONFIG.lstrip("/")).write_bytes(edited)
         output, _ = process.communicate(timeout=240)
         host = json.loads(output)["hosts"][0]
-        assert (host["end"], host["failure"]["kind"]) == ("refused", "changed_meanwhile"), output
+        assert (host["change"], host["failure"]["kind"]) == ("refused", "changed_meanwhile"), output
         assert victim.config == edited
         victim.fresh()
-        return f"{victim.verdict()}, said {host['end']}"
+        return f"{victim.state()}, said {host['change']}"
 
     everywhere(two, table, "the file is edited", cell)
 
@@ -308,8 +308,8 @@ def test_the_clock_jumps(two: Victims, table: guarantees.Table, fault: str, path
         with victim.stopped_before(step) as process:
             victim.host.run(f"touch -d '+1 hour' {path}")
         output, _ = process.communicate(timeout=240)
-        end = json.loads(output)["hosts"][0]["end"]
-        found = victim.verdict()
+        end = json.loads(output)["hosts"][0]["change"]
+        found = victim.state()
         assert (found, end) in (("old", "rolled_back"), ("new", "applied")), output
         return f"{found}, said {end}"
 
@@ -326,9 +326,9 @@ def test_sudo_that_fails_in_between_leaves_it_to_the_guard(two: Victims, table: 
         output, _ = process.communicate(timeout=240)
         victim.host.run("mv /root/rules/* /etc/sudoers.d/; rmdir /root/rules")
         host = json.loads(output)["hosts"][0]
-        assert (host["end"], "reverts by itself at" in host["failure"]["hint"]) == ("unknown", True), host
+        assert (host["change"], "reverts by itself at" in host["failure"]["hint"]) == ("unproved", True), host
         assert f"sudo sh '{STATE}/" in host["failure"]["hint"]  # what to type
-        found = victim.verdict()
+        found = victim.state()
         assert found == "old"
         return f"{found}, said unknown"
 
@@ -349,7 +349,7 @@ def test_a_second_sshd_is_refused_before_anything_is_changed(
             refused(Aimed(victim.host, folder, port=2222), "other_daemon")
         finally:
             victim.host.run("kill $(cat /run/second.pid)")
-        return f"{victim.verdict()}, said refused"
+        return f"{victim.state()}, said refused"
 
     everywhere(two, table, "a second sshd with files of its own", cell)
 
@@ -383,7 +383,7 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         breaks_restarts(victim)
         output, _ = victim.start("--confirm-timeout", "600").communicate(timeout=240)
         found = json.loads(output)["hosts"][0]
-        assert (found["end"], victim.config) == ("unknown", victim.stock), found
+        assert (found["change"], victim.config) == ("unproved", victim.stock), found
         guard = f"{found['backup']}/guard.sh"
         assert f"sudo sh '{guard}' revert" in found["failure"]["hint"]
         for word in ("revert", "restore"):  # restore is its earlier name
@@ -403,7 +403,7 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         host.run(hint.partition("type on the host: ")[2])
         assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
         host.run("kill $(cat /run/rescue.pid)")
-        return f"{victim.verdict()}, said unknown"
+        return f"{victim.state()}, said unknown"
 
     everywhere(two, table, "no restart succeeds until somebody repairs it", cell)
 
@@ -417,7 +417,7 @@ def test_an_sshd_that_somebody_starts_by_hand_clears_a_run_too(two: Victims, tmp
         breaks_restarts(victim)
         output, _ = victim.start("--confirm-timeout", "600").communicate(timeout=240)
         found = json.loads(output)["hosts"][0]
-        assert found["end"] == "unknown", found
+        assert found["change"] == "unproved", found
         host.run("mkdir -p /run/sshd; /usr/sbin/sshd -D -o PidFile=/run/hand.pid >/dev/null 2>&1 &")
         host.wait_until("test -s /run/hand.pid", "the sshd that was started by hand")
         host.run(f"sh {found['backup']}/guard.sh revert")
@@ -425,7 +425,7 @@ def test_an_sshd_that_somebody_starts_by_hand_clears_a_run_too(two: Victims, tmp
         assert not victim.litter()
         host.run("rm /broken; kill $(cat /run/hand.pid)")
         host.restart_sshd()
-        assert victim.verdict() == "old"
+        assert victim.state() == "old"
 
 
 @pytest.mark.timeout(LIMIT_S)
@@ -459,11 +459,11 @@ def test_interrupted_run_finishes_what_it_began(victims: Victims, number: int) -
     output, _ = process.communicate(timeout=240)
     document = json.loads(output)
     assert (process.returncode, document["exit_code"]) == (130, 130)
-    ends = {host["name"]: (host["end"], (host["failure"] or {}).get("cause")) for host in document["hosts"]}
+    ends = {host["name"]: (host["change"], (host["failure"] or {}).get("cause")) for host in document["hosts"]}
     assert ends[victim.host.name][0] in ("applied", "rolled_back", "refused")
-    assert ends[other.host.name] == ("refused", "interrupted")
+    assert ends[other.host.name] == ("not_begun", "interrupted")
     assert other.config == other.stock
-    victim.verdict()
+    victim.state()
 
 
 def test_the_second_interrupt_leaves_the_rest_to_the_guard(victims: Victims) -> None:
@@ -474,7 +474,7 @@ def test_the_second_interrupt_leaves_the_rest_to_the_guard(victims: Victims) -> 
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     process.communicate()
-    assert victim.verdict() == "old"
+    assert victim.state() == "old"
 
 
 @pytest.mark.timeout(LIMIT_S)
@@ -490,7 +490,7 @@ def test_rounds_of_random_kill(victims: Victims, table: guarantees.Table) -> Non
             process = victim.start()
             time.sleep(delay_s)  # the fault itself, not a wait for anything
             kill(process)
-            found[victim.verdict()] += 1
+            found[victim.state()] += 1
         return ", ".join(f"{n} {word}" for word, n in sorted(found.items(), reverse=True))
 
     everywhere(victims, table, "controller killed, 50 rounds", cell)

@@ -234,7 +234,7 @@ def test_the_main_job(case: Case, table: Table) -> None:
     """check, plan, apply, apply, why, undo: one file changes, by what the plan showed, and comes back byte for byte."""
     kind = case.host.kind
     decides = DECIDES.get(kind, CONFIG)
-    assert (case("check").status, case("check").host()["verdict"]) == (1, "fail")
+    assert (case("check").status, case("check").host()["state"]) == (1, "drift")
     table.add(kind, "check", "drift")
 
     planned = case("plan")
@@ -245,7 +245,7 @@ def test_the_main_job(case: Case, table: Table) -> None:
 
     before = case.daemon()
     applied = case("apply", "--yes")
-    assert (applied.status, applied.host()["end"], applied.host()["verdict"]) == (0, "applied", "pass"), applied.stdout
+    assert (applied.status, applied.host()["change"], applied.host()["state"]) == (0, "applied", "ok"), applied.stdout
     assert applied.host()["diff"] == planned.host()["diff"]
     assert case.values() == ("300", "3")
     assert case.changed() == {decides}
@@ -256,7 +256,7 @@ def test_the_main_job(case: Case, table: Table) -> None:
     before = case.daemon()
     inode = (case.host.files / decides.lstrip("/")).stat()
     again = case("apply", "--yes")
-    assert (again.status, again.host()["end"]) == (0, "unchanged")
+    assert (again.status, again.host()["change"]) == (0, "unchanged")
     assert (case.daemon(), (case.host.files / decides.lstrip("/")).stat()) == (before, inode)
     table.add(kind, "apply again", "unchanged")
 
@@ -266,7 +266,7 @@ def test_the_main_job(case: Case, table: Table) -> None:
     table.add(kind, "why", "told")
 
     undone = case("undo", "--yes")
-    assert (undone.status, undone.host()["end"]) == (0, "applied"), undone.stdout
+    assert (undone.status, undone.host()["change"]) == (0, "applied"), undone.stdout
     assert case.changed() == set()
     assert case.values() == ("0", "3")
     table.add(kind, "undo", "applied")
@@ -275,11 +275,11 @@ def test_the_main_job(case: Case, table: Table) -> None:
 def test_a_drop_in_or_what_comes_closest(case: Case, table: Table) -> None:
     kind = case.host.kind
     applied = case("apply", "--yes", inventory=case.inventory + "policy: {strategy: drop-in}\n")
-    assert (applied.status, applied.host()["end"]) == (0, "applied"), applied.stdout
+    assert (applied.status, applied.host()["change"]) == (0, "applied"), applied.stdout
     made = case.changed()
     assert made == ({CONFIG} if kind == "el7" else {"/etc/ssh/sshd_config.d/00-sshd-keepalive.conf"})
     assert case.values() == ("300", "3")
-    assert case("undo", "--yes").host()["end"] == "applied"
+    assert case("undo", "--yes").host()["change"] == "applied"
     assert case.changed() == set()
     table.add(kind, "drop-in", "edited in place" if kind == "el7" else "applied")
 
@@ -287,7 +287,7 @@ def test_a_drop_in_or_what_comes_closest(case: Case, table: Table) -> None:
 def test_a_restart_that_fails_is_rolled_back(case: Case, table: Table) -> None:
     with case.before_each_start(f"! grep -q -s -F 'ClientAliveInterval 300' {NEW}", "-o Nonsense=1"):
         ran = case("apply", "--yes")
-        assert (ran.status, ran.host()["end"]) == (4, "rolled_back"), ran.stdout
+        assert (ran.status, ran.host()["change"]) == (4, "rolled_back"), ran.stdout
         assert case.changed() == set()
         case.runs_the_old_files()
     table.add(case.host.kind, "restart fails", "rolled back")
@@ -326,7 +326,7 @@ def test_a_controller_that_dies_in_mid_change_leaves_it_to_the_host(case: Case, 
 def test_a_reboot_before_the_confirmation_takes_it_back(case: Case, table: Table) -> None:
     host = case.host
     applied = case("apply", "--yes", "--no-confirm", "--confirm-timeout", "300")
-    assert applied.host()["end"] == "applied", applied.stdout
+    assert applied.host()["change"] == "applied", applied.stdout
     host.reboot()
     assert case.changed() == set()
     seen = case("check")
@@ -354,14 +354,14 @@ def test_a_session_is_listed_once(case: Case, lab: Lab, table: Table) -> None:
 def test_a_probe_in_seconds(case: Case, table: Table) -> None:
     ran = case("probe", "--fast")
     assert ran.host()["failure"] is None, ran.stdout
-    verdicts = {finding["setting"]: finding["verdict"] for finding in ran.host()["findings"]}
-    assert [verdicts.get(trial) for trial in ("observed", "count 0", "dead client")] == ["pass"] * 3, ran.stdout
+    verdicts = {finding["setting"]: finding["state"] for finding in ran.host()["findings"]}
+    assert [verdicts.get(trial) for trial in ("observed", "count 0", "dead client")] == ["ok"] * 3, ran.stdout
     table.add(case.host.kind, "probe --fast", "counted")
 
 
 def test_other_limits(case: Case, table: Table) -> None:
     deep = case("check", "--deep")
-    assert (deep.status, deep.host()["verdict"]) == (1, "fail"), deep.stdout
+    assert (deep.status, deep.host()["state"]) == (1, "drift"), deep.stdout
     assert "TCPKeepAlive" in {finding["setting"] for finding in deep.host()["findings"]}
     table.add(case.host.kind, "check --deep", "drift")
 
@@ -377,7 +377,7 @@ def test_an_account_without_root_is_told_as_much_as_it_can_read(case: Case, tabl
         return
     verdicts = [finding["verdict"] for finding in ran.host()["findings"]]
     is_told = tuple(map(int, ran.host()["facts"]["openssh"].split("p")[0].split("."))) >= (9, 3)
-    assert verdicts == ["fail", "pass" if is_told else "unknown"], ran.stdout
+    assert verdicts == ["drift", "ok" if is_told else "unknown"], ran.stdout
     table.add(kind, "check without root", "drift" if is_told else "in part")
 
 
@@ -415,9 +415,9 @@ def test_options_of_a_process_per_connection_decide_and_are_not_overwritten(one:
     case = one("el7")
     case.host.run("echo 'OPTIONS=\"-o ClientAliveInterval=15\"' >>/etc/sysconfig/sshd; " + PER_CONNECTION)
     (interval, _) = case("check").host()["findings"]
-    assert (interval["value"], interval["verdict"], interval["place"]["path"]) == ("15", "fail", "<command line>")
+    assert (interval["value"], interval["state"], interval["place"]["path"]) == ("15", "drift", "<command line>")
     refused = case("apply", "--yes")
-    assert (refused.status, refused.host()["end"]) == (3, "refused"), refused.stdout
+    assert (refused.status, refused.host()["change"]) == (3, "refused"), refused.stdout
     assert "-o ClientAliveInterval=15" in refused.host()["failure"]["message"]
     assert case.changed() == set()
 
@@ -435,9 +435,9 @@ def test_options_that_cannot_be_told_make_the_host_unknown(one: Callable[[str], 
     case = one("rhel")
     case.host.run(f"{script}; systemctl daemon-reload; {PER_CONNECTION}")
     ran = case("check")
-    assert (ran.status, ran.host()["verdict"]) == (3, "unknown"), ran.stdout
+    assert (ran.status, ran.host()["state"]) == (3, "unknown"), ran.stdout
     refused = case("apply", "--yes")
-    assert (refused.status, refused.host()["end"]) == (3, "refused"), refused.stdout
+    assert (refused.status, refused.host()["change"]) == (3, "refused"), refused.stdout
     assert "service: {unit: " in refused.host()["failure"]["hint"]
     assert case.changed() == set()
 
@@ -450,12 +450,12 @@ def test_the_unit_that_runs_sshd_counts_whatever_its_name(one: Callable[[str], C
         ">/etc/systemd/system/ssh.service; systemctl daemon-reload"
     )
     assert case("check").host()["facts"]["unit"] == "sshd.service"
-    assert case("apply", "--yes").host()["end"] == "applied"
-    assert case("undo", "--yes").host()["end"] == "applied"
+    assert case("apply", "--yes").host()["change"] == "applied"
+    assert case("undo", "--yes").host()["change"] == "applied"
     case.host.run("sed -i 's/ -p 2222//' /etc/systemd/system/ssh.service; systemctl daemon-reload")
     case.host.run("systemctl stop sshd.service; systemctl start ssh.service")
     assert case("check").host()["facts"]["unit"] == "ssh.service"
-    assert case("apply", "--yes").host()["end"] == "applied"
+    assert case("apply", "--yes").host()["change"] == "applied"
     assert case.values() == ("300", "3")
 
 
@@ -464,7 +464,7 @@ def test_a_vendor_file_that_is_a_link_is_read_and_never_written(one: Callable[[s
     case.host.run(f"mv {VENDOR} /usr/share/sshd_config; ln -s ../../share/sshd_config {VENDOR}")
     case.host.restart_sshd()
     applied = case("apply", "--yes")
-    assert applied.host()["end"] == "applied", applied.stdout
+    assert applied.host()["change"] == "applied", applied.stdout
     assert case.host.run(f"readlink {VENDOR}; ls /etc/ssh/sshd_config.d").stdout.split() == [
         "../../share/sshd_config",
         "00-sshd-keepalive.conf",
@@ -476,4 +476,4 @@ def test_a_vendor_file_that_is_a_link_is_read_and_never_written(one: Callable[[s
     checked = case("check")
     assert checked.host()["failure"] is None, checked.stdout
     assert checked.host()["facts"]["sshd_config"] == CONFIG
-    assert checked.host()["verdict"] == "fail"
+    assert checked.host()["state"] == "drift"

@@ -38,7 +38,7 @@ def applied(lab: Lab, host: LabHost, user: str, folder: Path, *, password: bool 
 
 
 def rehearsal(ran: Ran) -> str:
-    assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
+    assert (ran.status, ran.host()["change"]) == (0, "applied"), ran.stdout
     return next(step["detail"] for step in ran.host()["steps"] if step["name"] == "rehearse")
 
 

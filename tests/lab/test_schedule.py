@@ -94,7 +94,7 @@ def test_systemd_runs_it_by_itself_and_the_result_is_recorded(controller: Callab
     said = keepalive(host, "schedule install --every '*:*:0/10' -i hosts.yaml")
     assert re.match(r"installed +check: check of 1 host, every \*:\*:0/10, by systemd, next ", said)
     wait_until(lambda: bool(recorded(host)), 60, "the timer to fire and its check to be in the history")
-    assert recorded(host)[0]["fail"] == 1
+    assert recorded(host)[0]["summary"]["drift"] == 1
     assert "sshd-keepalive-check.timer" in keepalive(host, "schedule list")
     unit = "sshd-keepalive-check.service"
     assert host.run(f"systemctl is-failed {unit}", check=False).stdout.strip() != "failed", "drift is a result"
@@ -148,7 +148,7 @@ def test_cron_runs_it_where_there_is_no_systemd(controller: Callable[[str], LabH
     assert keepalive(host, "schedule install --every '* * * * *' -i hosts.yaml").startswith("as it was")
     assert host.run("crontab -l").stdout == crontab
     wait_until(lambda: bool(recorded(host)), 150, "cron to start it")
-    assert recorded(host)[0]["fail"] == 1
+    assert recorded(host)[0]["summary"]["drift"] == 1
     for every in ("Mon..Fri 06:00", "61 * * * *", "@never"):
         keepalive(host, f"schedule install --every '{every}' -i hosts.yaml", code=2)
         assert host.run("crontab -l").stdout == crontab, "what cron does not take changes nothing"
@@ -170,7 +170,7 @@ def test_a_run_by_hand_has_the_surroundings_of_the_timer(controller: Callable[[s
     done = host.run(f"cd /home/ops/fleet; python3 -P -m sshd_keepalive {words}", check=False)
     assert done.returncode == 0, done.stderr
     assert keepalive(host, "schedule run", code=1) == "check: drift\n"
-    assert json.loads(host.run("cat /srv/www/fleet.json").stdout)["summary"]["fail"] == 1
+    assert json.loads(host.run("cat /srv/www/fleet.json").stdout)["summary"]["drift"] == 1
     assert host.run("stat -c %a /srv/www/fleet.html '/srv/$HOME/fleet.csv'").stdout == "644\n644\n"
     assert host.run("journalctl -u sshd-keepalive-check -o cat | grep '^drift'", check=False).stdout
     host.run("mv /srv/www /srv/gone")

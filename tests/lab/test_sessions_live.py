@@ -81,7 +81,7 @@ def test_a_quiet_job_dies_at_the_limit_and_lives_after_apply(
         before = job(lab, box.address, script.format(limit_s * 2))
         ending.append(before)
         probed = keepalive("probe", "-i", through, "--idle", str(limit_s * 2), "--format", "json")
-        assert (probed.status, probed.host()["verdict"]) == (1, "fail")
+        assert (probed.status, probed.host()["state"]) == (1, "drift")
         assert probed.host()["facts"]["loss"] == ("reset" if resets else "no_answer"), probed.stdout
         assert probed.host()["facts"]["keepalives"] == "0"
         assert box.forgotten
@@ -91,18 +91,18 @@ def test_a_quiet_job_dies_at_the_limit_and_lives_after_apply(
             assert before.returncode == 255
             assert "finished" not in stdout
             said = keepalive_diagnosis(f"{stderr}ssh exited with code 255\n", tmp_path)
-            assert said["verdict"] == "fail"
+            assert said["state"] == "drift"
             assert said["suspects"][0]["name"] == "idle-limit"
         else:
             assert before.poll() is None, "nobody tells the client"
 
         applied = keepalive("apply", "--yes", "-i", direct, "--format", "json")
-        assert (applied.status, applied.host()["end"]) == (0, "applied"), applied.stdout
+        assert (applied.status, applied.host()["change"]) == (0, "applied"), applied.stdout
 
         after = job(lab, box.address, script.format(limit_s * LIMITS))
         ending.append(after)
         probed = keepalive("probe", "-i", through, "--idle", str(limit_s * LIMITS), "--format", "json")
-        assert (probed.status, probed.host()["verdict"]) == (0, "pass"), probed.stdout
+        assert (probed.status, probed.host()["state"]) == (0, "ok"), probed.stdout
         facts = probed.host()["facts"]
         assert 0.5 <= float(facts["spacing_s"]) <= every_s + 0.5  # a busy 9.2 may keep its interval after all
         assert int(facts["keepalives"]) >= limit_s * LIMITS / every_s * 0.7

@@ -31,8 +31,8 @@ class Runner:
 
     def end(self, command: str, *words: str) -> str:
         ran = self(command, *words)
-        assert ran.host()["end"], ran.stdout
-        return ran.host()["end"]
+        assert ran.host()["change"], ran.stdout
+        return ran.host()["change"]
 
 
 @pytest.mark.parametrize(("kind", "shell"), [("alpine", "busybox"), ("d12", "mksh")])
@@ -46,7 +46,7 @@ def test_the_main_job_with_another_userland(lab: Lab, boot: Boot, tmp_path: Path
     stock = host.run(f"cksum {CONFIG}").stdout
     assert run("check").status == 1
     applied = run("apply")
-    assert (applied.status, applied.host()["end"]) == (0, "applied"), applied.stdout
+    assert (applied.status, applied.host()["change"]) == (0, "applied"), applied.stdout
     assert run("check").status == 0
     assert run.end("apply") == "unchanged"
     assert run("sessions").host()["failure"] is None
@@ -89,7 +89,7 @@ def test_a_run_of_an_earlier_version_is_over_before_another_begins(lab: Lab, boo
     host.run("systemctl stop 'sshd-keepalive-*.timer'")
     move_back(host)
     refused = run("apply").host()
-    assert (refused["end"], refused["failure"]["kind"]) == ("refused", "locked"), refused
+    assert (refused["change"], refused["failure"]["kind"]) == ("refused", "locked"), refused
     assert first in refused["failure"]["message"]
     old = f"{OLD}/etc-ssh-sshd_config"
     host.run(f"sh {old}/{first}/guard.sh revert")
@@ -98,7 +98,7 @@ def test_a_run_of_an_earlier_version_is_over_before_another_begins(lab: Lab, boo
     host.run(f"mkdir {old}/20260101T000000Z-aaaaaa; : >{old}/20260101T000000Z-aaaaaa/armed")
     host.run(f'echo "20260101T000000Z-aaaaaa 999999999 {boot_id} 1 1" >{old}/lock')
     held = run("apply").host()
-    assert (held["end"], held["failure"]["kind"]) == ("refused", "locked"), held
+    assert (held["change"], held["failure"]["kind"]) == ("refused", "locked"), held
     assert f"holds the lock {old}/lock" in held["failure"]["message"]
     host.run(f"echo '20260101T000000Z-aaaaaa 999999999 another-boot 1 1' >{old}/lock")
     assert run.end("apply") == "applied"

@@ -28,8 +28,8 @@ def test_sshd_that_is_process_1_is_not_restarted(boot: Boot, tmp_path: Path) -> 
 
     host.run(f"printf 'ClientAliveInterval 300\\nClientAliveCountMax 3\\n' >>{CONFIG}")
     checked = aimed("check")
-    (pending,) = [f for f in checked.host()["findings"] if f["verdict"] != "pass"]
-    assert (checked.status, pending["setting"], pending["verdict"]) == (1, "daemon", "fail")
+    (pending,) = [f for f in checked.host()["findings"] if f["state"] != "ok"]
+    assert (checked.status, pending["setting"], pending["state"]) == (1, "daemon", "drift")
     assert "pending restart" in pending["reason"]
 
 
@@ -37,8 +37,8 @@ def test_what_the_hint_for_process_1_says_helps(boot: Boot, tmp_path: Path) -> N
     (host,) = boot("sshd1")
     aimed = Aimed(host, tmp_path)
     written = aimed("apply", "--service-action", "none")
-    assert (written.status, written.host()["end"]) == (1, "applied"), written.stdout
-    assert [f["setting"] for f in written.host()["findings"] if f["verdict"] != "pass"] == ["daemon"]
+    assert (written.status, written.host()["change"]) == (1, "applied"), written.stdout
+    assert [f["setting"] for f in written.host()["findings"] if f["state"] != "ok"] == ["daemon"]
     host.stop()
     host.start()
     assert aimed("check").status == 0
@@ -49,7 +49,7 @@ def test_a_pid_file_of_the_inventory_serves_for_process_1(boot: Boot, tmp_path: 
     (host,) = boot("sshd1")
     aimed = Aimed(host, tmp_path, service={"manager": "pidfile", "pidfile": "/run/sshd.pid"})
     ran = aimed("apply")
-    assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
+    assert (ran.status, ran.host()["change"]) == (0, "applied"), ran.stdout
     assert host.run("cat /run/sshd.pid").stdout == "1\n"
     assert aimed("check").status == 0
     assert aimed.litter() == ""
@@ -63,7 +63,7 @@ def test_sshd_started_by_hand_needs_a_word_of_the_inventory(boot: Boot, tmp_path
     assert "process 1 is sleep" in failure["message"]
     aimed.obey(failure["hint"])
     ran = aimed("apply")
-    assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
+    assert (ran.status, ran.host()["change"]) == (0, "applied"), ran.stdout
     assert "a reboot before that is not noticed" in steps(ran)["arm"]["detail"]
     assert aimed("check").status == 0
     guarantees.note("byhand", "refused (`no_manager`)", "`manager: pidfile`")
@@ -89,20 +89,20 @@ def test_a_supervised_sshd_is_restarted_by_its_supervisor(
     old = host.run(supervised).stdout
 
     ran = aimed("apply")
-    assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
+    assert (ran.status, ran.host()["change"]) == (0, "applied"), ran.stdout
     assert ran.host()["facts"]["service_manager"] == manager
     assert "a reboot before that is not noticed" in steps(ran)["arm"]["detail"]
     (listener,) = host.run(DAEMONS).stdout.splitlines()
     assert listener.split()[0] == host.run(supervised).stdout.strip() != old.strip()
     again = aimed("apply")
-    assert (again.status, again.host()["end"]) == (0, "unchanged")
+    assert (again.status, again.host()["change"]) == (0, "unchanged")
     undone = aimed("undo")
-    assert (undone.status, undone.host()["end"]) == (0, "applied"), undone.stdout
+    assert (undone.status, undone.host()["change"]) == (0, "applied"), undone.stdout
     assert host.run(f"cat {CONFIG}").stdout == stock
 
     # Nobody confirms: the host takes it back by itself.
     waiting = aimed("apply", "--no-confirm", "--confirm-timeout", "8")
-    assert waiting.host()["end"] == "applied", waiting.stdout
+    assert waiting.host()["change"] == "applied", waiting.stdout
     host.wait_until(f"test -e {STATE}/taken_back && test ! -e {STATE}/lock", "the guard to take it back")
     assert host.run(f"cat {CONFIG}").stdout == stock
     (listener,) = host.run(DAEMONS).stdout.splitlines()
@@ -118,7 +118,7 @@ def test_a_second_sshd_beside_a_supervised_one_is_not_taken_for_it(boot: Boot, t
     aimed.obey(refused(aimed, "no_manager")["hint"])
     first = host.run("cat /run/sshd.pid").stdout
     ran = aimed("apply")
-    assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
+    assert (ran.status, ran.host()["change"]) == (0, "applied"), ran.stdout
     assert host.run("cat /run/sshd.pid").stdout == first
 
 
@@ -136,16 +136,16 @@ def test_a_second_sshd_is_refused_and_works_with_what_the_hint_says(boot: Boot, 
     stock = host.run(f"cat {CONFIG}").stdout
     aimed.obey(failure["hint"])
     ran = aimed("apply")
-    assert (ran.status, ran.host()["end"]) == (0, "applied"), ran.stdout
+    assert (ran.status, ran.host()["change"]) == (0, "applied"), ran.stdout
     assert host.run("sshd -T -f /etc/ssh2/sshd_config | grep '^clientaliveinterval'").stdout.split()[1] == "300"
     assert (host.run("cat /run/sshd.pid").stdout, host.run(f"cat {CONFIG}").stdout) == (first, stock)
-    assert aimed("undo").host()["end"] == "applied"
+    assert aimed("undo").host()["change"] == "applied"
     restart = "kill -HUP $(cat /run/second.pid)"
     aimed.set(service={"manager": "command", "restart": restart, "is_active": "kill -0 $(cat /run/second.pid)"})
-    assert aimed("apply").host()["end"] == "applied"
+    assert aimed("apply").host()["change"] == "applied"
     assert host.run("cat /run/sshd.pid").stdout == first
     aimed.set(port=22, service={})
-    assert aimed("apply").host()["end"] == "applied"
+    assert aimed("apply").host()["change"] == "applied"
     guarantees.note(f"{kind} second", "refused (`other_daemon`)", "`manager: pidfile` or `command`")
 
 
@@ -169,6 +169,8 @@ def test_a_second_sshd_with_a_unit_of_its_own_is_restarted_by_it(boot: Boot, tmp
     aimed = Aimed(host, tmp_path, port=2222)
     first = host.run("cat /run/sshd.pid").stdout
     ran = aimed("apply")
-    assert (ran.status, ran.host()["end"], ran.host()["facts"]["unit"]) == (0, "applied", "second.service"), ran.stdout
+    assert (ran.status, ran.host()["change"], ran.host()["facts"]["unit"]) == (0, "applied", "second.service"), (
+        ran.stdout
+    )
     assert host.run("cat /run/sshd.pid").stdout == first
     guarantees.note("d12 unit", "applied (`systemd`)", "")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive import registry
+from sshd_keepalive import engines
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
-from sshd_keepalive.model import End, Host, HostReport, Verdict
+from sshd_keepalive.model import End, Host, HostReport, State
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh import shell as shells
 from tests.support.mock import FencedServer
@@ -36,7 +36,7 @@ def test_a_silent_host_costs_its_own_time_only(tmp_path: Path) -> None:
         hosts = [bad, *(server.reach(name=f"h{number}") for number in range(5))]
         finished = [
             report.host.name
-            for report in fleet.run(fleet.check_host, hosts, orders(2), registry.load("engines", "thread"), workers=2)
+            for report in fleet.run(fleet.check_host, hosts, orders(2), engines.select("thread"), workers=2)
         ]
     assert sorted(finished) == ["h0", "h1", "h2", "h3", "h4", "silent"]
     assert finished[-1] == "silent"
@@ -50,5 +50,5 @@ def test_a_defect_of_ours_is_one_hosts_failure(monkeypatch: pytest.MonkeyPatch) 
     host = Host(name="one", address="192.0.2.1")
     checked: HostReport = fleet.check_host(host, orders())
     assert checked.failure is not None
-    assert (checked.failure.kind, checked.verdict, checked.end) == ("internal", Verdict.UNKNOWN, None)
-    assert fleet.apply_host(host, orders()).end is End.UNKNOWN
+    assert (checked.failure.kind, checked.state, checked.end) == ("internal", State.UNKNOWN, None)
+    assert fleet.apply_host(host, orders()).end is End.UNPROVED

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sshd_keepalive.errors import HostError, ParseError
-from sshd_keepalive.model import Host, HostReport, NewContent, Plan, Policy, Run, Snapshot, Verdict
+from sshd_keepalive.model import Host, HostReport, NewContent, Plan, Policy, Run, Snapshot, State
 from sshd_keepalive.planning import diff, judge, undo
 from sshd_keepalive.reports import json as json_report
 from sshd_keepalive.reports import text as text_report
@@ -51,9 +51,7 @@ def told(answer: list[tuple[str, bytes]]) -> bytes:
 def looked_at(stdout: bytes) -> None:
     seen = survey.parse(stdout, HOST, AT)
     assert dict(seen.facts)["state"]
-    report = HostReport(
-        host=HOST, verdict=Verdict.UNKNOWN, findings=judge.judge(read(seen), Policy()), facts=seen.facts
-    )
+    report = HostReport(host=HOST, state=State.UNKNOWN, findings=judge.judge(read(seen), Policy()), facts=seen.facts)
     run = Run(id="r", command="check", started_at=AT, ended_at=AT, exit_code=3, hosts=(report,))
     json.loads(json_report.render(run))
     assert "\x1b" not in text_report.render(run)

@@ -12,7 +12,7 @@ from sshd_keepalive import benchmarks
 from sshd_keepalive.benchmarks import BenchmarkConflict, Common
 from sshd_keepalive.config import benchmarks as table
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import Benchmark, Finding, Span, Subject, Verdict
+from sshd_keepalive.model import Benchmark, Finding, Span, State, Subject
 from sshd_keepalive.planning.policy import from_mapping
 from tests.support.fleets import a_fleet, pair
 
@@ -68,26 +68,26 @@ def test_the_nearest_pair_is_allowed_and_none_is_nearer(chosen: list[Benchmark],
 @given(rows, st.sampled_from(GRID))
 def test_a_host_passes_exactly_when_its_pair_does(row: Benchmark, values: tuple[int, int]) -> None:
     verdict = benchmarks.judge(row, pair(*map(str, values)))
-    assert verdict is (Verdict.PASS if benchmarks.allows(row, values) else Verdict.FAIL)
+    assert verdict is (State.OK if benchmarks.allows(row, values) else State.DRIFT)
 
 
-def one(setting: Subject, value: str, verdict: Verdict = Verdict.FAIL) -> Finding:
-    return Finding(setting=setting, scope="Match User root", wanted="1", value=value, verdict=verdict)
+def one(setting: Subject, value: str, verdict: State = State.DRIFT) -> Finding:
+    return Finding(setting=setting, scope="Match User root", wanted="1", value=value, state=verdict)
 
 
 @pytest.mark.parametrize(
     ("found", "verdict"),
     [
-        ((), Verdict.UNKNOWN),
-        ((*pair("300", "3"), one(Subject.COUNT_MAX, "0")), Verdict.FAIL),
-        ((*pair("300", "3"), one(Subject.INTERVAL, "", Verdict.UNKNOWN)), Verdict.UNKNOWN),
-        ((*pair("0", "3"), one(Subject.INTERVAL, "", Verdict.UNKNOWN)), Verdict.FAIL),
-        ((*pair("300", "3"), one(Subject.DAEMON, "older files")), Verdict.UNKNOWN),
-        ((*pair("300", "3"), one(Subject.MAX_SESSIONS, "900")), Verdict.PASS),
-        (pair("-1294967296", "3"), Verdict.FAIL),
+        ((), State.UNKNOWN),
+        ((*pair("300", "3"), one(Subject.COUNT_MAX, "0")), State.DRIFT),
+        ((*pair("300", "3"), one(Subject.INTERVAL, "", State.UNKNOWN)), State.UNKNOWN),
+        ((*pair("0", "3"), one(Subject.INTERVAL, "", State.UNKNOWN)), State.DRIFT),
+        ((*pair("300", "3"), one(Subject.DAEMON, "older files")), State.UNKNOWN),
+        ((*pair("300", "3"), one(Subject.MAX_SESSIONS, "900")), State.OK),
+        (pair("-1294967296", "3"), State.DRIFT),
     ],
 )
-def test_what_could_not_be_told_is_never_a_pass(found: tuple[Finding, ...], verdict: Verdict) -> None:
+def test_what_could_not_be_told_is_never_a_pass(found: tuple[Finding, ...], verdict: State) -> None:
     assert benchmarks.judge(replace(ROW, interval_s=Span(1, None), count_max=Span(1, None)), found) is verdict
 
 

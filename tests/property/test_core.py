@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sshd_keepalive.errors import ParseError, PlanError
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, MatchOverrides, Snapshot, Verdict
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, MatchOverrides, Snapshot, State
 from sshd_keepalive.planning import diff, judge, plan
 from sshd_keepalive.sshd_config import document, resolve
 from sshd_keepalive.sshd_config.reading import read
@@ -112,13 +112,13 @@ def test_any_bytes_are_read_or_refused(main: bytes, other: bytes, version: Versi
 def test_a_plan_keeps_every_promise(seed: int, version: str) -> None:
     snapshot = found(seed, version)
     policy = snapshot.host.policy
-    verdicts = {finding.verdict for finding in judge.judge(read(snapshot), policy)}
+    verdicts = {finding.state for finding in judge.judge(read(snapshot), policy)}
     try:
         planned = plan.plan(read(snapshot), policy)
     except (ParseError, PlanError):
-        assert verdicts != {Verdict.PASS}
+        assert verdicts != {State.OK}
         return
-    assert planned.is_empty == (verdicts == {Verdict.PASS})
+    assert planned.is_empty == (verdicts == {State.OK})
     before = {file.path: file.content for file in snapshot.files}
     after = before | {content.path: content.after for content in planned.contents}
     # Only named lines change.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sshd_keepalive.model import Goal, Policy, Verdict
+from sshd_keepalive.model import Goal, Policy, State
 from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.planning.policy import for_release, from_mapping, to_mapping
 from sshd_keepalive.sshd_config import keepalive
@@ -53,7 +53,7 @@ def test_planning_again_changes_nothing(version: Version, goal: Goal) -> None:
     planned = plan.plan(read(look({MAIN: "ClientAliveInterval 0\n"}, version=str(version))), policy)
     after = look({MAIN: planned.contents[0].after}, version=str(version))
     assert plan.plan(read(after), policy).is_empty
-    assert {finding.verdict for finding in judge.judge(read(after), policy)} == {Verdict.PASS}
+    assert {finding.state for finding in judge.judge(read(after), policy)} == {State.OK}
     assert planned.caveat is None
 
 

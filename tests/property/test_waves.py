@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sshd_keepalive import registry
+from sshd_keepalive import engines
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget, divide, has_failed
-from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Subject, Verdict
+from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, State, Subject
 from sshd_keepalive.secrets.retrieval import Secrets
 
 ZONES = ("", "a", "b", "c")
@@ -100,10 +100,10 @@ def test_nothing_starts_after_the_stop_and_the_budget_holds(
     def job(host: Host, orders: Orders) -> HostReport:
         begun.append(host.name)
         if int(host.name[1:]) in bad:
-            return HostReport(host=host, verdict=Verdict.UNKNOWN, end=End.UNREACHABLE, failure=FAILURE, unreached=True)
-        return HostReport(host=host, verdict=Verdict.PASS, end=End.APPLIED)
+            return HostReport(host=host, state=State.UNREACHABLE, failure=FAILURE)
+        return HostReport(host=host, state=State.OK, end=End.APPLIED)
 
-    engine = registry.load("engines", "thread")
+    engine = engines.select("thread")
     rollout = Rollout(divide(hosts, serial), Budget(n_max), engine, workers, stop)
     orders = Orders(run_id="r", secrets=Secrets())
     reports = []
@@ -126,16 +126,16 @@ def test_a_wave_that_is_as_it_was_when_it_was_proved_holds_even_without_the_poli
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After an undo the policy is not met, and was not when the host was proved."""
-    old = Finding(setting=Subject.INTERVAL, scope="global", wanted="300", value="0", verdict=Verdict.FAIL)
+    old = Finding(setting=Subject.INTERVAL, scope="global", wanted="300", value="0", state=State.DRIFT)
 
     def seen(host: Host, orders: Orders) -> HostReport:
-        return HostReport(host=host, verdict=Verdict.FAIL, findings=(old,))
+        return HostReport(host=host, state=State.DRIFT, findings=(old,))
 
     def undone(host: Host, orders: Orders) -> HostReport:
-        return HostReport(host=host, verdict=Verdict.FAIL, findings=(old,), end=End.APPLIED)
+        return HostReport(host=host, state=State.DRIFT, findings=(old,), end=End.APPLIED)
 
     monkeypatch.setattr(fleet, "check_host", seen)
-    engine = registry.load("engines", "serial")
+    engine = engines.select("serial")
     rollout = Rollout(divide(some_hosts(4), "2"), Budget(0), engine, 1, threading.Event(), soak_s=0.001)
     ends = [r.end for r in rollout.run(undone, Orders(run_id="r", secrets=Secrets()))]
     assert ends == [End.APPLIED] * 4
@@ -143,10 +143,10 @@ def test_a_wave_that_is_as_it_was_when_it_was_proved_holds_even_without_the_poli
 
 def test_a_wave_that_did_not_hold_while_it_soaked_counts_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     def relapsed(host: Host, orders: Orders) -> HostReport:
-        return HostReport(host=host, verdict=Verdict.FAIL if host.name == "h0" else Verdict.PASS)
+        return HostReport(host=host, state=State.DRIFT if host.name == "h0" else State.OK)
 
     def applied(host: Host, orders: Orders) -> HostReport:
-        return HostReport(host=host, verdict=Verdict.PASS, end=End.APPLIED)
+        return HostReport(host=host, state=State.OK, end=End.APPLIED)
 
     monkeypatch.setattr(fleet, "check_host", relapsed)
     stop = threading.Event()
@@ -154,7 +154,7 @@ def test_a_wave_that_did_not_hold_while_it_soaked_counts_and_stops(monkeypatch: 
     rollout = Rollout(
         divide(some_hosts(6), "2"),
         Budget(0),
-        registry.load("engines", "serial"),
+        engines.select("serial"),
         1,
         stop,
         soak_s=0.001,
@@ -162,6 +162,6 @@ def test_a_wave_that_did_not_hold_while_it_soaked_counts_and_stops(monkeypatch: 
     )
     reports = {r.host.name: r for r in rollout.run(applied, Orders(run_id="r", secrets=Secrets()))}
     assert (sorted(reports), soaks) == (["h0", "h1"], [(1, 0.001)])
-    assert (reports["h0"].end, reports["h1"].end) == (End.UNKNOWN, End.APPLIED)
+    assert (reports["h0"].end, reports["h1"].end) == (End.UNPROVED, End.APPLIED)
     assert reports["h0"].failure is not None
     assert reports["h0"].failure.cause == "relapse"

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from sshd_keepalive import registry
 from sshd_keepalive.config import benchmarks
-from sshd_keepalive.model import Failure, Finding, Host, HostReport, PastRun, Place, Run, Step, Subject, Verdict
+from sshd_keepalive.model import Failure, Finding, Host, HostReport, PastRun, Place, Run, State, Step, Subject
 from tests.support.browser import browser
 from tests.support.fleets import NOW, a_fleet
 
@@ -97,14 +97,14 @@ def test_search_takes_every_word_of_a_name_an_address_or_a_file(opened: Opened) 
 def test_state_group_and_change_narrow_each_other(opened: Opened) -> None:
     page = opened()
     page.get_by_role("checkbox", name="ok ").uncheck()
-    wrong = sum(report.verdict is not Verdict.PASS for report in FLEET.hosts)
+    wrong = sum(report.state is not State.OK for report in FLEET.hosts)
     expect(page.get_by_role("status")).to_have_text(f"{wrong} of 240 hosts")
     page.get_by_role("button", name="web", exact=True).click()
-    web = [r for r in FLEET.hosts if r.verdict is not Verdict.PASS and "web" in r.host.groups]
+    web = [r for r in FLEET.hosts if r.state is not State.OK and "web" in r.host.groups]
     assert sorted(names(page)) == sorted(report.host.name for report in web)
     assert page.evaluate("document.activeElement.id") == "hosts"
     page.get_by_role("checkbox", name="only changed").check()
-    assert sorted(names(page)) == sorted(report.host.name for report in web if report.drift)
+    assert sorted(names(page)) == sorted(report.host.name for report in web if report.changes)
 
 
 def test_sorting_by_a_head_turns_round_at_the_second_click(opened: Opened) -> None:
@@ -191,29 +191,27 @@ def evil_host(text: str) -> HostReport:
         scope=text,
         wanted=text,
         value=text,
-        verdict=Verdict.FAIL,
+        state=State.DRIFT,
         place=place,
         hides=(place,),
         reason=text,
     )
     return HostReport(
         host=Host(name=text, address=text, groups=(text, "group " + text)),
-        verdict=Verdict.FAIL,
+        state=State.DRIFT,
         findings=(found,),
         diff=f"+{text}\n",
         value_diff=f"-{text}\n",
         steps=(Step(name=text, ok=False, detail=text),),
         facts=((text, text),),
         notes=(text,),
-        drift=(text,),
+        changes=(text,),
         failure=Failure(kind=text, message=text, hint=text),
     )
 
 
 def test_nothing_that_a_host_says_runs(opened: Opened) -> None:
-    past = tuple(
-        PastRun(id=text, command=text, started_at=NOW, n_pass=1, n_fail=1, n_unknown=0, n_waived=0) for text in EVIL
-    )
+    past = tuple(PastRun(id=text, command=text, started_at=NOW, counts={"ok": 1, "drift": 1}) for text in EVIL)
     hosts = tuple(evil_host(text) for text in EVIL)
     run = Run(id=EVIL[0], command=EVIL[1], started_at=NOW, ended_at=NOW, exit_code=1, hosts=hosts, past=past)
     page = opened(run)
@@ -275,7 +273,7 @@ def test_a_narrow_screen_scrolls_in_one_direction_only(opened: Opened, run: Run)
 
 def test_the_chart_says_in_words_what_it_shows(opened: Opened) -> None:
     page = opened()
-    chart = page.get_by_role("img", name="Share of hosts as wanted from 2026-01-01 to 2026-01-31")
+    chart = page.get_by_role("img", name="Share of hosts compliant from 2026-01-01 to 2026-01-31")
     expect(chart).to_be_visible()
     page.locator("details summary").click()
     assert page.locator(".numbers tbody tr").count() == len(FLEET.past) + 1

@@ -9,7 +9,7 @@ import pytest
 
 from sshd_keepalive import registry
 from sshd_keepalive.config import benchmarks
-from sshd_keepalive.model import Run
+from sshd_keepalive.model import Run, State
 from tests.contract.test_reports import FULL, a_run
 from tests.support.fleets import a_fleet
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.readers
 
 RUNS = {
     "none": a_run(()),
-    "hostile": a_run((FULL, replace(FULL, end=None, unreached=True))),
+    "hostile": a_run((FULL, replace(FULL, end=None, state=State.UNREACHABLE))),
     "fleet": replace(a_fleet(50), benchmarks=benchmarks.load_table()),
 }
 

@@ -60,7 +60,7 @@ def test_check_plan_apply_check(sshd: Sshd, tmp_path: Path) -> None:
     assert sshd.config_file.read_text() == before
 
     applied = keepalive("apply", "--yes", "-i", hosts, "--format", "json")
-    assert applied.host()["end"] == "applied", applied.stdout
+    assert applied.host()["change"] == "applied", applied.stdout
     assert [step["name"] for step in applied.host()["steps"]][-2:] == ["verify", "confirm"]
     assert all(step["ok"] for step in applied.host()["steps"])
     assert sshd.config_file.read_text() == before.replace("ClientAliveCountMax 0", "ClientAliveCountMax 3")
@@ -71,11 +71,11 @@ def test_a_change_that_waits_for_its_confirmation_is_not_ok(sshd: Sshd, tmp_path
     hosts = inventory(sshd, tmp_path)
     before = sshd.config_file.read_text()
     first = keepalive("apply", "--yes", "--no-confirm", "--confirm-timeout", "600", "-i", hosts, "--format", "json")
-    assert (first.status, first.host()["end"], first.host()["pending"]["phase"]) == (0, "applied", "waiting")
+    assert (first.status, first.host()["change"], first.host()["pending"]["phase"]) == (0, "applied", "waiting")
     run_id, reverts_at = first.data["run_id"], first.host()["pending"]["reverts_at"]
     for words in (("check",), ("check", "--deep"), ("plan",), ("apply", "--yes")):
         ran = keepalive(*words, "-i", hosts, "--format", "json")
-        assert (ran.status, ran.host()["verdict"]) == (3, "unknown"), words
+        assert (ran.status, ran.host()["state"]) == (3, "unknown"), words
         failure = ran.host()["failure"]
         assert (failure["kind"], failure["cause"]) == ("locked", "not_confirmed")
         assert ran.host()["pending"]["run_id"] == run_id
@@ -86,7 +86,7 @@ def test_a_change_that_waits_for_its_confirmation_is_not_ok(sshd: Sshd, tmp_path
     assert " UTC\n    next: sshd-keepalive confirm one\n" in said.stdout
     assert said.stderr == f"next: sshd-keepalive confirm -i {hosts}\n"
     confirmed = keepalive("confirm", "-i", hosts, "--format", "json")
-    assert (confirmed.status, confirmed.host()["end"], confirmed.host()["pending"]) == (0, "applied", None)
+    assert (confirmed.status, confirmed.host()["change"], confirmed.host()["pending"]) == (0, "applied", None)
     assert keepalive("check", "-i", hosts).status == 0
     assert sshd.config_file.read_text() != before
 
@@ -123,7 +123,7 @@ def test_undo_takes_a_waiting_change_back(sshd: Sshd, tmp_path: Path) -> None:
     assert "-ClientAliveCountMax 3\n+ClientAliveCountMax 0\n" in planned.host()["diff"]
     assert sshd.config_file.read_text() != before
     undone = keepalive("undo", "--yes", "-i", hosts, "--format", "json")
-    assert (undone.status, undone.host()["end"], undone.host()["failure"]) == (0, "applied", None), undone.stdout
+    assert (undone.status, undone.host()["change"], undone.host()["failure"]) == (0, "applied", None), undone.stdout
     assert [step["name"] for step in undone.host()["steps"]][-2:] == ["revert", "verify"]
     assert sshd.config_file.read_text() == before
     seen = keepalive("check", "-i", hosts, "--format", "json")
@@ -138,7 +138,7 @@ def test_a_revert_is_told_afterwards(sshd: Sshd, tmp_path: Path) -> None:
     hosts = inventory(sshd, tmp_path)
     before = sshd.config_file.read_text()
     first = keepalive("apply", "--yes", "--no-confirm", "--confirm-timeout", "5", "-i", hosts, "--format", "json")
-    assert first.host()["end"] == "applied", first.stdout
+    assert first.host()["change"] == "applied", first.stdout
     ends_at = time.monotonic() + 60
     while (seen := keepalive("check", "-i", hosts, "--format", "json")).host()["reverted"] is None:
         assert (seen.status, seen.host()["failure"]["kind"]) == (3, "locked")
@@ -158,7 +158,7 @@ def test_the_running_daemon_is_part_of_the_verdict(sshd: Sshd, tmp_path: Path) -
     sshd.config_file.write_text(text.replace("ClientAliveCountMax 0", "ClientAliveCountMax 3"))
     ran = keepalive("check", "-i", hosts, "--format", "json")
     assert ran.status == 1
-    wrong = [finding for finding in ran.host()["findings"] if finding["verdict"] == "fail"]
+    wrong = [finding for finding in ran.host()["findings"] if finding["state"] == "drift"]
     assert [finding["setting"] for finding in wrong] == ["daemon"]
     sshd.reload()
     assert keepalive("check", "-i", hosts).status == 0
@@ -170,7 +170,7 @@ def test_a_wrong_key_is_an_auth_failure(sshd: Sshd, tmp_path: Path, command: str
     ran = keepalive(command, *(["--yes"] if command == "apply" else []), "-i", hosts, "--format", "json")
     assert ran.status == 3
     assert ran.host()["failure"]["kind"] == "auth"
-    assert ran.host()["end"] == ("unreachable" if command == "apply" else None)
+    assert ran.host()["change"] is None
     assert "one" in keepalive("check", "-i", hosts).stdout
 
 
@@ -201,10 +201,10 @@ def test_a_host_without_sshd_and_one_with_a_broken_file_say_so(sshd: Sshd, tmp_p
     text = sshd.config_file.read_text()
     sshd.config_file.write_text(text + "ClientAliveIntervall 300\n")
     checked = keepalive("check", "-i", hosts, "--format", "json")
-    assert (checked.status, checked.host()["verdict"]) == (3, "unknown")
+    assert (checked.status, checked.host()["state"]) == (3, "unknown")
     assert "ClientAliveIntervall" in json.dumps(checked.host()["findings"])
     applied = keepalive("apply", "--yes", "-i", hosts, "--format", "json").host()
-    assert (applied["end"], applied["failure"]["kind"]) == ("refused", "config_broken")
+    assert (applied["change"], applied["failure"]["kind"]) == ("refused", "config_broken")
     assert sshd.config_file.read_text().endswith("ClientAliveIntervall 300\n")
 
 
@@ -213,7 +213,7 @@ def test_reports_for_files_are_written_beside_the_text(sshd: Sshd, tmp_path: Pat
     out = tmp_path / "report.json"
     ran = keepalive("check", "-i", hosts, "--out", f"json:{out}", "--out", f"text:{tmp_path}/report.txt")
     assert ran.status == 1
-    assert json.loads(out.read_text())["summary"]["fail"] == 1
+    assert json.loads(out.read_text())["summary"]["drift"] == 1
     assert "drift" in (tmp_path / "report.txt").read_text()
     assert sorted(path.name for path in tmp_path.glob(".report*")) == []
 
@@ -318,13 +318,13 @@ def test_a_spent_budget_begins_nothing_more_and_the_run_can_be_resumed(sshd: Ssh
     ran = keepalive("apply", "--yes", "-i", hosts, "--canary", "1", "--format", "json", **state)
     assert ran.status == 3
     assert "stopped: 1 host(s) failed, more than the budget of 0" in ran.stderr
-    assert ran.host("one")["failure"]["cause"] == "stopped"
+    assert ran.host("one")["failure"]["cause"] == "budget"
     assert sshd.config_file.read_text() == before
     run_id = ran.data["run_id"]
     assert (tmp_path / f"state/sshd-keepalive/runs/{run_id}.failed").read_text() == "closed\none\n"
 
     resumed = keepalive("apply", "--yes", "-i", hosts, "--resume", run_id, "--format", "json", **state)
-    assert (resumed.host("closed")["end"], resumed.host("one")["end"]) == ("unreachable", "applied")
+    assert (resumed.host("closed")["state"], resumed.host("one")["change"]) == ("unreachable", "applied")
     again = keepalive("apply", "--yes", "-i", hosts, "--resume", resumed.data["run_id"], "--format", "json", **state)
     assert [host["name"] for host in again.data["hosts"]] == ["closed"]
     failed = tmp_path / f"state/sshd-keepalive/runs/{again.data['run_id']}.failed"
@@ -339,8 +339,8 @@ def test_what_a_spent_budget_takes_back_is_as_it_was(sshd: Sshd, tmp_path: Path)
     words = ("--serial", "1", "--on-failure", "undo", "--format", "json")
     ran = keepalive("apply", "--yes", "-i", hosts, *words, XDG_STATE_HOME=str(tmp_path / "state"))
     assert ran.status == 4
-    assert (ran.host("one")["end"], ran.host("one")["failure"]["cause"]) == ("rolled_back", "taken-back")
-    assert ran.host("closed")["end"] == "unreachable"
+    assert (ran.host("one")["change"], ran.host("one")["failure"]["cause"]) == ("rolled_back", "taken-back")
+    assert ran.host("closed")["state"] == "unreachable"
     assert sshd.config_file.read_text() == before
 
 
@@ -382,11 +382,11 @@ def test_a_host_whose_sshd_reads_its_files_otherwise_is_refused_with_both_readin
     for command in (("check",), ("plan",), ("apply", "--yes")):
         ran = keepalive(*command, "-i", hosts, "--format", "json")
         host = ran.host()
-        assert (ran.status, host["verdict"], host["failure"]["kind"]) == (3, "unknown", "observe")
+        assert (ran.status, host["state"], host["failure"]["kind"]) == (3, "unknown", "observe")
         assert host["failure"]["cause"] == "readings-differ"
         assert f"sshd -T {'says' if read == '45' else 'reads'} {read}" in host["failure"]["message"]
         assert ("we read 300" if read == "45" else "we cannot follow it") in host["failure"]["message"]
-        assert host["end"] == ("refused" if command[0] == "apply" else None)
+        assert host["change"] == ("refused" if command[0] == "apply" else None)
     assert sshd.config_file.read_text() == text
 
 
@@ -417,7 +417,7 @@ def test_a_policy_by_effect_is_written_as_the_release_needs_it_and_seen_to_work(
         wanted = inventory(server, tmp_path, policy={"keep_alive_every": 4, "drop_dead_after": 16})
         probed = keepalive("probe", "-i", wanted, "--format", "json").host()
     (observed,) = (finding for finding in probed["findings"] if finding["setting"] == "observed")
-    assert (observed["wanted"], observed["verdict"]) == ("a keep-alive every 4 s, alive", "pass"), probed
+    assert (observed["wanted"], observed["state"]) == ("a keep-alive every 4 s, alive", "ok"), probed
     assert "notes" not in probed["facts"]
 
 
@@ -428,5 +428,5 @@ def test_a_change_for_one_run_is_confirmed_with_the_same_words(tmp_path: Path) -
         applied = keepalive("apply", "--yes", "--no-confirm", "-i", hosts, *words)
         assert f"next: sshd-keepalive confirm -i {hosts} --interval 120 --count 4\n" in applied.stderr, applied.stdout
         confirmed = keepalive("confirm", "-i", hosts, *words, "--format", "json")
-        assert confirmed.host()["end"] == "applied", confirmed.stdout
+        assert confirmed.host()["change"] == "applied", confirmed.stdout
         assert "ClientAliveInterval 120\nClientAliveCountMax 4\n" in server.config_file.read_text()

@@ -62,13 +62,13 @@ def test_all_engines_find_the_same(engine: str, sshd: Sshd, tmp_path: Path, requ
     ran = keepalive("check", "-i", inventory(sshd, tmp_path), *words, "--format", "json", "-f", "6")
     assert (ran.status, ran.stderr) == (1, "")
     assert Counter(host["name"] for host in ran.data["hosts"]) == Counter(f"h{number}" for number in range(N))
-    assert {f["value"] for host in ran.data["hosts"] for f in host["findings"] if f["verdict"] == "fail"} == {"0"}
+    assert {f["value"] for host in ran.data["hosts"] for f in host["findings"] if f["state"] == "drift"} == {"0"}
 
 
 def test_applied_by_another_process(sshd: Sshd, tmp_path: Path) -> None:
     hosts = inventory(sshd, tmp_path, n=1)
     ran = keepalive("apply", "--yes", "-i", hosts, "--engine", "dask", "--format", "json")
-    assert ran.host()["end"] == "applied", ran.stdout
+    assert ran.host()["change"] == "applied", ran.stdout
     assert "ClientAliveCountMax 3\n" in sshd.config_file.read_text()
 
 
@@ -83,7 +83,7 @@ class TestLostWorker:
         hosts = ran.data["hosts"]
         assert [host["name"] for host in hosts] == ["silent", *(f"h{number}" for number in range(N))]
         assert ran.host("silent")["failure"]["kind"] == "timeout"
-        assert all(host["verdict"] == "fail" and host["failure"] is None for host in hosts[1:])
+        assert all(host["state"] == "drift" and host["failure"] is None for host in hosts[1:])
 
     def test_its_changes_are_unknown_and_never_repeated(self, sshd: Sshd, tmp_path: Path) -> None:
         with Cluster() as cluster, HostileServer(silence) as silent:
@@ -92,8 +92,8 @@ class TestLostWorker:
             assert silent.n_connections == 1
         assert ran.status == 5
         assert [host["name"] for host in ran.data["hosts"]] == ["silent", "h0"]
-        assert (ran.host("silent")["end"], ran.host("silent")["failure"]["cause"]) == ("unknown", "worker-lost")
-        assert ran.host("h0")["end"] == "applied", ran.stdout
+        assert (ran.host("silent")["change"], ran.host("silent")["failure"]["cause"]) == ("unproved", "worker-lost")
+        assert ran.host("h0")["change"] == "applied", ran.stdout
 
     def test_without_any_worker_the_rest_is_not_begun(self, sshd: Sshd, tmp_path: Path) -> None:
         """The scheduler goes as well, so nobody has to wait for a worker to come back."""
@@ -107,7 +107,7 @@ class TestLostWorker:
         assert ran.status == 5
         causes = [host["failure"]["cause"] for host in ran.data["hosts"]]
         assert causes == ["worker-lost", "no-worker", "no-worker", "no-worker"]
-        assert [host["end"] for host in ran.data["hosts"]] == ["unknown", "refused", "refused", "refused"]
+        assert [host["change"] for host in ran.data["hosts"]] == ["unproved", "not_begun", "not_begun", "not_begun"]
 
 
 def test_ctrl_c_lets_local_workers_finish_what_they_have(sshd: Sshd, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_value_that_we_replaced_and_that_comes_back_is_a_relapse(tmp_path: Pat
             ["undo", "applied"],
         ]
         applied = next(line for line in life.splitlines() if "  apply  " in line)
-        assert f"last as wanted: {applied[:16]} UTC, run {applied.split()[2]}" in life
+        assert f"last compliant: {applied[:16]} UTC, run {applied.split()[2]}" in life
 
 
 def _told(store: Path) -> str:

@@ -54,7 +54,7 @@ def sshd() -> Iterator[Sshd]:
 def test_keep_alives_are_counted_and_timed(sshd: Sshd, tmp_path: Path) -> None:
     ran = keepalive("probe", "-i", inventory(sshd, tmp_path), "--format", "json")
     host = ran.host()
-    assert (ran.status, host["verdict"], host["failure"]) == (0, "pass", None), ran.stdout
+    assert (ran.status, host["state"], host["failure"]) == (0, "ok", None), ran.stdout
     assert host["facts"]["configured"] == "2/3"
     assert host["facts"]["loaded"] == "the present files"
     release = tuple(int(number) for number in host["facts"]["openssh"].split("p")[0].split("."))
@@ -69,8 +69,8 @@ def test_what_is_not_loaded_is_not_proved(sshd: Sshd, tmp_path: Path) -> None:
     sshd.config_file.write_text(sshd.config_file.read_text().replace("Interval 2", "Interval 60"))
     ran = keepalive("probe", "-i", inventory(sshd, tmp_path, policy="60/3"), "--idle", "6", "--format", "json")
     host = ran.host()
-    assert (ran.status, host["verdict"]) == (1, "fail")
-    assert observed(host)["verdict"] == "fail"
+    assert (ran.status, host["state"]) == (1, "drift")
+    assert observed(host)["state"] == "drift"
     assert host["facts"]["loaded"] == "older files"
 
 
@@ -123,7 +123,7 @@ def test_interrupted_it_says_what_was_seen_so_far(sshd: Sshd, tmp_path: Path) ->
 def test_fast_shows_what_this_binary_does(sshd: Sshd, tmp_path: Path) -> None:
     ran = keepalive("probe", "--fast", "-i", inventory(sshd, tmp_path), "--format", "json")
     host = ran.host()
-    assert (ran.status, host["verdict"]) == (0, "pass"), ran.stdout
+    assert (ran.status, host["state"]) == (0, "ok"), ran.stdout
     found = {finding["setting"]: finding for finding in host["findings"]}
     assert {"observed", "count 0", "dead client"} <= set(found)
     assert "dead after" in found["dead client"]["value"]
@@ -138,7 +138,7 @@ def test_fast_knows_a_vendors_build_whose_files_use_no_include(sshd: Sshd, tmp_p
     ran = keepalive("probe", "--fast", "-i", inventory(sshd, tmp_path, sshd=str(vendors)), "--format", "json")
     assert ran.host()["facts"]["openssh"] == "8.0p1"
     (count,) = (finding for finding in ran.host()["findings"] if finding["setting"] == "count 0")
-    assert (count["verdict"], count["wanted"]) == ("pass", "a living client is never dropped"), ran.stdout
+    assert (count["state"], count["wanted"]) == ("ok", "a living client is never dropped"), ran.stdout
 
 
 def test_fast_says_that_a_match_block_cannot_be_tried(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_check_deep_finds_what_else_ends_a_job(tmp_path: Path) -> None:
         hosts = inventory(server, tmp_path)
         assert keepalive("check", "-i", hosts).status == 0
         ran = keepalive("check", "--deep", "--concurrency", "5", "-i", hosts, "--format", "json")
-    wrong = {f["setting"]: f["value"] for f in ran.host()["findings"] if f["verdict"] == "fail"}
+    wrong = {f["setting"]: f["value"] for f in ran.host()["findings"] if f["state"] == "drift"}
     assert (ran.status, wrong) == (1, {"ChannelTimeout": "session:*=5m", "MaxSessions": "4"})
     assert "tcp_keepalive" in ran.host()["facts"]
 
@@ -194,7 +194,7 @@ def test_the_limit_of_a_box_on_the_way_is_found(tmp_path: Path) -> None:
     # A keep-alive that a busy machine sends seconds late meets the limit too: the answer errs to the safe side.
     assert facts["idle_limit"] in ("between 5 s and 8 s", "between 3 s and 5 s"), ran.stdout
     (found,) = (f for f in ran.host()["findings"] if f["setting"] == "idle limit")
-    assert (ran.status, found["verdict"]) == (1, "fail")
+    assert (ran.status, found["state"]) == (1, "drift")
     assert f"configure ClientAliveInterval {2 if '5 s and' in found['value'] else 1} or less" in found["reason"]
 
 

@@ -50,11 +50,11 @@ def test_what_began_before_the_reload_is_listed_and_what_began_after_is_not(sshd
         new = client(sshd, "3002")
         ran = keepalive("sessions", "-i", hosts, "--format", "json")
         (found,) = ran.host()["findings"]
-        assert (ran.status, ran.host()["verdict"], found["verdict"]) == (1, "fail", "fail")
+        assert (ran.status, ran.host()["state"], found["state"]) == (1, "drift", "drift")
         assert "sleep 3001" in found["value"]
         assert found["value"].startswith(f"{sshd.user} on notty from 127.0.0.1:")
         everybody = keepalive("sessions", "--all", "-i", hosts, "--format", "json").host()
-        assert [finding["verdict"] for finding in everybody["findings"]] == ["fail", "pass"]
+        assert [finding["state"] for finding in everybody["findings"]] == ["drift", "ok"]
     finally:
         for process in (old, new):
             if process is not None:

@@ -29,8 +29,8 @@ def test_a_real_host_is_held_against_benchmarks_and_told_everywhere(sshd: Sshd, 
     assert ran.status == 1
     held = {row["name"]: row["hosts"] for row in ran.data["benchmarks"]["all"]}
     assert held == {
-        "telekom-psa": {"pass": 1, "fail": 0, "unknown": 0},
-        "dev-sec": {"pass": 0, "fail": 1, "unknown": 0},
+        "telekom-psa": {"ok": 1, "drift": 0, "unknown": 0},
+        "dev-sec": {"ok": 0, "drift": 1, "unknown": 0},
     }
     lines = sshd.config_file.read_text().splitlines()
     line = lines.index("ClientAliveCountMax 0") + 1

@@ -76,10 +76,10 @@ def test_what_is_said_and_the_exit_code_are_those_of_a_terminal(hosts: Path, tmp
 
     told = unattended("check", "-i", hosts, *store, "--format", "json", **LOCALES[locale])
     assert told.host()["name"] == "büro-1"
-    assert (told.status, told.host()["verdict"]) == (1, "fail")
+    assert (told.status, told.host()["state"]) == (1, "drift")
 
     runs = unattended("history", "--format", "json", *store[1:], **LOCALES[locale])
-    assert (runs.status, [run["fail"] for run in json.loads(runs.stdout)["runs"]]) == (0, [1, 1])
+    assert (runs.status, [run["summary"]["drift"] for run in json.loads(runs.stdout)["runs"]]) == (0, [1, 1])
 
 
 def test_reports_go_where_they_are_sent_and_a_directory_that_is_read_only_is_named(hosts: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_nobody_is_asked_anything(hosts: Path) -> None:
     inventory["hosts"]["büro-1"].pop("identity_file")
     hosts.write_text(yaml.safe_dump(inventory, allow_unicode=True), encoding="utf-8")
     asked = unattended("check", "-i", hosts, "--format", "json")
-    assert (asked.status, asked.host()["verdict"]) == (3, "unknown")
+    assert (asked.status, asked.host()["state"]) == (3, "unknown")
     changed = unattended("apply", "-i", hosts)
     assert changed.status == 2
     assert "--yes" in changed.stderr

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sshd_keepalive.model import State
+
 #: Journals and whatever else the program remembers: never the account's own directory.
 STATE_HOME = tempfile.TemporaryDirectory(prefix="sshd-keepalive-state-")
 
@@ -31,7 +33,7 @@ class Ran:
         """The JSON document on standard output; there must be nothing else."""
         document = json.loads(self.stdout)
         assert document["exit_code"] == self.status, self.stdout
-        assert sum(document["summary"][verdict] for verdict in ("pass", "fail", "unknown")) <= len(document["hosts"])
+        assert sum(document["summary"][state] for state in State) == len(document["hosts"])
         return document
 
     def host(self, name: str | None = None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sshd_keepalive.model import (
     MatchOverrides,
     RemoteFile,
     Snapshot,
-    Verdict,
+    State,
 )
 from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.sshd_config import include, reach, resolve
@@ -112,8 +112,8 @@ def _refused(made: Case, version: str, dump: Dump) -> Iterator[str]:
     snapshot = snapshot_of(made, version, (dump,))
     if dump.error is not None and judge.broken(snapshot) is None:
         yield f"sshd's refusal is not recognised as one: {dump.error}"
-    verdicts = {finding.verdict for finding in judge.judge(read(snapshot), made.policy)}
-    if verdicts != {Verdict.UNKNOWN}:
+    verdicts = {finding.state for finding in judge.judge(read(snapshot), made.policy)}
+    if verdicts != {State.UNKNOWN}:
         yield f"a refused tree is judged {verdicts}"
     try:
         plan.plan(read(snapshot), made.policy)
@@ -156,10 +156,10 @@ def _planned(oracle: Oracle, made: Case, contexts: list[Context], before: list[D
         if not any(b"\0" in content for content in made.files.values()):
             yield f"no plan: {error}"
         return
-    verdicts = {finding.verdict for finding in judge.judge(read(snapshot), policy)}
-    if Verdict.UNKNOWN in verdicts:
+    verdicts = {finding.state for finding in judge.judge(read(snapshot), policy)}
+    if State.UNKNOWN in verdicts:
         yield "sshd agrees, yet something is UNKNOWN"
-    if planned.is_empty != (verdicts == {Verdict.PASS}):
+    if planned.is_empty != (verdicts == {State.OK}):
         yield f"the plan is {'empty' if planned.is_empty else 'not empty'}, the verdicts are {verdicts}"
     if planned.is_empty:
         return

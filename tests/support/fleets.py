@@ -14,8 +14,8 @@ from sshd_keepalive.model import (
     PastRun,
     Place,
     Run,
+    State,
     Subject,
-    Verdict,
     Waiver,
 )
 
@@ -35,9 +35,9 @@ DIFF = """--- /etc/ssh/sshd_config
 
 def finding(setting: Subject, value: str, wanted: str, place: Place | None, reason: str = "") -> Finding:
     """A finding for everybody."""
-    verdict = Verdict.PASS if value == wanted else Verdict.FAIL
+    verdict = State.OK if value == wanted else State.DRIFT
     return Finding(
-        setting=setting, scope="global", wanted=wanted, value=value, verdict=verdict, place=place, reason=reason
+        setting=setting, scope="global", wanted=wanted, value=value, state=verdict, place=place, reason=reason
     )
 
 
@@ -54,8 +54,8 @@ def a_fleet(n_hosts: int, *, n_past: int = 30, command: str = "check", seed: int
     """A run over a fleet in which most hosts are well, and every other state is there; a plan has diffs, too."""
     random = Random(seed)
     reports = tuple(_hosts(n_hosts, DIFF if command == "plan" else "", random))
-    count = {verdict: sum(report.verdict is verdict for report in reports) for verdict in Verdict}
-    past = tuple(_past(n_hosts, n_past, count[Verdict.FAIL], count[Verdict.WAIVED], random))
+    count = {verdict: sum(report.state is verdict for report in reports) for verdict in State}
+    past = tuple(_past(n_hosts, n_past, count[State.DRIFT], count[State.WAIVED], random))
     ended = NOW + timedelta(seconds=42)
     return Run(
         id="20260131T020000Z-3f9a1c",
@@ -78,23 +78,21 @@ def _hosts(n_hosts: int, diff: str, random: Random) -> Iterator[HostReport]:
             drift = ("ClientAliveInterval went from 300 to 0", f"{MAIN}:{90 + number % 9} decides now")
             found = pair("0", "3", line=90 + number % 9)
             yield HostReport(
-                host=host, verdict=Verdict.FAIL, findings=found, diff=diff, drift=drift, facts=facts, seconds_s=0.4
+                host=host, state=State.DRIFT, findings=found, diff=diff, changes=drift, facts=facts, seconds_s=0.4
             )
         elif number == 1 or dice < 0.08:
-            yield HostReport(
-                host=host, verdict=Verdict.FAIL, findings=pair("120", "3", path=DROP_IN, line=1), facts=facts
-            )
+            yield HostReport(host=host, state=State.DRIFT, findings=pair("120", "3", path=DROP_IN, line=1), facts=facts)
         elif number == 2 or dice < 0.09:
             failure = Failure(
                 kind="tcp", cause="refused", message=f"{host.address} port 22 refused the connection", hint="is it up?"
             )
-            yield HostReport(host=host, verdict=Verdict.UNKNOWN, failure=failure, unreached=True)
+            yield HostReport(host=host, state=State.UNREACHABLE, failure=failure)
         elif number == 3 or dice < 0.10:
             waiver = Waiver(reason="vendor appliance, ticket 4711", owner="ops", until=date(2026, 6, 30))
             waived = Host(name=host.name, address=host.address, groups=host.groups, waiver=waiver)
-            yield HostReport(host=waived, verdict=Verdict.WAIVED, findings=pair("0", "3"), facts=facts)
+            yield HostReport(host=waived, state=State.WAIVED, findings=pair("0", "3"), facts=facts)
         else:
-            yield HostReport(host=host, verdict=Verdict.PASS, findings=pair("300", "3"), facts=facts, seconds_s=0.3)
+            yield HostReport(host=host, state=State.OK, findings=pair("300", "3"), facts=facts, seconds_s=0.3)
 
 
 def _past(n_hosts: int, n_past: int, n_fail: int, n_waived: int, random: Random) -> Iterator[PastRun]:
@@ -105,8 +103,10 @@ def _past(n_hosts: int, n_past: int, n_fail: int, n_waived: int, random: Random)
             id=f"past-{number}",
             command="check",
             started_at=NOW - timedelta(days=number),
-            n_pass=n_hosts - wrong - unknown - n_waived,
-            n_fail=wrong,
-            n_unknown=unknown,
-            n_waived=n_waived,
+            counts={
+                State.OK: n_hosts - wrong - unknown - n_waived,
+                State.DRIFT: wrong,
+                State.UNKNOWN: unknown,
+                State.WAIVED: n_waived,
+            },
         )

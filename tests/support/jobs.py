@@ -12,13 +12,13 @@ from sshd_keepalive import serialization
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.engines import dask
 from sshd_keepalive.errors import KeepaliveError
-from sshd_keepalive.model import Host, HostReport, Verdict
+from sshd_keepalive.model import Host, HostReport, State
 from sshd_keepalive.secrets.attempts import Spent
 from sshd_keepalive.secrets.retrieval import Secrets
 
 
 def passing(host: Host) -> HostReport:
-    return HostReport(host=host, verdict=Verdict.PASS)
+    return HostReport(host=host, state=State.OK)
 
 
 def noted(host: Host, *, file: Path, seconds_s: float = 0.002) -> HostReport:
@@ -26,7 +26,7 @@ def noted(host: Host, *, file: Path, seconds_s: float = 0.002) -> HostReport:
     note(file, f"+{host.name}")
     time.sleep(seconds_s)
     note(file, f"-{host.name}")
-    return HostReport(host=host, verdict=Verdict.PASS, facts=(("pid", str(os.getpid())),))
+    return HostReport(host=host, state=State.OK, facts=(("pid", str(os.getpid())),))
 
 
 def deadly(host: Host, *, file: Path, name: str, times: int) -> HostReport:
@@ -34,7 +34,7 @@ def deadly(host: Host, *, file: Path, name: str, times: int) -> HostReport:
     note(file, f"+{host.name}")
     if host.name == name and lines(file).count(f"+{name}") <= times:
         os.kill(os.getpid(), signal.SIGKILL)
-    return HostReport(host=host, verdict=Verdict.PASS)
+    return HostReport(host=host, state=State.OK)
 
 
 def held(host: Host, *, file: Path, until: Path) -> HostReport:
@@ -42,7 +42,7 @@ def held(host: Host, *, file: Path, until: Path) -> HostReport:
     note(file, f"+{host.name} {os.getpid()}")
     while not until.exists():
         time.sleep(0.01)
-    return HostReport(host=host, verdict=Verdict.PASS)
+    return HostReport(host=host, state=State.OK)
 
 
 def held_one(host: Host, *, name: str, file: Path, until: Path) -> HostReport:
@@ -63,7 +63,7 @@ class Attack:
 def attacking(host: Host, *, file: Path, name: str) -> HostReport:
     """The worker answers with an attack for the host of this name, if it had another one before."""
     dask.serialization = _Attacker(file, name)  # type: ignore[assignment]
-    return HostReport(host=host, verdict=Verdict.PASS)
+    return HostReport(host=host, state=State.OK)
 
 
 class _Attacker:
@@ -92,7 +92,7 @@ def asking(host: Host, *, secrets: Secrets) -> HostReport:
     except KeepaliveError as error:
         facts["error"] = f"{type(error).__name__}: {error}"
     time.sleep(0.02)  # so that both processes get something to do
-    return HostReport(host=host, verdict=Verdict.PASS, facts=tuple(facts.items()))
+    return HostReport(host=host, state=State.OK, facts=tuple(facts.items()))
 
 
 def refused(host: Host, *, secrets: Secrets) -> HostReport:
@@ -101,5 +101,5 @@ def refused(host: Host, *, secrets: Secrets) -> HostReport:
         with contextlib.closing(secrets.ledger.attempt("credential", host.name, Deadline(30))) as attempt:
             attempt.refused()
     except Spent:
-        return HostReport(host=host, verdict=Verdict.PASS, facts=(("sent", "no"),))
-    return HostReport(host=host, verdict=Verdict.PASS, facts=(("sent", "yes"),))
+        return HostReport(host=host, state=State.OK, facts=(("sent", "no"),))
+    return HostReport(host=host, state=State.OK, facts=(("sent", "yes"),))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sshd_keepalive.model import Plan, Policy, Snapshot, Verdict
+from sshd_keepalive.model import Plan, Policy, Snapshot, State
 from sshd_keepalive.planning import candidate, judge, plan
 from sshd_keepalive.sshd_config import resolve
 from sshd_keepalive.sshd_config import tree as trees
@@ -52,6 +52,6 @@ def judge_and_plan(found: Snapshot, policy: Policy) -> Plan:
     contents = {content.path: content.after for content in planned.contents}
     seen = look({**files, **contents}, version=found.version, dumps=dumps, globs=found.globs)
     after = read(seen, reading.after(planned.contents))
-    assert {finding.verdict for finding in judge.judge(after, policy)} == {Verdict.PASS}
+    assert {finding.state for finding in judge.judge(after, policy)} == {State.OK}
     assert judge.contradiction(after) is None
     return planned

@@ -46,7 +46,7 @@ def test_a_mail_arrives(secret: str, monkeypatch: pytest.MonkeyPatch, capfd: pyt
         monkeypatch.setenv("NOTICE_URL", url)
         send(secret)
         (mail,) = box.mails
-    assert "hosts are not as wanted" in mail["Subject"]
+    assert "hosts are not compliant" in mail["Subject"]
     body = mail.get_body(preferencelist=("plain", "html"))
     assert body is not None
     text = body.get_content()
@@ -61,7 +61,7 @@ def test_a_webhook_is_called_also_with_what_a_hostile_host_says(secret: str, mon
         send(secret, a_run((FULL,)))
         ((path, post),) = hook.posts
     assert path == f"/hook/{PASSWORD}"
-    assert post["title"] == "sshd-keepalive: 1 of 1 host is not as wanted"
+    assert post["title"] == "sshd-keepalive: 1 of 1 host is not compliant"
     assert "</script>" in post["message"]
     assert "\x1b" not in post["message"]
 
@@ -73,7 +73,7 @@ def test_a_program_gets_subject_and_body(tmp_path: Path) -> None:
     taken = tmp_path / "taken; touch oops"
     send(f"command:'{program}' '{taken}'")
     subject, empty, body = taken.read_text().split("\n", 2)
-    assert "not as wanted" in subject
+    assert "not compliant" in subject
     assert empty == ""
     assert "etl-0000" in body
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page somebody", "taken; touch oops"]

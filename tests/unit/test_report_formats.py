@@ -17,12 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sshd_keepalive import registry
 from sshd_keepalive.config import benchmarks
-from sshd_keepalive.model import COMMAND_LINE, HostReport, Place, Run, Verdict
+from sshd_keepalive.model import COMMAND_LINE, HostReport, Place, Run, State
 from tests.contract.test_reports import FULL, a_run
 from tests.support.fleets import a_fleet
 
 FLEET = replace(a_fleet(40, command="plan"), benchmarks=benchmarks.choose(["cis", "stig-rhel-9", "hss"]))
-RUNS = {"none": a_run(()), "hostile": a_run((FULL, replace(FULL, end=None, unreached=True))), "fleet": FLEET}
+RUNS = {"none": a_run(()), "hostile": a_run((FULL, replace(FULL, end=None, state=State.UNREACHABLE))), "fleet": FLEET}
 all_runs = pytest.mark.parametrize("run", RUNS.values(), ids=list(RUNS))
 
 
@@ -30,8 +30,8 @@ def render(name: str, run: Run) -> str:
     return registry.load("reports", name).render(run)
 
 
-def only(verdict: Verdict, run: Run = FLEET) -> list[HostReport]:
-    return [report for report in run.hosts if report.verdict is verdict]
+def only(verdict: State, run: Run = FLEET) -> list[HostReport]:
+    return [report for report in run.hosts if report.state is verdict]
 
 
 # ---------------------------------------------------------------------------------------------------- csv
@@ -76,9 +76,9 @@ def test_csv_holds_no_formula_that_a_host_wrote(text: str) -> None:
 def test_csv_names_the_deciding_line() -> None:
     rows = csv.DictReader(io.StringIO(render("csv", FLEET), newline=""))
     wrong = next(row for row in rows if row["host"] == "etl-0000" and row["setting"] == "ClientAliveInterval")
-    assert (wrong["value"], wrong["wanted"], wrong["finding"]) == ("0", "300", "fail")
+    assert (wrong["value"], wrong["wanted"], wrong["finding"]) == ("0", "300", "drift")
     assert (wrong["path"], wrong["line"]) == ("/etc/ssh/sshd_config", "90")
-    assert "went from 300 to 0" in wrong["drift"]
+    assert "went from 300 to 0" in wrong["changes"]
 
 
 # ----------------------------------------------------------------------------------------------- markdown
@@ -110,7 +110,7 @@ def test_markdown_keeps_a_hostile_name_in_its_cell() -> None:
 
 def test_markdown_puts_the_worst_first_and_shows_a_shared_diff_once() -> None:
     text = render("markdown", FLEET)
-    assert text.index("unreachable |") < text.index("change |")
+    assert text.index("unreachable |") < text.index("drift |")
     assert len([report for report in FLEET.hosts if report.diff]) > 1
     assert text.count("```diff") == 1
     assert "no pair satisfies all of them: of ClientAliveCountMax cis-sle-15 wants 0" in text
@@ -137,12 +137,12 @@ def test_the_junit_schema_is_strict() -> None:
 
 def test_junit_tells_drift_from_doubt_and_from_a_waiver() -> None:
     document = etree.fromstring(render("junit", FLEET).encode())
-    wrong = sum(f.verdict is Verdict.FAIL for report in only(Verdict.FAIL) for f in report.findings)
+    wrong = sum(f.state is State.DRIFT for report in only(State.DRIFT) for f in report.findings)
     assert len(document.findall(".//failure")) == wrong
     assert sum(int(suite.get("failures")) for suite in document) == wrong
-    assert len(document.findall(".//error")) == len(only(Verdict.UNKNOWN))
+    assert len(document.findall(".//error")) == len(only(State.UNREACHABLE))
     skipped = document.findall(".//skipped")
-    assert len(skipped) == len(only(Verdict.WAIVED))
+    assert len(skipped) == len(only(State.WAIVED))
     assert "ticket 4711" in skipped[0].get("message")
     assert "/etc/ssh/sshd_config:90" in document.find(".//failure").get("message")
 
@@ -168,7 +168,7 @@ def test_sarif_hands_nothing_unprintable_to_whoever_shows_it() -> None:
 def test_sarif_points_at_the_deciding_line() -> None:
     wrong = FLEET.hosts[0]
     option = replace(wrong.findings[0], place=Place(path=COMMAND_LINE, line=0))
-    daemon = replace(wrong, host=replace(wrong.host, name="a b/ü"), findings=(option,), drift=())
+    daemon = replace(wrong, host=replace(wrong.host, name="a b/ü"), findings=(option,), changes=())
     (log,) = json.loads(render("sarif", replace(FLEET, hosts=(wrong, daemon))))["runs"]
     first, *_, last = log["results"]
     assert first["ruleId"] == "ClientAliveInterval"
@@ -182,7 +182,7 @@ def test_sarif_points_at_the_deciding_line() -> None:
 
 
 def test_sarif_suppresses_what_is_waived_and_says_why() -> None:
-    (log,) = json.loads(render("sarif", replace(FLEET, hosts=tuple(only(Verdict.WAIVED)[:1]))))["runs"]
+    (log,) = json.loads(render("sarif", replace(FLEET, hosts=tuple(only(State.WAIVED)[:1]))))["runs"]
     (result,) = log["results"]
     assert result["level"] == "note"
     assert "ticket 4711" in result["suppressions"][0]["justification"]
@@ -205,13 +205,12 @@ def test_prometheus_can_be_read_back(run: Run) -> None:
 
 def test_prometheus_counts_only_a_pass_as_compliant() -> None:
     found = samples(FLEET)
-    assert found["sshd_keepalive_hosts", "pass"] == len(only(Verdict.PASS))
+    assert found["sshd_keepalive_hosts", "ok"] == len(only(State.OK))
     for report in FLEET.hosts:
-        is_pass = report.verdict is Verdict.PASS
+        is_pass = report.state is State.OK
         assert found["sshd_keepalive_host_compliant", report.host.name] == is_pass
     assert found["sshd_keepalive_setting_value", "etl-0000", "global", "ClientAliveInterval"] == 0
     assert found["sshd_keepalive_setting_wanted", "etl-0000", "global", "ClientAliveInterval"] == 300
     assert found["sshd_keepalive_host_changes", "etl-0000"] == 2
-    assert found["sshd_keepalive_benchmark_hosts", "stig-rhel-9", "fail"] == len(FLEET.hosts) - len(
-        only(Verdict.UNKNOWN)
-    )
+    n_judged = len(FLEET.hosts) - len(only(State.UNREACHABLE))
+    assert found["sshd_keepalive_benchmark_hosts", "stig-rhel-9", "drift"] == n_judged

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from lxml import html as reader
 
-from sshd_keepalive.model import Run, Verdict
+from sshd_keepalive.model import Run, State
 from sshd_keepalive.reports import html
 from tests.contract.test_reports import FULL, a_run
 from tests.support.fleets import a_fleet
@@ -43,7 +43,7 @@ def test_nothing_is_named_that_a_browser_would_load() -> None:
 
 
 def test_waived_and_unknown_hosts_do_not_count_as_wanted() -> None:
-    passing = sum(report.verdict is Verdict.PASS for report in FLEET.hosts)
+    passing = sum(report.state is State.OK for report in FLEET.hosts)
     assert 0 < passing < len(FLEET.hosts)
     assert parsed(FLEET).xpath("//h1//span/text()") == [f"{1000 * passing // 60 / 10:g} %"]
 
@@ -57,10 +57,10 @@ def test_all_of_them_is_said_only_when_it_is_all_of_them(part: int, whole: int, 
 
 
 def test_a_clock_that_went_backwards_changes_neither_this_run_nor_the_one_before() -> None:
-    late = replace(FLEET.past[-1], started_at=FLEET.started_at + timedelta(days=2), n_pass=30, n_fail=30)
+    late = replace(FLEET.past[-1], started_at=FLEET.started_at + timedelta(days=2), counts={"ok": 30, "drift": 30})
     page = parsed(replace(FLEET, past=(*FLEET.past, late)))
     assert "In the run before it was " in page.text_content()
-    share = round(250 * (1 - sum(r.verdict is Verdict.PASS for r in FLEET.hosts) / 60), 1)
+    share = round(250 * (1 - sum(r.state is State.OK for r in FLEET.hosts) / 60), 1)
     (x,) = page.xpath("//circle/@cx")
     (y,) = page.xpath("//circle/@cy")
     assert float(y) == share
@@ -85,4 +85,4 @@ def test_each_different_part_travels_once_and_leads_back_to_the_host() -> None:
     names = parsed(run).xpath("//table[@id='table']/tbody/tr/th/button/text()")
     number = names.index("etl-0000")
     (interval, _) = (data["parts"][found] for found in data["hosts"][number]["findings"])
-    assert interval[:6] == ["ClientAliveInterval", "global", "0", "300", "fail", "/etc/ssh/sshd_config:90"]
+    assert interval[:6] == ["ClientAliveInterval", "global", "0", "300", "drift", "/etc/ssh/sshd_config:90"]

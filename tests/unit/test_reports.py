@@ -10,6 +10,7 @@ import pytest
 
 from sshd_keepalive import registry
 from sshd_keepalive.cli._run import exit_code
+from sshd_keepalive.engines import report_not_begun
 from sshd_keepalive.history import notice, outcome
 from sshd_keepalive.model import (
     Caveat,
@@ -21,11 +22,10 @@ from sshd_keepalive.model import (
     HostReport,
     Place,
     Run,
+    State,
     Step,
     Subject,
-    Verdict,
 )
-from sshd_keepalive.reports import summary
 from sshd_keepalive.reports import text as text_report
 
 NOW = datetime(2026, 1, 31, 2, 0, tzinfo=UTC)
@@ -35,15 +35,15 @@ RIGHT = Finding(
     scope="global",
     wanted="300",
     value="300",
-    verdict=Verdict.PASS,
+    state=State.OK,
     place=Place(path="/etc/ssh/sshd_config", line=98),
 )
-WRONG = replace(RIGHT, value="0", verdict=Verdict.FAIL, place=None, reason="0 keep-alives are sent")
+WRONG = replace(RIGHT, value="0", state=State.DRIFT, place=None, reason="0 keep-alives are sent")
 FAILURE = Failure(kind="tcp", cause="refused", message="192.0.2.11 port 22 refused", hint="is sshd running?")
 
-OK = HostReport(host=HOST, verdict=Verdict.PASS, findings=(RIGHT,))
-DRIFT = HostReport(host=HOST, verdict=Verdict.FAIL, findings=(WRONG,))
-UNREACHED = HostReport(host=HOST, verdict=Verdict.UNKNOWN, failure=FAILURE, unreached=True)
+OK = HostReport(host=HOST, state=State.OK, findings=(RIGHT,))
+DRIFT = HostReport(host=HOST, state=State.DRIFT, findings=(WRONG,))
+UNREACHABLE = HostReport(host=HOST, state=State.UNREACHABLE, failure=FAILURE)
 
 
 OBSERVED = replace(RIGHT, setting=Subject.OBSERVED, wanted="a keep-alive every 300 s, alive", value="alive", place=None)
@@ -59,18 +59,19 @@ def a_run(*reports: HostReport, command: str = "check") -> Run:
     [
         (OK, "check", 0, "ok"),
         (DRIFT, "check", 1, "drift"),
-        (replace(DRIFT, verdict=Verdict.WAIVED), "check", 0, "waived"),
-        (replace(OK, verdict=Verdict.UNKNOWN), "check", 3, "unknown"),
-        (UNREACHED, "check", 3, "unreachable"),
+        (replace(DRIFT, state=State.WAIVED), "check", 0, "waived"),
+        (replace(OK, state=State.UNKNOWN), "check", 3, "unknown"),
+        (UNREACHABLE, "check", 3, "unreachable"),
         (OK, "plan", 0, "ok"),
-        (replace(DRIFT, diff="+x\n", restarts=True), "plan", 1, "change"),
-        (replace(DRIFT, restarts=True), "plan", 1, "change"),
+        (replace(DRIFT, diff="+x\n", restarts=True), "plan", 1, "drift"),
+        (replace(DRIFT, restarts=True), "plan", 1, "drift"),
         (replace(OK, end=End.UNCHANGED), "apply", 0, "ok"),
         (replace(OK, end=End.APPLIED), "apply", 0, "applied"),
         (replace(DRIFT, end=End.REFUSED, failure=FAILURE), "apply", 3, "refused"),
-        (replace(UNREACHED, end=End.UNREACHABLE), "apply", 3, "unreachable"),
+        (UNREACHABLE, "apply", 3, "unreachable"),
         (replace(DRIFT, end=End.ROLLED_BACK, failure=FAILURE), "apply", 4, "rolled_back"),
-        (replace(DRIFT, end=End.UNKNOWN, verdict=Verdict.UNKNOWN, failure=FAILURE), "apply", 5, "unknown"),
+        (replace(DRIFT, end=End.UNPROVED, state=State.UNKNOWN, failure=FAILURE), "apply", 5, "unproved"),
+        (report_not_begun(HOST, "interrupted", "the run was interrupted"), "apply", 3, "not_begun"),
     ],
 )
 def test_each_end_has_its_exit_code_and_its_word(report: HostReport, command: str, code: int, word: str) -> None:
@@ -80,7 +81,7 @@ def test_each_end_has_its_exit_code_and_its_word(report: HostReport, command: st
 
 def test_the_worst_host_decides() -> None:
     rolled_back = replace(DRIFT, end=End.ROLLED_BACK)
-    assert exit_code([OK, rolled_back, UNREACHED], "apply") == 4
+    assert exit_code([OK, rolled_back, UNREACHABLE], "apply") == 4
     assert exit_code([], "check") == 0
 
 
@@ -89,7 +90,7 @@ def test_json_is_what_the_contract_shows() -> None:
     report = replace(OK, end=End.APPLIED, steps=(step,), backup="/var/backups/x", facts=(("openssh", "9.2p1"),))
     document = json.loads(registry.load("reports", "json").render(a_run(report, command="apply")))
     assert document == {
-        "schema_version": 1,
+        "schema_version": 2,
         "command": "apply",
         "run_id": "r",
         "started_at": "2026-01-31T02:00:00Z",
@@ -97,29 +98,32 @@ def test_json_is_what_the_contract_shows() -> None:
         "exit_code": 0,
         "summary": {
             "hosts": 1,
-            "pass": 1,
-            "fail": 0,
+            "ok": 1,
+            "drift": 0,
+            "waived": 0,
             "unknown": 0,
+            "unreachable": 0,
             "applied": 1,
             "unchanged": 0,
             "refused": 0,
             "rolled_back": 0,
-            "unreachable": 0,
+            "not_begun": 0,
+            "unproved": 0,
         },
         "hosts": [
             {
                 "name": "ecs-01",
                 "address": "192.0.2.11",
                 "groups": ["etl"],
-                "verdict": "pass",
-                "end": "applied",
+                "state": "ok",
+                "change": "applied",
                 "findings": [
                     {
                         "setting": "ClientAliveInterval",
                         "scope": "global",
                         "wanted": "300",
                         "value": "300",
-                        "verdict": "pass",
+                        "state": "ok",
                         "place": {"path": "/etc/ssh/sshd_config", "line": 98},
                         "hides": [],
                         "reason": "",
@@ -131,7 +135,7 @@ def test_json_is_what_the_contract_shows() -> None:
                 "steps": [{"name": "restart", "ok": True, "detail": "ssh.service", "seconds": 0.21}],
                 "backup": "/var/backups/x",
                 "facts": {"openssh": "9.2p1"},
-                "drift": [],
+                "changes": [],
                 "pending": None,
                 "reverted": None,
                 "failure": None,
@@ -141,18 +145,18 @@ def test_json_is_what_the_contract_shows() -> None:
 
 
 def test_a_failure_carries_its_kind_cause_message_and_hint() -> None:
-    line = registry.load("reports", "jsonl").render(a_run(UNREACHED))
+    line = registry.load("reports", "jsonl").render(a_run(UNREACHABLE))
     assert json.loads(line)["failure"] == {
         "kind": "tcp",
         "cause": "refused",
         "message": "192.0.2.11 port 22 refused",
         "hint": "is sshd running?",
     }
-    assert summary(a_run(UNREACHED, OK))["unreachable"] == 1
+    assert outcome.summarize(outcome.count(a_run(UNREACHABLE, OK)))["unreachable"] == 1
 
 
 def test_text_puts_problems_last_and_names_the_line_that_decides() -> None:
-    shown = registry.load("reports", "text").render(a_run(UNREACHED, DRIFT, OK))
+    shown = registry.load("reports", "text").render(a_run(UNREACHABLE, DRIFT, OK))
     words = [line.split()[0] for line in shown.splitlines() if not line.startswith(" ")]
     assert words == ["ok", "drift", "unreachable", "3"]
     assert "ClientAliveInterval 0, wanted 300" in shown
@@ -161,7 +165,7 @@ def test_text_puts_problems_last_and_names_the_line_that_decides() -> None:
 
 def test_text_never_passes_a_control_character_on() -> None:
     hostile = replace(FAILURE, message="\x1b[2Jgone\u202e", hint="a\nb\x07")
-    report = replace(UNREACHED, failure=hostile, host=replace(HOST, name="a\x1b]0;x\x07"))
+    report = replace(UNREACHABLE, failure=hostile, host=replace(HOST, name="a\x1b]0;x\x07"))
     drifted = replace(DRIFT, findings=(replace(WRONG, value="\x1b[31m", scope="Match User \x9b"),))
     shown = registry.load("reports", "text").render(a_run(report, drifted))
     assert not any((ch < " " and ch != "\n") or ch in "\x7f\x9b\u202e" for ch in shown)
@@ -192,8 +196,8 @@ def test_what_was_observed_is_told_whatever_the_verdict() -> None:
     ]
     wrong = replace(DRIFT, findings=(WRONG, OBSERVED), configured=configured)
     assert text_report.host(wrong).splitlines()[0].endswith("loaded the present files, observed alive")
-    dead = replace(OBSERVED, value="dead after 4.0 s", verdict=Verdict.FAIL, reason="cut by a TCP reset")
-    assert text_report.host(replace(proved, verdict=Verdict.FAIL, findings=(RIGHT, dead))).splitlines()[1:] == [
+    dead = replace(OBSERVED, value="dead after 4.0 s", state=State.DRIFT, reason="cut by a TCP reset")
+    assert text_report.host(replace(proved, state=State.DRIFT, findings=(RIGHT, dead))).splitlines()[1:] == [
         "    observed: dead after 4.0 s, wanted a keep-alive every 300 s, alive",
         "        cut by a TCP reset",
     ]
@@ -215,9 +219,9 @@ def test_what_many_hosts_have_in_common_is_said_in_one_line() -> None:
     def named(report: HostReport, names: str) -> list[HostReport]:
         return [replace(report, host=replace(HOST, name=name)) for name in names]
 
-    busy = replace(UNREACHED, failure=replace(FAILURE, kind="banned", cause="busy"))
+    busy = replace(UNREACHABLE, failure=replace(FAILURE, kind="banned", cause="busy"))
     elsewhere = replace(DRIFT, findings=(RIGHT, replace(WRONG, place=Place(path="/etc/ssh/other", line=1))))
-    run = a_run(*named(OK, "ab"), *named(DRIFT, "cdefg"), *named(elsewhere, "hi"), *named(UNREACHED, "jk"), busy)
+    run = a_run(*named(OK, "ab"), *named(DRIFT, "cdefg"), *named(elsewhere, "hi"), *named(UNREACHABLE, "jk"), busy)
     assert text_report.totals(run) == (
         "2 hosts  tcp (refused)  [j, k]\n"
         "7 hosts  drift: ClientAliveInterval 0  [c, d, e, f, g and 2 more]\n"
@@ -249,7 +253,7 @@ def test_text_tells_a_caveat_in_each_row_and_once_for_all_hosts() -> None:
 def test_text_tells_the_caveat_of_a_change_with_its_diff() -> None:
     run = a_run(replace(DRIFT, diff="+x\n", restarts=True, caveat=LATE), command="plan")
     assert f"beware: {SENTENCE}\nrestart sshd\n" in "".join(text_report.diffs(run))
-    assert text_report.totals(run) == "1 host: 1 change\n"
+    assert text_report.totals(run) == "1 host: 1 drift; 1 to change\n"
 
 
 @pytest.mark.parametrize("kind", ["csv", "html", "jsonl", "json", "junit", "markdown", "sarif", "text"])
@@ -268,4 +272,4 @@ def test_prometheus_tells_the_seconds_of_a_caveat() -> None:
 
 
 def test_a_notice_tells_a_caveat() -> None:
-    assert f"\nAs wanted, but:\n- 1 host: {SENTENCE}\n" in notice.compose(a_run(replace(OK, caveat=LATE))).body
+    assert f"\nCompliant, but:\n- 1 host: {SENTENCE}\n" in notice.compose(a_run(replace(OK, caveat=LATE))).body

@@ -9,8 +9,8 @@ import pytest
 
 from sshd_keepalive.cli._run import exit_code
 from sshd_keepalive.fleet.report import report_reading
-from sshd_keepalive.model import Context, Dump, HostReport, Run, Verdict, Waiver
-from sshd_keepalive.reports import summary
+from sshd_keepalive.history import outcome
+from sshd_keepalive.model import Context, Dump, HostReport, Run, State, Waiver
 from sshd_keepalive.reports import text as text_report
 from sshd_keepalive.sshd_config.reading import read
 from tests.support.snapshots import MAIN, NOON, look
@@ -30,15 +30,15 @@ def judged(text: str, until: date, **more: tuple[Dump, ...]) -> HostReport:
 @pytest.mark.parametrize(
     ("text", "until", "verdict", "note", "code"),
     [
-        (WRONG, date(2026, 1, 31), Verdict.WAIVED, f"waived until 2026-01-31 by jo: {TEXT}", 0),
-        (WRONG, date(2026, 1, 30), Verdict.FAIL, f"the waiver of jo ended on 2026-01-30: {TEXT}", 1),
-        (RIGHT, date(2026, 1, 31), Verdict.PASS, "", 0),
-        (RIGHT, date(2026, 1, 30), Verdict.PASS, "", 0),
+        (WRONG, date(2026, 1, 31), State.WAIVED, f"waived until 2026-01-31 by jo: {TEXT}", 0),
+        (WRONG, date(2026, 1, 30), State.DRIFT, f"the waiver of jo ended on 2026-01-30: {TEXT}", 1),
+        (RIGHT, date(2026, 1, 31), State.OK, "", 0),
+        (RIGHT, date(2026, 1, 30), State.OK, "", 0),
     ],
 )  # fmt: skip
-def test_a_waiver_holds_to_its_last_day(text: str, until: date, verdict: Verdict, note: str, code: int) -> None:
+def test_a_waiver_holds_to_its_last_day(text: str, until: date, verdict: State, note: str, code: int) -> None:
     report = judged(text, until)
-    assert report.verdict is verdict
+    assert report.state is verdict
     assert report.notes == ((note,) if note else ())
     assert exit_code([report], "check") == code
     assert note in text_report.host(report)
@@ -46,16 +46,16 @@ def test_a_waiver_holds_to_its_last_day(text: str, until: date, verdict: Verdict
 
 def test_what_could_not_be_told_was_never_waived() -> None:
     report = judged(WRONG, date(2027, 1, 1), dumps=(_says("0", "7"),))
-    assert {finding.verdict for finding in report.findings} == {Verdict.FAIL, Verdict.UNKNOWN}
-    assert report.verdict is Verdict.UNKNOWN
+    assert {finding.state for finding in report.findings} == {State.DRIFT, State.UNKNOWN}
+    assert report.state is State.UNKNOWN
     assert exit_code([report], "check") == 3
 
 
 def test_a_waived_host_is_counted_apart() -> None:
     waived, passing = judged(WRONG, date(2027, 1, 1)), judged(RIGHT, date(2027, 1, 1))
     run = Run(id="r", command="check", started_at=NOON, ended_at=NOON, exit_code=0, hosts=(waived, passing))
-    counted = summary(run)
-    assert (counted["hosts"], counted["pass"], counted["fail"], counted["unknown"]) == (2, 1, 0, 0)
+    counted = outcome.count(run)
+    assert counted == {State.OK: 1, State.WAIVED: 1}
     assert text_report.totals(run).endswith("\n2 hosts: 1 ok, 1 waived\n")
 
 

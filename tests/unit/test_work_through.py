@@ -9,14 +9,14 @@ import pytest
 
 from sshd_keepalive.deadline import Stopwatch, waiting
 from sshd_keepalive.engines import work_through
-from sshd_keepalive.model import Host, HostReport, Verdict
+from sshd_keepalive.model import Host, HostReport, State
 
 HOSTS = tuple(Host(name=f"h{number}", address="192.0.2.1") for number in range(9))
 LIMIT_S = 0.5
 
 
 def passed(host: Host) -> HostReport:
-    return HostReport(host=host, verdict=Verdict.PASS)
+    return HostReport(host=host, state=State.OK)
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def test_hosts_that_hold_every_thread_do_not_hold_the_run(released: threading.Ev
             released.wait()
         return passed(host)
 
-    verdicts = {r.host.name: r.verdict for r in work_through(job, HOSTS, workers=2, limit_s=LIMIT_S)}
+    verdicts = {r.host.name: r.state for r in work_through(job, HOSTS, workers=2, limit_s=LIMIT_S)}
     assert len(verdicts) == len(HOSTS)
-    assert {name for name, verdict in verdicts.items() if verdict is Verdict.UNKNOWN} == {"h0", "h1", "h2"}
+    assert {name for name, verdict in verdicts.items() if verdict is State.UNKNOWN} == {"h0", "h1", "h2"}
 
 
 def test_a_report_that_comes_after_all_is_not_given_twice(released: threading.Event) -> None:
@@ -45,9 +45,9 @@ def test_a_report_that_comes_after_all_is_not_given_twice(released: threading.Ev
 
     seen = []
     for report in work_through(job, HOSTS, workers=1, limit_s=LIMIT_S):
-        seen.append((report.host.name, report.verdict))
+        seen.append((report.host.name, report.state))
         released.set()
-    assert seen == [("h0", Verdict.UNKNOWN), *((host.name, Verdict.PASS) for host in HOSTS[1:])]
+    assert seen == [("h0", State.UNKNOWN), *((host.name, State.OK) for host in HOSTS[1:])]
 
 
 def test_a_change_is_waited_for(released: threading.Event) -> None:
@@ -57,7 +57,7 @@ def test_a_change_is_waited_for(released: threading.Event) -> None:
         released.wait()
         return passed(host)
 
-    assert [r.verdict for r in work_through(job, HOSTS[:1], workers=1, limit_s=None)] == [Verdict.PASS]
+    assert [r.state for r in work_through(job, HOSTS[:1], workers=1, limit_s=None)] == [State.OK]
 
 
 def test_who_waits_for_a_person_or_for_the_throttle_is_not_late(released: threading.Event) -> None:
@@ -68,7 +68,7 @@ def test_who_waits_for_a_person_or_for_the_throttle_is_not_late(released: thread
             released.wait()
         return passed(host)
 
-    assert [r.verdict for r in work_through(job, HOSTS[:1], workers=1, limit_s=LIMIT_S)] == [Verdict.PASS]
+    assert [r.state for r in work_through(job, HOSTS[:1], workers=1, limit_s=LIMIT_S)] == [State.OK]
 
 
 def test_a_defect_of_the_job_is_raised_and_the_others_are_waited_for(released: threading.Event) -> None:

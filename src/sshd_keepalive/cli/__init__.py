@@ -25,9 +25,9 @@ class ExitCode(IntEnum):
     OK = 0
     DRIFT = 1
     USAGE = 2
-    UNREACHED = 3  # also: output or the history could not be written
+    UNKNOWN = 3  # also: output or the history could not be written
     ROLLED_BACK = 4
-    UNKNOWN = 5  # a host is in a state that was not proved
+    UNPROVED = 5  # nobody knows what a change has left on a host
     DEFECT = 70  # of this program, and no host was changed
     INTERRUPTED = 130
 
@@ -163,7 +163,7 @@ class Wrong(click.ClickException):
 class OutOfReach(Wrong):
     """The history, or a run's result, cannot be had: exit code 3, as for a host that could not be reached."""
 
-    exit_code = ExitCode.UNREACHED
+    exit_code = ExitCode.UNKNOWN
 
 
 def _note_verbose(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -187,7 +187,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 ok, 1 drift, 2 usage, 3 unreached, 4 rolled back, 5 unknown, 70 defect, 130 interrupted.",
+    epilog="Exit codes: 0 ok, 1 drift, 2 usage, 3 unknown, 4 rolled_back, 5 unproved, 70 defect, 130 interrupted.",
 )
 @click.option("-v", "verbose", is_flag=True, is_eager=True, hidden=True, expose_value=False, callback=_note_verbose)
 @click.option(
@@ -251,4 +251,4 @@ def run() -> int:
         hosts = "hosts may have been changed" if at_risk else "no host was changed"
         step = "run check on these hosts, then report the lines above" if at_risk else "report the lines above"
         sys.stderr.write(f"error: this is a defect of sshd-keepalive; {hosts}\nnext: {step}\n")
-        return ExitCode.UNKNOWN if at_risk else ExitCode.DEFECT
+        return ExitCode.UNPROVED if at_risk else ExitCode.DEFECT

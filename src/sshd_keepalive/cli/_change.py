@@ -20,7 +20,8 @@ from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet import waves
 from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget
-from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport
+from sshd_keepalive.history import outcome
+from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, State
 from sshd_keepalive.scripts.guard import Action
 
 
@@ -64,9 +65,9 @@ def change_fleet(run: FleetRun, changing: Changing, *, plan: fleet.Pass, work: f
     with interruptible(run.stop):
         planned = _show(run, plan) if shows_first else {}
         if shows_first and not changing.yes and not run.stop.is_set() and not _ask(planned):
-            return ExitCode.DRIFT if any(map(_would_change, planned.values())) else ExitCode.OK
+            return ExitCode.DRIFT if any(map(outcome.would_change, planned.values())) else ExitCode.OK
         n_failed = sum(report.failure is not None for report in planned.values())
-        hosts = tuple(host for host in run.hosts if not planned or _would_change(planned[host.name]))
+        hosts = tuple(host for host in run.hosts if not planned or outcome.would_change(planned[host.name]))
         rollout = _plan_rollout(run, changing, hosts, n_failed=n_failed)
         with changing_hosts():
             ended, failed = _roll_out(run, rollout, work, changing)
@@ -95,7 +96,7 @@ def _show(run: FleetRun, plan: fleet.Pass) -> dict[str, HostReport]:
 
 
 def _ask(planned: dict[str, HostReport]) -> bool:
-    n_change = sum(_would_change(report) for report in planned.values())
+    n_change = sum(outcome.would_change(report) for report in planned.values())
     n_failed = sum(report.failure is not None for report in planned.values())
     if n_change == 0:
         return True
@@ -103,15 +104,11 @@ def _ask(planned: dict[str, HostReport]) -> bool:
     return click.confirm(f"change {n_change} of {len(planned)} host(s){failed}?", err=True)
 
 
-def _would_change(report: HostReport) -> bool:
-    return bool(report.diff) or report.restarts
-
-
 def _leave(report: HostReport) -> HostReport:
     """A host that the plan leaves alone: it could not be planned, or there is nothing to do."""
-    if report.failure is None:
-        return replace(report, end=End.UNCHANGED)
-    return replace(report, end=End.UNREACHABLE if report.unreached else End.REFUSED)
+    if report.state is State.UNREACHABLE or report.end is End.NOT_BEGUN:
+        return report
+    return replace(report, end=End.UNCHANGED if report.failure is None else End.REFUSED)
 
 
 def _plan_rollout(run: FleetRun, changing: Changing, hosts: tuple[Host, ...], *, n_failed: int = 0) -> Rollout:

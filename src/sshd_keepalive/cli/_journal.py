@@ -1,7 +1,7 @@
 """What a run has done so far, on disk as it goes: so that an interrupted one can go on, and nobody is done twice.
 
 One file for each run that changes hosts, `runs/RUN.jsonl` in the program's state directory, one line a host; and
-`RUN.failed`, the names of the hosts that did not end as wanted, for `--limit @FILE`.
+`RUN.failed`, the names of the hosts that failed, for `--limit @FILE`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Journal:
             self._fd = None
 
     def close(self, reports: Iterable[HostReport]) -> Path | None:
-        """End the journal; gives the file with the hosts that did not end as wanted, if there are any."""
+        """End the journal; gives the file with the hosts that failed, if there are any."""
         if self._fd is None:
             return None
         os.close(self._fd)

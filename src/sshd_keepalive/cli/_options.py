@@ -187,7 +187,7 @@ _OUTPUT = (
         "--format", metavar="FORMAT", default="text", show_default=True, help="text, json, jsonl or another report."
     ),
     click.option("--out", metavar="KIND:FILE", multiple=True, help="Write a report to a file as well; repeatable."),
-    click.option("-q", "--quiet", is_flag=True, help="Only the hosts that are not as wanted."),
+    click.option("-q", "--quiet", is_flag=True, help="Only the hosts that are not compliant."),
     click.option("-v", "--verbose", count=True, help="Every step; -vv: diagnosis."),
     click.option(
         "--color",
@@ -277,7 +277,7 @@ _NOTIFYING = (
         type=click.Choice([when.value for when in When]),
         default=When.CHANGE.value,
         show_default=True,
-        help="What is worth a notice: a change since the last recorded run, anything not as wanted, every run.",
+        help="What is worth a notice: a change since the last recorded run, a host that is not compliant, every run.",
     ),
 )
 

@@ -19,8 +19,8 @@ from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options, Recording
 from sshd_keepalive.errors import ConfigError, KeepaliveError, StoreError
 from sshd_keepalive.history import notice
-from sshd_keepalive.history.changes import Recorded, Replaced, drift
-from sshd_keepalive.model import Host, HostReport, PastRun, Run, Verdict
+from sshd_keepalive.history.changes import Recorded, Replaced, find_changes
+from sshd_keepalive.model import Host, HostReport, PastRun, Run
 from sshd_keepalive.notifiers import Notifier
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.secrets.redaction import redacted
@@ -102,15 +102,15 @@ class Recorder:
             self._past = self._store.previous(self._selection, command=command)
             self._last = self._store.last(names)
             # Nearly always the same records, and to read them is most of what recording costs.
-            judged = {name: last for name, last in self._last.items() if last.report.verdict is not Verdict.UNKNOWN}
+            judged = {name: last for name, last in self._last.items() if last.report.state.is_judged}
             self._judged = judged | self._store.last(self._last.keys() - judged, judged=True)
             self._replaced = self._store.replaced(names)
 
     def compared(self, report: HostReport) -> HostReport:
         """A report with what changed on its host since it was last recorded."""
         name = report.host.name
-        changes = drift(report, self._last.get(name), self._judged.get(name), self._replaced.get(name, ()))
-        return replace(report, drift=changes) if changes else report
+        changes = find_changes(report, self._last.get(name), self._judged.get(name), self._replaced.get(name, ()))
+        return replace(report, changes=changes) if changes else report
 
     def record(self, run: Run) -> Run:
         """Write the run down; gives it with the runs before it, and with the exit code that it ends with."""
@@ -122,7 +122,7 @@ class Recorder:
             if self._recording.keep is not None:
                 self._store.prune(timedelta(seconds=self._recording.keep), datetime.now(UTC).replace(microsecond=0))
         self._store.close()
-        return replace(run, exit_code=max(run.exit_code, ExitCode.UNREACHED)) if self._has_failed else run
+        return replace(run, exit_code=max(run.exit_code, ExitCode.UNKNOWN)) if self._has_failed else run
 
     @contextmanager
     def _told(self) -> Iterator[None]:

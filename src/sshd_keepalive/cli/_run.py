@@ -21,29 +21,28 @@ from sshd_keepalive.cli._options import Options, Recording, select_hosts, words_
 from sshd_keepalive.cli._results import Recorder
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.history import outcome
 from sshd_keepalive.model import (
     Benchmark,
     End,
-    Failure,
-    FailureKind,
-    Host,
     HostReport,
     Phase,
     Run,
-    Verdict,
+    State,
 )
 
 _BY_END: Final = {
-    End.REFUSED: ExitCode.UNREACHED,
-    End.UNREACHABLE: ExitCode.UNREACHED,
+    End.REFUSED: ExitCode.UNKNOWN,
+    End.NOT_BEGUN: ExitCode.UNKNOWN,
     End.ROLLED_BACK: ExitCode.ROLLED_BACK,
-    End.UNKNOWN: ExitCode.UNKNOWN,
+    End.UNPROVED: ExitCode.UNPROVED,
 }
-_BY_VERDICT: Final = {
-    Verdict.PASS: ExitCode.OK,
-    Verdict.WAIVED: ExitCode.OK,
-    Verdict.FAIL: ExitCode.DRIFT,
-    Verdict.UNKNOWN: ExitCode.UNREACHED,
+_BY_STATE: Final = {
+    State.OK: ExitCode.OK,
+    State.WAIVED: ExitCode.OK,
+    State.DRIFT: ExitCode.DRIFT,
+    State.UNKNOWN: ExitCode.UNKNOWN,
+    State.UNREACHABLE: ExitCode.UNKNOWN,
 }
 
 
@@ -110,7 +109,10 @@ class FleetRun:
                 advance()
                 if tell:
                     self.output.host(report)
-        return tuple(reports.get(host.name) or _not_begun(host) for host in self.hosts)
+        return tuple(
+            reports.get(host.name) or engines.report_not_begun(host, "interrupted", "the run was interrupted")
+            for host in self.hosts
+        )
 
     def make_run(self, reports: Iterable[HostReport], code: int = ExitCode.OK) -> Run:
         """The run as it is now."""
@@ -177,12 +179,12 @@ def _code(report: HostReport, command: str) -> int:
     if report.end in _BY_END:
         return _BY_END[report.end]
     if report.failure is not None:
-        return ExitCode.UNREACHED
+        return ExitCode.UNKNOWN
     if command == "plan":
-        if report.diff or report.restarts:
+        if outcome.would_change(report):
             return ExitCode.DRIFT
-        return ExitCode.UNREACHED if report.verdict is Verdict.UNKNOWN else ExitCode.OK
-    return _BY_VERDICT[report.verdict]
+        return ExitCode.OK if report.state.is_judged else ExitCode.UNKNOWN
+    return _BY_STATE[report.state]
 
 
 def new_run_id(now: datetime) -> str:
@@ -226,16 +228,6 @@ def _confirm(question: str, expected: str) -> bool:
         if not line or answer.lower() == "no":
             return False
         sys.stderr.write("type yes, no, or the fingerprint: ")
-
-
-def _not_begun(host: Host) -> HostReport:
-    failure = Failure(
-        kind=FailureKind.INTERNAL,
-        cause="interrupted",
-        message="not begun: the run was interrupted",
-        hint="run the command again",
-    )
-    return HostReport(host=host, verdict=Verdict.UNKNOWN, failure=failure)
 
 
 @contextmanager

@@ -30,12 +30,13 @@ _STYLES: Final = {
     "ok": "green",
     "applied": "green",
     "waived": "yellow",
-    "change": "yellow",
     "drift": "yellow",
     "refused": "red",
     "unreachable": "red",
     "rolled_back": "magenta",
-    "unknown": "bold red",
+    "not_begun": "yellow",
+    "unknown": "red",
+    "unproved": "bold red",
 }
 _WORD: Final = re.compile(rf"({'|'.join(_STYLES)}) +\S")
 
@@ -83,7 +84,7 @@ class Output:
         """The reports for files; `render` gives one of a kind."""
         written = [_write_file(path, render(kind)) for kind, path in self._outs]
         if not all(written):  # the run came to what it came to, but somebody waits for that file
-            raise SystemExit(max(run.exit_code, ExitCode.UNREACHED))
+            raise SystemExit(max(run.exit_code, ExitCode.UNKNOWN))
 
     def write(self, text: str) -> None:
         """Text for standard output, in colour where that is wanted."""

@@ -26,7 +26,7 @@ from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.report import find_worst
 from sshd_keepalive.history.notice import When
-from sshd_keepalive.model import Benchmark, Host, HostReport, Policy, Run, Verdict
+from sshd_keepalive.model import Benchmark, Host, HostReport, Policy, Run, State
 from sshd_keepalive.planning import explain, judge
 from sshd_keepalive.planning.policy import override
 from sshd_keepalive.sshd_config.version import NEWEST, Version
@@ -151,14 +151,14 @@ def _check_file(path: str, version: Version, policy: Policy) -> HostReport:
         reading, warnings = read_tree(path, version)
         findings = judge.judge_files(reading, policy)
     except (ParseError, HostError) as error:
-        return HostReport(host=host, verdict=Verdict.UNKNOWN, version=str(version), failure=error.to_failure())
-    verdict = find_worst(findings)
+        return HostReport(host=host, state=State.UNKNOWN, version=str(version), failure=error.to_failure())
+    state = find_worst(findings)
     return HostReport(
         host=host,
-        verdict=verdict,
+        state=state,
         findings=findings,
         version=str(version),
-        caveat=judge.caveat(reading, policy) if verdict is Verdict.PASS else None,
+        caveat=judge.caveat(reading, policy) if state is State.OK else None,
         notes=(*warnings, *explain.find_nul_bytes(reading.tree)),
     )
 

@@ -12,7 +12,7 @@ from sshd_keepalive import clients
 from sshd_keepalive.cli._options import named_in_environment
 from sshd_keepalive.config.openssh import SshConfig
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import SCHEMA_VERSION, Policy
+from sshd_keepalive.model import SCHEMA_VERSION, Policy, State
 from sshd_keepalive.quoting import printable
 
 _HEAD: Final = {"schema_version": SCHEMA_VERSION, "command": "client-config"}
@@ -59,9 +59,8 @@ def command(
         click.echo(json.dumps({**_HEAD, "hosts": found}, indent=1))
     else:
         for host in found:
-            word = "ok" if host["verdict"] == "pass" else "drift"
-            click.echo(printable(f"{word:<6}{host['name']}  ServerAliveInterval {host['interval']}"))
-    wrong = [host for host in found if host["verdict"] != "pass"]
+            click.echo(printable(f"{host['state']:<6}{host['name']}  ServerAliveInterval {host['interval']}"))
+    wrong = [host for host in found if host["state"] is not State.OK]
     if wrong and form == "text":
         click.echo(f"next: add these lines to {check}, before its first Host line:\n", err=True)
         click.echo(clients.text(interval, count, ("openssh",)), err=True, nl=False)
@@ -76,7 +75,7 @@ def _check(config: SshConfig, name: str, wanted_s: int) -> dict[str, Any]:
         "name": name,
         "interval": interval_s,
         "wanted": wanted_s,
-        "verdict": "pass" if clients.is_enough(interval_s, wanted_s) else "fail",
+        "state": State.OK if clients.is_enough(interval_s, wanted_s) else State.DRIFT,
     }
 
 

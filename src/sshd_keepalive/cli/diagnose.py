@@ -23,7 +23,7 @@ from sshd_keepalive.diagnosis.rules import Diagnosis, Known, Likelihood, Possibl
 from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet.deep import study_host
-from sshd_keepalive.model import HostReport, Run, Verdict
+from sshd_keepalive.model import HostReport, Run
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.secrets.redaction import redacted
 
@@ -37,7 +37,6 @@ _PACKED: Final = {
 }
 _SHOWN: Final = 4  # telling lines, unless asked for more
 #: A killed session is a finding; a log that does not tell is not a pass.
-_VERDICTS: Final = {True: Verdict.FAIL, False: Verdict.PASS, None: Verdict.UNKNOWN}
 
 
 @click.command("diagnose")
@@ -66,8 +65,8 @@ def command(log: str | None, host: str | None, options: Options) -> None:
         known, report = study_host(chosen[0], make_orders(options, run_id), user)
         reports = (report,)
     found = diagnosis.diagnose(read, known, host=words_again(options, (host,)) if host else "HOST")
-    code = {True: ExitCode.DRIFT, False: ExitCode.OK, None: ExitCode.UNREACHED}[found.was_killed]
-    code = max(code, ExitCode.UNREACHED) if any(report.failure for report in reports) else code
+    code = {True: ExitCode.DRIFT, False: ExitCode.OK, None: ExitCode.UNKNOWN}[found.was_killed]
+    code = max(code, ExitCode.UNKNOWN) if any(report.failure for report in reports) else code
     run = Run(
         id=run_id,
         command="diagnose",
@@ -165,7 +164,7 @@ def _format_json(found: Diagnosis, log: RunLog, run: Run, *, indent: int | None 
     """The run's document, its `hosts` those of --host, with the diagnosis beside them; on one line without indent."""
     document = json.loads(registry.load("reports", "json").render(run))
     document["diagnosis"] = {
-        "verdict": _VERDICTS[found.was_killed].value,
+        "session_killed": found.was_killed,
         "product": found.product,
         "duration_s": found.duration_s,
         "duration_from": found.duration_from,

@@ -12,8 +12,8 @@ from sshd_keepalive.cli._options import STORE_OPTION, named_in_environment
 from sshd_keepalive.cli._results import open_to_read
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
-from sshd_keepalive.history.changes import Recorded, drift
-from sshd_keepalive.model import GLOBAL, SPELLING, PastRun, Verdict
+from sshd_keepalive.history.changes import Recorded, find_changes
+from sshd_keepalive.model import GLOBAL, SCHEMA_VERSION, SPELLING, End, PastRun, State
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import host_data, timestamp
 from sshd_keepalive.spelling import did_you_mean
@@ -47,7 +47,7 @@ def command(
 
     \b
     sshd-keepalive history                      the newest runs
-    sshd-keepalive history web-1                one host, and when it was last as wanted
+    sshd-keepalive history web-1                one host, and when it was last compliant
     sshd-keepalive history 20260130 20260131    what changed; the beginning of a run's id will do
     """
     if between is None and len(words) == 2:
@@ -62,7 +62,7 @@ def command(
     else:
         data, lines = _runs(kept.runs(last))
     if format == "json":
-        click.echo(json.dumps({"schema_version": 1, "command": "history", **data}, indent=1))
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "command": "history", **data}, indent=1))
         return
     for line in lines:
         click.echo(printable(line.replace("\n", " ")))
@@ -75,8 +75,10 @@ def _runs(runs: tuple[PastRun, ...]) -> _Told:
     def lines() -> Iterator[str]:
         width = max((len(run.command) for run in runs), default=0)
         for run in runs:
-            counts = {"ok": run.n_pass, "waived": run.n_waived, "drift": run.n_fail, "unknown": run.n_unknown}
-            told = ", ".join(f"{number} {word}" for word, number in counts.items() if number) or "no hosts"
+            words: tuple[outcome.Word, ...] = tuple(State)
+            if any(run.counts.get(end) for end in End):  # what it changed, not how the hosts are since
+                words = (*End, State.UNREACHABLE)
+            told = ", ".join(f"{run.counts[word]} {word}" for word in words if run.counts.get(word)) or "no hosts"
             selected = f"  {run.selection}" if run.selection else ""
             yield f"{run.started_at:%Y-%m-%d %H:%M}  {run.id}  {run.command:<{width}}  {told}{selected}"
 
@@ -90,10 +92,7 @@ def _run(run: PastRun) -> dict[str, Any]:
         "started_at": timestamp(run.started_at),
         "exit_code": run.exit_code,
         "selection": run.selection,
-        "pass": run.n_pass,
-        "fail": run.n_fail,
-        "unknown": run.n_unknown,
-        "waived": run.n_waived,
+        "summary": outcome.summarize(run.counts),
     }
 
 
@@ -102,22 +101,22 @@ def _host(kept: Store, name: str, most: int) -> _Told:
     if not records:
         hint = "two runs tell what changed between them; report shows one" if kept.has_run(name) else None
         raise ConfigError(f"nothing is recorded of host {name}{did_you_mean(name, kept.names())}", hint=hint)
-    passed = kept.last_pass(name)
+    compliant = kept.last_ok(name)
 
     def lines() -> Iterator[str]:
         for record in records:
             head = f"{record.started_at:%Y-%m-%d %H:%M}  {record.run_id}  {record.command:<5}  "
             yield f"{head}{outcome.word(record.report):<11}  {_values(record)}".rstrip()
-            yield from (f"    changed: {change}" for change in record.report.drift)
+            yield from (f"    changed: {change}" for change in record.report.changes)
             if record.report.failure is not None:
                 yield f"    {record.report.failure.kind}: {record.report.failure.message}"
         yield (
-            f"last as wanted: {passed.started_at:%Y-%m-%d %H:%M} UTC, run {passed.run_id}"
-            if passed
-            else "never recorded as wanted"
+            f"last compliant: {compliant.started_at:%Y-%m-%d %H:%M} UTC, run {compliant.run_id}"
+            if compliant
+            else "never recorded as compliant"
         )
 
-    data = {"host": name, "last_pass": _record(passed) if passed else None}
+    data = {"host": name, "last_ok": _record(compliant) if compliant else None}
     return data | {"records": [_record(record) | {"report": host_data(record.report)} for record in records]}, lines()
 
 
@@ -154,8 +153,8 @@ def _changes(before: Recorded | None, after: Recorded | None) -> Iterator[str]:
     if before is None or after is None:
         yield "not among the hosts of the later run" if after is None else "not among the hosts of the earlier run"
         return
-    judged = None if before.report.verdict is Verdict.UNKNOWN else before
-    yield from drift(after.report, before, judged)
+    judged = before if before.report.state.is_judged else None
+    yield from find_changes(after.report, before, judged)
 
 
 named_in_environment(command)

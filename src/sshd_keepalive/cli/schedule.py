@@ -18,16 +18,6 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import printable
 
-_WORDS: dict[int, str] = {
-    ExitCode.OK: "ok",
-    ExitCode.DRIFT: "drift",
-    ExitCode.USAGE: "usage",
-    ExitCode.UNREACHED: "unreached",
-    ExitCode.ROLLED_BACK: "rolled_back",
-    ExitCode.UNKNOWN: "unknown",
-    ExitCode.DEFECT: "defect",
-    ExitCode.INTERRUPTED: "interrupted",
-}
 _NAME = click.argument("name", default="check")
 
 
@@ -115,7 +105,7 @@ def run(name: str) -> None:
     if code == jobs.OVERLAPS:
         click.echo(f"{name}: the previous run is still in progress; skipped", err=True)
     else:
-        click.echo(f"{name}: {_WORDS.get(code, f'exit code {code}')}")
+        click.echo(f"{name}: {ExitCode(code).name.lower() if code in tuple(ExitCode) else f'exit code {code}'}")
         log = systemd.log_command(name) if systemd.texts(name) else "sshd-keepalive report"
         click.echo(f"next: {log}", err=True)
     raise SystemExit(code)

@@ -68,7 +68,7 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
     told = [redacted(_looked(host, given, asked)) for host in select_hosts(options, hosts)]
     _tell(options, told)
     if any(one["failure"] for one in told):
-        raise SystemExit(ExitCode.UNREACHED)
+        raise SystemExit(ExitCode.UNKNOWN)
 
 
 def _context(as_user: str | None, groups: tuple[str, ...], **rest: Any) -> Context | None:
@@ -120,7 +120,7 @@ def _tell(options: Options, told: list[dict[str, Any]]) -> None:
         if options.format == "jsonl":
             out.write("".join(f"{json.dumps(one)}\n" for one in plain))
             return
-        code = ExitCode.UNREACHED if any(one["failure"] for one in told) else ExitCode.OK
+        code = ExitCode.UNKNOWN if any(one["failure"] for one in told) else ExitCode.OK
         data = {"schema_version": SCHEMA_VERSION, "command": "why", "exit_code": code, "hosts": plain}
         out.write(json.dumps(data, indent=1) + "\n")
         return

@@ -22,8 +22,8 @@ from sshd_keepalive.model import (
     Losses,
     SessionEnd,
     SessionGroup,
+    State,
     Subject,
-    Verdict,
 )
 from sshd_keepalive.scripts.losses import SessionLog
 from sshd_keepalive.sshd_config import keepalive as consequence
@@ -85,17 +85,17 @@ def judge(losses: Losses) -> Iterator[Finding]:
     """Make the findings: how many were lost, then each length, then each address."""
     n, n_lost = losses.count(), losses.count(SessionEnd.TIMEOUT, SessionEnd.CUT)
     told = [f"{count} {_SPOKEN[end]}" for end in (SessionEnd.TIMEOUT, SessionEnd.CUT) if (count := losses.count(end))]
-    verdict = Verdict.FAIL if n_lost else Verdict.PASS
+    state = State.DRIFT if n_lost else State.OK
     if not n or (losses.was_cut and not n_lost):
-        verdict = Verdict.UNKNOWN
+        state = State.UNKNOWN
     if n_lost and has_stopped(losses, losses.groups):
-        verdict = Verdict.PASS
+        state = State.OK
     yield Finding(
         setting=Subject.LOST_SESSIONS,
         scope=GLOBAL,
         wanted="",
         value=f"{n_lost} of {n} in {losses.days} days" + "".join(f", {part}" for part in told),
-        verdict=verdict,
+        state=state,
         reason=_since(losses, SessionEnd.TIMEOUT, SessionEnd.CUT) if n_lost else "",
     )
     for cluster in losses.clusters:
@@ -112,7 +112,7 @@ def judge(losses: Losses) -> Iterator[Finding]:
             scope=address,
             wanted="answers keep-alives",
             value=f"does not answer keep-alives: {n_dropped} of {n_new} sessions were dropped",
-            verdict=Verdict.FAIL,
+            state=State.DRIFT,
             reason="upgrade the client, or raise ClientAliveCountMax for it: how-to/find-out-who-loses-sessions",
         )
 
@@ -135,16 +135,16 @@ def _has_stopped(losses: Losses, n_old: int, n_new: int) -> bool:
 
 def _finding(losses: Losses, cluster: LossCluster) -> Finding:
     accounts = f"{cluster.n_accounts} account{'s' * (cluster.n_accounts != 1)}"
-    verdict = Verdict.UNKNOWN if cluster.end is SessionEnd.UNKNOWN else Verdict.FAIL
+    state = State.UNKNOWN if cluster.end is SessionEnd.UNKNOWN else State.DRIFT
     if _has_stopped(losses, cluster.n - cluster.n_new, cluster.n_new):
-        verdict = Verdict.PASS
+        state = State.OK
     since = _tell_since(losses, cluster.n - cluster.n_new, cluster.n_new)
     return Finding(
         setting=Subject.LOST_SESSIONS,
         scope=f"{cluster.limit_s} s",
         wanted="",
         value=f"{cluster.n} sessions of {accounts} lasted {cluster.limit_s} s: {_SPOKEN[cluster.end]}",
-        verdict=verdict,
+        state=state,
         reason="; ".join(filter(None, (since, cluster.cause and f"{cluster.likelihood}: {cluster.cause}"))),
     )
 

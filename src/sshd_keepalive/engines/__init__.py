@@ -17,7 +17,7 @@ from typing import Final, Protocol, runtime_checkable
 from sshd_keepalive import registry
 from sshd_keepalive.deadline import Stopwatch
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, Verdict
+from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, State
 
 #: One host's whole pass. It never raises for the host's trouble, and opens and closes its own connections.
 Job = Callable[[Host], HostReport]
@@ -205,7 +205,7 @@ def report_lost(host: Host, *, may_repeat: bool) -> HostReport:
         message="the worker of this host was lost; how far it came is not known",
         hint="run it again" if may_repeat else "check this host now; a change that was not confirmed reverts by itself",
     )
-    return HostReport(host=host, verdict=Verdict.UNKNOWN, end=None if may_repeat else End.UNKNOWN, failure=failure)
+    return HostReport(host=host, state=State.UNKNOWN, end=None if may_repeat else End.UNPROVED, failure=failure)
 
 
 def report_late(host: Host, limit_s: float) -> HostReport:
@@ -216,10 +216,15 @@ def report_late(host: Host, limit_s: float) -> HostReport:
         message=f"not finished after {limit_s:.0f} s; no longer waiting for it",
         hint="raise --timeout, or log in to the host by hand",
     )
-    return HostReport(host=host, verdict=Verdict.UNKNOWN, failure=failure, seconds_s=limit_s)
+    return HostReport(host=host, state=State.UNKNOWN, failure=failure, seconds_s=limit_s)
 
 
-def report_not_begun(host: Host, why: str, *, may_repeat: bool) -> HostReport:
-    """Report a host that no worker was left for."""
-    failure = Failure(kind=FailureKind.INTERNAL, cause="no-worker", message=f"not begun: {why}", hint="run it again")
-    return HostReport(host=host, verdict=Verdict.UNKNOWN, end=None if may_repeat else End.REFUSED, failure=failure)
+def report_not_begun(host: Host, cause: str, why: str) -> HostReport:
+    """Report a host that the run did not come to.
+
+    Args:
+        cause: interrupted | budget | no-worker.
+        why: the same as a sentence.
+    """
+    failure = Failure(kind=FailureKind.NOT_BEGUN, cause=cause, message=why)
+    return HostReport(host=host, state=State.UNKNOWN, end=End.NOT_BEGUN, failure=failure)

@@ -106,7 +106,7 @@ def run(job: Job, hosts: Iterable[Host], options: RunOptions) -> Iterator[HostRe
         for host in retries:
             yield report_lost(host, may_repeat=may_repeat)
         for host in waiting:
-            yield report_not_begun(host, f"{reason} ({connection})", may_repeat=may_repeat)
+            yield report_not_begun(host, "no-worker", f"{reason} ({connection})")
     finally:
         cluster.finish()
 

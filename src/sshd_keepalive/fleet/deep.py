@@ -8,7 +8,7 @@ from sshd_keepalive.diagnosis.rules import Known, known_of
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.fleet.one_host import Orders, logged_in
 from sshd_keepalive.fleet.report import find_worst, report_error, report_settled, reported
-from sshd_keepalive.model import Host, HostReport, Snapshot, Verdict
+from sshd_keepalive.model import Host, HostReport, Snapshot, State
 from sshd_keepalive.scripts import deep
 from sshd_keepalive.scripts.deep import Deep
 from sshd_keepalive.scripts.records import output_of
@@ -22,16 +22,16 @@ def check_host(host: Host, orders: Orders, concurrency: int | None = None) -> Ho
     with logged_in(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
         found = run_deep_script(shell, reading.snapshot, orders, concurrency)
-    verdict = report.verdict
+    state = report.state
     # A waiver is about the policy; what else ends sessions was never waived.
-    if found.findings and (verdict is not Verdict.UNKNOWN or report.failure is None):
-        verdict = find_worst((*report.findings, *found.findings))
+    if found.findings and (state is not State.UNKNOWN or report.failure is None):
+        state = find_worst((*report.findings, *found.findings))
     return replace(
         report,
         findings=(*report.findings, *found.findings),
         notes=(*report.notes, *found.notes),
         facts=(*report.facts, *found.facts),
-        verdict=verdict,
+        state=state,
     )
 
 

@@ -43,7 +43,7 @@ def count_losses(host: Host, orders: Orders, *, days: int, is_anonymous: bool) -
     findings = tuple(lost.judge(found))
     return HostReport(
         host=host,
-        verdict=find_worst(findings),
+        state=find_worst(findings),
         findings=findings,
         losses=found,
         facts=(*(snapshot.facts if snapshot else ()), ("log", ", ".join(log.sources))),

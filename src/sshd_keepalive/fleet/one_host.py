@@ -33,8 +33,8 @@ from sshd_keepalive.model import (
     Phase,
     Plan,
     Snapshot,
+    State,
     Subject,
-    Verdict,
 )
 from sshd_keepalive.planning import candidate, diff, plan, undo
 from sshd_keepalive.scripts import sessions
@@ -110,7 +110,7 @@ def plan_host(host: Host, orders: Orders) -> HostReport:
     """Find what apply would do to one host; changes nothing there."""
     with logged_in(host, orders, scripts_only=True) as (_, reading):
         report = report_settled(reading, orders.run_id)
-    if report.verdict is Verdict.WAIVED or report.failure is not None:
+    if report.state is State.WAIVED or report.failure is not None:
         return report
     return add_plan(report, plan.plan(reading, host.policy))
 
@@ -120,7 +120,7 @@ def apply_host(host: Host, orders: Orders) -> HostReport:
     """Make one host as its policy wants it, prove it, or leave it as it was."""
     with logged_in(host, orders) as (shell, reading):
         report = replace(report_settled(reading, orders.run_id), end=End.UNCHANGED)
-        if report.verdict is Verdict.WAIVED:
+        if report.state is State.WAIVED:
             return report
         if report.failure is not None:
             return replace(report, end=End.REFUSED)
@@ -203,7 +203,7 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
             return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
         if pending.phase is not Phase.WAITING:
             raise describe_unsettled(pending, host)
-        if report.verdict is not Verdict.PASS:
+        if report.state is not State.OK:
             raise HostError(
                 "this login does not find the change in effect, so it is not confirmed",
                 kind=FailureKind.EFFECTIVE,
@@ -246,22 +246,22 @@ def _execute(
         outcome = execute(shell, log_in, change, timeout_s=orders.timeout_s)
     else:
         outcome = revert(shell, log_in, change, waiting.directory, timeout_s=orders.timeout_s)
-    wrong = tuple(f for f in report.findings if f.verdict is Verdict.FAIL and f.setting != Subject.DAEMON)
+    wrong = tuple(f for f in report.findings if f.state is State.DRIFT and f.setting != Subject.DAEMON)
     if outcome.after is not None:
         after = report_reading(outcome.after)
         report = replace(
             report,
             findings=after.findings,
             caveat=after.caveat,
-            verdict=after.verdict,
+            state=after.state,
             facts=after.facts,
             deciding_files=after.deciding_files,
             replaced=wrong,
             pending=None if change.confirmed else after.pending,
             reverted=None if change.confirmed else after.reverted,
         )
-    elif outcome.end is End.UNKNOWN:
-        report = replace(report, verdict=Verdict.UNKNOWN, caveat=None)
+    elif outcome.end is End.UNPROVED:
+        report = replace(report, state=State.UNKNOWN, caveat=None)
     if outcome.end is End.APPLIED:
         notes = [*report.notes, *quote_complaints(outcome.complaints)]
         if n_older := sessions.n_logged_in(outcome.lasting):

@@ -26,8 +26,8 @@ from sshd_keepalive.model import (
     Host,
     HostReport,
     Snapshot,
+    State,
     Subject,
-    Verdict,
 )
 from sshd_keepalive.probing import idle_limit, proof
 from sshd_keepalive.probing.proof import Held, Values
@@ -217,7 +217,7 @@ def _open_logins(shell: Shell, n: int, orders: Orders) -> tuple[list[Shell], tup
 
 
 def _report_not_tried(reason: str, subject: Subject = Subject.OBSERVED) -> Finding:
-    return Finding(setting=subject, scope=GLOBAL, wanted="", value="not tried", verdict=Verdict.UNKNOWN, reason=reason)
+    return Finding(setting=subject, scope=GLOBAL, wanted="", value="not tried", state=State.UNKNOWN, reason=reason)
 
 
 def _add_observed(
@@ -248,9 +248,9 @@ def _add_observed(
     ):
         notes = (*notes, f"the configuration could not be read: {failure.message}")
         failure = None
-    verdict = find_worst(findings) if failure is None else Verdict.UNKNOWN
-    if report.verdict is Verdict.WAIVED and find_worst(observed) is Verdict.PASS:
-        verdict = Verdict.WAIVED  # a waiver is about values, never about sessions that die
+    state = find_worst(findings) if failure is None else State.UNKNOWN
+    if report.state is State.WAIVED and find_worst(observed) is State.OK:
+        state = State.WAIVED  # a waiver is about values, never about sessions that die
     return replace(
         report,
         findings=findings,
@@ -258,5 +258,5 @@ def _add_observed(
         configured=configured,
         notes=(*report.notes, *notes),
         failure=failure,
-        verdict=verdict,
+        state=state,
     )

@@ -21,8 +21,8 @@ from sshd_keepalive.model import (
     PendingChange,
     Phase,
     Plan,
+    State,
     Step,
-    Verdict,
     Waiver,
 )
 from sshd_keepalive.planning import diff, judge
@@ -63,10 +63,10 @@ def report_error(host: Host, error: Exception, end: End | None = None) -> HostRe
         end: as for `reported`.
     """
     if isinstance(error, KeepaliveError):
-        unreached = isinstance(error, ConnectError)
-        end = End.UNREACHABLE if unreached and end is not None else end
         failure = error.to_failure()
-        return HostReport(host=host, verdict=Verdict.UNKNOWN, end=end, failure=failure, unreached=unreached)
+        if isinstance(error, ConnectError):
+            return HostReport(host=host, state=State.UNREACHABLE, failure=failure)
+        return HostReport(host=host, state=State.UNKNOWN, end=end, failure=failure)
     logging.getLogger("sshd_keepalive").debug("internal error", exc_info=error)
     failure = Failure(
         kind=FailureKind.INTERNAL,
@@ -74,7 +74,7 @@ def report_error(host: Host, error: Exception, end: End | None = None) -> HostRe
         hint="this is a defect; run again with -vv for the traceback and report it",
     )
     # In mid-change nobody knows how far it came.
-    return HostReport(host=host, verdict=Verdict.UNKNOWN, end=End.UNKNOWN if end else None, failure=failure)
+    return HostReport(host=host, state=State.UNKNOWN, end=End.UNPROVED if end else None, failure=failure)
 
 
 def report_settled(reading: Reading, run_id: str) -> HostReport:
@@ -83,7 +83,7 @@ def report_settled(reading: Reading, run_id: str) -> HostReport:
     pending = find_pending(reading, run_id)
     if pending is None or report.failure is not None:
         return report
-    return replace(report, verdict=Verdict.UNKNOWN, failure=describe_unsettled(pending, report.host).to_failure())
+    return replace(report, state=State.UNKNOWN, failure=describe_unsettled(pending, report.host).to_failure())
 
 
 def find_pending(reading: Reading, run_id: str) -> PendingChange | None:
@@ -113,7 +113,7 @@ def report_reading(reading: Reading) -> HostReport:
     notes = (str(snapshot.reverted),) if snapshot.reverted is not None else ()
     report = HostReport(
         host=host,
-        verdict=Verdict.UNKNOWN,
+        state=State.UNKNOWN,
         findings=findings,
         facts=snapshot.facts,
         version=snapshot.version,
@@ -139,28 +139,28 @@ def report_reading(reading: Reading) -> HostReport:
             hint="copy its /etc/ssh, look at it with why --file, and report what differs; nothing was written",
         )
         return replace(report, failure=failure)
-    verdict = find_worst(findings)
-    if host.waiver is not None and verdict is Verdict.FAIL:
-        verdict, note = _waive(host.waiver, findings, snapshot.taken_at.date())
+    state = find_worst(findings)
+    if host.waiver is not None and state is State.DRIFT:
+        state, note = _waive(host.waiver, findings, snapshot.taken_at.date())
         notes = (*notes, note)
     deciding_files = managed.find_deciding_files(snapshot.files, findings)
-    caveat = judge.caveat(reading, host.policy) if verdict is Verdict.PASS else None
-    return replace(report, verdict=verdict, caveat=caveat, deciding_files=deciding_files, notes=notes)
+    caveat = judge.caveat(reading, host.policy) if state is State.OK else None
+    return replace(report, state=state, caveat=caveat, deciding_files=deciding_files, notes=notes)
 
 
-def _waive(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[Verdict, str]:
+def _waive(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[State, str]:
     """What a waiver makes of a host that differs. What could not be told was never waived."""
     if today > waiver.until:
-        return Verdict.FAIL, f"the waiver of {waiver.owner} ended on {waiver.until}: {waiver.reason}"
-    unknown = any(finding.verdict is Verdict.UNKNOWN for finding in findings)
-    verdict = Verdict.UNKNOWN if unknown else Verdict.WAIVED
-    return verdict, f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"
+        return State.DRIFT, f"the waiver of {waiver.owner} ended on {waiver.until}: {waiver.reason}"
+    unknown = any(finding.state is State.UNKNOWN for finding in findings)
+    state = State.UNKNOWN if unknown else State.WAIVED
+    return state, f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"
 
 
-def find_worst(findings: Sequence[Finding]) -> Verdict:
+def find_worst(findings: Sequence[Finding]) -> State:
     """A known failure outweighs what could not be told; both outweigh a pass. No findings: nothing was told."""
-    verdicts = {finding.verdict for finding in findings}
-    return next((v for v in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS) if v in verdicts), Verdict.UNKNOWN)
+    states = {finding.state for finding in findings}
+    return next((v for v in (State.DRIFT, State.UNKNOWN, State.OK) if v in states), State.UNKNOWN)
 
 
 def add_plan(report: HostReport, planned: Plan) -> HostReport:

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from sshd_keepalive.engines import SelectedEngine
+from sshd_keepalive.engines import SelectedEngine, report_not_begun
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders, Pass
 from sshd_keepalive.fleet.waves import Budget, Wave, has_failed
-from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, Verdict
+from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, State
 
 
 @dataclass(slots=True)
@@ -63,14 +63,9 @@ class Rollout:
 
     def report_not_begun(self, host: Host) -> HostReport:
         """The report of a host that the stop spared."""
-        why = "the error budget is spent" if self.is_spent else "the run was interrupted"
-        failure = Failure(
-            kind=FailureKind.INTERNAL,
-            cause="stopped" if self.is_spent else "interrupted",
-            message=f"not begun: {why}",
-            hint="look at the hosts that failed, then go on with --resume",
-        )
-        return HostReport(host=host, verdict=Verdict.UNKNOWN, end=End.REFUSED, failure=failure)
+        if self.is_spent:
+            return report_not_begun(host, "budget", "more hosts failed than --max-fail allows")
+        return report_not_begun(host, "interrupted", "the run was interrupted")
 
     def _list_until_stop(self, wave: Wave) -> Iterator[Host]:
         return (host for host in wave if not self.stop.is_set())
@@ -91,7 +86,7 @@ class Rollout:
         for seen in fleet.run(fleet.check_host, hosts, orders, self.engine, workers=self.workers, changes=False):
             report = by_name[seen.host.name]
             # After an undo, or without a restart, the policy is not met, and was not when the host was proved.
-            if seen.verdict is Verdict.PASS or (
+            if seen.state is State.OK or (
                 seen.failure is None and _list_values(seen) and _list_values(seen) == _list_values(report)
             ):
                 yield report
@@ -104,8 +99,8 @@ class Rollout:
             )
             report = replace(
                 report,
-                end=End.UNKNOWN,
-                verdict=seen.verdict,
+                end=End.UNPROVED,
+                state=seen.state,
                 findings=seen.findings or report.findings,
                 failure=failure,
             )

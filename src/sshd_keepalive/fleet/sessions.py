@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sshd_keepalive.fleet.one_host import Orders, logged_in
 from sshd_keepalive.fleet.report import report_settled, reported
-from sshd_keepalive.model import Finding, Host, HostReport, Snapshot, Subject, Verdict
+from sshd_keepalive.model import Finding, Host, HostReport, Snapshot, State, Subject
 from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.scripts.sessions import LiveSession
@@ -33,13 +33,11 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     facts = {**dict(report.facts), "sessions": str(len(found)), "older_sessions": str(len(older))}
     if since is not None:
         facts["in_effect_since"] = f"{since:%Y-%m-%dT%H:%M:%SZ}"
-    verdict = Verdict.FAIL if older else Verdict.PASS if since is not None or not found else Verdict.UNKNOWN
+    state = State.DRIFT if older else State.OK if since is not None or not found else State.UNKNOWN
     notes = report.notes
-    if verdict is Verdict.UNKNOWN:
+    if state is State.UNKNOWN:
         notes = (*notes, "when the configuration came into effect could not be told; --all lists the sessions")
-    return replace(
-        report, findings=tuple(findings), facts=tuple(facts.items()), verdict=verdict, failure=None, notes=notes
-    )
+    return replace(report, findings=tuple(findings), facts=tuple(facts.items()), state=state, failure=None, notes=notes)
 
 
 def _build_finding(session: LiveSession, since: datetime | None, *, is_older: bool) -> Finding:
@@ -52,7 +50,7 @@ def _build_finding(session: LiveSession, since: datetime | None, *, is_older: bo
         scope=f"process {session.pid}",
         wanted="",
         value=f"{session.user}{line}{peer}, {age} old: {what}",
-        verdict=Verdict.FAIL if is_older else Verdict.PASS,
+        state=State.DRIFT if is_older else State.OK,
         reason=f"it began before the values came into effect ({since:%Y-%m-%d %H:%M:%S} UTC)"
         if is_older and since
         else "",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import End, Host, HostReport, Verdict
+from sshd_keepalive.model import End, Host, HostReport
 
 _SIZE = re.compile(r"([0-9]+)(%?)")
 Wave = tuple[Host, ...]
@@ -98,7 +98,7 @@ class Budget:
 
 
 def has_failed(report: HostReport) -> bool:
-    """Whether a host counts against the budget: not reached, not judged, refused, rolled back, unknown."""
-    if report.failure is not None or report.end in (End.REFUSED, End.UNREACHABLE, End.ROLLED_BACK, End.UNKNOWN):
+    """Whether a host counts against the budget: all that is neither applied, unchanged nor judged."""
+    if report.failure is not None or report.end not in (None, End.APPLIED, End.UNCHANGED):
         return True
-    return report.verdict is Verdict.UNKNOWN
+    return not report.state.is_judged

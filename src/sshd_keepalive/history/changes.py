@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 
-from sshd_keepalive.model import GLOBAL, DecidingFile, Finding, HostReport, Subject, Verdict
+from sshd_keepalive.model import GLOBAL, DecidingFile, Finding, HostReport, State, Subject
 from sshd_keepalive.quoting import printable
 
 
@@ -36,7 +36,7 @@ class Replaced:
     value: str
 
 
-def drift(
+def find_changes(
     now: HostReport, last: Recorded | None, judged: Recorded | None = None, replaced: Sequence[Replaced] = ()
 ) -> tuple[str, ...]:
     """Compare a host with what was recorded of it.
@@ -48,7 +48,7 @@ def drift(
     """
     if last is None:
         return ()
-    told = list(_verdicts(now, last))
+    told = list(_states(now, last))
     if judged is not None and now.findings:
         told += _settings(now, judged, replaced)
         told += _files(now, judged.report)
@@ -61,16 +61,16 @@ def scope_of(finding: Finding) -> str:
     return printable(finding.block or finding.scope)
 
 
-def _verdicts(now: HostReport, last: Recorded) -> Iterator[str]:
+def _states(now: HostReport, last: Recorded) -> Iterator[str]:
     before = last.report
-    if now.verdict is Verdict.UNKNOWN and before.verdict is not Verdict.UNKNOWN:
+    if before.state.is_judged and not now.state.is_judged:
         why = f": {now.failure.message}" if now.failure else ""
         yield f"cannot be judged now, could be on {_day(last.started_at)}{why}"
-    elif before.verdict is Verdict.UNKNOWN and now.verdict is not Verdict.UNKNOWN:
+    elif now.state.is_judged and not before.state.is_judged:
         yield f"can be judged again, could not be on {_day(last.started_at)}"
-    elif now.verdict is Verdict.WAIVED and before.verdict is not Verdict.WAIVED:
+    elif now.state is State.WAIVED and before.state is not State.WAIVED:
         yield "is waived now"
-    elif before.verdict is Verdict.WAIVED and now.verdict is Verdict.FAIL:
+    elif before.state is State.WAIVED and now.state is State.DRIFT:
         waiver = before.host.waiver
         yield f"is no longer waived{f': {waiver.reason}' if waiver else ''}"
 
@@ -97,7 +97,7 @@ def _settings(now: HostReport, judged: Recorded, replaced: Sequence[Replaced]) -
             if finding is None:
                 yield f"{name} is no longer set, was {before.value} at {_place(before)} on {_day(judged.started_at)}"
                 continue
-            relapse = relapses.get((*key, finding.value)) if finding.verdict is Verdict.FAIL else None
+            relapse = relapses.get((*key, finding.value)) if finding.state is State.DRIFT else None
             yield from _setting(name, finding, before, judged, now, relapse)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import HostReport, PastRun, Run, Verdict
+from sshd_keepalive.model import HostReport, PastRun, Run, State
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.spelling import cut_lines
 
@@ -19,7 +19,7 @@ class When(Enum):
     """What makes a run worth a message."""
 
     CHANGE = "change"  # something is not as in the last recorded run
-    DRIFT = "drift"  # something is not as wanted
+    DRIFT = "drift"  # a host is not compliant
     ALWAYS = "always"
 
 
@@ -35,13 +35,13 @@ def is_due(run: Run, when: When) -> bool:
     """Whether a run is worth a message.
 
     CHANGE compares with the last of `run.past`, and believes `drift` of each host. Where nothing was recorded before,
-    there is nothing to compare with: then a run is due that is not as wanted.
+    there is nothing to compare with: then a run is due in which a host is not compliant.
     """
     if when is When.ALWAYS:
         return True
     if when is When.DRIFT or not run.past:
         return bool(_wrong(run)) or run.exit_code != 0
-    return any(report.drift for report in run.hosts) or _numbers(run) != _numbers_of(run.past[-1])
+    return any(report.changes for report in run.hosts) or _numbers(outcome.count(run)) != _numbers(run.past[-1].counts)
 
 
 def compose(run: Run) -> Notice:
@@ -50,35 +50,35 @@ def compose(run: Run) -> Notice:
     subject = f"sshd-keepalive: {_headline(run, len(wrong))}"
     if run.past and (before := n_wrong(run.past[-1])) != len(wrong):
         subject += f", {before} before" if wrong else f"; {before} {'was' if before == 1 else 'were'} not"
-    changed = [report for report in run.hosts if report.drift]
+    changed = [report for report in run.hosts if report.changes]
     lines = [f"Run {run.id}, {run.command}, {run.started_at:%Y-%m-%d %H:%M} UTC, exit code {run.exit_code}"]
     lines += _section("Changed since the last recorded run:", changed, _changes)
-    lines += _section("Not as wanted:", wrong, _reasons)
+    lines += _section("Not compliant:", wrong, _reasons)
     lines += _caveats(run)
     text = "\n".join(printable(" ".join(line.splitlines())) for line in lines)
     return Notice(subject=printable(subject), body=f"{text}\n")
 
 
 def _headline(run: Run, n_wrong: int) -> str:
-    """One clause; a waived host is told apart from those that are as wanted."""
+    """One clause; a waived host is told apart from those that are compliant."""
     n_hosts = len(run.hosts)
-    n_waived = outcome.counts(run)[Verdict.WAIVED]
+    n_waived = outcome.count(run)[State.WAIVED]
     hosts = f"{n_hosts} host{'s' * (n_hosts != 1)}"
     if n_wrong:
-        return f"{n_wrong} of {hosts} {'is' if n_wrong == 1 else 'are'} not as wanted"
+        return f"{n_wrong} of {hosts} {'is' if n_wrong == 1 else 'are'} not compliant"
     if n_waived:
-        return f"{hosts}, {n_hosts - n_waived} as wanted, {n_waived} waived"
-    return f"{hosts}, all as wanted" if n_hosts else "no hosts"
+        return f"{hosts}, {n_hosts - n_waived} compliant, {n_waived} waived"
+    return f"{hosts}, all compliant" if n_hosts else "no hosts"
 
 
 def n_wrong(past: PastRun) -> int:
-    """How many hosts of a recorded run were not as wanted; a waived one is not among them."""
-    return past.n_fail + past.n_unknown
+    """How many hosts of a recorded run were not compliant; a waived one is not among them."""
+    return sum(past.counts.get(state, 0) for state in State if state not in (State.OK, State.WAIVED))
 
 
 def _wrong(run: Run) -> list[HostReport]:
-    """The hosts that are neither as wanted nor waived, worst first."""
-    return [report for report in outcome.worst_first(run) if report.verdict not in (Verdict.PASS, Verdict.WAIVED)]
+    """The hosts that are neither compliant nor waived, worst first."""
+    return [report for report in outcome.worst_first(run) if report.state not in (State.OK, State.WAIVED)]
 
 
 def _section(title: str, reports: list[HostReport], told: Callable[[HostReport], list[str]]) -> list[str]:
@@ -91,11 +91,11 @@ def _section(title: str, reports: list[HostReport], told: Callable[[HostReport],
 
 def _caveats(run: Run) -> list[str]:
     told = [f"- {len(names)} host{'s' * (len(names) != 1)}: {text}" for text, names in outcome.caveats(run).items()]
-    return ["", "As wanted, but:", *told] if told else []
+    return ["", "Compliant, but:", *told] if told else []
 
 
 def _changes(report: HostReport) -> list[str]:
-    return list(report.drift)
+    return list(report.changes)
 
 
 def _reasons(report: HostReport) -> list[str]:
@@ -106,14 +106,9 @@ def _reasons(report: HostReport) -> list[str]:
     return [
         f"{finding.setting} {finding.value}, wanted {finding.wanted}" + (f", {finding.place}" if finding.place else "")
         for finding in report.findings
-        if finding.verdict is not Verdict.PASS
+        if finding.state is not State.OK
     ]
 
 
-def _numbers(run: Run) -> tuple[int, ...]:
-    counts = outcome.counts(run)
-    return tuple(counts[verdict] for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN, Verdict.WAIVED))
-
-
-def _numbers_of(past: PastRun) -> tuple[int, ...]:
-    return past.n_pass, past.n_fail, past.n_unknown, past.n_waived
+def _numbers(counts: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(counts.get(state, 0) for state in State)

@@ -1,29 +1,44 @@
-"""What became of a host in one word, and how bad that is: the same in every report and notice."""
+"""What became of a host in one word, and how bad that is: the same in every report, notice and in the history."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
-from sshd_keepalive.model import End, HostReport, Run, Verdict
+from sshd_keepalive.model import End, HostReport, Run, State
 
-#: From the best to the worst; unknown words (a new end) count as worst.
-WORDS: Final = ("ok", "waived", "applied", "change", "drift", "refused", "unreachable", "rolled_back", "unknown")
+Word = State | End
+
+#: From the best to the worst.
+WORDS: Final[tuple[Word, ...]] = (
+    State.OK,
+    End.UNCHANGED,
+    State.WAIVED,
+    End.APPLIED,
+    State.DRIFT,
+    End.NOT_BEGUN,
+    End.REFUSED,
+    State.UNKNOWN,
+    State.UNREACHABLE,
+    End.ROLLED_BACK,
+    End.UNPROVED,
+)
 
 
-def word(report: HostReport) -> str:
-    """The end where the host was to be changed, else the verdict."""
-    if report.end is not None and not (report.end is End.UNCHANGED and report.verdict is not Verdict.PASS):
-        return "ok" if report.end is End.UNCHANGED else report.end.value
-    if report.unreached:
-        return "unreachable"
-    if report.end is None and (report.diff or report.restarts):
-        return "change"
-    return {Verdict.PASS: "ok", Verdict.FAIL: "drift"}.get(report.verdict, report.verdict.value)
+def word(report: HostReport) -> Word:
+    """How the change ended, where there was one; else the state."""
+    return report.state if report.end in (None, End.UNCHANGED) else report.end
 
 
-def badness(word: str) -> int:
+def would_change(report: HostReport) -> bool:
+    """Whether a plan has found something to change."""
+    return report.end is None and (bool(report.diff) or report.restarts)
+
+
+def badness(word: Word) -> int:
     """Where a word stands in the order from fine to bad."""
-    return WORDS.index(word) if word in WORDS else len(WORDS)
+    return WORDS.index(word)
 
 
 def rank(report: HostReport) -> int:
@@ -36,12 +51,19 @@ def worst_first(run: Run) -> list[HostReport]:
     return sorted(run.hosts, key=rank, reverse=True)
 
 
-def counts(run: Run) -> dict[Verdict, int]:
-    """How many hosts came to which verdict; every verdict is a key. A waived host is not among the passing ones."""
-    found = dict.fromkeys(Verdict, 0)
-    for report in run.hosts:
-        found[report.verdict] += 1
-    return found
+def count(run: Run) -> Counter[str]:
+    """Hosts by State, and by End where something was to be changed."""
+    return Counter([*(report.state for report in run.hosts), *(report.end for report in run.hosts if report.end)])
+
+
+def count_hosts(counts: Mapping[str, int]) -> int:
+    """All hosts of a run: each has one state."""
+    return sum(counts.get(state, 0) for state in State)
+
+
+def summarize(counts: Mapping[str, int]) -> dict[str, int]:
+    """The `summary` of the JSON documents."""
+    return {"hosts": count_hosts(counts)} | {word.value: counts.get(word, 0) for word in (*State, *End)}
 
 
 def caveats(run: Run) -> dict[str, list[str]]:

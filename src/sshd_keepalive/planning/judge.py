@@ -1,7 +1,7 @@
 """A host held against its policy: one finding per setting and scope.
 
 Three readings must agree before anything passes: the files as we read them, the files as the host's own
-`sshd -T` reads them, and what the running sshd has loaded. Where one is missing or differs, the verdict is
+`sshd -T` reads them, and what the running sshd has loaded. Where one is missing or differs, the state is
 UNKNOWN or FAIL, never PASS.
 """
 
@@ -27,8 +27,8 @@ from sshd_keepalive.model import (
     Scope,
     Setting,
     Snapshot,
+    State,
     Subject,
-    Verdict,
 )
 from sshd_keepalive.planning.policy import for_release
 from sshd_keepalive.sshd_config import command_line as start
@@ -250,7 +250,7 @@ def _finding(setting: Setting, scope: Scope | None, wanted: int, *, right: bool,
         block="" if scope is None else scope.text,
         wanted=str(wanted),
         value=setting.value,
-        verdict=Verdict.PASS if right else Verdict.FAIL,
+        state=State.OK if right else State.DRIFT,
         place=setting.place,
         hides=setting.hides,
         reason=reason,
@@ -259,9 +259,9 @@ def _finding(setting: Setting, scope: Scope | None, wanted: int, *, right: bool,
 
 def _with_doubt(finding: Finding, doubt: Doubt | None) -> Finding:
     """A contradicted reading is UNKNOWN; an unconfirmed one is no PASS, but a value that is wrong stays wrong."""
-    if doubt is None or (finding.verdict is Verdict.FAIL and doubt.kind is DoubtKind.NOT_ASKED):
+    if doubt is None or (finding.state is State.DRIFT and doubt.kind is DoubtKind.NOT_ASKED):
         return finding
-    return replace(finding, verdict=Verdict.UNKNOWN, reason=doubt.reason)
+    return replace(finding, state=State.UNKNOWN, reason=doubt.reason)
 
 
 def _unreadable(policy: Policy, reason: str) -> Iterator[Finding]:
@@ -271,7 +271,7 @@ def _unreadable(policy: Policy, reason: str) -> Iterator[Finding]:
             scope=GLOBAL,
             wanted=str(wanted),
             value="",
-            verdict=Verdict.UNKNOWN,
+            state=State.UNKNOWN,
             reason=reason,
         )
 
@@ -292,7 +292,7 @@ def _daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:
             scope=GLOBAL,
             wanted="the start options of its unit",
             value="older options",
-            verdict=Verdict.FAIL,
+            state=State.DRIFT,
             reason=f"pending restart: {started}",
         )
     if daemon is None or not daemon.stale:
@@ -303,6 +303,6 @@ def _daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:
         scope=GLOBAL,
         wanted="the present files",
         value="older files",
-        verdict=Verdict.FAIL,
+        state=State.DRIFT,
         reason=f"pending restart: the running sshd{since} has not read {', '.join(daemon.stale)}",
     )

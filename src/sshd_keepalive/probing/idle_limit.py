@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Finding, Subject, Verdict
+from sshd_keepalive.model import GLOBAL, Finding, State, Subject
 from sshd_keepalive.probing.proof import Loss, Values, ask, tolerance_s
 
 #: On both sides of the limits that products have: 240, 300, 350, 600, 900, 3600 s.
@@ -86,34 +86,34 @@ def finding(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
     if values is not None and values.consequence.request_after_s not in (None, values.interval_s) and found.advised_s:
         advice = f"configure ClientAliveInterval {max(1, found.advised_s // 2)} or less (this release doubles it)"
     if found.at_most_s is None:
-        verdict, reason = _none_met(found.at_least_s, every_s)
+        state, reason = _none_met(found.at_least_s, every_s)
     elif every_s is None:
-        verdict, reason = Verdict.FAIL, f"the host sends no keep-alive; {advice}"
+        state, reason = State.DRIFT, f"the host sends no keep-alive; {advice}"
     elif every_s >= found.at_least_s:
-        verdict = Verdict.FAIL
+        state = State.DRIFT
         reason = f"a keep-alive every {every_s} s comes too late, or loses the race; {advice}"
     else:
         tight = every_s * 2 > found.at_least_s
-        verdict, reason = Verdict.PASS, f"one lost packet is enough to die; {advice}" if tight else ""
+        state, reason = State.OK, f"one lost packet is enough to die; {advice}" if tight else ""
     return Finding(
         setting=Subject.IDLE_LIMIT,
         scope=GLOBAL,
         wanted=f"more than {every_s} s" if every_s else "none",
         value=spoken(found),
-        verdict=verdict,
+        state=state,
         reason=reason,
     )
 
 
-def _none_met(proven_s: float, every_s: int | None) -> tuple[Verdict, str]:
+def _none_met(proven_s: float, every_s: int | None) -> tuple[State, str]:
     """No limit was met; that is enough where the host's keep-alives are closer together than what was proved."""
     if every_s is None:
-        return Verdict.UNKNOWN, f"the host sends no keep-alive: longer silences than {proven_s:.0f} s are not proved"
+        return State.UNKNOWN, f"the host sends no keep-alive: longer silences than {proven_s:.0f} s are not proved"
     if proven_s + tolerance_s(every_s) < every_s:
-        return Verdict.UNKNOWN, f"the host's keep-alives come every {every_s} s; look longer: --idle {ask(every_s)}"
+        return State.UNKNOWN, f"the host's keep-alives come every {every_s} s; look longer: --idle {ask(every_s)}"
     if every_s > proven_s * 1.2:
-        return Verdict.PASS, ""
-    return Verdict.PASS, f"the host's keep-alive every {every_s} s keeps the way open and hides limits above that"
+        return State.OK, ""
+    return State.OK, f"the host's keep-alive every {every_s} s keeps the way open and hides limits above that"
 
 
 def spoken(found: Bounds) -> str:

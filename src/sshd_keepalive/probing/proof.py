@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Finding, Subject, Verdict
+from sshd_keepalive.model import GLOBAL, Finding, State, Subject
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config.version import Version
 
@@ -99,14 +99,14 @@ def finding(held: Held, values: Values | None, wanted_s: int) -> Finding:
         values: None: the configuration could not be read, so the policy alone says what to expect.
         wanted_s: the policy's interval.
     """
-    verdict, reason = _judged(held, values, wanted_s)
+    state, reason = _judged(held, values, wanted_s)
     expected_s = values.consequence.request_after_s if values is not None else wanted_s
     return Finding(
         setting=Subject.OBSERVED,
         scope=GLOBAL,
         wanted=f"a keep-alive every {expected_s} s, alive" if expected_s else "alive",
         value=spoken(held),
-        verdict=verdict,
+        state=state,
         reason=reason,
     )
 
@@ -132,31 +132,31 @@ def recommendation(values: Values, wanted_s: int) -> str:
     )
 
 
-def _judged(held: Held, values: Values | None, wanted_s: int) -> tuple[Verdict, str]:
+def _judged(held: Held, values: Values | None, wanted_s: int) -> tuple[State, str]:
     if held.loss is not None:
-        return Verdict.FAIL, _why_dead(held, values)
+        return State.DRIFT, _why_dead(held, values)
     expected_s = values.consequence.request_after_s if values is not None else wanted_s
     if values is not None and values.interval_s <= 0:
         if held.beats:
-            return Verdict.FAIL, f"keep-alives arrive although {values} sends none: the running sshd has other values"
-        return Verdict.FAIL, values.consequence.sentence
+            return State.DRIFT, f"keep-alives arrive although {values} sends none: the running sshd has other values"
+        return State.DRIFT, values.consequence.sentence
     if expected_s is None:  # never together with an interval above 0
-        return Verdict.UNKNOWN, ""
+        return State.UNKNOWN, ""
     if held.spacing_s is None:
         if held.quiet_s < expected_s + tolerance_s(expected_s):
             return (
-                Verdict.UNKNOWN,
+                State.UNKNOWN,
                 f"the first keep-alive is due after {expected_s} s; look longer: --idle {ask(expected_s)}",
             )
-        return Verdict.FAIL, f"no keep-alive in {held.quiet_s:.0f} s, although one was due after {expected_s} s"
+        return State.DRIFT, f"no keep-alive in {held.quiet_s:.0f} s, although one was due after {expected_s} s"
     least_s = earliest_s(values) if values is not None else expected_s
     if not least_s - tolerance_s(least_s) <= held.spacing_s <= expected_s + tolerance_s(expected_s):
         source = f"{values} means" if values is not None else "the policy wants"
         return (
-            Verdict.FAIL,
+            State.DRIFT,
             f"{source} one every {expected_s} s, the running sshd sends one every {held.spacing_s:.1f} s",
         )
-    return Verdict.PASS, ""
+    return State.OK, ""
 
 
 def earliest_s(values: Values) -> int:

@@ -51,7 +51,7 @@ def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float)
     """
     fires_at = datetime.now(UTC) + timedelta(seconds=change.deadline_s)
     outcome = _Execution(shell, connect, change, timeout_s).run()
-    if outcome.end is End.UNKNOWN and outcome.failure is not None:
+    if outcome.end is End.UNPROVED and outcome.failure is not None:
         hint = (
             f"unless it was confirmed the host reverts by itself at {fires_at:%H:%M:%S} UTC or soon after; "
             f"look now, and if need be type there: {guard.revert_hint(change.directory)}"
@@ -76,7 +76,7 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
     hint = f"look at check, and if need be type on the host: {guard.revert_hint(directory)}"
     if answer is None or answer.end is not GuardEnd.ROLLED_BACK:
         said = f"the host says {answer.end}: {answer.reason}".rstrip(": ") if answer else "the connection was lost"
-        end = End.REFUSED if answer is not None and answer.end in (GuardEnd.APPLIED, GuardEnd.REFUSED) else End.UNKNOWN
+        end = End.REFUSED if answer is not None and answer.end in (GuardEnd.APPLIED, GuardEnd.REFUSED) else End.UNPROVED
         message = f"the change was not reverted: {said}"
         failure = Failure(kind=FailureKind.EFFECTIVE, cause="not_reverted", message=message, hint=hint)
         return Outcome(end=end, steps=steps, failure=failure)
@@ -90,7 +90,7 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
         failure = Failure(
             kind=error.kind, cause=error.cause, message=f"the old state is not proved: {error}", hint=hint
         )
-        return Outcome(end=End.UNKNOWN, steps=steps, failure=failure)
+        return Outcome(end=End.UNPROVED, steps=steps, failure=failure)
     detail = "a new login finds the old files in effect"
     step = Step(name="verify", ok=True, detail=detail, seconds_s=round(time.monotonic() - began, 2))
     return Outcome(end=End.APPLIED, steps=(*steps, step), after=after)
@@ -186,7 +186,7 @@ class _Execution:
         )
         if answer.end is GuardEnd.ROLLED_BACK:
             return self._prove_back(failure)
-        return self._outcome(End.REFUSED if answer.end is GuardEnd.REFUSED else End.UNKNOWN, failure)
+        return self._outcome(End.REFUSED if answer.end is GuardEnd.REFUSED else End.UNPROVED, failure)
 
     def _tell(self, script: str) -> Answer | None:
         answer = _ask(self._shell, script, self._timeout_s + _RESTORE_S)
@@ -258,7 +258,7 @@ class _Execution:
         while answer is None:
             answer = self._restored_over_new_login(revert)
             if answer is None and time.monotonic() > self._ends_at_s + 30:
-                return self._outcome(End.UNKNOWN, failure)
+                return self._outcome(End.UNPROVED, failure)
             if answer is None:
                 time.sleep(self._pause_s)
         self._steps += answer.steps
@@ -266,7 +266,7 @@ class _Execution:
             return self._look_again(failure)
         if answer.end is GuardEnd.REFUSED and not answer.kind:  # nothing had been changed when it was taken back
             return self._outcome(End.REFUSED, failure)
-        return self._prove_back(failure) if answer.end is GuardEnd.ROLLED_BACK else self._outcome(End.UNKNOWN, failure)
+        return self._prove_back(failure) if answer.end is GuardEnd.ROLLED_BACK else self._outcome(End.UNPROVED, failure)
 
     def _restored_over_new_login(self, restore: str) -> Answer | None:
         self._pause_s = 1.0
@@ -289,7 +289,7 @@ class _Execution:
             finally:
                 fresh.close()
         except HostError:
-            return self._outcome(End.UNKNOWN, failure)
+            return self._outcome(End.UNPROVED, failure)
         return self._outcome(End.APPLIED, after=after)
 
     def _prove_back(self, failure: Failure) -> Outcome:
@@ -305,7 +305,7 @@ class _Execution:
             problem = str(error)
         detail = problem or "a new login finds the old files and an active daemon"
         self._step("verify_rollback", began, detail, ok=not problem)
-        return self._outcome(End.UNKNOWN if problem else End.ROLLED_BACK, failure)
+        return self._outcome(End.UNPROVED if problem else End.ROLLED_BACK, failure)
 
     def _step(self, name: str, began: float, detail: str, *, ok: bool = True) -> None:
         self._steps.append(Step(name=name, ok=ok, detail=detail, seconds_s=round(time.monotonic() - began, 2)))

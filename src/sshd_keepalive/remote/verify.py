@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import SPELLING, FailureKind, Snapshot, Subject, Verdict
+from sshd_keepalive.model import SPELLING, FailureKind, Snapshot, State, Subject
 from sshd_keepalive.planning import judge
 from sshd_keepalive.remote.observe import observe
 from sshd_keepalive.scripts import guard
@@ -33,11 +33,11 @@ def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) 
     for content in change.plan.contents:
         if now_there[content.path] != (None if content.gone else content.after):
             raise HostError(f"{content.path} is not what was installed", kind=FailureKind.EFFECTIVE, cause="file")
-    wrong = [f for f in judge.judge(reading, change.plan.host.policy) if f.verdict in (Verdict.FAIL, Verdict.UNKNOWN)]
+    wrong = [f for f in judge.judge(reading, change.plan.host.policy) if f.state in (State.DRIFT, State.UNKNOWN)]
     if change.action is Action.NONE:  # that the daemon is older is what was asked for
         wrong = [finding for finding in wrong if finding.setting != Subject.DAEMON]
     if not change.judged:  # an undo brings back values that no policy asked for; only doubts and old daemons count
-        wrong = [f for f in wrong if f.setting == Subject.DAEMON or f.verdict is Verdict.UNKNOWN]
+        wrong = [f for f in wrong if f.setting == Subject.DAEMON or f.state is State.UNKNOWN]
     if wrong:
         first = wrong[0]
         raise HostError(

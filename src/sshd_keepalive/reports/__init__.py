@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from sshd_keepalive import benchmarks
-from sshd_keepalive.model import COMMAND_LINE, End, Finding, HostReport, Losses, Place, Run, SessionEnd, Verdict
+from sshd_keepalive.model import COMMAND_LINE, Finding, HostReport, Losses, Place, Run, SessionEnd
 from sshd_keepalive.quoting import printable
 
 
@@ -18,28 +18,6 @@ class Report(Protocol):
         """The whole report, ending in a line end."""
 
 
-def summary(run: Run) -> dict[str, int]:
-    """How many hosts came to what."""
-
-    def count(end: End) -> int:
-        return sum(report.end is end for report in run.hosts)
-
-    def judged(verdict: Verdict) -> int:
-        return sum(report.verdict is verdict for report in run.hosts)
-
-    return {
-        "hosts": len(run.hosts),
-        "pass": judged(Verdict.PASS),
-        "fail": judged(Verdict.FAIL),
-        "unknown": judged(Verdict.UNKNOWN),
-        "applied": count(End.APPLIED),
-        "unchanged": count(End.UNCHANGED),
-        "refused": count(End.REFUSED),
-        "rolled_back": count(End.ROLLED_BACK),
-        "unreachable": sum(report.unreached for report in run.hosts),
-    }
-
-
 def host_data(report: HostReport) -> dict[str, Any]:
     """One host of the JSON report."""
     host = report.host
@@ -47,8 +25,8 @@ def host_data(report: HostReport) -> dict[str, Any]:
         "name": host.name,
         "address": host.address,
         "groups": list(host.groups),
-        "verdict": report.verdict.value,
-        "end": report.end.value if report.end else None,
+        "state": report.state,
+        "change": report.end,
         "findings": [_finding(finding) for finding in report.findings],
         "caveat": _caveat(report),
         "diff": report.diff,
@@ -58,7 +36,7 @@ def host_data(report: HostReport) -> dict[str, Any]:
         ],
         "backup": report.backup,
         "facts": dict(report.facts) | ({"notes": "; ".join(report.notes)} if report.notes else {}),
-        "drift": list(report.drift),
+        "changes": list(report.changes),
         "losses": _losses(report.losses),
         "pending": _pending(report),
         "reverted": _reverted(report),
@@ -82,7 +60,7 @@ def benchmark_data(run: Run) -> dict[str, Any]:
                 "interval": list(row.interval_s),
                 "count": list(row.count_max),
                 "allows": {f"{pair[0]}/{pair[1]}": benchmarks.allows(row, pair) for pair in pairs},
-                "hosts": {verdict.value: number for verdict, number in benchmarks.verdicts(run, row).items()},
+                "hosts": {state.value: number for state, number in benchmarks.count_states(run, row).items()},
                 "source": row.source,
                 "dated": row.dated.isoformat(),
                 "checked": row.checked,
@@ -111,7 +89,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "scope": finding.scope,
         "wanted": finding.wanted,
         "value": finding.value,
-        "verdict": finding.verdict.value,
+        "state": finding.state,
         "place": _place(finding.place),
         "hides": [_place(place) for place in finding.hides],
         "reason": finding.reason,

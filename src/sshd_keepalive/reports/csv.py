@@ -3,13 +3,12 @@
 import csv
 from unicodedata import normalize
 
-from sshd_keepalive.history import outcome
 from sshd_keepalive.model import Finding, HostReport, Run
 from sshd_keepalive.reports import flat, timestamp
 
 COLUMNS = (
-    "run", "ended_at", "host", "address", "groups", "outcome", "verdict", "setting", "scope", "wanted", "value",
-    "finding", "path", "line", "reason", "failure", "message", "hint", "drift", "notes",
+    "run", "ended_at", "host", "address", "groups", "state", "change", "setting", "scope", "wanted", "value",
+    "finding", "path", "line", "reason", "failure", "message", "hint", "changes", "notes",
     "caveat",
 )  # fmt: skip
 
@@ -32,15 +31,15 @@ class _Lines(list[str]):
 def _row(run: Run, report: HostReport, finding: Finding | None) -> list[str]:
     host, failure = report.host, report.failure
     row = [run.id, timestamp(run.ended_at), host.name, host.address, " ".join(host.groups)]
-    row += [outcome.word(report), report.verdict.value]
+    row += [report.state, report.end or ""]
     if finding is None:
         row += [""] * 8
     else:
         place = finding.place
-        row += [finding.setting, finding.scope, finding.wanted, finding.value, finding.verdict.value]
+        row += [finding.setting, finding.scope, finding.wanted, finding.value, finding.state]
         row += [place.path if place else "", str(place.line) if place else "", finding.reason]
     row += [failure.kind, failure.message, failure.hint] if failure else [""] * 3
-    return [*row, "; ".join(report.drift), "; ".join(report.notes), str(report.caveat or "")]
+    return [*row, "; ".join(report.changes), "; ".join(report.notes), str(report.caveat or "")]
 
 
 def _inert(cell: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -29,7 +29,7 @@ from sshd_keepalive.model import (
     PastRun,
     Policy,
     Run,
-    Verdict,
+    State,
 )
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import flat
@@ -38,9 +38,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-#: Verdicts from the ground of the chart up.
-_ORDER: Final = (Verdict.PASS, Verdict.WAIVED, Verdict.UNKNOWN, Verdict.FAIL)
-_NAMES: Final = {Verdict.PASS: "as wanted", Verdict.WAIVED: "waived", Verdict.UNKNOWN: "unknown", Verdict.FAIL: "drift"}
+#: States from the ground of the chart up.
+_ORDER: Final = (State.OK, State.WAIVED, State.UNREACHABLE, State.UNKNOWN, State.DRIFT)
 _MOST_PAST: Final = 400  # runs that a chart can show apart
 _WIDTH, _HEIGHT = 720, 250  # of the chart's area, in its own units
 
@@ -48,18 +47,18 @@ _WIDTH, _HEIGHT = 720, 250  # of the chart's area, in its own units
 def render(run: Run) -> str:
     """The whole page; text from hosts is made printable here and escaped by the template."""
     style, script = _source("page.css"), _source("page.js")
-    counts = outcome.counts(run)
+    counts = outcome.count(run)
     page = _environment().get_template("page.html")
     return page.render(
         run=run,
         style=style,
         script=script,
         policy=_policy(style, script),
-        counts={_NAMES[verdict]: number for verdict, number in counts.items()},
+        counts={state.value: counts[state] for state in State},
         states=_states(run),
         groups=_groups(run),
         group_names=sorted({flat(group) for report in run.hosts for group in report.host.groups}),
-        percent=_percent(counts[Verdict.PASS], len(run.hosts)),
+        percent=_percent(counts[State.OK], len(run.hosts)),
         rows=[_row(report) for report in outcome.worst_first(run)],
         details=_details(run),
         chart=_chart(run),
@@ -67,7 +66,7 @@ def render(run: Run) -> str:
         caveats=[(flat(text), len(names)) for text, names in outcome.caveats(run).items()],
         benchmarks=[_benchmark(run, row) for row in run.benchmarks],
         conclusion=benchmarks.sentence(run),
-        n_changed=sum(bool(report.drift) for report in run.hosts),
+        n_changed=sum(bool(report.changes) for report in run.hosts),
     )
 
 
@@ -90,31 +89,31 @@ class _Share:
     width: float
 
 
-def _shares(counts: dict[Verdict, int]) -> list[_Share]:
+def _shares(counts: Mapping[str, int]) -> list[_Share]:
     total = sum(counts.values())
     shares, start = [], 0.0
-    for verdict in _ORDER:
-        width = 100 * counts.get(verdict, 0) / total if total else 0.0
+    for state in _ORDER:
+        width = 100 * counts.get(state, 0) / total if total else 0.0
         if width:
-            shares.append(_Share(name=_NAMES[verdict], number=counts[verdict], start=start, width=width))
+            shares.append(_Share(name=state.value, number=counts[state], start=start, width=width))
         start += width
     return shares
 
 
 def _groups(run: Run) -> list[dict[str, Any]]:
-    """Each group with its bar; the one with the smallest share of hosts as wanted first."""
-    found: dict[str, dict[Verdict, int]] = {}
+    """Each group with its bar; the one with the smallest share of compliant hosts first."""
+    found: dict[str, dict[str, int]] = {}
     for report in run.hosts:
         for group in report.host.groups or ("",):
             counts = found.setdefault(group, {})
-            counts[report.verdict] = counts.get(report.verdict, 0) + 1
+            counts[report.state] = counts.get(report.state, 0) + 1
     groups = [
         {
             "name": flat(name),
-            "label": ", ".join(f"{number} {_NAMES[verdict]}" for verdict, number in counts.items()),
+            "label": ", ".join(f"{number} {state}" for state, number in counts.items()),
             "hosts": sum(counts.values()),
-            "passing": counts.get(Verdict.PASS, 0),
-            "percent": _percent(counts.get(Verdict.PASS, 0), sum(counts.values())),
+            "passing": counts.get(State.OK, 0),
+            "percent": _percent(counts.get(State.OK, 0), sum(counts.values())),
             "shares": _shares(counts),
         }
         for name, counts in found.items()
@@ -154,7 +153,7 @@ def _row(report: HostReport) -> dict[str, Any]:
         "interval": flat(values.get(SPELLING[INTERVAL], "")),
         "count": flat(values.get(SPELLING[COUNT_MAX], "")),
         "why": flat(_why(report)),
-        "changes": len(report.drift),
+        "changes": len(report.changes),
     }
 
 
@@ -162,9 +161,9 @@ def _why(report: HostReport) -> str:
     """The first thing that is wrong, or the line that decides."""
     if report.failure is not None:
         return report.failure.message
-    if report.verdict is Verdict.WAIVED and report.host.waiver is not None:
+    if report.state is State.WAIVED and report.host.waiver is not None:
         return f"waived until {report.host.waiver.until}: {report.host.waiver.reason}"
-    wrong = [finding for finding in report.findings if finding.verdict is not Verdict.PASS]
+    wrong = [finding for finding in report.findings if finding.state is not State.OK]
     if report.caveat is not None and not wrong:
         return report.caveat.effect
     for finding in wrong or report.findings:
@@ -202,12 +201,12 @@ def _details(run: Run) -> str:
         failure = report.failure
         found = []
         for finding in report.findings:
-            cells = (finding.setting, finding.scope, finding.value, finding.wanted, finding.verdict.value)
+            cells = (finding.setting, finding.scope, finding.value, finding.wanted, finding.state)
             places = [str(place) for place in finding.hides]
             place = str(finding.place) if finding.place else "compiled-in default"
             told = (*cells, place, "; ".join(places), finding.reason)
             found.append(pool.number(tuple(map(flat, told))))
-        held = [(row.name, benchmarks.judge(row, report.findings).value) for row in run.benchmarks]
+        held = [(row.name, benchmarks.judge(row, report.findings)) for row in run.benchmarks]
         hint = (f"next: {failure.hint}",) if failure and failure.hint else ()
         change = report.diff + report.value_diff
         hosts.append(
@@ -215,7 +214,7 @@ def _details(run: Run) -> str:
                 "groups": texts(report.host.groups),
                 "findings": found,
                 "diff": pool.number(printable(change)) if change else None,
-                "drift": texts(report.drift),
+                "changes": texts(report.changes),
                 "failure": texts((f"{failure.kind}: {failure.message}", *hint)) if failure else [],
                 "steps": texts(f"{'did' if s.ok else 'failed'} {s.name}: {s.detail}" for s in report.steps),
                 "losses": texts(losses.table(report.losses) if report.losses else ()),
@@ -237,22 +236,22 @@ class _Moment:
     """One run of the chart."""
 
     at: datetime
-    counts: dict[Verdict, int]
+    counts: Mapping[str, int]
 
-    def share(self, upto: Verdict) -> float:
-        """The part of the hosts from the ground up to a verdict, 0 to 1."""
-        total = sum(self.counts.values())
-        below = sum(self.counts[verdict] for verdict in _ORDER[: _ORDER.index(upto) + 1])
+    def share(self, upto: State) -> float:
+        """The part of the hosts from the ground up to a state, 0 to 1."""
+        total = outcome.count_hosts(self.counts)
+        below = sum(self.counts.get(state, 0) for state in _ORDER[: _ORDER.index(upto) + 1])
         return below / total if total else 0.0
 
     @property
     def percent(self) -> str:
-        """The part of the hosts that is as wanted."""
-        return _percent(self.counts[Verdict.PASS], sum(self.counts.values()))
+        """The part of the hosts that is compliant."""
+        return _percent(self.counts.get(State.OK, 0), outcome.count_hosts(self.counts))
 
 
 def _chart(run: Run) -> dict[str, Any] | None:
-    """Areas over time, from the ground: as wanted, waived, unknown, drift. None when nothing was recorded before."""
+    """Areas over time, from the ground: one for each state. None when nothing was recorded before."""
     past = [_past(one) for one in run.past[-_MOST_PAST:] if one.id != run.id]
     if not past:
         return None
@@ -264,12 +263,12 @@ def _chart(run: Run) -> dict[str, Any] | None:
         return round(_WIDTH * (moment.at - begin).total_seconds() / length_s, 1)
 
     areas, floor = [], [f"{x(moment)},{_HEIGHT}" for moment in moments]
-    for verdict in _ORDER:
-        top = [f"{x(moment)},{round(_HEIGHT * (1 - moment.share(verdict)), 1)}" for moment in moments]
-        if any(moment.counts[verdict] for moment in moments):
-            areas.append({"name": _NAMES[verdict], "points": " ".join([*top, *reversed(floor)])})
+    for state in _ORDER:
+        top = [f"{x(moment)},{round(_HEIGHT * (1 - moment.share(state)), 1)}" for moment in moments]
+        if any(moment.counts.get(state) for moment in moments):
+            areas.append({"name": state.value, "points": " ".join([*top, *reversed(floor)])})
         floor = top
-    line = [(x(moment), round(_HEIGHT * (1 - moment.share(Verdict.PASS)), 1)) for moment in moments]
+    line = [(x(moment), round(_HEIGHT * (1 - moment.share(State.OK)), 1)) for moment in moments]
     return {
         "width": _WIDTH,
         "height": _HEIGHT,
@@ -279,29 +278,28 @@ def _chart(run: Run) -> dict[str, Any] | None:
         "begin": begin,
         "end": end,
         "before": past[-1].percent,
-        "numbers": [(m.at, [m.counts[verdict] for verdict in _ORDER], m.percent) for m in reversed(moments)],
-        "names": [_NAMES[verdict] for verdict in _ORDER],
+        "numbers": [(m.at, [m.counts.get(state, 0) for state in _ORDER], m.percent) for m in reversed(moments)],
+        "names": [state.value for state in _ORDER],
     }
 
 
 def _this(run: Run) -> _Moment:
-    return _Moment(at=run.started_at, counts=outcome.counts(run))
+    return _Moment(at=run.started_at, counts=outcome.count(run))
 
 
 def _past(one: PastRun) -> _Moment:
-    counts = (one.n_pass, one.n_waived, one.n_unknown, one.n_fail)
-    return _Moment(at=one.started_at, counts=dict(zip(_ORDER, counts, strict=True)))
+    return _Moment(at=one.started_at, counts=one.counts)
 
 
 # ----------------------------------------------------------------------------------------------- the rest
 
 
 def _benchmark(run: Run, row: Benchmark) -> dict[str, Any]:
-    of = benchmarks.verdicts(run, row)
+    of = benchmarks.count_states(run, row)
     return {
         "row": row,
         "allows": [(f"{pair[0]}/{pair[1]}", benchmarks.allows(row, pair)) for pair in benchmarks.wanted_pairs(run)],
-        "counts": [(verdict.value.capitalize(), number) for verdict, number in of.items()],
+        "counts": [(state.value, number) for state, number in of.items()],
     }
 
 

@@ -2,8 +2,9 @@
 
 import json
 
+from sshd_keepalive.history import outcome
 from sshd_keepalive.model import SCHEMA_VERSION, Run
-from sshd_keepalive.reports import benchmark_data, host_data, summary, timestamp
+from sshd_keepalive.reports import benchmark_data, host_data, timestamp
 
 
 def render(run: Run) -> str:
@@ -15,7 +16,7 @@ def render(run: Run) -> str:
         "started_at": timestamp(run.started_at),
         "ended_at": timestamp(run.ended_at),
         "exit_code": run.exit_code,
-        "summary": summary(run),
+        "summary": outcome.summarize(outcome.count(run)),
         "hosts": [host_data(report) for report in run.hosts],
     }
     if run.benchmarks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sshd_keepalive.model import Finding, HostReport, Run, Verdict
+from sshd_keepalive.model import Finding, HostReport, Run, State
 from sshd_keepalive.reports import flat
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def render(run: Run) -> str:
-    """A case that is not as wanted has failed; one that could not be judged is an error; a waived one is skipped."""
+    """A case that is not compliant has failed; one that could not be judged is an error; a waived one is skipped."""
     from junitparser import JUnitXml  # 70 ms
 
     document = JUnitXml()
@@ -44,7 +44,7 @@ def _suite(run: Run, report: HostReport, number: int) -> TestSuite:
         suite.add_property(_text(name), _text(value))
     for case in _cases(report):
         suite.add_testcase(case)
-    told = (*report.drift, *report.notes, *([str(report.caveat)] if report.caveat else []), report.diff)
+    told = (*report.changes, *report.notes, *([str(report.caveat)] if report.caveat else []), report.diff)
     suite.append(SystemOut(_text("\n".join(told))))
     suite.append(SystemErr(_text(report.failure.hint) if report.failure else ""))
     suite._elem.attrib.pop("skipped", None)  # not in the schema; the cases say it
@@ -66,12 +66,12 @@ def _cases(report: HostReport) -> Iterator[TestCase]:
     for finding in report.findings:
         said = _text(_sentence(finding))
         result: FinalResult | None = None
-        if report.verdict is Verdict.WAIVED and finding.verdict is not Verdict.PASS:
+        if report.state is State.WAIVED and finding.state is not State.OK:
             result = Skipped(_text(_waived(report)))
-        elif finding.verdict is Verdict.FAIL:
-            result = Failure(said, "drift")
-        elif finding.verdict is not Verdict.PASS:
-            result = Error(said, finding.verdict.value)
+        elif finding.state is State.DRIFT:
+            result = Failure(said, State.DRIFT)
+        elif finding.state is not State.OK:
+            result = Error(said, finding.state)
         yield case(f"{finding.setting}{finding.for_whom}", result)
 
 

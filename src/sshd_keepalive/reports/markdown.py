@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sshd_keepalive import benchmarks
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import HostReport, Run, Verdict
+from sshd_keepalive.model import HostReport, Run, State
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import flat, timestamp
 
@@ -21,14 +21,14 @@ def render(run: Run) -> str:
         f"{len(hosts)} host{'s' * (len(hosts) != 1)}{': ' * bool(said)}{said}\n",
         f"Run `{run.id}`, ended {timestamp(run.ended_at)}, exit code {run.exit_code}.\n",
     ]
-    wrong = [report for report in hosts if outcome.word(report) != "ok"]
+    wrong = [report for report in hosts if outcome.word(report) is not State.OK]
     if wrong:
         parts.append(_table(("Host", "Groups", "State", "Why"), [_host_row(report) for report in wrong]))
     if caveats := outcome.caveats(run):
         parts.append("## Values that do not mean what they read\n")
         rows = [(_code(text), " ".join(map(_code, names))) for text, names in caveats.items()]
         parts.append(_table(("Caveat", "Hosts"), rows))
-    changed = [(_code(report.host.name), _code(change)) for report in hosts for change in report.drift]
+    changed = [(_code(report.host.name), _code(change)) for report in hosts for change in report.changes]
     if changed:
         parts.append("## Changed since the last recorded run\n")
         parts.append(_table(("Host", "Change"), changed))
@@ -53,12 +53,12 @@ def _host_row(report: HostReport) -> tuple[str, ...]:
 def _reasons(report: HostReport) -> list[str]:
     told = []
     for finding in report.findings:
-        if finding.verdict is not Verdict.PASS:
+        if finding.state is not State.OK:
             place = f" {finding.place}" if finding.place else ""
             told.append(_code(f"{finding.setting} {finding.value}, wanted {finding.wanted}{finding.for_whom}{place}"))
     if report.failure:
         told.append(_code(f"{report.failure.kind}: {report.failure.message}"))
-    if report.host.waiver and report.verdict is Verdict.WAIVED:
+    if report.host.waiver and report.state is State.WAIVED:
         waiver = report.host.waiver
         told.append(_code(f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"))
     return told + [_code(note) for note in report.notes]
@@ -67,10 +67,10 @@ def _reasons(report: HostReport) -> list[str]:
 def _benchmarks(run: Run) -> str:
     rows = []
     for row in run.benchmarks:
-        of = benchmarks.verdicts(run, row)
-        numbers = tuple(str(of[verdict]) for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN))
+        of = benchmarks.count_states(run, row)
+        numbers = tuple(str(of[state]) for state in (State.OK, State.DRIFT, State.UNKNOWN))
         rows.append((_code(row.name), _code(row.title), str(row.interval_s), str(row.count_max), *numbers))
-    return _table(("Benchmark", "Title", "Interval", "Count", "Pass", "Fail", "Unknown"), rows)
+    return _table(("Benchmark", "Title", "Interval", "Count", "ok", "drift", "unknown"), rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,7 +2,7 @@
 
 from sshd_keepalive import benchmarks
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import HostReport, Run, Verdict
+from sshd_keepalive.model import HostReport, Run, State
 from sshd_keepalive.reports import flat
 
 _PREFIX = "sshd_keepalive"
@@ -19,12 +19,15 @@ def render(run: Run) -> str:
 
     gauge("run_timestamp_seconds", "When the run ended.").set(run.ended_at.timestamp())
     gauge("run_duration_seconds", "How long the run took.").set((run.ended_at - run.started_at).total_seconds())
-    gauge("run_exit_code", "0 all as wanted, 1 drift, 3 unreached, 4 rolled back, 5 unknown.").set(run.exit_code)
-    hosts = gauge("hosts", "Hosts of the run by verdict.", "verdict")
-    for verdict, number in outcome.counts(run).items():
-        hosts.labels(verdict.value).set(number)
+    gauge("run_exit_code", "0 ok, 1 drift, 3 unknown, 4 rolled_back, 5 unproved.").set(run.exit_code)
+    hosts = gauge("hosts", "Hosts of the run by state.", "state")
+    counts = outcome.count(run)
+    for state in State:
+        hosts.labels(state).set(counts[state])
     compliant = gauge("host_compliant", "1 when the host passes, otherwise 0.", "host")
-    state = gauge("host_state", "1 for the one state the host is in.", "host", "address", "state")
+    word = gauge(
+        "host_state", "1 for the one state the host is in, or for how its change ended.", "host", "address", "state"
+    )
     changes = gauge("host_changes", "What changed since the last recorded run.", "host")
     late = gauge(
         "first_keep_alive_seconds",
@@ -35,18 +38,18 @@ def render(run: Run) -> str:
     wanted = gauge("setting_wanted", "The value the policy wants.", "host", "setting", "scope")
     for report in run.hosts:
         name = flat(report.host.name)
-        compliant.labels(name).set(report.verdict is Verdict.PASS)
-        state.labels(name, flat(report.host.address), outcome.word(report)).set(1)
-        changes.labels(name).set(len(report.drift))
+        compliant.labels(name).set(report.state is State.OK)
+        word.labels(name, flat(report.host.address), outcome.word(report)).set(1)
+        changes.labels(name).set(len(report.changes))
         if report.caveat is not None:
             late.labels(name).set(report.caveat.keep_alive_after_s)
         for setting, scope, is_value, should_be in _numbers(report):
             value.labels(name, setting, scope).set(is_value)
             wanted.labels(name, setting, scope).set(should_be)
-    held = gauge("benchmark_hosts", "Hosts by benchmark and verdict.", "benchmark", "verdict")
+    held = gauge("benchmark_hosts", "Hosts by benchmark and state.", "benchmark", "state")
     for row in run.benchmarks:
-        for verdict, number in benchmarks.verdicts(run, row).items():
-            held.labels(row.name, verdict.value).set(number)
+        for state, number in benchmarks.count_states(run, row).items():
+            held.labels(row.name, state).set(number)
     text: str = generate_latest(registry).decode()
     return text
 

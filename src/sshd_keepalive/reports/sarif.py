@@ -1,4 +1,4 @@
-"""SARIF 2.1.0 for code scanning: what is not as wanted, with the file and line that decide.
+"""SARIF 2.1.0 for code scanning: what is not compliant, with the file and line that decide.
 
 Source: OASIS, Static Analysis Results Interchange Format Version 2.1.0; the sections stand at the code.
 """
@@ -17,15 +17,15 @@ from sshd_keepalive.model import (
     HostReport,
     Place,
     Run,
+    State,
     Subject,
-    Verdict,
 )
 from sshd_keepalive.reports import flat, timestamp
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _FLEET = "FLEET"  # the base of all paths: one directory for each host
 _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
-_LEVELS = {Verdict.FAIL: "error", Verdict.UNKNOWN: "warning", Verdict.WAIVED: "note"}
+_LEVELS = {State.DRIFT: "error", State.UNKNOWN: "warning", State.WAIVED: "note"}
 
 
 def render(run: Run) -> str:
@@ -59,7 +59,7 @@ def render(run: Run) -> str:
 
 def _results(report: HostReport) -> Iterator[dict[str, Any]]:
     for finding in report.findings:
-        if finding.verdict is not Verdict.PASS:
+        if finding.state is not State.OK:
             yield _of_finding(report, finding)
     if report.failure is not None:
         failure = report.failure
@@ -68,7 +68,7 @@ def _results(report: HostReport) -> Iterator[dict[str, Any]]:
     if report.caveat is not None:
         message = f"{report.host.name}: {report.caveat}"
         yield _result(report, "caveat", "note", message, _place_of_interval(report), report.caveat.release)
-    for change in report.drift:
+    for change in report.changes:
         yield _result(report, "changed", "note", f"{report.host.name}: {change}", None, change)
 
 
@@ -82,11 +82,11 @@ def _of_finding(report: HostReport, finding: Finding) -> dict[str, Any]:
     message = (
         f"{report.host.name}: {finding.setting} {finding.value}, wanted {finding.wanted}{finding.for_whom}{reason}"
     )
-    verdict = Verdict.WAIVED if report.verdict is Verdict.WAIVED else finding.verdict
-    result = _result(report, finding.setting, _LEVELS[verdict], message, finding.place, finding.scope)
+    state = State.WAIVED if report.state is State.WAIVED else finding.state
+    result = _result(report, finding.setting, _LEVELS[state], message, finding.place, finding.scope)
     if finding.hides:
         result["relatedLocations"] = [_location(report, place) for place in finding.hides]
-    if report.host.waiver is not None and verdict is Verdict.WAIVED:  # 3.35
+    if report.host.waiver is not None and state is State.WAIVED:  # 3.35
         said = f"until {report.host.waiver.until}, {report.host.waiver.owner}: {report.host.waiver.reason}"
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": flat(said)}]
     return result

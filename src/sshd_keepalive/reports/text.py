@@ -8,7 +8,7 @@ from itertools import groupby
 from sshd_keepalive import benchmarks
 from sshd_keepalive.diagnosis import losses
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import GLOBAL, Finding, HostReport, Run, Verdict
+from sshd_keepalive.model import GLOBAL, End, Finding, HostReport, Run, State
 from sshd_keepalive.quoting import printable
 
 _NAMED = 5  # hosts of a group that are named; the reports for machines name all
@@ -24,12 +24,14 @@ def render(run: Run) -> str:
 
 def is_fine(report: HostReport) -> bool:
     """Nothing about this host wants attention."""
-    return outcome.rank(report) <= outcome.badness("applied") and not (report.notes or report.drift)
+    return outcome.rank(report) <= outcome.badness(End.APPLIED) and not (report.notes or report.changes)
 
 
 def needs_telling(report: HostReport) -> bool:
-    """There is more to say of this host than the diff under its name."""
-    return outcome.word(report) != "change" or bool(report.notes or report.drift)
+    """There is more to say of this host than the diff under its name, or the line of all that were not begun."""
+    if report.end is End.NOT_BEGUN:
+        return False
+    return not outcome.would_change(report) or bool(report.notes or report.changes)
 
 
 def host(report: HostReport, *, steps: bool = False) -> str:
@@ -38,7 +40,7 @@ def host(report: HostReport, *, steps: bool = False) -> str:
     lines = [f"{word:<11} {printable(report.host.name)}"]
     lines[0] += _headline(report)
     # What a change is about stands in its diff.
-    told = [f for f in report.findings if f.verdict is not Verdict.PASS and (word != "change" or steps)]
+    told = [f for f in report.findings if f.state is not State.OK and (steps or not outcome.would_change(report))]
     told += [f for f in _seen(report) if not _fits_headline(report)]
     for reason, findings in groupby(told, key=lambda finding: finding.reason):
         lines += [_finding(finding) for finding in findings]
@@ -53,7 +55,7 @@ def host(report: HostReport, *, steps: bool = False) -> str:
         lines.append(f"    {report.failure.kind}: {report.failure.message}")
         if report.failure.hint:
             lines.append(f"    next: {report.failure.hint}")
-    lines += [f"    changed: {change}" for change in report.drift]
+    lines += [f"    changed: {change}" for change in report.changes]
     lines += [f"    note: {note}" for note in report.notes]
     return "".join(printable(line.replace("\n", " ")) + "\n" for line in lines)
 
@@ -63,7 +65,7 @@ def _finding(finding: Finding) -> str:
     place = f"  {finding.place}" if finding.place else ""
     if _is_seen(finding):
         scope = "" if finding.scope == GLOBAL else f" ({finding.scope})"
-        wanted = f", wanted {finding.wanted}" if finding.wanted and finding.verdict is not Verdict.PASS else ""
+        wanted = f", wanted {finding.wanted}" if finding.wanted and finding.state is not State.OK else ""
         return f"    {finding.setting}{scope}: {finding.value}{wanted}{place}"
     value = f"{finding.setting} {finding.value}" if finding.value else finding.setting
     wanted = f", wanted {finding.wanted}" if finding.wanted else ""
@@ -71,12 +73,12 @@ def _finding(finding: Finding) -> str:
 
 
 def _is_seen(finding: Finding) -> bool:
-    """It is told whatever its verdict."""
+    """It is told whatever its state."""
     return finding.setting.is_observation
 
 
 def _seen(report: HostReport) -> list[Finding]:
-    return [f for f in report.findings if f.verdict is Verdict.PASS and _is_seen(f)]
+    return [f for f in report.findings if f.state is State.OK and _is_seen(f)]
 
 
 def _fits_headline(report: HostReport) -> bool:
@@ -89,7 +91,7 @@ def _headline(report: HostReport) -> str:
     """What there is to say beside the name: of a probe what is configured, loaded, observed; else the values."""
     if report.configured is not None:
         words = [str(report.configured)]
-    elif report.verdict is Verdict.PASS:
+    elif report.state is State.OK:
         words = [f"{f.setting} {f.value}" for f in report.findings if f.scope == GLOBAL and not _is_seen(f)]
         words += [f"but {report.caveat.effect}"] if report.caveat else []
     else:
@@ -98,7 +100,7 @@ def _headline(report: HostReport) -> str:
         words += [f"{f.setting} {f.value}" for f in _seen(report)]
     if not words:
         return ""
-    seconds = f", {report.seconds_s:.1f} s" if report.end is not None and report.verdict is Verdict.PASS else ""
+    seconds = f", {report.seconds_s:.1f} s" if report.end is not None and report.state is State.OK else ""
     return f"  {', '.join(words)}{seconds}"
 
 
@@ -123,23 +125,25 @@ def alike(run: Run) -> list[str]:
     """One line for each drift and each kind of failure that several hosts share; the most common last."""
     groups: dict[str, list[str]] = {}
     for report in run.hosts:
-        if report.failure is not None:
+        if report.end is End.NOT_BEGUN and report.failure is not None:
+            what = f"{End.NOT_BEGUN}: {report.failure.message}"
+        elif report.failure is not None:
             kind, cause = report.failure.kind, report.failure.cause
             what = f"{kind} ({cause})" if cause and cause != kind else kind
-        elif (word := outcome.word(report)) != "change" and (wrong := _wrong(report)):  # changes: grouped by diff
-            what = f"{word}: {', '.join(wrong)}"
+        elif not outcome.would_change(report) and (wrong := _wrong(report)):  # changes: grouped by diff
+            what = f"{outcome.word(report)}: {', '.join(wrong)}"
         else:
             continue
         groups.setdefault(what, []).append(report.host.name)
     shared = sorted(groups.items(), key=lambda item: len(item[1]))
-    return [_line_of_group(what, names) for what, names in shared if len(names) > 1]
+    return [_line_of_group(what, names) for what, names in shared if len(names) > 1 or what.startswith(End.NOT_BEGUN)]
 
 
 def caveats(run: Run) -> list[str]:
-    """One line for each way in which values that are as wanted do not mean what they read."""
+    """One line for each way in which compliant values do not mean what they read."""
     groups: dict[str, list[str]] = {}
     for report in run.hosts:
-        if report.caveat is not None and report.verdict is Verdict.PASS:
+        if report.caveat is not None and report.state is State.OK:
             groups.setdefault(f"{outcome.word(report)}, but {report.caveat}", []).append(report.host.name)
     return [_line_of_group(what, names) for what, names in groups.items()]
 
@@ -151,11 +155,11 @@ def _line_of_group(what: str, names: list[str]) -> str:
 
 
 def _wrong(report: HostReport) -> list[str]:
-    """The settings that are not as wanted, without the lines they stand in: those differ from host to host."""
+    """The settings that are not compliant, without the lines they stand in: those differ from host to host."""
     return [
         f"{f.setting} {f.value}" + (f" for {f.block or f.scope}" if f.scope != GLOBAL else "")
         for f in report.findings
-        if f.verdict is not Verdict.PASS
+        if f.state is not State.OK
     ]
 
 
@@ -165,6 +169,8 @@ def totals(run: Run) -> str:
     order = sorted(counts, key=outcome.badness)
     told = ", ".join(f"{counts[word]} {word}" for word in order)
     hosts = f"{len(run.hosts)} host{'s' * (len(run.hosts) != 1)}"
+    if n_change := sum(map(outcome.would_change, run.hosts)):
+        told += f"; {n_change} to change"
     return "".join([*alike(run), *caveats(run)]) + _benchmarks(run) + (f"{hosts}: {told}\n" if told else "no hosts\n")
 
 
@@ -172,9 +178,9 @@ def _benchmarks(run: Run) -> str:
     """One line a benchmark, what it asks and how many hosts pass, then what would satisfy all of them."""
     lines = []
     for row in run.benchmarks:
-        of = benchmarks.verdicts(run, row)
+        of = benchmarks.count_states(run, row)
         asks = f"interval {row.interval_s}, count {row.count_max}"
-        unknown = f", {of[Verdict.UNKNOWN]} unknown" if of[Verdict.UNKNOWN] else ""
+        unknown = f", {of[State.UNKNOWN]} unknown" if of[State.UNKNOWN] else ""
         told = "" if row.checked != "told" else "  (not verified)"
-        lines.append(f"benchmark {row.name}: {of[Verdict.PASS]} pass, {of[Verdict.FAIL]} fail{unknown}; {asks}{told}\n")
+        lines.append(f"benchmark {row.name}: {of[State.OK]} ok, {of[State.DRIFT]} drift{unknown}; {asks}{told}\n")
     return "".join(lines) + (f"benchmarks: {benchmarks.sentence(run)}\n" if lines else "")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Snapshot, Subject, Verdict
+from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Snapshot, State, Subject
 from sshd_keepalive.scripts import text
 from sshd_keepalive.scripts.records import decoded, legible, records
 from sshd_keepalive.sshd_config.patterns import matches
@@ -71,7 +71,7 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
                 scope=GLOBAL,
                 wanted="",
                 value=found[0],
-                verdict=Verdict.PASS,
+                state=State.OK,
             )
         )
     for path, line, limit_s in _tmouts(words.get("tmout", "")):
@@ -106,11 +106,11 @@ def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
             scope=scope,
             wanted="none for a job's channel",
             value=str(dump.value("channeltimeout")),
-            verdict=Verdict.FAIL,
+            state=State.DRIFT,
             reason=f"a job that is quiet for {limit_s} s loses its channel; keep-alives are no data and do not help",
         )
     elif told := dump.value("channeltimeout"):
-        yield Finding(setting=Subject.CHANNEL_TIMEOUT, scope=scope, wanted="", value=told, verdict=Verdict.PASS)
+        yield Finding(setting=Subject.CHANNEL_TIMEOUT, scope=scope, wanted="", value=told, state=State.OK)
     most = dump.value("maxsessions") or ""
     if concurrency is not None and most.isdigit():
         is_enough = int(most) >= concurrency
@@ -119,7 +119,7 @@ def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
             scope=scope,
             wanted=f"at least {concurrency}",
             value=most,
-            verdict=Verdict.PASS if is_enough else Verdict.FAIL,
+            state=State.OK if is_enough else State.DRIFT,
             reason="" if is_enough else f"over one connection the session after the first {most} is refused",
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Finding, Snapshot, Subject, Verdict
+from sshd_keepalive.model import GLOBAL, Finding, Snapshot, State, Subject
 from sshd_keepalive.probing.proof import Held, Loss, Values, spoken
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.sshd_config import keepalive as consequence
@@ -70,7 +70,7 @@ def finding(trial: Trial, held: Held, values: Values) -> Finding:
         scope=GLOBAL,
         wanted=wanted,
         value=f"with {trial.interval_s}/{trial.count_max} {spoken(held)}",
-        verdict=Verdict.PASS if right else Verdict.FAIL,
+        state=State.OK if right else State.DRIFT,
         reason="" if right else f"OpenSSH {values.version} is known to do otherwise: a changed build, or a busy host",
     )
 

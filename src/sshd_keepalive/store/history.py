@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,8 +10,9 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Column, Connection, Row, Select, Table, delete, insert, select, tuple_
 
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.history import outcome
 from sshd_keepalive.history.changes import Recorded, Replaced, scope_of
-from sshd_keepalive.model import End, HostReport, PastRun, Run, Subject, Verdict
+from sshd_keepalive.model import End, HostReport, PastRun, Run, State, Subject
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.store import documents as texts
 from sshd_keepalive.store.address import Address
@@ -47,8 +47,8 @@ class Store:
     # ---------------------------------------------------------------------------------------- write
 
     def save(self, run: Run) -> None:
-        """Record a run. Hosts that were not begun, because it was interrupted, are left out."""
-        reports = tuple(report for report in run.hosts if not _is_not_begun(report))
+        """Record a run. Hosts that were not begun are left out."""
+        reports = tuple(report for report in run.hosts if report.end is not End.NOT_BEGUN)
         written = [texts.of_host(report) for report in reports]
         digests = [texts.digest(text) for text in written]
         with self._database.writing() as connection:
@@ -66,7 +66,7 @@ class Store:
                     "run_id": run_id,
                     "position": position,
                     "host_id": host_id,
-                    "verdict": report.verdict.value,
+                    "state": report.state.value,
                     "seconds_s": report.seconds_s,
                     "document_id": texts_of[digest],
                 }
@@ -206,9 +206,9 @@ class Store:
         with self._database.reading() as connection:
             return tuple(connection.scalars(select(hosts.c.name).order_by(hosts.c.name)))
 
-    def last_pass(self, name: str) -> Recorded | None:
-        """The last record of a host that was as wanted."""
-        wanted = _RECORDED.where(hosts.c.name == name, results.c.verdict == Verdict.PASS.value)
+    def last_ok(self, name: str) -> Recorded | None:
+        """The last record of a host that was compliant."""
+        wanted = _RECORDED.where(hosts.c.name == name, results.c.state == State.OK.value)
         with self._database.reading() as connection:
             return _maybe(connection.execute(wanted.order_by(results.c.run_id.desc()).limit(1)).first())
 
@@ -216,7 +216,7 @@ class Store:
         """The last record of each host; `judged`: in which it could be judged."""
         of_host = select(results.c.run_id).where(results.c.host_id == hosts.c.id).correlate(hosts)
         if judged:
-            of_host = of_host.where(results.c.verdict != Verdict.UNKNOWN.value)
+            of_host = of_host.where(results.c.state.in_([state.value for state in State if state.is_judged]))
         newest = of_host.order_by(results.c.run_id.desc()).limit(1).scalar_subquery()
         found: dict[str, Recorded] = {}
         with self._database.reading() as connection:
@@ -257,10 +257,7 @@ _PAST: Final[Select[Any]] = select(
     runs.c.name.label("id"),
     runs.c.command,
     runs.c.started_at,
-    runs.c.n_pass,
-    runs.c.n_fail,
-    runs.c.n_unknown,
-    runs.c.n_waived,
+    runs.c.counts,
     runs.c.exit_code,
     runs.c.selection,
 )
@@ -298,23 +295,15 @@ def _maybe(row: Row[Any] | None) -> Recorded | None:
     return None if row is None else _recorded(row)
 
 
-def _is_not_begun(report: HostReport) -> bool:
-    return report.failure is not None and report.failure.cause == "interrupted"
-
-
 def _run_written(connection: Connection, run: Run, reports: Sequence[HostReport]) -> int:
     """Insert a run; gives its number."""
-    counts = Counter(report.verdict for report in reports)
     row = {
         "name": run.id,
         "command": run.command,
         "selection": run.selection,
         "started_at": run.started_at,
         "exit_code": run.exit_code,
-        "n_pass": counts[Verdict.PASS],
-        "n_fail": counts[Verdict.FAIL],
-        "n_unknown": counts[Verdict.UNKNOWN],
-        "n_waived": counts[Verdict.WAIVED],
+        "counts": outcome.count(replace(run, hosts=tuple(reports))),
         "document": texts.of_run(run),
     }
     number: int = connection.execute(insert(runs).returning(runs.c.id), row).scalar_one()

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Column,
     DateTime,
@@ -82,10 +83,7 @@ runs = Table(
     Column("selection", Words, nullable=False),
     Column("started_at", Moment, nullable=False, index=True),
     Column("exit_code", Integer, nullable=False),
-    Column("n_pass", Integer, nullable=False),
-    Column("n_fail", Integer, nullable=False),
-    Column("n_unknown", Integer, nullable=False),
-    Column("n_waived", Integer, nullable=False),
+    Column("counts", JSON, nullable=False),  # hosts by State and by End
     Column("document", Text, nullable=False),  # the run without its hosts, JSON
     Index(None, "selection", "id"),
     sqlite_autoincrement=True,  # a number is never given twice, also after retention took the last run
@@ -112,7 +110,7 @@ results = Table(
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),  # in the order of the inventory
     Column("host_id", Number, ForeignKey("hosts.id"), nullable=False),
-    Column("verdict", Text, nullable=False),
+    Column("state", Text, nullable=False),
     Column("seconds_s", Float, nullable=False),
     Column("document_id", Number, ForeignKey("documents.id"), nullable=False, index=True),
     Index(None, "host_id", "run_id"),

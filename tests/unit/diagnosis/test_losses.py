@@ -8,7 +8,7 @@ import pytest
 
 from sshd_keepalive.diagnosis import losses
 from sshd_keepalive.diagnosis.rules import Known
-from sshd_keepalive.model import Finding, Losses, SessionEnd, SessionGroup, Verdict
+from sshd_keepalive.model import Finding, Losses, SessionEnd, SessionGroup, State
 from sshd_keepalive.scripts.losses import SessionLog
 from sshd_keepalive.sshd_config.version import Version
 
@@ -39,9 +39,9 @@ def judge(found: Losses) -> list[Finding]:
 
 def test_no_loss_is_a_pass_and_no_session_is_unknown() -> None:
     (passed,) = judge(study(group("peer", 40), group("unknown", 2, 17, 90)))
-    assert (passed.value, passed.verdict) == ("0 of 42 in 30 days", Verdict.PASS)
+    assert (passed.value, passed.state) == ("0 of 42 in 30 days", State.OK)
     (unknown,) = judge(study())
-    assert unknown.verdict is Verdict.UNKNOWN
+    assert unknown.state is State.UNKNOWN
 
 
 def test_lengths_near_a_limit_are_a_cluster_with_its_cause() -> None:
@@ -53,9 +53,9 @@ def test_lengths_near_a_limit_are_a_cluster_with_its_cause() -> None:
     assert "NAT gateway, load balancer or firewall" in cluster.cause
     assert cluster.next_step == "sshd-keepalive probe --find-limit ecs-01"
     overall, of_limit = judge(found)
-    assert (overall.value, overall.verdict) == (
+    assert (overall.value, overall.state) == (
         "8 of 38 in 30 days, 8 cut by a reset or a broken connection",
-        Verdict.FAIL,
+        State.DRIFT,
     )
     assert of_limit.value == "7 sessions of 2 accounts lasted 350 s: cut by a reset or a broken connection"
 
@@ -82,19 +82,19 @@ def test_the_limits_of_the_host_itself_count(pair: str, version: str, seconds: i
 
 def test_sessions_closed_without_a_word_are_told_apart_and_are_no_proof() -> None:
     overall, of_limit = judge(study(group("unknown", 20, *[301] * 20), group("peer", 20)))
-    assert overall.verdict is Verdict.PASS
-    assert (of_limit.scope, of_limit.verdict) == ("300 s", Verdict.UNKNOWN)
+    assert overall.state is State.OK
+    assert (of_limit.scope, of_limit.state) == ("300 s", State.UNKNOWN)
 
 
 def test_before_and_since_the_values_came_into_effect() -> None:
     old = (group("timeout", 37, *[300] * 37), group("peer", 63))
     overall, of_limit = judge(study(*old, group("peer", 50, new=True)))
     assert overall.reason == ("before 2026-01-20 00:00 UTC, when sshd read its values: 37; since: none of 50 sessions")
-    assert (overall.verdict, of_limit.verdict) == (Verdict.PASS, Verdict.PASS), "18 were to be expected since"
+    assert (overall.state, of_limit.state) == (State.OK, State.OK), "18 were to be expected since"
     too_few = judge(study(*old, group("peer", 5, new=True)))
-    assert [finding.verdict for finding in too_few] == [Verdict.FAIL, Verdict.FAIL], "5 sessions prove nothing"
+    assert [finding.state for finding in too_few] == [State.DRIFT, State.DRIFT], "5 sessions prove nothing"
     again = judge(study(*old, group("peer", 49, new=True), group("cut", 1, 44, new=True)))
-    assert again[0].verdict is Verdict.FAIL
+    assert again[0].state is State.DRIFT
     assert "since: 1 of 50 sessions" in again[0].reason
     assert "no session began" in judge(study(*old))[0].reason
     assert judge(study(*old, since=None))[0].reason == ""
@@ -113,7 +113,7 @@ def test_an_address_whose_sessions_are_dropped_since_does_not_answer() -> None:
         "a laptop that goes to sleep answers mostly; old sessions had other values"
     )
     silent = judge(found)[-1]
-    assert (silent.scope, silent.verdict) == ("192.0.2.66", Verdict.FAIL)
+    assert (silent.scope, silent.state) == ("192.0.2.66", State.DRIFT)
     assert silent.value == "does not answer keep-alives: 3 of 4 sessions were dropped"
     assert study(*groups, pair="300/0", version="8.1p1").unanswering == (), "there sshd drops clients that answer"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sshd_keepalive.history.changes import Recorded, Replaced, drift, scope_of
-from sshd_keepalive.model import DecidingFile, Failure, Finding, Host, HostReport, Place, RemoteFile, Subject, Verdict
+from sshd_keepalive.history.changes import Recorded, Replaced, find_changes, scope_of
+from sshd_keepalive.model import DecidingFile, Failure, Finding, Host, HostReport, Place, RemoteFile, State, Subject
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.sshd_config.document import parse
 from tests.support.fleets import DROP_IN, MAIN, NOW, pair
@@ -21,8 +21,8 @@ FOR_A = replace(RIGHT[0], scope=f"Match User a ({MAIN}:9)", block="Match User a"
 
 
 def told(findings: tuple[Finding, ...] = RIGHT, **more: Any) -> HostReport:
-    verdict = Verdict.FAIL if any(f.verdict is Verdict.FAIL for f in findings) else Verdict.PASS
-    return HostReport(host=HOST, findings=findings, **({"verdict": verdict} | more))
+    verdict = State.DRIFT if any(f.state is State.DRIFT for f in findings) else State.OK
+    return HostReport(host=HOST, findings=findings, **({"state": verdict} | more))
 
 
 def recorded(report: HostReport) -> Recorded:
@@ -30,14 +30,14 @@ def recorded(report: HostReport) -> Recorded:
 
 
 def changes(before: HostReport, now: HostReport, *replaced: Replaced) -> tuple[str, ...]:
-    judged = None if before.verdict is Verdict.UNKNOWN else recorded(before)
-    return drift(now, recorded(before), judged, replaced)
+    judged = None if before.state is State.UNKNOWN else recorded(before)
+    return find_changes(now, recorded(before), judged, replaced)
 
 
 def test_a_host_that_is_as_it_was_or_was_never_recorded_has_nothing_to_tell() -> None:
     report = told(version="9.2p1", agents=("Puppet",), deciding_files=(DecidingFile(path=MAIN, changed_at=THEN),))
     assert changes(report, replace(report, seconds_s=3.0)) == ()
-    assert drift(told(pair("0", "3")), None) == ()
+    assert find_changes(told(pair("0", "3")), None) == ()
 
 
 def test_a_value_that_changed_names_the_line_the_file_and_who_writes_it() -> None:
@@ -113,7 +113,7 @@ def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> Non
         ),
         (
             told(),
-            told((replace(RIGHT[0], wanted="120", verdict=Verdict.FAIL), RIGHT[1])),
+            told((replace(RIGHT[0], wanted="120", state=State.DRIFT), RIGHT[1])),
             "the policy wants ClientAliveInterval 120 now, wanted 300 on 2026-01-30",
         ),
         (
@@ -134,23 +134,23 @@ def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> Non
         (
             told(),
             told(
-                (*RIGHT, replace(RIGHT[0], setting=Subject.DAEMON, reason="pending restart: …", verdict=Verdict.FAIL))
+                (*RIGHT, replace(RIGHT[0], setting=Subject.DAEMON, reason="pending restart: …", state=State.DRIFT))
             ),
             "pending restart: …",
         ),
         (
-            told((*RIGHT, replace(RIGHT[0], setting=Subject.DAEMON, verdict=Verdict.FAIL))),
+            told((*RIGHT, replace(RIGHT[0], setting=Subject.DAEMON, state=State.DRIFT))),
             told(),
             "the running sshd has read the present files now",
         ),
         (
             told(),
-            told((), verdict=Verdict.UNKNOWN, failure=Failure(kind="tcp", message="port 22 refused")),
+            told((), state=State.UNKNOWN, failure=Failure(kind="tcp", message="port 22 refused")),
             "cannot be judged now, could be on 2026-01-30: port 22 refused",
         ),
-        (told((), verdict=Verdict.UNKNOWN), told(), "can be judged again, could not be on 2026-01-30"),
-        (told(pair("0", "3")), told(pair("0", "3"), verdict=Verdict.WAIVED), "is waived now"),
-        (told(pair("0", "3"), verdict=Verdict.WAIVED), told(pair("0", "3")), "is no longer waived"),
+        (told((), state=State.UNKNOWN), told(), "can be judged again, could not be on 2026-01-30"),
+        (told(pair("0", "3")), told(pair("0", "3"), state=State.WAIVED), "is waived now"),
+        (told(pair("0", "3"), state=State.WAIVED), told(pair("0", "3")), "is no longer waived"),
     ],
 )  # fmt: skip
 def test_each_change_is_one_sentence(before: HostReport, now: HostReport, sentence: str | None) -> None:
@@ -158,9 +158,9 @@ def test_each_change_is_one_sentence(before: HostReport, now: HostReport, senten
 
 
 def test_after_a_time_in_which_it_could_not_be_judged_the_last_values_are_compared() -> None:
-    lost = recorded(told((), verdict=Verdict.UNKNOWN))
+    lost = recorded(told((), state=State.UNKNOWN))
     known = replace(recorded(told()), started_at=THEN - timedelta(days=3))
-    again, changed = drift(told(pair("0", "3")), lost, known)
+    again, changed = find_changes(told(pair("0", "3")), lost, known)
     assert again == "can be judged again, could not be on 2026-01-30"
     assert changed.startswith("ClientAliveInterval is 0, was 300 on 2026-01-27")
 

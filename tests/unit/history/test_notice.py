@@ -6,30 +6,27 @@ from dataclasses import replace
 
 import pytest
 
-from sshd_keepalive.history import notice
+from sshd_keepalive.history import notice, outcome
 from sshd_keepalive.history.notice import When
-from sshd_keepalive.model import PastRun, Run, Verdict
+from sshd_keepalive.model import PastRun, Run, State
 from tests.contract.test_reports import FULL, a_run
 from tests.support.fleets import NOW, a_fleet
 
 FLEET = a_fleet(12, n_past=0)
-FINE = replace(FLEET, hosts=tuple(r for r in FLEET.hosts if r.verdict is Verdict.PASS), exit_code=0)
-QUIET = replace(FLEET, hosts=tuple(replace(report, drift=()) for report in FLEET.hosts), exit_code=3)
+FINE = replace(FLEET, hosts=tuple(r for r in FLEET.hosts if r.state is State.OK), exit_code=0)
+QUIET = replace(FLEET, hosts=tuple(replace(report, changes=()) for report in FLEET.hosts), exit_code=3)
 
 
 def after(run: Run, *, n_fail_more: int = 0) -> Run:
     """The run, with one before it that came to the same."""
-    count = {verdict: sum(report.verdict is verdict for report in run.hosts) for verdict in Verdict}
+    counts = outcome.count(run)
     past = PastRun(
         id="p",
         command="check",
         started_at=NOW,
-        n_pass=count[Verdict.PASS] - n_fail_more,
-        n_fail=count[Verdict.FAIL] + n_fail_more,
-        n_unknown=count[Verdict.UNKNOWN],
-        n_waived=count[Verdict.WAIVED],
+        counts=counts | {State.OK: counts[State.OK] - n_fail_more, State.DRIFT: counts[State.DRIFT] + n_fail_more},
     )
-    return replace(run, past=(replace(past, n_pass=0), past))
+    return replace(run, past=(replace(past, counts={}), past))
 
 
 @pytest.mark.parametrize(
@@ -52,23 +49,23 @@ def test_a_run_is_due(run: Run, change: bool, drift: bool) -> None:
 
 
 def test_a_waived_host_is_neither_passing_nor_wrong() -> None:
-    waived = replace(FLEET, hosts=tuple(r for r in FLEET.hosts if r.verdict is Verdict.WAIVED), exit_code=0)
+    waived = replace(FLEET, hosts=tuple(r for r in FLEET.hosts if r.state is State.WAIVED), exit_code=0)
     assert waived.hosts
     assert not notice.is_due(waived, When.DRIFT)
 
 
 def test_the_message_tells_changes_then_what_is_wrong_with_its_line() -> None:
     message = notice.compose(after(FLEET, n_fail_more=1))
-    wrong = sum(report.verdict in (Verdict.FAIL, Verdict.UNKNOWN) for report in FLEET.hosts)
-    assert message.subject == f"sshd-keepalive: {wrong} of 12 hosts are not as wanted, {wrong + 1} before"
-    assert message.body.index("Changed since") < message.body.index("Not as wanted")
+    wrong = sum(report.state in (State.DRIFT, State.UNREACHABLE) for report in FLEET.hosts)
+    assert message.subject == f"sshd-keepalive: {wrong} of 12 hosts are not compliant, {wrong + 1} before"
+    assert message.body.index("Changed since") < message.body.index("Not compliant")
     assert "    ClientAliveInterval 0, wanted 300, /etc/ssh/sshd_config:90\n" in message.body
     assert "next: is it up?" in message.body
-    waived = next(report for report in FLEET.hosts if report.verdict is Verdict.WAIVED)
+    waived = next(report for report in FLEET.hosts if report.state is State.WAIVED)
     some = replace(FINE, hosts=(*FINE.hosts, waived))
-    assert notice.compose(some).subject.endswith(f"{len(some.hosts)} hosts, {len(FINE.hosts)} as wanted, 1 waived")
-    assert notice.compose(after(FINE, n_fail_more=1)).subject.endswith("all as wanted; 1 was not")
-    assert notice.compose(FINE).subject == f"sshd-keepalive: {len(FINE.hosts)} hosts, all as wanted"
+    assert notice.compose(some).subject.endswith(f"{len(some.hosts)} hosts, {len(FINE.hosts)} compliant, 1 waived")
+    assert notice.compose(after(FINE, n_fail_more=1)).subject.endswith("all compliant; 1 was not")
+    assert notice.compose(FINE).subject == f"sshd-keepalive: {len(FINE.hosts)} hosts, all compliant"
 
 
 def test_a_message_is_short_whatever_the_fleet() -> None:
@@ -83,5 +80,5 @@ def test_a_hostile_host_cannot_forge_a_header_or_steer_a_terminal() -> None:
     assert all(line.isprintable() for line in message.body.splitlines())
     assert [line for line in message.body.splitlines() if line and not line.startswith((" ", "- "))][1:] == [
         "Changed since the last recorded run:",
-        "Not as wanted:",
+        "Not compliant:",
     ]

@@ -19,7 +19,7 @@ from sshd_keepalive.model import (
     MatchOverrides,
     Place,
     Policy,
-    Verdict,
+    State,
 )
 from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.planning.policy import from_mapping
@@ -41,26 +41,26 @@ def judged(text: str, policy: Policy = USUAL, **more: object) -> tuple[Finding, 
 
 
 def verdicts(findings: tuple[Finding, ...]) -> list[str]:
-    return [finding.verdict.value for finding in findings]
+    return [finding.state.value for finding in findings]
 
 
 def test_both_settings_always() -> None:
     findings = judged(GOOD)
-    assert [(f.setting, f.scope, f.wanted, f.value, f.verdict) for f in findings] == [
-        ("ClientAliveInterval", "global", "300", "300", Verdict.PASS),
-        ("ClientAliveCountMax", "global", "3", "3", Verdict.PASS),
+    assert [(f.setting, f.scope, f.wanted, f.value, f.state) for f in findings] == [
+        ("ClientAliveInterval", "global", "300", "300", State.OK),
+        ("ClientAliveCountMax", "global", "3", "3", State.OK),
     ]
     assert findings[0].place == Place(path=MAIN, line=1)
 
 
 def test_a_default_can_pass() -> None:
-    assert verdicts(judged("ClientAliveInterval 300\n")) == ["pass", "pass"]
-    assert verdicts(judged("")) == ["fail", "pass"]
+    assert verdicts(judged("ClientAliveInterval 300\n")) == ["ok", "ok"]
+    assert verdicts(judged("")) == ["drift", "ok"]
 
 
 def test_files_that_no_sshd_was_asked_about_are_judged_by_themselves() -> None:
     reading = read_files({MAIN: b"ClientAliveInterval 300\nMatch User x\nClientAliveInterval 0\n"})
-    assert verdicts(judge.judge_files(reading, USUAL)) == ["pass", "pass", "fail"]
+    assert verdicts(judge.judge_files(reading, USUAL)) == ["ok", "ok", "drift"]
 
 
 def test_a_failure_tells_its_consequence_with_a_number() -> None:
@@ -87,7 +87,7 @@ def test_a_pass_on_9_2_tells_that_probes_come_late() -> None:
 
 def test_every_block_that_decides_is_judged() -> None:
     findings = judged(GOOD + "Match User root\nClientAliveInterval 0\nClientAliveCountMax 3\n")
-    assert verdicts(findings) == ["pass", "pass", "fail", "pass"]
+    assert verdicts(findings) == ["ok", "ok", "drift", "ok"]
     assert findings[2].scope == f"Match User root ({MAIN}:3)"
     assert findings[2].hides == (Place(path=MAIN, line=1),)
 
@@ -100,13 +100,13 @@ def test_match_all_is_told_once() -> None:
 def test_kept_overrides_pass_and_are_told() -> None:
     keep = Policy(match_overrides=MatchOverrides.KEEP)
     findings = judged(GOOD + "Match User root\nClientAliveInterval 0\nMatch all\nClientAliveCountMax 9\n", keep)
-    assert verdicts(findings) == ["pass", "fail", "pass"]  # what counts for everybody is never exempt
+    assert verdicts(findings) == ["ok", "drift", "ok"]  # what counts for everybody is never exempt
     assert "kept" in findings[2].reason
 
 
 def test_an_unreachable_group_is_judged_as_may_match() -> None:
-    assert verdicts(judged(GOOD + "Match Group g Group !g\nClientAliveInterval 1\n")) == ["pass", "pass"]
-    assert verdicts(judged(GOOD + "Match RDomain x\nClientAliveInterval 1\n")) == ["pass", "pass", "fail"]
+    assert verdicts(judged(GOOD + "Match Group g Group !g\nClientAliveInterval 1\n")) == ["ok", "ok"]
+    assert verdicts(judged(GOOD + "Match RDomain x\nClientAliveInterval 1\n")) == ["ok", "ok", "drift"]
 
 
 # ------------------------------------------------------------------------------- what the host says
@@ -114,34 +114,34 @@ def test_an_unreachable_group_is_judged_as_may_match() -> None:
 
 def test_a_contradiction_is_unknown_with_both_readings() -> None:
     findings = judged(GOOD, dumps=(says("0"),))
-    assert verdicts(findings) == ["unknown", "pass"]
+    assert verdicts(findings) == ["unknown", "ok"]
     assert "sshd -T says 0 for everybody, we read 300" in findings[0].reason
 
 
 def test_a_contradiction_for_one_connection_counts() -> None:
     findings = judged(GOOD, dumps=(says("300"), says("7", context=ROOT)))
-    assert findings[0].verdict is Verdict.UNKNOWN
+    assert findings[0].state is State.UNKNOWN
     assert "user=root" in findings[0].reason
 
 
 def test_an_undecided_block_allows_either_value() -> None:
     text = GOOD + "Match Group g\nClientAliveInterval 7\n"
     for value in ("300", "7"):
-        assert verdicts(judged(text, dumps=(says("300"), says(value, context=ROOT)))) == ["pass", "pass", "fail"]
-    assert judged(text, dumps=(says("300"), says("8", context=ROOT)))[0].verdict is Verdict.UNKNOWN
+        assert verdicts(judged(text, dumps=(says("300"), says(value, context=ROOT)))) == ["ok", "ok", "drift"]
+    assert judged(text, dumps=(says("300"), says("8", context=ROOT)))[0].state is State.UNKNOWN
     doubtful = judged(text, dumps=(says("300"), says("8", context=ROOT)))
     assert "300 or 7" in doubtful[0].reason
 
 
 def test_a_dump_without_the_setting_confirms_nothing() -> None:
     findings = judged(GOOD, dumps=(Dump(context=Context(), settings=((INTERVAL, "300"),)),))
-    assert verdicts(findings) == ["pass", "unknown"]
+    assert verdicts(findings) == ["ok", "unknown"]
 
 
 @pytest.mark.parametrize("dumps", [(), (NO_KEYS,)])
 def test_unconfirmed_is_no_pass_but_wrong_stays_wrong(dumps: tuple[Dump, ...]) -> None:
     findings = judged("ClientAliveInterval 60\n", dumps=dumps)
-    assert verdicts(findings) == ["fail", "unknown"]
+    assert verdicts(findings) == ["drift", "unknown"]
     assert "could not be asked" in findings[1].reason
 
 
@@ -149,7 +149,7 @@ def test_one_answer_is_enough() -> None:
     refused = Dump(
         context=Context(), error="'Match LocalPort' in configuration but 'lport' not in connection test specification."
     )
-    assert verdicts(judged(GOOD, dumps=(refused, says("300", context=ROOT)))) == ["pass", "pass"]
+    assert verdicts(judged(GOOD, dumps=(refused, says("300", context=ROOT)))) == ["ok", "ok"]
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_files_we_cannot_read() -> None:
 def test_files_that_the_daemon_has_not_read() -> None:
     daemon = Daemon(pid=1, loaded_at=datetime(2026, 1, 1, tzinfo=UTC), stale=(MAIN,))
     (*files, running) = judged(GOOD, daemon=daemon)
-    assert verdicts(tuple(files)) == ["pass", "pass"]
-    assert (running.setting, running.verdict) == ("daemon", Verdict.FAIL)
+    assert verdicts(tuple(files)) == ["ok", "ok"]
+    assert (running.setting, running.state) == ("daemon", State.DRIFT)
     assert "pending restart" in running.reason
     assert MAIN in running.reason
     assert judged(GOOD, daemon=replace(daemon, loaded_at=None))[-1].setting == "daemon"
@@ -213,7 +213,7 @@ def test_files_that_the_daemon_has_not_read() -> None:
 
 def test_a_daemon_option_is_named() -> None:
     findings = judged(GOOD, daemon=Daemon(pid=1, options=("ClientAliveInterval=60",)))
-    assert (findings[0].verdict, findings[0].value) == (Verdict.FAIL, "60")
+    assert (findings[0].state, findings[0].value) == (State.DRIFT, "60")
     assert findings[0].place == Place(path=COMMAND_LINE, line=0)
     assert "-o option" in findings[0].reason
 
@@ -245,7 +245,7 @@ def test_start_options_that_wait_for_a_restart(now: str, then: str | None, told:
         plan.plan(read(found), Policy())
         return
     assert told in waiting[0].reason
-    assert waiting[0].verdict is Verdict.FAIL
+    assert waiting[0].state is State.DRIFT
     with pytest.raises(PlanError, match="started anew") as refused:
         plan.plan(read(found), Policy())
     assert "restart sshd" in (refused.value.hint or "")
@@ -258,7 +258,7 @@ def test_a_process_per_connection_with_options_that_nobody_knows_is_unknown_and_
         with pytest.raises(PlanError, match="could not be found out") as refused:
             plan.plan(read(look({MAIN: text}, daemon=daemon)), Policy())
         assert "service: {unit: " in (refused.value.hint or "")
-    assert verdicts(judged(GOOD, daemon=replace(daemon, next_command="/usr/sbin/sshd -i"))) == ["pass", "pass"]
+    assert verdicts(judged(GOOD, daemon=replace(daemon, next_command="/usr/sbin/sshd -i"))) == ["ok", "ok"]
 
 
 def test_a_refused_question_names_its_connection() -> None:
@@ -303,5 +303,5 @@ def test_a_caveat_offers_no_cure_where_there_is_none() -> None:
 def test_a_policy_by_effect_is_judged_for_the_release() -> None:
     by_effect = from_mapping({"keep_alive_every": 300, "drop_dead_after": 1200})
     assert [f.wanted for f in judged(GOOD, by_effect, version="9.2p1")] == ["150", "3"]
-    assert verdicts(judged(GOOD, by_effect, version="9.2p1")) == ["fail", "pass"]
-    assert verdicts(judged(GOOD, by_effect, version="9.6p1")) == ["pass", "pass"]
+    assert verdicts(judged(GOOD, by_effect, version="9.2p1")) == ["drift", "ok"]
+    assert verdicts(judged(GOOD, by_effect, version="9.6p1")) == ["ok", "ok"]

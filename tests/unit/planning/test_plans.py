@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sshd_keepalive import errors
-from sshd_keepalive.model import RemoteFile, Verdict
+from sshd_keepalive.model import RemoteFile, State
 from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.sshd_config.reading import read
 from tests.support.plans import PlanCase, load
@@ -23,13 +23,13 @@ def test_the_plan_is_exactly_this(case: PlanCase) -> None:
         if "refuse" in case.words:
             with pytest.raises(getattr(errors, case.words["refuse"])):
                 plan.plan(read(snapshot), policy)
-            assert Verdict.PASS not in {
-                f.verdict for f in judge.judge(read(snapshot), policy) if f.setting.endswith("Interval")
+            assert State.OK not in {
+                f.state for f in judge.judge(read(snapshot), policy) if f.setting.endswith("Interval")
             }
             continue
         planned = plan.plan(read(snapshot), policy)
         assert {content.path: content.after for content in planned.contents} == case.files("after"), release
-        passed = {finding.verdict for finding in judge.judge(read(snapshot), policy)} == {Verdict.PASS}
+        passed = {finding.state for finding in judge.judge(read(snapshot), policy)} == {State.OK}
         assert planned.is_empty == passed, release
         if "note" in case.words:
             assert case.words["note"] in "\n".join(planned.notes)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sshd_keepalive.model import Verdict
+from sshd_keepalive.model import State
 from sshd_keepalive.probing import idle_limit
 from sshd_keepalive.probing.idle_limit import Bounds, Paced
 from sshd_keepalive.probing.proof import Loss, Values
@@ -47,9 +47,9 @@ def test_the_usual_limits_are_told_apart_in_six_minutes(limit_s: float) -> None:
 
 def test_300_loses_the_race_against_300() -> None:
     found = idle_limit.finding(under(300, 360), values(300), 300)
-    assert found.verdict is Verdict.FAIL
+    assert found.state is State.DRIFT
     assert "loses the race; configure ClientAliveInterval 145 or less" in found.reason
-    assert idle_limit.finding(under(300, 360), values(120), 300).verdict is Verdict.PASS
+    assert idle_limit.finding(under(300, 360), values(120), 300).state is State.OK
     assert "one lost packet" in idle_limit.finding(under(300, 360), values(200), 300).reason
 
 
@@ -58,26 +58,26 @@ def test_a_release_that_doubles_the_interval_gets_half_the_advice() -> None:
 
 
 def test_without_keep_alives_every_limit_is_lethal() -> None:
-    assert idle_limit.finding(under(300, 360), values(0), 300).verdict is Verdict.FAIL
+    assert idle_limit.finding(under(300, 360), values(0), 300).state is State.DRIFT
     beyond = idle_limit.finding(under(9000, 360), values(0), 300)
-    assert (beyond.verdict, "longer silences than 355 s are not proved" in beyond.reason) == (Verdict.UNKNOWN, True)
+    assert (beyond.state, "longer silences than 355 s are not proved" in beyond.reason) == (State.UNKNOWN, True)
 
 
 @pytest.mark.parametrize(
     ("proven_s", "interval_s", "version", "verdict"),
     [
-        (298.0, 300, "9.6p1", Verdict.PASS),
-        (355.0, 300, "9.2p1", Verdict.UNKNOWN),  # its keep-alives come every 600 s
-        (4.0, 300, "9.6p1", Verdict.UNKNOWN),  # Ctrl-C
-        (355.0, 60, "9.6p1", Verdict.PASS),
+        (298.0, 300, "9.6p1", State.OK),
+        (355.0, 300, "9.2p1", State.UNKNOWN),  # its keep-alives come every 600 s
+        (4.0, 300, "9.6p1", State.UNKNOWN),  # Ctrl-C
+        (355.0, 60, "9.6p1", State.OK),
     ],
 )
 def test_no_limit_below_the_keep_alives_is_a_pass(
-    proven_s: float, interval_s: int, version: str, verdict: Verdict
+    proven_s: float, interval_s: int, version: str, verdict: State
 ) -> None:
     found = idle_limit.finding(Bounds(at_least_s=proven_s, at_most_s=None), values(interval_s, version), 300)
-    assert found.verdict is verdict
-    assert ("--idle" in found.reason) is (verdict is Verdict.UNKNOWN)
+    assert found.state is verdict
+    assert ("--idle" in found.reason) is (verdict is State.UNKNOWN)
 
 
 def test_what_the_hosts_own_keep_alives_hide_is_said() -> None:

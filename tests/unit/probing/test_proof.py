@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sshd_keepalive.model import Verdict
+from sshd_keepalive.model import State
 from sshd_keepalive.probing import proof
 from sshd_keepalive.probing.proof import Beat, Held, Loss, Values
 from sshd_keepalive.scripts import trial
@@ -40,24 +40,24 @@ def test_the_silence_a_host_needs_proves_what_its_release_does(pair: str, versio
     held_s = proof.needed_s(effect, 300)
     if told.alive_dropped_after_s is not None:  # OpenSSH up to 8.1 with count 0
         found = proof.finding(silence(told.alive_dropped_after_s + 0.4, loss=Loss.CLOSED), effect, 300)
-        assert found.verdict is Verdict.FAIL
+        assert found.state is State.DRIFT
         assert "known-harmful pair" in found.reason
         assert held_s > told.alive_dropped_after_s
         return
-    assert proof.finding(silence(held_s, told.request_after_s), effect, 300).verdict is Verdict.PASS
-    assert proof.finding(silence(held_s), effect, 300).verdict is Verdict.FAIL
+    assert proof.finding(silence(held_s, told.request_after_s), effect, 300).state is State.OK
+    assert proof.finding(silence(held_s), effect, 300).state is State.DRIFT
     other = 1 if told.request_after_s > 6 else 3 * told.request_after_s
-    assert proof.finding(silence(held_s, other), effect, 300).verdict is Verdict.FAIL
+    assert proof.finding(silence(held_s, other), effect, 300).state is State.DRIFT
     short = proof.finding(silence(told.request_after_s + proof.tolerance_s(told.request_after_s) - 0.1), effect, 300)
-    assert (short.verdict, "look longer" in short.reason) == (Verdict.UNKNOWN, True)
+    assert (short.state, "look longer" in short.reason) == (State.UNKNOWN, True)
 
 
 def test_a_busy_host_of_a_late_release_may_keep_its_interval() -> None:
     mixed = Held(idle_s=45, quiet_s=45, beats=(Beat(at_s=10.0), Beat(at_s=30.2)))
-    assert proof.finding(mixed, values("10/3", "9.2p1"), 10).verdict is Verdict.PASS
-    assert proof.finding(silence(45, 20), values("10/3", "9.2p1"), 10).verdict is Verdict.PASS
-    assert proof.finding(mixed, values("10/3", "9.5p1"), 10).verdict is Verdict.FAIL
-    assert proof.finding(silence(45, 5), values("10/3", "9.2p1"), 10).verdict is Verdict.FAIL
+    assert proof.finding(mixed, values("10/3", "9.2p1"), 10).state is State.OK
+    assert proof.finding(silence(45, 20), values("10/3", "9.2p1"), 10).state is State.OK
+    assert proof.finding(mixed, values("10/3", "9.5p1"), 10).state is State.DRIFT
+    assert proof.finding(silence(45, 5), values("10/3", "9.2p1"), 10).state is State.DRIFT
 
 
 def test_half_the_rate_is_explained_and_the_cure_has_a_number() -> None:
@@ -68,26 +68,26 @@ def test_half_the_rate_is_explained_and_the_cure_has_a_number() -> None:
 
 def test_no_keep_alives_configured_is_never_a_pass() -> None:
     for held in (silence(360), silence(360, 60)):
-        assert proof.finding(held, values("0/3"), 300).verdict is Verdict.FAIL
+        assert proof.finding(held, values("0/3"), 300).state is State.DRIFT
 
 
 def test_without_the_files_the_policy_says_what_to_expect() -> None:
-    assert proof.finding(silence(360, 300), None, 300).verdict is Verdict.PASS
-    assert proof.finding(silence(360, 120), None, 300).verdict is Verdict.FAIL
-    assert proof.finding(silence(60), None, 300).verdict is Verdict.UNKNOWN
+    assert proof.finding(silence(360, 300), None, 300).state is State.OK
+    assert proof.finding(silence(360, 120), None, 300).state is State.DRIFT
+    assert proof.finding(silence(60), None, 300).state is State.UNKNOWN
 
 
 @pytest.mark.parametrize("loss", list(Loss))
 def test_every_death_is_a_failure_with_a_side(loss: Loss) -> None:
     found = proof.finding(silence(42, 10, loss), values("10/3"), 10)
-    assert found.verdict is Verdict.FAIL
+    assert found.state is State.DRIFT
     assert loss.value in found.reason
     assert "dead after 42.0 s" in found.value
 
 
 def test_an_interrupted_silence_is_no_failure() -> None:
     held = replace(silence(5), idle_s=60, was_stopped=True)
-    assert proof.finding(held, values("4/3"), 4).verdict is Verdict.UNKNOWN
+    assert proof.finding(held, values("4/3"), 4).state is State.UNKNOWN
 
 
 @given(st.lists(st.floats(min_value=0.01, max_value=1e4), max_size=20))
@@ -111,14 +111,14 @@ def test_each_trial_is_judged_by_what_the_release_does(version: str) -> None:
         dead = silence((end_s or 0) + 0.3, told.request_after_s, Loss.CLOSED)
         alive = silence(one.idle_s, told.request_after_s)
         right, wrong = (alive, dead) if end_s is None else (dead, alive)
-        assert trial.finding(one, right, effect).verdict is Verdict.PASS
-        assert trial.finding(one, wrong, effect).verdict is Verdict.FAIL
+        assert trial.finding(one, right, effect).state is State.OK
+        assert trial.finding(one, wrong, effect).state is State.DRIFT
 
 
 def test_without_an_interval_a_silence_is_long_and_keep_alives_are_somebody_elses() -> None:
     assert proof.needed_s(values("0/3"), 300) == proof.needed_s(None, 0) > 300
     verdict = proof.finding(silence(60, 10.0), values("0/3"), 300)
-    assert verdict.verdict is Verdict.FAIL
+    assert verdict.state is State.DRIFT
     assert "other values" in verdict.reason
 
 

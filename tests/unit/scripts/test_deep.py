@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sshd_keepalive.model import Context, Dump, Host, Snapshot, Verdict
+from sshd_keepalive.model import Context, Dump, Host, Snapshot, State
 from sshd_keepalive.scripts import deep
 
 
@@ -45,7 +45,7 @@ def test_a_channel_timeout_that_a_job_can_meet_is_a_finding(channeltimeout: str,
     found = deep.judge(b"", snapshot(channeltimeout=channeltimeout))
     (finding,) = found.findings
     assert (finding.setting, finding.value) == ("ChannelTimeout", channeltimeout)
-    assert finding.verdict is (Verdict.PASS if limit_s is None else Verdict.FAIL)
+    assert finding.state is (State.OK if limit_s is None else State.DRIFT)
     if limit_s is not None:
         assert f"quiet for {limit_s} s" in finding.reason
         assert ("channel-timeout", limit_s) in found.limits
@@ -60,7 +60,7 @@ def test_a_channel_timeout_inside_match_counts_from_the_release_that_applies_it(
     everybody = Dump(context=Context(), settings=(("channeltimeout", "none"),))
     found = deep.judge(b"", replace(snapshot(), version=version, dumps=(everybody, inside)))
     assert [limit for name, limit in found.limits if name == "channel-timeout"] == [limit_s] * (limit_s is not None)
-    assert (Verdict.FAIL in {finding.verdict for finding in found.findings}) is (limit_s is not None)
+    assert (State.DRIFT in {finding.state for finding in found.findings}) is (limit_s is not None)
 
 
 @pytest.mark.parametrize(("told", "is_off"), [("no", True), ("false", True), ("yes", False), ("true", False)])
@@ -72,8 +72,8 @@ def test_tcp_keep_alive_is_told_in_the_words_of_every_release(told: str, is_off:
 @pytest.mark.parametrize(("most", "n", "is_wrong"), [("10", 10, False), ("10", 11, True), ("1", None, False)])
 def test_max_sessions_counts_against_the_concurrency_asked_about(most: str, n: int | None, is_wrong: bool) -> None:
     found = deep.judge(b"", snapshot(maxsessions=most), n)
-    wanted = [] if n is None else [Verdict.FAIL if is_wrong else Verdict.PASS]
-    assert [finding.verdict for finding in found.findings] == wanted
+    wanted = [] if n is None else [State.DRIFT if is_wrong else State.OK]
+    assert [finding.state for finding in found.findings] == wanted
 
 
 def test_what_ends_prompts_only_is_told_but_no_finding() -> None:
@@ -85,9 +85,7 @@ def test_what_ends_prompts_only_is_told_but_no_finding() -> None:
         ),
         snapshot(unusedconnectiontimeout="5m"),
     )
-    assert [(f.setting, f.value, f.verdict) for f in found.findings] == [
-        ("TCPKeepAlive", "first after 7200 s", Verdict.PASS)
-    ]
+    assert [(f.setting, f.value, f.state) for f in found.findings] == [("TCPKeepAlive", "first after 7200 s", State.OK)]
     assert len(found.notes) == 3
     assert dict(found.limits) == {"shell-tmout": 900, "logind": 900, "unused-connection": 300}
     assert "7875 s" in dict(found.facts)["tcp_keepalive"]

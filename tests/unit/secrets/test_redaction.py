@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, NewContent, Place, Step, Subject, Verdict
+from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, NewContent, Place, State, Step, Subject
 from sshd_keepalive.secrets import redaction
 from sshd_keepalive.secrets.redaction import RedactingFormatter, redacted
 from sshd_keepalive.secrets.retrieval import Secret
@@ -26,7 +26,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 def report(text: str) -> HostReport:
     return HostReport(
         host=Host(name=text, address="h"),
-        verdict=Verdict.FAIL,
+        state=State.DRIFT,
         end=End.REFUSED,
         findings=(
             Finding(
@@ -34,7 +34,7 @@ def report(text: str) -> HostReport:
                 scope=f"Match user {text}",
                 wanted="300",
                 value=text,
-                verdict=Verdict.FAIL,
+                state=State.DRIFT,
                 place=Place(path=f"/etc/{text}", line=3),
                 reason=f"because {text}",
             ),

@@ -158,7 +158,7 @@
     cell.colSpan = 7;
     cell.append(
       ...list("What went wrong", host.failure),
-      ...list("Changed since the last recorded run", host.drift),
+      ...list("Changed since the last recorded run", host.changes),
       ...findings(host.findings),
       ...lines("Lost sessions", host.losses),
       ...diff(host.diff),
