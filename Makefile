@@ -132,7 +132,7 @@ packages-plain:
 	@tools/install-packages busybox mksh patch zsh fish man-db mandoc
 
 packages-ssh:
-	@tools/install-packages openssh-server openssh-client
+	@tools/install-packages openssh-server openssh-client dropbear-bin tinysshd
 	@[ "$$(id -u)" != 0 ] || install -d -m 755 /run/sshd # sshd run by root wants it; the service, never started here, makes it
 
 # playwright brings a Node of its own, which wants libatomic1.

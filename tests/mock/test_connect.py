@@ -22,7 +22,6 @@ from sshd_keepalive.model import Become, Host
 from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
-from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.leaks import nothing_left
 from tests.support.mock import FencedHandler, FencedServer
 from tests.support.shell import write_command

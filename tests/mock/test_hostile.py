@@ -15,8 +15,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
-from tests.support import hostile
-from tests.support.drivers import driver  # noqa: F401 (every test with both)
+from tests.support import answers, hostile
 from tests.support.hostile import HostileServer
 from tests.support.leaks import nothing_left
 from tests.support.sshd import make_key
@@ -38,15 +37,15 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def attempt(treat: Treatment, key: Path, timeout_s: float = TIMEOUT_S) -> tuple[HostError | Completed, float]:
     """One login and one script; what came of it and after how many seconds."""
     with nothing_left(), HostileServer(treat) as server:
-        # A file of its own: each is read once per process.
-        known = key.with_name(f"known_hosts_{server.port}")
-        host = server.reach(identity_file=str(key), known_hosts=str(known))
-        known.write_text(f"[127.0.0.1]:{host.port} {Path(f'{key}.pub').read_text()}")
         started_s = time.monotonic()
-        return _run(host, timeout_s), time.monotonic() - started_s
+        return _run(server, key, timeout_s), time.monotonic() - started_s
 
 
-def _run(host: Host, timeout_s: float) -> HostError | Completed:
+def _run(server: HostileServer, key: Path, timeout_s: float) -> HostError | Completed:
+    # A file of its own: each is read once per process.
+    known = key.with_name(f"known_hosts_{server.port}")
+    host = server.reach(identity_file=str(key), known_hosts=str(known))
+    known.write_text(f"[127.0.0.1]:{host.port} {Path(f'{key}.pub').read_text()}")
     try:
         shell = connect(host, secrets=Secrets(), timeout_s=timeout_s)
     except HostError as error:
@@ -100,6 +99,9 @@ def test_no_output_ends_at_the_deadline_and_nobody_knows(key: Path) -> None:
         (hostile.saying(b"Exceeded MaxStartups\r\n"), "banned", "busy"),
         (hostile.saying(b"Not allowed at this time\r\n"), "banned", "turned-away"),
         (hostile.reset_after_version, "tcp", "lost(kex)"),
+        (hostile.hangup_after_kexinit, "tcp", "lost(kex)"),
+        (hostile.a_wrong_guess, "tcp", "lost(kex)"),
+        (hostile.after(b"welcome\r\n" * 8000, hostile.silence), "banner", "not-ssh"),
         ("hangup", "auth", "account-closed"),
         ("refuse", "shell", "no-session"),
     ],
@@ -112,6 +114,14 @@ def test_nonsense_has_a_class_at_once(treat: Treatment | str, kind: str, cause: 
     assert "127.0.0.1" in str(found)
     assert "\n" not in str(found)
     assert after_s < AT_ONCE_S
+
+
+def test_sixty_kilobytes_before_the_version_are_read(key: Path) -> None:
+    treat = hostile.after((b"welcome " * 125 + b"\r\n") * 60, hostile.answering(answers.saying(b"hello"), key))
+    with HostileServer(treat) as server:
+        found = _run(server, key, 30)
+    assert isinstance(found, Completed), found
+    assert found.stdout == b"hello"
 
 
 def reach(port: int, key: Path) -> Host:

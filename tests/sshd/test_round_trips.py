@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import Host
+from sshd_keepalive.fleet.one_host import Orders, apply_host
+from sshd_keepalive.model import Become, End, Host, ServiceChoice
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
-from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.slow_path import SlowPath
 from tests.support.sshd import Sshd, make_key, why_not
 
@@ -52,15 +53,15 @@ def reach(path: SlowPath, sshd: Sshd, key: Path, folder: Path) -> Host:
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa", "ecdsa"])
-def test_a_login_with_one_script_takes_five_round_trips(
+def test_a_login_with_one_script_takes_four_round_trips(
     kind: str, keys: dict[str, Path], sshd: Sshd, path: SlowPath, tmp_path: Path
 ) -> None:
-    """Versions and key exchange 2, login with the opening of the session 1, exec 1, the script 1."""
-    shell = connect(reach(path, sshd, keys[kind], tmp_path), secrets=Secrets(), timeout_s=60, scripts_only=True)
+    """Versions and key exchange 2, login with the opening of the session 1, the shell with its script 1."""
+    shell = connect(reach(path, sshd, keys[kind], tmp_path), secrets=Secrets(), timeout_s=60)
     try:
         assert shell.run("echo hello", timeout_s=60).stdout == b"hello\n"
         (first,) = path.paths
-        assert first.round_trips <= 5
+        assert first.round_trips <= 4
     finally:
         shell.close()
 
@@ -78,3 +79,22 @@ def test_a_refused_key_is_offered_once_and_named(
     # The next login of the same process, with the right key, is as quick as any.
     connect(replace(host, identity_file=str(keys["ed25519"])), secrets=Secrets(), timeout_s=60).close()
     assert len(path.paths) == 2
+
+
+@pytest.mark.parametrize("become", ["none", "sudo"] if os.geteuid() == 0 else ["none"])
+def test_an_apply_takes_seventeen_round_trips(become: str, keys: dict[str, Path], tmp_path: Path) -> None:
+    """Look 5, prepare 1, rehearse 4, install 1, look again over a new login 5, confirm 1."""
+    with Sshd("ClientAliveInterval 300\nClientAliveCountMax 0\n") as sshd:
+        pidfile = str(sshd.folder / "pid")
+        with SlowPath((sshd.address, sshd.port), RTT_S) as path:
+            host = replace(
+                reach(path, sshd, sshd.user_key, tmp_path),
+                become=Become(method=become),
+                sshd_config=str(sshd.config_file),
+                service=ServiceChoice(manager="pidfile", pidfile=pidfile),
+            )
+            report = apply_host(host, Orders(run_id="20260101T000000Z-test", secrets=Secrets()))
+        assert report.end is End.APPLIED, report
+        (rehearsed,) = (step.detail for step in report.steps if step.name == "rehearse")
+        assert rehearsed.startswith("a login through the new files works")
+        assert path.round_trips <= 17

@@ -17,7 +17,6 @@ from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh import throttle as ramp
 from sshd_keepalive.ssh.connect import connect
 from sshd_keepalive.ssh.known_hosts import fingerprint
-from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.leaks import nothing_left
 from tests.support.reach import reach, run
 from tests.support.sshd import Sshd, make_key, sign_key, wait_until, why_not

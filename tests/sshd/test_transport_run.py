@@ -19,9 +19,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Become, Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
-from sshd_keepalive.ssh.transport import Client
 from tests.support.cli import keepalive
-from tests.support.drivers import driver  # noqa: F401 (every test with both)
 from tests.support.reach import reach, run
 from tests.support.sshd import Sshd, wait_until, why_not
 
@@ -66,15 +64,9 @@ def test_keepalives_of_the_server_are_answered_while_a_script_is_silent() -> Non
         assert (done.stdout, done.ended) == (b"alive\n", True)
 
 
-def test_the_direct_driver_takes_no_thread(sshd: Sshd, request: pytest.FixtureRequest) -> None:
+def test_a_login_leaves_nothing_in_the_library(sshd: Sshd) -> None:
     others = set(_active_threads)  # paramiko's own list: what stands there is never forgotten
-    shell = connect(reach(sshd), secrets=Secrets(), timeout_s=30)
-    try:
-        assert shell.run("echo one", timeout_s=30).stdout == b"one\n"
-        threads = [thread for thread in threading.enumerate() if isinstance(thread, Client)]
-        assert len(threads) == {"direct": 0, "standard": 1}[request.getfixturevalue("driver")]
-    finally:
-        shell.close()
+    assert run(reach(sshd), "echo one").stdout == b"one\n"
     assert set(_active_threads) <= others
 
 
@@ -124,18 +116,12 @@ def asking(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 
 @pytest.mark.parametrize("body", ECHOES)
-def test_a_shell_that_echoes_gets_no_password(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    driver: str,  # noqa: F811
-    body: str,
-) -> None:
+def test_a_shell_that_echoes_gets_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     kept = tmp_path / "kept"
     with Sshd(forced(tmp_path, body.format(kept=kept))) as sshd:
         host = asking(sshd, monkeypatch)
-        if driver == "standard":  # the other one only runs scripts
-            with contextlib.closing(connect(host, secrets=Secrets(), timeout_s=60)) as shell, pytest.raises(HostError):
-                shell.login_through("sh /nowhere rehearse", timeout_s=1)
+        with contextlib.closing(connect(host, secrets=Secrets(), timeout_s=60)) as shell, pytest.raises(HostError):
+            shell.login_through("sh /nowhere rehearse", timeout_s=1)
         with contextlib.closing(connect(host, secrets=Secrets(), timeout_s=60)) as shell, pytest.raises(HostError):
             shell.run("echo never", timeout_s=1)
     assert "SKA1 PASSWORD" in kept.read_text()
@@ -161,13 +147,10 @@ AGAIN = "printf 'SKA1 PASSWORD %s' $nonce >&2; cat >>{kept}"
 def test_whoever_took_the_password_and_gave_no_shell_gets_it_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    driver: str,  # noqa: F811
     then: str,
     cause: str,
     through: bool,
 ) -> None:
-    if through and driver == "direct":
-        pytest.skip("the direct driver only runs scripts")
     kept = tmp_path / "kept"
     body = GREEDY.format(kept=kept, then=then.format(kept=kept))
     if not through:
@@ -209,13 +192,13 @@ def test_no_session() -> None:
     assert (caught.value.kind, caught.value.cause) == ("shell", "no-session")
 
 
-def test_one_session_at_a_time_is_enough(driver: str) -> None:  # noqa: F811
+def test_one_session_at_a_time_is_enough() -> None:
     with Sshd("MaxSessions 1") as sshd:
         shell = connect(reach(sshd), secrets=Secrets(), timeout_s=30)
         for n in range(5):
             assert shell.run(f"echo {n}", timeout_s=30).stdout == b"%d\n" % n
-            if driver == "standard":  # a shell that waits for a script makes room for whatever else is to be run
-                assert shell.hold(0, stop=lambda: False).loss is None
+            # A shell that waits for a script makes room for whatever else is to be run.
+            assert shell.hold(0, stop=lambda: False).loss is None
         shell.close()
 
 

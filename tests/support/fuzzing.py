@@ -152,6 +152,9 @@ class Shell:
             raise HostError("the connection broke", kind=FailureKind.TCP, cause="lost(read)")
         return Completed(status=0, stdout=self._hostile.answer(script), begun=dice > 0.03, ended=dice > 0.05)
 
+    def open_ahead(self) -> None:
+        pass
+
     def login_through(self, command: str, *, timeout_s: float) -> None:
         if self._hostile.random.random() < 0.1:
             raise HostError("no shell", kind=FailureKind.SHELL, cause="no-shell")

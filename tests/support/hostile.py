@@ -107,6 +107,24 @@ def one_byte_at_a_time(connection: socket.socket, left: threading.Event) -> None
 
 
 def silence_after_kexinit(connection: socket.socket, left: threading.Event) -> None:
+    connection.sendall(VERSION + _kexinit())
+    left.wait()
+
+
+def hangup_after_kexinit(connection: socket.socket, left: threading.Event) -> None:
+    connection.sendall(VERSION + _kexinit())
+    connection.shutdown(socket.SHUT_WR)
+    while connection.recv(4096):
+        pass
+
+
+def a_wrong_guess(connection: socket.socket, left: threading.Event) -> None:
+    """Begin a key exchange that was not agreed upon (RFC 4253, 7, first_kex_packet_follows), and wait."""
+    connection.sendall(VERSION + _kexinit(guesses=True) + _packet(b"\x1f" + b"\0" * 40))
+    left.wait()
+
+
+def _kexinit(*, guesses: bool = False) -> bytes:
     message = paramiko.Message()
     message.add_byte(b"\x14")
     message.add_bytes(b"\0" * 16)
@@ -114,14 +132,15 @@ def silence_after_kexinit(connection: socket.socket, left: threading.Event) -> N
         message.add_string(names)
     message.add_string("")
     message.add_string("")
-    message.add_boolean(False)
+    message.add_boolean(guesses)
     message.add_int(0)
-    payload = message.asbytes()
+    return _packet(message.asbytes())
+
+
+def _packet(payload: bytes) -> bytes:
     padding = 8 - (len(payload) + 5) % 8 + 4
     padding += -(len(payload) + 5 + padding) % 8
-    connection.sendall(VERSION)
-    connection.sendall(struct.pack(">IB", len(payload) + padding + 1, padding) + payload + b"\0" * padding)
-    left.wait()
+    return struct.pack(">IB", len(payload) + padding + 1, padding) + payload + b"\0" * padding
 
 
 def reset_after_version(connection: socket.socket, left: threading.Event) -> None:
@@ -143,6 +162,16 @@ def saying(text: bytes) -> Callable[[socket.socket, threading.Event], None]:
             pass
 
     return treat
+
+
+def after(text: bytes, treat: Callable[[socket.socket, threading.Event], None]) -> Callable[..., None]:
+    """Make a server that says something before it does what another one does."""
+
+    def treat_after(connection: socket.socket, left: threading.Event) -> None:
+        connection.sendall(text)
+        treat(connection, left)
+
+    return treat_after
 
 
 def http(connection: socket.socket, left: threading.Event) -> None:
@@ -203,6 +232,7 @@ def deaf_at(step: str, host_key: Path) -> Callable[[socket.socket, threading.Eve
 
     def treat(connection: socket.socket, left: threading.Event) -> None:
         transport = paramiko.Transport(connection)
+        transport.local_version = "SSH-2.0-OpenSSH_9.6p1"  # it is sent ahead what only sshd is sent
         transport.add_server_key(key)
         transport.start_server(event=threading.Event(), server=_Deaf(step, left))
         while not left.wait(0.05) and transport.is_active():

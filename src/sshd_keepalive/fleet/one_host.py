@@ -101,14 +101,14 @@ def run(
 @reported()
 def check_host(host: Host, orders: Orders) -> HostReport:
     """Compare one host with its policy; changes nothing there."""
-    with logged_in(host, orders, scripts_only=True) as (_, reading):
+    with logged_in(host, orders) as (_, reading):
         return report_settled(reading, orders.run_id)
 
 
 @reported()
 def plan_host(host: Host, orders: Orders) -> HostReport:
     """Find what apply would do to one host; changes nothing there."""
-    with logged_in(host, orders, scripts_only=True) as (_, reading):
+    with logged_in(host, orders) as (_, reading):
         report = report_settled(reading, orders.run_id)
     if report.state is State.WAIVED or report.failure is not None:
         return report
@@ -241,7 +241,7 @@ def _execute(
     from sshd_keepalive.remote.execute import execute, revert
 
     # Nothing may be shared with the login at work: only a login from scratch proves that logins work.
-    log_in = partial(connect, change.snapshot.host, orders, scripts_only=True)
+    log_in = partial(connect, change.snapshot.host, orders)
     if waiting is None:
         outcome = execute(shell, log_in, change, timeout_s=orders.timeout_s)
     else:
@@ -300,13 +300,13 @@ def make_change(reading: Reading, planned: Plan, orders: Orders) -> Change:
 
 
 @contextmanager
-def logged_in(host: Host, orders: Orders, *, scripts_only: bool = False) -> Iterator[tuple[Shell, Reading]]:
+def logged_in(host: Host, orders: Orders) -> Iterator[tuple[Shell, Reading]]:
     """Log in and observe, both together within the host's time, unless a login was slow but good.
 
     Raises:
         HostError.
     """
-    shell = connect(host, orders, is_patient=True, scripts_only=scripts_only)
+    shell = connect(host, orders, is_patient=True)
     try:
         left_s = orders.timeout_s - shell.login_s
         yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s * _LOOK_SHARE))
@@ -337,11 +337,11 @@ def observe_host(host: Host, orders: Orders) -> Reading:
     Raises:
         HostError.
     """
-    with logged_in(host, orders, scripts_only=True) as (_, reading):
+    with logged_in(host, orders) as (_, reading):
         return reading
 
 
-def connect(host: Host, orders: Orders, *, is_patient: bool = False, scripts_only: bool = False) -> Shell:
+def connect(host: Host, orders: Orders, *, is_patient: bool = False) -> Shell:
     """Log in; see `ssh.connect`.
 
     Raises:
@@ -355,7 +355,6 @@ def connect(host: Host, orders: Orders, *, is_patient: bool = False, scripts_onl
         timeout_s=orders.timeout_s,
         connect_timeout_s=orders.connect_timeout_s,
         is_patient=is_patient,
-        scripts_only=scripts_only,
     )
 
 

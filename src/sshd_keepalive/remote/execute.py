@@ -161,6 +161,8 @@ class _Execution:
 
     def run(self) -> Outcome:
         change = self._change
+        if change.rehearsed:
+            self._shell.open_ahead()
         answer = self._tell(guard.change_script(change))
         if answer is not None and answer.end is GuardEnd.READY:
             step, failure = rehearse(self._shell, change, timeout_s=self._timeout_s)

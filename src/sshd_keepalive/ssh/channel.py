@@ -17,7 +17,7 @@ from sshd_keepalive.ssh.become import RootPassword
 from sshd_keepalive.ssh.connection import Link
 from sshd_keepalive.ssh.errors import trouble
 from sshd_keepalive.ssh.framing import Exchange, Way
-from sshd_keepalive.ssh.transport import SESSION_WINDOW_BYTES, ended_by_peer
+from sshd_keepalive.ssh.transport import ended_by_peer
 
 _READ_BYTES: Final = 32 * 1024
 _POLL_S: Final = 1.0
@@ -66,7 +66,9 @@ class Session:
                 self._link.client.wait_until(self._deadline)
                 if channel is None:
                     channel = self._open()
-                self._converse(channel, exchange)
+                    self._converse(channel, exchange, self._start(channel, exchange.opening()))
+                else:
+                    self._converse(channel, exchange, exchange.opening())
             except (paramiko.SSHException, EOFError, OSError) as error:
                 lost = error
             if resting is not None and not exchange.begun and lost is None and ended_by_peer(resting):
@@ -81,28 +83,33 @@ class Session:
                 _close(channel)
 
     def _open(self) -> paramiko.Channel:
-        client = self._link.client
         try:
-            channel = client.open_session(window_size=SESSION_WINDOW_BYTES, timeout=self._deadline.left_s())
-            self._phase = "exec"
-            channel.exec_command(_COMMAND)  # has no time limit of its own; the reaper has
+            return self._link.client.open_session(timeout=self._deadline.left_s())
         except paramiko.ChannelException as error:
             raise trouble(self._host, "no-session", str(error.text)) from None
+
+    def _start(self, channel: paramiko.Channel, opening: bytes) -> bytes:
+        """Start the shell; give what is still to be sent of the opening."""
+        self._phase = "exec"
+        try:
+            # Has no time limit of its own; the reaper has.
+            n_sent = self._link.client.execute(channel, _COMMAND, opening, self._deadline.left_s())
         except paramiko.SSHException:
             # A refusal makes paramiko say EOF and CLOSE; a lost connection leaves it silent.
-            if self._phase == "exec" and channel.eof_sent:
+            if channel.eof_sent:
                 raise trouble(self._host, "no-session", "it refused to run sh") from None
             raise
-        return channel
+        return opening[n_sent:]
 
-    def _converse(self, channel: paramiko.Channel, exchange: Exchange) -> None:
-        self._send(channel, exchange, exchange.opening())
+    def _converse(self, channel: paramiko.Channel, exchange: Exchange, opening: bytes) -> None:
+        self._send(channel, exchange, opening)
         held = Deadline(float("inf"))
         patience = Deadline(_POLL_S)
         poll_s = _POLL_S
         while not (exchange.done or exchange.overflow):
             try:
-                data = self._link.client.receive(channel, _READ_BYTES, self._deadline.left_s(poll_s))
+                channel.settimeout(self._deadline.left_s(poll_s))
+                data = channel.recv(_READ_BYTES)
             except TimeoutError:
                 data = None
             poll_s = _POLL_S
@@ -126,14 +133,13 @@ class Session:
             elif channel.status_event.is_set() and held.at_s == float("inf"):
                 held = Deadline(_HELD_S)
         if not exchange.begun:
-            self._link.client.wait_for(
-                channel.status_event, self._deadline.left_s(_HELD_S)
-            )  # the status may come after the end of output
+            channel.status_event.wait(self._deadline.left_s(_HELD_S))  # the status may come after the end of output
 
     def _send(self, channel: paramiko.Channel, exchange: Exchange, data: bytes) -> None:
         self._phase = "stdin"
         try:
-            self._link.client.send_all(channel, data, max(0.001, self._deadline.left_s()))
+            channel.settimeout(max(0.001, self._deadline.left_s()))
+            channel.sendall(data)
         except TimeoutError:
             raise
         except OSError:

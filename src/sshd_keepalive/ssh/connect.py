@@ -21,7 +21,6 @@ from sshd_keepalive.ssh.connection import Link, log_in
 from sshd_keepalive.ssh.errors import trouble
 from sshd_keepalive.ssh.jump import is_lost, wire_to
 from sshd_keepalive.ssh.shell import Shell
-from sshd_keepalive.ssh.transport import Client
 
 if TYPE_CHECKING:
     from sshd_keepalive.probing.idle_limit import Paced
@@ -38,7 +37,6 @@ def connect(
     timeout_s: float,
     connect_timeout_s: float = 10.0,
     is_patient: bool = False,
-    scripts_only: bool = False,
 ) -> Shell:
     """Log in.
 
@@ -46,7 +44,6 @@ def connect(
         timeout_s: for everything from the first packet to the ready Shell, jump hosts included.
         connect_timeout_s: for the TCP connection alone.
         is_patient: try a connection that sshd turned away again, after a while; see remote.ramp.
-        scripts_only: nothing but `run` will be asked of the Shell, by this thread alone; see remote.direct.
     Raises:
         ConnectError: with `kind` and `cause` as remote.trouble lists them.
     """
@@ -56,8 +53,7 @@ def connect(
         with waiting():
             for hop in (*host.jump, host):
                 prepare(hop, secrets)
-        driver = _driver(host, scripts_only=scripts_only)
-        link, login_s = _logged_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient, driver=driver)
+        link, login_s = _logged_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient)
     except HostError as error:
         if host.jump and error.cause.partition("(")[0] in _LOOKS_LIKE_LOSS and is_lost(host.jump):
             error = trouble(host.jump[-1], "bastion-lost", f"on the way to {host.name}")
@@ -66,20 +62,14 @@ def connect(
 
 
 def _logged_in(
-    host: Host,
-    secrets: Secrets,
-    timeout_s: float,
-    connect_timeout_s: float,
-    *,
-    is_patient: bool,
-    driver: type[Client],
+    host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s: float, *, is_patient: bool
 ) -> tuple[Link, float]:
     for n_tries in itertools.count(1):
         try:
             with ramp.paced(host):
                 deadline = Deadline(timeout_s)  # neither a person's time to answer nor a queue's is the host's
                 dial = partial(wire_to, host, secrets, deadline, connect_timeout_s)
-                link = log_in(host, dial, secrets, deadline, driver=driver, opens_ahead=True)
+                link = log_in(host, dial, secrets, deadline, opens_ahead=True)
                 return link, timeout_s - deadline.left_s()
         except HostError as error:
             wait_s = ramp.wait_s(error, n_tries) if is_patient or error.cause == "lost(hostkey)" else None
@@ -88,14 +78,6 @@ def _logged_in(
         with waiting():
             time.sleep(wait_s)
     raise AssertionError
-
-
-def _driver(host: Host, *, scripts_only: bool) -> type[Client]:
-    if not scripts_only:
-        return Client
-    from sshd_keepalive.ssh import direct
-
-    return direct.DirectClient if direct.serves(host) else Client
 
 
 class SshShell:
@@ -125,6 +107,10 @@ class SshShell:
     def run(self, script: str, *, timeout_s: float) -> Completed:
         """Run a script as root; see Shell.run."""
         return Session(self._host, self._link, self._secrets, Deadline(timeout_s)).run(script)
+
+    def open_ahead(self) -> None:
+        """Ask for a session; see Shell.open_ahead."""
+        self._link.open_ahead()
 
     def login_through(self, command: str, *, timeout_s: float) -> None:
         """Log in once more through a command of the host; see Shell.login_through."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -33,6 +34,11 @@ class Link:
     def is_alive(self) -> bool:
         """Whether channels can still be opened."""
         return self.client.is_active()
+
+    def open_ahead(self) -> None:
+        """Ask for the next session, without waiting for it; whoever takes it finds out when the connection is lost."""
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+            self.client.open_session_ahead()
 
     def interrupt(self) -> None:
         """End every wait on this connection; any thread may call it."""
@@ -70,7 +76,6 @@ def log_in(
     secrets: Secrets,
     deadline: Deadline,
     *,
-    driver: type[Client] = Client,
     opens_ahead: bool = False,
 ) -> Link:
     """Log in over a new wire; once more, the ordinary way, where the server cannot take what is sent ahead.
@@ -85,10 +90,10 @@ def log_in(
     server = _server(host)
     if server not in _ORDINARY:
         try:
-            return open_link(host, dial(), secrets, deadline, driver=driver, sends_ahead=True, opens_ahead=opens_ahead)
+            return open_link(host, dial(), secrets, deadline, sends_ahead=True, opens_ahead=opens_ahead)
         except SentTooEarlyError:
             _ORDINARY.add(server)
-    return open_link(host, dial(), secrets, deadline, driver=driver)
+    return open_link(host, dial(), secrets, deadline)
 
 
 def open_link(
@@ -97,7 +102,6 @@ def open_link(
     secrets: Secrets,
     deadline: Deadline,
     *,
-    driver: type[Client] = Client,
     sends_ahead: bool = False,
     opens_ahead: bool = False,
 ) -> Link:
@@ -106,7 +110,6 @@ def open_link(
     The wire belongs to the link from here on, also when this fails.
 
     Args:
-        driver: the standard one, or `ssh.direct`.
         sends_ahead, opens_ahead: see Client.
 
     Raises:
@@ -123,7 +126,7 @@ def open_link(
     phase = "version"
     try:
         trust = Trust(host, confirm)
-        client = driver(wire, deadline, trust.offer(), sends_ahead=sends_ahead, opens_ahead=opens_ahead)
+        client = Client(wire, deadline, trust.offer(), sends_ahead=sends_ahead, opens_ahead=opens_ahead)
         link = Link(wire, client)
         if missing := client.limit(host.ssh_rules):
             raise trouble(host, "incompatible", f"the ssh_config leaves no {missing} that this program has")
@@ -157,7 +160,7 @@ def _exchange_keys(client: Client, deadline: Deadline) -> None:
     # start_client(timeout=…) returns silently when the time is up; an event of ours does not.
     done = threading.Event()
     client.start_client(event=done)
-    client.wait_for(done, deadline.left_s())
+    done.wait(deadline.left_s())
     if not (client.is_active() and client.initial_kex_done):
         raise client.get_exception() or EOFError()
 

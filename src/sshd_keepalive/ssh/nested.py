@@ -18,7 +18,6 @@ from sshd_keepalive.ssh.become import RootPassword
 from sshd_keepalive.ssh.connection import Link, open_link
 from sshd_keepalive.ssh.errors import silence, trouble
 from sshd_keepalive.ssh.sudo import Dialogue, root_shell
-from sshd_keepalive.ssh.transport import SESSION_WINDOW_BYTES
 from sshd_keepalive.ssh.wire import ChannelWire
 
 _READ_BYTES: Final = 4096
@@ -43,12 +42,12 @@ def link_through(host: Host, link: Link, secrets: Secrets, script: str, deadline
     limit = Limit(deadline, link.interrupt)
     try:
         link.client.wait_until(deadline)
-        channel = link.client.open_session(window_size=SESSION_WINDOW_BYTES, timeout=deadline.left_s())
-        channel.exec_command("sh -s")
-        heard = b"\n"
-        if host.become.method != "none":
-            heard = _become_root(host, link, secrets, channel, limit, deadline)
-        channel.sendall(script.encode("utf-8", "surrogateescape"))
+        channel = link.client.open_session(timeout=deadline.left_s())
+        if host.become.method == "none":
+            _start(link, channel, script, deadline)
+            heard = b"\n"
+        else:
+            heard = _run_as_root(host, link, secrets, channel, script, limit, deadline)
         _wait_until_ready(host, channel, heard, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
         if deadline.is_over:
@@ -61,23 +60,40 @@ def link_through(host: Host, link: Link, secrets: Secrets, script: str, deadline
     return open_link(host, wire, secrets, deadline, sends_ahead=link.client.sends_ahead)
 
 
-def _become_root(
-    host: Host, link: Link, secrets: Secrets, channel: paramiko.Channel, limit: Limit, deadline: Deadline
+def _start(link: Link, channel: paramiko.Channel, text: str, deadline: Deadline) -> None:
+    data = text.encode("utf-8", "surrogateescape")
+    channel.sendall(data[link.client.execute(channel, "sh -s", data, deadline.left_s()) :])
+
+
+def _run_as_root(
+    host: Host,
+    link: Link,
+    secrets: Secrets,
+    channel: paramiko.Channel,
+    script: str,
+    limit: Limit,
+    deadline: Deadline,
 ) -> bytes:
-    """Have a shell of root read what is sent from now on; gives what was heard on standard error."""
+    """Have a login of root, or a shell of root, run the script; gives what was heard on standard error."""
     nonce = randomness.token_hex(8)
     has_password = host.become.password is not None and host.become.method == "sudo"
     text = root_shell(
-        nonce, password=has_password, terminal=link.sudo_needs_terminal, sudo=host.become.method == "sudo"
+        nonce,
+        password=has_password,
+        terminal=link.sudo_needs_terminal,
+        sudo=host.become.method == "sudo",
+        script=script,
     )
     dialogue = Dialogue(nonce)
     password = RootPassword(host, secrets, deadline)
     heard = b"\n"
     try:
-        channel.sendall(text.encode("utf-8", "surrogateescape"))
+        _start(link, channel, text, deadline)
         while not (dialogue.is_ready or (dialogue.has_met_sudo and not has_password)):
             data = _heard(channel, deadline)
             heard = (heard + data)[-_HEARD_BYTES:]
+            if b"\n" + READY in heard:
+                return heard
             dialogue.feed(data)
             password.settle(dialogue)
             if dialogue.rejected or not data:
@@ -87,6 +103,7 @@ def _become_root(
                 channel.sendall(password.fetch(limit).encode() + b"\n")
     finally:
         password.close()
+    channel.sendall(script.encode("utf-8", "surrogateescape"))
     return heard
 
 

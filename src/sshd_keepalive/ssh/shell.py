@@ -39,9 +39,13 @@ class Shell(Protocol):
             False. `begun` and `ended` both False: the whole script was sent and nothing came back, so it may have
             run all the same.
         Raises:
-            HostError: kinds become, shell, timeout; when the script had begun and its end was not seen,
-                no error is raised: Completed.ended is False and the caller must find out what happened.
+            HostError: kinds become and shell: it did not run. Any other kind: the connection was lost, and whether it
+                ran is not known. When it had begun and its end was not seen, no error is raised: Completed.ended is
+                False and the caller must find out what happened.
         """
+
+    def open_ahead(self) -> None:
+        """Ask for the session that will be needed after the next script, so that nobody has to wait for it then."""
 
     def login_through(self, command: str, *, timeout_s: float) -> None:
         """Log in to the host once more, through a command that speaks SSH there, and hang up; see remote.inside.

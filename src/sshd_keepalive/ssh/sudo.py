@@ -91,7 +91,7 @@ def _line(text: str) -> bytes:
     return f"\n{text}\n".encode()
 
 
-def root_shell(nonce: str, *, password: bool, terminal: bool, sudo: bool = True) -> str:
+def root_shell(nonce: str, *, password: bool, terminal: bool, sudo: bool = True, script: str = "") -> str:
     """Give the text that starts a shell of root, which reads on from standard input.
 
     All that is said until then is said on standard error. With a password the shell says READY; without one it
@@ -101,14 +101,17 @@ def root_shell(nonce: str, *, password: bool, terminal: bool, sudo: bool = True)
         password: sudo may ask; `-k` neither uses nor leaves a ticket, so it asks exactly when sudoers demands it.
         terminal: sudo gets a terminal of its own.
         sudo: False: doas is what the inventory names.
+        script: a login that is root already runs it in place of all that.
     """
     shell = 'sh -c "$starter"' if password else "sh -s"
     options = f'-S -k -p "{MARK} PASSWORD $nonce"' if password else "-n"
+    at_once = f'if [ "$(id -u)" = 0 ]; then\n{script}\nexit\nfi\n' if script else ""
     by_sudo = f"elif command -v sudo >/dev/null 2>&1; then as_root {options} {shell}\n" if sudo else ""
     return (
         "main() {\n"
         f"LC_ALL=C; export LC_ALL; {settings(nonce, terminal=terminal)}"
         f"starter='printf \"\\n%s\\n\" \"{MARK} READY '$nonce'\" >&2; exec sh -s'\n"
+        f"{at_once}"
         f"printf '\\n%s\\n' \"{MARK} SUDO $nonce\" >&2\n"
         f'if [ "$(id -u)" = 0 ]; then {shell}\n'
         f"{by_sudo}"

@@ -11,7 +11,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final, cast
 
 import paramiko
@@ -20,8 +19,8 @@ from paramiko.common import (
     MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_REQUEST,
     MSG_GLOBAL_REQUEST,
-    MSG_UNIMPLEMENTED,
     cMSG_CHANNEL_OPEN,
+    cMSG_CHANNEL_REQUEST,
 )
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.packet import Packetizer
@@ -34,6 +33,9 @@ _VERSION_BYTES: Final = 64 * 1024  # what a server may say before its version
 _DISCONNECT_BYTES: Final = 200
 #: The window of a session: what the host may send before we have read anything.
 SESSION_WINDOW_BYTES: Final = 256 * 1024
+_PACKET_BYTES: Final = 32 * 1024
+#: What a session is sent before its window is known to be open; sshd's is 2 MiB (channels.h, CHAN_SES_WINDOW_DEFAULT).
+_GRANTED_BYTES: Final = 256 * 1024
 _REAP_S: Final = 2.0
 _REAP_POLL_S: Final = 0.05
 _REQUESTS: Final = (MSG_GLOBAL_REQUEST, MSG_CHANNEL_REQUEST)
@@ -168,7 +170,8 @@ class AheadAuthHandler(AuthHandler):
             accepted.add_string("ssh-userauth")
             accepted.rewind()
             super()._parse_service_accept(accepted)  # type: ignore[misc]
-            if self.auth_method == "publickey":
+            if self.auth_method == "publickey" and self._client.opens_ahead:
+                self._client.opens_ahead = False
                 self._client.open_session_ahead()
 
     def _parse_service_accept(self, m: paramiko.Message) -> None:
@@ -212,8 +215,6 @@ class Client(paramiko.Transport):
     # connections; once means that every close must be preceded by a shutdown of the wire.
     _active_check_timeout = 1.0
 
-    _packetizer_class: type[PatientPacketizer] = PatientPacketizer
-
     def __init__(
         self,
         wire: Wire,
@@ -226,12 +227,9 @@ class Client(paramiko.Transport):
         self._host_key_algorithms = host_key_algorithms
         self.sends_ahead = sends_ahead
         self.opens_ahead = opens_ahead
-        self._ahead_lock = threading.Lock()
-        self._ahead: bytes | None = None  # the request for a session that was sent and that nobody waits for yet
-        self._answer: Callable[[], None] | None = None  # to it
-        super().__init__(cast(socket.socket, wire), packetizer_class=self._packetizer_class)
+        self._ahead: tuple[paramiko.Channel, threading.Event] | None = None  # asked for, and not yet taken
+        super().__init__(cast(socket.socket, wire), packetizer_class=PatientPacketizer)
         self.farewell = ""
-        self._handler_table[MSG_UNIMPLEMENTED] = self._on_unimplemented  # type: ignore[attr-defined]
         self._left: tuple[paramiko.Channel, bool] | None = None
         self._n_sessions = 0
         self.wait_until(deadline)
@@ -267,14 +265,38 @@ class Client(paramiko.Transport):
         self._left = None
         return channel
 
-    def open_session(self, *, window_size: int | None = None, timeout: float) -> paramiko.Channel:  # type: ignore[override]
+    def open_session_ahead(self) -> None:
+        """Ask for the session that the next open_session gives, without waiting for it."""
+        if self._ahead is not None:
+            return
+        # Without paramiko's lock, which is held while a login is sent: one thread opens the sessions of a connection.
+        number = self._next_channel()  # type: ignore[attr-defined]
+        channel = paramiko.Channel(number)
+        self._channels.put(number, channel)  # type: ignore[attr-defined]
+        self.channels_seen[number] = True
+        self.channel_events[number] = answered = threading.Event()
+        channel._set_transport(self)  # type: ignore[attr-defined]
+        channel._set_window(SESSION_WINDOW_BYTES, _PACKET_BYTES)  # type: ignore[attr-defined]
+        self._ahead = channel, answered
+        request = paramiko.Message()
+        request.add_byte(cMSG_CHANNEL_OPEN)
+        request.add_string("session")
+        request.add_int(number)
+        request.add_int(SESSION_WINDOW_BYTES)
+        request.add_int(_PACKET_BYTES)
+        # Before the login is over nobody may be waited for: it decides about the session as well.
+        send = self._send_user_message if self.is_authenticated() else self._send_message  # type: ignore[attr-defined]
+        send(request)
+
+    def open_session(self, *, timeout: float) -> paramiko.Channel:  # type: ignore[override]
         """Open a session. Where few are allowed, one that was left makes room, and sshd has to notice that it did."""
         self._n_sessions += 1
         patience = Deadline(min(timeout, _REAP_S) if self._n_sessions > 1 else 0)
         while True:
             try:
-                window_size = SESSION_WINDOW_BYTES if self._ahead else window_size
-                return super().open_session(window_size=window_size, timeout=timeout)
+                if self._ahead is not None:
+                    return self._await_session(timeout)
+                return super().open_session(window_size=SESSION_WINDOW_BYTES, timeout=timeout)
             except paramiko.ChannelException:
                 left, self._left = self._left, None
                 if left is not None:
@@ -283,19 +305,49 @@ class Client(paramiko.Transport):
                     raise
                 time.sleep(_REAP_POLL_S)
 
-    def wait_for(self, event: threading.Event, timeout_s: float) -> bool:
-        """Wait for an event that the connection sets."""
-        return event.wait(timeout_s)
+    def _await_session(self, timeout_s: float) -> paramiko.Channel:
+        """Give the session that was asked for ahead."""
+        assert self._ahead is not None
+        (channel, answered), self._ahead = self._ahead, None
+        if answered.wait(timeout_s) and channel.active:
+            return channel
+        raise self.get_exception() or paramiko.SSHException("no session was opened")
 
-    def receive(self, channel: paramiko.Channel, n_bytes: int, timeout_s: float) -> bytes:
-        """Read from a channel; TimeoutError when nothing comes, which may be told earlier than asked for."""
-        channel.settimeout(timeout_s)
-        return channel.recv(n_bytes)
+    def execute(self, channel: paramiko.Channel, command: str, data: bytes, timeout_s: float) -> int:
+        """Run a command, and send it the beginning of its input in the same flight.
 
-    def send_all(self, channel: paramiko.Channel, data: bytes, timeout_s: float) -> None:
-        """Write all of it to a channel; TimeoutError, or OSError when the channel has ended."""
+        sshd opens the window of a session while it starts the command (session.c, session_set_fds), before it reads
+        what follows the request, so it is sent nothing that it would not take. Another server gets the input when it
+        has opened its window.
+
+        Returns:
+            How many bytes of the input were sent.
+        Raises:
+            paramiko.SSHException: the command was refused.
+            TimeoutError.
+        """
+        request = paramiko.Message()
+        request.add_byte(cMSG_CHANNEL_REQUEST)
+        request.add_int(channel.remote_chanid)
+        request.add_string("exec")
+        request.add_boolean(True)
+        request.add_string(command)
+        channel._event_pending()  # type: ignore[attr-defined]
+        self._send_user_message(request)  # type: ignore[attr-defined]
+        granted = _GRANTED_BYTES if self.sends_ahead and self.remote_version.startswith("SSH-2.0-OpenSSH") else 0
+        with channel.lock:
+            channel.out_window_size += granted
         channel.settimeout(timeout_s)
-        channel.sendall(data)
+        try:
+            channel.sendall(data[:granted])
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # it was refused meanwhile
+        channel._wait_for_event()  # type: ignore[attr-defined]
+        with channel.lock:
+            channel.out_window_size -= granted
+        return len(data[:granted])
 
     @property
     def awaits_what_was_sent_ahead(self) -> bool:
@@ -318,54 +370,21 @@ class Client(paramiko.Transport):
         is_new = handler is not None and self.sends_ahead
         self._auth_handler = AheadAuthHandler(self) if is_new else handler
 
-    def open_session_ahead(self) -> None:
-        """Ask for the session that open_session will give, if there is to be one."""
-        if not self.opens_ahead:
-            return
-        self.opens_ahead = False
-        request = paramiko.Message()
-        request.add_byte(cMSG_CHANNEL_OPEN)
-        request.add_string("session")
-        request.add_int(0)  # as _next_channel counts
-        request.add_int(SESSION_WINDOW_BYTES)
-        request.add_int(self._sanitize_packet_size(None))  # type: ignore[attr-defined]
-        self._ahead = request.asbytes()
-        self._send_message(request)  # type: ignore[attr-defined]
-
-    def _send_user_message(self, data: paramiko.Message) -> None:
-        with self._ahead_lock:
-            is_sent = self._ahead is not None and data.asbytes() == self._ahead
-            if is_sent:
-                self._ahead = None
-        if not is_sent:
-            super()._send_user_message(data)  # type: ignore[misc]
-        elif self._answer is not None:
-            self._answer()
-
-    def _parse_channel_open_success(self, m: paramiko.Message) -> None:
-        self._keep_or_do(partial(super()._parse_channel_open_success, m))  # type: ignore[misc]
-
     def _parse_channel_open_failure(self, m: paramiko.Message) -> None:
-        if self._ahead is not None and not self.is_authenticated():
-            self._on_unimplemented(m)  # how a server says it that does not follow OpenSSH
-            return
-        self._keep_or_do(partial(super()._parse_channel_open_failure, m))  # type: ignore[misc]
-
-    def _keep_or_do(self, answer: Callable[[], None]) -> None:
-        with self._ahead_lock:
-            if self._ahead is not None:
-                self._answer = answer
-                return
-        answer()
-
-    def _on_unimplemented(self, _: paramiko.Message) -> None:
-        self._ahead = None  # the login was refused
+        if self.is_authenticated():  # else it is how a server other than OpenSSH says that it has refused the login
+            super()._parse_channel_open_failure(m)  # type: ignore[misc]
 
     def _parse_ext_info(self, msg: paramiko.Message) -> None:
         super()._parse_ext_info(msg)  # type: ignore[misc]
         handler = self.auth_handler
         if isinstance(handler, AheadAuthHandler) and handler.auth_method == "publickey":
             handler.send_request()
+
+    def get_exception(self) -> Exception | None:
+        """Give what ended the connection, once; what a server's nonsense leads to is an SSHException like all else."""
+        error = super().get_exception()
+        is_known = error is None or isinstance(error, (paramiko.SSHException, EOFError, OSError))
+        return error if is_known else paramiko.SSHException(str(error))
 
     @property
     def steps(self) -> PatientPacketizer:
