@@ -705,7 +705,7 @@ class HostReport:
     caveat: Caveat | None = None  # about the values that everybody gets, or would get after a plan
     diff: str = ""
     value_diff: str = ""  # the diff of effective values, one line per scope and setting
-    contents: tuple[NewContent, ...] = ()  # what a plan would write; never reported
+    fingerprint: str = ""  # of the files that a plan would write and what it found there; never reported
     restarts: bool = False  # sshd would be, or was, restarted
     steps: tuple[Step, ...] = ()
     backup: str | None = None

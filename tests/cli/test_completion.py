@@ -31,6 +31,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "config-of-ssh").write_text("Host web1 web2\nHost *\n User ops\n")
     (tmp_path / "boom").write_text("#!/bin/sh\ntouch ran\n")
     (tmp_path / "boom").chmod(0o755)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "state/sshd-keepalive/runs").mkdir(parents=True)
+    for run in ("20260131T020000Z-3f9a1c", "20260130T020000Z-aaaaaa"):
+        (tmp_path / f"state/sshd-keepalive/runs/{run}.jsonl").touch()
+    (tmp_path / "html-files").mkdir()
     return tmp_path
 
 
@@ -53,6 +58,10 @@ def offered(*words: str) -> list[str]:
         (["check", "-i", "hosts.yaml", "-i", "config-of-ssh", "-l", "web2"], ["web2"]),
         (["check", "--format", "j"], ["json", "jsonl", "junit"]),
         (["check", "--out", "js"], ["json:", "jsonl:"]),
+        (["check", "--out", "h"], ["html:"]),
+        (["check", "--out", "json:ho"], ["json:hosts.yaml"]),
+        (["apply", "--resume", "20260131T02"], ["20260131T020000Z-3f9a1c"]),
+        (["undo", "--run", ""], ["20260130T020000Z-aaaaaa", "20260131T020000Z-3f9a1c"]),
         (["check", "--notify", "app"], ["apprise:"]),
         (["check", "--benchmark", "stig-u"], ["stig-ubuntu-20.04", "stig-ubuntu-22.04", "stig-ubuntu-24.04"]),
         (["check", "--engine", "thr"], ["thread"]),

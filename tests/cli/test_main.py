@@ -96,7 +96,7 @@ PRINTING = {
     "diagnose": ["/etc/ssh/sshd_config"],
     "schedule": ["list"],
     "client-config": [],
-    "config": ["show"],
+    "config": [],
     "completion": ["bash"],
     "demo": ["--help"],
 }
@@ -132,7 +132,7 @@ def test_output_that_cannot_be_written_is_told_and_fails(words: list[str], state
 
 
 def test_every_command_is_tried_with_output_that_cannot_be_written() -> None:
-    assert list(PRINTING) == list(COMMANDS)
+    assert sorted(PRINTING) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("shell", ["2>/dev/full", "2>&-"])

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from sshd_keepalive.cli import COMMANDS, command
 from tests.support.cli import keepalive
 
 
@@ -21,15 +23,68 @@ def inventory(tmp_path: Path) -> Path:
 def test_version_and_help_say_what_there_is() -> None:
     assert keepalive("--version").stdout.startswith("sshd-keepalive, version ")
     shown = keepalive("--help").stdout
-    for command in ("check", "plan", "apply", "hosts", "demo"):
-        assert f"\n  {command} " in shown
+    for name in ("check", "plan", "apply", "hosts", "demo"):
+        assert f"\n  {name} " in shown
     assert "Exit codes: 0 ok, 1 drift, 2 usage" in shown
+    headings = ("\nLook:\n", "\nChange:\n", "\nKeep watch:\n", "\nTroubleshoot:\n", "\nSet up:\n")
+    assert sorted(map(shown.index, headings)) == [*map(shown.index, headings)]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_fits_the_terminal_and_cuts_nothing(name: str, columns: int) -> None:
+    ran = CliRunner().invoke(command, [*name.split(), "--help"], env={"COLUMNS": str(columns)})
+    assert ran.exit_code == 0
+    _, _, below_usage = ran.stdout.partition("\n\n")
+    assert "..." not in below_usage
+    if columns >= 80 or not name:
+        assert max(map(len, ran.stdout.splitlines())) <= columns
+
+
+def test_help_is_also_a_command() -> None:
+    assert keepalive("help", "plan").stdout == keepalive("plan", "--help").stdout
+    assert keepalive("help").stdout == keepalive("--help").stdout
+
+
+def test_options_of_a_command_stand_under_headings() -> None:
+    shown = keepalive("apply", "--help").stdout
+    headings = [line[:-1] for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Which hosts", "Policy", "Log in", "Rollout", "Output", "Advanced"]
+
+
+def test_commands_have_the_options_that_mean_something_there() -> None:
+    for name, present, absent in (
+        ("hosts", ("--inventory", "--json"), ("--user", "--engine", "--forks", "--out")),
+        ("why", ("--user", "--json"), ("--engine", "--forks", "--strategy")),
+        ("probe", ("--forks",), ("--engine", "--strategy")),
+        ("check", ("--engine", "--strategy", "--json"), ()),
+    ):
+        shown = keepalive(name, "--help").stdout
+        assert [option for option in present if f"{option} " not in shown] == []
+        assert [option for option in absent if f"{option} " in shown] == []
+
+
+def test_json_is_short_for_its_format(inventory: Path) -> None:
+    assert keepalive("hosts", "-i", inventory, "--json").stdout == (
+        keepalive("hosts", "-i", inventory, "--format", "json").stdout
+    )
+    assert keepalive("hosts", "-i", inventory, SSHD_KEEPALIVE_FORMAT="jsonl").stdout.count("\n") == 2
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["chekc"], "did you mean 'check'?"),
+        (["diff"], "did you mean 'plan'?"),
+        (["rollback"], "did you mean 'undo'?"),
+        (["revert"], "did you mean 'undo'?"),
+        (["status"], "did you mean 'check'?"),
+        (["version"], "did you mean '--version'?"),
+        (["help", "chekc"], "did you mean 'check'?"),
+        (["check", "host", "--private-key", "/nowhere/key"], "--private-key /nowhere/key: there is no such file"),
+        (["check", "host", "--keep", "30d"], "--keep needs --record"),
+        (["check", "host", "--concurrency", "5"], "--concurrency needs --deep"),
+        (["check", "host", "--openssh", "9.6"], "--openssh needs --file"),
         (["check"], "no hosts were named"),
         (["check", "--inventroy", "x"], "--inventory"),
         (["check", "-i", "/nowhere/hosts.yaml"], "/nowhere/hosts.yaml"),
@@ -120,9 +175,9 @@ def test_the_list_ends_with_what_tells_the_hosts_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--interval", "5", "--keep-alive-every", "5"), "keep_alive_every cannot stand beside ClientAliveInterval"),
-        (("--keep-alive-every", "1"), "1 s is too short"),
-        (("--drop-dead-after", "5m"), "less than twice keep_alive_every"),
+        (("--interval", "5", "--keep-alive-every", "5"), "--keep-alive-every cannot stand beside --interval"),
+        (("--keep-alive-every", "1"), "--keep-alive-every: 1 s is too short"),
+        (("--drop-dead-after", "5m"), "--drop-dead-after: 300 s is less than twice keep_alive_every"),
         (("--interval", "1.5"), "not a whole number of seconds"),
         (("--count", "0"), "harmful"),
     ],

@@ -74,7 +74,7 @@ def test_the_release_matters(copied: Path) -> None:
     [
         (["--file", "/nowhere"], "no such file"),
         (["--file", "/etc/passwd", "--openssh", "new"], "no OpenSSH version"),
-        (["host", "--openssh", "9.2"], "goes with --file"),
+        (["host", "--openssh", "9.2"], "--openssh needs --file"),
         ([], "no hosts were named"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from sshd_keepalive import engines, registry, serialization
 from sshd_keepalive.engines import SelectedEngine, dask
 from sshd_keepalive.errors import ConfigError, ExtensionError
-from sshd_keepalive.model import End, Host, HostReport, NewContent, State
+from sshd_keepalive.model import End, Host, HostReport, State
 from tests.support import jobs
 from tests.support.dask import Cluster
 
@@ -181,7 +181,7 @@ def test_a_report_comes_back_as_it_was() -> None:
         host=HOSTS[0],
         state=State.DRIFT,
         end=End.REFUSED,
-        contents=(NewContent(path="/etc/ssh/sshd_config", before=None, after=b"\0\xff\n"),),
+        fingerprint="0" * 64,
         facts=(("os", "undecodable \udc80"),),
     )
     assert serialization.read(serialization.write(report), HostReport) == report

@@ -203,3 +203,27 @@ def test_many_hosts_are_asked_at_the_same_time(home: Path) -> None:
     assert [(host.address, host.user) for host in hosts.values()] == [
         (f"10.0.{n >> 8}.{n & 255}", "ops") for n in range(300)
     ]
+
+
+def test_a_target_is_reached_as_ssh_would(home: Path) -> None:
+    (home / ".ssh" / "config").write_text(
+        "Host web\n HostName 192.0.2.7\n Port 2200\n User ops\n ProxyJump gate\nHost gate\n User jo\n"
+        "Match host other exec true\n User by-exec\n"
+    )
+    (web,) = inventories.resolve_targets(("web",))
+    assert (web.name, web.address, web.port, web.user) == ("web", "192.0.2.7", 2200, "ops")
+    assert [(hop.name, hop.user) for hop in web.jump] == [("gate", "jo")]
+    (typed,) = inventories.resolve_targets(("jo@web:22",))
+    assert (typed.name, typed.address, typed.port, typed.user) == ("web", "192.0.2.7", 22, "jo")
+    (other,) = inventories.resolve_targets(("other",))
+    assert (other.address, other.user) == ("other", "by-exec")
+    with pytest.raises(ConfigError, match="the same host"):
+        inventories.resolve_targets(("web", "root@web"))
+    (home / ".ssh" / "config").write_text("Host web\n NoSuchOption 1\n")
+    with pytest.raises(ConfigError, match="nosuchoption"):
+        inventories.resolve_targets(("web",))
+
+
+def test_without_a_configuration_a_target_is_what_it_says() -> None:
+    (web,) = inventories.resolve_targets(("ops@web:2222",))
+    assert web == Host(name="web:2222", address="web", port=2222, user="ops")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
 from sshd_keepalive import __version__
+from sshd_keepalive.cli._command import CommandGroup, find_options, write_sections
 from sshd_keepalive.errors import KeepaliveError, StoreError
 
 if TYPE_CHECKING:
@@ -47,33 +48,23 @@ def changing_hosts() -> Iterator[None]:
         raise HostsAtRisk(f"{type(error).__name__}: {error}") from error
 
 
-#: In the order in which the help shows them.
-COMMANDS = (
-    "check",
-    "plan",
-    "apply",
-    "confirm",
-    "undo",
-    "history",
-    "report",
-    "why",
-    "hosts",
-    "probe",
-    "sessions",
-    "losses",
-    "diagnose",
-    "schedule",
-    "client-config",
-    "config",
-    "completion",
-    "demo",
-)
+#: What the help shows, in this order.
+SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Look": ("check", "plan", "why", "hosts"),
+    "Change": ("apply", "confirm", "undo"),
+    "Keep watch": ("history", "report", "schedule"),
+    "Troubleshoot": ("probe", "sessions", "losses", "diagnose"),
+    "Set up": ("demo", "client-config", "config", "completion"),
+}
+COMMANDS: Final = tuple(name for names in SECTIONS.values() for name in names)
+#: What people who come from other programs type → what it is here.
+_MEANT: Final = {"diff": "plan", "status": "check", "rollback": "undo", "revert": "undo", "version": "--version"}
 
 #: Set while a shell asks what Tab means; the name is click's.
 COMPLETES = "_SSHD_KEEPALIVE_COMPLETE"
 
 
-class _Commands(click.Group):
+class _Commands(CommandGroup):
     """Imports a command when it is called: `--version` and completion stay quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -102,7 +93,14 @@ class _Commands(click.Group):
 
         return [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under their headings."""
+        sections = ((heading, [self.summarize(ctx, name) for name in names]) for heading, names in SECTIONS.items())
+        write_sections(formatter, sections)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
         try:
             return super().parse_args(ctx, _config_first(args))
         except click.NoSuchOption as error:
@@ -119,7 +117,8 @@ class _Commands(click.Group):
         if name not in COMMANDS and not name.startswith("-"):
             from sshd_keepalive.spelling import did_you_mean
 
-            ctx.fail(f"no such command {name!r}{did_you_mean(name, COMMANDS)}")
+            meant = _MEANT.get(name.casefold())
+            ctx.fail(f"no such command {name!r}" + did_you_mean(meant or name, (meant,) if meant else COMMANDS))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -186,7 +185,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
 
 @click.group(
     cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 drift, 2 usage, 3 unknown, 4 rolled_back, 5 unproved, 70 defect, 130 interrupted.",
 )
 @click.option("-v", "verbose", is_flag=True, is_eager=True, hidden=True, expose_value=False, callback=_note_verbose)
@@ -203,11 +202,42 @@ def command(ctx: click.Context, config: str | None) -> None:
     """Make SSH servers keep quiet sessions alive, without ever locking anybody out.
 
     \b
-    sshd-keepalive check ops@192.0.2.11         look at one host, no inventory needed
-    sshd-keepalive plan  -i hosts.yaml          the diff, nothing is changed
-    sshd-keepalive apply -i hosts.yaml          change, restart, prove over a new login, or roll back
+    Look at one host, no inventory needed:
+      sshd-keepalive check ops@192.0.2.11
+    Show what would change on many:
+      sshd-keepalive plan -i hosts.yaml
+    Change, restart, prove or roll back:
+      sshd-keepalive apply -i hosts.yaml
     """
+    _warn_of_unknown_variables(ctx)
     ctx.default_map = _configured(ctx, config)
+
+
+def _find_variables(found: click.Command) -> set[str]:
+    """Find the variables that give a command or its commands their options."""
+    inner = found.commands.values() if isinstance(found, click.Group) else ()
+    return {str(option.envvar) for one in (found, *inner) for option in find_options(one).values()}
+
+
+def find_all_options(ctx: click.Context) -> dict[str, dict[str, click.Option]]:
+    """Find the options that may be configured: command → spelling → option. Imports every command."""
+    found = {name: command.get_command(ctx, name) for name in COMMANDS}
+    return {name: find_options(one) for name, one in found.items() if one is not None}
+
+
+def _warn_of_unknown_variables(ctx: click.Context) -> None:
+    """Warn of variables that look like ours and mean nothing, as a misspelled option would be refused."""
+    from sshd_keepalive.config.options import VARIABLE
+
+    invoked = command.get_command(ctx, ctx.invoked_subcommand or "")
+    known = {VARIABLE} | (_find_variables(invoked) if invoked else set())
+    if not (unknown := {name for name in os.environ if name.startswith("SSHD_KEEPALIVE_")} - known):
+        return
+    known.update(*(_find_variables(one) for name in COMMANDS if (one := command.get_command(ctx, name))))
+    from sshd_keepalive.spelling import did_you_mean
+
+    for name in sorted(unknown - known):
+        click.echo(f"warning: {name} is not the variable of any option{did_you_mean(name, known)}", err=True)
 
 
 def _configured(ctx: click.Context, named: str | None) -> dict[str, Any] | None:
@@ -217,17 +247,17 @@ def _configured(ctx: click.Context, named: str | None) -> dict[str, Any] | None:
     source = options.find(named)
     if source is None:
         return None
-    known = {}
-    for name in COMMANDS:
-        found = command.get_command(ctx, name)
-        known[name] = {
-            p.name: p.multiple for p in (found.params if found else ()) if isinstance(p, click.Option) and p.name
-        }
-    configured = options.read(source, known)
-    taken = [name.replace("_", "-") for name in configured.get(ctx.invoked_subcommand or "", ())]
+    known = find_all_options(ctx)
+    configured = options.read(
+        source, {name: {spelling: one.multiple for spelling, one in named.items()} for name, named in known.items()}
+    )
+    taken = configured.get(ctx.invoked_subcommand or "", {})
     if taken and not source.is_named:
         click.echo(f"options from ./{source.path}: {', '.join(taken)}", err=True)
-    return configured
+    return {
+        name: {known[name][spelling].name or "": value for spelling, value in values.items()}
+        for name, values in configured.items()
+    }
 
 
 def run() -> int:

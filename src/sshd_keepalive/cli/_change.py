@@ -14,6 +14,7 @@ from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode, changing_hosts
 from sshd_keepalive.cli._journal import Journal, done_in
 from sshd_keepalive.cli._options import Changing, Options, Recording
+from sshd_keepalive.cli._plan_file import PlanFile
 from sshd_keepalive.cli._run import FleetRun, interruptible, new_run_id, now
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
@@ -31,11 +32,14 @@ def select_change(
     arguments: tuple[str, ...],
     changing: Changing,
     recording: Recording,
+    *,
+    planned: PlanFile | None = None,
     **orders: Any,
 ) -> FleetRun:
     """The hosts that a command is to change, without those that --resume has done already.
 
     Args:
+        planned: the plan that is carried out.
         orders: fields of `fleet.Orders`.
     Raises:
         ConfigError: nobody can be asked, or there is no run to resume.
@@ -47,6 +51,7 @@ def select_change(
         options,
         arguments,
         recording=recording,
+        planned=planned,
         skip=done_in(changing.resume, command) if changing.resume else frozenset(),
         confirm_timeout_s=changing.confirm_timeout,
         action=Action(changing.service_action),
@@ -55,15 +60,20 @@ def select_change(
     )
 
 
-def change_fleet(run: FleetRun, changing: Changing, *, plan: fleet.Pass, work: fleet.Pass) -> int:
+def change_fleet(
+    run: FleetRun, changing: Changing, *, plan: fleet.Pass, work: fleet.Pass, made: PlanFile | None = None
+) -> int:
     """Show what `plan` finds, ask, do `work`, report; gives the exit code.
 
     With --yes nothing is shown first; but what --force would lose is, for afterwards it is too late to see.
+
+    Args:
+        made: the plan that is carried out, in place of what `plan` would find now.
     """
     _plan_rollout(run, changing, run.hosts)  # a mistake in the options is told before any host is contacted
-    shows_first = not changing.yes or run.orders.force
+    shows_first = not changing.yes or run.orders.force or made is not None
     with interruptible(run.stop):
-        planned = _show(run, plan) if shows_first else {}
+        planned = _show(run, plan, made) if shows_first else {}
         if shows_first and not changing.yes and not run.stop.is_set() and not _ask(planned):
             return ExitCode.DRIFT if any(map(outcome.would_change, planned.values())) else ExitCode.OK
         n_failed = sum(report.failure is not None for report in planned.values())
@@ -77,7 +87,7 @@ def change_fleet(run: FleetRun, changing: Changing, *, plan: fleet.Pass, work: f
         finished = run.end(reports, interrupted=is_interrupted)
         code = run.show(finished, with_diffs=not shows_first)
     if is_interrupted or rollout.is_spent:
-        run.suggest(run.command, f"--resume {run.orders.run_id}")
+        _suggest_resume(run)
     elif run.suggest_confirm(reports):
         pass
     elif failed and len(reports) > 1:
@@ -87,11 +97,20 @@ def change_fleet(run: FleetRun, changing: Changing, *, plan: fleet.Pass, work: f
     return code
 
 
-def _show(run: FleetRun, plan: fleet.Pass) -> dict[str, HostReport]:
+def _suggest_resume(run: FleetRun) -> None:
+    words = ("--resume", run.orders.run_id)
+    if run.plan_path is None:
+        run.suggest(run.command, " ".join(words))
+    else:
+        run.suggest_plan(run.plan_path, *words)
+
+
+def _show(run: FleetRun, plan: fleet.Pass, made: PlanFile | None) -> dict[str, HostReport]:
     """Show every change; from then on a host is changed only as shown."""
-    planned = {report.host.name: report for report in run.repeat(plan, tell=False)}
+    reports = run.repeat(plan, tell=False) if made is None else made.to_reports(run.hosts)
+    planned = {report.host.name: report for report in reports}
     run.output.diffs(run.make_run(planned.values()))
-    run.orders = replace(run.orders, shown={name: report.contents for name, report in planned.items()})
+    run.orders = replace(run.orders, shown={name: report.fingerprint for name, report in planned.items()})
     return planned
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,9 +15,9 @@ from pathlib import Path
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet.waves import has_failed
 from sshd_keepalive.model import End, HostReport
+from sshd_keepalive.spelling import join_first
 
 KEPT = 100  # runs
-_RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _DONE = frozenset({End.APPLIED.value, End.UNCHANGED.value})
 
 
@@ -76,15 +75,33 @@ class Journal:
         return path
 
 
-def done_in(run_id: str, command: str) -> frozenset[str]:
+def runs() -> tuple[str, ...]:
+    """Give the ids of the runs that are kept, newest first."""
+    return tuple(sorted((path.stem for path in directory().glob("*.jsonl")), reverse=True))
+
+
+def find(begin: str) -> str:
+    """Find the run whose id begins like this; empty when none does.
+
+    Raises:
+        ConfigError: several do.
+    """
+    found = [run for run in runs() if run.startswith(begin)]
+    if begin in found or len(found) < 2:
+        return begin if begin in found else "".join(found)
+    raise ConfigError(f"{len(found)} runs begin with {begin!r}", hint=join_first(found, 5))
+
+
+def done_in(begin: str, command: str) -> frozenset[str]:
     """The hosts that an earlier run brought to a good end; the last word on a host counts.
 
     Raises:
         ConfigError: there is no such run, or it was one of another command.
     """
+    run_id = find(begin)
+    if not run_id:
+        raise ConfigError(f"--resume {begin}: no such run", hint=f"runs are kept in {directory()}")
     path = directory() / f"{run_id}.jsonl"
-    if not _RUN_ID.fullmatch(run_id) or not path.is_file():
-        raise ConfigError(f"--resume {run_id}: no such run", hint=f"runs are kept in {directory()}")
     done: dict[str, bool] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         try:

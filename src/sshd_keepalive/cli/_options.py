@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from shlex import join
@@ -14,15 +15,15 @@ import click
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history.notice import When
-from sshd_keepalive.model import Become, Host
-from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE, override
+from sshd_keepalive.model import Become, Host, Strategy
+from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE, override, refuse_mixture
 from sshd_keepalive.scripts.guard import Action
 from sshd_keepalive.sshd_config.values import INT_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the shared options said."""
+    """What the shared options said; a command that lacks an option has its default."""
 
     inventory: tuple[str, ...] = ()
     limit: str | None = None
@@ -36,34 +37,26 @@ class Options:
     become: str | None = None
     ask_become_pass: bool = False
     timeout: float = 60.0
-    format: str
-    out: tuple[str, ...]
-    quiet: bool
-    verbose: int
-    color: str
+    format: str = "text"
+    out: tuple[str, ...] = ()
+    quiet: bool = False
+    verbose: int = 0
+    color: str = "auto"
     no_progress: bool = True
     engine: str = "thread"
     interval: float | None = None
     count: int | None = None
     keep_alive_every: float | None = None
     drop_dead_after: float | None = None
+    strategy: str | None = None
 
     @property
-    def policy(self) -> dict[str, int]:
+    def policy(self) -> dict[str, int | str]:
         """What replaces the policy of every host for this run, by the names of `planning.policy`."""
-        given = dict(zip((*BY_VALUE, *BY_EFFECT), (getattr(self, name) for name in _POLICY_NAMES), strict=True))
-        return {name: int(value) for name, value in given.items() if value is not None}
-
-    @property
-    def policy_words(self) -> list[str]:
-        """The same as words of a command line."""
-        options = zip(_POLICY_NAMES, (getattr(self, name) for name in _POLICY_NAMES), strict=True)
-        return [
-            word
-            for name, value in options
-            if value is not None
-            for word in (f"--{name.replace('_', '-')}", f"{value:g}")
-        ]
+        given = {key: getattr(self, name) for name, key in _POLICY_KEYS.items()}
+        return {
+            key: int(value) if isinstance(value, float) else value for key, value in given.items() if value is not None
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +92,8 @@ class Notifying:
     notify_on: str
 
 
+Function = Callable[..., Any]
+
 _DAY_S: Final = 86400
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
@@ -130,30 +125,23 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click
         return float(seconds)
 
 
-_HOSTS = (
+_SELECTION = (
     click.option("-i", "--inventory", metavar="SOURCE", multiple=True, help="A file, or KIND:ARGUMENT; repeatable."),
     click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts or groups: a,b  web*  !db  @FILE."),
-    click.option(
-        "-f",
-        "--forks",
-        metavar="N",
-        type=click.IntRange(1, 1000),
-        default=20,
-        show_default=True,
-        help="Hosts at a time.",
-    ),
+)
+_LOGIN = (
     click.option("-u", "--user", metavar="NAME", help="Log in as this account, whatever the inventory says."),
     click.option("-p", "--port", metavar="PORT", type=click.IntRange(1, 65535), help="Connect to this port."),
     click.option("--private-key", metavar="FILE", help="Log in with this key."),
     click.option("-k", "--ask-pass", is_flag=True, help="Ask once for the login password, and log in with it."),
+    click.option("-b", "--become", type=click.Choice(("sudo", "doas", "none")), help="How the login becomes root."),
+    click.option("-K", "--ask-become-pass", is_flag=True, help="Ask once for the sudo password."),
     click.option("-J", "--jump", metavar="HOPS", help="Go through user@host:port[,…]; none: directly."),
     click.option(
         "--host-keys",
         type=click.Choice(("strict", "accept-new")),
         help="Refuse unknown host keys, or write them to known_hosts; without it a person on a terminal is asked.",
     ),
-    click.option("-b", "--become", type=click.Choice(("sudo", "doas", "none")), help="How the login becomes root."),
-    click.option("-K", "--ask-become-pass", is_flag=True, help="Ask once for the sudo password."),
     click.option(
         "--timeout",
         metavar="SECONDS",
@@ -163,7 +151,11 @@ _HOSTS = (
         help="For one login, and for one exchange over it.",
     ),
 )
-_POLICY_NAMES = ("interval", "count", "keep_alive_every", "drop_dead_after")
+#: Option → its key in `planning.policy`.
+_POLICY_KEYS: Final = {
+    **dict(zip(("interval", "count", "keep_alive_every", "drop_dead_after"), (*BY_VALUE, *BY_EFFECT), strict=True)),
+    "strategy": "strategy",
+}
 _POLICY = (
     click.option(
         "--keep-alive-every",
@@ -180,13 +172,39 @@ _POLICY = (
     click.option(
         "--interval", metavar="TIME", type=Duration(0, INT_MAX, whole=True), help="Want this ClientAliveInterval."
     ),
-    click.option("--count", metavar="N", type=click.IntRange(0, INT_MAX), help="Want this ClientAliveCountMax."),
-)
-_OUTPUT = (
+    click.option("--count", metavar="N", type=click.IntRange(0), help="Want this ClientAliveCountMax."),
     click.option(
-        "--format", metavar="FORMAT", default="text", show_default=True, help="text, json, jsonl or another report."
+        "--strategy",
+        type=click.Choice([strategy.value for strategy in Strategy]),
+        help="Change the line that decides, or write a drop-in file that wins where Include is supported.",
     ),
-    click.option("--out", metavar="KIND:FILE", multiple=True, help="Write a report to a file as well; repeatable."),
+)
+
+
+def format_options(*known: str) -> Callable[[Function], Function]:
+    """Make a decorator that adds --format and --json.
+
+    Args:
+        known: the formats; empty: every kind of report.
+    """
+    kind = click.Choice(known) if known else click.STRING
+    about = "Standard output as text, json, jsonl or another report." if not known else "Standard output."
+    shown = click.option(
+        "--format", metavar=None if known else "FORMAT", type=kind, default="text", show_default=True, help=about
+    )
+    short = click.option("--json", "format", flag_value="json", help="Short for --format json.")
+    return lambda function: short(shown(function))
+
+
+_OUT = click.option("--out", metavar="KIND:FILE", multiple=True, help="Write a report to a file as well; repeatable.")
+_PLAN_OUT = click.option(
+    "--out",
+    metavar="[KIND:]FILE",
+    multiple=True,
+    help="Write the plan to a file for `apply FILE`, or with a KIND a report; repeatable.",
+)
+_SHOWN = (
+    format_options(),
     click.option("-q", "--quiet", is_flag=True, help="Only the hosts that are not compliant."),
     click.option("-v", "--verbose", count=True, help="Every step; -vv: diagnosis."),
     click.option(
@@ -197,8 +215,19 @@ _OUTPUT = (
         help="NO_COLOR is honoured.",
     ),
 )
-_WORK = (
+_FLEET = (
     click.option("--no-progress", is_flag=True, help="No progress bar."),
+    click.option(
+        "-f",
+        "--forks",
+        metavar="N",
+        type=click.IntRange(1, 1000),
+        default=20,
+        show_default=True,
+        help="Hosts at a time.",
+    ),
+)
+_ENGINE = (
     click.option(
         "--engine",
         metavar="KIND",
@@ -281,8 +310,6 @@ _NOTIFYING = (
     ),
 )
 
-Function = Callable[..., Any]
-
 
 def option_group(name: str, made: type, *options: Callable[[Function], Function]) -> Callable[[Function], Function]:
     """Make a decorator that adds options to a command, which gets them as one value of type `made` under `name`."""
@@ -301,10 +328,18 @@ def option_group(name: str, made: type, *options: Callable[[Function], Function]
     return decorate
 
 
-#: Of every command that talks to hosts.
-fleet_options = option_group("options", Options, *_HOSTS, *_OUTPUT, *_WORK)
+_OUTPUT = (_OUT, *_SHOWN)
+#: Of a command that reads the inventory and talks to no host.
+inventory_options = option_group("options", Options, *_SELECTION, format_options("text", "json", "jsonl"))
+#: Of a command that talks to one host after the other.
+host_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT)
+#: Of a command that watches many hosts from one process.
+watch_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET)
+#: Of a command that talks to many hosts.
+fleet_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET, *_ENGINE)
 #: The same, and those that replace the policy for one run.
-policy_options = option_group("options", Options, *_POLICY, *_HOSTS, *_OUTPUT, *_WORK)
+policy_options = option_group("options", Options, *_POLICY, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET, *_ENGINE)
+plan_options = option_group("options", Options, *_POLICY, *_SELECTION, *_LOGIN, _PLAN_OUT, *_SHOWN, *_FLEET, *_ENGINE)
 #: Of a command that talks to no host, but tells something.
 output_options = option_group("options", Options, *_OUTPUT)
 change_options = option_group("changing", Changing, *_CHANGING)
@@ -312,41 +347,57 @@ recording_options = option_group("recording", Recording, *_RECORDING)
 notify_options = option_group("notifying", Notifying, *_NOTIFYING)
 
 
-def named_in_environment(command: click.Command) -> click.Command:
-    """Every option also comes from SSHD_KEEPALIVE_…, named alike on every command; spaces divide several values."""
-    for parameter in command.params:
-        if isinstance(parameter, click.Option) and parameter.name:
-            parameter.envvar = f"SSHD_KEEPALIVE_{parameter.name.upper()}"
-    return command
-
-
 def select_hosts(options: Options, arguments: Sequence[str] = ()) -> tuple[Host, ...]:
     """The hosts that a command line means.
 
-    With an inventory, arguments are patterns like those of `--limit`; without one they are targets, `user@host`.
+    With an inventory, arguments are patterns like those of `--limit`; without one they are targets, `user@host` or an
+    alias of ~/.ssh/config, reached as ssh(1) reaches them.
 
     Raises:
-        ConfigError: the inventory, a pattern or a target is wrong, or no host was named.
+        ConfigError: the inventory, a pattern, a target or an option is wrong, or no host was named.
     """
     from sshd_keepalive import inventories
-    from sshd_keepalive.hosts import jump, limit, target
+    from sshd_keepalive.hosts import jump, limit
 
+    _refuse_contradiction(options)
     if options.inventory:
         hosts = inventories.load(options.inventory)
         for pattern in (options.limit, ",".join(arguments)):
             if pattern:
                 hosts = limit.select(hosts, pattern)
     elif arguments:
-        hosts = target.parse_targets(arguments)
+        hosts = inventories.resolve_targets(arguments)
         if options.limit:
             hosts = limit.select(hosts, options.limit)
     else:
         raise ConfigError("no hosts were named", hint="give an inventory, -i hosts.yaml, or a target, user@host")
-    if options.ask_become_pass and options.become in ("doas", "none"):
-        raise ConfigError(f"--ask-become-pass is for sudo, not for --become {options.become}", hint="leave out one")
     if options.jump:
         hosts = jump.override_jump(hosts, options.jump)
     return tuple(_as_asked(host, options) for host in hosts)
+
+
+def _refuse_contradiction(options: Options) -> None:
+    """Refuse options that cannot be right together, or a key that cannot be read."""
+    if options.ask_become_pass and options.become in ("doas", "none"):
+        raise ConfigError(f"--ask-become-pass is for sudo, not for --become {options.become}", hint="leave out one")
+    try:
+        refuse_mixture(options.policy)
+    except ValueError as error:
+        raise ConfigError(_spell_policy(str(error), options)) from None
+    if options.private_key:
+        key = Path(options.private_key).expanduser()
+        is_with_agent = key.with_name(f"{key.name}.pub").is_file() and not key.exists()
+        if not (is_with_agent or (os.access(key, os.R_OK) and key.is_file())):
+            reason = "no permission to read it" if key.is_file() else "there is no such file"
+            raise ConfigError(f"--private-key {options.private_key}: {reason}", hint="ls -l ~/.ssh")
+
+
+def _spell_policy(text: str, options: Options) -> str:
+    """Name the options that were typed in place of the keys that they stand for."""
+    for name, key in _POLICY_KEYS.items():
+        if getattr(options, name) is not None:
+            text = text.replace(key, f"--{name.replace('_', '-')}")
+    return text
 
 
 def _as_asked(host: Host, options: Options) -> Host:
@@ -364,15 +415,38 @@ def _as_asked(host: Host, options: Options) -> Host:
     if options.private_key:
         host = replace(host, identity_file=str(Path(options.private_key).expanduser()))
     if options.policy:
-        host = replace(host, policy=override(host.policy, options.policy))
+        try:
+            host = replace(host, policy=override(host.policy, options.policy))
+        except ConfigError as error:
+            raise ConfigError(_spell_policy(str(error), options), hint=error.hint) from None
     if options.ask_become_pass:
         host = replace(host, become=Become(method=host.become.method, password="prompt"))  # noqa: S106 (a reference)
     return host
 
 
-def words_again(options: Options, hosts: tuple[str, ...], *, with_policy: bool = True) -> str:
-    """The same selection and policy, for the command to type next."""
-    words = [word for source in options.inventory for word in ("-i", source)]
-    words += ["--limit", options.limit] if options.limit else []
-    words += options.policy_words if with_policy else []
+#: Options that choose hosts and say what they should get, and those that log in, as fields of `Options`.
+CHOOSING: Final = ("inventory", "limit", *_POLICY_KEYS)
+LOGIN: Final = (
+    *("user", "port", "private_key", "ask_pass", "become", "ask_become_pass", "jump", "host_keys", "timeout"),
+)
+_SHORT: Final = {"inventory": "-i", "user": "-u", "port": "-p", "ask_pass": "-k", "become": "-b"} | {
+    "ask_become_pass": "-K",
+    "jump": "-J",
+}
+
+
+def words_again(options: Options, hosts: Sequence[str], *, with_policy: bool = True) -> str:
+    """The same hosts, login and policy, quoted, for the command to type next."""
+    names = [name for name in (*CHOOSING, *LOGIN) if with_policy or name not in _POLICY_KEYS]
+    words = [word for name in names for word in _words(name, getattr(options, name))]
     return join([*words, *hosts])
+
+
+def _words(name: str, value: Any) -> Iterator[str]:
+    option = _SHORT.get(name, f"--{name.replace('_', '-')}")
+    if value == getattr(Options(), name):  # what is left at its default needs no word
+        return
+    for one in value if isinstance(value, tuple) else (value,):
+        yield option
+        if one is not True:  # a flag has no value
+            yield f"{one:g}" if isinstance(one, float) else str(one)

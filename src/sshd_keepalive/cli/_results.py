@@ -135,12 +135,13 @@ class Recorder:
 
 def selection(options: Options, arguments: Sequence[str]) -> str:
     """The words that chose the hosts, the same from whichever directory they are typed."""
-    words = [word for source in options.inventory for word in ("-i", _absolute(source))]
+    words = [word for source in options.inventory for word in ("-i", make_absolute(source))]
     words += ["--limit", options.limit] if options.limit else []
     return join([*words, *arguments])
 
 
-def _absolute(source: str) -> str:
+def make_absolute(source: str) -> str:
+    """Give an inventory's SOURCE as it is written from any directory."""
     kind, colon, rest = source.partition(":")
     if Path(source).expanduser().exists():
         return str(Path(source).expanduser().absolute())

@@ -12,12 +12,15 @@ from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from shlex import join
 from types import FrameType
 from typing import Any, Final
 
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options, Recording, select_hosts, words_again
+from sshd_keepalive.cli._plan_file import PlanFile
 from sshd_keepalive.cli._results import Recorder
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.fleet import one_host as fleet
@@ -54,6 +57,7 @@ class FleetRun:
         arguments: the hosts or patterns of the command line.
         output: where something else is shown than for other commands.
         skip: names of hosts that are left out.
+        planned: the plan whose hosts are meant, out of those that the options select.
         orders: fields of `fleet.Orders` that are not the default.
     """
 
@@ -66,15 +70,18 @@ class FleetRun:
         recording: Recording | None = None,
         output: Output | None = None,
         skip: Set[str] = frozenset(),
+        planned: PlanFile | None = None,
         **orders: Any,
     ) -> None:
         self.command = command
         self.options = options
         self.output = output or Output(options, command)
-        self.hosts = tuple(host for host in select_hosts(options, arguments) if host.name not in skip)
+        hosts = select_hosts(options, arguments)
+        self.hosts = tuple(host for host in (planned.select(hosts) if planned else hosts) if host.name not in skip)
         self.started_at = now()
         self.orders = replace(make_orders(options, new_run_id(self.started_at)), **orders)
         self.stop = threading.Event()
+        self.plan_path: Path | None = None  # of the plan that is carried out
         self._arguments = arguments
         self._recorder = Recorder(
             recording or Recording(), command, options, arguments, self.hosts, self.orders.secrets
@@ -159,6 +166,11 @@ class FleetRun:
         """Say which command to type next for the same hosts."""
         again = words_again(self.options, self._arguments, with_policy=with_policy)
         self.output.next_step(" ".join(filter(None, ("sshd-keepalive", command, again, more))))
+
+    def suggest_plan(self, path: Path, *more: str) -> None:
+        """Say how a plan is carried out; passwords are asked for anew."""
+        asks = [word for word, asks in (("-k", self.options.ask_pass), ("-K", self.options.ask_become_pass)) if asks]
+        self.output.next_step(join(["sshd-keepalive", "apply", *asks, str(path), *more]))
 
     def suggest_confirm(self, reports: Iterable[HostReport]) -> bool:
         """Say what confirms the changes that wait for it; gives whether there are any."""

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import click
+from pathlib import Path
 
-from sshd_keepalive.cli import ExitCode
+import click
+from click.core import ParameterSource
+
+from sshd_keepalive.cli import ExitCode, _plan_file
 from sshd_keepalive.cli._change import change_fleet, select_change
+from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import (
+    CHOOSING,
     Changing,
     Options,
     Recording,
     change_options,
-    named_in_environment,
     policy_options,
     recording_options,
 )
 from sshd_keepalive.cli.plan import show_plan
+from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 
 
-@click.command("apply", short_help="Change hosts, prove it over a new login, or roll back.")
-@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@click.command("apply", cls=Command, short_help="Change hosts, prove it over a new login, or roll back.")
+@click.argument("hosts", nargs=-1, metavar="[HOST]... | FILE")
 @click.option("--dry-run", "--check", is_flag=True, help="The same as plan.")
 @click.option("--diff", is_flag=True, hidden=True, expose_value=False, help="Always done: Ansible has this option.")
 @click.option(
@@ -37,15 +42,35 @@ def command(
     recording: Recording,
     options: Options,
 ) -> None:
-    """Make every host as its policy wants it, prove it over a new login, or leave it as it was."""
+    """Make every host as its policy wants it, prove it over a new login, or leave it as it was.
+
+    FILE is a plan that `plan --out FILE` wrote. It chooses the hosts and says what they get. A host that is no longer
+    as it was planned is refused.
+    """
+    made = None
+    if path := _plan_file.find(hosts):
+        _refuse_other_choice(path, dry_run=dry_run)
+        made = _plan_file.read(path)
+        hosts, options = made.arguments, made.override(options)
     if dry_run:
         raise SystemExit(show_plan(hosts, options))
-    run = select_change("apply", options, hosts, changing, recording, confirms=not no_confirm)
-    code = change_fleet(run, changing, plan=fleet.plan_host, work=fleet.apply_host)
+    run = select_change("apply", options, hosts, changing, recording, planned=made, confirms=not no_confirm)
+    run.plan_path = path
+    code = change_fleet(run, changing, plan=fleet.plan_host, work=fleet.apply_host, made=made)
     if no_confirm and code == ExitCode.OK:
         run.output.say("not confirmed: the hosts revert by themselves, unless you confirm")
         run.suggest("confirm")
     raise SystemExit(code)
 
 
-named_in_environment(command)
+def _refuse_other_choice(path: Path, *, dry_run: bool) -> None:
+    """Refuse options that choose hosts or a policy beside a plan that does."""
+    if dry_run:
+        raise ConfigError(f"--dry-run has no meaning beside the plan {path}, which is one", hint="leave out one")
+    context = click.get_current_context()
+    for name in CHOOSING:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} has no meaning beside the plan {path}, which chooses hosts and policy",
+                hint="leave it out, or make the plan again with it",
+            )

@@ -7,11 +7,11 @@ from functools import partial
 
 import click
 
+from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import (
     Notifying,
     Options,
     Recording,
-    named_in_environment,
     notify_options,
     option_group,
     policy_options,
@@ -21,7 +21,7 @@ from sshd_keepalive.cli._results import make_sinks, send_notices
 from sshd_keepalive.cli._run import FleetRun, exit_code, new_run_id, now
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.config.local_tree import read_tree
-from sshd_keepalive.errors import ConfigError, HostError, ParseError
+from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.report import find_worst
@@ -75,7 +75,7 @@ _file_options = option_group(
 )
 
 
-@click.command("check")
+@click.command("check", cls=Command)
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @_deep_options
 @click.option(
@@ -107,8 +107,6 @@ def command(
     if offline.files:
         # A pre-commit hook puts the names of further files behind the options.
         raise SystemExit(_check_files((*offline.files, *hosts), offline.openssh, options, held))
-    if offline.openssh:
-        raise ConfigError("--openssh goes with --file; a host tells its own release")
     run = FleetRun("check", options, hosts, recording=recording)
     sinks = make_sinks(notifying.notify, run.orders.secrets)
     job: fleet.Pass = fleet.check_host
@@ -161,6 +159,3 @@ def _check_file(path: str, version: Version, policy: Policy) -> HostReport:
         caveat=judge.caveat(reading, policy) if state is State.OK else None,
         notes=(*warnings, *explain.find_nul_bytes(reading.tree)),
     )
-
-
-named_in_environment(command)

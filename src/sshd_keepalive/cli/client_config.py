@@ -9,7 +9,8 @@ from typing import Any, Final
 import click
 
 from sshd_keepalive import clients
-from sshd_keepalive.cli._options import named_in_environment
+from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli._options import format_options
 from sshd_keepalive.config.openssh import SshConfig
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import SCHEMA_VERSION, Policy, State
@@ -18,7 +19,7 @@ from sshd_keepalive.quoting import printable
 _HEAD: Final = {"schema_version": SCHEMA_VERSION, "command": "client-config"}
 
 
-@click.command("client-config", short_help="Print, or check, the keep-alive setting of clients.")
+@click.command("client-config", cls=Command, short_help="Print, or check, the keep-alive setting of clients.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--for", "names", type=click.Choice(clients.NAMES), multiple=True, help="Only this client; repeatable.")
 @click.option(
@@ -30,9 +31,14 @@ _HEAD: Final = {"schema_version": SCHEMA_VERSION, "command": "client-config"}
     help="Unanswered ones after which the client gives up.",
 )  # fmt: skip
 @click.option("--check", metavar="FILE", help="Check this ssh_config for every host it names, or for HOST.")
-@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
+@format_options("text", "json")
 def command(
-    hosts: tuple[str, ...], names: tuple[str, ...], interval: int, count: int, check: str | None, form: str
+    hosts: tuple[str, ...],
+    names: tuple[str, ...],
+    interval: int,
+    count: int,
+    check: str | None,
+    format: str,  # noqa: A002 (the option's name)
 ) -> None:
     """Print the matching keep-alive setting for clients, or check an ssh_config for it.
 
@@ -43,7 +49,7 @@ def command(
         if hosts:
             raise ConfigError("a HOST is for --check FILE", hint="name the file: --check ~/.ssh/config")
         picked = names or clients.NAMES
-        if form == "json":
+        if format == "json":
             told = {
                 client.name: {"place": client.place, "text": client.render(interval, count), "remark": client.remark}
                 for client in clients.CLIENTS
@@ -55,13 +61,13 @@ def command(
         return
     config = SshConfig(str(Path(check).expanduser()))
     found = [_check(config, name, interval) for name in hosts or (*config.names, "any other host")]
-    if form == "json":
+    if format == "json":
         click.echo(json.dumps({**_HEAD, "hosts": found}, indent=1))
     else:
         for host in found:
             click.echo(printable(f"{host['state']:<6}{host['name']}  ServerAliveInterval {host['interval']}"))
     wrong = [host for host in found if host["state"] is not State.OK]
-    if wrong and form == "text":
+    if wrong and format == "text":
         click.echo(f"next: add these lines to {check}, before its first Host line:\n", err=True)
         click.echo(clients.text(interval, count, ("openssh",)), err=True, nl=False)
     raise SystemExit(1 if wrong else 0)
@@ -77,6 +83,3 @@ def _check(config: SshConfig, name: str, wanted_s: int) -> dict[str, Any]:
         "wanted": wanted_s,
         "state": State.OK if clients.is_enough(interval_s, wanted_s) else State.DRIFT,
     }
-
-
-named_in_environment(command)

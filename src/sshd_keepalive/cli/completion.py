@@ -21,6 +21,7 @@ from click.shell_completion import (
 )
 
 from sshd_keepalive.cli import COMPLETES
+from sshd_keepalive.cli._command import Command
 
 SHELLS: Final = ("bash", "zsh", "fish")
 
@@ -126,8 +127,30 @@ def _sources(ctx: click.Context, incomplete: str) -> Iterable[str]:
 
 
 def _outputs(ctx: click.Context, incomplete: str) -> Iterable[str]:
+    """A kind of report, then a path: what has no kind is not a value of --out."""
     del ctx
-    return _kinds("reports", incomplete)
+    from sshd_keepalive import registry
+
+    return (
+        _kinds("reports", incomplete) if ":" in incomplete else [f"{kind}:" for kind in registry.list_names("reports")]
+    )
+
+
+def _own_runs(ctx: click.Context, incomplete: str) -> Iterable[str]:
+    """The runs of this account that changed hosts."""
+    del ctx, incomplete
+    from sshd_keepalive.cli import _journal
+
+    return _journal.runs()
+
+
+def _recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[str]:
+    """The runs in the history, where it is a file: a database may be far away."""
+    del incomplete
+    from sshd_keepalive.cli._results import open_to_read
+
+    address = str(ctx.params.get("store") or "")
+    return [] if "://" in address else [run.id for run in open_to_read(address).runs(MOST)]
 
 
 def _sinks(ctx: click.Context, incomplete: str) -> Iterable[str]:
@@ -183,6 +206,11 @@ _OFFERS: Final[dict[str, _Offered]] = {
     "benchmark": _Offered(_benchmarks),
     "engine": _Offered(_named("engines")),
     "private_key": _Offered(_files),
+    "resume": _Offered(_own_runs),
+    "run_id": _Offered(_own_runs),
+    "run": _Offered(_recorded_runs),
+    "words": _Offered(_recorded_runs),
+    "between": _Offered(_recorded_runs),
     "log": _Offered(_files),
     "store": _Offered(_files),
 }
@@ -196,16 +224,20 @@ def offer(command: click.Command) -> click.Command:
     return command
 
 
-@click.command("completion", short_help="Print completion for a shell.")
+@click.command("completion", cls=Command, short_help="Print completion for a shell.")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
     """Print completion of commands, options, hosts, groups and reports for a shell.
 
     \b
-    bash:  eval "$(sshd-keepalive completion bash)"            in ~/.bashrc
-    zsh:   eval "$(sshd-keepalive completion zsh)"             in ~/.zshrc, behind compinit
-    fish:  sshd-keepalive completion fish > ~/.config/fish/completions/sshd-keepalive.fish
+    bash, in ~/.bashrc:
+      eval "$(sshd-keepalive completion bash)"
+    zsh, in ~/.zshrc, after compinit:
+      eval "$(sshd-keepalive completion zsh)"
+    fish:
+      cd ~/.config/fish/completions
+      sshd-keepalive completion fish > sshd-keepalive.fish
     """
     root = ctx.find_root()
     found = get_completion_class(shell)

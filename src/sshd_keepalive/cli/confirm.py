@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from sshd_keepalive.cli import changing_hosts
-from sshd_keepalive.cli._options import Options, named_in_environment, policy_options
+from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli._options import Options, policy_options
 from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.fleet import one_host as fleet
 
 
-@click.command("confirm", short_help="Confirm the changes that wait for it.")
+@click.command("confirm", cls=Command, short_help="Confirm the changes that wait for it.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @policy_options
 def command(hosts: tuple[str, ...], options: Options) -> None:
@@ -22,6 +23,3 @@ def command(hosts: tuple[str, ...], options: Options) -> None:
     with changing_hosts():
         code = run.show(run.end(run.repeat(fleet.confirm_host, changes=True)))
     raise SystemExit(code)
-
-
-named_in_environment(command)

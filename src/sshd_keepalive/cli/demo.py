@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 
 from sshd_keepalive import program
+from sshd_keepalive.cli._command import Command
 from sshd_keepalive.errors import ConfigError
 
 #: name → (what is typical about it, the files below its directory). `@` is that directory, `ME` the account.
@@ -56,7 +57,7 @@ class Server:
     port: int
 
 
-@click.command("demo", short_help="Check, plan and apply on real sshd servers on loopback.")
+@click.command("demo", cls=Command, short_help="Check, plan and apply on real sshd servers on loopback.")
 @click.option("--keep", is_flag=True, help="Leave the directory and the servers for you to look at; Ctrl-C ends them.")
 def command(keep: bool) -> None:
     """Start real sshd servers on loopback, and check, plan, apply and check them."""

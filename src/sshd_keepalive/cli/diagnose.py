@@ -14,7 +14,8 @@ import click
 
 from sshd_keepalive import registry
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli._options import Options, fleet_options, named_in_environment, select_hosts, words_again
+from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli._options import Options, host_options, select_hosts, words_again
 from sshd_keepalive.cli._run import make_orders, new_run_id, now
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.diagnosis import rules as diagnosis
@@ -39,10 +40,10 @@ _SHOWN: Final = 4  # telling lines, unless asked for more
 #: A killed session is a finding; a log that does not tell is not a pass.
 
 
-@click.command("diagnose")
+@click.command("diagnose", cls=Command, short_help="Read a job's run log and say what ended its session.")
 @click.argument("log", required=False, metavar="[LOG]")
 @click.option("--host", metavar="HOST", help="Look at this host too, and say which cause fits it.")
-@fleet_options
+@host_options
 def command(log: str | None, host: str | None, options: Options) -> None:
     """Read the run log of a job and say what killed its session.
 
@@ -193,6 +194,3 @@ def _possible_cause(cause: PossibleCause) -> dict[str, Any]:
 
 def _matched(matched: MatchedLine) -> dict[str, Any]:
     return {"line": matched.line, "sign": matched.row.kind.value, "text": matched.text}
-
-
-named_in_environment(command)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sshd_keepalive.cli._options import STORE_OPTION, named_in_environment
+from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli._options import STORE_OPTION, format_options
 from sshd_keepalive.cli._results import open_to_read
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sshd_keepalive.store import Store
 
 
-@click.command("history")
+@click.command("history", cls=Command, short_help="List recorded runs, or what changed on a host or between two runs.")
 @click.argument("words", nargs=-1, metavar="[HOST | RUN RUN]")
 @click.option("--between", nargs=2, metavar="RUN RUN", help="What changed from one run to the other.")
 @click.option(
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="So many runs, the newest.",
 )
-@click.option("--format", type=click.Choice(("text", "json")), default="text", show_default=True)
+@format_options("text", "json")
 @STORE_OPTION
 def command(
     words: tuple[str, ...],
@@ -47,8 +48,10 @@ def command(
 
     \b
     sshd-keepalive history                      the newest runs
-    sshd-keepalive history web-1                one host, and when it was last compliant
-    sshd-keepalive history 20260130 20260131    what changed; the beginning of a run's id will do
+    sshd-keepalive history web-1                one host
+    sshd-keepalive history 20260130 20260131    what changed between two runs
+
+    The beginning of a run's id is enough.
     """
     if between is None and len(words) == 2:
         between = words[0], words[1]
@@ -155,6 +158,3 @@ def _changes(before: Recorded | None, after: Recorded | None) -> Iterator[str]:
         return
     judged = before if before.report.state.is_judged else None
     yield from find_changes(after.report, before, judged)
-
-
-named_in_environment(command)

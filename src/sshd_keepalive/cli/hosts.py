@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 
 import click
 
-from sshd_keepalive.cli._options import Options, fleet_options, named_in_environment, select_hosts
+from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli._options import Options, inventory_options, select_hosts
 from sshd_keepalive.model import Host
 from sshd_keepalive.planning.policy import to_mapping
 from sshd_keepalive.quoting import printable
 
 
-@click.command("hosts")
+@click.command("hosts", cls=Command, short_help="List the hosts of the inventory and what looks wrong.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
-@fleet_options
+@inventory_options
 def command(hosts: tuple[str, ...], options: Options) -> None:
     """List the hosts of the inventory and what looks wrong in it. No connection is made."""
     from sshd_keepalive.hosts.lint import lint
@@ -67,6 +68,3 @@ def _data(host: Host) -> dict[str, object]:
         "policy": to_mapping(host.policy),
         "labels": dict(host.labels),
     }
-
-
-named_in_environment(command)

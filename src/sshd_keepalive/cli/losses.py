@@ -6,12 +6,13 @@ from functools import partial
 
 import click
 
-from sshd_keepalive.cli._options import Options, fleet_options, named_in_environment
+from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli._options import Options, fleet_options
 from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.fleet.losses import count_losses
 
 
-@click.command("losses", short_help="Count lost sessions in the hosts' logs.")
+@click.command("losses", cls=Command, short_help="Count lost sessions in the hosts' logs.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option(
     "--days", metavar="N", type=click.IntRange(1, 366), default=30, show_default=True, help="Look back so far."
@@ -27,6 +28,3 @@ def command(hosts: tuple[str, ...], options: Options, days: int, is_anonymous: b
     run = FleetRun("losses", options, hosts)
     job = partial(count_losses, days=days, is_anonymous=is_anonymous)
     raise SystemExit(run.show(run.end(run.repeat(job)), then="plan"))
-
-
-named_in_environment(command)

@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import click
 
-from sshd_keepalive.cli._options import Options, named_in_environment, policy_options
+from sshd_keepalive import registry
+from sshd_keepalive.cli import ExitCode, _plan_file
+from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli._options import Options, plan_options
 from sshd_keepalive.cli._run import FleetRun
+from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.model import Run
 
 
-@click.command("plan", short_help="Show every change that apply would make.")
+@click.command("plan", cls=Command, short_help="Show every change that apply would make.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
-@policy_options
+@plan_options
 def command(hosts: tuple[str, ...], options: Options) -> None:
-    """Show every change that apply would make, and what it would restart. Changes nothing."""
+    """Show every change that apply would make, and what it would restart. Changes nothing.
+
+    With --out FILE the plan is kept, and `apply FILE` does that and nothing else: a host that is no longer as it was
+    planned is refused.
+    """
     raise SystemExit(show_plan(hosts, options))
 
 
 def show_plan(hosts: tuple[str, ...], options: Options) -> int:
     """The command without click, shared with `apply --dry-run`; gives the exit code."""
+    reports, plans = _divide(options.out)
+    if plans and "-" in options.inventory:
+        raise ConfigError("-i -: apply could not read these hosts again", hint="write them into a file")
+    options = replace(options, out=reports)
     run = FleetRun("plan", options, hosts)
-    return run.show(run.end(run.repeat(fleet.plan_host)), with_diffs=True, then="apply")
+    ended = run.end(run.repeat(fleet.plan_host))
+    code = run.show(ended, with_diffs=True, then="" if plans else "apply")
+    if run.stop.is_set():  # half a plan is none
+        return code
+    return max(code, *(_write(path, run, ended, hosts) for path in plans)) if plans else code
 
 
-named_in_environment(command)
+def _divide(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """Divide the values of --out into reports, KIND:FILE, and files for plans."""
+    kinds = registry.list_names("reports")
+    plans = tuple(text for text in texts if ":" not in text and text not in kinds)
+    return tuple(text for text in texts if text not in plans), tuple(Path(text).expanduser() for text in plans)
+
+
+def _write(path: Path, run: FleetRun, ended: Run, arguments: tuple[str, ...]) -> int:
+    """Write the plan and say how it is carried out; gives the exit code."""
+    plan = _plan_file.make(ended.hosts, run.options, arguments, run_id=ended.id, made_at=ended.started_at)
+    try:
+        _plan_file.write(path, plan)
+    except OSError as error:
+        sys.stderr.write(f"error: cannot write the plan to {path}: {error.strerror}\n")
+        return ExitCode.UNKNOWN
+    run.output.say(f"plan for {len(plan.hosts)} host{'s' * (len(plan.hosts) != 1)} written to {path}")
+    run.suggest_plan(path)
+    return ExitCode.OK

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sshd_keepalive.cli._options import Duration, Options, fleet_options, named_in_environment
+from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli._options import Duration, Options, watch_options
 from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.errors import ConfigError
@@ -26,7 +27,7 @@ _AT_ONCE: Final = 1000
 _REDRAWN_PER_S: Final = 2.0  # more is felt by nobody and costs CPU for minutes
 
 
-@click.command("probe", short_help="Prove that a quiet session lives.")
+@click.command("probe", cls=Command, short_help="Prove that a quiet session lives.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option(
     "--idle",
@@ -40,7 +41,7 @@ _REDRAWN_PER_S: Final = 2.0  # more is felt by nobody and costs CPU for minutes
     is_flag=True,
     help="Find the idle limit of the boxes on the way, up to --idle (6m), with up to ten connections to each host.",
 )
-@fleet_options
+@watch_options
 def command(hosts: tuple[str, ...], options: Options, idle: float | None, fast: bool, find_limit: bool) -> None:
     """Prove that a quiet session lives: say nothing, count and time the keep-alives that arrive.
 
@@ -149,6 +150,3 @@ class WatchedOutput(Output):
         ) as bar:
             bar.add_task("", total=1.0)
             yield lambda: None
-
-
-named_in_environment(command)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import click
 
-from sshd_keepalive.cli._options import STORE_OPTION, Options, named_in_environment, output_options
+from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli._options import STORE_OPTION, Options, output_options
 from sshd_keepalive.cli._results import open_to_read
 from sshd_keepalive.cli._terminal import Output
 
 
-@click.command("report")
-@click.argument("run_id", required=False, default="", metavar="[RUN]")
+@click.command("report", cls=Command, short_help="Show a recorded run, in any format.")
+@click.argument("run", required=False, default="", metavar="[RUN]")
 @STORE_OPTION
 @output_options
-def command(run_id: str, store: str, options: Options) -> None:
+def command(run: str, store: str, options: Options) -> None:
     """Show a recorded run, the last one or RUN, in any format: --format html, --out junit:FILE, …
 
     The beginning of a run's id will do; `history` lists them. The exit code tells whether the report was made, not what
@@ -21,10 +22,7 @@ def command(run_id: str, store: str, options: Options) -> None:
     """
     out = Output(options, "report")
     kept = open_to_read(store)
-    run = kept.load(kept.find(run_id))
-    for report in run.hosts:
+    recorded = kept.load(kept.find(run))
+    for report in recorded.hosts:
         out.host(report)
-    out.run(run, with_diffs=True)
-
-
-named_in_environment(command)
+    out.run(recorded, with_diffs=True)

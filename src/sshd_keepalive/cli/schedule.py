@@ -11,7 +11,8 @@ from click.core import ParameterSource
 from platformdirs import user_state_path
 
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli._options import Options, named_in_environment, select_hosts
+from sshd_keepalive.cli._command import CommandGroup
+from sshd_keepalive.cli._options import Options, select_hosts
 from sshd_keepalive.cli._results import holds_password, make_sinks, open_store
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.errors import ConfigError
@@ -21,9 +22,9 @@ from sshd_keepalive.quoting import printable
 _NAME = click.argument("name", default="check")
 
 
-@click.group("schedule")
+@click.group("schedule", cls=CommandGroup, short_help="Run a recorded check by itself, every hour, day or week.")
 def command() -> None:
-    """Run a recorded check by itself: `schedule install --every day -i hosts.yaml`.
+    """Run a recorded check by itself: `schedule install --every daily -i hosts.yaml`.
 
     By systemd's timer where systemd steers the machine, else by cron. As root the schedule is the machine's, else the
     account's own. Changes the machine it is typed on only, never a host.
@@ -38,7 +39,7 @@ def command() -> None:
     "--every",
     metavar="WHEN",
     required=True,
-    help="hour, day or week; a time of systemd.time(7), 'Mon..Fri 06:00'; with cron its five fields.",
+    help="hourly, daily or weekly; a time of systemd.time(7), 'Mon..Fri 06:00'; with cron its five fields.",
 )
 @click.option("--name", metavar="NAME", default="check", show_default=True, help="To have several.")
 @click.argument("words", nargs=-1, metavar="[CHECK-OPTION|HOST]...", type=click.UNPROCESSED)
@@ -47,8 +48,8 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
     """Install a schedule, or change the one of that name. Everything else is an option of `check`.
 
     \b
-    sshd-keepalive schedule install --every day -i hosts.yaml
-    sshd-keepalive schedule install --every hour --name etl -i hosts.yaml --limit etl --notify command:./tell
+    sshd-keepalive schedule install --every daily -i hosts.yaml
+    sshd-keepalive schedule install --every hourly --name etl -i hosts.yaml --limit etl --notify command:./tell
 
     A time that was missed while the machine was down is made up for; two runs never overlap.
     """
@@ -56,10 +57,10 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
 
     jobs.checked_name(name)
     options, hosts = _checked(ctx, words)
-    every = " ".join(every.split())
+    every = jobs.read_every(every)
     wanted = jobs.Schedule(
         name=name,
-        every=every.lower() if every.lower() in ("hour", "day", "week") else every,
+        every=every,
         directory=str(Path.cwd()),
         state=str(user_state_path()),
         argv=words,
@@ -85,7 +86,7 @@ def list_() -> None:
 
     names = jobs.names()
     if not names:
-        click.echo("no schedules; next: sshd-keepalive schedule install --every day -i hosts.yaml")
+        click.echo("no schedules; next: sshd-keepalive schedule install --every daily -i hosts.yaml")
     elif any(map(systemd.texts, names)):
         click.echo(printable(systemd.listing()))
     for name in names:
@@ -131,7 +132,7 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
     from sshd_keepalive.config import benchmarks
     from sshd_keepalive.secrets.retrieval import Secrets
 
-    inner = check.make_context("check", list(words), parent=ctx.find_root())
+    inner = check.make_context("check", ["--record", *words], parent=ctx.find_root())
     options = Options(**{field.name: inner.params[field.name] for field in fields(Options)})
     if options.ask_become_pass:
         raise ConfigError(
@@ -179,7 +180,3 @@ def _written(options: Options, hosts: Iterable[Host]) -> Iterator[Path]:
     yield from (Path(text.partition(":")[2]) for text in options.out)
     for hop in (hop for host in hosts for hop in (*host.jump, host) if hop.host_keys == "accept-new"):
         yield Path(hop.known_hosts or "~/.ssh/known_hosts")
-
-
-for each in (install, list_, run):
-    named_in_environment(each)

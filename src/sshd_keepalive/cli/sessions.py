@@ -6,12 +6,13 @@ from functools import partial
 
 import click
 
-from sshd_keepalive.cli._options import Options, fleet_options, named_in_environment
+from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli._options import Options, fleet_options
 from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.fleet.sessions import list_sessions
 
 
-@click.command("sessions", short_help="List sessions older than the configuration in effect.")
+@click.command("sessions", cls=Command, short_help="List sessions older than the configuration in effect.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--all", "is_all", is_flag=True, help="Also those that have the values in effect.")
 @fleet_options
@@ -23,6 +24,3 @@ def command(hosts: tuple[str, ...], options: Options, is_all: bool) -> None:
     """
     run = FleetRun("sessions", options, hosts)
     raise SystemExit(run.show(run.end(run.repeat(partial(list_sessions, is_all=is_all)))))
-
-
-named_in_environment(command)

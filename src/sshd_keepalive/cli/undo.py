@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import click
 
+from sshd_keepalive.cli import _journal
 from sshd_keepalive.cli._change import change_fleet, select_change
+from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import (
     Changing,
     Options,
     Recording,
     change_options,
     fleet_options,
-    named_in_environment,
     recording_options,
 )
 from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.fleet import one_host as fleet
 
 
-@click.command("undo", short_help="Bring back the files of an earlier run.")
+@click.command("undo", cls=Command, short_help="Bring back the files of an earlier run.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--run", "run_id", metavar="ID", default="", help="The run to take back; without it each host's latest.")
 @click.option("--force", is_flag=True, help="Also where a file was edited since; the diff shows what that loses.")
@@ -39,11 +40,9 @@ def command(
 
     Refused where somebody edited a file since. What was there before is kept, too: an undo can be undone by its run.
     """
+    run_id = _journal.find(run_id) or run_id if run_id else ""  # one of another machine is known to the hosts alone
     if dry_run:
         run = FleetRun("undo", options, hosts, undoes=run_id, force=force)
         raise SystemExit(run.show(run.end(run.repeat(fleet.undo_plan_host), judge_as="plan"), with_diffs=True))
     run = select_change("undo", options, hosts, changing, recording, undoes=run_id, force=force)
     raise SystemExit(change_fleet(run, changing, plan=fleet.undo_plan_host, work=fleet.undo_host))
-
-
-named_in_environment(command)

@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli._options import Options, fleet_options, named_in_environment, select_hosts
+from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli._options import Options, host_options, select_hosts
 from sshd_keepalive.cli._run import make_orders, new_run_id, now
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.config.local_tree import read_tree
-from sshd_keepalive.errors import ConfigError, HostError, ParseError
+from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import SCHEMA_VERSION, Context, FailureKind, Host
 from sshd_keepalive.planning import explain, judge
@@ -40,12 +41,12 @@ def _connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.command("why", short_help="Tell which line of which file decides each value.")
+@click.command("why", cls=Command, short_help="Show which line of which file decides each value.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--file", "path", metavar="PATH", help="Read this file, or a copied tree, instead of a host.")
 @click.option("--openssh", metavar="VERSION", help=f"The release that reads --file.  [default: {NEWEST}]")
 @_connection_options
-@fleet_options
+@host_options
 def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, options: Options, **connection: Any) -> None:
     """Tell which line of which file decides each value, and which lines it hides.
 
@@ -61,8 +62,6 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
         reading, warnings = read_tree(path, Version.parse(openssh) if openssh else NEWEST)
         _tell(options, [_answered(path, reading, asked, warnings)])
         return
-    if openssh:
-        raise ConfigError("--openssh goes with --file; a host tells its own release")
     asked = _context(**connection)
     given = make_orders(options, new_run_id(now()))
     told = [redacted(_looked(host, given, asked)) for host in select_hosts(options, hosts)]
@@ -134,6 +133,3 @@ def _tell(options: Options, told: list[dict[str, Any]]) -> None:
             click.echo(f"error: {printable_line(one['name'])}: {printable_line(one['failure']['message'])}", err=True)
             if one["failure"]["hint"]:
                 click.echo(f"next: {printable_line(one['failure']['hint'])}", err=True)
-
-
-named_in_environment(command)

@@ -19,7 +19,7 @@ PROGRAM: Final = "sshd-keepalive"
 FILE: Final = f"{PROGRAM}.yaml"
 VARIABLE: Final = "SSHD_KEEPALIVE_CONFIG"
 
-#: Command → its options → whether an option may be given several times. Names as click has them, `dry_run`.
+#: Command → its options, spelled as people type them → whether an option may be given several times.
 Options = Mapping[str, Mapping[str, bool]]
 
 
@@ -28,7 +28,7 @@ Options = Mapping[str, Mapping[str, bool]]
 HARMLESS: Final = frozenset(
     {
         *("forks", "timeout", "idle", "deep", "fast", "concurrency", "benchmark", "last"),
-        *("format", "quiet", "verbose", "color", "no_progress", "diff"),
+        *("format", "quiet", "verbose", "color", "no-progress"),
     }
 )
 
@@ -76,7 +76,7 @@ def _refuse_foreign(source: Source) -> Source:
 
 
 def read(source: Source, options: Options) -> dict[str, dict[str, Any]]:
-    """Read a configuration file into what click takes as `default_map`.
+    """Read what a configuration file says: command → option → value.
 
     At the top an option holds for every command that has it; under a command's name, for that command.
 
@@ -90,9 +90,9 @@ def read(source: Source, options: Options) -> dict[str, dict[str, Any]]:
     if document.root is None or document.root.is_empty:
         return {}
     everywhere = {name: several for named in options.values() for name, several in named.items()}
-    top = document.read_fields(document.root, _list_spellings((*options, *everywhere)))
+    top = document.read_fields(document.root, dict.fromkeys((*options, *everywhere)))
     for command in [key for key, (_, node) in top.items() if key in options and node.kind == "mapping"]:
-        pairs = document.read_fields(top.pop(command)[1], _list_spellings(options[command]))
+        pairs = document.read_fields(top.pop(command)[1], options[command])
         found[command] = _read_values(document, pairs, options[command])
     common = _read_values(document, top, everywhere)
     document.raise_mistakes()
@@ -109,8 +109,7 @@ def _refuse_harmful(document: YamlDocument, options: Options) -> None:
     for (command, option), line in _find_lines(document).items():
         if option not in HARMLESS and (command or option not in options):
             raise ConfigError(
-                f"{path}:{line}: {option.replace('_', '-')} is not taken from a file that merely lies in the working "
-                "directory",
+                f"{path}:{line}: {option} is not taken from a file that merely lies in the working directory",
                 hint=f"if you trust it, name it: sshd-keepalive --config {path} …  or export {VARIABLE}={path}",
             )
 
@@ -119,10 +118,10 @@ def _find_lines(document: YamlDocument) -> dict[tuple[str, str], int]:
     """Give where something is said: (command, option) → line; command "": at the top."""
     found: dict[tuple[str, str], int] = {}
     for key, (at, node) in (document.read_pairs(document.root) if document.root else {}).items():
-        found["", key.replace("-", "_")] = at.line
+        found["", key] = at.line
         if node.kind == "mapping":
             for option, (inner, _) in document.read_pairs(node).items():
-                found[key, option.replace("-", "_")] = inner.line
+                found[key, option] = inner.line
     return found
 
 
@@ -154,19 +153,13 @@ def peek(option: str, command: str, named: str | None = None) -> list[str]:
     return []
 
 
-def _list_spellings(names: Any) -> dict[str, None]:
-    """`dry-run`, as people type it, and `dry_run`, as the environment spells it."""
-    return dict.fromkeys(spelling for name in names for spelling in (name.replace("_", "-"), name))
-
-
 def _read_values(document: YamlDocument, pairs: Pairs, options: Mapping[str, bool]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for key, (_, node) in pairs.items():
-        name = key.replace("-", "_")
+    for name, (_, node) in pairs.items():
         if name not in options:
-            document.add_mistake(node, f"{key} is a command, its options stand under it")
+            document.add_mistake(node, f"{name} is a command, its options stand under it")
         elif node.kind == "list" and not options[name]:
-            document.add_mistake(node, f"{key} takes one value")
+            document.add_mistake(node, f"{name} takes one value")
         else:
             values = [_read_value(document, one) for one in (node.value if node.kind == "list" else [node])]
             found[name] = values if options[name] else values[0]

@@ -28,7 +28,6 @@ from sshd_keepalive.model import (
     FailureKind,
     Host,
     HostReport,
-    NewContent,
     PendingChange,
     Phase,
     Plan,
@@ -66,8 +65,8 @@ class Orders:
     confirms: bool = True  # the proof confirms; else `confirm` does it later
     undoes: str = ""  # undo: the run to take back; empty: the latest that can be
     force: bool = False  # undo: also over edits made since
-    #: host name → what the shown plan would write; a pass that would write anything else refuses.
-    shown: dict[str, tuple[NewContent, ...]] | None = field(default=None)
+    #: host name → fingerprint of the plan that was shown; a pass that would write anything else refuses.
+    shown: dict[str, str] | None = field(default=None)
 
 
 class Pass(Protocol):
@@ -158,7 +157,7 @@ def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
             report,
             diff=undo.render_diff(planned),
             value_diff=diff.render_value_diff(planned) if planned.contents else "",
-            contents=planned.contents,
+            fingerprint=plan.fingerprint(planned.contents),
             restarts=planned.restart,
         )
         _refuse_other_than_shown(planned, orders, host)
@@ -226,7 +225,7 @@ def quote_complaints(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
-    if orders.shown is not None and planned.contents != orders.shown.get(host.name, ()):
+    if orders.shown is not None and plan.fingerprint(planned.contents) != orders.shown.get(host.name):
         raise HostError(
             "the host has changed since the plan was shown",
             kind=FailureKind.CHANGED_MEANWHILE,

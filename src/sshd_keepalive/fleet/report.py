@@ -25,7 +25,7 @@ from sshd_keepalive.model import (
     Step,
     Waiver,
 )
-from sshd_keepalive.planning import diff, judge
+from sshd_keepalive.planning import diff, judge, plan
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.secrets.redaction import redacted
@@ -172,7 +172,7 @@ def add_plan(report: HostReport, planned: Plan) -> HostReport:
         report,
         diff=diff.render_diff(planned),
         value_diff=diff.render_value_diff(planned),
-        contents=planned.contents,
+        fingerprint=plan.fingerprint(planned.contents),
         caveat=planned.caveat,
         restarts=planned.restart,
         notes=(*report.notes, *planned.notes),

@@ -8,6 +8,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from sshd_keepalive import registry
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.hosts import target
 from sshd_keepalive.model import Host
 from sshd_keepalive.spelling import cut_lines, did_you_mean
 
@@ -51,6 +52,20 @@ def load(sources: Iterable[str]) -> tuple[Host, ...]:
         lines = cut_lines(twice, MOST_TOLD, "{n} more host names are in two inventories")
         raise ConfigError("\n".join(lines), hint="host names are unique over all inventories of a run")
     return tuple(host for host, _ in found.values())
+
+
+def resolve_targets(texts: Iterable[str]) -> tuple[Host, ...]:
+    """Give the hosts that targets of a command line mean; with an ~/.ssh/config as ssh(1) reaches them.
+
+    Raises:
+        ConfigError: a text is not a target, or ssh refuses its configuration.
+    """
+    hosts = target.parse_targets(texts)
+    ssh_config = registry.load("inventories", "ssh_config")
+    if not Path(ssh_config.USERS_OWN).expanduser().is_file():
+        return hosts
+    resolved: tuple[Host, ...] = ssh_config.resolve_targets(texts)
+    return resolved
 
 
 def list_known(sources: Iterable[str]) -> tuple[Host, ...]:

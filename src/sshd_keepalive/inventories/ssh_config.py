@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sshd_keepalive.config.openssh import HostOptions, SshConfig, build_tokens, expand
 from sshd_keepalive.config.values import parse_name as checked_name
@@ -21,9 +21,9 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import argument
 from sshd_keepalive.hosts.jump import Ways, cut_at_itself
 from sshd_keepalive.hosts.proxy import find_hop
-from sshd_keepalive.hosts.target import parse_address, parse_port, parse_user, split_target
+from sshd_keepalive.hosts.target import parse_address, parse_port, parse_target, parse_user, split_target
 from sshd_keepalive.model import Host, SshRules
-from sshd_keepalive.spelling import cut_lines, join_first
+from sshd_keepalive.spelling import cut_lines, join_first, show
 from sshd_keepalive.ssh import known_hosts
 
 USERS_OWN: Final = "~/.ssh/config"
@@ -84,7 +84,23 @@ def load(source: str) -> tuple[Host, ...]:
     config = _open_config(source)
     if not config.names:
         raise ConfigError(f"{config.path}: there are no hosts in this file, a host is a name without * on a Host line")
-    return _ConfigReader(config).read()
+    return _ConfigReader(config).read(
+        {name: _SshQuestion(None, name, None, place) for name, place in config.names.items()}
+    )
+
+
+def resolve_targets(texts: Iterable[str]) -> tuple[Host, ...]:
+    """Give the hosts that ssh(1) would reach for `[user@]host[:port]`, by the user's own configuration.
+
+    Its Match exec is run, as ssh runs it.
+
+    Raises:
+        ConfigError: a text is not a target, or ssh refuses the configuration.
+    """
+    reader = _ConfigReader(_open_config(f"{USERS_OWN}?exec=yes"))
+    return reader.read(
+        {parse_target(text).name: _SshQuestion(*split_target(text), f"target {show(text)}") for text in texts}
+    )
 
 
 def _open_config(source: str) -> SshConfig:
@@ -94,6 +110,15 @@ def _open_config(source: str) -> SshConfig:
     path = str(Path(file).expanduser())
     own = path == str(Path(USERS_OWN).expanduser())
     return SshConfig(path, may_execute=options.get("exec") == "yes", is_users_own=own)
+
+
+class _SshQuestion(NamedTuple):
+    """What ssh is asked about, and where that is written."""
+
+    user: str | None
+    name: str
+    port: int | None
+    place: str
 
 
 class _ConfigReader:
@@ -107,23 +132,22 @@ class _ConfigReader:
         self._mistakes: dict[str, None] = {}
         self._not_followed: dict[str, list[str]] = {}  # option → hosts
 
-    def read(self) -> tuple[Host, ...]:
-        """All hosts with their ways in."""
-        names = self._config.names
+    def read(self, wanted: Mapping[str, _SshQuestion]) -> tuple[Host, ...]:
+        """Hosts with their ways in, by the names that they get."""
         _ = self._config.defaults  # once, not in each thread; and without ssh this raises
         with ThreadPoolExecutor(_AT_ONCE) as pool:  # a process of some milliseconds for each name
-            self._answers = dict(zip(names, pool.map(self._resolve, names), strict=True))
-        for name, place in names.items():
-            self._add(name, name, None, None, place)
+            self._answers = dict(zip(wanted, pool.map(self._resolve, wanted.values()), strict=True))
+        for text, asked in wanted.items():
+            self._add(text, asked)
         found = []
         ways = Ways(self._hosts, self._jumps)
-        for name, place in names.items():
-            if name not in self._hosts:
+        for text, asked in wanted.items():
+            if text not in self._hosts:
                 continue
             try:
-                found.append(_add_jump(self._hosts[name], ways.resolve(name)))
+                found.append(_add_jump(self._hosts[text], ways.resolve(text)))
             except ConfigError as error:
-                self._mistakes[f"{place}: {error}"] = None
+                self._mistakes[f"{asked.place}: {error}"] = None
         if self._mistakes:
             rest = f"{self._config.path}: {{n}} more mistakes"
             raise ConfigError("\n".join(cut_lines(list(self._mistakes), _MOST_TOLD, rest)))
@@ -131,19 +155,20 @@ class _ConfigReader:
             LOG.warning("%s: %s is not followed, for %s", self._config.path, option, join_first(hosts, 1))
         return tuple(found)
 
-    def _resolve(self, name: str) -> HostOptions | ConfigError:
+    def _resolve(self, asked: _SshQuestion) -> HostOptions | ConfigError:
         try:
-            return self._config.resolve(checked_name(name))
+            return self._config.resolve(checked_name(asked.name), user=asked.user, port=asked.port)
         except (ConfigError, ValueError) as error:
             return ConfigError(str(error), hint=getattr(error, "hint", None))
 
-    def _add(self, text: str, name: str, user: str | None, number: int | None, place: str) -> None:
+    def _add(self, text: str, asked: _SshQuestion) -> None:
         """Add a host or a hop, and the hops that it names."""
+        place = asked.place
         try:
-            answer = self._answers.get(text) or self._config.resolve(checked_name(name), user=user, port=number)
+            answer = self._answers.get(text) or self._resolve(asked)
             if isinstance(answer, ConfigError):
                 raise answer
-            self._hosts[text] = _build_host(text, name, answer)
+            self._hosts[text] = _build_host(text, asked.name, answer)
             for option in _list_ignored(answer):
                 self._not_followed.setdefault(option, []).append(text)
         except (ConfigError, ValueError) as error:
@@ -170,7 +195,7 @@ class _ConfigReader:
             return
         for hop, user, name, number in read:
             if hop not in self._hosts:
-                self._add(hop, name, user, number, place)
+                self._add(hop, _SshQuestion(user, name, number, place))
 
 
 def _add_jump(host: Host, hops: tuple[Host, ...]) -> Host:

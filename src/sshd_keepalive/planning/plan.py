@@ -6,8 +6,9 @@ the global part, a setting that so far rests on its compiled-in default is writt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from typing import Final
 
@@ -82,6 +83,14 @@ def plan(reading: Reading, policy: Policy) -> Plan:
             *(agents.notes(snapshot.agents) if contents else ()),
         ),
     )
+
+
+def fingerprint(contents: Iterable[NewContent]) -> str:
+    """Give a text that differs when a plan would write other files, other bytes, or over other bytes: SHA-256."""
+    digest = sha256()
+    for content in contents:
+        digest.update(repr((content.path, content.before, content.after, content.gone)).encode())
+    return digest.hexdigest()
 
 
 def plan_files(

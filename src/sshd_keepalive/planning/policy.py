@@ -99,14 +99,17 @@ def for_release(policy: Policy, version: Version) -> Policy:
     return replace(policy, interval_s=pair[0], count_max=pair[1], goal=None)
 
 
-def override(policy: Policy, values: Mapping[str, int]) -> Policy:
+def override(policy: Policy, values: Mapping[str, int | str]) -> Policy:
     """Replace what one run asks for otherwise; what it does not name stays.
 
     Args:
-        values: numbers by the names of BY_VALUE or of BY_EFFECT.
+        values: keys and values of a policy.
     Raises:
         ConfigError: the result is not a policy.
     """
+    chosen: dict[str, Any] = {name: _choice(name, values[name]) for name in _CHOICES if name in values}
+    policy = replace(policy, **chosen)
+    values = {name: value for name, value in values.items() if name not in _CHOICES}
     if not values:
         return policy
     goal = policy.goal

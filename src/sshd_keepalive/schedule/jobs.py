@@ -26,6 +26,8 @@ from sshd_keepalive.spelling import did_you_mean
 OVERLAPS: Final = systemd.OVERLAPS
 _LEAST_LIMIT_S: Final = 3600.0
 _END_S: Final = 60  # for a check that is told to end, before it is killed
+#: What people call a time, beside what a manager calls it → `Schedule.every`.
+_WORDS: Final = {word: word for word in ("hour", "day", "week")} | {"hourly": "hour", "daily": "day", "weekly": "week"}
 #: A name that is one word everywhere: in a unit's name, a path, a crontab.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HEAD: Final = "# Written by `sshd-keepalive schedule install`; `schedule remove` removes it.\n"
@@ -57,6 +59,12 @@ class Schedule:
     argv: tuple[str, ...]  # the words behind `check`
     writable: tuple[str, ...] = ()  # directories that its reports are written into
     limit_s: float = _LEAST_LIMIT_S  # how long a check may take; then it is killed
+
+
+def read_every(text: str) -> str:
+    """Give when a schedule runs: of the usual words the one that `Schedule` knows, else what the manager may know."""
+    plain = " ".join(text.split())
+    return _WORDS.get(plain.lower(), plain)
 
 
 def limit_of(n_hosts: int, forks: int, timeout_s: float) -> float:

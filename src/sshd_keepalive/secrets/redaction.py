@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 SHORTEST: Final = 4
 SHOWN: Final = "***"
 #: Fields that hold our own words, the inventory's, or what is only carried out.
-_KEPT: Final = frozenset({"host", "contents", "kind", "cause", "name", "setting", "wanted"})
+_KEPT: Final = frozenset({"host", "fingerprint", "kind", "cause", "name", "setting", "wanted"})
 
 _Value = TypeVar("_Value")
 _values: set[str] = set()

@@ -27,7 +27,7 @@ def of_host(report: HostReport) -> str:
         groups=host.groups,
         labels=host.labels,
     )
-    return serialization.write(replace(report, host=told, contents=(), seconds_s=0.0))
+    return serialization.write(replace(report, host=told, fingerprint="", seconds_s=0.0))
 
 
 def to_host(text: str, seconds_s: float) -> HostReport:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sshd_keepalive.errors import ConfigError
@@ -110,3 +112,10 @@ def test_a_run_cannot_want_what_no_policy_may() -> None:
     ):
         with pytest.raises(ConfigError):
             policy.override(Policy(), values)
+
+
+@pytest.mark.parametrize("own", [{"ClientAliveInterval": 120}, {"keep_alive_every": 120, "drop_dead_after": 600}])
+def test_one_run_may_write_elsewhere_and_want_the_same(own: dict[str, object]) -> None:
+    read = policy.from_mapping(own)
+    assert policy.override(read, {"strategy": "drop-in"}) == replace(read, strategy=Strategy.DROP_IN)
+    assert policy.override(read, {"strategy": "drop-in", "ClientAliveInterval": 60}).strategy is Strategy.DROP_IN

@@ -99,3 +99,11 @@ def test_the_limit_grows_with_the_fleet() -> None:
 def test_a_name_is_one_word_everywhere(name: str) -> None:
     with pytest.raises(ConfigError, match="not a valid name"):
         jobs.checked_name(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "every"),
+    [("daily", "day"), ("Hourly", "hour"), (" week ", "week"), ("Mon..Fri  06:00", "Mon..Fri 06:00"), ("Day", "day")],
+)
+def test_the_usual_words_for_a_time_mean_the_same(text: str, every: str) -> None:
+    assert jobs.read_every(text) == every

@@ -6,13 +6,13 @@ import logging
 
 import pytest
 
-from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, NewContent, Place, State, Step, Subject
+from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Place, State, Step, Subject
 from sshd_keepalive.secrets import redaction
 from sshd_keepalive.secrets.redaction import RedactingFormatter, redacted
 from sshd_keepalive.secrets.retrieval import Secret
 
 SECRET = "open  sesame(1)"
-CONTENT = NewContent(path="/etc/ssh/sshd_config", before=b"open  sesame(1)", after=b"x")
+FINGERPRINT = "of open  sesame(1)"
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def report(text: str) -> HostReport:
             ),
         ),
         diff=f"-{text}\n+300\n",
-        contents=(CONTENT,),
+        fingerprint=FINGERPRINT,
         steps=(Step(name="restart", ok=False, detail=f"said {text}"),),
         facts=(("unit", f"{text}.service"),),
         notes=(f"note {text}",),
@@ -50,7 +50,7 @@ def report(text: str) -> HostReport:
 
 @pytest.mark.parametrize("form", [SECRET, "open sesame(1)"])
 def test_every_text_of_a_report(form: str) -> None:
-    kept = {"host": Host(name=form, address="h"), "contents": (CONTENT,)}
+    kept = {"host": Host(name=form, address="h"), "fingerprint": FINGERPRINT}
     found = redacted(report(form))
     assert {name: getattr(found, name) for name in kept} == kept
     expected = redacted(report("***"))

@@ -1,0 +1,159 @@
+"""A plan on disk: `plan --out FILE` writes it, `apply FILE` carries out what it says and nothing else.
+
+The file holds no secret and no password's answer, but lines of sshd_config, which not every account may read: its mode
+is 0600. A host is recognised by where it is and by what it should get; what is on it, by a fingerprint of the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from sshd_keepalive import files, serialization
+from sshd_keepalive.cli._options import CHOOSING, LOGIN, Options
+from sshd_keepalive.cli._results import make_absolute
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.model import Host, HostReport, Policy, State
+from sshd_keepalive.quoting import quote
+
+_MARK: Final = '{"sshd_keepalive_plan":'
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedHost:
+    """What is to be done on one host."""
+
+    name: str
+    address: str
+    port: int
+    sshd_config: str
+    policy: Policy
+    fingerprint: str  # see planning.plan.fingerprint
+    diff: str
+    value_diff: str
+    restarts: bool
+
+    def find_changes(self, host: Host | None) -> str:
+        """Name what the inventory says otherwise now; empty: nothing that matters."""
+        if host is None:
+            return "is no longer among the hosts"
+        names = ("address", "port", "sshd_config", "policy")
+        changed = [name for name in names if getattr(host, name) != getattr(self, name)]
+        return f"has another {', '.join(changed)}" if changed else ""
+
+    def to_report(self, host: Host) -> HostReport:
+        """Give what `plan` reported of the host."""
+        return HostReport(
+            host=host,
+            state=State.DRIFT,
+            diff=self.diff,
+            value_diff=self.value_diff,
+            restarts=self.restarts,
+            fingerprint=self.fingerprint,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFile:
+    """A plan for many hosts. Hosts with nothing to do, and those that could not be planned, are not in it."""
+
+    sshd_keepalive_plan: int  # version of this format
+    run_id: str
+    made_at: datetime
+    options: Options  # what chose the hosts, what they should get, and how to log in
+    arguments: tuple[str, ...]  # hosts or patterns of the command line
+    hosts: tuple[PlannedHost, ...]
+
+    def select(self, hosts: Iterable[Host]) -> tuple[Host, ...]:
+        """Give the planned hosts among those of the inventory.
+
+        Raises:
+            ConfigError: the inventory or the policy says something else than when the plan was made.
+        """
+        found = {host.name: host for host in hosts}
+        changes = [(planned.name, planned.find_changes(found.get(planned.name))) for planned in self.hosts]
+        if told := [f"{name} {change} than when the plan was made" for name, change in changes if change]:
+            raise ConfigError("\n".join(told), hint="make the plan again")
+        return tuple(found[planned.name] for planned in self.hosts)
+
+    def to_reports(self, hosts: Iterable[Host]) -> tuple[HostReport, ...]:
+        """Give what `plan` reported of these hosts."""
+        planned = {one.name: one for one in self.hosts}
+        return tuple(planned[host.name].to_report(host) for host in hosts)
+
+    def override(self, options: Options) -> Options:
+        """Give the options of `apply` with those of the plan. The plan chooses; a login may be given anew."""
+        given = {name for name in LOGIN if getattr(options, name) != getattr(Options(), name)}
+        kept = {name: getattr(self.options, name) for name in (*CHOOSING, *LOGIN) if name not in given}
+        return replace(options, **kept)
+
+
+def make(
+    reports: Iterable[HostReport], options: Options, arguments: tuple[str, ...], *, run_id: str, made_at: datetime
+) -> PlanFile:
+    """Make the file's content from what `plan` found."""
+    kept = {name: getattr(options, name) for name in (*CHOOSING, *LOGIN) if not name.startswith("ask_")}
+    kept["inventory"] = tuple(map(make_absolute, options.inventory))
+    if options.private_key:
+        kept["private_key"] = str(Path(options.private_key).expanduser().absolute())
+    return PlanFile(
+        sshd_keepalive_plan=_VERSION,
+        run_id=run_id,
+        made_at=made_at,
+        options=replace(Options(), **kept),
+        arguments=arguments,
+        hosts=tuple(
+            PlannedHost(
+                name=report.host.name,
+                address=report.host.address,
+                port=report.host.port,
+                sshd_config=report.host.sshd_config,
+                policy=report.host.policy,
+                fingerprint=report.fingerprint,
+                diff=report.diff,
+                value_diff=report.value_diff,
+                restarts=report.restarts,
+            )
+            for report in reports
+            if report.diff or report.restarts
+        ),
+    )
+
+
+def write(path: Path, plan: PlanFile) -> None:
+    """Write a plan, readable for its owner alone.
+
+    Raises:
+        OSError: nothing was written.
+    """
+    files.write(path, f"{serialization.write(plan)}\n".encode(), mode=0o600)
+
+
+def find(words: tuple[str, ...]) -> Path | None:
+    """Find the plan that the words of a command line name: a single file that begins as one."""
+    path = Path(words[0]).expanduser() if len(words) == 1 else None
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return path if file.read(len(_MARK)).decode("ascii", "replace") == _MARK else None
+
+
+def read(path: Path) -> PlanFile:
+    """Read a plan.
+
+    Raises:
+        ConfigError: another account may have written it, or it is damaged or of another release's format.
+    """
+    if stranger := files.find_stranger(path):
+        raise ConfigError(f"plan {path} is not carried out: {stranger}", hint=f"chmod go-w {quote(str(path))}")
+    try:
+        plan = serialization.read(path.read_text(encoding="ascii"), PlanFile)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"plan {path} cannot be read: {error}", hint="make the plan again") from None
+    if plan.sshd_keepalive_plan != _VERSION:
+        raise ConfigError(f"plan {path} is of another release of this program", hint="make the plan again")
+    return plan

@@ -1,0 +1,171 @@
+"""A plan that is kept in a file and carried out later, on real servers."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.cli import Ran, keepalive
+from tests.support.sshd import Sshd, why_not
+
+pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
+BEFORE = "ClientAliveInterval 0\nClientAliveCountMax 0\n"
+WANTED = "ClientAliveInterval 300\nClientAliveCountMax 3\n"
+
+
+class Fleet:
+    """Two servers and an inventory of both."""
+
+    def __init__(self, servers: dict[str, Sshd], folder: Path) -> None:
+        self.servers = servers
+        self.inventory = folder / "hosts.yaml"
+        self.plan = folder / "change.plan"
+        self.hosts = {
+            name: {
+                "address": server.address,
+                "port": server.port,
+                "user": server.user,
+                "identity_file": str(server.user_key),
+                "known_hosts": str(server.known_hosts),
+                "become": "none",
+                "sshd_config": str(server.config_file),
+                "service": {"manager": "pidfile", "pidfile": f"{server.folder}/pid"},
+            }
+            for name, server in servers.items()
+        }
+        self.write()
+
+    def write(self) -> None:
+        self.inventory.write_text(yaml.safe_dump({"hosts": self.hosts}, sort_keys=False))
+
+    def make(self, *words: str) -> Ran:
+        return keepalive("plan", "-i", self.inventory, "--out", self.plan, *words)
+
+    def carry_out(self, *words: str) -> Ran:
+        return keepalive("apply", "--yes", self.plan, "--json", *words)
+
+    def text(self, name: str) -> str:
+        return self.servers[name].config_file.read_text()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with Sshd(BEFORE) as one, Sshd(BEFORE) as two:
+        yield Fleet({"one": one, "two": two}, tmp_path)
+
+
+def test_a_plan_is_carried_out_from_its_file_alone(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = keepalive("plan", "-i", "hosts.yaml", "--out", "change.plan", "--out", f"json:{tmp_path}/plan.json")
+    assert made.status == 1
+    assert "plan for 2 hosts written to change.plan\nnext: sshd-keepalive apply change.plan\n" in made.stderr
+    assert stat.S_IMODE(fleet.plan.stat().st_mode) == 0o600
+    assert json.loads((tmp_path / "plan.json").read_text())["command"] == "plan"
+    assert json.loads(fleet.plan.read_text())["sshd_keepalive_plan"] == 1
+    monkeypatch.chdir("/")
+    ran = fleet.carry_out()
+    assert ran.status == 0, ran
+    assert {host["name"]: host["end"] for host in ran.data["hosts"]} == {"one": "applied", "two": "applied"}
+    assert "+ClientAliveInterval 300" in ran.stderr  # shown before anything is changed
+    assert [fleet.text(name).startswith(WANTED) for name in fleet.servers] == [True, True]
+
+
+def test_a_host_that_is_no_longer_as_planned_is_refused_and_the_others_are_changed(fleet: Fleet) -> None:
+    fleet.make()
+    server = fleet.servers["one"]
+    edited = f"# somebody was here\n{fleet.text('one')}"
+    server.config_file.write_text(edited)
+    ran = fleet.carry_out()
+    assert ran.status == 3
+    assert (ran.host("one")["end"], ran.host("one")["failure"]["kind"]) == ("refused", "changed_meanwhile")
+    assert ran.host("two")["end"] == "applied"
+    assert fleet.text("one") == edited
+
+
+def test_a_host_that_somebody_has_changed_to_what_was_planned_is_refused_too(fleet: Fleet) -> None:
+    fleet.make("--limit", "one")
+    assert keepalive("apply", "--yes", "-i", fleet.inventory, "--limit", "one").status == 0
+    assert fleet.carry_out().host()["failure"]["kind"] == "changed_meanwhile"
+
+
+def test_hosts_that_are_not_in_the_file_are_not_contacted(fleet: Fleet) -> None:
+    fleet.make("--limit", "one")
+    before = fleet.servers["two"].log
+    ran = fleet.carry_out()
+    assert [host["name"] for host in ran.data["hosts"]] == ["one"]
+    assert fleet.servers["two"].log == before
+    assert fleet.text("two").startswith(BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"port": 1}, "one has another port than when the plan was made"),
+        ({"policy": {"ClientAliveInterval": 60}}, "one has another policy than when the plan was made"),
+        (None, "one is no longer among the hosts than when"),
+    ],
+)
+def test_an_inventory_that_says_something_else_now_is_refused_before_any_login(
+    fleet: Fleet, change: dict[str, object] | None, said: str
+) -> None:
+    fleet.make()
+    logs = [server.log for server in fleet.servers.values()]
+    if change is None:
+        del fleet.hosts["one"]
+    else:
+        fleet.hosts["one"] |= change
+    fleet.write()
+    ran = fleet.carry_out()
+    assert (ran.status, ran.stdout) == (2, "")
+    assert said.removesuffix(" than when") in ran.stderr
+    assert "next: make the plan again" in ran.stderr
+    assert [server.log for server in fleet.servers.values()] == logs
+
+
+def test_a_policy_of_the_command_line_is_kept_in_the_plan(fleet: Fleet) -> None:
+    fleet.make("--interval", "120", "--count", "4")
+    assert fleet.carry_out().status == 0
+    assert fleet.text("one").startswith("ClientAliveInterval 120\nClientAliveCountMax 4\n")
+    refused = fleet.carry_out("--interval", "60")
+    assert (refused.status, "--interval has no meaning beside the plan" in refused.stderr) == (2, True)
+
+
+def test_a_plan_without_changes_is_carried_out_by_doing_nothing(fleet: Fleet) -> None:
+    assert keepalive("apply", "--yes", "-i", fleet.inventory).status == 0
+    assert fleet.make().status == 0
+    assert fleet.carry_out().status == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text[:-20], "cannot be read"),
+        (lambda text: text.replace('_plan":1', '_plan":2'), "of another release"),
+        (lambda text: text.replace('"fingerprint"', '"fingreprint"'), "cannot be read"),
+    ],
+)
+def test_a_damaged_plan_is_refused(fleet: Fleet, damage: object, said: str) -> None:
+    fleet.make()
+    assert callable(damage)
+    fleet.plan.write_text(damage(fleet.plan.read_text()))
+    ran = fleet.carry_out()
+    assert (ran.status, said in ran.stderr) == (2, True), ran.stderr
+    fleet.plan.chmod(0o622)
+    assert "everybody may write to" in fleet.carry_out().stderr
+
+
+def test_passwords_are_not_in_the_plan(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2-hunter2\n")
+    fleet.hosts["one"]["become"] = {"method": "none"}
+    fleet.hosts["one"]["password"] = f"file:{tmp_path}/secret"
+    fleet.write()
+    fleet.make("-k", "--private-key", str(fleet.servers["one"].user_key))
+    assert "hunter2" not in fleet.plan.read_text()
+    assert "ask_pass" not in fleet.plan.read_text()
