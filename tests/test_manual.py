@@ -33,7 +33,7 @@ def test_a_page_shows_every_option_and_every_exit_code() -> None:
             for option in one.params:
                 if isinstance(option, click.Option) and not option.hidden:
                     assert set(option.opts) <= described, name
-        codes = {int(code) for code in re.findall(r"^\.B (\d+)$", page, re.MULTILINE)}
+        codes = {int(code) for code in re.findall(r"^\.BR (\d+) ", page, re.MULTILINE)}
         assert codes == set(ExitCode), name
 
 

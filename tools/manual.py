@@ -34,7 +34,7 @@ def render_pages(day: str, readme: str) -> dict[str, str]:
         File name, for example `sshd-keepalive-check.1`, and text of each page.
     """
     program = click.Context(command, info_name=PROGRAM, **command.context_settings)
-    exit_codes = re.findall(r"^\| (\d+) \| (.+) \|$", readme, re.MULTILINE)
+    exit_codes = re.findall(r"^\| (\d+) \| (\w+) \| (.+) \|$", readme, re.MULTILINE)
     pages = {f"{PROGRAM}.1": _render_page(program, day, exit_codes)}
     for name in COMMANDS:
         subject = command.get_command(program, name)
@@ -44,7 +44,7 @@ def render_pages(day: str, readme: str) -> dict[str, str]:
     return pages
 
 
-def _render_page(context: click.Context, day: str, exit_codes: list[tuple[str, str]]) -> str:
+def _render_page(context: click.Context, day: str, exit_codes: list[tuple[str, str, str]]) -> str:
     name = context.command_path.replace(" ", "-")
     summary = context.command.get_short_help_str(limit=200).rstrip(".").replace("`", "")
     others = [PROGRAM, *(f"{PROGRAM}-{other}" for other in COMMANDS)]
@@ -68,7 +68,7 @@ def _render_page(context: click.Context, day: str, exit_codes: list[tuple[str, s
         *(line for path, text in FILES for line in (".TP", f".I {_escape(path)}", *_render_text(text))),
         ".SH EXIT STATUS",
         "Of several hosts the highest code counts.",
-        *(line for code, text in exit_codes for line in (".TP", f".B {code}", *_render_text(text))),
+        *(line for code, word, text in exit_codes for line in (".TP", f'.BR {code} " ({word})"', *_render_text(text))),
         ".SH SEE ALSO",
         *references,
         ".BR sshd_config (5),",
