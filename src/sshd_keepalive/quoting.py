@@ -19,16 +19,16 @@ def quote_bytes(value: bytes) -> str:
     return quote(value.decode("utf-8", "surrogateescape"))
 
 
-def unit_word(text: str) -> str:
+def quote_unit_word(text: str) -> str:
     """One word of a unit file: systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers".
 
     Raises:
         ValueError: a NUL byte, which no command line can carry.
     """
-    return unit_path(text).replace("$", "$$")
+    return quote_unit_path(text).replace("$", "$$")
 
 
-def unit_path(text: str) -> str:
+def quote_unit_path(text: str) -> str:
     """One path of a list of paths in a unit file, where systemd expands no variables: systemd.exec(5).
 
     Raises:

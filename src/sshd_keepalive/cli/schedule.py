@@ -55,7 +55,7 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
     """
     from sshd_keepalive.schedule import cron, jobs, systemd
 
-    jobs.checked_name(name)
+    jobs.check_name(name)
     options, hosts = _checked(ctx, words)
     every = jobs.read_every(every)
     wanted = jobs.Schedule(
@@ -65,12 +65,12 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
         state=str(user_state_path()),
         argv=words,
         writable=tuple(sorted({str(path.expanduser().absolute().parent) for path in _written(options, hosts)})),
-        limit_s=jobs.limit_of(len(hosts), options.forks, options.timeout),
+        limit_s=jobs.compute_limit(len(hosts), options.forks, options.timeout),
     )
     done = "installed" if jobs.install(wanted) else "as it was"
-    manager = "systemd" if systemd.texts(name) else "cron"
+    manager = "systemd" if systemd.is_installed(name) else "cron"
     number = "1 host" if len(hosts) == 1 else f"{len(hosts)} hosts"
-    coming = f", next {at}" if (at := jobs.next_run(name)) else ""
+    coming = f", next {at}" if (at := jobs.find_next_run(name)) else ""
     click.echo(f"{done:<11} {name}: check of {number}, every {every}, by {manager}{coming}")
     if manager == "cron" and not cron.is_running():
         click.echo("note: no cron runs on this machine now, and without one nothing will start the check")
@@ -82,17 +82,17 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
 @command.command("list")
 def list_() -> None:
     """List the schedules as systemd lists its timers, or as they stand in the crontab."""
-    from sshd_keepalive.schedule import cron, jobs, systemd
+    from sshd_keepalive.schedule import jobs, systemd
 
-    names = jobs.names()
+    names = jobs.list_names()
     if not names:
         click.echo("no schedules; next: sshd-keepalive schedule install --every daily -i hosts.yaml")
-    elif any(map(systemd.texts, names)):
-        click.echo(printable(systemd.listing()))
+    elif any(map(systemd.is_installed, names)):
+        click.echo(printable(systemd.list_timers()))
     for name in names:
-        if line := cron.entry(name):
+        if line := jobs.find_line(name):
             click.echo(printable(f"{name:<12} {line}"))
-        elif not systemd.texts(name):
+        elif not systemd.is_installed(name):
             click.echo(f"{name:<12} NOT SCHEDULED; next: sshd-keepalive schedule remove {name}")
 
 
@@ -107,7 +107,7 @@ def run(name: str) -> None:
         click.echo(f"{name}: the previous run is still in progress; skipped", err=True)
     else:
         click.echo(f"{name}: {ExitCode(code).name.lower() if code in tuple(ExitCode) else f'exit code {code}'}")
-        log = systemd.log_command(name) if systemd.texts(name) else "sshd-keepalive report"
+        log = systemd.show_log_command(name) if systemd.is_installed(name) else "sshd-keepalive report"
         click.echo(f"next: {log}", err=True)
     raise SystemExit(code)
 

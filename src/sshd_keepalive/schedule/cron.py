@@ -1,4 +1,4 @@
-"""A schedule as one line of the account's crontab, between two comments that name it. Source: crontab(5)."""
+"""A schedule as one line of the account's crontab: the line that runs its script. Source: crontab(5)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _DAEMONS: Final = frozenset({"cron", "crond", "fcron"})  # Debian's; cronie's, b
 _NO_CRONTAB: Final = (b"no crontab for", b"can't open")  # cron and cronie; busybox
 
 
-def fields(every: str, name: str) -> str:
-    """When, as cron writes it.
+def choose_fields(every: str, name: str) -> str:
+    """Give the time as cron writes it.
 
     Args:
-        name: of the schedule; it settles the minute, so that not everybody runs at once.
+        name: of the schedule; it determines the minute, so that not all schedules run at once.
     Raises:
-        ConfigError: neither a word nor five fields; whether fields are right is cron's to judge.
+        ConfigError: neither a word nor five fields; cron itself checks the fields.
     """
     minute = crc32(name.encode()) % 60
     words = {"hour": f"{minute} * * * *", "day": f"{minute} {_HOUR} * * *", "week": f"{minute} {_HOUR} * * 1"}
@@ -41,34 +41,32 @@ def fields(every: str, name: str) -> str:
     return every
 
 
-def with_entry(crontab: str, name: str, every: str, script: Path) -> str:
-    """The crontab with the entry of a schedule, in its old place or at the end; all other bytes as they were.
+def add_line(crontab: str, script: Path, fields: str) -> str:
+    """Give the crontab with a line that runs the script, in place of an earlier one or at the end.
 
-    Raises:
-        ConfigError: cron cannot say when, or somebody has edited the entry.
+    All other bytes stay as they were.
     """
-    command = f"/bin/sh {quote(str(script))}".replace("%", "\\%")  # cron reads a bare % as a line end
-    entry = f"{_begin(name)}\n{fields(every, name)} {command}\n{_end(name)}\n"
-    found = _entry(name).search(crontab)
-    if found:
-        return crontab[: found.start()] + entry + crontab[found.end() :]
-    _refuse_edited(crontab, name)
-    return crontab + ("" if not crontab or crontab.endswith("\n") else "\n") + entry
+    line = f"{fields} {_command(script)}\n"
+    if _match_line(script).search(crontab):
+        return _match_line(script).sub(lambda _: line, crontab, count=1)
+    return crontab + ("" if not crontab or crontab.endswith("\n") else "\n") + line
 
 
-def without_entry(crontab: str, name: str) -> str:
-    """The crontab without the entry of a schedule; all other bytes as they were.
+def remove_line(crontab: str, script: Path) -> str:
+    """Give the crontab without the lines that run the script. All other bytes stay as they were."""
+    return _match_line(script).sub("", crontab)
 
-    Raises:
-        ConfigError: somebody has edited the entry.
-    """
-    if not _entry(name).search(crontab):
-        _refuse_edited(crontab, name)
-    return _entry(name).sub("", crontab)
+
+def find_line(script: Path) -> str:
+    """Find the line that runs the script; empty when there is none, or no cron."""
+    with suppress(ConfigError):
+        if match := _match_line(script).search(read()):
+            return match[0].rstrip("\n")
+    return ""
 
 
 def read() -> str:
-    """This account's crontab; empty when it has none. Its bytes are kept, whatever they are.
+    """Read this account's crontab; empty when it has none. Undecodable bytes are kept as surrogate escapes.
 
     Raises:
         ConfigError: there is no cron here, or it does not answer.
@@ -84,23 +82,9 @@ def read() -> str:
         ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"crontab -l does not answer: {error}") from None
-    if done.returncode and not any(words in done.stderr for words in _NO_CRONTAB):
+    if done.returncode and not any(text in done.stderr for text in _NO_CRONTAB):
         raise ConfigError(f"crontab -l failed: {done.stderr.decode('utf-8', 'replace').strip()}")
     return done.stdout.decode("utf-8", "surrogateescape") if not done.returncode else ""
-
-
-def take_out(name: str) -> None:
-    """Remove the entry of a schedule, if there is one and a cron.
-
-    Raises:
-        ConfigError: somebody has edited the entry, or cron does not take the new crontab.
-    """
-    try:
-        crontab = read()
-    except ConfigError:
-        return
-    if (without := without_entry(crontab, name)) != crontab:
-        write(without)
 
 
 def write(crontab: str) -> None:
@@ -112,39 +96,18 @@ def write(crontab: str) -> None:
     run_program(["crontab", "-"], given=crontab.encode("utf-8", "surrogateescape"), limit_s=_LIMIT_S)
 
 
-def entry(name: str) -> str:
-    """The line of a schedule; empty when there is none, or no cron."""
-    with suppress(ConfigError):
-        if found := _entry(name).search(read()):
-            return found[1]
-    return ""
-
-
 def is_running() -> bool:
-    """Whether a cron runs; True also where others' processes are hidden."""
+    """Whether a cron runs; True also where the processes of other accounts are hidden."""
     names: set[str] = set()
     for path in Path("/proc").glob("[0-9]*/comm"):
-        with suppress(OSError):  # it ended meanwhile
+        with suppress(OSError):  # the process has ended
             names.add(path.read_text(errors="replace").strip())
     return not names.isdisjoint(_DAEMONS) or not Path("/proc/1/comm").exists()
 
 
-def _begin(name: str) -> str:
-    return f"# sshd-keepalive {name}: begin, written by `sshd-keepalive schedule`"
+def _command(script: Path) -> str:
+    return f"/bin/sh {quote(str(script))}".replace("%", "\\%")  # cron reads a bare % as a line end
 
 
-def _end(name: str) -> str:
-    return f"# sshd-keepalive {name}: end"
-
-
-def _entry(name: str) -> re.Pattern[str]:
-    # One line between the two: where somebody has put more there, it is not the entry that we wrote.
-    return re.compile(rf"^{re.escape(_begin(name))}\n([^\n]*)\n{re.escape(_end(name))}\n?", re.MULTILINE)
-
-
-def _refuse_edited(crontab: str, name: str) -> None:
-    if any(f"\n{mark(name)}\n" in f"\n{crontab}\n" for mark in (_begin, _end)):
-        raise ConfigError(
-            f"the crontab's entry of {name} is not as it was written: nothing was changed",
-            hint="take it out with crontab -e",
-        )
+def _match_line(script: Path) -> re.Pattern[str]:
+    return re.compile(rf"^[^#\n]*{re.escape(_command(script))}[^\n]*(?:\n|\Z)", re.MULTILINE)

@@ -1,8 +1,7 @@
-"""Checks that run by themselves: one small shell script for each schedule, which systemd or cron starts.
+"""Scheduled checks: one small shell script for each schedule, which systemd or cron starts.
 
-The script `schedules/NAME.sh` in the configuration directory holds the whole command. Root's schedules are the
-machine's and stand in /etc/sshd-keepalive, anybody else's in the account's own directories. What a run came to is in
-the history, since every scheduled check is recorded.
+The script `schedules/NAME.sh` in the configuration directory holds the whole command: in /etc/sshd-keepalive for root,
+in the account's own configuration directory for others. Every scheduled check is recorded in the history.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,25 +25,25 @@ from sshd_keepalive.spelling import did_you_mean
 
 OVERLAPS: Final = systemd.OVERLAPS
 _LEAST_LIMIT_S: Final = 3600.0
-_END_S: Final = 60  # for a check that is told to end, before it is killed
-#: What people call a time, beside what a manager calls it → `Schedule.every`.
+_END_S: Final = 60  # between the signal to end and the one that kills
+#: Words for a time, in addition to those of the manager → `Schedule.every`.
 _WORDS: Final = {word: word for word in ("hour", "day", "week")} | {"hourly": "hour", "daily": "day", "weekly": "week"}
 #: A name that is one word everywhere: in a unit's name, a path, a crontab.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HEAD: Final = "# Written by `sshd-keepalive schedule install`; `schedule remove` removes it.\n"
-#: cron does not keep two runs apart, does not end one that hangs, and mails every word.
+#: cron does not prevent overlapping runs, does not end one that hangs, and mails all output.
 _CRON_RUN: Final = """\
 exec 9<"$0"
 flock -n 9 || exit 75
-said=$(timeout -k {end_s} {limit_s} {command} 2>&1)
+output=$(timeout -k {end_s} {limit_s} {command} 2>&1)
 code=$?
 case $code in
 0) exit 0 ;;
 124 | 137 | 143)
-	printf '%s\\n' "$said" 'the check was not done after {limit_s} s and was killed'
+	printf '%s\\n' "$output" 'the check did not finish within {limit_s} s and was killed'
 	exit 3 ;;
 esac
-printf '%s\\n' "$said"
+printf '%s\\n' "$output"
 exit "$code"
 """
 
@@ -54,131 +54,172 @@ class Schedule:
 
     name: str
     every: str  # hour, day, week, or as the manager writes it
-    directory: str  # where it was installed: relative paths of its options are meant from there
-    state: str  # XDG_STATE_HOME of whoever installed it: who asks for the history finds what was recorded by itself
-    argv: tuple[str, ...]  # the words behind `check`
-    writable: tuple[str, ...] = ()  # directories that its reports are written into
+    directory: str  # working directory of the installation, for relative paths in its options
+    state: str  # XDG_STATE_HOME of the account that installed it, so that both use one history
+    argv: tuple[str, ...]  # arguments of `check`
+    writable: tuple[str, ...] = ()  # directories of its reports
     limit_s: float = _LEAST_LIMIT_S  # how long a check may take; then it is killed
 
 
 def read_every(text: str) -> str:
-    """Give when a schedule runs: of the usual words the one that `Schedule` knows, else what the manager may know."""
+    """Read the value of --every: a usual word becomes that of `Schedule`, other text is for the manager."""
     plain = " ".join(text.split())
     return _WORDS.get(plain.lower(), plain)
 
 
-def limit_of(n_hosts: int, forks: int, timeout_s: float) -> float:
-    """How long a check of so many hosts may take: twice what it takes when every host uses up its time (seconds)."""
+def compute_limit(n_hosts: int, forks: int, timeout_s: float) -> float:
+    """Compute how long a check may take: twice the time that it needs when every host uses its whole time (seconds)."""
     return max(_LEAST_LIMIT_S, 2 * (n_hosts / forks + 1) * timeout_s)
 
 
-def checked_name(name: str) -> str:
-    """The name, if it can be one.
+def check_name(name: str) -> None:
+    """Refuse what cannot name a schedule.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it is not a valid name.
     """
     if not _NAME.fullmatch(name):
         hint = "letters, digits, '.', '_' and '-', 64 at most, a letter or digit first: for example etl"
         raise ConfigError(f"{name!r} is not a valid name of a schedule", hint=hint)
-    return name
 
 
-def script(schedule: Schedule, *, for_cron: bool) -> str:
-    """The shell script that runs the check once."""
+def render_script(schedule: Schedule, *, for_cron: bool) -> str:
+    """Render the shell script that runs the check once."""
     words = (*program.argv(), "check", "--record", "--no-progress", *schedule.argv)
     command = " ".join(map(quote, words))
-    # With its own directory gone the options may still name absolute paths.
-    begin = f"cd {quote(schedule.directory)} || cd /\nexport XDG_STATE_HOME={quote(schedule.state)}\n"
+    # Options may name absolute paths, so a missing working directory does not stop the check.
+    setup = f"cd {quote(schedule.directory)} || cd /\nexport XDG_STATE_HOME={quote(schedule.state)}\n"
     run = (
         _CRON_RUN.format(end_s=_END_S, limit_s=round(schedule.limit_s), command=command)
         if for_cron
         else f"exec {command}\n"
     )
-    return _HEAD + begin + run
+    return _HEAD + setup + run
 
 
 def install(schedule: Schedule) -> bool:
-    """Put a schedule to work, in place of one of the same name; give whether anything had to change.
+    """Install a schedule in place of one of the same name; give whether anything had to change.
 
     Raises:
         ConfigError: neither systemd nor cron can be used, or they refuse; everything is as it was.
     """
-    name, path = schedule.name, _path(schedule.name)
-    by_systemd = systemd.is_usable()
-    text = script(schedule, for_cron=not by_systemd)
-    old = path.read_text() if path.exists() else None
-    if by_systemd:
+    name, script = schedule.name, _locate(schedule.name)
+    if systemd.is_usable():
         _refuse_hidden(schedule)
-        systemd.check(name, schedule.every)
-        history = f"{schedule.state}/sshd-keepalive"
-        with suppress(OSError):  # the unit may write there, but not make it
-            Path(history).mkdir(parents=True, exist_ok=True, mode=0o700)
-        service = systemd.service(
-            name,
-            path,
-            is_system=systemd.is_root(),
-            limit_s=schedule.limit_s,
-            writable=(history, *schedule.writable),
-        )
-        timer = systemd.timer(name, schedule.every)
-        if old == text and systemd.texts(name) == (timer, service) and systemd.is_enabled(name):
+        systemd.check_time(schedule.every)
+        new = _render_systemd_files(schedule, script)
+        if systemd.is_started(name) and _read(new) == new:
             return False
-    else:
-        _refuse_missing_tools()
-        crontab = cron.read()
-        wanted = cron.with_entry(crontab, name, schedule.every, path)
-        if old == text and wanted == crontab:
-            return False
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write(path, text.encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}", hint="nothing was scheduled") from None
-    try:
-        if by_systemd:
-            systemd.install(name, service, timer)
-            cron.take_out(name)  # of a time when systemd did not run this machine
-        else:
-            cron.write(wanted)
-    except ConfigError:
-        path.unlink() if old is None else files.write(path, old.encode("utf-8", "surrogateescape"))
-        raise
+        _install(new, lambda: systemd.start(name))
+        with suppress(ConfigError):  # there may be no cron; a line is left over from a time without systemd
+            _remove_from_crontab(script)
+        return True
+    _refuse_missing_tools()
+    crontab = cron.read()
+    new_crontab = cron.add_line(crontab, script, cron.choose_fields(schedule.every, name))
+    new = {script: render_script(schedule, for_cron=True)}
+    if new_crontab == crontab and _read(new) == new:
+        return False
+    _install(new, lambda: cron.write(new_crontab))
     return True
 
 
+def _render_systemd_files(schedule: Schedule, script: Path) -> dict[Path, str]:
+    name, history = schedule.name, f"{schedule.state}/sshd-keepalive"
+    with suppress(OSError):  # the service may write there, but cannot create it
+        Path(history).mkdir(parents=True, exist_ok=True, mode=0o700)
+    timer_file, service_file = systemd.list_files(name)
+    service = systemd.render_service(
+        name,
+        script,
+        is_system=systemd.is_root(),
+        limit_s=schedule.limit_s,
+        writable=(history, *schedule.writable),
+    )
+    return {
+        script: render_script(schedule, for_cron=False),
+        timer_file: systemd.render_timer(name, schedule.every),
+        service_file: service,
+    }
+
+
+def _read(paths: Iterable[Path]) -> dict[Path, str | None]:
+    """Read files; None stands for one that does not exist."""
+    return {path: path.read_text(errors="surrogateescape") if path.exists() else None for path in paths}
+
+
+def _install(new: Mapping[Path, str], start: Callable[[], None]) -> None:
+    """Write files and start what they describe; on failure bring the old files back.
+
+    Raises:
+        ConfigError: a file is somebody else's or cannot be written, or `start` failed.
+    """
+    old = _read(new)
+    for path, text in old.items():
+        if text is not None and not text.startswith((_HEAD, systemd.DESCRIPTION)):
+            hint = "take another --name"
+            raise ConfigError(f"{path}: not written by `schedule install`, it is left alone", hint=hint)
+    try:
+        _write(new)
+        start()
+    except ConfigError:
+        with suppress(ConfigError):
+            _write(old)
+        raise
+
+
+def _write(contents: Mapping[Path, str | None]) -> None:
+    for path, text in contents.items():
+        try:
+            if text is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                files.write(path, text.encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}", hint="nothing was scheduled") from None
+
+
 def remove(name: str) -> None:
-    """End a schedule; what its runs recorded stays.
+    """Remove a schedule; what its runs recorded stays.
 
     Raises:
         ConfigError: there is none of this name, or a file cannot be removed.
     """
-    path = find(name)
-    if not systemd.remove(name):
-        cron.take_out(name)
+    script = find(name)
     try:
-        path.unlink()
+        if systemd.is_installed(name):
+            systemd.remove(name)
+        else:
+            _remove_from_crontab(script)
+        script.unlink()
     except OSError as error:
-        raise ConfigError(f"{path} cannot be removed: {error.strerror}") from None
+        raise ConfigError(f"{error.filename} cannot be removed: {error.strerror}") from None
+
+
+def _remove_from_crontab(script: Path) -> None:
+    if cron.find_line(script):
+        cron.write(cron.remove_line(cron.read(), script))
 
 
 def find(name: str) -> Path:
-    """The script of a schedule.
+    """Find the script of a schedule.
 
     Raises:
-        ConfigError: it is not a name, or there is none of it.
+        ConfigError: it is not a valid name, or there is no schedule of this name.
     """
-    path = _path(checked_name(name))
-    if not path.exists():
-        known = names()
+    check_name(name)
+    script = _locate(name)
+    if not script.exists():
+        known = list_names()
         hint = f"there are {', '.join(known)}" if known else "there are none; make one with schedule install"
         raise ConfigError(f"there is no schedule {name!r}{did_you_mean(name, known)}", hint=hint)
-    return path
+    return script
 
 
-def names() -> tuple[str, ...]:
-    """The schedules of this account; of root, those of the machine."""
-    return tuple(path.stem for path in sorted(_path("x").parent.glob("*.sh")))
+def list_names() -> tuple[str, ...]:
+    """List the schedules of this account; for root, those of the machine."""
+    return tuple(path.stem for path in sorted(_locate("x").parent.glob("*.sh")))
 
 
 def run(name: str) -> int:
@@ -189,22 +230,31 @@ def run(name: str) -> int:
     Raises:
         ConfigError: there is no such schedule, or systemd cannot start it.
     """
-    path = find(name)
-    return systemd.run(name) if systemd.texts(name) else subprocess.run(["/bin/sh", path], check=False).returncode
+    script = find(name)
+    if systemd.is_installed(name):
+        return systemd.run(name)
+    return subprocess.run(["/bin/sh", script], check=False).returncode
 
 
-def next_run(name: str) -> str:
-    """When the next run begins: systemd says the time, a crontab the fields."""
-    return systemd.next_run(name) if systemd.texts(name) else cron.entry(name).partition(" /bin/sh ")[0]
+def find_next_run(name: str) -> str:
+    """Find when the next run begins: systemd gives the time, a crontab the fields."""
+    if systemd.is_installed(name):
+        return systemd.find_next_run(name)
+    return find_line(name).partition(" /bin/sh ")[0]
 
 
-def _path(name: str) -> Path:
+def find_line(name: str) -> str:
+    """Find a schedule's line in the crontab; empty when there is none."""
+    return cron.find_line(_locate(name))
+
+
+def _locate(name: str) -> Path:
     top = Path("/etc/sshd-keepalive") if systemd.is_root() else user_config_path("sshd-keepalive")
     return top / "schedules" / f"{name}.sh"
 
 
 def _refuse_hidden(schedule: Schedule) -> None:
-    """The machine's units have a /tmp of their own, `PrivateTmp` of systemd.exec(5)."""
+    """Refuse paths below /tmp: system services have a /tmp of their own, `PrivateTmp` of systemd.exec(5)."""
     named = [schedule.directory, *schedule.writable, *(word.partition(":")[2] or word for word in schedule.argv)]
     hidden = [path for path in named if f"{path}/".startswith(("/tmp/", "/var/tmp/"))]  # noqa: S108
     if hidden and systemd.is_root():

@@ -6,7 +6,7 @@ is healed first. `reload` is not the default: it kills a socket-activated sshd a
 """
 
 from sshd_keepalive.model import ServiceChoice
-from sshd_keepalive.quoting import quote, unit_word
+from sshd_keepalive.quoting import quote, quote_unit_word
 from sshd_keepalive.services import unit_of
 
 RANK: int = 10
@@ -140,7 +140,7 @@ def at_boot(name: str, command: str) -> str:
     lines = (
         "[Service]",
         "Type=oneshot",
-        f"ExecStart=/bin/sh -c {unit_word(command)}",
+        f"ExecStart=/bin/sh -c {quote_unit_word(command)}",
         "KillMode=process",
         "[Unit]",
         "Description=sshd-keepalive takes back an unconfirmed change",

@@ -1,4 +1,4 @@
-"""The crontab entry, and that nothing else of a crontab is touched."""
+"""The line of the crontab, and that nothing else of a crontab is touched."""
 
 from __future__ import annotations
 
@@ -19,34 +19,42 @@ LINES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters
 @given(before=LINES, after=LINES)
 def test_other_lines_of_a_crontab_are_never_touched(before: str, after: str) -> None:
     before = before if not before or before.endswith("\n") else before + "\n"
-    with_it = cron.with_entry(before, "etl", NIGHTLY, SCRIPT) + after
-    assert cron.without_entry(with_it, "etl") == before + after
-    assert cron.with_entry(with_it, "etl", NIGHTLY, SCRIPT) == with_it, "installed twice is installed once"
-    changed = cron.with_entry(with_it, "etl", "day", SCRIPT)
-    assert cron.without_entry(changed, "etl") == before + after
-    assert cron.without_entry(with_it, "other") == with_it
+    with_line = cron.add_line(before, SCRIPT, NIGHTLY) + after
+    assert cron.remove_line(with_line, SCRIPT) == before + after
+    assert cron.add_line(with_line, SCRIPT, NIGHTLY) == with_line, "installed twice is installed once"
+    changed = cron.add_line(with_line, SCRIPT, "0 6 * * *")
+    assert changed == cron.add_line(before, SCRIPT, "0 6 * * *") + after
+    assert cron.remove_line(with_line, SCRIPT.with_name("other.sh")) == with_line
 
 
-def test_an_entry_is_one_line_that_cron_reads_as_it_stands() -> None:
-    entry = cron.with_entry("", "etl", NIGHTLY, Path("/opt/50%/it's.sh"))
-    assert entry.splitlines()[1] == "30 2 * * * /bin/sh '/opt/50\\%/it'\\''s.sh'"
+def test_a_line_is_one_that_cron_reads_as_it_stands() -> None:
+    line = cron.add_line("", Path("/opt/50%/it's.sh"), NIGHTLY)
+    assert line == "30 2 * * * /bin/sh '/opt/50\\%/it'\\''s.sh'\n"
 
 
-def test_a_line_that_somebody_put_into_the_entry_stays() -> None:
-    crontab = cron.with_entry("", "etl", NIGHTLY, SCRIPT).replace("30 2", "# by hand\n30 2")
-    for change in (lambda: cron.without_entry(crontab, "etl"), lambda: cron.with_entry(crontab, "etl", "day", SCRIPT)):
-        with pytest.raises(ConfigError, match="not as it was written"):
-            change()
+@pytest.mark.parametrize(
+    "edited", ["0 7 * * * /bin/sh {}", "@daily  /bin/sh {} # by hand\n", " 0 7 * * * LANG=C /bin/sh {}\n"]
+)
+def test_a_line_that_was_edited_by_hand_is_still_that_of_the_schedule(edited: str) -> None:
+    crontab = "MAILTO=ops\n# mine\n" + edited.format(f"'{SCRIPT}'")
+    assert cron.remove_line(crontab, SCRIPT) == "MAILTO=ops\n# mine\n"
+    assert cron.add_line(crontab, SCRIPT, NIGHTLY) == f"MAILTO=ops\n# mine\n{NIGHTLY} /bin/sh '{SCRIPT}'\n"
+
+
+def test_a_line_that_was_commented_out_stays() -> None:
+    crontab = f"# 0 7 * * * /bin/sh '{SCRIPT}'\n"
+    assert cron.remove_line(crontab, SCRIPT) == crontab
+    assert cron.add_line(crontab, SCRIPT, NIGHTLY).startswith(crontab)
 
 
 def test_words_get_a_minute_that_depends_on_the_name() -> None:
-    assert len({cron.fields("day", name).split()[0] for name in ("a", "b", "c", "d", "e")}) > 1
-    assert cron.fields("day", "a") == cron.fields("day", "a")
-    assert cron.fields("week", "a").endswith(" 6 * * 1")
+    assert len({cron.choose_fields("day", name).split()[0] for name in ("a", "b", "c", "d", "e")}) > 1
+    assert cron.choose_fields("day", "a") == cron.choose_fields("day", "a")
+    assert cron.choose_fields("week", "a").endswith(" 6 * * 1")
 
 
 @pytest.mark.parametrize("every", ["", "Mon..Fri 06:00", "0 6 * *", "0 6 * * 1 rm -rf", "0 6 * * *\n* * * * *"])
 def test_what_is_not_a_time_of_cron_is_refused_with_an_example(every: str) -> None:
     with pytest.raises(ConfigError, match="not a time of cron") as caught:
-        cron.fields(every, "etl")
+        cron.choose_fields(every, "etl")
     assert "--every day" in str(caught.value.hint)

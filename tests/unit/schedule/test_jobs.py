@@ -32,7 +32,7 @@ def written(schedule: Schedule, code: str, folder: Path, monkeypatch: pytest.Mon
     """The script; `code` stands in for the program."""
     monkeypatch.setattr(program, "argv", lambda: (sys.executable, "-c", code))
     path = folder / "etl.sh"
-    path.write_text(jobs.script(schedule, for_cron=cron))
+    path.write_text(jobs.render_script(schedule, for_cron=cron))
     return path
 
 
@@ -72,7 +72,7 @@ def test_a_check_that_hangs_is_killed_at_its_limit(
     monkeypatch.setattr(jobs, "_END_S", 1)
     ran = run(written(replace(schedule, limit_s=1), code, tmp_path, monkeypatch, cron=True))
     assert ran.returncode == 3
-    assert ran.stdout == "begun\nthe check was not done after 1 s and was killed\n"
+    assert ran.stdout == "begun\nthe check did not finish within 1 s and was killed\n"
 
 
 @needs_flock
@@ -91,14 +91,14 @@ def test_two_runs_never_overlap_even_when_the_shell_was_killed(
 
 
 def test_the_limit_grows_with_the_fleet() -> None:
-    assert jobs.limit_of(40, 20, 60) == 3600
-    assert jobs.limit_of(10_000, 20, 60) == 2 * 501 * 60
+    assert jobs.compute_limit(40, 20, 60) == 3600
+    assert jobs.compute_limit(10_000, 20, 60) == 2 * 501 * 60
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "-x", '"', "x" * 65])
 def test_a_name_is_one_word_everywhere(name: str) -> None:
     with pytest.raises(ConfigError, match="not a valid name"):
-        jobs.checked_name(name)
+        jobs.check_name(name)
 
 
 @pytest.mark.parametrize(
