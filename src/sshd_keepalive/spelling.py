@@ -1,4 +1,4 @@
-"""Texts for people: which known word was probably meant, what somebody wrote, the first of many."""
+"""Texts for people: suggest a known word, quote input, shorten lists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def show(text: str, *, longest: int = 60) -> str:
-    """Quote what somebody wrote, so that control characters cannot reach a terminal and a page cannot flood it."""
+    """Quote input, so that control characters do not reach a terminal; shorten it to `longest` characters."""
     return repr(text if len(text) <= longest else text[:longest] + "…")
 
 
@@ -25,7 +25,7 @@ def join_first(texts: Sequence[object], most: int) -> str:
 
 
 def cut_lines(lines: Sequence[str], most: int, rest: str) -> list[str]:
-    """Give the lines, at most so many, then how many were left out.
+    """Cut a list of lines after `most` lines, and add how many were left out.
 
     Args:
         rest: the last line; `{n}` stands for the number.

@@ -90,7 +90,7 @@ def test_json_is_short_for_its_format(inventory: Path) -> None:
         (["check", "-i", "/nowhere/hosts.yaml"], "/nowhere/hosts.yaml"),
         (["check", "-i", "nosuchkind:x"], "nosuchkind"),
         (["check", "user@"], "user@"),
-        (["check", "root:secret@host"], "a password does not belong in a target"),
+        (["check", "root:secret@host"], "a target cannot hold a password"),
         (["check", "host", "--format", "jason"], "did you mean 'json'?"),
         (["check", "host", "--out", "json"], "KIND:FILE"),
         (["check", "host", "--out", "html:~nobody-here/page.html"], "there is no such account"),

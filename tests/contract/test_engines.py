@@ -238,7 +238,7 @@ def test_hosts_that_are_only_read_share_the_cost_of_a_task(
         ("dask:tcp://192.0.2.1:8786", "without TLS"),
         ("dask:tcp://scheduler:8786", "without TLS"),
         ("dask:tcp://[2001:db8::1]:8786?insecure=no", "without TLS"),
-        ("dask:tcp://192.0.2.1:8786?secure=yes", "is no option here"),
+        ("dask:tcp://192.0.2.1:8786?secure=yes", "is not an option of this kind"),
         ("dask:tcp://127.0.0.1:1?insecure=yes", "cannot be reached"),
     ],
 )

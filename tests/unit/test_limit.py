@@ -98,7 +98,7 @@ def test_reads_patterns_from_a_file(tmp_path: Path) -> None:
     assert chosen(f"@{plain}") == ["web1", "web2", "db2", "2001:db8::5"]
     assert chosen(f"all,!@{plain}") == ["db1", "lone:2222"]
     plain.write_text("# nothing\n")
-    with pytest.raises(ConfigError, match="there is no host in this file"):
+    with pytest.raises(ConfigError, match="the file contains no host"):
         chosen(f"@{plain}")
     plain.write_text("@other\n")
     with pytest.raises(ConfigError, match="not another file"):

@@ -31,10 +31,10 @@ def test_warnings(tmp_path: Path) -> None:
     )
     assert lint(hosts, today=TODAY) == (
         "a, web are the same sshd: 192.0.2.1 port 22, /etc/ssh/sshd_config",
-        "host_keys is accept-new for a: whoever answers first is believed",
+        "host_keys is accept-new for a: the first key that a server shows is accepted",
         "web is the name of a host and of a group: --limit web means both",
         "jump bastoin is not a host of the inventory, did you mean 'bastion'?",
-        "known_hosts /nonexistent/known of web is not there",
+        "known_hosts /nonexistent/known of web does not exist",
         "the waiver of bastion ended on 2027-01-30 (owner jo)",
         "the waiver of c ends on 2027-01-31 (owner jo)",
     )

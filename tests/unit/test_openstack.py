@@ -173,7 +173,7 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     ("source", "said"),
     [
         ("openstack:", "which cloud?"),
-        ("openstack:one?adress=public", "'adress' is no option here, did you mean 'address'?"),
+        ("openstack:one?adress=public", "'adress' is not an option of this kind, did you mean 'address'?"),
         ("openstack:one?address=outside", "address is private, public or cidr:NETWORK, not 'outside'"),
         ("openstack:one?address=cidr:10.0.0.1/8", "has host bits set"),
         ("openstack:one?cache=soon", "cache is a number of seconds"),

@@ -137,7 +137,7 @@ def test_a_flood_is_cut(script: Callable[[str], Path]) -> None:
         ("command:./gone", "./gone cannot be run: No such file or directory"),
         ("command:", "command: needs a program"),
         ("command:'x", "No closing quotation"),
-        ("command:x?tmeout=1", "'tmeout' is no option here, did you mean 'timeout'?"),
+        ("command:x?tmeout=1", "'tmeout' is not an option of this kind, did you mean 'timeout'?"),
         ("command:x?timeout=soon", "timeout is a number of seconds"),
     ],
 )

@@ -1,1 +1,1 @@
-"""What every kind of inventory shares: targets, ranges, inheritance, ways in, selection, warnings."""
+"""What every kind of inventory shares: targets, ranges, inheritance, jump hosts, selection, warnings."""

@@ -1,4 +1,4 @@
-"""What stands behind `KIND:`, with the options that some kinds take: `openstack:mycloud?address=public&zone=eu-1`."""
+"""The argument of `KIND:ARGUMENT`, with the options of some kinds: `openstack:mycloud?address=public&zone=eu-1`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sshd_keepalive.spelling import did_you_mean, show
 
 
 def split(argument: str, known: Collection[str]) -> tuple[str, dict[str, str]]:
-    """Split an argument at `?` into what it names and its options; a file that has the whole name goes before.
+    """Split an argument at `?` into its name and its options, unless a file has the whole argument as its name.
 
     Raises:
-        ConfigError: an option is not known, stands twice or has no value.
+        ConfigError: an option is not known, is given twice or has no value.
     """
     named, question, rest = argument.partition("?")
     if not question or Path(argument).expanduser().exists():
@@ -23,7 +23,7 @@ def split(argument: str, known: Collection[str]) -> tuple[str, dict[str, str]]:
         key, _, value = part.partition("=")
         if key not in known:
             raise ConfigError(
-                f"{named}: {show(key)} is no option here{did_you_mean(key, known)}",
+                f"{named}: {show(key)} is not an option of this kind{did_you_mean(key, known)}",
                 hint=f"known options are {', '.join(known) or 'none'}",
             )
         if key in options or not value:

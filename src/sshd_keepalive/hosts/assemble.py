@@ -1,4 +1,4 @@
-"""From settings as they were written to hosts: inheritance, policy, ways in.
+"""Build hosts from settings with their places: inheritance, policy, jump hosts.
 
 Defaults count first, then groups from the outermost to the innermost, then the host itself.
 """
@@ -19,50 +19,50 @@ from sshd_keepalive.spelling import show
 
 
 class SourcedValue(NamedTuple):
-    """A setting where it was written."""
+    """A setting, and the place where it is written."""
 
     value: Any
     at: Any  # the place: something with a `line`
 
 
-#: "port", or "policy.ClientAliveInterval" for what is merged key by key.
+#: By name: "port", or "policy.ClientAliveInterval" for settings that are merged key by key.
 Settings = dict[str, SourcedValue]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Group:
-    """A group, the group around it, and the settings that stand in it."""
+    """A group, the group that contains it, and its own settings."""
 
     name: str
     parent: Group | None = None
     settings: Settings
 
     def list_ancestors(self) -> tuple[Group, ...]:
-        """The groups from the outermost to this one."""
+        """List the groups from the outermost to this one."""
         return (*(self.parent.list_ancestors() if self.parent else ()), self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupConflict:
-    """Two groups, neither of them inside the other, that set the same thing differently."""
+    """Two groups, neither of which contains the other, with different values for one setting."""
 
     setting: str
     one: Group
     other: Group
 
 
-#: Two ways to say the same. The way nearest to the host holds, so what stands farther out in the other way is dropped.
+#: Two ways to write the same policy. The one nearest to the host applies; the other one is dropped.
 _EITHER: Final = tuple(tuple(f"policy.{name}" for name in way) for way in (BY_VALUE, BY_EFFECT))
 
 
 def overlay(outer: Settings, inner: Settings) -> Settings:
-    """Put settings nearer to the host over those farther out."""
+    """Combine settings: those nearer to the host replace the outer ones."""
     rivals = _find_rivals(inner)
     return {key: given for key, given in outer.items() if key not in rivals} | inner if rivals else outer | inner
 
 
 def _find_rivals(settings: Settings) -> tuple[str, ...]:
-    """Name the keys that say in the other way what some of these settings say."""
+    """Name the keys of the other way to write the same policy."""
     one, other = _EITHER
     return (
         *(other if any(key in settings for key in one) else ()),
@@ -71,14 +71,14 @@ def _find_rivals(settings: Settings) -> tuple[str, ...]:
 
 
 def group_names(groups: Iterable[Group]) -> tuple[str, ...]:
-    """Name the groups and those around them, outer before inner, each once."""
+    """Name the groups and those that contain them, outer before inner, each once."""
     return tuple(dict.fromkeys(group.name for member in groups for group in member.list_ancestors()))
 
 
 def inherit(defaults: Settings, groups: Iterable[Group]) -> tuple[Settings, list[GroupConflict]]:
-    """Give what a host in these groups inherits, and what the groups cannot agree on.
+    """Combine the settings that a host in these groups inherits, and list the conflicts between the groups.
 
-    A setting of a group beats the same one of the groups around it; what groups side by side say must be equal.
+    A setting of a group replaces the same one of the groups that contain it. Groups side by side must not differ.
     """
     lines = [member.list_ancestors() for member in groups]
     around = {group: set(line[:depth]) for line in lines for depth, group in enumerate(line)}
@@ -95,25 +95,25 @@ def inherit(defaults: Settings, groups: Iterable[Group]) -> tuple[Settings, list
             if earlier and earlier not in around[group] and given.value != settings[key].value:
                 conflicts[key] = GroupConflict(setting=key, one=earlier, other=group)
             else:
-                conflicts.pop(key, None)  # an inner group settles what the groups around it disagreed about
+                conflicts.pop(key, None)  # the value of an inner group decides
                 settings[key], source[key] = given, group
     return settings, list(conflicts.values())
 
 
-#: What a hop outside the inventory takes from `defaults`: how to log in, not where to.
+#: The settings that a jump host outside the inventory takes from `defaults`: how to log in, not where to.
 LOGIN: Final = ("user", "identity_file", "certificate_file", "password", "known_hosts", "host_keys")
 
-#: Notes a mistake: where (something with a `line`), and what is wrong.
+#: Records a mistake: its place (an object with a `line`), and what is wrong.
 NoteMistake = Callable[[Any, str], None]
 
 
 @dataclass(slots=True, kw_only=True)
 class HostEntry:
-    """A host as it was written, in one place or in several. Settings are named and typed as the fields of Host."""
+    """The settings of one host from all its places. They are named and typed as the fields of Host."""
 
-    at: Any  # the first place: something with a `line`
+    at: Any  # the first place: an object with a `line`
     settings: Settings
-    mentions: tuple[Group | None, ...]  # None: outside all groups
+    mentions: tuple[Group | None, ...]  # the group of each place; None: outside all groups
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -122,10 +122,10 @@ class HostEntry:
 
 
 class _Base(NamedTuple):
-    """What the hosts of the same groups have in common."""
+    """What hosts in the same groups share."""
 
     settings: Settings
-    conflicts: list[GroupConflict]  # not told yet
+    conflicts: list[GroupConflict]  # not reported yet
     groups: tuple[str, ...]
 
 
@@ -150,7 +150,7 @@ def assemble(entries: Mapping[str, HostEntry], defaults: Settings, mistake: Note
             try:
                 plain["address"] = parse_address(name)
             except ValueError:
-                mistake(entry.at, f"{show(name)} is no address by itself and has no 'address'")
+                mistake(entry.at, f"{show(name)} is not an address, and the host has no 'address'")
                 continue
         labels = tuple(_select_part("labels.", settings).items())
         hosts[name] = Host(name=name, groups=base.groups, labels=labels, policy=policies.get(entry, settings), **plain)
@@ -159,7 +159,7 @@ def assemble(entries: Mapping[str, HostEntry], defaults: Settings, mistake: Note
 
 
 def _report_conflicts(name: str, entry: HostEntry, base: _Base, mistake: NoteMistake) -> None:
-    """Note once for each set of groups what they disagree about and the host does not settle."""
+    """Record each conflict that the host's own settings do not decide, once for each set of groups."""
     for conflict in [one for one in base.conflicts if one.setting not in entry.settings]:
         base.conflicts.remove(conflict)
         one, other = (group.settings[conflict.setting].at.line for group in (conflict.one, conflict.other))
@@ -171,7 +171,7 @@ def _report_conflicts(name: str, entry: HostEntry, base: _Base, mistake: NoteMis
 
 
 class _Policies:
-    """One Policy for all hosts that want the same."""
+    """One Policy object for all hosts with the same policy."""
 
     def __init__(self, mistake: NoteMistake) -> None:
         self._mistake = mistake

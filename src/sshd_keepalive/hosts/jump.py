@@ -1,4 +1,4 @@
-"""The way in: from the hops each host names to the hops to go through."""
+"""Jump hosts: from the hops that each host names to the complete way to it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ DIRECT: Final = ("none",)  # as ProxyJump in ssh_config(5)
 
 
 class Ways:
-    """The ways through one inventory.
+    """The ways to the hosts of one inventory.
 
     Args:
-        hosts: its hosts, not yet knowing their own ways.
-        jumps: host → the hops it names. Absent or `none`: it is reached directly.
-        outside: completes a hop that is not a host of this inventory with what holds for all hosts.
+        hosts: its hosts, without their ways.
+        jumps: host → the hops that it names. Absent or `none`: the host is reached directly.
+        outside: adds the settings for all hosts to a hop that is not in this inventory.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Ways:
         `jump` is empty: the whole way is in the tuple.
 
         Raises:
-            ConfigError: a loop, a hop that cannot be read, or more than MOST_HOPS hops.
+            ConfigError: a loop, an invalid hop, or more than MOST_HOPS hops.
         """
         way = self._resolve_hops(self._jumps.get(name, ()), (name,))
         self._refuse_loop((name, *(hop.name for hop in reversed(way))))
@@ -72,7 +72,7 @@ class Ways:
 
 
 def cut_at_itself(name: str, hops: tuple[str, ...]) -> tuple[str, ...]:
-    """Cut an inherited way at the host itself: the bastion of `defaults` is not reached through the bastion."""
+    """Cut an inherited way at the host itself: a jump host named in `defaults` is not reached through itself."""
     for number, hop in enumerate(hops):
         if hop == name or (("@" in hop or ":" in hop) and split_target(hop)[1] == name):
             return hops[:number]
@@ -80,10 +80,10 @@ def cut_at_itself(name: str, hops: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def override_jump(hosts: tuple[Host, ...], text: str) -> tuple[Host, ...]:
-    """Send all hosts through the hops of `-J a,user@b:port`, whatever the inventory says; `none`: directly.
+    """Replace the way to all hosts by the hops of `-J a,user@b:port`; `none`: directly.
 
     Raises:
-        ConfigError: a hop that cannot be read.
+        ConfigError: an invalid hop.
     """
     hops = tuple(part.strip() for part in text.split(","))
     ways = Ways(

@@ -1,4 +1,4 @@
-"""`--limit`: which hosts of the inventory are meant, in the language of Ansible's host patterns."""
+"""`--limit`: select hosts of the inventory, with Ansible's host patterns."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _SUBSCRIPT: Final = re.compile(r"(?P<base>[^\[\]]+)\[(?P<first>-?[0-9]+)(?:(?P<t
 
 
 def select(hosts: tuple[Host, ...], pattern: str) -> tuple[Host, ...]:
-    """Give the hosts that a pattern means, each once, in the order of the inventory.
+    """Select the hosts that match a pattern, each once, in the order of the inventory.
 
-    Terms are joined by `,` or `:`. A plain term adds hosts, `&term` keeps only those it means too, `!term` takes
-    away; first all plain ones count, then all `&`, then all `!`, wherever they stand. Without a plain term all
-    hosts are the start. A colon does not divide a known name, an IPv6 address, nor what stands in brackets.
+    Terms are joined by `,` or `:`. A plain term adds hosts, `&term` keeps only the hosts that it matches, `!term` takes
+    hosts away. Plain terms are applied first, then `&`, then `!`, wherever they are. Without a plain term all hosts are
+    the start. A colon does not divide a known name, an IPv6 address, or text in brackets.
 
-    `~TEXT` is a regular expression for the beginning of a name, `@FILE` a file with one pattern a line. Any other
-    term is the first of these that means a host: the name of a host or a group, `all`, `ungrouped`; an address;
+    `~TEXT` is a regular expression for the beginning of a name, `@FILE` a file with one pattern per line. Any other
+    term is the first of these that matches a host: the name of a host or a group, `all`, `ungrouped`; an address;
     `group[0]` or `group[0:4]`, counted from 0, both ends included; a range as in the inventory, `ecs-[01:05]`; a glob.
-    Source: Ansible's user guide, "Patterns: targeting hosts and groups", and lib/ansible/inventory/manager.py. There a
-    term that means nothing is a warning; here it is an error, because a slip in `!term` would change a host too many.
+    Source: Ansible's user guide, "Patterns: targeting hosts and groups", and lib/ansible/inventory/manager.py. For
+    Ansible a term without a match is a warning. Here it is an error: a typo in `!term` would change one host too many.
 
     Raises:
-        ConfigError: a term means no host at all, or nothing is left.
+        ConfigError: a term matches no host, or no host is left.
     """
     index = _Index(hosts)
     start: set[str] | None = None
@@ -56,7 +56,7 @@ def select(hosts: tuple[Host, ...], pattern: str) -> tuple[Host, ...]:
 
 
 class _Index:
-    """The names of an inventory, each with the hosts that it means."""
+    """The names of an inventory, each with its hosts."""
 
     def __init__(self, hosts: tuple[Host, ...]) -> None:
         self.hosts = {host.name: host for host in hosts}
@@ -67,7 +67,7 @@ class _Index:
         self._addresses: dict[str, list[str]] | None = None
 
     def split_terms(self, pattern: str) -> Iterator[str]:
-        """The terms of a pattern; colons divide only where no name and no address is meant."""
+        """Split a pattern into terms; a colon inside a name or an address does not divide."""
         for part in filter(None, map(str.strip, _split(pattern, ","))):
             bare = part.lstrip("&!")
             if bare[:1] in "~@" or self._is_known(bare) or _is_address(bare):
@@ -76,10 +76,10 @@ class _Index:
                 yield from filter(None, map(str.strip, _split(part, ":")))
 
     def find_hosts(self, term: str) -> set[str]:
-        """The names of the hosts that one term, without its `&` or `!`, means.
+        """Find the names of the hosts that one term, without its `&` or `!`, matches.
 
         Raises:
-            ConfigError: none, or a regular expression, range or file that cannot be read.
+            ConfigError: no host, or an invalid regular expression, range or file.
         """
         if term.startswith("@"):
             return self._read_file(term[1:])
@@ -89,7 +89,7 @@ class _Index:
             meant = "" if term.startswith("~") else did_you_mean(term, known)
             hint = None if meant else "`sshd-keepalive hosts` lists the hosts and groups of an inventory"
             if "@" in term:
-                hint = "with an inventory HOST is a name of its; leave the inventory out to log in to any user@host"
+                hint = "with an inventory, HOST is a name in it; leave the inventory out to log in to any user@host"
             raise ConfigError(f"no host and no group is called {show(term)}{meant}", hint=hint)
         return found
 
@@ -113,9 +113,9 @@ class _Index:
         return self._match(translate(term))
 
     def _match(self, expression: str) -> list[str]:
-        """The hosts whose name, or the name of a group of theirs, matches from its beginning."""
+        """Find the hosts whose name, or the name of one of their groups, matches from its beginning."""
         try:
-            with warnings.catch_warnings():  # `[[` means itself today; what it may mean one day is no news for a user
+            with warnings.catch_warnings():  # Python warns that `[[` may get another meaning; users need not know
                 warnings.simplefilter("ignore", FutureWarning)
                 matches = re.compile(expression).match
         except re.error as error:
@@ -131,18 +131,18 @@ class _Index:
         return self._addresses.get(term, [])
 
     def _read_file(self, file: str) -> set[str]:
-        """What the lines of a file mean; `#` begins a comment. A line cannot name another file."""
+        """Find the hosts that the lines of a file match; `#` begins a comment. A line cannot name another file."""
         try:
             lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~NAME of nobody
             raise ConfigError(f"--limit @{file}: {getattr(error, 'strerror', None) or 'not a text file'}") from None
         patterns = [text for line in lines if (text := line.partition("#")[0].strip())]
         if not patterns:
-            raise ConfigError(f"--limit @{file}: there is no host in this file")
+            raise ConfigError(f"--limit @{file}: the file contains no host")
         found: set[str] = set()
         for pattern in patterns:
             if pattern.startswith("@"):
-                raise ConfigError(f"--limit @{file}: a line names hosts, not another file")
+                raise ConfigError(f"--limit @{file}: a line cannot name another file")
             found.update([pattern] if pattern in self.hosts else self.find_hosts(pattern))
         return found
 
@@ -156,7 +156,7 @@ def _apply_subscript(names: list[str], subscript: re.Match[str]) -> list[str]:
 
 
 def _split(text: str, separator: str) -> Iterator[str]:
-    """Split where the separator stands outside all brackets."""
+    """Split at separators outside brackets."""
     depth = begin = 0
     for position, character in enumerate(text):
         if character in "[({":

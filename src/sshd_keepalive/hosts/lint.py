@@ -1,4 +1,4 @@
-"""What looks wrong in an inventory and yet is allowed. Told by `hosts`; no connection is made."""
+"""Warnings about an inventory, printed by `hosts`: allowed, but probably wrong. Makes no connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOON = timedelta(days=14)
 
 
 def lint(hosts: tuple[Host, ...], *, today: date) -> tuple[str, ...]:
-    """Give one sentence for everything that deserves a second look."""
+    """Give one sentence for each warning."""
     rules = (
         _find_obstacles(hosts),
         _find_duplicates(hosts),
@@ -52,7 +52,7 @@ def _find_duplicates(hosts: tuple[Host, ...]) -> Iterator[str]:
 def _find_accept_new(hosts: tuple[Host, ...]) -> Iterator[str]:
     trusting = [host.name for host in hosts if host.host_keys == "accept-new" and not host.host_key]
     if trusting:
-        yield f"host_keys is accept-new for {_join_names(trusting)}: whoever answers first is believed"
+        yield f"host_keys is accept-new for {_join_names(trusting)}: the first key that a server shows is accepted"
 
 
 def _find_ambiguous_names(hosts: tuple[Host, ...]) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _find_missing_files(hosts: tuple[Host, ...]) -> Iterator[str]:
                 used[setting, path].append(host.name)
     for (setting, path), names in used.items():
         if not Path(path).is_file():
-            yield f"{setting} {path} of {_join_names(names)} is not there"
+            yield f"{setting} {path} of {_join_names(names)} does not exist"
 
 
 def _find_ending_waivers(hosts: tuple[Host, ...], today: date) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""ProxyCommand, as people wrote it before ProxyJump: which of them are plain jumps."""
+"""ProxyCommand: recognise the commands that do the same as ProxyJump."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Final
 
-#: Options of ssh that change nothing about the way; its `-o` settings that may be passed over without any risk.
+#: Options of ssh that do not change the way, and `-o` settings that can be ignored safely.
 _FLAGS: Final = "46ACTaknqx"
 _HARMLESS: Final = frozenset(
     [
@@ -28,16 +28,16 @@ _HARMLESS: Final = frozenset(
 
 
 def find_hop(command: str) -> str | None:
-    """Give the hop that a ProxyCommand goes through, as ProxyJump would name it; None: it is another program.
+    """Find the hop of a ProxyCommand, as ProxyJump would name it; None: the command runs another program.
 
-    Read are `ssh … -W %h:%p HOP` and `ssh … HOP nc %h %p`, what people wrote before ProxyJump (OpenSSH 7.3).
+    Recognised are `ssh … -W %h:%p HOP` and `ssh … HOP nc %h %p`, which served as ProxyJump before OpenSSH 7.3.
     """
     try:
         words = [word for word in shlex.split(command) if word not in ("exec", "2>/dev/null")]
         if not words or Path(words.pop(0)).name != "ssh":
             return None
         given, rest = getopt.getopt(words, f"{_FLAGS}W:l:p:o:")
-        more, words = getopt.getopt(rest[1:], f"{_FLAGS}W:l:p:o:")  # as ssh: options may follow the host
+        more, words = getopt.getopt(rest[1:], f"{_FLAGS}W:l:p:o:")  # as for ssh, options may follow the host
     except (ValueError, getopt.GetoptError):
         return None
     options = given + more

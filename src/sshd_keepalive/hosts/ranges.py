@@ -8,21 +8,21 @@ from math import prod
 from string import ascii_letters
 from typing import Final
 
-MOST: Final = 1_000_000  # names one text may stand for: more is a slip of the keyboard
+MOST: Final = 1_000_000  # names that one text may give; more is a typing error
 
 _RANGE = re.compile(r"\[(?P<first>[0-9]+|[A-Za-z]):(?P<last>[0-9]+|[A-Za-z])(?::(?P<step>[0-9]+))?\]")
 
 
 def has_range(text: str) -> bool:
-    """Tell whether the text stands for several."""
+    """Whether the text holds a range."""
     return "[" in text and _RANGE.search(text) is not None
 
 
 def expand(text: str) -> tuple[str, ...]:
-    """Give every text a text with ranges stands for, the rightmost range counting fastest.
+    """Expand the ranges in a text; the rightmost range counts fastest.
 
     `[1:3]` is 1 2 3, both ends included; `[01:10]` keeps its width; `[a:f]` counts letters; `[1:9:2]` takes every
-    second. Several ranges give all combinations. A text without a range stands for itself.
+    second. Several ranges give all combinations. A text without a range gives itself.
     Source: Ansible's inventory guide, "Adding ranges of hosts".
 
     Raises:
@@ -38,7 +38,7 @@ def expand(text: str) -> tuple[str, ...]:
         ranges.append(_count(match))
         end = match.end()
     if prod(map(len, ranges)) > MOST:
-        raise ValueError(f"{text} stands for more than {MOST:,} names")
+        raise ValueError(f"{text} gives more than {MOST:,} names")
     tail = text[end:]
     return tuple("".join(map("".join, zip(literal, chosen, strict=True))) + tail for chosen in product(*ranges))
 
@@ -63,6 +63,6 @@ def _count_numbers(text: str, first: str, last: str, step: int) -> list[str]:
     if int(first) > int(last):
         raise ValueError(f"{text} runs backwards")
     if (int(last) - int(first)) // step >= MOST:
-        raise ValueError(f"{text} stands for more than {MOST:,} names")
+        raise ValueError(f"{text} gives more than {MOST:,} names")
     width = len(first) if first[0] == "0" else 0
     return [f"{number:0{width}d}" for number in range(int(first), int(last) + 1, step)]

@@ -1,4 +1,4 @@
-"""A cloud's servers as hosts: which of them, under which name, at which address, in which groups.
+"""Servers of a cloud as hosts: selection, names, addresses and groups.
 
 Shape of a server: OpenStack's Compute API, "List Servers Detailed"; what Open Telekom Cloud and Huawei Cloud put into
 `metadata` and `tags`: their ECS API references, "Querying Details About ECSs".
@@ -19,11 +19,11 @@ from sshd_keepalive.spelling import show
 
 Server = Mapping[str, Any]
 
-#: Metadata that a cloud writes for itself; it makes no groups.
+#: Metadata that the cloud itself writes; it gives no groups.
 _CLOUDS_OWN: Final = re.compile(
     r"_|metering\.|cascaded\.|os_|image_name$|charging_mode$|vpc_?id$|agency_name$", re.IGNORECASE
 )
-#: Whoever may create a server chooses its name, and people paste names into shells.
+#: Anybody who can create a server chooses its name, and operators paste names into shells.
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.:=+@-]+")
 _NOT_IN_FRONT: Final = "@-"
 _LONGEST: Final = 120
@@ -31,14 +31,14 @@ _LONGEST: Final = 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSelection:
-    """What the options of a source ask for."""
+    """The options of a source."""
 
     address: str = "private"  # private | public | cidr:NETWORK
-    prefix: str = ""  # in front of every name, where two clouds use the same ones
+    prefix: str = ""  # before every name, where two clouds use the same names
     user: str | None = None
 
     def parse_network(self) -> IPv4Network | IPv6Network | None:
-        """The network of `cidr:`.
+        """Parse the network of `cidr:`.
 
         Raises:
             ValueError: the text is none of the three forms.
@@ -52,10 +52,10 @@ class ServerSelection:
 
 
 def build_hosts(servers: Iterable[Server], wanted: ServerSelection, *, systems: Mapping[str, str]) -> tuple[Host, ...]:
-    """Make a host from every ACTIVE server that does not run Windows, in their order.
+    """Build a host for every ACTIVE server that does not run Windows, in their order.
 
-    Servers of one name get the beginning of their id behind it. A server without the wanted address stays in the
-    list with the reason, so that it cannot be forgotten.
+    Servers with the same name get the beginning of their id appended. A server without the wanted address stays in the
+    list with the reason, so that it is not forgotten.
 
     Args:
         systems: image id → operating system, for servers whose metadata does not name it.
@@ -72,12 +72,12 @@ def build_hosts(servers: Iterable[Server], wanted: ServerSelection, *, systems: 
 
 
 def is_active(server: Server) -> bool:
-    """It runs."""
+    """Whether the server runs."""
     return str(server.get("status", "")).upper() == "ACTIVE"
 
 
 def find_image(server: Server) -> str | None:
-    """The image that has to tell the operating system; None: the server itself does, or has none (boot from volume)."""
+    """Find the image that names the operating system; None: the server names it, or has no image (boot from volume)."""
     image = server.get("image")
     if _find_system(server) or not isinstance(image, dict):
         return None
@@ -113,12 +113,12 @@ def _choose_name(server: Server) -> str:
 
 
 def _clean(text: str) -> str:
-    """A text as the name of a host or a group: letters, digits and `._:=+@-`, `_` in the place of all others."""
+    """Make a name of a host or a group: letters, digits and `._:=+@-`; all other characters become `_`."""
     return _NOT_IN_NAMES.sub("_", text.strip()).lstrip(_NOT_IN_FRONT)[:_LONGEST]
 
 
 def _choose_address(server: Server, wanted: ServerSelection) -> str | None:
-    """The first address that is wanted, IPv4 before IPv6."""
+    """Choose the first wanted address, IPv4 before IPv6."""
     network = wanted.parse_network()
     found = list(_list_addresses(server))
     if network is not None:
@@ -148,7 +148,7 @@ def _is_address(text: str) -> bool:
 
 
 def _list_groups(server: Server) -> Iterator[str]:
-    """Tags as they are; `zone=`, `net=` and `vpc=`; metadata as `KEY=VALUE`."""
+    """List the groups of a server: tags as they are; `zone=`, `net=` and `vpc=`; metadata as `KEY=VALUE`."""
     metadata = server.get("metadata") or {}
     for tag in server.get("tags") or ():
         yield from _name_group("", tag)

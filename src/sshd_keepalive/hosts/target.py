@@ -1,4 +1,4 @@
-"""A host written on one line, as people type it for ssh: `user@host`, `host:2222`, `ssh://user@[2001:db8::5]:22`."""
+"""A host on one line, as on the command line of ssh: `user@host`, `host:2222`, `ssh://user@[2001:db8::5]:22`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _USER = re.compile(r"(?!-)[^\s:@/\x00-\x1f\x7f]+")
 
 
 def parse_target(text: str) -> Host:
-    """Make a host from `[ssh://][user@]host[:port]`, with every other setting at its default.
+    """Parse `[ssh://][user@]host[:port]` into a host with every other setting at its default.
 
     An IPv6 address with a port needs brackets; without brackets several colons are an address. The name of the
     host is its address, with the port where it is not 22.
 
     Raises:
-        ConfigError: not such a text, or it holds a password.
+        ConfigError: the text is not a target, or it holds a password.
     """
     user, host, given_port = split_target(text)
     name = host
@@ -34,10 +34,10 @@ def parse_target(text: str) -> Host:
 
 
 def split_target(text: str) -> tuple[str | None, str, int | None]:
-    """Give user, address and port of a target as far as they were written; see `target`."""
+    """Split a target into user, address and port; None for what is not given. See `parse_target`."""
     given_user, at, rest = text.strip().removeprefix("ssh://").rstrip("/").rpartition("@")
     if ":" in given_user:
-        raise ConfigError("a password does not belong in a target", hint="store it and name the place: env:NAME")
+        raise ConfigError("a target cannot hold a password", hint="store the password and name its place: env:NAME")
     try:
         host, number = _split_port(rest)
         return (
@@ -50,10 +50,10 @@ def split_target(text: str) -> tuple[str | None, str, int | None]:
 
 
 def parse_targets(texts: Iterable[str]) -> tuple[Host, ...]:
-    """Make a host from each text; the same text twice is one host.
+    """Parse each text into a host; the same text twice is one host.
 
     Raises:
-        ConfigError: a text is no target, or two texts name the same port of one host.
+        ConfigError: a text is not a target, or two texts name the same port of one host.
     """
     found: dict[str, tuple[Host, str]] = {}
     for text in dict.fromkeys(texts):
@@ -83,7 +83,8 @@ def parse_address(text: str) -> str:
         ValueError: it is neither.
     """
     if "@" in text:
-        raise ValueError("a host name holds no '@', user and password have their own settings")  # nor repeats one
+        # The text is not repeated: it may hold a password.
+        raise ValueError("a host name cannot contain '@'; user and password have their own settings")
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if ":" in bare or _DIGITS_AND_DOTS.fullmatch(bare):
         plain, percent, zone = bare.partition("%")
@@ -96,7 +97,7 @@ def parse_address(text: str) -> str:
             raise ValueError(f"{show(text)} has no usable zone behind '%'")
         return bare
     if len(bare) > 253 or not _NAME.fullmatch(bare):
-        # a `{` lost from `{password: …}` makes a secret an address: what cannot be one is not repeated
+        # Without its `{`, a `{password: …}` reads as an address, so a text that cannot be one is not repeated.
         raise ValueError(
             f"{show(text) if _LIKE_AN_ADDRESS.fullmatch(text) else 'this'} is not a host name or IP address"
         )
@@ -121,7 +122,7 @@ def parse_user(text: str) -> str:
         ValueError: empty, or with white space, ':', '@', '/' or a leading '-'.
     """
     if ":" in text:
-        raise ValueError("a user name holds no ':', and a password is not written here")
+        raise ValueError("a user name cannot contain ':', and a password is not written here")
     if not _USER.fullmatch(text):
         raise ValueError(f"{show(text)} is not a user name")
     return text
