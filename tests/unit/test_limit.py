@@ -101,7 +101,7 @@ def test_reads_patterns_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the file contains no host"):
         chosen(f"@{plain}")
     plain.write_text("@other\n")
-    with pytest.raises(ConfigError, match="not another file"):
+    with pytest.raises(ConfigError, match="cannot name another file"):
         chosen(f"@{plain}")
     plain.write_bytes(b"\xff\n")
     with pytest.raises(ConfigError, match="not a text file"):
