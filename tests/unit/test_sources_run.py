@@ -72,7 +72,7 @@ def test_names_that_a_shell_would_not_take_as_they_are_are_refused(script: Calla
     del groups["web$(touch${IFS}x)"]
     groups["ok"] = ["größe-1.eu_2:3=4+5@6"]
     path = script(f"cat <<'END'\n{json.dumps(groups)}\nEND")
-    with pytest.raises(ConfigError, match="no address by itself"):  # the name itself is taken
+    with pytest.raises(ConfigError, match="is not an address"):  # the name itself is taken
         command.load(str(path))
 
 
