@@ -9,7 +9,7 @@ durations are seconds (`_s`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import Enum, StrEnum
 from types import MappingProxyType
@@ -684,10 +684,20 @@ class Losses:
     first_at: datetime | None  # of the first line of sshd in that time
     last_at: datetime | None
     in_effect_since: datetime | None
+    run_id: str  # of the change that came into effect then; empty: sshd read its values, for whatever reason
     groups: tuple[SessionGroup, ...]
     clusters: tuple[LossCluster, ...]
     unanswering: tuple[str, ...]  # addresses whose clients do not answer keep-alives
     was_cut: bool  # there is more in the log than was read
+
+    def without_names(self) -> Losses:
+        """Give the figures alone: groups without accounts, addresses and lengths."""
+        groups = []
+        for end in SessionEnd:
+            for is_new in (False, True):
+                if n := sum(group.n for group in self.groups if (group.end, group.is_new) == (end, is_new)):
+                    groups.append(SessionGroup(account="*", address="*", end=end, is_new=is_new, n=n))
+        return replace(self, groups=tuple(groups), unanswering=())
 
     def count(self, *ends: SessionEnd) -> int:
         """How many sessions ended so; without an argument all."""

@@ -22,7 +22,7 @@ from sshd_keepalive import registry
 from sshd_keepalive.engines import report_not_begun
 from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history.changes import Recorded
-from sshd_keepalive.model import End, Failure, Host, HostReport, Run, State
+from sshd_keepalive.model import End, Failure, Host, HostReport, Losses, Run, SessionEnd, SessionGroup, State
 from sshd_keepalive.store import Store, parse_address, tables
 from sshd_keepalive.store.database import Database
 from tests.contract.test_reports import FULL, a_run
@@ -111,6 +111,28 @@ def test_runs_are_listed_by_their_start_and_compared_with_those_of_their_selecti
     assert store.load(listed[1].id).past == listed[:1]
 
 
+def test_counts_of_sessions_are_kept_without_names_and_are_no_record_of_the_policy(store: Store) -> None:
+    groups = tuple(
+        SessionGroup(account=name, address="192.0.2.9", end=SessionEnd.CUT, is_new=False, n=2, lengths=((350, 2),))
+        for name in ("alice", "bob")
+    )
+    counted = Losses(
+        days=30, first_at=NOW, last_at=NOW, in_effect_since=None, run_id="", groups=groups, clusters=(),
+        unanswering=("192.0.2.9",), was_cut=False,
+    )  # fmt: skip
+    report = HostReport(host=Host(name="a", address="192.0.2.1"), state=State.OK, losses=counted)
+    store.save(a_check(1, one("a", "300")))
+    store.save(a_check(2, report, command="losses"))
+    kept = store.host("a")[-1].report.losses
+    assert kept == counted.without_names()
+    assert kept is not None
+    assert (kept.count(SessionEnd.CUT), kept.unanswering) == (4, ())
+    assert store.last(["a"])["a"].report == store.last(["a"], judged=True)["a"].report == one("a", "300")
+    passed = store.last_ok("a")
+    assert passed is not None
+    assert passed.run_id == a_check(1).id
+
+
 def test_a_clock_that_went_backwards_loses_nothing(store: Store) -> None:
     store.save(a_check(9, one("a", "300")))
     store.save(a_check(2, one("a", "0")))
@@ -145,7 +167,7 @@ def test_the_life_of_a_host(store: Store) -> None:
         run_id=a_check(2).id, command="check", started_at=NOW + 2 * DAY, report=one("a", "0", seconds_s=2.5)
     )
     assert store.host("a", 1) == life[-1:]
-    assert store.last_pass("a") == life[0]
+    assert store.last_ok("a") == life[0]
     assert store.last(["a", "c"]) == {"a": life[2]}
     assert store.last(["a"], judged=True) == {"a": life[1]}
     assert (store.names(), store.host("b"), store.last_pass("b")) == (("a",), (), None)

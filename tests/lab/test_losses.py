@@ -57,6 +57,14 @@ def test_sessions_that_were_cut_are_counted_with_their_lengths(
     hidden = keepalive("losses", "-i", hosts, "--format", "json", "--anonymous").stdout
     assert '"account-1"' in hidden
     assert '"account": "ops"' not in hidden
+    history = f"{tmp_path}/history.db"
+    checked = keepalive("check", "-i", hosts, "--losses", "--record", "--store", history, "--format", "json")
+    assert (checked.status, checked.host()["state"]) == (0, "ok"), "the policy is met, whatever the log tells"
+    assert checked.host()["losses"]["sessions"]["timeout"] == 3
+    assert "lost sessions: " in checked.host()["facts"]["notes"]
+    assert keepalive("losses", "-i", hosts, "--record", "--store", history).status == 1
+    again = keepalive("check", "-i", hosts, "--losses", "--record", "--store", history, "--format", "json")
+    assert (again.status, again.host()["changes"]) == (0, []), "the record of losses is no record of the policy"
     shown = keepalive("losses", "-i", hosts)
     assert "ops from" in shown.stdout
     assert "#" in shown.stdout

@@ -19,7 +19,7 @@ from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options, Recording
 from sshd_keepalive.errors import ConfigError, KeepaliveError, StoreError
 from sshd_keepalive.history import notice
-from sshd_keepalive.history.changes import Recorded, Replaced, find_changes
+from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, find_changes
 from sshd_keepalive.model import Host, HostReport, PastRun, Run
 from sshd_keepalive.notifiers import Notifier
 from sshd_keepalive.quoting import printable
@@ -100,6 +100,8 @@ class Recorder:
         names = [host.name for host in hosts]
         with self._told():
             self._past = self._store.previous(self._selection, command=command)
+            if command == LOG_COMMAND:
+                return
             self._last = self._store.last(names)
             # Nearly always the same records, and to read them is most of what recording costs.
             judged = {name: last for name, last in self._last.items() if last.report.state.is_judged}

@@ -24,6 +24,7 @@ from sshd_keepalive.config.local_tree import read_tree
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.deep import Beside
 from sshd_keepalive.fleet.report import find_worst
 from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Benchmark, Host, HostReport, Policy, Run, State
@@ -40,17 +41,9 @@ class _Files:
     openssh: str | None  # None: the newest release that is known
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Deep:
-    """What is looked for beside the two settings."""
-
-    deep: bool
-    concurrency: int | None
-
-
 _deep_options = option_group(
     "beside",
-    _Deep,
+    Beside,
     click.option(
         "--deep", is_flag=True, help="Also look for what else ends sessions: ChannelTimeout, TMOUT, logind, …"
     ),
@@ -59,6 +52,9 @@ _deep_options = option_group(
         metavar="N",
         type=click.IntRange(1, 10000),
         help="With --deep: hold MaxSessions against N sessions over one connection.",
+    ),
+    click.option(
+        "--losses", is_flag=True, help="Also count the sessions of 30 days that the host's log says were lost."
     ),
 )
 _file_options = option_group(
@@ -93,7 +89,7 @@ def command(
     options: Options,
     recording: Recording,
     notifying: Notifying,
-    beside: _Deep,
+    beside: Beside,
     benchmark: tuple[str, ...],
     offline: _Files,
 ) -> None:
@@ -110,8 +106,8 @@ def command(
     run = FleetRun("check", options, hosts, recording=recording)
     sinks = make_sinks(notifying.notify, run.orders.secrets)
     job: fleet.Pass = fleet.check_host
-    if beside.deep or beside.concurrency is not None:
-        job = partial(deepening.check_host, concurrency=beside.concurrency)
+    if beside:
+        job = partial(deepening.check_host, beside=beside)
     ended = run.end(run.repeat(job), benchmarks=held)
     try:
         code = run.show(ended, then="plan")

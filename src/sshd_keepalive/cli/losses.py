@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import Options, fleet_options
+from sshd_keepalive.cli._options import Options, Recording, fleet_options, recording_options
 from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.fleet.losses import count_losses
 
@@ -18,13 +18,14 @@ from sshd_keepalive.fleet.losses import count_losses
     "--days", metavar="N", type=click.IntRange(1, 366), default=30, show_default=True, help="Look back so far."
 )
 @click.option("--anonymous", "is_anonymous", is_flag=True, help="Replace the names of accounts by numbers.")
+@recording_options
 @fleet_options
-def command(hosts: tuple[str, ...], options: Options, days: int, is_anonymous: bool) -> None:
+def command(hosts: tuple[str, ...], options: Options, recording: Recording, days: int, is_anonymous: bool) -> None:
     """Count the sessions in the logs of the hosts: whose, from where, how they ended, how long the lost ones lasted.
 
     Each host counts in its own log; only the counts leave it. Nothing is changed. Exit code 1: sessions were lost,
     3: a host could not be read, or its log does not tell how sessions ended.
     """
-    run = FleetRun("losses", options, hosts)
+    run = FleetRun("losses", options, hosts, recording=recording)
     job = partial(count_losses, days=days, is_anonymous=is_anonymous)
     raise SystemExit(run.show(run.end(run.repeat(job)), then="plan"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
@@ -54,11 +53,10 @@ _WIDTH: Final = 40
 _MOST_NAMED: Final = 10
 
 
-def study(log: SessionLog, *, days: int, in_effect_since: datetime | None, known: Known | None, name: str) -> Losses:
+def study(log: SessionLog, *, days: int, known: Known | None, name: str) -> Losses:
     """Find the lengths that many lost sessions share, and the addresses whose clients do not answer.
 
     Args:
-        in_effect_since: see `scripts.losses.script`.
         known: what the host does to quiet sessions now; None: its configuration could not be read.
         name: of the host, for the next steps.
     """
@@ -66,7 +64,8 @@ def study(log: SessionLog, *, days: int, in_effect_since: datetime | None, known
         days=days,
         first_at=log.first_at,
         last_at=log.last_at,
-        in_effect_since=in_effect_since,
+        in_effect_since=log.in_effect_since,
+        run_id=log.run_id,
         groups=log.groups,
         clusters=tuple(_clusters(log.groups, known, name)),
         unanswering=tuple(_unanswering(log.groups, known)),
@@ -155,12 +154,14 @@ def _since(losses: Losses, *ends: SessionEnd) -> str:
 
 
 def _tell_since(losses: Losses, n_old: int, n_new: int) -> str:
-    """`before 2026-11-21 08:00 UTC, when the values came into effect: 37; since: none of 120 sessions`."""
+    """Tell `before run 20261121T080000Z-3f9a1c (2026-11-21 08:00 UTC): 37; since: none of 120 sessions`."""
     if losses.in_effect_since is None:
         return ""
     n_sessions = sum(group.n for group in losses.groups if group.is_new)
     since = f"{n_new or 'none'} of {n_sessions} sessions" if n_sessions else "no session began"
-    return f"before {losses.in_effect_since:%Y-%m-%d %H:%M} UTC, when sshd read its values: {n_old}; since: {since}"
+    at = f"{losses.in_effect_since:%Y-%m-%d %H:%M} UTC"
+    effect = f"run {losses.run_id} ({at})" if losses.run_id else f"{at}, when sshd read its values"
+    return f"before {effect}: {n_old}; since: {since}"
 
 
 # ----------------------------------------------------------------------------------------------- lengths

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 from sshd_keepalive.diagnosis.rules import Known, known_of
 from sshd_keepalive.errors import KeepaliveError
+from sshd_keepalive.fleet.losses import add_losses
 from sshd_keepalive.fleet.one_host import Orders, logged_in
 from sshd_keepalive.fleet.report import find_worst, report_error, report_settled, reported
 from sshd_keepalive.model import Host, HostReport, Snapshot, State
@@ -15,13 +17,32 @@ from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.ssh.shell import Shell
 
+_DAYS: Final = 30  # of the log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What a check looks for beside the two settings."""
+
+    deep: bool = False  # what else ends sessions
+    concurrency: int | None = None  # sessions over one connection at once; implies deep
+    losses: bool = False  # sessions that were lost, by the host's log
+
+    def __bool__(self) -> bool:
+        return self.deep or self.concurrency is not None or self.losses
+
 
 @reported()
-def check_host(host: Host, orders: Orders, concurrency: int | None = None) -> HostReport:
-    """Compare one host with its policy, and look for other causes; changes nothing there."""
+def check_host(host: Host, orders: Orders, *, beside: Beside) -> HostReport:
+    """Compare one host with its policy, and look for what else is asked; changes nothing there."""
     with logged_in(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        found = run_deep_script(shell, reading.snapshot, orders, concurrency)
+        if beside.deep or beside.concurrency is not None:
+            report = _add_limits(report, run_deep_script(shell, reading.snapshot, orders, beside.concurrency))
+        return add_losses(report, shell, reading, orders, days=_DAYS) if beside.losses else report
+
+
+def _add_limits(report: HostReport, found: Deep) -> HostReport:
     state = report.state
     # A waiver is about the policy; what else ends sessions was never waived.
     if found.findings and (state is not State.UNKNOWN or report.failure is None):

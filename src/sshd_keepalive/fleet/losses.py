@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 from sshd_keepalive.diagnosis import losses as lost
 from sshd_keepalive.diagnosis.rules import known_of
-from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet.one_host import Orders, logged_in_anyhow
 from sshd_keepalive.fleet.report import find_worst, reported
 from sshd_keepalive.fleet.sessions import find_loading_time
-from sshd_keepalive.model import Host, HostReport
+from sshd_keepalive.model import Host, HostReport, Losses
 from sshd_keepalive.scripts import losses
 from sshd_keepalive.scripts.losses import SessionLog
 from sshd_keepalive.scripts.records import output_of
+from sshd_keepalive.ssh.shell import Shell
+from sshd_keepalive.sshd_config.reading import Reading
 
 #: A log that begins so much later than asked for is told; a host's first login of a day may come late.
 _LATE: timedelta = timedelta(days=1)
@@ -29,18 +31,11 @@ def count_losses(host: Host, orders: Orders, *, days: int, is_anonymous: bool) -
         is_anonymous: the names of accounts are replaced by numbers.
     """
     with logged_in_anyhow(host, orders) as (shell, reading):
-        snapshot = None if isinstance(reading, HostError) else reading.snapshot
-        since = find_loading_time(snapshot) if snapshot else None
-        script = losses.script(days=days, in_effect_since=since, limit_s=orders.timeout_s)
-        log = losses.parse(output_of(shell.run(script, timeout_s=orders.timeout_s)))
-    found = lost.study(
-        lost.hide_accounts(log) if is_anonymous else log,
-        days=days,
-        in_effect_since=since,
-        known=None if isinstance(reading, HostError) else known_of(reading, None),
-        name=host.name,
-    )
+        known = reading if isinstance(reading, Reading) else None
+        log = _count(shell, known, orders, days)
+    found = _study(lost.hide_accounts(log) if is_anonymous else log, host, known, days)
     findings = tuple(lost.judge(found))
+    snapshot = known.snapshot if known else None
     return HostReport(
         host=host,
         state=find_worst(findings),
@@ -48,8 +43,34 @@ def count_losses(host: Host, orders: Orders, *, days: int, is_anonymous: bool) -
         losses=found,
         facts=(*(snapshot.facts if snapshot else ()), ("log", ", ".join(log.sources))),
         version=snapshot.version if snapshot else "",
-        notes=(*_notes(log, days), *([str(reading)] if isinstance(reading, HostError) else [])),
+        notes=(*_notes(log, days), *([str(reading)] if known is None else [])),
     )
+
+
+def add_losses(report: HostReport, shell: Shell, reading: Reading, orders: Orders, *, days: int) -> HostReport:
+    """Add what the log of a host tells, over an open login; the state stays that of the policy.
+
+    Raises:
+        HostError: as Shell.run and `output_of`.
+    """
+    log = _count(shell, reading, orders, days)
+    found = _study(log, report.host, reading, days)
+    told = [f"{finding.setting}: {finding.value}" for finding in lost.judge(found)]
+    return replace(report, losses=found, notes=(*report.notes, *told, *_notes(log, days)))
+
+
+def _count(shell: Shell, reading: Reading | None, orders: Orders, days: int) -> SessionLog:
+    script = losses.script(
+        days=days,
+        loaded_at=find_loading_time(reading.snapshot) if reading else None,
+        limit_s=orders.timeout_s,
+        state_dir=reading.snapshot.state_dir if reading else "",
+    )
+    return losses.parse(output_of(shell.run(script, timeout_s=orders.timeout_s)))
+
+
+def _study(log: SessionLog, host: Host, reading: Reading | None, days: int) -> Losses:
+    return lost.study(log, days=days, known=known_of(reading, None) if reading else None, name=host.name)
 
 
 def _notes(log: SessionLog, days: int) -> Iterator[str]:

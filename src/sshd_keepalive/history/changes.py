@@ -10,9 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
+from typing import Final
 
 from sshd_keepalive.model import GLOBAL, DecidingFile, Finding, HostReport, State, Subject
 from sshd_keepalive.quoting import printable
+
+#: The command whose records do not say whether a host is as its policy wants it.
+LOG_COMMAND: Final = "losses"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

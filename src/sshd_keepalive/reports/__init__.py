@@ -104,6 +104,7 @@ def _losses(losses: Losses | None) -> dict[str, Any] | None:
         "from": timestamp(losses.first_at) if losses.first_at else None,
         "to": timestamp(losses.last_at) if losses.last_at else None,
         "in_effect_since": timestamp(losses.in_effect_since) if losses.in_effect_since else None,
+        "run_id": losses.run_id,
         "was_cut": losses.was_cut,
         "sessions": {end.value: losses.count(end) for end in SessionEnd},
         "groups": [

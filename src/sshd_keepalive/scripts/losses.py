@@ -26,20 +26,27 @@ class SessionLog:
     sources: tuple[str, ...]  # "journal", "2 text logs"; empty: there is no log
     unread: tuple[str, ...]  # text logs that this account or host cannot read
     was_cut: bool  # there is more than was read
+    in_effect_since: datetime | None = None  # the groups are divided there
+    run_id: str = ""  # of the change that came into effect then; empty: sshd read its values, for whatever reason
 
 
-def script(*, days: int, in_effect_since: datetime | None, limit_s: float, directory: str = "/var/log") -> str:
+def script(
+    *, days: int, loaded_at: datetime | None, limit_s: float, state_dir: str = "", directory: str = "/var/log"
+) -> str:
     """Build the script that counts.
 
     Args:
         days: how far to look back.
-        in_effect_since: sessions that began earlier are counted apart; None: not known.
+        loaded_at: when sshd read its values. Sessions that began before that, or before the last confirmed change
+            where that is earlier, are counted apart. None: not known.
         limit_s: of the exchange.
+        state_dir: where the host keeps its runs.
         directory: of the text logs.
     """
     values = {
         "DAYS": str(days),
-        "EFFECT": str(int(in_effect_since.timestamp())) if in_effect_since else "0",
+        "EFFECT": str(int(loaded_at.timestamp())) if loaded_at else "0",
+        "STATE": state_dir,
         "LIMIT_S": str(max(1, int(limit_s * _SHARE))),
         "LOGS": directory,
     }
@@ -58,12 +65,16 @@ def parse(stdout: bytes) -> SessionLog:
     sources: tuple[str, ...] = ()
     was_cut = False
     n_sessions, first_at, last_at = 0, None, None
+    in_effect_since, run_id = None, ""
     for kind, value in records(stdout):
         said = decoded(value)
         if kind == "unread":
             unread.append(said)
         elif kind == "cut":
             was_cut = True
+        elif kind == "effect":
+            seconds, _, run_id = said.partition(" ")
+            in_effect_since = _moment(seconds)
         elif kind == "sources":
             n_logs, _, journal = said.partition(" ")
             logs = (f"{n_logs} text log{'s' * (int(n_logs) != 1)}",) if int(n_logs) else ()
@@ -76,9 +87,7 @@ def parse(stdout: bytes) -> SessionLog:
                     was_cut = True
                 elif words[0] == "seen":
                     n_sessions = int(words[1])
-                    first_at, last_at = (
-                        datetime.fromtimestamp(int(word), UTC) if int(word) else None for word in words[2:4]
-                    )
+                    first_at, last_at = map(_moment, words[2:4])
     if len(groups) > _MOST_GROUPS:
         raise too_large(f"its log has more than {_MOST_GROUPS} groups of sessions")
     groups.sort(key=lambda group: (-group.n, group.account, group.address, group.end, group.is_new))
@@ -90,7 +99,13 @@ def parse(stdout: bytes) -> SessionLog:
         sources=sources,
         unread=tuple(unread),
         was_cut=was_cut,
+        in_effect_since=in_effect_since,
+        run_id=run_id,
     )
+
+
+def _moment(seconds: str) -> datetime | None:
+    return datetime.fromtimestamp(int(seconds), UTC) if int(seconds) else None
 
 
 def _group(words: list[str]) -> SessionGroup:

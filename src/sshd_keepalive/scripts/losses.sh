@@ -2,8 +2,8 @@
 # nothing. The text logs come first, oldest first, then the journal; a line of a text log that the journal has as well is
 # left out. Only counts leave the host.
 #
-# Given: DAYS, to look back; EFFECT, since when the values in effect are, in seconds, 0 where nobody knows; LIMIT_S, for all
-# of it; LOGS, the directory of the text logs.
+# Given: DAYS, to look back; EFFECT, when sshd read its values, in seconds, 0 where nobody knows; STATE, where earlier runs
+# are, empty where nobody knows; LIMIT_S, for all of it; LOGS, the directory of the text logs.
 # shellcheck shell=sh disable=SC2034,SC2154
 
 MOST_BYTES=1100000000 # of all text logs, the newest of them; a compressed byte counts as ten
@@ -15,6 +15,21 @@ within() {
     left=$((deadline - ${now%.*}))
     [ $left -gt 0 ] || return 124
     if command -v timeout >/dev/null; then timeout $left "$@"; else "$@"; fi
+}
+
+# find_change: sets run to the last change that was confirmed, and EFFECT to its time where sshd was started again since.
+find_change() {
+    run=''
+    [ "$EFFECT" -gt 0 ] && [ -d "$STATE" ] || return 0
+    # shellcheck disable=SC2010 # the names are ours
+    for each in $(ls -1r "$STATE" | grep -E '^[0-9]{8}T[0-9]{6}Z-[0-9a-f]+$'); do
+        line_of "$STATE/$each/decided/how"
+        [ "$line" = applied ] || continue
+        applied=$(date -r "$STATE/$each/decided/how" +%s)
+        [ "$applied" -ge "$EFFECT" ] || EFFECT=$applied
+        [ $((applied - EFFECT)) -gt 3600 ] || run=$each
+        return
+    done
 }
 
 # unpacker FILE: sets unpack to the program that prints the content of a log.
@@ -225,6 +240,8 @@ losses() {
     deadline=$((${now%.*} + LIMIT_S))
     clock=$(date +%s) zone=$(date +%z) first=''
     since=$((clock - DAYS * 86400))
+    find_change
+    say effect "$EFFECT $run"
     choose_logs
     if command -v journalctl >/dev/null; then
         TZ=UTC0

@@ -27,7 +27,8 @@ def of_host(report: HostReport) -> str:
         groups=host.groups,
         labels=host.labels,
     )
-    return serialization.write(replace(report, host=told, fingerprint="", seconds_s=0.0))
+    losses = report.losses and report.losses.without_names()
+    return serialization.write(replace(report, host=told, fingerprint="", losses=losses, seconds_s=0.0))
 
 
 def to_host(text: str, seconds_s: float) -> HostReport:

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, Row, Select, Table, delete, insert, s
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
-from sshd_keepalive.history.changes import Recorded, Replaced, scope_of
+from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, scope_of
 from sshd_keepalive.model import End, HostReport, PastRun, Run, State, Subject
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.store import documents as texts
@@ -19,6 +19,7 @@ from sshd_keepalive.store.address import Address
 from sshd_keepalive.store.database import WAIT_S, Database
 from sshd_keepalive.store.tables import documents, hosts, replaced, results, runs
 
+_OF_POLICY: Final = runs.c.command != LOG_COMMAND
 _MANY: Final = 5000  # values in one statement; SQLite takes 32,766, PostgreSQL 65,535
 _INTERRUPTED: Final = 130
 
@@ -208,13 +209,15 @@ class Store:
 
     def last_ok(self, name: str) -> Recorded | None:
         """The last record of a host that was compliant."""
-        wanted = _RECORDED.where(hosts.c.name == name, results.c.state == State.OK.value)
+        wanted = _RECORDED.where(hosts.c.name == name, results.c.state == State.OK.value, _OF_POLICY)
         with self._database.reading() as connection:
             return _maybe(connection.execute(wanted.order_by(results.c.run_id.desc()).limit(1)).first())
 
     def last(self, names: Collection[str], *, judged: bool = False) -> dict[str, Recorded]:
-        """The last record of each host; `judged`: in which it could be judged."""
-        of_host = select(results.c.run_id).where(results.c.host_id == hosts.c.id).correlate(hosts)
+        """The last record of each host; `judged`: in which it could be judged. Those of `losses` do not count."""
+        of_host = (
+            select(results.c.run_id).join(runs).where(results.c.host_id == hosts.c.id, _OF_POLICY).correlate(hosts)
+        )
         if judged:
             of_host = of_host.where(results.c.state.in_([state.value for state in State if state.is_judged]))
         newest = of_host.order_by(results.c.run_id.desc()).limit(1).scalar_subquery()

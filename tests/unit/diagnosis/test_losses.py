@@ -23,14 +23,16 @@ def group(
     return SessionGroup(account=account, address=address, end=SessionEnd(end), is_new=new, n=n, lengths=counted)
 
 
-def study(*groups: SessionGroup, pair: str = "300/3", version: str = "9.6p1", since: datetime | None = SINCE) -> Losses:
+def study(
+    *groups: SessionGroup, pair: str = "300/3", version: str = "9.6p1", since: datetime | None = SINCE, run_id: str = ""
+) -> Losses:
     interval, count = map(int, pair.split("/"))
     log = SessionLog(
         groups=groups, n_sessions=sum(g.n for g in groups), first_at=SINCE, last_at=SINCE, sources=("journal",),
-        unread=(), was_cut=False,
+        unread=(), was_cut=False, in_effect_since=since, run_id=run_id,
     )  # fmt: skip
     known = Known(name="h", version=Version.parse(version), interval_s=interval, count_max=count)
-    return losses.study(log, days=30, in_effect_since=since, known=known, name="ecs-01")
+    return losses.study(log, days=30, known=known, name="ecs-01")
 
 
 def judge(found: Losses) -> list[Finding]:
@@ -96,6 +98,8 @@ def test_before_and_since_the_values_came_into_effect() -> None:
     again = judge(study(*old, group("peer", 49, new=True), group("cut", 1, 44, new=True)))
     assert again[0].state is State.DRIFT
     assert "since: 1 of 50 sessions" in again[0].reason
+    ours = judge(study(*old, group("peer", 50, new=True), run_id="20260120T000000Z-3f9a1c"))
+    assert ours[0].reason.startswith("before run 20260120T000000Z-3f9a1c (2026-01-20 00:00 UTC): 37; since: none of 50")
     assert "no session began" in judge(study(*old))[0].reason
     assert judge(study(*old, since=None))[0].reason == ""
 
@@ -136,3 +140,15 @@ def test_the_table_names_the_worst_and_draws_the_lengths() -> None:
     ]
     many = study(*(group("cut", 1, 5, account=f"u{number}") for number in range(12)))
     assert "and 2 more; --format json names all" in list(losses.table(many))
+
+
+def test_the_history_gets_figures_without_names() -> None:
+    found = study(
+        group("cut", 2, 350, account="alice"), group("cut", 3, account="bob"), group("timeout", 2, 9, new=True)
+    )
+    kept = found.without_names()
+    assert [(one.account, one.address, one.end, one.is_new, one.n, one.lengths) for one in kept.groups] == [
+        ("*", "*", SessionEnd.TIMEOUT, True, 2, ()),
+        ("*", "*", SessionEnd.CUT, False, 5, ()),
+    ]
+    assert (kept.count(), kept.unanswering, found.unanswering) == (7, (), ("192.0.2.9",))

@@ -34,6 +34,7 @@ def count(
     zone: str = "+0000",
     days: int = 60,
     path: str = SYSTEM_PATH,
+    loaded_at: datetime | None = EFFECT,
 ) -> SessionLog:
     """Count in the text logs of a folder and in a journal, at a fixed time."""
     fence = folder / "fence"
@@ -48,7 +49,9 @@ def count(
     logs.mkdir(exist_ok=True)
     for number, log in enumerate(sorted(logs.iterdir(), key=lambda log: -len(log.name))):
         os.utime(log, (time.time() - 1000 + number,) * 2)  # the rotated ones are older
-    script = losses.script(days=days, in_effect_since=EFFECT, limit_s=60, directory=str(logs))
+    script = losses.script(
+        days=days, loaded_at=loaded_at, limit_s=60, state_dir=str(folder / "state"), directory=str(logs)
+    )
     completed = LocalShell(shell=shell, fence=fence, path=path).run(script, timeout_s=60)
     assert completed.status == 0, completed.noise
     return losses.parse(completed.stdout)
@@ -110,6 +113,28 @@ def test_the_zone_of_a_text_log_is_that_of_the_host(tmp_path: Path) -> None:
     assert [group.is_new for group in west.groups] == [True]
 
 
+def test_sessions_are_divided_where_the_last_confirmed_change_came_into_effect(tmp_path: Path) -> None:
+    write_log(tmp_path, "auth.log", "".join(BEGIN.format(h, h, h) + END.format(h, h, h) for h in (1, 3, 8)))
+    assert (count(tmp_path).in_effect_since, count(tmp_path).run_id) == (EFFECT, "")
+    runs = {"20260120T010000Z-aa": ("applied", 1), "20260120T020000Z-bb": ("applied", 2)}
+    runs |= {"20260120T070000Z-cc": ("rolled_back", 7), "not-a-run": ("applied", 7)}
+    for name, (how, hour) in runs.items():
+        decided = tmp_path / "state" / name / "decided"
+        decided.mkdir(parents=True)
+        (decided / "how").write_text(f"{how}\n")
+        os.utime(decided / "how", (datetime(2026, 1, 20, hour, tzinfo=UTC).timestamp(),) * 2)
+    restarted = count(tmp_path)
+    assert restarted.in_effect_since == datetime(2026, 1, 20, 2, tzinfo=UTC), "sshd was started again at 9:30"
+    assert restarted.run_id == "20260120T020000Z-bb"
+    assert sorted(words(group) for group in restarted.groups) == [
+        "etl 192.0.2.9 timeout new 2 300*2",
+        "etl 192.0.2.9 timeout old 1 300*1",
+    ]
+    by_hand = count(tmp_path, loaded_at=datetime(2026, 1, 20, 0, tzinfo=UTC))
+    assert by_hand.run_id == "", "the change left sshd as it ran"
+    assert count(tmp_path, loaded_at=None).in_effect_since is None
+
+
 def test_what_is_older_than_asked_for_does_not_count(tmp_path: Path) -> None:
     write_log(tmp_path, "auth.log", BEGIN.format(1, 1, 1) + END.format(1, 1, 1))
     assert count(tmp_path, days=11).groups == ()
@@ -135,7 +160,7 @@ def test_a_log_of_a_gigabyte_is_counted_in_bounded_memory(tmp_path: Path) -> Non
         for _ in range(n_blocks):
             file.write(block)
     write_command(tmp_path / "fence", "journalctl", "exit 1")
-    script = losses.script(days=365, in_effect_since=None, limit_s=1000, directory=f"{tmp_path}/log")
+    script = losses.script(days=365, loaded_at=None, limit_s=1000, directory=f"{tmp_path}/log")
     completed = LocalShell(fence=tmp_path / "fence").run(f"ulimit -v 262144\n{script}", timeout_s=600)
     found = losses.parse(completed.stdout)
     assert (found.n_sessions, found.was_cut) == (n_blocks * 10_000, False)
