@@ -399,7 +399,7 @@ def test_a_policy_by_effect_is_written_as_the_release_needs_it_and_seen_to_work(
         facts = keepalive("check", "-i", hosts, "--format", "json").host()["facts"]
         release = tuple(int(number) for number in facts["openssh"].split("p")[0].split("."))
         is_late = (9, 2) <= release <= (9, 4)
-        said = "but the first keep-alive comes after 8 s: OpenSSH"
+        said = "    the first keep-alive comes after 8 s: OpenSSH"
         assert (said in plain.stdout) is is_late
 
         by_effect = ("--keep-alive-every", "4", "--drop-dead-after", "16")

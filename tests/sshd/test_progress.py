@@ -43,14 +43,36 @@ def hosts(sshd: Sshd, tmp_path: Path) -> Iterator[Path]:
         yield path
 
 
-def test_count_and_rate_while_hosts_are_told_above(hosts: Path) -> None:
+def test_count_and_rate_are_shown_before_the_hosts(hosts: Path) -> None:
     with Terminal("check", "-i", str(hosts), "--timeout", "6", NO_COLOR="1", COLUMNS="120") as terminal:
         terminal.wait_for("3/4")
         terminal.wait_for("hosts/")
         assert terminal.end() == 3
     shown = terminal.shown
-    assert shown.index("ok          h") < shown.index("3/4") < shown.index("unreachable silent")
+    assert shown.index("3/4") < shown.index("unreachable silent") < shown.index("ok          3 hosts")
     assert shown.splitlines()[-1].strip() == "4 hosts: 3 ok, 1 unreachable"
+
+
+def test_quiet_keeps_the_bar(hosts: Path) -> None:
+    with Terminal("check", "-q", "-i", str(hosts), "--timeout", "6", NO_COLOR="1", COLUMNS="120") as terminal:
+        terminal.wait_for("3/4")
+        assert terminal.end() == 3
+    assert "ok          " not in terminal.shown
+
+
+def test_a_narrow_terminal_gets_whole_words_and_a_pipe_whole_lines(hosts: Path) -> None:
+    words = ("check", "-i", str(hosts), "--timeout", "6", "--no-progress")
+    with Terminal(*words, NO_COLOR="1", COLUMNS="44") as terminal:
+        assert terminal.end() == 3
+    assert max(len(line) for line in terminal.shown.splitlines() if "next: " not in line) <= 44
+    assert max(map(len, keepalive(*words).stdout.splitlines())) > 44
+
+
+def test_colours_follow_the_environment(hosts: Path) -> None:
+    words = ("check", "-i", hosts, "--limit", "h0")
+    assert "\x1b[32mok\x1b[0m  " in keepalive(*words, FORCE_COLOR="1").stdout
+    assert "\x1b" not in keepalive(*words, FORCE_COLOR="1", NO_COLOR="1").stdout
+    assert "\x1b" not in keepalive(*words).stdout
 
 
 def test_wave_and_budget_of_a_rollout(hosts: Path, tmp_path: Path) -> None:
@@ -70,8 +92,8 @@ def test_lines_for_a_file_arrive_there_though_a_bar_is_shown(hosts: Path, tmp_pa
     assert [json.loads(line)["name"] for line in out.read_text().splitlines()][-1] == "silent"
 
 
-def test_without_a_terminal_there_is_a_line_for_each_host_and_no_bar(hosts: Path) -> None:
+def test_without_a_terminal_there_is_no_bar(hosts: Path) -> None:
     ran = keepalive("check", "-i", hosts, "--timeout", "6")
-    words = [line.split()[0] for line in ran.stdout.splitlines() if not line.startswith(" ")]
-    assert (words[:4], words[-1]) == (["ok", "ok", "ok", "unreachable"], "4")
+    words = [line.split()[0] for line in ran.stdout.splitlines() if line and not line.startswith(" ")]
+    assert words == ["unreachable", "ok", "4"]
     assert ran.stderr == ""

@@ -98,7 +98,7 @@ def test_nobody_is_asked_anything(hosts: Path) -> None:
     inventory["hosts"]["büro-1"].pop("identity_file")
     hosts.write_text(yaml.safe_dump(inventory, allow_unicode=True), encoding="utf-8")
     asked = unattended("check", "-i", hosts, "--format", "json")
-    assert (asked.status, asked.host()["state"]) == (3, "unknown")
+    assert (asked.status, asked.host()["state"]) == (3, "unreachable")
     changed = unattended("apply", "-i", hosts)
     assert changed.status == 2
     assert "--yes" in changed.stderr

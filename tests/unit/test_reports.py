@@ -155,10 +155,10 @@ def test_a_failure_carries_its_kind_cause_message_and_hint() -> None:
     assert outcome.summarize(outcome.count(a_run(UNREACHABLE, OK)))["unreachable"] == 1
 
 
-def test_text_puts_problems_last_and_names_the_line_that_decides() -> None:
+def test_text_puts_problems_first_and_names_the_line_that_decides() -> None:
     shown = registry.load("reports", "text").render(a_run(UNREACHABLE, DRIFT, OK))
-    words = [line.split()[0] for line in shown.splitlines() if not line.startswith(" ")]
-    assert words == ["ok", "drift", "unreachable", "3"]
+    words = [line.split()[0] for line in shown.splitlines() if line and not line.startswith(" ")]
+    assert words == ["unreachable", "drift", "ok", "3"]
     assert "ClientAliveInterval 0, wanted 300" in shown
     assert "next: is sshd running?" in shown
 
@@ -169,7 +169,7 @@ def test_text_never_passes_a_control_character_on() -> None:
     drifted = replace(DRIFT, findings=(replace(WRONG, value="\x1b[31m", scope="Match User \x9b"),))
     shown = registry.load("reports", "text").render(a_run(report, drifted))
     assert not any((ch < " " and ch != "\n") or ch in "\x7f\x9b\u202e" for ch in shown)
-    assert text_report.host(report).count("\n") == 3
+    assert text_report.hosts([report]).count("\n") == 3
 
 
 def test_same_diff_is_shown_once_with_its_hosts() -> None:
@@ -186,18 +186,18 @@ def test_same_diff_is_shown_once_with_its_hosts() -> None:
 def test_what_was_observed_is_told_whatever_the_verdict() -> None:
     configured = Configured(interval_s=300, count_max=3, is_loaded=True)
     proved = replace(OK, findings=(RIGHT, OBSERVED), configured=configured)
-    assert text_report.host(proved).splitlines() == [
+    assert text_report.hosts([proved]).splitlines() == [
         "ok          ecs-01  configured 300/3, loaded the present files, observed alive"
     ]
     tried = replace(OBSERVED, setting=Subject.COUNT_ZERO)
-    assert text_report.host(replace(proved, findings=(RIGHT, OBSERVED, tried))).splitlines()[1:] == [
+    assert text_report.hosts([replace(proved, findings=(RIGHT, OBSERVED, tried))]).splitlines()[1:] == [
         "    observed: alive",
         "    count 0: alive",
     ]
     wrong = replace(DRIFT, findings=(WRONG, OBSERVED), configured=configured)
-    assert text_report.host(wrong).splitlines()[0].endswith("loaded the present files, observed alive")
+    assert text_report.hosts([wrong]).splitlines()[0].endswith("loaded the present files, observed alive")
     dead = replace(OBSERVED, value="dead after 4.0 s", state=State.DRIFT, reason="cut by a TCP reset")
-    assert text_report.host(replace(proved, state=State.DRIFT, findings=(RIGHT, dead))).splitlines()[1:] == [
+    assert text_report.hosts([replace(proved, state=State.DRIFT, findings=(RIGHT, dead))]).splitlines()[1:] == [
         "    observed: dead after 4.0 s, wanted a keep-alive every 300 s, alive",
         "        cut by a TCP reset",
     ]
@@ -208,25 +208,78 @@ def test_a_reason_that_several_findings_share_is_said_once() -> None:
         replace(WRONG, setting=Subject.SESSION, scope=f"process {pid}", wanted="", value="ops", reason="older")
         for pid in (7, 8)
     )
-    assert text_report.host(replace(DRIFT, findings=sessions)).splitlines()[1:] == [
+    assert text_report.hosts([replace(DRIFT, findings=sessions)]).splitlines()[1:] == [
         "    session (process 7): ops",
         "    session (process 8): ops",
         "        older",
     ]
 
 
-def test_what_many_hosts_have_in_common_is_said_in_one_line() -> None:
-    def named(report: HostReport, names: str) -> list[HostReport]:
-        return [replace(report, host=replace(HOST, name=name)) for name in names]
+def named(report: HostReport, names: str) -> list[HostReport]:
+    return [replace(report, host=replace(HOST, name=name)) for name in names]
 
-    busy = replace(UNREACHABLE, failure=replace(FAILURE, kind="banned", cause="busy"))
-    elsewhere = replace(DRIFT, findings=(RIGHT, replace(WRONG, place=Place(path="/etc/ssh/other", line=1))))
-    run = a_run(*named(OK, "ab"), *named(DRIFT, "cdefg"), *named(elsewhere, "hi"), *named(UNREACHABLE, "jk"), busy)
-    assert text_report.totals(run) == (
-        "2 hosts  tcp (refused)  [j, k]\n"
-        "7 hosts  drift: ClientAliveInterval 0  [c, d, e, f, g and 2 more]\n"
-        "12 hosts: 2 ok, 7 drift, 3 unreachable\n"
+
+ELSEWHERE = replace(DRIFT, findings=(RIGHT, replace(WRONG, place=Place(path="/etc/ssh/other", line=1))))
+MANY = a_run(
+    *named(OK, "ab"), *named(DRIFT, "cdefghikl"), *named(ELSEWHERE, "mn"), *named(UNREACHABLE, "op"),
+    *(report_not_begun(replace(HOST, name=name), "interrupted", "the run was interrupted") for name in "qr"),
+)  # fmt: skip
+
+
+def test_hosts_that_are_alike_are_told_once_worst_first() -> None:
+    assert text_report.hosts(MANY.hosts) + text_report.totals(MANY) == (
+        "unreachable 2 hosts: o, p\n"
+        "    tcp: 192.0.2.11 port 22 refused\n"
+        "    next: is sshd running?\n"
+        "not_begun   2 hosts: q, r  the run was interrupted\n"
+        "drift       9 hosts: c, d, e, f, g, h, i, k and 1 more\n"
+        "    ClientAliveInterval 0, wanted 300\n"
+        "        0 keep-alives are sent\n"
+        "drift       2 hosts: m, n\n"
+        "    ClientAliveInterval 0, wanted 300  /etc/ssh/other:1\n"
+        "        0 keep-alives are sent\n"
+        "ok          2 hosts  ClientAliveInterval 300\n"
+        "\n"
+        "17 hosts: 2 ok, 11 drift, 2 not_begun, 2 unreachable\n"
+        "not_begun: q, r\n"
+        "unreachable: o, p\n"
     )
+
+
+def test_lines_that_differ_within_a_group_are_those_of_its_first_host() -> None:
+    moved = replace(DRIFT, findings=(replace(WRONG, place=Place(path="/etc/ssh/sshd_config", line=7)),))
+    again = replace(moved, findings=(replace(WRONG, place=Place(path="/etc/ssh/sshd_config", line=9)),))
+    shown = text_report.hosts([*named(moved, "a"), *named(again, "b")])
+    assert "/etc/ssh/sshd_config:7\n" in shown
+    assert "(the lines above are those of a; -v shows every host)\n" in shown
+    assert "/etc/ssh/sshd_config:9" in text_report.hosts([*named(moved, "a"), *named(again, "b")], verbose=1)
+
+
+def test_verbose_tells_every_host_with_release_deciding_line_unit_and_time() -> None:
+    told = replace(
+        OK, version="9.2p1", facts=(("unit", "ssh.service"), ("files", "/etc/ssh/sshd_config")), seconds_s=0.4
+    )
+    assert text_report.hosts(named(told, "ab"), verbose=1) == "".join(
+        f"ok          {name}  ClientAliveInterval 300\n    OpenSSH 9.2p1, /etc/ssh/sshd_config:98, ssh.service, 0.4 s\n"
+        for name in "ab"
+    )
+    assert "    files: /etc/ssh/sshd_config\n" in text_report.hosts([told], verbose=2)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_lines_are_wrapped_between_words_with_a_hanging_indent(width: int) -> None:
+    reports = [*MANY.hosts, *named(replace(OK, caveat=LATE), "xyz")]
+    wide, narrow = text_report.hosts(reports), text_report.hosts(reports, width=width)
+    assert max(map(len, narrow.splitlines())) <= width
+    assert narrow.split() == wide.split()
+    continued = [line for line in narrow.splitlines() if line not in wide.splitlines()]
+    assert all(line.startswith("        ") for line in continued if not line.startswith((*outcome.WORDS, "    ")))
+
+
+def test_a_command_to_paste_is_never_wrapped() -> None:
+    hint = f"sshd-keepalive confirm {'-i hosts.yaml ' * 9}web-1"
+    report = replace(UNREACHABLE, failure=replace(FAILURE, hint=hint))
+    assert f"    next: {hint}\n" in text_report.hosts([report], width=40)
 
 
 LATE = Caveat(interval_s=300, keep_alive_after_s=600, release="9.2", cure_interval_s=150)
@@ -235,18 +288,10 @@ SENTENCE = (
 )
 
 
-def test_text_tells_a_caveat_in_each_row_and_once_for_all_hosts() -> None:
-    hosts = [replace(HOST, name=f"etl-{number}") for number in range(7)]
-    reports = [replace(OK, host=host, caveat=LATE) for host in hosts]
-    run = a_run(*reports, replace(OK, end=End.APPLIED, caveat=LATE), OK)
-    assert run.exit_code == 0
-    assert text_report.host(reports[0]) == (
-        "ok          etl-0  ClientAliveInterval 300, but the first keep-alive comes after 600 s\n"
-    )
-    assert text_report.totals(run) == (
-        f"7 hosts  ok, but {SENTENCE}  [etl-0, etl-1, etl-2, etl-3, etl-4 and 2 more]\n"
-        f"1 host  applied, but {SENTENCE}  [ecs-01]\n"
-        "9 hosts: 8 ok, 1 applied\n"
+def test_text_tells_a_caveat_once_for_all_hosts() -> None:
+    late = named(replace(OK, caveat=LATE), "abc")
+    assert text_report.hosts([*late, *named(OK, "d")]) == (
+        f"ok          3 hosts  ClientAliveInterval 300\n    {SENTENCE}\nok          d  ClientAliveInterval 300\n"
     )
 
 

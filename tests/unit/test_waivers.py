@@ -41,7 +41,7 @@ def test_a_waiver_holds_to_its_last_day(text: str, until: date, verdict: State, 
     assert report.state is verdict
     assert report.notes == ((note,) if note else ())
     assert exit_code([report], "check") == code
-    assert note in text_report.host(report)
+    assert note in text_report.hosts([report])
 
 
 def test_what_could_not_be_told_was_never_waived() -> None:

@@ -158,7 +158,8 @@ class FleetRun:
             then: the command to type next when hosts have drifted.
         """
         self.output.run(run, with_diffs=with_diffs)
-        if then and not self.suggest_confirm(run.hosts) and exit_code(run.hosts, run.command) == ExitCode.DRIFT:
+        has_drift = any(_code(report, run.command) == ExitCode.DRIFT for report in run.hosts)
+        if then and not self.suggest_confirm(run.hosts) and has_drift:
             self.suggest(then)
         return run.exit_code
 

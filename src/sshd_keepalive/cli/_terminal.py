@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+import click
+
 from sshd_keepalive import files, registry
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.history import outcome
-from sshd_keepalive.model import HostReport, Run
+from sshd_keepalive.model import End, HostReport, Run, State
 from sshd_keepalive.reports import text as text_report
 
 if TYPE_CHECKING:
@@ -26,19 +27,21 @@ if TYPE_CHECKING:
 #: The rate is that of the last so many seconds: long enough not to jump, short enough to show a stall.
 _RATE_OVER_S: Final = 30.0
 _REDRAWN_PER_S: Final = 4.0
-_STYLES: Final = {
-    "ok": "green",
-    "applied": "green",
-    "waived": "yellow",
-    "drift": "yellow",
-    "refused": "red",
-    "unreachable": "red",
-    "rolled_back": "magenta",
-    "not_begun": "yellow",
-    "unknown": "red",
-    "unproved": "bold red",
+_NARROWEST: Final = 40  # columns
+_STYLES: Final[dict[str, dict[str, Any]]] = {
+    State.OK: {"fg": "green"},
+    End.APPLIED: {"fg": "green"},
+    State.WAIVED: {"fg": "yellow"},
+    State.DRIFT: {"fg": "yellow"},
+    End.NOT_BEGUN: {"fg": "yellow"},
+    End.REFUSED: {"fg": "red"},
+    State.UNKNOWN: {"fg": "red"},
+    State.UNREACHABLE: {"fg": "red"},
+    End.ROLLED_BACK: {"fg": "magenta"},
+    End.UNPROVED: {"fg": "red", "bold": True},
 }
 _WORD: Final = re.compile(rf"({'|'.join(_STYLES)}) +\S")
+_TITLE: Final = re.compile(r"(\d+ hosts?: |no hosts)")
 
 
 class Output:
@@ -51,31 +54,29 @@ class Output:
         self._report = registry.load("reports", options.format)
         self._outs = tuple(_out(text) for text in options.out)
         self._painted = _wants_color(sys.stdout, options.color)
+        self._width = max(_NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
     def diffs(self, run: Run) -> None:
         """Every different change once, before it is asked about."""
-        for diff in text_report.diffs(run):
+        for diff in text_report.diffs(run, width=self._width):
             if self.is_text:
                 self.write(diff)
             else:  # standard output is for the document alone
                 sys.stderr.write(diff)
 
     def host(self, report: HostReport) -> None:
-        """One host has finished: said at once when it is fine, kept for the end when it is not."""
+        """One host has finished."""
         if self.options.format == "jsonl":
             self.write(self._report.line(report))
-        elif self.is_text and text_report.is_fine(report) and not self.options.quiet:
-            self.write(text_report.host(report, steps=self.options.verbose > 0))
 
     def run(self, run: Run, *, with_diffs: bool) -> None:
-        """The end of a run: what was kept, the totals, the reports for files."""
+        """The end of a run: the hosts, the totals, the reports for files."""
         if self.is_text:
-            for diff in text_report.diffs(run) if with_diffs else ():
-                self.write(diff)
-            for report in sorted(run.hosts, key=outcome.rank):
-                if not text_report.is_fine(report) and (text_report.needs_telling(report) or self.options.verbose):
-                    self.write(text_report.host(report, steps=self.options.verbose > 0))
-            self.write(text_report.totals(run))
+            if with_diffs:
+                self.diffs(run)
+            told = [report for report in run.hosts if not (self.options.quiet and text_report.is_fine(report))]
+            self.write(text_report.hosts(told, verbose=self.options.verbose, width=self._width))
+            self.write(text_report.totals(run, width=self._width))
         elif self.options.format != "jsonl":
             self.write(self._report.render(run))
         self.files(run, lambda kind: str(registry.load("reports", kind).render(run)))
@@ -95,11 +96,8 @@ class Output:
 
     @contextmanager
     def progress(self, total: int, detail: Callable[[], str] = str) -> Iterator[Any]:
-        """A bar on a terminal, nothing otherwise; yields a function that is called for each finished host.
-
-        Without a terminal the hosts' own lines tell how far the run is.
-        """
-        if self.options.no_progress or self.options.quiet or not sys.stderr.isatty() or total < 2:
+        """A bar on a terminal, nothing otherwise; yields a function that is called for each finished host."""
+        if self.options.no_progress or not sys.stderr.isatty() or total < 2:
             yield lambda: None
             return
         with _show_bar(self.command, total, detail, self.console()) as advance:
@@ -123,10 +121,12 @@ class Output:
 
 
 def _wants_color(stream: TextIO, color: str) -> bool:
-    """`--color`, then NO_COLOR and a dumb terminal, then whether it is one."""
+    """`--color`, then NO_COLOR, FORCE_COLOR and a dumb terminal, then whether it is one."""
     if color != "auto":
         return color == "always"
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def _out(text: str) -> tuple[str, Path]:
@@ -159,27 +159,17 @@ def _write_file(path: Path, content: str) -> bool:
 
 
 def _paint(text: str) -> str:
-    """Add a terminal's escape sequences: to the first word of a host and to the lines of a diff."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=100_000, highlight=False)
-    out = Text()
-    for line in text.splitlines(keepends=True):
-        word = _WORD.match(line)
-        if word:
-            out.append(word[1], _STYLES[word[1]]).append(line[len(word[1]) :])
-        else:
-            out.append(line, _diff_style(line))
-    with console.capture() as captured:
-        console.print(out, end="", soft_wrap=True)
-    return captured.get()
+    """Add a terminal's escape sequences: to the first word of a host, the lines of a diff, titles and totals."""
+    return "\n".join(map(_paint_line, text.split("\n")))
 
 
-def _diff_style(line: str) -> str:
-    if line.startswith(("--- ", "+++ ")):
-        return "bold"
-    return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+def _paint_line(line: str) -> str:
+    if word := _WORD.match(line):
+        return click.style(word[1], **_STYLES[word[1]]) + line[word.end(1) :]
+    if line.startswith(("--- ", "+++ ")) or _TITLE.match(line):
+        return click.style(line, bold=True)
+    color = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+    return click.style(line, fg=color) if color else line
 
 
 @contextmanager

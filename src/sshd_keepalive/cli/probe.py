@@ -120,7 +120,7 @@ class WatchedOutput(Output):
     @contextmanager
     def progress(self, total: int, detail: Callable[[], str] = str) -> Iterator[Any]:
         """The countdown on a terminal, nothing otherwise."""
-        if self.options.no_progress or self.options.quiet or not sys.stderr.isatty():
+        if self.options.no_progress or not sys.stderr.isatty():
             yield lambda: None
             return
         from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn

@@ -1,8 +1,10 @@
-"""Text for people: what matters about each host, worst last, and the next command to type."""
+"""Text for people: hosts that are alike once, worst first, then the totals."""
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
 from itertools import groupby
 
 from sshd_keepalive import benchmarks
@@ -11,15 +13,14 @@ from sshd_keepalive.history import outcome
 from sshd_keepalive.model import GLOBAL, End, Finding, HostReport, Run, State
 from sshd_keepalive.quoting import printable
 
-_NAMED = 5  # hosts of a group that are named; the reports for machines name all
+_NAMED = 8  # hosts of a group that are named; -v and the reports for machines name all
+_COLUMN = 12  # of the names; the longest word is rolled_back
+_NEXT = "next: "  # before a command to paste: such a line is never wrapped
 
 
 def render(run: Run) -> str:
-    """Every host, problem hosts last, then the summary."""
-    ranked = sorted(run.hosts, key=outcome.rank)
-    shown_diffs = diffs(run)
-    parts = [host(report) for report in ranked if needs_telling(report)]
-    return "".join([*shown_diffs, *parts, totals(run)])
+    """What would change or was changed, the hosts, the totals."""
+    return "".join([*diffs(run), hosts(run.hosts), totals(run)])
 
 
 def is_fine(report: HostReport) -> bool:
@@ -27,58 +28,110 @@ def is_fine(report: HostReport) -> bool:
     return outcome.rank(report) <= outcome.badness(End.APPLIED) and not (report.notes or report.changes)
 
 
-def needs_telling(report: HostReport) -> bool:
-    """There is more to say of this host than the diff under its name, or the line of all that were not begun."""
-    if report.end is End.NOT_BEGUN:
-        return False
-    return not outcome.would_change(report) or bool(report.notes or report.changes)
+def hosts(reports: Iterable[HostReport], *, verbose: int = 0, width: int | None = None) -> str:
+    """Tell of hosts that are alike once, worst first.
+
+    Args:
+        verbose: 1: every host by itself, with its steps; 2: also what was read.
+        width: columns; None: lines of any length.
+    """
+    groups: dict[Hashable, list[HostReport]] = {}
+    for report in reports:
+        if verbose or _has_more_than_its_diff(report):
+            key = report.host.name if verbose or report.losses else _likeness(report)
+            groups.setdefault(key, []).append(report)
+    ranked = sorted(groups.values(), key=lambda group: (-outcome.rank(group[0]), -len(group)))
+    return _wrapped((line for group in ranked for line in _group(group, verbose)), width)
 
 
-def host(report: HostReport, *, steps: bool = False) -> str:
-    """The lines of one host: the word, the name, what is wrong and which line decides; all steps on request."""
-    word = outcome.word(report)
-    lines = [f"{word:<11} {printable(report.host.name)}"]
-    lines[0] += _headline(report)
-    # What a change is about stands in its diff.
-    told = [f for f in report.findings if f.state is not State.OK and (steps or not outcome.would_change(report))]
-    told += [f for f in _seen(report) if not _fits_headline(report)]
-    for reason, findings in groupby(told, key=lambda finding: finding.reason):
-        lines += [_finding(finding) for finding in findings]
+def _has_more_than_its_diff(report: HostReport) -> bool:
+    return not outcome.would_change(report) or bool(report.notes or report.changes or report.failure)
+
+
+def _likeness(report: HostReport) -> Hashable:
+    """What hosts of one group have in common: all but line numbers, reasons and messages, which may name a host."""
+    failure = report.failure
+    return (
+        outcome.word(report),
+        _headline(report),
+        tuple((f.setting, f.block or f.scope, f.value, f.wanted, f.place and f.place.path) for f in _shown(report, 0)),
+        failure and (failure.kind, failure.cause),
+        report.caveat,
+        report.changes,
+        report.notes,
+    )
+
+
+def _group(group: list[HostReport], verbose: int) -> Iterator[str]:
+    first = group[0]
+    names = [report.host.name for report in group]
+    headline = _headline(first)
+    title = names[0] if len(names) == 1 else f"{len(names)} hosts"
+    if len(names) > 1 and not (headline and is_fine(first)):
+        title += f": {_name(names)}"
+    yield f"{outcome.word(first):<{_COLUMN}}{title}{f'  {headline}' if headline else ''}"
+    bodies = [list(_body(report, verbose)) for report in group]
+    yield from bodies[0]
+    if any(body != bodies[0] for body in bodies):
+        yield f"    (the lines above are those of {names[0]}; -v shows every host)"
+
+
+def _body(report: HostReport, verbose: int) -> Iterator[str]:
+    """What is wrong and which line decides, what failed and what to do, what changed; on request all steps."""
+    for reason, findings in groupby(_shown(report, verbose), key=lambda finding: finding.reason):
+        for finding in findings:
+            yield f"    {_finding(finding)}"
         if reason:
-            lines.append(f"        {reason}")
-    lines += [f"    {line}" for line in (losses.table(report.losses) if report.losses else ())]
-    said = report.failure.message if report.failure else ""
+            yield f"        {reason}"
+    yield from (f"    {line}" for line in (losses.table(report.losses) if report.losses else ()))
+    if report.caveat is not None and report.state is State.OK:
+        yield f"    {report.caveat}"
+    failure = report.failure
     for step in report.steps:
-        if steps or not (step.ok or step.detail in said):
-            lines.append(f"    {'did' if step.ok else 'failed'} {step.name}: {step.detail}  ({step.seconds_s:.2f} s)")
-    if report.failure is not None:
-        lines.append(f"    {report.failure.kind}: {report.failure.message}")
-        if report.failure.hint:
-            lines.append(f"    next: {report.failure.hint}")
-    lines += [f"    changed: {change}" for change in report.changes]
-    lines += [f"    note: {note}" for note in report.notes]
-    return "".join(printable(line.replace("\n", " ")) + "\n" for line in lines)
+        if verbose or not (step.ok or (failure and step.detail in failure.message)):
+            yield f"    {'did' if step.ok else 'failed'} {step.name}: {step.detail}  ({step.seconds_s:.2f} s)"
+    if failure is not None and report.end is not End.NOT_BEGUN:
+        yield f"    {failure.kind}: {failure.message}"
+        if failure.hint:
+            yield f"    {_NEXT}{failure.hint}"
+    yield from (f"    changed: {change}" for change in report.changes)
+    yield from (f"    note: {note}" for note in report.notes)
+    if verbose:
+        yield f"    {_circumstances(report)}"
+    if verbose > 1:
+        yield from (f"    {name}: {value}" for name, value in report.facts)
+
+
+def _circumstances(report: HostReport) -> str:
+    """Release, deciding files, unit, time."""
+    facts = dict(report.facts)
+    told = [f"OpenSSH {report.version}"] if report.version else []
+    told += dict.fromkeys(str(finding.place) for finding in report.findings if finding.place)
+    told += [facts[name] for name in ("unit", "login") if name in facts]
+    return ", ".join([*told, f"{report.seconds_s:.1f} s"])
+
+
+def _shown(report: HostReport, verbose: int) -> list[Finding]:
+    """The findings that are told: those that are wrong, unless the diff of a plan says it, and all observations."""
+    shown = [f for f in report.findings if f.state is not State.OK and (verbose or not outcome.would_change(report))]
+    return shown + [f for f in _seen(report) if not _fits_headline(report)]
 
 
 def _finding(finding: Finding) -> str:
     """`ClientAliveInterval 0, wanted 300 for Match User root  /etc/ssh/sshd_config:98`."""
     place = f"  {finding.place}" if finding.place else ""
-    if _is_seen(finding):
+    if finding.setting.is_observation:
         scope = "" if finding.scope == GLOBAL else f" ({finding.scope})"
         wanted = f", wanted {finding.wanted}" if finding.wanted and finding.state is not State.OK else ""
-        return f"    {finding.setting}{scope}: {finding.value}{wanted}{place}"
+        return f"{finding.setting}{scope}: {finding.value}{wanted}{place}"
     value = f"{finding.setting} {finding.value}" if finding.value else finding.setting
     wanted = f", wanted {finding.wanted}" if finding.wanted else ""
-    return f"    {value}{wanted}{finding.for_whom}{place}"
-
-
-def _is_seen(finding: Finding) -> bool:
-    """It is told whatever its state."""
-    return finding.setting.is_observation
+    return f"{value}{wanted}{finding.for_whom}{place}"
 
 
 def _seen(report: HostReport) -> list[Finding]:
-    return [f for f in report.findings if f.state is State.OK and _is_seen(f)]
+    """Observations are told whatever their state."""
+    return [f for f in report.findings if f.state is State.OK and f.setting.is_observation]
 
 
 def _fits_headline(report: HostReport) -> bool:
@@ -89,92 +142,59 @@ def _fits_headline(report: HostReport) -> bool:
 
 def _headline(report: HostReport) -> str:
     """What there is to say beside the name: of a probe what is configured, loaded, observed; else the values."""
+    if report.end is End.NOT_BEGUN and report.failure is not None:
+        return report.failure.message
+    words = []
     if report.configured is not None:
         words = [str(report.configured)]
     elif report.state is State.OK:
-        words = [f"{f.setting} {f.value}" for f in report.findings if f.scope == GLOBAL and not _is_seen(f)]
-        words += [f"but {report.caveat.effect}"] if report.caveat else []
-    else:
-        words = []
+        words = [
+            f"{f.setting} {f.value}" for f in report.findings if f.scope == GLOBAL and not f.setting.is_observation
+        ]
     if _fits_headline(report):
         words += [f"{f.setting} {f.value}" for f in _seen(report)]
-    if not words:
-        return ""
-    seconds = f", {report.seconds_s:.1f} s" if report.end is not None and report.state is State.OK else ""
-    return f"  {', '.join(words)}{seconds}"
+    return ", ".join(words)
 
 
-def diffs(run: Run) -> list[str]:
+def diffs(run: Run, *, width: int | None = None) -> list[str]:
     """Each different change once, with the hosts it is for."""
     groups: dict[tuple[str, str, str, bool], list[str]] = {}
     for report in run.hosts:
         if report.diff or report.restarts:
-            beware = f"beware: {report.caveat}\n" if report.caveat else ""
+            beware = f"beware: {report.caveat}" if report.caveat else ""
             groups.setdefault((report.diff, report.value_diff, beware, report.restarts), []).append(report.host.name)
     texts = []
     for (text, values, beware, restarts), names in groups.items():
         title = f"{len(names)} host{'s' * (len(names) > 1)}: {', '.join(names)}"
-        restart = (
-            "restart sshd\n" if restarts and text else "restart sshd: it is older than its files\n" if restarts else ""
-        )
-        texts.append(printable(f"{title}\n{text}{values}{beware}{restart}\n"))
+        restart = "restart sshd" if text else "restart sshd: it is older than its files"
+        ending = [line for line in (beware, restart if restarts else "") if line]
+        texts.append(_wrapped([title], width) + printable(f"{text}{values}") + _wrapped([*ending, ""], width))
     return texts
 
 
-def alike(run: Run) -> list[str]:
-    """One line for each drift and each kind of failure that several hosts share; the most common last."""
-    groups: dict[str, list[str]] = {}
-    for report in run.hosts:
-        if report.end is End.NOT_BEGUN and report.failure is not None:
-            what = f"{End.NOT_BEGUN}: {report.failure.message}"
-        elif report.failure is not None:
-            kind, cause = report.failure.kind, report.failure.cause
-            what = f"{kind} ({cause})" if cause and cause != kind else kind
-        elif not outcome.would_change(report) and (wrong := _wrong(report)):  # changes: grouped by diff
-            what = f"{outcome.word(report)}: {', '.join(wrong)}"
-        else:
-            continue
-        groups.setdefault(what, []).append(report.host.name)
-    shared = sorted(groups.items(), key=lambda item: len(item[1]))
-    return [_line_of_group(what, names) for what, names in shared if len(names) > 1 or what.startswith(End.NOT_BEGUN)]
-
-
-def caveats(run: Run) -> list[str]:
-    """One line for each way in which compliant values do not mean what they read."""
-    groups: dict[str, list[str]] = {}
-    for report in run.hosts:
-        if report.caveat is not None and report.state is State.OK:
-            groups.setdefault(f"{outcome.word(report)}, but {report.caveat}", []).append(report.host.name)
-    return [_line_of_group(what, names) for what, names in groups.items()]
-
-
-def _line_of_group(what: str, names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    hosts = f"{len(names)} host{'s' * (len(names) > 1)}"
-    return printable(f"{hosts}  {what}  [{', '.join(names[:_NAMED])}{more}]") + "\n"
-
-
-def _wrong(report: HostReport) -> list[str]:
-    """The settings that are not compliant, without the lines they stand in: those differ from host to host."""
-    return [
-        f"{f.setting} {f.value}" + (f" for {f.block or f.scope}" if f.scope != GLOBAL else "")
-        for f in report.findings
-        if f.state is not State.OK
-    ]
-
-
-def totals(run: Run) -> str:
-    """What several hosts have in common, what the benchmarks say, then `5 hosts: 3 ok, 2 drift`."""
+def totals(run: Run, *, width: int | None = None) -> str:
+    """What the benchmarks say, `5 hosts: 3 ok, 2 drift`, and of many hosts the names of those that failed."""
     counts = Counter(outcome.word(report) for report in run.hosts)
-    order = sorted(counts, key=outcome.badness)
-    told = ", ".join(f"{counts[word]} {word}" for word in order)
-    hosts = f"{len(run.hosts)} host{'s' * (len(run.hosts) != 1)}"
+    told = ", ".join(f"{counts[word]} {word}" for word in outcome.WORDS if counts[word])
     if n_change := sum(map(outcome.would_change, run.hosts)):
         told += f"; {n_change} to change"
-    return "".join([*alike(run), *caveats(run)]) + _benchmarks(run) + (f"{hosts}: {told}\n" if told else "no hosts\n")
+    n_hosts = len(run.hosts)
+    summary = f"{n_hosts} host{'s' * (n_hosts != 1)}: {told}" if told else "no hosts"
+    failed = []
+    if n_hosts > _NAMED:  # the first lines may have left the screen
+        for word in outcome.WORDS[outcome.WORDS.index(State.DRIFT) + 1 :]:
+            if names := [report.host.name for report in run.hosts if outcome.word(report) is word]:
+                failed.append(f"{word}: {_name(names)}")
+    return _wrapped([*_benchmarks(run), *([""] if n_hosts > 1 else []), summary, *failed], width)
 
 
-def _benchmarks(run: Run) -> str:
+def _name(hosts: list[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
+    return f"{', '.join(hosts[:_NAMED])}{more}"
+
+
+def _benchmarks(run: Run) -> list[str]:
     """One line a benchmark, what it asks and how many hosts pass, then what would satisfy all of them."""
     lines = []
     for row in run.benchmarks:
@@ -182,5 +202,22 @@ def _benchmarks(run: Run) -> str:
         asks = f"interval {row.interval_s}, count {row.count_max}"
         unknown = f", {of[State.UNKNOWN]} unknown" if of[State.UNKNOWN] else ""
         told = "" if row.checked != "told" else "  (not verified)"
-        lines.append(f"benchmark {row.name}: {of[State.OK]} ok, {of[State.DRIFT]} drift{unknown}; {asks}{told}\n")
-    return "".join(lines) + (f"benchmarks: {benchmarks.sentence(run)}\n" if lines else "")
+        lines.append(f"benchmark {row.name}: {of[State.OK]} ok, {of[State.DRIFT]} drift{unknown}; {asks}{told}")
+    return [*lines, f"benchmarks: {benchmarks.sentence(run)}"] if lines else []
+
+
+def _wrapped(lines: Iterable[str], width: int | None) -> str:
+    """Printable lines, broken between words with a hanging indent."""
+    told: list[str] = []
+    for line in lines:
+        text = printable(line.replace("\n", " "))
+        body = text.lstrip()
+        if width is None or len(text) <= width or body.startswith(_NEXT):
+            told.append(text)
+            continue
+        indent = len(text) - len(body)
+        hanging = " " * (indent + 4 if indent else _COLUMN)
+        told += textwrap.wrap(
+            text, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False, expand_tabs=False
+        )
+    return "".join(f"{line}\n" for line in told)

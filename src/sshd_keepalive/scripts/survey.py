@@ -282,6 +282,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         "sshd_config": words.get("config", host.sshd_config),
         "state": words.get("state", ""),
         "agents": ", ".join(agents),
+        "files": ", ".join(file.path for file in look.files),
     }
     return Snapshot(
         host=host,

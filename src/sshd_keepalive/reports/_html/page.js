@@ -104,7 +104,7 @@
 
   const findings = (numbers) => {
     if (!numbers) return [];
-    const titles = ["Setting", "For", "Value", "Wanted", "Verdict", "Decided by", "Hides", "Meaning"];
+    const titles = ["Setting", "For", "Value", "Wanted", "State", "Decided by", "Hides", "Meaning"];
     const found = made("table", undefined, "stack");
     const head = found.createTHead().insertRow();
     for (const title of titles) {
