@@ -267,6 +267,14 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
             cause="not-openssh",
             hint="this program understands OpenSSH only; take the host out of the inventory",
         )
+    config_path = words.get("config", host.sshd_config)
+    if not config_path.startswith("/"):
+        raise HostError(
+            f"sshd was started with a relative path, -f {config_path}: which file that is cannot be told",
+            kind=FailureKind.OBSERVE,
+            cause="other-config",
+            hint="start sshd with an absolute path, or name it in the inventory: sshd_config: /path/to/sshd_config",
+        )
     if not words.get("state", "").startswith("/"):
         raise ValueError("the directory for backups is not told")
     running = _VERSION.search(banner)
@@ -279,7 +287,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         "unit": words.get("unit", ""),
         "os": words.get("os", "").strip('"'),
         "system": words.get("system", ""),
-        "sshd_config": words.get("config", host.sshd_config),
+        "sshd_config": config_path,
         "state": words.get("state", ""),
         "agents": ", ".join(agents),
         "files": ", ".join(file.path for file in look.files),
@@ -297,7 +305,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         unit=words.get("unit", ""),
         described=words.get("described", ""),
         active=words.get("active", "yes") == "yes",
-        config_path=facts["sshd_config"],
+        config_path=config_path,
         state_dir=facts["state"],
         pending=_pending(words, taken_at),
         reverted=_reverted(words.get("reverted", "")),

@@ -235,6 +235,7 @@ def record(kind: str, value: str) -> bytes:
     [
         ("nosshd", "not in the usual places", "no-sshd"),
         ("elsewhere", "/srv/sshd_config", "other-config"),
+        ("config", "sshd_config", "other-config"),
         ("lost", "no sshd among the ancestors of this login", "no-daemon"),
         ("version", "dropbear", "not-openssh"),
         ("unreadable", "/etc/ssh/sshd_config", "unreadable-file"),
