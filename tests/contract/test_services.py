@@ -235,6 +235,12 @@ def test_systemds_next_start_has_the_words_of_unit_and_environment_files(tmp_pat
     )
 
 
+@pytest.mark.parametrize(("name", "unit"), [("systemd", "ssh.service"), ("systemd", ""), ("sysv", "ssh")])
+def test_an_environment_file_that_cannot_be_read_tells_nothing(name: str, unit: str, tmp_path: Path) -> None:
+    (tmp_path / "etc/default/ssh").mkdir(parents=True)
+    assert started(name, tmp_path, unit) == ""
+
+
 def test_systemd_219_spells_the_key_of_environment_files_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

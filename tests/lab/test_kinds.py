@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -397,6 +398,22 @@ def one(boot: Boot, lab: Lab, tmp_path: Path) -> Callable[[str], Case]:
     return borrow
 
 
+def test_a_generator_that_fails_stops_a_change_before_it_begins(one: Callable[[str], Case]) -> None:
+    """At a daemon-reload the socket has lost the address of IPv4; sshd, once restarted, would have lost it too."""
+    case = one("ubuntu")
+    generator = case.host.files / "usr/lib/systemd/system-generators/sshd-socket-generator"
+    works = generator.read_text()
+    generator.write_text("#!/bin/sh\nexit 1\n")
+    case.host.run("systemctl daemon-reload")
+    refused = case("apply", "--yes")
+    assert (refused.status, refused.host()["change"]) == (3, "refused"), refused.stdout
+    assert refused.host()["failure"]["cause"] == "socket_ports"
+    assert case.changed() == set()
+    generator.write_text(works)
+    case.host.run(re.findall("type on the host: (.*)", refused.host()["failure"]["hint"])[0])
+    assert case("apply", "--yes").host()["change"] == "applied"
+
+
 def test_an_sshd_that_openrc_has_lost_is_replaced_by_one_that_it_knows(one: Callable[[str], Case]) -> None:
     """OpenRC takes it for stopped: to restart it means to start it, and start-stop-daemon sees one that runs."""
     case = one("alpine")
@@ -410,15 +427,20 @@ def test_an_sshd_that_openrc_has_lost_is_replaced_by_one_that_it_knows(one: Call
 PER_CONNECTION = "systemctl disable -q --now sshd.service; systemctl start sshd.socket"
 
 
-def test_options_of_a_process_per_connection_decide_and_are_not_overwritten(one: Callable[[str], Case]) -> None:
+@pytest.mark.parametrize(
+    "options", ["-o ClientAliveInterval=15", "-o 'ClientAliveInterval 15'", "-oClientAliveInterval=15 -4"]
+)
+def test_options_of_a_process_per_connection_decide_and_are_not_overwritten(
+    one: Callable[[str], Case], options: str
+) -> None:
     """systemd 219 spells the key of environment files otherwise: the options were not seen, and `apply` was content."""
     case = one("el7")
-    case.host.run("echo 'OPTIONS=\"-o ClientAliveInterval=15\"' >>/etc/sysconfig/sshd; " + PER_CONNECTION)
-    (interval, _) = case("check").host()["findings"]
+    case.host.run(f'echo "OPTIONS=\\"{options}\\"" >>/etc/sysconfig/sshd; {PER_CONNECTION}')
+    (interval, *_) = case("check").host()["findings"]
     assert (interval["value"], interval["state"], interval["place"]["path"]) == ("15", "drift", "<command line>")
     refused = case("apply", "--yes")
     assert (refused.status, refused.host()["change"]) == (3, "refused"), refused.stdout
-    assert "-o ClientAliveInterval=15" in refused.host()["failure"]["message"]
+    assert "ClientAliveInterval" in refused.host()["failure"]["message"]
     assert case.changed() == set()
 
 
@@ -428,8 +450,9 @@ def test_options_of_a_process_per_connection_decide_and_are_not_overwritten(one:
         "cd /etc/systemd/system; mkdir sshd@.service.d; "
         "printf '[Service]\\nEnvironment=OPTIONS=-oClientAliveInterval=15\\n' >sshd@.service.d/x.conf",
         "cd /usr/lib/systemd/system; sed 's/-i/-i -oClientAliveInterval=15/' sshd@.service >ssh@.service",
+        "rm /etc/sysconfig/sshd; mkdir /etc/sysconfig/sshd",
     ],
-    ids=["a variable of the unit", "two templates"],
+    ids=["a variable of the unit", "two templates", "an environment file that cannot be read"],
 )
 def test_options_that_cannot_be_told_make_the_host_unknown(one: Callable[[str], Case], script: str) -> None:
     case = one("rhel")

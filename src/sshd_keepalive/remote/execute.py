@@ -114,6 +114,8 @@ _HINTS = {
     "binary_replaced": "restart sshd once by hand while you are logged in, then run the command again",
     "kill_mode": "set KillMode=process in the unit, or use --service-action reload",
     "socket": "use --service-action restart",
+    "socket_ports": "mend what generates the socket unit, then type on the host: "
+    "systemctl daemon-reload; systemctl stop ssh.service; systemctl restart ssh.socket",
     "expired": "raise --confirm-timeout",
     "lost": "run the command again",
 }

@@ -293,6 +293,25 @@ with_settings() {
     printf '%s\n' "$out"
 }
 
+# join_options: of words that have lost their quotes, `-o A b` becomes `-o A=b`, which sshd reads alike. An option of more
+# values than one stays as it is, and sshd refuses it.
+join_options() {
+    # shellcheck disable=SC2086 # splitting is the point
+    { set -f; set -- $words; set +f; }
+    words=
+    while [ $# -gt 0 ]; do
+        word=$1
+        shift
+        case $word in
+            -o) words="$words -o"; [ $# != 0 ] || break; word=$1; shift ;;
+            -o*) ;;
+            *) words="$words $word"; continue ;;
+        esac
+        case $word in *=*) ;; *) case ${1:--}/${2:--} in -*) ;; */-*) word=$word=$1; shift ;; esac ;; esac
+        words="$words $word"
+    done
+}
+
 # daemon_words: sets words to the listener's own words after its name, for a faithful sshd -T. Where each connection
 # has a process of its own, those of the next one ($following, from the service manager).
 daemon_words() {
@@ -316,6 +335,7 @@ daemon_words() {
             *) words="$words $word" ;;
         esac
     done
+    case $words in *' -o'*) join_options ;; esac
 }
 
 # find_sshd: sets sshd to the binary: the inventory's, the one that runs, or the usual ones; and exe to what runs.

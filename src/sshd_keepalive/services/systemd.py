@@ -16,6 +16,19 @@ _ASKED = ("LoadState", "MainPID", "KillMode", "TriggeredBy", "EnvironmentFiles",
 _DESCRIBE = f'described=$(systemctl show {" ".join(f"--property={name}" for name in _ASKED)} "$name")'
 
 
+#: Whether active sockets would give the service other ports than `$pid` listens on: a generator that fails at a
+#: daemon-reload takes them away, and the next start of sshd finds them gone. Not the addresses: `ss` and systemd write
+#: them differently. Source: systemd.socket(5), ListenStream=; systemctl.c, print_property.
+_SOCKET_DIFFERS = (
+    '[ -n "$pid" ] && addresses_of "$pid" && '
+    "used=$(for each in $addresses; do echo $((0x${each##*:})); done | sort | tr '\\n' ' ') && "
+    'given=$(for each in $socket; do systemctl --quiet is-active "$each" && '
+    'systemctl show --property=Listen "$each"; done | '
+    "sed -n 's/^Listen[A-Za-z]*=[[0-9][^ ]*:\\([0-9]*\\).*/\\1/p' | sort | tr '\\n' ' ') && "
+    '[ -n "$given" ] && [ "$used" != "$given" ]'
+)
+
+
 def find(service: ServiceChoice) -> str:
     """The service in whose control group the listener lives."""
     return _unit_of_process("$pid")
@@ -106,6 +119,8 @@ def obstacle(service: ServiceChoice) -> str:
         'echo "other_daemon $name runs process $main, the sshd that let us in is $pid"\n'
         'elif [ "$ACTION" = reload ] && [ -n "$socket" ]; then '
         'echo "socket a reload would end a socket-activated sshd: restart it"\n'
+        f'elif [ -n "$socket" ] && {_SOCKET_DIFFERS}; then '
+        'echo "socket_ports ${socket% } would listen on port(s) $given, the sshd that let us in listens on $used"\n'
         'elif [ "$kill" != process ] && [ "$kill" != none ] && [ "$ACTION" = restart ] && '
         'grep -q -F "/$name" /proc/self/cgroup; then '
         'echo "kill_mode KillMode=$kill of $name would end every session, this one included"; fi'

@@ -184,3 +184,20 @@ def test_an_init_script_must_prove_to_reach_the_sshd_that_let_us_in(
     )
     assert done.stderr == ""
     assert done.stdout.partition(" ")[0] == cause, done.stdout
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [
+        ("-D -o ClientAliveInterval 15", "-o ClientAliveInterval=15"),
+        ("-D -oClientAliveInterval 15 -4 -o Port=2222", "-oClientAliveInterval=15 -4 -o Port=2222"),
+        ("-o AllowUsers a b -p 22", "-o AllowUsers a b -p 22"),  # which of them is one word nobody knows
+        ("-D -o", "-o"),
+    ],
+)
+def test_an_option_that_has_lost_its_quotes_is_one_word_again(
+    processes: Processes, shell: str, title: str, words: str
+) -> None:
+    line = f"sshd: /usr/sbin/sshd {title} [listener] 0 of 10-100 startups"
+    assert processes.run('daemon_words; echo "$words"', shell, pid="1", command_line=line) == words
