@@ -330,7 +330,7 @@ def test_sudo_that_fails_in_between_leaves_it_to_the_guard(two: Victims, table: 
         assert f"sudo sh '{STATE}/" in host["failure"]["hint"]  # what to type
         found = victim.state()
         assert found == "old"
-        return f"{found}, said unknown"
+        return f"{found}, said unproved"
 
     everywhere(two, table, "sudo fails from here on", cell)
 
@@ -403,7 +403,7 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         host.run(hint.partition("type on the host: ")[2])
         assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
         host.run("kill $(cat /run/rescue.pid)")
-        return f"{victim.state()}, said unknown"
+        return f"{victim.state()}, said unproved"
 
     everywhere(two, table, "no restart succeeds until somebody repairs it", cell)
 
@@ -437,13 +437,13 @@ def test_the_next_apply_clears_a_run_once_sshd_was_started_again(two: Victims, t
         breaks_restarts(victim)
         output, _ = victim.start("--confirm-timeout", "600").communicate(timeout=240)
         found = json.loads(output)["hosts"][0]
-        assert found["end"] == "unknown", found
+        assert found["change"] == "unproved", found
         host.run(f"rm /broken; echo '# repaired' >>{CONFIG}")
         host.restart_sshd()
         seen = keepalive("check", *victim.only)
         assert (seen.status, seen.host()["pending"]) == (1, None), seen.stdout
         again = keepalive("apply", "--yes", *victim.only, "--confirm-timeout", "30")
-        assert (again.status, again.host()["end"]) == (0, "applied"), again.stdout
+        assert (again.status, again.host()["change"]) == (0, "applied"), again.stdout
         assert not victim.litter()
         assert host.run(f"tail -n 1 {CONFIG}").stdout == "# repaired\n"
 

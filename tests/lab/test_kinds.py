@@ -177,7 +177,7 @@ class Case:
     def runs_the_old_files(self) -> None:
         """One sshd listens, it has read the files that were put back, and the service manager replaces it."""
         found = self("check")
-        wrong = [finding["setting"] for finding in found.host()["findings"] if finding["verdict"] != "pass"]
+        wrong = [finding["setting"] for finding in found.host()["findings"] if finding["state"] != "ok"]
         assert (found.status, wrong) == (1, ["ClientAliveInterval"]), found.stdout
         (before,) = self.host.run(DAEMONS).stdout.splitlines()
         self.host.restart_sshd()
@@ -376,7 +376,7 @@ def test_an_account_without_root_is_told_as_much_as_it_can_read(case: Case, tabl
         assert (ran.status, ran.host()["failure"]["cause"]) == (3, "unreadable-file"), ran.stdout
         table.add(kind, "check without root", "unknown")
         return
-    verdicts = [finding["verdict"] for finding in ran.host()["findings"]]
+    verdicts = [finding["state"] for finding in ran.host()["findings"]]
     is_told = tuple(map(int, ran.host()["facts"]["openssh"].split("p")[0].split("."))) >= (9, 3)
     assert verdicts == ["drift", "ok" if is_told else "unknown"], ran.stdout
     table.add(kind, "check without root", "drift" if is_told else "in part")
@@ -419,8 +419,8 @@ def test_an_sshd_that_openrc_has_lost_is_replaced_by_one_that_it_knows(one: Call
     case = one("alpine")
     case.host.run("rc-service sshd zap")
     applied = case("apply", "--yes")
-    assert (applied.status, applied.host()["end"]) == (0, "applied"), applied.stdout
-    assert case("undo", "--yes").host()["end"] == "applied"
+    assert (applied.status, applied.host()["change"]) == (0, "applied"), applied.stdout
+    assert case("undo", "--yes").host()["change"] == "applied"
     case.runs_the_old_files()
 
 

@@ -68,7 +68,7 @@ def test_a_password_that_sudo_refuses_in_the_rehearsal_stops_the_change(
         trap.unlink()
         host.run("chpasswd", stdin=f"pwd:{lab.password}\n")
     found = ran.host()
-    assert (ran.status, found["end"]) == (3, "refused"), ran.stdout
+    assert (ran.status, found["change"]) == (3, "refused"), ran.stdout
     assert (found["failure"]["kind"], found["failure"]["cause"]) == ("become", "bad-password")
     assert [step["name"] for step in found["steps"] if not step["ok"]] == ["rehearse"]
     assert host.run(f"cat {CONFIG}; cat /run/sshd.pid").stdout == before
