@@ -154,9 +154,9 @@ def test_what_is_not_followed_is_named(tmp_path: Path, caplog: pytest.LogCapture
     )
     assert len(ssh_config.load(str(config))) == 3
     assert {record.getMessage() for record in caplog.records} == {
-        f"{config}: PubkeyAuthentication false is not followed, for c",
-        f"{config}: VerifyHostKeyDNS ask is not followed, for a and 2 more",
-        f"{config}: RequiredRSASize 1025 is not followed, for a and 1 more",
+        f"{config}: PubkeyAuthentication false is not supported, for c",
+        f"{config}: VerifyHostKeyDNS ask is not supported, for a and 2 more",
+        f"{config}: RequiredRSASize 1025 is not supported, for a and 1 more",
     }
 
 

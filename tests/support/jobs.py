@@ -13,7 +13,7 @@ from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.engines import dask
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.model import Host, HostReport, State
-from sshd_keepalive.secrets.attempts import Spent
+from sshd_keepalive.secrets.attempts import AttemptRefused
 from sshd_keepalive.secrets.retrieval import Secrets
 
 
@@ -98,8 +98,8 @@ def asking(host: Host, *, secrets: Secrets) -> HostReport:
 def refused(host: Host, *, secrets: Secrets) -> HostReport:
     """Send a password that the host refuses, if there is leave to."""
     try:
-        with contextlib.closing(secrets.ledger.attempt("credential", host.name, Deadline(30))) as attempt:
+        with contextlib.closing(secrets.attempts.start("credential", host.name, Deadline(30))) as attempt:
             attempt.refused()
-    except Spent:
+    except AttemptRefused:
         return HostReport(host=host, state=State.OK, facts=(("sent", "no"),))
     return HostReport(host=host, state=State.OK, facts=(("sent", "yes"),))

@@ -71,7 +71,7 @@ def test_a_secret_in_plain_text_is_neither_taken_nor_shown(tmp_path: Path, caplo
     (tmp_path / "i").write_text("[g]\na ansible_become_password=hunter2 ansible_password=hunter2\n")
     (host,) = ansible.load(f"{tmp_path}/i?with=own")
     assert (host.password, host.become.password) == (None, None)
-    assert "ansible_become_password of a is no reference and was not taken" in caplog.text
+    assert "ansible_become_password of a is not a reference and was ignored" in caplog.text
     assert "hunter2" not in caplog.text
 
 
@@ -109,9 +109,9 @@ def test_insisting_on_what_is_not_there_is_told(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "what was printed is not JSON (line 1, column 1): it is empty"),
+        ("", "the output is not JSON (line 1, column 1): it is empty"),
         ("Traceback (most recent", "it begins with 'Traceback (most recent'"),
-        ("[" * 100_000, "what was printed is not JSON"),
+        ("[" * 100_000, "the output is not JSON"),
         ("[]", "a JSON object is expected, not a list"),
         ('{"g": 5}', "group 'g' is not an object"),
         ('{"g": {"hosts": "a"}}', "hosts of group 'g' is not a list of names"),

@@ -130,7 +130,7 @@ def test_a_server_that_refuses_is_told(
         monkeypatch.setenv("NOTICE_URL", f"json://127.0.0.1:{hook.port}/{PASSWORD}")
         send(secret)
         assert len(hook.posts) == 1
-    assert "the notice was not taken" in capfd.readouterr().err
+    assert "the notice was not accepted" in capfd.readouterr().err
 
 
 def test_a_wrong_password_is_told(
@@ -199,7 +199,7 @@ def test_a_url_that_no_service_takes_is_refused_and_not_shown(
     secret: str, url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NOTICE_URL", url)
-    with pytest.raises(ConfigError, match="not an URL that it takes") as caught:
+    with pytest.raises(ConfigError, match="this URL is not supported") as caught:
         results.make_sinks([secret], Secrets())
     assert PASSWORD not in f"{caught.value} {caught.value.hint}{capfd.readouterr()}"
 

@@ -122,8 +122,8 @@ def test_tags_and_the_cache_with_its_age(
         (Cloud([], password="other"), "requires authentication"),
         (Cloud([server(1)], ignores_marker=True), "gives the same servers again"),
         (Cloud([server(n) for n in range(99)], deletes_marker=99), "the servers change faster than they can be listed"),
-        (Cloud([], garbage=b"<html>"), "what answers gives no list of servers"),
-        (Cloud([], garbage=b'{"servers": [1]}'), "what answers gives no list of servers"),
+        (Cloud([], garbage=b"<html>"), "the answer is not a list of servers"),
+        (Cloud([], garbage=b'{"servers": [1]}'), "the answer is not a list of servers"),
         (Cloud([server(1, status="SHUTOFF")]), "none of 1 servers is ACTIVE and runs Linux"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -158,7 +158,7 @@ def test_a_cloud_that_is_none_is_told(start: Start, place: Path) -> None:
         names("openstack:gone")
     text = (place / "clouds.yaml").read_text().replace("http://127.0.0.1", "http://192.0.2.1")
     (place / "clouds.yaml").write_text(text)
-    with pytest.raises(ConfigError, match="is not https, the password or token would go unprotected"):
+    with pytest.raises(ConfigError, match="is not https, so the password or token would be sent in clear text"):
         names("openstack:one")
 
 

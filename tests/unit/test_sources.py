@@ -45,7 +45,7 @@ def test_a_host_in_two_sources_is_refused_with_both(place: Path) -> None:
     [
         ("gone.yaml", "gone.yaml: there is no such file"),
         (".", ".: is a directory, a file is expected"),
-        ("ymal:hosts", "inventory ymal:hosts: there is no such file, and 'ymal' is no kind, did you mean 'yaml'?"),
+        ("ymal:hosts", "inventory ymal:hosts: there is no such file, and 'ymal' is not a kind, did you mean 'yaml'?"),
         ("yaml:gone", "gone: there is no such file"),
         ("C:\\gone.yaml", "C:\\gone.yaml: there is no such file"),
         ("", ".: is a directory, a file is expected"),

@@ -67,7 +67,7 @@ def test_names_that_a_shell_would_not_take_as_they_are_are_refused(script: Calla
     with pytest.raises(ConfigError) as caught:
         command.load(str(path))
     assert str(caught.value).endswith(
-        "list hosts gives names with other signs than letters, digits and ._:=+@-: 'a b', 'web$(touch${IFS}x)'"
+        "list hosts prints names with characters other than letters, digits and ._:=+@-: 'a b', 'web$(touch${IFS}x)'"
     )
     del groups["web$(touch${IFS}x)"]
     groups["ok"] = ["größe-1.eu_2:3=4+5@6"]
@@ -79,8 +79,8 @@ def test_names_that_a_shell_would_not_take_as_they_are_are_refused(script: Calla
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("echo hello", "what was printed is not JSON (line 1, column 1): it begins with 'hello'"),
-        ("printf '\\000\\377'", "what was printed is not JSON"),
+        ("echo hello", "the output is not JSON (line 1, column 1): it begins with 'hello'"),
+        ("printf '\\000\\377'", "the output is not JSON"),
         ("exit 3", "failed with exit code 3"),
         ("echo no token >&2; exit 3", "failed with exit code 3: 'no token'"),
         ("kill -9 $$", "was killed by signal 9"),
@@ -163,7 +163,7 @@ def test_all_mistakes_of_the_list_are_told(monkeypatch: pytest.MonkeyPatch) -> N
         stdin.load("")
     assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["2", "3", "4", "6"]
     assert "hunter2" not in str(caught.value)
-    assert "'a' was given differently, in line 1" in str(caught.value)
+    assert "'a' is given differently in line 1" in str(caught.value)
 
 
 def test_an_empty_list_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ def test_a_program_that_others_may_have_written_is_run_only_when_its_kind_is_nam
         folder.chmod(0o775)
     elif fault not in ("group", "everybody"):
         os.chown(given if fault == "link" else program, 65534, -1, follow_symlinks=False)
-    with pytest.raises(ConfigError, match="is a program, and is not run") as caught:
+    with pytest.raises(ConfigError, match="is a program, which is not run") as caught:
         inventories.load([str(given)])
     assert not (tmp_path / "ran").exists()
     assert [host.name for host in inventories.load([f"command:{given}"])] == ["h"]

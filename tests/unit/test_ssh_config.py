@@ -71,7 +71,7 @@ def test_keys_certificates_and_known_hosts_reach_the_host(home: Path) -> None:
 
 def test_another_proxy_command_is_a_failure_of_its_hosts_only(home: Path) -> None:
     hosts = load(home, "Host a\n ProxyCommand nc -X 5 %h %p\nHost b\n ProxyJump a\nHost c\n")
-    assert hosts["a"].obstacle == f"{home}/config:1: ProxyCommand is not run here, ProxyJump is followed"
+    assert hosts["a"].obstacle == f"{home}/config:1: ProxyCommand is not supported; use ProxyJump"
     assert hosts["b"].obstacle.startswith("a: ")
     assert not hosts["c"].obstacle
 
@@ -105,7 +105,7 @@ def test_a_proxy_command_that_is_a_jump_is_known(command: str, hop: str | None) 
         ("Host a\n Port\n", "config:2: no argument after keyword"),
         ("Host a\n HostName %z\n", "config:1: vdollar_percent_expand: unknown key %z"),
         ("Host a,b\n", "config:1: 'a,b' cannot be a name"),
-        ("Host *\n", "config: there are no hosts in this file"),
+        ("Host *\n", "config: the file contains no host"),
         ("Host a\n ProxyJump b\nHost b\n ProxyJump a\n", "config:1: jump loop: a → b → a"),
         ("Host *\n ProxyJump a\nHost a\n", "config:3: jumphost loop via a"),
         ("Host a\n ProxyJump b:c\n", 'config:2: Invalid ProxyJump "b:c"'),

@@ -1,8 +1,8 @@
-"""Ansible's inventory in our words: groups, variables and their precedence, and what the variables mean for ssh.
+"""Ansible's inventory: groups, variables, their precedence, and their meaning for ssh.
 
 Sources: Ansible's guides "How to build your inventory" and "Using variables: where to set variables", the
 documentation of `ansible.builtin.ssh`, and "Developing dynamic inventory"; compared with ansible-inventory in
-tests/unit/test_ansible.py. Values are text here: only single values have a meaning for ssh.
+tests/unit/test_ansible.py. All values are text: only single values have a meaning for ssh.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class AnsibleGroup:
     hosts: dict[str, None] = field(default_factory=dict)
     children: dict[str, None] = field(default_factory=dict)
     variables: Variables = field(default_factory=dict)
-    files: Variables = field(default_factory=dict)  # from group_vars: they beat the variables of every group
+    files: Variables = field(default_factory=dict)  # from group_vars: they override the variables of every group
 
 
 @dataclass(slots=True)
@@ -47,11 +47,11 @@ class AnsibleInventory:
     mistakes: dict[str, None] = field(default_factory=dict)
 
     def group(self, name: str) -> AnsibleGroup:
-        """The group of a name, made when it is new."""
+        """Give the group of a name; create it when it is new."""
         return self.groups.setdefault(name, AnsibleGroup())
 
     def add_mistake(self, text: str) -> None:
-        """Note what is wrong."""
+        """Record what is wrong."""
         self.mistakes[f"{self.source}: {text}"] = None
 
     def raise_mistakes(self) -> None:
@@ -62,7 +62,7 @@ class AnsibleInventory:
 
 
 class _At(NamedTuple):
-    """Where a mistake is: the host."""
+    """The place of a mistake: a host."""
 
     name: str
     line: int = 0
@@ -72,10 +72,10 @@ class _At(NamedTuple):
 
 
 def read_json(text: bytes, source: str) -> AnsibleInventory:
-    """Read what `--list` prints: groups, and `_meta.hostvars`.
+    """Read the output of `--list`: groups, and `_meta.hostvars`.
 
     Raises:
-        ConfigError: it is not that.
+        ConfigError: the text is something else.
     """
     data = _parse_object(text, source)
     inventory = AnsibleInventory(source)
@@ -100,10 +100,10 @@ def read_json(text: bytes, source: str) -> AnsibleInventory:
 
 
 def read_variables(text: bytes, source: str) -> Variables:
-    """Read what `--host NAME` prints.
+    """Read the output of `--host NAME`.
 
     Raises:
-        ConfigError: it is no object.
+        ConfigError: the text is not an object.
     """
     return {key: single for key, value in _parse_object(text, source).items() if (single := to_text(value)) is not None}
 
@@ -115,7 +115,7 @@ def _parse_object(text: bytes, source: str) -> dict[str, Any]:
         begin = next((line for line in text.decode("utf-8", "replace").splitlines() if line.strip()), "")
         said = f"it begins with {show(begin)}" if begin else "it is empty"
         at = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise ConfigError(f"{source}: what was printed is not JSON{at}: {said}") from None
+        raise ConfigError(f"{source}: the output is not JSON{at}: {said}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: a JSON object is expected, not a {type(data).__name__}")
     return data
@@ -139,7 +139,7 @@ def _read_single_values(given: Any, what: str, inventory: AnsibleInventory) -> V
 
 
 def to_text(value: Any) -> str | None:
-    """A single value as text; None for nothing, for lists and for objects, a vault's above all."""
+    """Give a single value as text; None for null, lists and objects, such as those of a vault."""
     return str(value) if isinstance(value, (str, int, float)) else None
 
 
@@ -147,13 +147,13 @@ def to_text(value: Any) -> str | None:
 
 
 def build_hosts(inventory: AnsibleInventory) -> tuple[Host, ...]:
-    """Make the hosts: every variable where Ansible would take it from, in our words.
+    """Build the hosts, with the precedence that Ansible gives to variables.
 
-    What is nearer wins: `all`, then groups by their depth below it, by `ansible_group_priority` and by name, the last
-    one wins; then the same of group_vars; then the host's own.
+    A later value wins. The order is: `all`; groups by their depth below it, by `ansible_group_priority` and by name;
+    the same order of group_vars; then the host's own.
 
     Raises:
-        ConfigError: all mistakes: group loops, values that cannot be, no hosts at all.
+        ConfigError: all mistakes: group loops, invalid values, no hosts.
     """
     order = _GroupOrder(inventory)
     inventory.raise_mistakes()
@@ -174,7 +174,7 @@ def build_hosts(inventory: AnsibleInventory) -> tuple[Host, ...]:
         if variables.obstacle:
             obstacles[name] = variables.obstacle
     for variable, names in secrets.items():
-        LOG.warning("%s: %s of %s is no reference and was not taken", inventory.source, variable, join_first(names, 3))
+        LOG.warning("%s: %s of %s is not a reference and was ignored", inventory.source, variable, join_first(names, 3))
     if not entries and not inventory.mistakes:
         inventory.add_mistake("there are no hosts")
     inventory.raise_mistakes()
@@ -190,7 +190,7 @@ def _build_magic(name: str) -> Variables:
 
 
 class _GroupOrder:
-    """Which groups are above each host, in the order in which their variables count."""
+    """The groups of each host, in the order of precedence."""
 
     def __init__(self, inventory: AnsibleInventory) -> None:
         self._groups = inventory.groups
@@ -213,7 +213,7 @@ class _GroupOrder:
         self._measure(inventory)
 
     def _measure(self, inventory: AnsibleInventory) -> None:
-        """The longest way down from `all` to each group; a group above itself is a mistake."""
+        """Measure the longest way from `all` down to each group; a group above itself is a mistake."""
         for start in self._groups:
             stack = [(start, iter(self._parents[start]))]
             line = {start: None}
@@ -234,7 +234,7 @@ class _GroupOrder:
                     line[parent] = None
 
     def list_groups(self, host: str) -> tuple[str, ...]:
-        """The groups above a host, the weakest first."""
+        """List the groups above a host, the weakest first."""
         direct = tuple(self._members.get(host, ()))
         if direct not in self._known:
             found, queue = {ALL: None}, list(direct if set(direct) - {ALL} else (*direct, UNGROUPED))
@@ -253,11 +253,11 @@ class _GroupOrder:
         return self._depths[name], int(given) if given.lstrip("-").isdigit() else 1, name
 
     def sort_outer_first(self, above: tuple[str, ...]) -> list[str]:
-        """The same groups for a reader: by depth and name, whatever their priority."""
+        """Sort groups for display: by depth and name, without their priority."""
         return sorted(above, key=lambda name: (self._depths[name], name))
 
     def merge_variables(self, above: tuple[str, ...]) -> Variables:
-        """What the groups give to the hosts below them."""
+        """Merge the variables that groups give to their hosts."""
         if above not in self._given:
             merged: Variables = {}
             for name in above:

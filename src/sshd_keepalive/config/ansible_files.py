@@ -1,4 +1,4 @@
-"""Ansible's plain inventory files, for machines without Ansible: INI and YAML, group_vars and host_vars beside them.
+"""Ansible's plain inventory files, for machines without Ansible: INI and YAML, with group_vars and host_vars.
 
 Sources: Ansible's documentation of the inventory plugins `ini`, `yaml` and of the vars plugin `host_group_vars`;
 compared with ansible-inventory in tests/unit/test_ansible.py.
@@ -29,10 +29,10 @@ _DEPTH_MAX: Final = 64
 
 
 def read(path: Path) -> AnsibleInventory:
-    """Read one file, by what is in it, with group_vars and host_vars in its folder.
+    """Read one file, whose content decides its format, with group_vars and host_vars in its folder.
 
     Raises:
-        ConfigError: it cannot be read, or it needs a plugin of Ansible.
+        ConfigError: the file cannot be read, or needs a plugin of Ansible.
     """
     inventory = AnsibleInventory(str(path))
     try:
@@ -52,7 +52,7 @@ def read(path: Path) -> AnsibleInventory:
 
 
 def _add_hosts(inventory: AnsibleInventory, pattern: str, group: str, variables: Variables) -> None:
-    """The hosts of one pattern, `web[01:20].example.com:2222`, in one group."""
+    """Add the hosts of one pattern, `web[01:20].example.com:2222`, to a group."""
     text, number = pattern, ""
     if found := _WITH_PORT.fullmatch(pattern):
         text, number = found[1], found[2]
@@ -65,14 +65,14 @@ def _add_hosts(inventory: AnsibleInventory, pattern: str, group: str, variables:
 
 
 class _Ini:
-    """`[group]`, `[group:vars]` and `[group:children]`; hosts above all sections belong to no group."""
+    """`[group]`, `[group:vars]` and `[group:children]`; hosts before the first section have no group."""
 
     def __init__(self, inventory: AnsibleInventory, text: str) -> None:
         self._inventory = inventory
         self._lines = text.splitlines()
 
     def read(self) -> None:
-        """All lines; a mistake is told with its line."""
+        """Read all lines; each mistake names its line."""
         group, kind = UNGROUPED, "hosts"
         used: dict[str, int] = {}
         for number, raw in enumerate(self._lines, 1):
@@ -158,7 +158,7 @@ class _Yaml:
     def _read_group(self, name: str, node: Node, depth: int) -> None:
         members = self._inventory.group(name)
         if depth > _DEPTH_MAX or (id(node), name) in self._seen:
-            return  # an alias inside itself; Ansible's own reader ends on it
+            return  # an alias inside itself; Ansible's own reader fails on it
         self._seen.add((id(node), name))
         if node.is_empty:
             return
@@ -187,7 +187,7 @@ class _Yaml:
 
 
 def _read_variables(node: Node, document: YamlDocument) -> Variables:
-    """The single values of a mapping; a vault's `!vault`, lists and mappings have no meaning here."""
+    """Read the single values of a mapping; `!vault` values, lists and mappings are ignored."""
     found: Variables = {}
     for key, (_, value) in document.read_pairs(node).items():
         if value.kind == "text" and not value.is_empty and "vault" not in (value.tag or ""):
@@ -196,7 +196,7 @@ def _read_variables(node: Node, document: YamlDocument) -> Variables:
 
 
 def _read_vars_files(inventory: AnsibleInventory, folder: Path) -> None:
-    """`group_vars/NAME`, `group_vars/NAME.yml`, all files below `group_vars/NAME/`; the same with host_vars."""
+    """Read `group_vars/NAME`, `group_vars/NAME.yml`, all files below `group_vars/NAME/`; the same with host_vars."""
     if (folder / "group_vars").is_dir():
         for name in {ALL: None, UNGROUPED: None, **dict.fromkeys(inventory.groups)}:
             for file in _find_files(folder / "group_vars", name):
@@ -220,7 +220,7 @@ def _find_files(folder: Path, name: str) -> Iterator[Path]:
 
 def _read_vars_file(path: Path) -> Variables:
     if path.read_bytes()[:14] == b"$ANSIBLE_VAULT":
-        return {}  # secrets; those are not taken from here anyway
+        return {}  # secrets, which are never read from here
     document = documents.read(str(path))
     found = {} if document.root is None or document.root.is_empty else _read_variables(document.root, document)
     document.raise_mistakes()

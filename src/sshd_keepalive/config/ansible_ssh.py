@@ -1,4 +1,4 @@
-"""What Ansible's variables mean for ssh, in our words.
+"""The meaning of Ansible's variables for ssh.
 
 Sources: the documentation of `ansible.builtin.ssh` and of become; ssh(1) for the options in `ansible_ssh_*args`.
 """
@@ -26,12 +26,12 @@ _LOOKUP: Final = re.compile(
     r"""\{\{\s*lookup\(\s*['"](?:ansible\.builtin\.)?(env|file)['"]\s*,\s*['"]([^'"]+)['"]\s*\)\s*\}\}"""
 )
 _DEPTH_MAX: Final = 10  # variables inside variables
-#: The options of ssh(1), 9.2; what has a value stands before a colon.
+#: The options of ssh(1), 9.2, for getopt.
 _SSH_OPTIONS: Final = "46AaCfGgKkMNnqsTtVvXxYyB:b:c:D:E:e:F:I:i:J:L:l:m:O:o:p:Q:R:S:W:w:"
 
 
 class SshVariables:
-    """What the variables of one host mean for ssh."""
+    """The variables of one host, read as settings for ssh."""
 
     def __init__(self, name: str, variables: Mapping[str, str], mistake: Callable[[str], None]) -> None:
         self._name = name
@@ -41,9 +41,9 @@ class SshVariables:
         self.secrets: list[str] = []
 
     def read_settings(self) -> dict[str, Any]:
-        """The host's settings, named and typed as the fields of Host.
+        """Read the host's settings, named and typed as the fields of Host.
 
-        Mistakes are noted; what is right and not followed here becomes the obstacle.
+        Mistakes are recorded; valid settings that this program does not support become the obstacle.
         """
         try:
             values.parse_name(self._name)
@@ -64,7 +64,7 @@ class SshVariables:
         given["become"] = self._read_become()
         for checking in ("ansible_ssh_host_key_checking", "ansible_host_key_checking"):
             if (text := self._read_text(checking)) and text.lower() not in _TRUE:
-                given["host_keys"] = "accept-new"  # a changed key is refused all the same
+                given["host_keys"] = "accept-new"  # a changed key is refused nevertheless
         for variable in ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"):
             if text := self._read_text(variable):
                 self._read_ssh_arguments(given, variable, text)
@@ -81,7 +81,7 @@ class SshVariables:
             self._mistake(f"{variable} of {show(self._name)}: {error}")
 
     def _read_text(self, *names: str) -> str | None:
-        """The first of the variables that has a value, with the variables inside it filled in."""
+        """Give the first variable that has a value, with the variables inside it filled in."""
         for name in names:
             if text := self._variables.get(name):
                 return self._fill_in(name, text)
@@ -96,13 +96,13 @@ class SshVariables:
                 break
             text = filled
         self._mistake(
-            f"{name} of {show(self._name)} is a template that only Ansible can fill in; names of variables in "
+            f"{name} of {show(self._name)} is a template that only Ansible can fill in; only names of variables in "
             "{{ }} are filled in here"
         )
         return None
 
     def _read_secret(self, *names: str) -> str | None:
-        """A reference; the text itself is never taken, nor shown."""
+        """Give a reference; the text itself is never used or shown."""
         for name in names:
             if text := self._variables.get(name):
                 if found := _LOOKUP.fullmatch(text.strip()):
@@ -121,24 +121,24 @@ class SshVariables:
         if short not in _BECOME:
             self.obstacle = f"ansible_become_method {show(method)} is not known, sudo and doas are"
         elif user != "root":
-            self.obstacle = f"ansible_become_user is {show(user)}, sshd is root's"
+            self.obstacle = f"ansible_become_user is {show(user)}, but sshd needs root"
         return Become(method=_BECOME.get(short, "sudo"), password=password)
 
     def _read_ssh_arguments(self, given: dict[str, Any], variable: str, text: str) -> None:
         try:
             options, rest = getopt.getopt(shlex.split(text), _SSH_OPTIONS)
         except (ValueError, getopt.GetoptError) as error:
-            self._mistake(f"{variable} of {show(self._name)} are no options of ssh: {error}")
+            self._mistake(f"{variable} of {show(self._name)} are not options of ssh: {error}")
             return
         if rest:
-            self._mistake(f"{variable} of {show(self._name)} are no options of ssh: {show(rest[0])}")
+            self._mistake(f"{variable} of {show(self._name)} are not options of ssh: {show(rest[0])}")
         short = {"-J": "proxyjump", "-i": "identityfile", "-p": "port", "-l": "user"}
         for option, value in options:
             keyword = short.get(option, "")
             if option == "-o":
                 keyword, _, value = re.sub(r"^\s*(\w+)\s*[=\s]\s*", r"\1=", value).partition("=")
             if option == "-F":
-                self.obstacle = f"{variable} names a configuration of ssh, which is not read here"
+                self.obstacle = f"{variable} names a configuration of ssh, which this program does not read"
             self._read_option(given, keyword.lower(), value.strip().strip('"'))
 
     def _read_option(self, given: dict[str, Any], keyword: str, value: str) -> None:
@@ -151,17 +151,17 @@ class SshVariables:
                 if value.lower() != "none" and (hop := find_hop(value)):
                     given["jump"] = (values.parse_hop(hop),)
                 elif value.lower() != "none":
-                    self.obstacle = "a ProxyCommand is not run here, ProxyJump is followed"
+                    self.obstacle = "ProxyCommand is not supported; use ProxyJump"
             elif keyword == "stricthostkeychecking":
                 given["host_keys"] = "accept-new" if value.lower() in ("no", "off", "accept-new") else "strict"
             elif keyword == "userknownhostsfile":
                 given["known_hosts"] = _parse_path(value.split()[0]) if value else None
-            elif keyword in checks:  # the variables of the same meaning go before
+            elif keyword in checks:  # variables with the same meaning take precedence
                 given.setdefault(names.get(keyword, keyword), checks[keyword](value))
         except ValueError as error:
             self._mistake(f"{keyword} of {show(self._name)}: {error}")
 
 
 def _parse_path(text: str) -> str:
-    """A path as ssh would find it: `~`, else from the working directory."""
+    """Parse a path as ssh does: `~`, or relative to the working directory."""
     return str(Path(values.parse_local_path(text)).expanduser().absolute())

@@ -1,4 +1,4 @@
-"""The table of what others demand, benchmarks.yaml beside this file, and the rows somebody asked for."""
+"""The table of published benchmarks, benchmarks.yaml beside this file, and the selection of its rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALL = "all"
 
 @cache
 def load_table() -> tuple[Benchmark, ...]:
-    """Every row, in the order of the file."""
+    """Load every row, in the order of the file."""
     text = resources.files(__package__).joinpath("benchmarks.yaml").read_text(encoding="utf-8")
     rows: dict[str, dict[str, Any]] = yaml.load(text, Loader=yaml.CSafeLoader)
     return tuple(
@@ -38,16 +38,16 @@ def load_table() -> tuple[Benchmark, ...]:
 
 
 def choose(names: Iterable[str]) -> tuple[Benchmark, ...]:
-    """The rows that names stand for, in the order of the table: a name, its beginning (`stig-rhel`), or `all`.
+    """Choose rows by name, by the beginning of a name (`stig-rhel`), or `all`; in the order of the table.
 
     Raises:
-        ConfigError: a name stands for no row.
+        ConfigError: a name matches no row.
     """
     asked = [name.lower() for name in names]
     for name in asked:
         if not any(_matches(name, row) for row in load_table()):
             known = [row.name for row in load_table()]
-            hint = f"known are {', '.join(known)}; cis or stig-rhel name all that begin so"
+            hint = f"known are {', '.join(known)}; cis or stig-rhel choose all that begin with it"
             raise ConfigError(f"--benchmark {name}: not known{did_you_mean(name, known)}", hint=hint)
     return tuple(row for row in load_table() if any(_matches(name, row) for name in asked))
 

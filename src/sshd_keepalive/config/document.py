@@ -25,7 +25,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Node:
-    """One value of the file. `value` is the text, the entries in order, or the key and value pairs in order."""
+    """One value of the file. `value` is a text, a list of nodes, or a list of pairs of nodes."""
 
     __slots__ = ("column", "kind", "line", "plain", "tag", "value")
 
@@ -39,12 +39,12 @@ class Node:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing stands there: `key:`."""
+        """Whether the value is missing: `key:`."""
         return self.plain and self.value == ""
 
 
 def compose(data: bytes, path: str) -> Node | None:
-    """Put the nodes of the one document together; None when the file is empty."""
+    """Build the nodes of the one document; None when the file is empty."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -62,9 +62,9 @@ def compose(data: bytes, path: str) -> Node | None:
 def _build(text: str, path: str) -> Node | None:
     roots: list[Node] = []
     anchors: dict[str, Node] = {}
-    levels: list[tuple[Node, list[Node]]] = []  # the open lists and mappings, each with what it holds so far
+    levels: list[tuple[Node, list[Node]]] = []  # the open lists and mappings, each with the list that contains it
     holder = roots
-    event: Any  # the classes of events differ in what they hold
+    event: Any  # the attributes depend on the class of the event
     for event in yaml.parse(text, Loader=_LOADER):
         kind = event.__class__
         if kind is yaml.ScalarEvent:
@@ -85,7 +85,7 @@ def _build(text: str, path: str) -> Node | None:
         elif kind is yaml.AliasEvent:
             if event.anchor not in anchors:
                 line, column = event.start_mark.line + 1, event.start_mark.column + 1
-                raise ConfigError(f"{path}:{line}:{column}: no anchor &{event.anchor} stands before this alias")
+                raise ConfigError(f"{path}:{line}:{column}: there is no anchor &{event.anchor} before this alias")
             holder.append(anchors[event.anchor])
             continue
         elif kind is yaml.DocumentStartEvent and roots:
@@ -100,7 +100,7 @@ def _build(text: str, path: str) -> Node | None:
 
 _HINTS: Final = {
     "mapping values are not allowed in this context": "a value with ': ' in it needs quotes, or the indentation is off",
-    "could not find expected ':'": "a key needs a ':' behind it",
+    "could not find expected ':'": "a key needs a ':' after it",
     "did not find expected key": "the indentation differs from the lines above, or a quote is missing",
     "did not find expected '-' indicator": "the indentation differs from the entries above",
     "did not find expected ',' or '}'": "a value with [ ] inside { } needs quotes; or a ',' or '}' is missing",
@@ -111,7 +111,7 @@ _HINTS: Final = {
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: str) -> str:
-    """Tell where and why. PyYAML's own text is left out: it quotes the line, and that may hold a secret."""
+    """Describe place and cause, without PyYAML's own text: it quotes the line, which may hold a secret."""
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return f"{path}: not YAML: {error.problem}"
@@ -142,7 +142,7 @@ Pairs = dict[str, tuple[Node, Node]]
 
 
 class YamlDocument:
-    """A file that is being read. Mistakes are collected, so that one look at the message shows them all."""
+    """A file that is being read. Mistakes are collected, so that one message lists them all."""
 
     def __init__(self, path: str, data: bytes) -> None:
         self.path = path
@@ -152,12 +152,12 @@ class YamlDocument:
         self.root = compose(data, path)
 
     def add_mistake(self, node: Node, message: str) -> None:
-        """Note what is wrong with a node."""
+        """Record what is wrong with a node."""
         self._mistakes.add((node.line, node.column, message))
 
     @property
     def has_mistakes(self) -> bool:
-        """Something was noted."""
+        """Whether a mistake was recorded."""
         return bool(self._mistakes)
 
     def raise_mistakes(self) -> None:
@@ -168,7 +168,7 @@ class YamlDocument:
         raise ConfigError("\n".join(cut_lines(lines, MOST_TOLD, f"{self.path}: {{n}} more mistakes")))
 
     def read_text(self, node: Node) -> str | None:
-        """Give the text of a node as it was written, or None after noting why it is none."""
+        """Give the text of a node as it is written; None, and a mistake, when it is not a text."""
         if node.kind != "text":
             self.add_mistake(node, f"a single value is expected here, not a {node.kind}")
         elif node.tag and not node.tag.startswith(_STANDARD) and node.tag != "!":
@@ -186,7 +186,7 @@ class YamlDocument:
         return None
 
     def read_pairs(self, node: Node) -> Pairs:
-        """Give the entries of a mapping by key; empty after noting that it is none. `<<` merges as in YAML 1.1."""
+        """Give the entries of a mapping by key; none, and a mistake, for another node. `<<` merges as in YAML 1.1."""
         if node.kind != "mapping":
             if not node.is_empty:
                 self.add_mistake(
@@ -205,18 +205,18 @@ class YamlDocument:
             if key is None:
                 continue
             if key in found:
-                self.add_mistake(key_node, f"{show(key)} was given before, in line {found[key][0].line}")
+                self.add_mistake(key_node, f"{show(key)} is given twice, first in line {found[key][0].line}")
                 continue
             found[key] = (key_node, value)
         return merged | found if merged else found
 
     def read_fields(self, node: Node, known: Collection[str], *, meant: dict[str, str] | None = None) -> Pairs:
-        """Give the entries of a mapping whose keys are all known; the others are noted and left out."""
+        """Give the entries of a mapping with known keys; each other key is a mistake and left out."""
         pairs = self.read_pairs(node)
         for key in [key for key in pairs if key not in known]:
             key_node, _ = pairs.pop(key)
             word = _NO_WORD.split(key, maxsplit=1)[0]
-            if word != key:  # `password:secret` and `password secret` are keys to YAML: the rest is not repeated
+            if word != key:  # for YAML `password:secret` is a key: the text behind the word is not repeated
                 hint = ", a key ends with ':' and a space"
             else:
                 hint = f", {meant[key]}" if meant and key in meant else did_you_mean(key, known)
@@ -224,9 +224,9 @@ class YamlDocument:
         return pairs
 
     def _merge(self, node: Node) -> Pairs:
-        """The entries that `<<: *one` or `<<: [*one, *two]` brings; the first that has a key wins."""
+        """Merge the entries of `<<: *one` or `<<: [*one, *two]`; the first value of a key wins."""
         if id(node) not in self._merged:
-            self._merged[id(node)] = {}  # an alias inside itself brings nothing
+            self._merged[id(node)] = {}  # an alias inside itself adds nothing
             parts = node.value if node.kind == "list" else [node]
             entries: Pairs = {}
             for part in parts:
@@ -237,7 +237,7 @@ class YamlDocument:
 
 
 def read(path: str) -> YamlDocument:
-    """Read a YAML file of at most MAX_BYTES; a pipe will do.
+    """Read a YAML file or a pipe, of at most MAX_BYTES.
 
     Raises:
         ConfigError: it cannot be read, is not UTF-8 or is not YAML.

@@ -1,4 +1,4 @@
-"""A configuration on this machine's disk, read as the tree that sshd would see."""
+"""Read a configuration on this machine's disk as the tree that sshd would see."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MOST_LINKS = 40  # as the kernel allows
 
 
 def read_tree(path: str, version: Version) -> tuple[Reading, tuple[str, ...]]:
-    """Read a main file and all that it includes.
+    """Read a main file and all files that it includes.
 
     Args:
         path: a file, read as `sshd -f` would on this machine; or a directory: the copy of a host's root
             directory (it has etc/ssh/sshd_config), or of its /etc/ssh (it has sshd_config).
 
     Returns:
-        The reading, and a sentence for each Include that is not looked up where the reader may expect it.
+        The reading, and a sentence for each Include that is looked up in an unexpected place.
 
     Raises:
         ConfigError: there is no such configuration, or sshd could not read a file of it.
@@ -47,12 +47,12 @@ def read_tree(path: str, version: Version) -> tuple[Reading, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class _Disk:
-    """Where the files of a tree are on this disk."""
+    """The place of a tree's files on this disk."""
 
     main: str  # the main file's path inside the tree
     where: Callable[[str], Path]
-    inside: str  # what the paths begin with that surely belong to the tree
-    outside: str = ""  # what becomes of the others
+    inside: str  # prefix of the paths that belong to the tree
+    outside: str = ""  # how other paths are handled
 
 
 def _open_disk(path: Path) -> _Disk:
@@ -72,10 +72,10 @@ def _open_disk(path: Path) -> _Disk:
 
 
 def _locate_in_copy(root: Path, top: str, name: str) -> Path:
-    """Where a path is in `root`, the copy of the directory `top`; absolute links lead inside the copy too.
+    """Locate a path in `root`, the copy of the directory `top`; absolute links stay inside the copy.
 
     Raises:
-        ConfigError: it is a link that leads nowhere, or out of the copy.
+        ConfigError: it is a link to a missing file, or out of the copy.
     """
     at: list[str] = []
     ahead, n_links = name.removeprefix(top).split("/")[::-1], 0
@@ -98,7 +98,7 @@ def _locate_in_copy(root: Path, top: str, name: str) -> Path:
 
 
 def _list_candidates(pattern: str, where: Callable[[str], Path]) -> Iterator[str]:
-    """Existing files that a pattern may name: each directory is listed only where a wildcard asks for it."""
+    """List existing files that a pattern may match; a directory is listed only where the pattern has a wildcard."""
 
     def below(directory: str, parts: list[str]) -> Iterator[str]:
         part, *rest = parts
@@ -114,7 +114,7 @@ def _list_candidates(pattern: str, where: Callable[[str], Path]) -> Iterator[str
 
 
 def _is_readable(place: Path, name: str) -> bool:
-    """Whether an Include brings something in from here; sshd reads a directory as nothing."""
+    """Whether an Include can read the path; sshd ignores a directory."""
     if place.is_file():
         return True
     if place.is_symlink():

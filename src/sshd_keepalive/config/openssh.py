@@ -1,7 +1,7 @@
-"""The client configuration of OpenSSH, ssh_config(5): which hosts it names, and what ssh would use for one of them.
+"""The client configuration of OpenSSH, ssh_config(5): the hosts that it names, and the settings of each of them.
 
-What holds for a host is asked of OpenSSH itself, `ssh -G NAME`, as sshd's configuration is asked of `sshd -T`. Only
-the names are read here, and `Match exec` is looked for, since `ssh -G` runs its command. Sources: OpenSSH readconf.c
+OpenSSH itself prints the settings of a host, `ssh -G NAME`, as `sshd -T` prints those of a server. Only
+the names and `Match exec`, whose command `ssh -G` would run, are read here. Sources: OpenSSH readconf.c
 (process_config_line_depth, match_cfg_line), ssh.c (main), ssh(1).
 """
 
@@ -31,7 +31,7 @@ _EXEC: Final = re.compile(rb"""(?:^|[\s"'=!])exec(?:$|[\s"'=])""", re.IGNORECASE
 _EXPANSION: Final = re.compile(r"%(.)|\$\{([^}]*)\}")
 _LINE: Final = re.compile(r"(/.*?):? line (\d+): (.*)")
 
-#: What ssh would use for one host: folded keyword → its values, several for IdentityFile and CertificateFile.
+#: The settings of one host: keyword in lower case → its values, several for IdentityFile and CertificateFile.
 HostOptions = dict[str, list[str]]
 
 
@@ -39,18 +39,18 @@ class SshConfig:
     """One configuration with the files that it includes.
 
     Args:
-        may_execute: `Match exec` runs its command; otherwise it is refused.
-        is_users_own: as ssh without -F: ssh checks owner and mode, and the system's file follows.
+        may_execute: whether `Match exec` may run its command; otherwise the configuration is refused.
+        is_users_own: read as ssh does without -F: ssh checks owner and mode, and reads the system's file too.
     Raises:
         ConfigError: the file cannot be read, or holds a `Match exec` that is not allowed.
     """
 
     def __init__(self, path: str, *, may_execute: bool = False, is_users_own: bool = False) -> None:
         self.path = path
-        #: The hosts: Host patterns without a wildcard, in their order, each with its first place, `path:line`.
+        #: The hosts: names without a wildcard on Host lines, in their order, each with its first place, `path:line`.
         self.names: dict[str, str] = {}
         self._may_execute = may_execute
-        # ssh finds the user's own file in the account's home, whatever $HOME says.
+        # ssh takes the home directory from the account, not from $HOME.
         is_found = is_users_own and path == f"{pwd.getpwuid(os.getuid()).pw_dir}/.ssh/config"
         self._options = () if is_found else ("-F", path)
         self._read(path, depth=0)
@@ -58,10 +58,10 @@ class SshConfig:
             self._read(SYSTEM_FILE, depth=0, is_system=True)
 
     def resolve(self, name: str, *, user: str | None = None, port: int | None = None) -> HostOptions:
-        """Ask what ssh would use for `ssh [-l user] [-p port] name`; what every host gets without a file is left out.
+        """Ask for the settings of `ssh [-l user] [-p port] name`, without those that every host gets without a file.
 
         Raises:
-            ConfigError: there is no ssh on this machine, or it refuses the configuration or the name.
+            ConfigError: ssh is not installed, or it refuses the configuration or the name.
         """
         options = (*(("-l", user) if user else ()), *(("-p", str(port)) if port else ()))
         answer = _ask(*self._options, *options, "--", name)
@@ -69,11 +69,11 @@ class SshConfig:
 
     @cached_property
     def defaults(self) -> HostOptions:
-        """What every host gets without a file."""
+        """The settings that every host gets without a file."""
         return _ask("-F", os.devnull, "--", "localhost")
 
     def _read(self, path: str, *, depth: int, is_system: bool = False) -> None:
-        """Note the names in a file and those that it includes; what ssh will refuse anyway is passed over."""
+        """Collect the names in a file and in those that it includes; what ssh will refuse is ignored."""
         for number, raw in enumerate(_read_file(path, depth=depth).split(b"\n"), 1):
             line = raw.strip(b" \t\r\n\f")
             first, at = tokens.delimited(line, 0)
@@ -97,7 +97,7 @@ def _read_file(path: str, *, depth: int) -> bytes:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        if depth:  # ssh goes on without it, or refuses it
+        if depth:  # ssh ignores it, or refuses it
             return b""
         raise ConfigError(f"{path}: {os.strerror(error.errno or 0).lower()}") from None
     if len(data) > MAX_BYTES or b"\0" in data:
@@ -108,11 +108,11 @@ def _read_file(path: str, *, depth: int) -> bytes:
 
 
 def _expand_include(words: list[str], *, is_system: bool) -> list[str]:
-    """The files of one Include line; a relative one counts from ~/.ssh, or for the system's file from /etc/ssh."""
+    """List the files of one Include line; relative paths start at ~/.ssh, in the system's file at /etc/ssh."""
     found: list[str] = []
     for word in filter(None, words):
         anchored = word if word[0] in "/~" else f"{'/etc/ssh' if is_system else '~/.ssh'}/{word}"
-        # as ssh(1), which leaves `~` to glob(3); pathlib knows no glob for absolute patterns
+        # as ssh(1), which passes `~` to glob(3); pathlib has no glob for absolute patterns
         found += sorted(glob.glob(os.path.expanduser(anchored)), key=os.fsencode)  # noqa: PTH111, PTH207
     return found
 
@@ -146,13 +146,13 @@ def _ask(*words: str) -> HostOptions:
 
 
 def _format_error(text: str) -> str:
-    """What ssh says, each line with its place in front."""
+    """Format the messages of ssh, each line with its place first."""
     lines = [line for line in text.splitlines() if ": terminating, " not in line]
     return "\n".join(_LINE.sub(r"\1:\2: \3", line) for line in lines if line.strip())
 
 
 def build_tokens(answer: HostOptions, name: str) -> dict[str, str]:
-    """What the `%` letters of ssh_config(5) TOKENS stand for, for one host."""
+    """Give the values of the `%` letters of ssh_config(5), TOKENS, for one host."""
     import socket
 
     here, local = socket.gethostname(), getpass.getuser()
@@ -173,10 +173,10 @@ def build_tokens(answer: HostOptions, name: str) -> dict[str, str]:
 
 
 def expand(text: str, letter: Callable[[str], str | None]) -> str:
-    """Fill in `%h` and `${NAME}`; source: ssh_config(5), TOKENS and ENVIRONMENT VARIABLES.
+    """Replace `%h` and `${NAME}`; source: ssh_config(5), TOKENS and ENVIRONMENT VARIABLES.
 
     Raises:
-        ConfigError: a letter or a variable that is not known.
+        ConfigError: an unknown letter or variable.
     """
 
     def fill(match: re.Match[str]) -> str:

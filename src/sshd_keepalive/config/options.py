@@ -1,4 +1,4 @@
-"""The configuration file: what the command line would otherwise have to say each time."""
+"""The configuration file: defaults for the options of the command line."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ VARIABLE: Final = "SSHD_KEEPALIVE_CONFIG"
 Options = Mapping[str, Mapping[str, bool]]
 
 
-#: Options that a file of the working directory may set: how many hosts at a time, how long, and what is shown. None of
-#: them runs or writes anything, chooses hosts, accounts, keys or ways, or makes a change less careful.
+#: Options that a file of the working directory may set: number of hosts at a time, times, and output. None of
+#: them runs or writes anything, chooses hosts, accounts, keys or jump hosts, or makes a change less safe.
 HARMLESS: Final = frozenset(
     {
         *("forks", "timeout", "idle", "deep", "fast", "concurrency", "benchmark", "last"),
@@ -35,14 +35,14 @@ HARMLESS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A configuration file, and whether somebody asked for it."""
+    """A configuration file, and whether it was named by the user."""
 
     path: Path
     is_named: bool = True  # False: it was found in the working directory
 
 
 def find(named: str | None = None) -> Source | None:
-    """Give the first that exists of the file that was named, ./sshd-keepalive.yaml and the user's own.
+    """Find the configuration file: the named one, else ./sshd-keepalive.yaml, else the user's own.
 
     Args:
         named: by --config; None: by $SSHD_KEEPALIVE_CONFIG.
@@ -66,11 +66,9 @@ def find(named: str | None = None) -> Source | None:
 
 
 def _refuse_foreign(source: Source) -> Source:
-    """Refuse what somebody else may have written: options choose keys, hosts and commands."""
+    """Refuse a file that another account may have written: options choose keys, hosts and commands."""
     if stranger := find_stranger(source.path):
-        hint = (
-            f"look at what it says, then: chown $USER {quote(str(source.path))}; chmod go-w {quote(str(source.path))}"
-        )
+        hint = f"read the file, then: chown $USER {quote(str(source.path))}; chmod go-w {quote(str(source.path))}"
         raise ConfigError(f"configuration {source.path} is not read: {stranger}", hint=hint)
     return source
 
@@ -78,10 +76,10 @@ def _refuse_foreign(source: Source) -> Source:
 def read(source: Source, options: Options) -> dict[str, dict[str, Any]]:
     """Read what a configuration file says: command → option → value.
 
-    At the top an option holds for every command that has it; under a command's name, for that command.
+    An option at the top level applies to every command that has it; below a command's name, to that command.
 
     Raises:
-        ConfigError: unknown keys, values without a meaning, options that this file may not set; each with its place.
+        ConfigError: unknown keys, invalid values, options that this file may not set; each with its place.
     """
     from sshd_keepalive.config import document as documents  # PyYAML, 20 ms: only when there is a file
 
@@ -109,13 +107,13 @@ def _refuse_harmful(document: YamlDocument, options: Options) -> None:
     for (command, option), line in _find_lines(document).items():
         if option not in HARMLESS and (command or option not in options):
             raise ConfigError(
-                f"{path}:{line}: {option} is not taken from a file that merely lies in the working directory",
-                hint=f"if you trust it, name it: sshd-keepalive --config {path} …  or export {VARIABLE}={path}",
+                f"{path}:{line}: {option} is ignored in a file of the working directory",
+                hint=f"if you trust the file, name it: sshd-keepalive --config {path} …  or export {VARIABLE}={path}",
             )
 
 
 def _find_lines(document: YamlDocument) -> dict[tuple[str, str], int]:
-    """Give where something is said: (command, option) → line; command "": at the top."""
+    """Find the line of each setting: (command, option) → line; command "": top level."""
     found: dict[tuple[str, str], int] = {}
     for key, (at, node) in (document.read_pairs(document.root) if document.root else {}).items():
         found["", key] = at.line
@@ -126,7 +124,7 @@ def _find_lines(document: YamlDocument) -> dict[tuple[str, str], int]:
 
 
 def find_places(named: str | None = None) -> dict[tuple[str, str], str]:
-    """Give where the configuration file says something: (command, option) → `path:line`; command "": at the top."""
+    """Find the place of each setting of the configuration file: (command, option) → `path:line`; "": top level."""
     source = find(named)
     if source is None:
         return {}
@@ -136,7 +134,7 @@ def find_places(named: str | None = None) -> dict[tuple[str, str], str]:
 
 
 def peek(option: str, command: str, named: str | None = None) -> list[str]:
-    """Give what the configuration file says about one option, whatever else stands there; empty: nothing."""
+    """Give the values of one option, even if the rest of the file is wrong; empty: the option is not set."""
     source = find(named)
     if source is None or not (source.is_named or option in HARMLESS):
         return []
@@ -167,7 +165,7 @@ def _read_values(document: YamlDocument, pairs: Pairs, options: Mapping[str, boo
 
 
 def _read_value(document: YamlDocument, node: Node) -> str | bool | None:
-    """Text, which click converts as if it had been typed; true and false for what has no value."""
+    """Give a text, which click converts like an argument; true and false for flags."""
     if node.kind == "text" and node.plain and node.value in ("true", "false"):
         return bool(node.value == "true")
     return document.read_text(node)

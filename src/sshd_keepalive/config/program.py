@@ -1,4 +1,4 @@
-"""What a program of the user's prints, within limits: one that hangs or floods must not take us along."""
+"""Run a program of the user's with limits on time and output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_BYTES: Final = 256 * 1024 * 1024  # 1,000,000 hosts with a few variables eac
 LIMIT_S: Final = 120.0
 _SAID_BYTES: Final = 64 * 1024
 _CHUNK_BYTES: Final = 1024 * 1024
-_AFTERWARDS_S: Final = 1.0  # for what a child of the program still has to print
+_AFTERWARDS_S: Final = 1.0  # for output of its children after the program has ended
 
 
 def run_program(
@@ -38,7 +38,7 @@ def run_program(
     """
     name = argv[0]
     try:
-        with TemporaryFile() as stdin:  # a file, not a pipe: nobody has to wait until the program reads
+        with TemporaryFile() as stdin:  # a file, not a pipe: writing does not wait until the program reads
             stdin.write(given)
             stdin.seek(0)
             process = subprocess.Popen(
@@ -77,7 +77,7 @@ def _read(process: subprocess.Popen[bytes], name: str, limit_s: float, most_byte
         while selector.get_map():
             left_s = end_at - time.monotonic()
             if left_s <= 0:
-                if process.poll() is not None:  # it ended; something it started holds the pipe
+                if process.poll() is not None:  # the program ended; a child of it holds the pipe
                     break
                 raise ConfigError(
                     f"{name} did not end within {limit_s:g} s{_format_last_line(said)}", hint="run it by hand"

@@ -1,4 +1,4 @@
-"""The JSON Schema of the native inventory, made from the same table that checks it.
+"""The JSON Schema of the native inventory, from the same table that checks inventories.
 
 `python -m sshd_keepalive.config.schema` prints it; the copy beside this file is what editors use.
 """
@@ -15,7 +15,7 @@ Schema = dict[str, Any]
 
 
 def build() -> Schema:
-    """Give the schema, draft 2020-12."""
+    """Build the schema, draft 2020-12."""
     own: Schema = {key: {"$ref": f"#/$defs/{key}"} for key in HOST}
     shared: Schema = {key: own[key] for key in SHARED}
     members: Schema = {
@@ -25,7 +25,7 @@ def build() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Inventory of sshd-keepalive",
-        "description": "Hosts, alone and in groups, and what holds for them.",
+        "description": "Hosts and groups, with their settings.",
         **_make_mapping(
             {"defaults": _allow_empty(_make_mapping(shared)), "policy": {"$ref": "#/$defs/policy"}, **members}
         ),
@@ -46,13 +46,13 @@ def _allow_empty(schema: Schema) -> Schema:
 
 
 def _make_map(value: Schema, *, ranges: bool = False) -> Schema:
-    """Keys of the user's own choice; a range brings brackets into the name."""
+    """Describe a mapping with free keys; a range puts brackets into a name."""
     keys = {} if ranges else {"propertyNames": NAME.to_schema()}
     return {"type": ["object", "null"], **keys, "additionalProperties": value}
 
 
 def render() -> str:
-    """Give the schema as it is published."""
+    """Render the schema for publication."""
     return json.dumps(build(), indent=2) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The table of host settings: what a host, a group and `defaults` can be told. Checker and JSON Schema read it."""
+"""The table of the settings of hosts, groups and `defaults`. Both the checker and the JSON Schema use it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _build_service(given: dict[str, Any]) -> ServiceChoice:
 
 
 def _check_policy_value(keyword: str) -> Callable[[str], int | str]:
-    """Check one value of a policy by itself; what goes together is checked with the whole policy of each host."""
+    """Check one value of a policy by itself; combinations are checked with the whole policy of each host."""
 
     def check(text: str) -> int | str:
         value = values.parse_number(text) if text[:1].isdigit() and not text[-1:].isalpha() else text
@@ -170,11 +170,11 @@ HOST: Final[Mapping[str, Field]] = {
     "waiver": Field(WAIVER, "The host may differ from the policy until a day; it never counts as passing."),
     "labels": Field(Free(NAME, LABEL), "Free keys and values, for reports. Merged key by key."),
 }
-#: What several hosts can have in common.
+#: Settings that several hosts can share.
 SHARED: Final = {key: field for key, field in HOST.items() if key != "address"}
-#: Settings that are merged key by key instead of being replaced as a whole.
+#: Settings that are merged key by key; others are replaced as a whole.
 MERGED: Final = ("policy", "labels")
-#: Words of other programs' inventories → ours.
+#: Keys of other programs' inventories → what to write instead.
 MEANT: Final = {
     **dict.fromkeys(("ansible_host", "ansible_ssh_host", "host", "hostname", "HostName", "ip"), "write 'address'"),
     **dict.fromkeys(("ansible_port", "ansible_ssh_port", "Port"), "write 'port'"),
@@ -190,7 +190,7 @@ MEANT: Final = {
 
 
 def read_settings(pairs: Pairs, document: YamlDocument) -> Settings:
-    """Read the settings among the entries of a host, a group or `defaults`; wrong ones are noted and left out."""
+    """Read the settings of a host, a group or `defaults`; wrong ones become mistakes and are left out."""
     settings: Settings = {}
     for key, (_, node) in pairs.items():
         value = HOST[key].shape.read(node, document)

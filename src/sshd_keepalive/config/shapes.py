@@ -16,13 +16,13 @@ Schema = dict[str, Any]
 
 
 class Shape(Protocol):
-    """What a setting may look like."""
+    """The form of a setting's value."""
 
     def read(self, node: Node, document: YamlDocument) -> Any:
-        """Give the value, or None after noting the mistake."""
+        """Give the value; None, and a mistake in the document, when the node is wrong."""
 
     def to_schema(self) -> Schema:
-        """Say it as JSON Schema."""
+        """Give the JSON Schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Text:
     json: Mapping[str, Any]
 
     def read(self, node: Node, document: YamlDocument) -> Any:
-        """Give what `parse` makes of the text."""
+        """Give the parsed text."""
         text = document.read_text(node)
         if text is None:
             return None
@@ -44,18 +44,18 @@ class Text:
             return None
 
     def to_schema(self) -> Schema:
-        """Say it as JSON Schema."""
+        """Give the JSON Schema."""
         return dict(self.json)
 
 
 @dataclass(frozen=True, slots=True)
 class Local(Text):
-    """A value that is, or behind `prefix` holds, a path on this machine, counted from the folder of the file."""
+    """A value that is a path on this machine, or holds one after `prefix`; relative to the folder of the file."""
 
     prefix: str = ""
 
     def read(self, node: Node, document: YamlDocument) -> Any:
-        """Give the value with the path made independent of the working directory."""
+        """Give the value with an absolute path."""
         value = Text.read(self, node, document)
         if value is None or not value.startswith(self.prefix):
             return value
@@ -67,7 +67,7 @@ class Local(Text):
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """A list, or one text with commas in it."""
+    """A list, or one text with commas."""
 
     entry: Text
 
@@ -81,25 +81,25 @@ class Many:
         return value
 
     def to_schema(self) -> Schema:
-        """Say it as JSON Schema."""
+        """Give the JSON Schema."""
         return {"anyOf": [self.entry.to_schema(), {"type": "array", "items": self.entry.to_schema()}]}
 
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """A mapping with keys of the user's own choice."""
+    """A mapping with free keys."""
 
     key: Text
     value: Text
 
     def read(self, node: Node, document: YamlDocument) -> dict[str, Any] | None:
-        """Give the entries that are right."""
+        """Give the valid entries."""
         pairs = document.read_pairs(node)
         read = {self.key.read(key, document): self.value.read(value, document) for key, value in pairs.values()}
         return {key: value for key, value in read.items() if key is not None and value is not None}
 
     def to_schema(self) -> Schema:
-        """Say it as JSON Schema."""
+        """Give the JSON Schema."""
         return {"type": "object", "propertyNames": self.key.to_schema(), "additionalProperties": self.value.to_schema()}
 
 
@@ -108,21 +108,21 @@ class Field:
     """One key of a record."""
 
     shape: Shape
-    about: str  # for the reference and for editors
+    about: str  # description for the reference and for editors
     required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A mapping with known keys, made into a value by `build`, whose ValueError is a mistake of the whole."""
+    """A mapping with known keys. `build` makes the value; its ValueError is a mistake of the whole mapping."""
 
     fields: Mapping[str, Field]
     build: Callable[[dict[str, Any]], Any] = dict
-    short: Text | None = None  # what may stand in place of the mapping
+    short: Text | None = None  # a short form that replaces the mapping
     meant: dict[str, str] = field(default_factory=dict)  # wrong key → what to write instead
 
     def read(self, node: Node, document: YamlDocument) -> Any:
-        """Give what `build` makes of the values; None if a key is missing or a value is wrong."""
+        """Give the built value; None if a key is missing or a value is wrong."""
         if self.short and node.kind == "text":
             return self.short.read(node, document)
         entries = document.read_fields(node, self.fields, meant=self.meant)
@@ -139,7 +139,7 @@ class Record:
             return None
 
     def to_schema(self) -> Schema:
-        """Say it as JSON Schema."""
+        """Give the JSON Schema."""
         properties = {
             key: {**field.shape.to_schema(), "description": field.about} for key, field in self.fields.items()
         }

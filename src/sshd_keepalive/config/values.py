@@ -1,4 +1,4 @@
-"""Single values: text → value, or a ValueError that says what would be right. No file is touched."""
+"""Parse single values: text → value, or a ValueError that names the valid form. No file is read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s,/*?\[\]]")
 
 
 def parse_line(text: str) -> str:
-    """One line of printable text.
+    """Parse one line of printable text.
 
     Raises:
         ValueError: empty, or with control characters.
@@ -31,7 +31,7 @@ def parse_line(text: str) -> str:
 
 
 def parse_name(text: str) -> str:
-    """The name of a host, a group or a label: what `--limit` and a file name can hold.
+    """Parse the name of a host, a group or a label: what `--limit` and a file name can hold.
 
     Raises:
         ValueError: white space, control characters, `, / * ? [ ]` anywhere, or `! & ~ @ -` in front.
@@ -44,7 +44,7 @@ def parse_name(text: str) -> str:
 
 
 def parse_local_path(text: str) -> str:
-    """A path on this machine.
+    """Parse a path on this machine.
 
     Raises:
         ValueError: empty, or with control characters.
@@ -53,7 +53,7 @@ def parse_local_path(text: str) -> str:
 
 
 def parse_remote_path(text: str) -> str:
-    """A path on the host.
+    """Parse a path on the host.
 
     Raises:
         ValueError: not absolute.
@@ -64,10 +64,10 @@ def parse_remote_path(text: str) -> str:
 
 
 def parse_number(text: str) -> int:
-    """A whole number in plain decimal digits.
+    """Parse a whole number in plain decimal digits.
 
     Raises:
-        ValueError: anything else, above all what YAML 1.1 silently reads as another number.
+        ValueError: anything else, especially what YAML 1.1 silently reads as another number.
     """
     if _SEXAGESIMAL.fullmatch(text):
         raise ValueError(f"{text} means a number to the base of 60 in YAML, write plain digits")
@@ -79,13 +79,13 @@ def parse_number(text: str) -> int:
 
 
 def parse_hop(text: str) -> str:
-    """One hop of a way: a name of the inventory, `user@name:port`, or `none` for no hop.
+    """Parse one jump host: a name of the inventory, `user@name:port`, or `none`.
 
     Raises:
         ValueError: none of these.
     """
     if not text:
-        raise ValueError("a hop is missing; `none` stands for no hop at all")
+        raise ValueError("a jump host is missing; write `none` for a direct connection")
     if "@" not in text and ":" not in text:
         return parse_name(text)
     try:
@@ -148,7 +148,7 @@ REFERENCES: Final = "env:NAME, file:PATH, keyring:SERVICE/USER, command:ARGV or 
 
 
 def parse_reference(text: str) -> str:
-    """A reference to a secret. No message repeats the text, because it may be the secret itself.
+    """Parse a reference to a secret. No message repeats the text, because it may be the secret itself.
 
     Raises:
         ValueError: not a complete reference.

@@ -21,7 +21,7 @@ class Inventory(Protocol):
     """What a module of this package provides."""
 
     def load(self, source: str) -> tuple[Host, ...]:
-        """Give the hosts behind what stands after `KIND:`, in their order, names unique, ways in resolved.
+        """Load the hosts of a source, the argument after `KIND:`, with unique names and resolved jump hosts.
 
         Raises:
             ConfigError: every mistake that was found, each with its place.
@@ -31,11 +31,11 @@ class Inventory(Protocol):
     # a cloud or standard input.
 
     def can_load(self, head: bytes, path: str) -> bool:
-        """Tell from the first 64 KiB of a file (and its path) whether it is of this kind."""
+        """Whether a file is of this kind, judged by its first 64 KiB and its path."""
 
 
 def load(sources: Iterable[str]) -> tuple[Host, ...]:
-    """Give the hosts of all sources, in order. A source is a path or `KIND:ARGUMENT`.
+    """Load the hosts of all sources, in order. A source is a path or `KIND:ARGUMENT`.
 
     Raises:
         ConfigError: a source cannot be read or holds mistakes, or two sources name the same host.
@@ -69,7 +69,7 @@ def resolve_targets(texts: Iterable[str]) -> tuple[Host, ...]:
 
 
 def list_known(sources: Iterable[str]) -> tuple[Host, ...]:
-    """Give the hosts that can be named without asking anybody: what completion offers. Mistakes raise as in `load`."""
+    """List the hosts that completion offers, without running a program or a query. Mistakes raise as in `load`."""
     found: list[Host] = []
     for source in dict.fromkeys(sources):
         kind, argument = recognise(source)
@@ -79,10 +79,10 @@ def list_known(sources: Iterable[str]) -> tuple[Host, ...]:
 
 
 def recognise(source: str) -> tuple[str, str]:
-    """Split a SOURCE into kind and argument. An existing file goes before a kind of the same spelling.
+    """Split a SOURCE into kind and argument. An existing file takes precedence over a kind of the same spelling.
 
     Raises:
-        ConfigError: no file, and no kind that is known.
+        ConfigError: neither a file nor a known kind.
     """
     if source == "-":
         return "stdin", ""
@@ -95,10 +95,10 @@ def recognise(source: str) -> tuple[str, str]:
         if kind in kinds:
             return kind, argument
         raise ConfigError(
-            f"inventory {source}: there is no such file, and {kind!r} is no kind{did_you_mean(kind, kinds)}",
+            f"inventory {source}: there is no such file, and {kind!r} is not a kind{did_you_mean(kind, kinds)}",
             hint=f"known kinds are {', '.join(kinds)}",
         )
-    if not path.is_file():  # a pipe can be read only once; a directory and a missing file are told by the reader
+    if not path.is_file():  # a pipe can be read only once; the reader reports a directory or a missing file
         return "yaml", str(path)
     return _detect_kind(path), str(path)
 
@@ -111,7 +111,7 @@ def _detect_kind(path: Path) -> str:
         return "yaml"
     built_in = registry.list_built_in("inventories")
     kinds = _find_kinds(head, path, built_in)
-    if not kinds:  # only now pay for a look at what else is installed
+    if not kinds:  # slow: looks at installed distributions
         kinds = _find_kinds(head, path, [name for name in registry.list_names("inventories") if name not in built_in])
     if len(kinds) > 1:
         choices = " or ".join(f"{kind}:{path}" for kind in kinds)

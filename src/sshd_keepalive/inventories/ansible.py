@@ -1,7 +1,7 @@
-"""Ansible's inventories, `ansible:site.ini`: through ansible-inventory where it is installed, else by ourselves.
+"""Ansible's inventories, `ansible:site.ini`: by ansible-inventory where it is installed, else by our own reader.
 
-ansible-inventory is asked without `--export`: that option moves group_vars in among the groups' own variables, and
-which of the two wins can no longer be told. Without it Ansible has already decided for every host.
+ansible-inventory runs without `--export`: that option mixes group_vars with the groups' own variables, and
+their precedence is lost. Without it Ansible resolves the variables of every host.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sshd_keepalive.hosts import argument
 from sshd_keepalive.model import Host
 
 PROGRAM: Final = "ansible-inventory"
-#: A source that Ansible cannot read is an error, not an empty inventory; and no colours in what it says.
+#: A source that Ansible cannot read is an error, not an empty inventory; messages have no colours.
 ENVIRONMENT: Final = {
     "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
     "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
@@ -38,8 +38,8 @@ _BARE: Final = re.compile(
 
 
 def can_load(head: bytes, path: str) -> bool:
-    """Tell by sections, by `ansible_` variables, by `all:`, or by bare names one a line."""
-    if _NATIVE.search(head) or head.startswith(b"#!"):  # ours, or a program
+    """Recognise sections, `ansible_` variables, `all:`, or one bare name per line."""
+    if _NATIVE.search(head) or head.startswith(b"#!"):  # a native inventory, or a program
         return False
     if _YAML.search(head) or _YAML_GROUP.search(head) or _INI.search(head):
         return True
@@ -50,15 +50,15 @@ def can_load(head: bytes, path: str) -> bool:
 
 
 def list_known(source: str) -> tuple[Host, ...]:
-    """The hosts of plain files, read by ourselves."""
+    """List the hosts of plain files, with our own reader."""
     file, _ = argument.split(source, ("with",))
     return ansible.build_hosts(ansible_files.read(Path(file).expanduser()))
 
 
 def load(source: str) -> tuple[Host, ...]:
-    """Read the hosts of an inventory of Ansible, whatever its plugin.
+    """Load the hosts of an inventory of Ansible.
 
-    Options behind `?`: `with=ansible-inventory` insists on that program, `with=own` reads plain files without it.
+    Options after `?`: `with=ansible-inventory` requires that program, `with=own` reads plain files without it.
 
     Raises:
         ConfigError: all mistakes.

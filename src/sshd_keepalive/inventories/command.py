@@ -1,6 +1,6 @@
-"""Any program that prints Ansible's dynamic inventory, `command:./list-hosts`: groups as JSON for `--list`.
+"""A program that prints Ansible's dynamic inventory, `command:./list-hosts`: groups as JSON for `--list`.
 
-Variables of the hosts stand in `_meta.hostvars`; a program without `_meta` is asked `--host NAME` for each of them.
+`_meta.hostvars` holds the variables of the hosts. A program without `_meta` is run with `--host NAME` for each host.
 Source: Ansible's developers' guide, "Developing dynamic inventory".
 """
 
@@ -28,7 +28,7 @@ _NAMED: Final = 5  # refused names that the message lists
 
 
 def can_load(head: bytes, path: str) -> bool:
-    """Tell by `#!` in a file that can be executed: Ansible runs such a source, and so do we.
+    """Recognise an executable file with `#!`, which Ansible runs too.
 
     Raises:
         ConfigError: another account may have inventory the program. It is run only when its kind is named.
@@ -37,17 +37,17 @@ def can_load(head: bytes, path: str) -> bool:
         return False
     if stranger := find_stranger(Path(path), with_directories=True):
         hint = f"look at it; if you trust it: -i {quote(f'command:{path}')}"
-        raise ConfigError(f"inventory {path} is a program, and is not run: {stranger}", hint=hint)
+        raise ConfigError(f"inventory {path} is a program, which is not run: {stranger}", hint=hint)
     return True
 
 
 def load(source: str) -> tuple[Host, ...]:
-    """Run the program, words behind it included, and read the hosts it prints.
+    """Run the program with its arguments and read the hosts that it prints.
 
-    Options behind `?`: `timeout=SECONDS`, for everything together.
+    Options after `?`: `timeout=SECONDS`, for all calls together.
 
     Raises:
-        ConfigError: it cannot be run, fails, hangs, floods, or prints something else.
+        ConfigError: it cannot be run, fails, exceeds the time or size limit, or prints something else.
     """
     named, options = argument.split(source, ("timeout",))
     limit_s = _parse_timeout(options.get("timeout"), named)
@@ -67,19 +67,19 @@ def load(source: str) -> tuple[Host, ...]:
 
 
 def _refuse_names(names: Iterable[str], source: str) -> None:
-    """Refuse names that a shell would not take as they are: people paste them."""
+    """Refuse names with characters that are special to a shell: operators paste them."""
     refused = [name for name in dict.fromkeys(names) if not _NAME.fullmatch(name)]
     if refused:
         more = f", and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise ConfigError(
-            f"{source} gives names with other signs than letters, digits and ._:=+@-: "
+            f"{source} prints names with characters other than letters, digits and ._:=+@-: "
             f"{', '.join(show(name) for name in refused[:_NAMED])}{more}",
             hint="let the program print other names; the variable ansible_host takes the address",
         )
 
 
 def list_known(source: str) -> tuple[Host, ...]:
-    """None: no program is run between two keystrokes."""
+    """List none: completion does not run programs."""
     return ()
 
 
@@ -92,7 +92,7 @@ def _parse_timeout(text: str | None, named: str) -> float:
 
 
 def _parse_argv(text: str) -> list[str]:
-    """A path as it stands, else words as a shell would cut them; `./` may be left out as for Ansible."""
+    """Parse a path, or words split as by a shell; `./` is optional, as for Ansible."""
     try:
         argv = [text] if Path(text).expanduser().is_file() else shlex.split(text)
     except ValueError as error:

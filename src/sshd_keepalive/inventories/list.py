@@ -9,15 +9,15 @@ from sshd_keepalive.model import Host
 
 
 def can_load(head: bytes, path: str) -> bool:
-    """Never: it is not a file."""
+    """Recognise no file."""
     return False
 
 
 def load(source: str) -> tuple[Host, ...]:
-    """Give the hosts of a list; the same name twice is one host. `web[01:20]` is a range as in other inventories.
+    """Parse the hosts of a list; the same name twice is one host. `web[01:20]` is a range as in other inventories.
 
     Raises:
-        ConfigError: a word that is not a target, or no word at all.
+        ConfigError: a word is not a target, or there is none.
     """
     words = [word.strip() for word in source.split(",") if word.strip()]
     hosts = {host.name: host for word in words for host in map(parse_target, ranges.expand(word))}

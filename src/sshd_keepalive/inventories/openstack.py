@@ -1,7 +1,7 @@
 """The servers of an OpenStack cloud, `openstack:CLOUD`: Open Telekom Cloud, Huawei Cloud and any other.
 
-CLOUD is an entry of clouds.yaml; openstacksdk logs in and renews its token. The pages are asked for here, each behind
-the last server of the one before, until one is empty: clouds exist that cap a page without a link to the next one.
+CLOUD is an entry of clouds.yaml; openstacksdk logs in and renews its token. The pages are requested here, each after
+the last server of the previous one, until one is empty: some clouds limit a page without a link to the next one.
 Source: OpenStack's Compute API, "Paginated collections"; Huawei Cloud's ECS API, "Querying Data in Pages".
 """
 
@@ -38,22 +38,22 @@ _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 class _Moved(Exception):
-    """The server that a page was to begin behind is gone."""
+    """The last server of the previous page has been deleted."""
 
 
 def can_load(head: bytes, path: str) -> bool:
-    """Never: a cloud is named."""
+    """Recognise no file."""
     return False
 
 
 def load(source: str) -> tuple[Host, ...]:
-    """List the ACTIVE servers of a cloud that do not run Windows.
+    """Load the ACTIVE servers of a cloud that do not run Windows.
 
-    Options behind `?`: `address=private` (default), `public` or `cidr:10.0.0.0/8`; `region`; `user`, the login name;
-    `prefix`, for the names; `cache=SECONDS`, how old an earlier answer may be (default 0: the cloud is asked).
+    Options after `?`: `address=private` (default), `public` or `cidr:10.0.0.0/8`; `region`; `user`, the login name;
+    `prefix`, for the names; `cache=SECONDS`, the age of a usable earlier answer (default 0: ask the cloud).
 
     Raises:
-        ConfigError: the cloud is not configured, not verified, not reachable, or gives something else than servers.
+        ConfigError: the cloud is not configured, not verified, not reachable, or gives an invalid answer.
     """
     cloud, options = argument.split(source, OPTIONS)
     wanted, most_s = _parse_options(cloud, options)
@@ -76,7 +76,7 @@ def load(source: str) -> tuple[Host, ...]:
 
 
 def list_known(source: str) -> tuple[Host, ...]:
-    """The hosts of the last answer, however old: what completion offers."""
+    """List the hosts of the last answer, of any age."""
     cloud, options = argument.split(source, OPTIONS)
     kept = _read_cache(_locate_cache(cloud, options.get("region", "")))
     return build_hosts(kept["servers"], _parse_options(cloud, options)[0], systems=kept["systems"]) if kept else ()
@@ -102,7 +102,7 @@ def _parse_options(cloud: str, options: dict[str, str]) -> tuple[ServerSelection
 
 
 def _fetch(cloud: str, region: str | None) -> dict[str, Any]:
-    """Log in and list everything; any trouble is one ConfigError."""
+    """Log in and list everything; every failure is a ConfigError."""
     try:
         import openstack
         from keystoneauth1.exceptions import ClientException
@@ -134,8 +134,8 @@ def _refuse_unverified(cloud: str, chosen: Any) -> None:
     verify, _ = chosen.get_requests_verify_args()
     if verify is False:
         raise ConfigError(
-            f"openstack:{cloud}: clouds.yaml says `verify: false`, so anybody could name our hosts",
-            hint="take it out, and name the authority as `cacert`",
+            f"openstack:{cloud}: clouds.yaml says `verify: false`, so anybody on the way could supply a list of hosts",
+            hint="remove it, and name the authority as `cacert`",
         )
     _refuse_plain(cloud, str(chosen.config.get("auth", {}).get("auth_url") or ""))
 
@@ -143,7 +143,9 @@ def _refuse_unverified(cloud: str, chosen: Any) -> None:
 def _refuse_plain(cloud: str, url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        raise ConfigError(f"openstack:{cloud}: {url} is not https, the password or token would go unprotected")
+        raise ConfigError(
+            f"openstack:{cloud}: {url} is not https, so the password or token would be sent in clear text"
+        )
 
 
 def _list_servers(connection: Any, cloud: str) -> list[dict[str, Any]]:
@@ -154,19 +156,19 @@ def _list_servers(connection: Any, cloud: str) -> list[dict[str, Any]]:
         try:
             return _list_pages(lambda marker: _fetch_page(connection, marker, version, cloud), cloud)
         except _Moved:
-            continue  # it was deleted between two pages: from the beginning
+            continue  # start again from the first page
     raise ConfigError(f"openstack:{cloud}: the servers change faster than they can be listed, try again")
 
 
 def _list_pages(page: Callable[[str | None], list[dict[str, Any]]], cloud: str) -> list[dict[str, Any]]:
-    """All pages: each begins behind the last server of the one before; an empty one is the end."""
+    """List all pages; each starts after the last server of the previous one, and an empty one is the end."""
     found: dict[str, dict[str, Any]] = {}
     marker: str | None = None
     end_at = time.monotonic() + LISTING_LIMIT_S
     while servers := page(marker):
         fresh = {server["id"]: server for server in servers if server["id"] not in found}
         if not fresh:
-            raise ConfigError(f"openstack:{cloud}: gives the same servers again, whatever page is asked for")
+            raise ConfigError(f"openstack:{cloud}: returns the same servers for every page")
         if time.monotonic() > end_at:
             raise ConfigError(f"openstack:{cloud}: not all servers were listed within {LISTING_LIMIT_S} s")
         found |= fresh
@@ -187,11 +189,11 @@ def _fetch_page(connection: Any, marker: str | None, version: str | None, cloud:
         servers = response.json()["servers"]
         return [{key: server[key] for key in _KEPT if key in server} for server in servers if server["id"]]
     except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"openstack:{cloud}: what answers gives no list of servers") from None
+        raise ConfigError(f"openstack:{cloud}: the answer is not a list of servers") from None
 
 
 def _fetch_systems(connection: Any, servers: list[dict[str, Any]]) -> dict[str, str]:
-    """The operating systems of images, for servers that do not say; an image that is gone stands for Linux."""
+    """Fetch the operating systems of images, for servers that do not name theirs; a deleted image counts as Linux."""
     found: dict[str, str] = {}
     for image in {image for server in servers if is_active(server) and (image := find_image(server))}:
         response = connection.image.get(f"/images/{image}")
@@ -221,7 +223,7 @@ def _read_cache(file: Path) -> dict[str, Any] | None:
 
 
 def _write_cache(file: Path, kept: dict[str, Any]) -> None:
-    """Write it whole or not at all, for this account only; without a cache the cloud is asked again, no more."""
+    """Write the cache atomically, readable by this account only; a failure is logged and ignored."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         files.write(file, json.dumps(kept).encode(), mode=0o600)

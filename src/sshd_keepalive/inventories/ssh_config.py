@@ -1,7 +1,7 @@
-"""The configuration of ssh(1), `ssh_config:~/.ssh/config`: its hosts, reached as ssh would reach them.
+"""The configuration of ssh(1), `ssh_config:~/.ssh/config`: its hosts, with the settings that ssh would use.
 
-The hosts are the names on Host lines that hold no wildcard. What holds for them is asked of `ssh -G`, see
-`config.openssh`. A file other than the user's own stands alone, as with `ssh -F`.
+The hosts are the names without a wildcard on Host lines. `ssh -G` prints their settings, see
+`config.openssh`. A file other than the user's own is read without the system's file, as with `ssh -F`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from sshd_keepalive.spelling import cut_lines, join_first, show
 from sshd_keepalive.ssh import known_hosts
 
 USERS_OWN: Final = "~/.ssh/config"
-#: StrictHostKeyChecking as `ssh -G` prints it → host_keys. `no` also lets a changed key pass: that is never done here.
+#: StrictHostKeyChecking as `ssh -G` prints it → host_keys. `no` also accepts a changed key, which is never done here.
 TRUST: Final = {
     "ask": "ask",
     "true": "strict",
     **dict.fromkeys(("accept-new", "false"), "accept-new"),
 }
-#: Options about trust and secrets that are not followed here.
+#: Options about authentication and host keys that are not supported here.
 NOT_FOLLOWED: Final = (
     "CheckHostIP",
     "GSSAPIDelegateCredentials",
@@ -61,7 +61,7 @@ _OTHER: Final = re.compile(rb"^[ \t]*\[|\bansible_|^[\w-]+[ \t]*:(?:[ \t]|$)", r
 
 
 def can_load(head: bytes, path: str) -> bool:
-    """Tell by a Host or Match line, where nothing looks like YAML or INI; ~/.ssh/config may hold none."""
+    """Recognise a Host or Match line where nothing looks like YAML or INI; ~/.ssh/config may have none."""
     if path == str(Path(USERS_OWN).expanduser()):
         return True
     is_program = head.startswith(b"#!")
@@ -69,21 +69,21 @@ def can_load(head: bytes, path: str) -> bool:
 
 
 def list_known(source: str) -> tuple[Host, ...]:
-    """The names in the file; nothing is asked of ssh."""
+    """List the names in the file, without running ssh."""
     return tuple(Host(name=name, address=name) for name in _open_config(source.replace("exec=no", "exec=yes")).names)
 
 
 def load(source: str) -> tuple[Host, ...]:
-    """Read the hosts of a configuration, in the order of their first Host line.
+    """Load the hosts of a configuration, in the order of their first Host line.
 
-    Options behind `?`: `exec=yes` lets Match exec run its commands.
+    Options after `?`: `exec=yes` lets Match exec run its commands.
 
     Raises:
-        ConfigError: all that ssh refuses, each as `path:line: what is wrong`.
+        ConfigError: everything that ssh refuses, each as `path:line: what is wrong`.
     """
     config = _open_config(source)
     if not config.names:
-        raise ConfigError(f"{config.path}: there are no hosts in this file, a host is a name without * on a Host line")
+        raise ConfigError(f"{config.path}: the file contains no host; a host is a name without * on a Host line")
     return _ConfigReader(config).read(
         {name: _SshQuestion(None, name, None, place) for name, place in config.names.items()}
     )
@@ -122,7 +122,7 @@ class _SshQuestion(NamedTuple):
 
 
 class _ConfigReader:
-    """From what ssh says to hosts."""
+    """Builds hosts from the output of `ssh -G`."""
 
     def __init__(self, config: SshConfig) -> None:
         self._config = config
@@ -152,7 +152,7 @@ class _ConfigReader:
             rest = f"{self._config.path}: {{n}} more mistakes"
             raise ConfigError("\n".join(cut_lines(list(self._mistakes), _MOST_TOLD, rest)))
         for option, hosts in self._not_followed.items():
-            LOG.warning("%s: %s is not followed, for %s", self._config.path, option, join_first(hosts, 1))
+            LOG.warning("%s: %s is not supported, for %s", self._config.path, option, join_first(hosts, 1))
         return tuple(found)
 
     def _resolve(self, asked: _SshQuestion) -> HostOptions | ConfigError:
@@ -162,7 +162,7 @@ class _ConfigReader:
             return ConfigError(str(error), hint=getattr(error, "hint", None))
 
     def _add(self, text: str, asked: _SshQuestion) -> None:
-        """Add a host or a hop, and the hops that it names."""
+        """Add a host or a jump host, and the jump hosts that it names."""
         place = asked.place
         try:
             answer = self._answers.get(text) or self._resolve(asked)
@@ -181,13 +181,13 @@ class _ConfigReader:
             if hop := find_hop(command[0]):
                 self._add_hops(text, hop, place)
             else:
-                obstacle = f"{place}: ProxyCommand is not run here, ProxyJump is followed"
+                obstacle = f"{place}: ProxyCommand is not supported; use ProxyJump"
                 self._hosts[text] = replace(self._hosts[text], obstacle=obstacle)
 
     def _add_hops(self, text: str, jump: str, place: str) -> None:
         hops = tuple(hop.strip() for hop in jump.split(","))
         try:
-            # as ssh, which reads -J for the last hop with those before it, and their own ways do not count
+            # as ssh does: the hops before the last one form its way, and their own settings for it are ignored
             self._jumps[text] = cut_at_itself(text, hops)
             read = [(hop, *split_target(hop)) for hop in self._jumps[text]]
         except ConfigError as error:
@@ -206,10 +206,10 @@ def _add_jump(host: Host, hops: tuple[Host, ...]) -> Host:
 
 
 def _build_host(text: str, name: str, answer: HostOptions) -> Host:
-    """Make the host from what ssh would use for it.
+    """Build a host from the settings of ssh.
 
     Raises:
-        ValueError, ConfigError: a value that cannot be used here.
+        ValueError, ConfigError: an unsupported value.
     """
     first = {keyword: values[0] for keyword, values in answer.items()}
     given: dict[str, Any] = {"address": parse_address(first["hostname"])}
@@ -231,7 +231,7 @@ def _build_host(text: str, name: str, answer: HostOptions) -> Host:
 
 
 def _build_rules(answer: HostOptions, fill: Any) -> SshRules:
-    """What is demanded of the connection; `ssh -G` prints lists in full. A small RequiredRSASize is not followed."""
+    """Build the rules for a connection; `ssh -G` prints lists in full. A smaller RequiredRSASize is ignored."""
 
     def names(keyword: str) -> tuple[str, ...] | None:
         return tuple(answer[keyword][0].split(",")) if keyword in answer else None
@@ -250,7 +250,7 @@ def _build_rules(answer: HostOptions, fill: Any) -> SshRules:
 
 
 def _list_ignored(answer: HostOptions) -> Iterator[str]:
-    """What is asked for and not done, as `Option value`."""
+    """List unsupported settings as `Option value`."""
     for option in NOT_FOLLOWED:
         for value in answer.get(option.lower(), ())[:1]:
             if value != "SSH_AUTH_SOCK":
@@ -260,13 +260,13 @@ def _list_ignored(answer: HostOptions) -> Iterator[str]:
 
 
 def _expand_paths(texts: Iterable[str], fill: Any) -> list[str]:
-    # a relative path counts from the working directory, as for ssh, and `..` stays as ssh leaves it
+    # relative paths start at the working directory, as for ssh
     paths = [expand(text, fill) for text in texts if text.lower() != "none"]
     return [os.path.abspath(os.path.expanduser(path)) for path in paths]  # noqa: PTH100, PTH111
 
 
 def _choose_key(keys: list[str], certificate: str | None, *, is_only: bool) -> str | None:
-    """The first key that is there, or whose public half is there for an agent; ssh passes over missing files."""
+    """Choose the first key that exists, or whose public half exists for an agent; ssh skips missing files."""
     for key in keys:
         if Path(key).exists() or Path(f"{key}.pub").exists():
             return key
@@ -276,7 +276,7 @@ def _choose_key(keys: list[str], certificate: str | None, *, is_only: bool) -> s
 
 
 def _list_known_hosts(answer: HostOptions, fill: Any) -> dict[str, Any]:
-    """The user's files first, then the system's; a new key is written to the first."""
+    """List the user's files first, then the system's; a new key is written to the first."""
     if not {"userknownhostsfile", "globalknownhostsfile"} & answer.keys():
         return {}
     user = _split_files(answer["userknownhostsfile"]) if "userknownhostsfile" in answer else known_hosts.USER_FILES
@@ -288,5 +288,5 @@ def _list_known_hosts(answer: HostOptions, fill: Any) -> dict[str, Any]:
 
 
 def _split_files(values: list[str]) -> list[str]:
-    """Divide what `ssh -G` prints without quotes: a space divides two paths only where an absolute one follows."""
+    """Split paths that `ssh -G` prints without quotes: a space divides only before an absolute path."""
     return re.split(r" (?=[/~])", values[0])

@@ -1,4 +1,4 @@
-"""A list on standard input, `-i -` or `stdin:`: one target a line, `ops@web1:2222`, `#` begins a comment."""
+"""A list on standard input, `-i -` or `stdin:`: one target per line, `ops@web1:2222`; `#` begins a comment."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _MOST_TOLD: Final = 30
 
 
 def can_load(head: bytes, path: str) -> bool:
-    """Never: standard input is named."""
+    """Recognise no file."""
     return False
 
 
 def list_known(source: str) -> tuple[Host, ...]:
-    """None: who completes a command line has not sent the list yet."""
+    """List none: during completion there is no standard input."""
     return ()
 
 
 def load(source: str) -> tuple[Host, ...]:
-    """Read all lines; the same line twice is one host. `web[01:20]` is a range as in other inventories.
+    """Read all lines; the same target twice is one host. `web[01:20]` is a range as in other inventories.
 
     Raises:
-        ConfigError: all lines that are no targets, or no line at all.
+        ConfigError: all lines that are not targets, or no line.
     """
     if source not in ("", "-"):
-        raise ConfigError(f"stdin:{source}: standard input has no name", hint="-i - or -i stdin:")
+        raise ConfigError(f"stdin:{source}: standard input takes no argument", hint="-i - or -i stdin:")
     if sys.stdin is None or sys.stdin.isatty():
         raise ConfigError("-i - reads the hosts from standard input, which is a terminal", hint="list-hosts | …")
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
@@ -51,7 +51,7 @@ def load(source: str) -> tuple[Host, ...]:
         for host in found:
             first, before = hosts.setdefault(host.name, (host, number))
             if first != host:
-                mistakes.append(f"standard input:{number}: {host.name!r} was given differently, in line {before}")
+                mistakes.append(f"standard input:{number}: {host.name!r} is given differently in line {before}")
     if not hosts and not mistakes:
         mistakes.append("standard input: there are no hosts")
     if mistakes:

@@ -30,24 +30,24 @@ _TOP_KEY: Final = re.compile(rb"^(defaults|policy|groups|hosts)[ \t]*:", re.MULT
 
 
 def can_load(head: bytes, path: str) -> bool:
-    """Tell whether one of the top keys begins a line."""
+    """Recognise one of the top keys at the beginning of a line."""
     return _TOP_KEY.search(head) is not None
 
 
 def load(source: str) -> tuple[Host, ...]:
-    """Read the hosts of a file, in its order: those of `groups` and of `hosts` as they stand there.
+    """Load the hosts of a file, in its order.
 
     Raises:
         ConfigError: all mistakes of the file, each as `path:line:column: what is wrong`.
     """
     document = documents.read(str(Path(source).expanduser()))
     if document.root is None or document.root.is_empty:
-        raise ConfigError(f"{source}: there is nothing in this file", hint="begin with `hosts:`")
+        raise ConfigError(f"{source}: the file is empty", hint="begin with `hosts:`")
     reader = _InventoryReader(document)
     try:
         reader.read(document.root)
     except RecursionError:
-        raise ConfigError(f"{source}: `<<` and aliases lead too deep") from None
+        raise ConfigError(f"{source}: `<<` and aliases are nested too deeply") from None
     document.raise_mistakes()
     hosts = assemble(reader.entries, reader.defaults, document.add_mistake)
     document.raise_mistakes()
@@ -55,7 +55,7 @@ def load(source: str) -> tuple[Host, ...]:
 
 
 class _InventoryReader:
-    """From nodes to entries."""
+    """Reads nodes into entries."""
 
     def __init__(self, document: YamlDocument) -> None:
         self._document = document
@@ -97,7 +97,7 @@ class _InventoryReader:
             self._document.add_mistake(key, f"{name!r} has a meaning of its own in --limit, choose another name")
         if name in self._groups:
             line = self._groups[name].line
-            self._document.add_mistake(key, f"group {name!r} was given before, in line {line}, it has one place")
+            self._document.add_mistake(key, f"group {name!r} is given twice, first in line {line}")
             return  # also what ends a group that an alias puts into itself
         self._groups[name] = key
         pairs = self._document.read_fields(node, (*SHARED, *MEMBERS), meant=MEANT | _NOT_SHARED)
@@ -121,7 +121,7 @@ class _InventoryReader:
         text = self._document.read_text(key)
         try:
             names = ranges.expand(text) if text else ()
-            for name in (names[0], names[-1]) if names else ():  # the ends differ from the rest in digits only
+            for name in (names[0], names[-1]) if names else ():  # the names between them differ in digits only
                 NAME.parse(name)
         except ValueError as error:
             self._document.add_mistake(key, str(error))
@@ -144,16 +144,16 @@ class _InventoryReader:
 
     def _read_address(self, text: str, node: Node) -> Settings:
         word = _WORD_END.split(text, maxsplit=1)[0]
-        if word != text and word in HOST:  # `password:secret` or `password secret`: the text is not repeated
-            self._document.add_mistake(node, f"{word!r} needs a ':' and a space behind it")
+        if word != text and word in HOST:  # for `password:secret` or `password secret` the text is not repeated
+            self._document.add_mistake(node, f"{word!r} needs a ':' and a space after it")
             return {}
         if ranges.has_range(text):
-            return {"address": SourcedValue(text, node)}  # checked when it is spread over the names
+            return {"address": SourcedValue(text, node)}  # checked in _expand_addresses
         value = ADDRESS.read(node, self._document)
         return {} if value is None else {"address": SourcedValue(value, node)}
 
     def _expand_addresses(self, names: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
-        """The addresses of a range of hosts, one for each name; empty when each name is its own address."""
+        """Expand the addresses of a range of hosts, one for each name; empty when each name is its own address."""
         given = settings.get("address")
         if given is None or not (len(names) > 1 or ranges.has_range(given.value)):
             return ()
@@ -167,10 +167,10 @@ class _InventoryReader:
             return ()
 
     def _join(self, name: str, key: Node, settings: Settings, group: Group | None) -> None:
-        """Take in another mention of a host: in one more group, or with further settings."""
+        """Add another mention of a host: in one more group, or with more settings."""
         entry = self.entries[name]
         if group in entry.mentions:
-            self._document.add_mistake(key, f"host {name!r} was given before, in line {entry.at.line}")
+            self._document.add_mistake(key, f"host {name!r} is given twice, first in line {entry.at.line}")
         for setting in settings.keys() & entry.settings.keys():
             if settings[setting].value != entry.settings[setting].value:
                 line = entry.settings[setting].at.line

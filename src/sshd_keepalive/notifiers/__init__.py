@@ -1,4 +1,4 @@
-"""Notifiers: a finished run sent to where people look. One module each."""
+"""Notifiers: send the notice of a finished run. One module each."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sshd_keepalive.model import Run
 class Notifier(Protocol):
     """What a module of this package provides."""
 
-    SECRET: bool  # what stands behind `KIND:` is a secret reference, and `target` the secret
+    SECRET: bool  # the argument after `KIND:` is a secret reference, and `target` the secret
 
     def check(self, target: str) -> None:
-        """Find what can never work, before any host is contacted; nothing is sent.
+        """Check the target before any host is contacted; send nothing.
 
         Raises:
             ConfigError: the target is wrong, or what it needs is missing. The message does not hold a secret.
@@ -24,5 +24,5 @@ class Notifier(Protocol):
         """Send the notice of a run, within a minute.
 
         Raises:
-            NotifyError: it did not arrive. The message does not hold a secret.
+            NotifyError: it was not delivered. The message does not hold a secret.
         """

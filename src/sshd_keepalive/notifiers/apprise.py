@@ -1,6 +1,6 @@
-"""Mail, Slack, Teams, webhooks and a hundred others, by the library apprise: `apprise:env:TEAM_CHAT`.
+"""Mail, Slack, Teams, webhooks and other services of the library apprise: `apprise:env:TEAM_CHAT`.
 
-Such a service is named by an URL, and the URL holds its password or token; so it always comes by reference.
+The URL of a service holds its password or token, so it is always given by reference.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ SECRET: bool = True
 
 
 def check(target: str) -> None:
-    """The URL must be one that apprise knows."""
+    """Check that apprise supports the URL."""
     _open_service(target)
 
 
 def send(run: Run, target: str) -> None:
-    """Send as plain text. Apprise limits every connection to a few seconds by itself."""
+    """Send plain text. apprise limits every connection to a few seconds."""
     from apprise import NotifyFormat
 
     service = _open_service(target)
     message = notice.compose(run)
     if not service.notify(body=message.body, title=message.subject, body_format=NotifyFormat.TEXT):
         name = str(service.service_name)
-        raise NotifyError(f"{name}: the notice was not taken", hint="try the same URL with: apprise -vv -b test URL")
+        raise NotifyError(f"{name}: the notice was not accepted", hint="try the same URL with: apprise -vv -b test URL")
 
 
 def _open_service(target: str) -> NotifyBase:
@@ -39,10 +39,10 @@ def _open_service(target: str) -> NotifyBase:
         from apprise import Apprise  # 300 ms
     except ImportError:
         raise ExtensionError("apprise: not installed", hint="pip install 'sshd-keepalive[notify]'") from None
-    for name in ("apprise", "urllib3"):  # what they log, on any level, may hold the URL
+    for name in ("apprise", "urllib3"):  # their log messages may hold the URL
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     service = Apprise.instantiate(target, suppress_exceptions=True)
     if service is None:
-        hint = "an URL such as mailtos://… or slack://…, see https://appriseit.com/services/"
-        raise ConfigError("apprise: not an URL that it takes", hint=hint)
+        hint = "a URL such as mailtos://… or slack://…, see https://appriseit.com/services/"
+        raise ConfigError("apprise: this URL is not supported", hint=hint)
     return service

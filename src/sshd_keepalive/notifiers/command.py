@@ -1,4 +1,4 @@
-"""Any program, `command:./page-somebody --severity high`: the notice on its standard input, as a mail is written."""
+"""A program, `command:./page-somebody --severity high`, with the notice on its standard input, written like a mail."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sshd_keepalive.model import Run
 SECRET: bool = False
 
 TIMEOUT_S: Final = 60.0
-_MOST_BYTES: Final = 1024 * 1024  # of output, which nobody reads
+_MOST_BYTES: Final = 1024 * 1024  # of output, which is discarded
 
 
 def check(target: str) -> None:
-    """The program must be there; it is not run."""
+    """Check that the program exists; do not run it."""
     _parse_argv(target)
 
 
 def send(run: Run, target: str) -> None:
-    """Run the program without a shell: the subject, an empty line and the body go in, exit status 0 is success."""
+    """Run the program without a shell. It reads subject, empty line and body; exit status 0 is success."""
     argv = _parse_argv(target)
     message = notice.compose(run)
     text = f"{message.subject}\n\n{message.body}".encode()

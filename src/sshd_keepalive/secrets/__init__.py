@@ -1,1 +1,1 @@
-"""Secret references, how each is resolved, and the limit on refused passwords."""
+"""Secret references, their resolution, and the limit on refused passwords."""

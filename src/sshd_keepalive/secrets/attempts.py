@@ -1,8 +1,8 @@
-"""How often a password was refused, so that a wrong one locks nobody out.
+"""Limit the attempts with a refused password, so that a wrong one does not lock accounts.
 
-A password that one host refused is not sent to that host again, and after LIMIT hosts it is sent nowhere. While
-no host has accepted it, no more than LIMIT hosts are trying it at a time: otherwise a run with forty forks would
-have sent a wrong one forty times before the first refusal came back.
+A password that one host refused is not sent to that host again, and after LIMIT hosts to no host. While
+no host has accepted it, at most LIMIT hosts try it at a time: otherwise a run with forty forks would
+send a wrong one forty times before the first refusal arrives.
 """
 
 from __future__ import annotations
@@ -16,64 +16,64 @@ from sshd_keepalive.deadline import Deadline
 LIMIT: Final = 3
 
 
-class Spent(Exception):
+class AttemptRefused(Exception):
     """The password must not be sent; the text says why."""
 
 
-class Ledger:
+class AttemptLimits:
     """Refusals of each credential (secret reference and user) in this process. Thread-safe."""
 
     def __init__(self) -> None:
-        self._pages: dict[Hashable, _Page] = {}
+        self._by_credential: dict[Hashable, _CredentialAttempts] = {}
         self._lock = threading.Lock()
 
-    def attempt(self, credential: Hashable, host: Hashable, deadline: Deadline) -> Attempt:
-        """Wait for leave to send the password once.
+    def start(self, credential: Hashable, host: Hashable, deadline: Deadline) -> Attempt:
+        """Wait until the password may be sent once.
 
         Raises:
-            Spent: this host, or LIMIT hosts, refused it before; or leave did not come before the deadline.
+            AttemptRefused: this host, or LIMIT hosts, refused it before; or the deadline passed.
         """
         with self._lock:
-            page = self._pages.setdefault(credential, _Page())
-        page.enter(host, deadline)
+            attempts = self._by_credential.setdefault(credential, _CredentialAttempts())
+        attempts.enter(host, deadline)
         return Attempt(self, credential, host)
 
     def end(self, credential: Hashable, host: Hashable, *, accepted: bool | None) -> None:
-        """Close one attempt; None: without a verdict it counts as not tried."""
+        """Record the end of one attempt; None: no verdict, so it does not count."""
         with self._lock:
-            page = self._pages[credential]
-        page.leave(host, accepted)
+            attempts = self._by_credential[credential]
+        attempts.leave(host, accepted)
 
 
 class Attempt:
-    """One sending of a password; the first verdict counts."""
+    """One attempt with a password; the first verdict counts."""
 
-    def __init__(self, ledger: Ledger, credential: Hashable, host: Hashable) -> None:
-        self._ledger = ledger
+    def __init__(self, limits: AttemptLimits, credential: Hashable, host: Hashable) -> None:
+        self._limits = limits
         self._credential = credential
         self._host = host
         self._open = True
 
     def accepted(self) -> None:
-        """The host took it."""
+        """Record that the host accepted the password."""
         self._end(accepted=True)
 
     def refused(self) -> None:
-        """The host said that it is wrong."""
+        """Record that the host refused the password."""
         self._end(accepted=False)
 
     def close(self) -> None:
-        """Without a verdict so far it counts as not tried."""
+        """End the attempt; without a verdict it does not count."""
         self._end(accepted=None)
 
     def _end(self, *, accepted: bool | None) -> None:
         if self._open:
             self._open = False
-            self._ledger.end(self._credential, self._host, accepted=accepted)
+            self._limits.end(self._credential, self._host, accepted=accepted)
 
 
-class _Page:
-    """One credential. `proved`: some host accepted it, so it is worth trying anywhere."""
+class _CredentialAttempts:
+    """The attempts with one credential. `proved`: a host accepted it, so the limit no longer applies."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -85,13 +85,13 @@ class _Page:
         with self._changed:
             while True:
                 if host in self._refused_by:
-                    raise Spent("it was refused before")
+                    raise AttemptRefused("it was refused before")
                 if len(self._refused_by) >= LIMIT:
-                    raise Spent(f"{LIMIT} hosts refused it, so it is not sent any more")
+                    raise AttemptRefused(f"{LIMIT} hosts refused it, so it is not sent any more")
                 if self._proved or len(self._refused_by) + self._n_trying < LIMIT:
                     break
                 if not self._changed.wait(deadline.left_s()):
-                    raise Spent("waited for another host to try it, in vain")
+                    raise AttemptRefused("another host did not finish trying it in time")
             self._n_trying += 1
 
     def leave(self, host: Hashable, accepted: bool | None) -> None:

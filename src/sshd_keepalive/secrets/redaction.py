@@ -1,7 +1,7 @@
-"""Keep the values of secrets out of what is told: every secret that this process has read is replaced by `***`.
+"""Replace every secret that this process has read by `***` in all output.
 
-A host can repeat the password that it was given. So reports, log lines and error messages pass through here on their
-way out. What decisions are made on (files, plans) does not: it is not told, and must not change.
+A host can repeat a password that it received. So reports, log lines and error messages pass through here on their
+way out. Files and plans do not: they are not output, and must not change.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 #: Shorter values are left alone: `***` in place of every `300` would say more than it hides.
 SHORTEST: Final = 4
 SHOWN: Final = "***"
-#: Fields that hold our own words, the inventory's, or what is only carried out.
+#: Fields with fixed words, with data of the inventory, or with content that is not output.
 _KEPT: Final = frozenset({"host", "fingerprint", "kind", "cause", "name", "setting", "wanted"})
 
 _Value = TypeVar("_Value")
@@ -25,7 +25,7 @@ _lock = threading.Lock()
 
 
 def remember(value: str) -> None:
-    """Redact this value from now on, also where white space was squeezed."""
+    """Redact this value from now on, also with its white space collapsed."""
     global _pattern
     forms = {form for form in (value, " ".join(value.split())) if len(form) >= SHORTEST}
     with _lock:
@@ -35,7 +35,7 @@ def remember(value: str) -> None:
 
 
 def redacted(value: _Value) -> _Value:
-    """Give a text, or a report with all its texts, without any secret."""
+    """Replace all secrets in a text, or in all texts of a report."""
     return value if _pattern is None else _redacted(value, _pattern)
 
 
@@ -58,7 +58,7 @@ def _redacted(value: Any, pattern: re.Pattern[str]) -> Any:
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats log records, tracebacks included, without any secret."""
+    """Formats log records and tracebacks without secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""

@@ -1,6 +1,6 @@
-"""Secret references, and how each kind is resolved.
+"""Resolve secret references.
 
-An inventory names a secret, it never holds one: `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, `command:ARGV`,
+An inventory names a secret and never holds one: `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, `command:ARGV`,
 `prompt`. All but `prompt` are resolved here.
 """
 
@@ -20,7 +20,7 @@ SIZE_MAX_BYTES: Final = 64 * 1024
 
 
 def resolve(reference: str, purpose: str) -> str:
-    """Give the value.
+    """Resolve a reference to its value.
 
     Args:
         purpose: what the secret is, in words.
@@ -36,7 +36,7 @@ def resolve(reference: str, purpose: str) -> str:
         return _from_keyring(argument)
     if kind == "command" and argument:
         return _from_command(argument)
-    # The text is not repeated: it may be the secret itself, written where its reference belongs.
+    # The text is not repeated: it may be the secret itself instead of its reference.
     raise ConfigError(
         f"{purpose}: not a secret reference",
         hint="write env:NAME, file:PATH, keyring:SERVICE/USER, command:ARGV or prompt",
@@ -51,9 +51,9 @@ def _from_environment(name: str) -> str:
 
 
 def _from_file(argument: str) -> str:
-    """Read a file as ssh(1) would read a private key: refused when it is ours and others may read it.
+    """Read a file under the rules of ssh(1) for private keys: refuse our own file when others may read it.
 
-    The owner rule (authfile.c, sshkey_perm_ok) lets secrets through that an orchestrator mounts as another user.
+    Files of another owner are accepted (authfile.c, sshkey_perm_ok), such as secrets that an orchestrator mounts.
     """
     path = Path(argument).expanduser()
     try:
@@ -91,7 +91,7 @@ def _from_command(argument: str) -> str:
         argv = shlex.split(argument)
     except ValueError as error:
         raise ConfigError(f"command:… {error}") from None
-    name = f"command:{argv[0]}"  # the arguments may be nobody's business
+    name = f"command:{argv[0]}"  # the arguments may be confidential
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False
@@ -107,7 +107,7 @@ def _from_command(argument: str) -> str:
 
 
 def _text(content: bytes, name: str) -> str:
-    """Decode; one final newline is the editor's, not the secret's."""
+    """Decode a secret; one final newline is not part of it."""
     if len(content) > SIZE_MAX_BYTES:
         raise ConfigError(f"{name}: longer than {SIZE_MAX_BYTES} bytes")
     try:
@@ -118,7 +118,7 @@ def _text(content: bytes, name: str) -> str:
 
 
 def _one_line(text: str, name: str) -> str:
-    """Refuse what no password prompt could take."""
+    """Refuse a text that cannot be typed at a password prompt."""
     if not text:
         raise ConfigError(f"{name}: empty")
     if "\n" in text or "\0" in text:

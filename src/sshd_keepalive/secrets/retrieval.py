@@ -1,6 +1,6 @@
-"""What secret references stand for, and how often they are asked for.
+"""Retrieve secrets, each at most once.
 
-A reference is resolved when a host asks for the secret, at most once per process, whichever way it went.
+A reference is resolved when the first host needs it, and once per process, whether that succeeds or fails.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from uuid import uuid4
 
 from sshd_keepalive.errors import ConfigError, KeepaliveError
 from sshd_keepalive.secrets import redaction
-from sshd_keepalive.secrets.attempts import Ledger
+from sshd_keepalive.secrets.attempts import AttemptLimits
 from sshd_keepalive.secrets.references import resolve
 
 Prompt = Callable[[str], str]
-#: A question to be answered with yes or no, and a text that is as good as yes.
+#: Asks a question for yes or no; the second argument is a text that also means yes.
 Confirm = Callable[[str, str], bool]
 
 
 class Secret:
     """A value that no representation shows; `reveal` is for the call that needs it.
 
-    From its making on the value is redacted in all that this process tells.
+    From its creation on the value is redacted in all output of this process.
     """
 
     __slots__ = ("_value",)
@@ -45,7 +45,7 @@ class Secret:
 
 
 def _write_no_core() -> None:
-    """From the first secret on this process leaves no core dump: core(5); coredump handlers keep to it too (%c)."""
+    """Disable core dumps of this process, core(5), before it holds a secret; dump handlers respect the limit (%c)."""
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
@@ -54,13 +54,13 @@ class Secrets:
     """All secrets of one process. Thread-safe.
 
     Args:
-        prompt: asks the user, given what is asked for ("sudo password of ops"); None: there is nobody to ask.
-        confirm: asks the user whether something may be; None: there is nobody to ask.
+        prompt: asks the user for a secret, by its purpose ("sudo password of ops"); None: there is no user.
+        confirm: asks the user for permission; None: there is no user.
     """
 
     def __init__(self, prompt: Prompt | None = None, confirm: Confirm | None = None) -> None:
-        self.ledger = Ledger()
-        self.name = uuid4().hex  # what an engine sends to other processes in their place
+        self.attempts = AttemptLimits()
+        self.name = uuid4().hex  # engines send it to other processes instead of the secrets
         self._prompt = prompt
         self._confirm = confirm
         self._confirmed: dict[tuple[str, str], bool] = {}
@@ -79,7 +79,7 @@ class Secrets:
         key = (reference, purpose if reference == "prompt" else "")
         with self._lock:
             answer = self._answers.setdefault(key, _Answer())
-        with answer.lock:  # of this reference only: a slow keyring delays nobody who needs another secret
+        with answer.lock:  # one lock per reference, so a slow keyring does not delay other secrets
             if answer.value is None and answer.error is None:
                 _write_no_core()
                 try:
@@ -92,19 +92,19 @@ class Secrets:
         return answer.value
 
     def ask(self, purpose: str) -> Secret:
-        """Ask for something no reference stands for, a key's passphrase; once per process."""
+        """Ask for a secret without a reference, such as a key's passphrase; once per process."""
         return self.get("prompt", purpose=purpose)
 
     @property
     def can_ask(self) -> bool:
-        """Whether there is somebody to ask."""
+        """Whether there is a user to ask."""
         return self._prompt is not None
 
     def confirm(self, question: str, expected: str) -> bool:
-        """Ask whether something may be, once per process; without anybody to ask it may not.
+        """Ask for permission, once per process; without a user the answer is no.
 
         Args:
-            expected: a text that is as good as yes.
+            expected: a text that also means yes.
         """
         if self._confirm is None:
             return False
@@ -120,7 +120,8 @@ class Secrets:
     def _ask(self, purpose: str) -> str:
         if self._prompt is None:
             raise ConfigError(
-                f"{purpose}: nobody to ask", hint="run in a terminal, or use env:NAME, file:PATH or command:ARGV"
+                f"{purpose}: there is no terminal to ask on",
+                hint="run in a terminal, or use env:NAME, file:PATH or command:ARGV",
             )
         with self._asking:
             return self._prompt(purpose)

@@ -1,7 +1,7 @@
-"""Secrets for worker processes of this machine: they ask the process that started them.
+"""Share secrets with worker processes of this machine, which ask the process that started them.
 
-A reference is resolved once, a person is asked once, and refusals of a password count for all processes together.
-How a question travels is the engine's business; it is sent nowhere but to processes of this account on this machine.
+A reference is resolved once, the user is asked once, and refusals of a password are counted for all processes together.
+The engine transports the questions, and only to processes of this account on this machine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import ConfigError, ExtensionError, KeepaliveError
-from sshd_keepalive.secrets.attempts import Attempt, Ledger, Spent
+from sshd_keepalive.secrets.attempts import Attempt, AttemptLimits, AttemptRefused
 from sshd_keepalive.secrets.retrieval import Secret, Secrets
 
 #: An answer: the name of an error or empty, the value or the error's text, the error's hint.
@@ -22,9 +22,9 @@ _ERRORS: Final[dict[str, type[KeepaliveError]]] = {one.__name__: one for one in 
 
 
 def answer(secrets: Secrets, question: str, *arguments: Any) -> Reply:
-    """Answer one question of a worker; it may wait for a person, or for another host's verdict on a password.
+    """Answer one question of a worker; this may wait for the user, or for another host's verdict on a password.
 
-    An attempt whose worker is lost stays open: fewer hosts try that password at a time, never more.
+    The attempt of a lost worker stays open, so fewer hosts try that password at a time, never more.
     """
     try:
         if question == "get":
@@ -35,12 +35,12 @@ def answer(secrets: Secrets, question: str, *arguments: Any) -> Reply:
             return "", secrets.confirm(*arguments), ""
         if question == "attempt":
             credential, host, left_s = arguments
-            secrets.ledger.attempt(credential, host, Deadline(left_s))
+            secrets.attempts.start(credential, host, Deadline(left_s))
             return "", None, ""
         credential, host, accepted = arguments
-        secrets.ledger.end(credential, host, accepted=accepted)
-    except Spent as error:
-        return "Spent", str(error), ""
+        secrets.attempts.end(credential, host, accepted=accepted)
+    except AttemptRefused as error:
+        return "AttemptRefused", str(error), ""
     except KeepaliveError as error:
         return type(error).__name__, str(error), error.hint or ""
     return "", None, ""
@@ -52,7 +52,7 @@ class SharedSecrets(Secrets):
     def __init__(self, ask: Ask) -> None:
         super().__init__()
         self._ask_back = ask
-        self.ledger = _SharedLedger(ask)
+        self.attempts = _SharedAttemptLimits(ask)
 
     def get(self, reference: str, *, purpose: str) -> Secret:
         """Ask for it; see Secrets.get."""
@@ -60,7 +60,7 @@ class SharedSecrets(Secrets):
 
     @property
     def can_ask(self) -> bool:
-        """Whether the other process has somebody to ask."""
+        """Whether the other process can ask the user."""
         return bool(_unwrap(self._ask_back("can ask")))
 
     def confirm(self, question: str, expected: str) -> bool:
@@ -68,28 +68,28 @@ class SharedSecrets(Secrets):
         return bool(_unwrap(self._ask_back("confirm", question, expected)))
 
 
-class _SharedLedger(Ledger):
-    """The ledger of the other process: what was refused there is refused here."""
+class _SharedAttemptLimits(AttemptLimits):
+    """The attempt limits of the other process."""
 
     def __init__(self, ask: Ask) -> None:
         super().__init__()
         self._ask_back = ask
 
-    def attempt(self, credential: Hashable, host: Hashable, deadline: Deadline) -> Attempt:
-        """Wait for leave; see Ledger.attempt."""
+    def start(self, credential: Hashable, host: Hashable, deadline: Deadline) -> Attempt:
+        """Wait for permission; see AttemptLimits.start."""
         _unwrap(self._ask_back("attempt", credential, host, deadline.left_s()))
         return Attempt(self, credential, host)
 
     def end(self, credential: Hashable, host: Hashable, *, accepted: bool | None) -> None:
-        """Tell the verdict; see Ledger.end."""
+        """Report the verdict; see AttemptLimits.end."""
         _unwrap(self._ask_back("end", credential, host, accepted))
 
 
 def _unwrap(reply: Reply) -> Any:
-    """Give the value, or raise here what was raised in the other process."""
+    """Give the value, or raise the error of the other process."""
     error, value, hint = reply
     if not error:
         return value
-    if error == "Spent":
-        raise Spent(value)
+    if error == "AttemptRefused":
+        raise AttemptRefused(value)
     raise _ERRORS.get(error, ConfigError)(value, hint=hint or None)

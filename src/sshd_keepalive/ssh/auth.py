@@ -16,7 +16,7 @@ import paramiko
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.model import Host
-from sshd_keepalive.secrets.attempts import Spent
+from sshd_keepalive.secrets.attempts import AttemptRefused
 from sshd_keepalive.secrets.retrieval import Secret, Secrets
 from sshd_keepalive.ssh.errors import printable, trouble
 from sshd_keepalive.ssh.keys import TRIES_MAX, identities
@@ -137,8 +137,8 @@ class _Proof:
         place = (self._host.address, self._host.port)
         secret = _password(self._host, self._secrets)
         try:
-            attempt = self._secrets.ledger.attempt((reference, self._user), place, self._deadline)
-        except Spent as spent:
+            attempt = self._secrets.attempts.start((reference, self._user), place, self._deadline)
+        except AttemptRefused as spent:
             raise self._refused(f"the password was not sent: {spent}") from None
         question = _Question(secret)
         with contextlib.closing(attempt):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sshd_keepalive.deadline import Deadline, Limit
 from sshd_keepalive.errors import HostError, KeepaliveError
 from sshd_keepalive.model import Host
-from sshd_keepalive.secrets.attempts import Attempt, Spent
+from sshd_keepalive.secrets.attempts import Attempt, AttemptRefused
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.auth import user_of
 from sshd_keepalive.ssh.errors import silence, trouble
@@ -35,8 +35,8 @@ class RootPassword:
         try:
             with limit.paused():  # a person may have to type it
                 secret = self._secrets.get(reference, purpose=f"sudo password of {user}")
-            self._attempt = self._secrets.ledger.attempt((reference, user), place, self._deadline)
-        except Spent as spent:
+            self._attempt = self._secrets.attempts.start((reference, user), place, self._deadline)
+        except AttemptRefused as spent:
             raise trouble(self._host, "bad-password", f"not sent: {spent}") from None
         except KeepaliveError as error:
             raise trouble(self._host, "become-secret", str(error), hint=error.hint) from None

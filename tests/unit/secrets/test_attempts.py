@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from sshd_keepalive.deadline import Deadline
-from sshd_keepalive.secrets.attempts import LIMIT, Ledger, Spent
+from sshd_keepalive.secrets.attempts import LIMIT, AttemptLimits, AttemptRefused
 
 OPS = ("env:OPS", "ops")
 
@@ -15,42 +15,42 @@ def soon() -> Deadline:
 
 
 def test_a_refusal_is_final_for_the_host() -> None:
-    ledger = Ledger()
-    ledger.attempt(OPS, "a", soon()).refused()
-    with pytest.raises(Spent):
-        ledger.attempt(OPS, "a", soon())
-    ledger.attempt(OPS, "b", soon())
-    ledger.attempt(("env:OTHER", "ops"), "a", soon())
+    limits = AttemptLimits()
+    limits.start(OPS, "a", soon()).refused()
+    with pytest.raises(AttemptRefused):
+        limits.start(OPS, "a", soon())
+    limits.start(OPS, "b", soon())
+    limits.start(("env:OTHER", "ops"), "a", soon())
 
 
 def test_after_some_hosts_it_is_final_for_all() -> None:
-    ledger = Ledger()
+    limits = AttemptLimits()
     for n in range(LIMIT):
-        ledger.attempt(OPS, n, soon()).refused()
-    with pytest.raises(Spent, match=str(LIMIT)):
-        ledger.attempt(OPS, "another", soon())
+        limits.start(OPS, n, soon()).refused()
+    with pytest.raises(AttemptRefused, match=str(LIMIT)):
+        limits.start(OPS, "another", soon())
 
 
 def test_an_unproved_password_is_tried_by_few_at_a_time() -> None:
-    ledger = Ledger()
-    attempts = [ledger.attempt(OPS, n, soon()) for n in range(LIMIT)]
-    with pytest.raises(Spent, match="in vain"):
-        ledger.attempt(OPS, "late", soon())
+    limits = AttemptLimits()
+    attempts = [limits.start(OPS, n, soon()) for n in range(LIMIT)]
+    with pytest.raises(AttemptRefused, match="in time"):
+        limits.start(OPS, "late", soon())
     attempts[0].accepted()
     for n in range(20):
-        ledger.attempt(OPS, f"more {n}", soon())
+        limits.start(OPS, f"more {n}", soon())
 
 
 def test_those_who_wait_go_on_with_the_verdict() -> None:
-    ledger = Ledger()
-    attempts = [ledger.attempt(OPS, n, soon()) for n in range(LIMIT)]
+    limits = AttemptLimits()
+    attempts = [limits.start(OPS, n, soon()) for n in range(LIMIT)]
     outcome: list[str] = []
 
     def wait() -> None:
         try:
-            ledger.attempt(OPS, "late", Deadline(600))
+            limits.start(OPS, "late", Deadline(600))
             outcome.append("sent")
-        except Spent as spent:
+        except AttemptRefused as spent:
             outcome.append(str(spent))
 
     thread = threading.Thread(target=wait)
@@ -63,6 +63,6 @@ def test_those_who_wait_go_on_with_the_verdict() -> None:
 
 
 def test_an_attempt_without_a_verdict_counts_for_nothing() -> None:
-    ledger = Ledger()
+    limits = AttemptLimits()
     for _ in range(10):
-        ledger.attempt(OPS, "a", soon()).close()
+        limits.start(OPS, "a", soon()).close()
