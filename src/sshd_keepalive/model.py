@@ -29,6 +29,7 @@ class Subject(StrEnum):
     MAX_SESSIONS = "MaxSessions"
     TCP_KEEPALIVE = "TCPKeepAlive"
     DAEMON = "daemon"  # what the running sshd has loaded
+    AS_IF = "as-if"  # what another release would make of a line
     OBSERVED = "observed"  # of the sessions of `probe` and `sessions`, from here on
     COUNT_ZERO = "count 0"
     DEAD_CLIENT = "dead client"

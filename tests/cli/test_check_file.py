@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,42 @@ def test_the_names_behind_the_options_are_files_too(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_release_without_a_file_are_wrong_command_lines(tmp_path: Path) -> None:
     assert keepalive("check", "--file", tmp_path / "nothing").status == 2
     assert keepalive("check", "--openssh", "9.2", "ops@192.0.2.1").status == 2
+
+
+def test_another_release_is_told_line_by_line_in_every_report(tmp_path: Path) -> None:
+    file = write(tmp_path / "sshd_config", f"{GOOD}Banner none#x\nMatch User = root\n PermitTTY no\n")
+    words = ("check", "--file", file, "--openssh", "debian-11", "--as-if", "debian-13")
+    ran = keepalive(*words, "--format", "json", "--out", f"sarif:{tmp_path}/s", "--out", f"junit:{tmp_path}/j")
+    told = [finding for finding in ran.host()["findings"] if finding["setting"] == "as-if"]
+    assert (ran.status, ran.host()["verdict"]) == (1, "fail")
+    assert [(f["place"]["line"], f["value"]) for f in told] == [(3, "none#x"), (4, "refused")]
+    results = json.loads((tmp_path / "s").read_text())["runs"][0]["results"]
+    lines = [r["locations"][0]["physicalLocation"]["region"]["startLine"] for r in results]
+    assert lines == [3, 4]
+    assert len({r["partialFingerprints"]["hostSettingScope/v1"] for r in results}) == 2
+    assert (tmp_path / "j").read_text().count("<failure ") == 2
+    text = keepalive(*words)
+    assert "write instead, for both releases: Match User root" in text.stdout
+    assert "next: sshd-keepalive plan" not in text.stdout + text.stderr
+
+
+def test_a_release_that_changes_nothing_changes_no_verdict(tmp_path: Path) -> None:
+    file = write(tmp_path / "sshd_config", GOOD)
+    assert keepalive("check", "--file", file, "--openssh", "10.0", "--as-if", "10.2").status == 0
+    better = keepalive("check", "--file", file, "--openssh", "debian-12", "--as-if", "debian-13")
+    assert better.status == 0
+    assert "note: with debian-13 (OpenSSH 10.0p2): a quiet session gets a keep-alive every 300 s" in better.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--file", "x", "--as-if", "10.0"), "--openssh 9.2"),
+        (("--as-if", "debain-13", "ops@192.0.2.1"), "did you mean 'debian-13'"),
+        (("--as-if", "10.0", "--record", "ops@192.0.2.1"), "--as-if is not recorded"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_is_told_before_a_host_is_contacted(words: tuple[str, ...], said: str) -> None:
+    ran = keepalive("check", *words)
+    assert ran.status == 2
+    assert said in ran.stderr

@@ -17,6 +17,7 @@ from sshd_keepalive.model import (
     Glob,
     Host,
     MatchOverrides,
+    Place,
     RemoteFile,
     Snapshot,
     State,
@@ -54,6 +55,11 @@ def snapshot_of(made: Case, version: str, dumps: tuple[Dump, ...]) -> Snapshot:
         expanded = tuple(Glob(pattern=pattern, paths=include.expand(pattern, made.files)) for pattern in missing)
         found = replace(found, globs=found.globs + expanded)
     return found
+
+
+def named_lines(refusal: str) -> list[Place]:
+    """Give the lines that sshd names in its words."""
+    return [Place(path=path, line=int(number)) for path, number in _NAMED.findall(refusal)]
 
 
 def differences(oracle: Oracle, seed: int) -> list[str]:
@@ -101,9 +107,9 @@ def _is_left_to_the_host(refusal: str, made: Case, version: Version) -> bool:
         return True
     if any(b"\0" in content for content in made.files.values()):
         return "ClientAlive" not in _QUOTED.sub("", refusal)  # a value may have swallowed the next line
-    for path, number in _NAMED.findall(refusal):
-        lines = parse(path, made.files[path], version=version).lines
-        if lines[int(number) - 1].keyword not in (*KEYS, "match", "include"):
+    for place in named_lines(refusal):
+        lines = parse(place.path, made.files[place.path], version=version).lines
+        if lines[place.line - 1].keyword not in (*KEYS, "match", "include"):
             return True
     return False
 

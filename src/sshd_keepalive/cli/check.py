@@ -21,16 +21,16 @@ from sshd_keepalive.cli._results import make_sinks, send_notices
 from sshd_keepalive.cli._run import FleetRun, exit_code, new_run_id, now
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.config.local_tree import read_tree
-from sshd_keepalive.errors import HostError, ParseError
+from sshd_keepalive.errors import ConfigError, HostError, ParseError
 from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.deep import Beside
-from sshd_keepalive.fleet.report import find_worst
+from sshd_keepalive.fleet.report import add_as_if, find_worst
 from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Benchmark, Host, HostReport, Policy, Run, State
 from sshd_keepalive.planning import explain, judge
 from sshd_keepalive.planning.policy import override
-from sshd_keepalive.sshd_config.version import NEWEST, Version
+from sshd_keepalive.sshd_config.version import NEWEST, Build, Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,7 @@ class _Files:
 
     files: tuple[str, ...]
     openssh: str | None  # None: the newest release that is known
+    as_if: str | None
 
 
 _deep_options = option_group(
@@ -67,7 +68,14 @@ _file_options = option_group(
         multiple=True,
         help="Check this sshd_config, a copied /etc/ssh or a copied root instead of hosts; repeatable.",
     ),
-    click.option("--openssh", metavar="VERSION", help=f"The release that reads --file.  [default: {NEWEST}]"),
+    click.option(
+        "--openssh", metavar="VERSION", help=f"The release that reads --file: 9.2, debian-12, …  [default: {NEWEST}]"
+    ),
+    click.option(
+        "--as-if",
+        metavar="VERSION",
+        help="Also tell what this release would refuse or read otherwise: 10.2, debian-13, rhel-10, …",
+    ),
 )
 
 
@@ -97,32 +105,39 @@ def command(
 
     HOST is a target like ops@192.0.2.11:22, or with an inventory a pattern like web*.
     """
-    from sshd_keepalive.config import benchmarks  # reads YAML
+    from sshd_keepalive.config import benchmarks, releases  # read YAML
 
     held = benchmarks.choose(benchmark) if benchmark else ()
+    build = releases.find(offline.as_if) if offline.as_if else None
     if offline.files:
         # A pre-commit hook puts the names of further files behind the options.
-        raise SystemExit(_check_files((*offline.files, *hosts), offline.openssh, options, held))
+        if build and not offline.openssh:
+            raise ConfigError("--as-if compares two releases", hint="say which reads --file now: --openssh 9.2")
+        version = releases.find(offline.openssh).version if offline.openssh else NEWEST
+        raise SystemExit(_check_files((*offline.files, *hosts), version, build, options, held))
+    if build and recording.record:
+        raise ConfigError("--as-if is not recorded: it tells what would be", hint="leave out --record")
     run = FleetRun("check", options, hosts, recording=recording)
     sinks = make_sinks(notifying.notify, run.orders.secrets)
-    job: fleet.Pass = fleet.check_host
+    job: fleet.Pass = partial(fleet.check_host, as_if=build)
     if beside:
-        job = partial(deepening.check_host, beside=beside)
+        job = partial(deepening.check_host, as_if=build, beside=beside)
     ended = run.end(run.repeat(job), benchmarks=held)
     try:
-        code = run.show(ended, then="plan")
+        code = run.show(ended, then="" if build else "plan")
     finally:  # also when a file could not be written
         send_notices(ended, sinks, When(notifying.notify_on))
     raise SystemExit(code)
 
 
-def _check_files(paths: tuple[str, ...], openssh: str | None, options: Options, held: tuple[Benchmark, ...]) -> int:
+def _check_files(
+    paths: tuple[str, ...], version: Version, as_if: Build | None, options: Options, held: tuple[Benchmark, ...]
+) -> int:
     """Check configurations on this disk; gives the exit code."""
     started_at = now()
-    version = Version.parse(openssh) if openssh else NEWEST
     policy = override(Policy(), options.policy) if options.policy else Policy()
     output = Output(options, "check")
-    reports = tuple(_check_file(path, version, policy) for path in dict.fromkeys(paths))
+    reports = tuple(_check_file(path, version, policy, as_if) for path in dict.fromkeys(paths))
     for report in reports:
         output.host(report)
     run = Run(
@@ -138,7 +153,7 @@ def _check_files(paths: tuple[str, ...], openssh: str | None, options: Options, 
     return run.exit_code
 
 
-def _check_file(path: str, version: Version, policy: Policy) -> HostReport:
+def _check_file(path: str, version: Version, policy: Policy, as_if: Build | None) -> HostReport:
     """Hold a configuration on this disk against a policy; it stands in the report as a host of its path."""
     host = Host(name=path, address="", policy=policy)
     try:
@@ -147,7 +162,7 @@ def _check_file(path: str, version: Version, policy: Policy) -> HostReport:
     except (ParseError, HostError) as error:
         return HostReport(host=host, state=State.UNKNOWN, version=str(version), failure=error.to_failure())
     state = find_worst(findings)
-    return HostReport(
+    report = HostReport(
         host=host,
         state=state,
         findings=findings,
@@ -155,3 +170,4 @@ def _check_file(path: str, version: Version, policy: Policy) -> HostReport:
         caveat=judge.caveat(reading, policy) if state is State.OK else None,
         notes=(*warnings, *explain.find_nul_bytes(reading.tree)),
     )
+    return report if as_if is None else add_as_if(report, reading, as_if)

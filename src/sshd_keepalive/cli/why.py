@@ -23,7 +23,7 @@ from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.sshd_config import reach
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
-from sshd_keepalive.sshd_config.version import NEWEST, Version
+from sshd_keepalive.sshd_config.version import NEWEST
 
 _CONNECTION = (
     click.option("--as", "as_user", metavar="NAME", help="The account that logs in; with --file also --user."),
@@ -44,7 +44,9 @@ def _connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("why", cls=Command, short_help="Show which line of which file decides each value.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--file", "path", metavar="PATH", help="Read this file, or a copied tree, instead of a host.")
-@click.option("--openssh", metavar="VERSION", help=f"The release that reads --file.  [default: {NEWEST}]")
+@click.option(
+    "--openssh", metavar="VERSION", help=f"The release that reads --file: 9.2, debian-12, …  [default: {NEWEST}]"
+)
 @_connection_options
 @host_options
 def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, options: Options, **connection: Any) -> None:
@@ -59,7 +61,9 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
     if path is not None:
         connection["as_user"] = connection["as_user"] or options.user
         asked = _context(**connection)
-        reading, warnings = read_tree(path, Version.parse(openssh) if openssh else NEWEST)
+        from sshd_keepalive.config import releases  # reads YAML
+
+        reading, warnings = read_tree(path, releases.find(openssh).version if openssh else NEWEST)
         _tell(options, [_answered(path, reading, asked, warnings)])
         return
     asked = _context(**connection)

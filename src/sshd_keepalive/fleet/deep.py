@@ -9,13 +9,14 @@ from sshd_keepalive.diagnosis.rules import Known, known_of
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.fleet.losses import add_losses
 from sshd_keepalive.fleet.one_host import Orders, logged_in
-from sshd_keepalive.fleet.report import find_worst, report_error, report_settled, reported
+from sshd_keepalive.fleet.report import add_as_if, find_worst, report_error, report_settled, reported
 from sshd_keepalive.model import Host, HostReport, Snapshot, State
 from sshd_keepalive.scripts import deep
 from sshd_keepalive.scripts.deep import Deep
 from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.ssh.shell import Shell
+from sshd_keepalive.sshd_config.version import Build
 
 _DAYS: Final = 30  # of the log
 
@@ -33,12 +34,14 @@ class Beside:
 
 
 @reported()
-def check_host(host: Host, orders: Orders, *, beside: Beside) -> HostReport:
+def check_host(host: Host, orders: Orders, as_if: Build | None = None, *, beside: Beside) -> HostReport:
     """Compare one host with its policy, and look for what else is asked; changes nothing there."""
     with logged_in(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
         if beside.deep or beside.concurrency is not None:
             report = _add_limits(report, run_deep_script(shell, reading.snapshot, orders, beside.concurrency))
+        if as_if is not None:
+            report = add_as_if(report, reading, as_if)
         return add_losses(report, shell, reading, orders, days=_DAYS) if beside.losses else report
 
 

@@ -16,6 +16,7 @@ from zlib import crc32
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet.report import (
+    add_as_if,
     add_plan,
     describe_unsettled,
     find_pending,
@@ -41,6 +42,7 @@ from sshd_keepalive.scripts.guard import Action, Change, GuardEnd
 from sshd_keepalive.scripts.records import output_of
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
+from sshd_keepalive.sshd_config.version import Build
 
 if TYPE_CHECKING:
     from sshd_keepalive.engines import SelectedEngine
@@ -98,10 +100,11 @@ def run(
 
 
 @reported()
-def check_host(host: Host, orders: Orders) -> HostReport:
-    """Compare one host with its policy; changes nothing there."""
+def check_host(host: Host, orders: Orders, as_if: Build | None = None) -> HostReport:
+    """Compare one host with its policy, and with another release on request; changes nothing there."""
     with logged_in(host, orders) as (_, reading):
-        return report_settled(reading, orders.run_id)
+        report = report_settled(reading, orders.run_id)
+    return report if as_if is None else add_as_if(report, reading, as_if)
 
 
 @reported()

@@ -25,11 +25,12 @@ from sshd_keepalive.model import (
     Step,
     Waiver,
 )
-from sshd_keepalive.planning import diff, judge, plan
+from sshd_keepalive.planning import as_if, diff, judge, plan
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.secrets.redaction import redacted
 from sshd_keepalive.sshd_config.reading import Reading
+from sshd_keepalive.sshd_config.version import Build
 
 Work = TypeVar("Work", bound=Callable[..., HostReport])
 
@@ -155,6 +156,16 @@ def _waive(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[St
     unknown = any(finding.state is State.UNKNOWN for finding in findings)
     state = State.UNKNOWN if unknown else State.WAIVED
     return state, f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"
+
+
+def add_as_if(report: HostReport, reading: Reading, build: Build) -> HostReport:
+    """Add what another release would make of the files; a host that cannot be judged now has no such findings."""
+    if report.failure is not None:
+        return report
+    findings, notes = as_if.findings(reading, build)
+    # A waiver is about the policy, not about the next upgrade.
+    state = find_worst((*report.findings, *findings)) if findings else report.state
+    return replace(report, findings=(*report.findings, *findings), notes=(*report.notes, *notes), state=state)
 
 
 def find_worst(findings: Sequence[Finding]) -> State:

@@ -83,7 +83,9 @@ def _of_finding(report: HostReport, finding: Finding) -> dict[str, Any]:
         f"{report.host.name}: {finding.setting} {finding.value}, wanted {finding.wanted}{finding.for_whom}{reason}"
     )
     state = State.WAIVED if report.state is State.WAIVED else finding.state
-    result = _result(report, finding.setting, _LEVELS[state], message, finding.place, finding.scope)
+    # Another release is told of line by line; the reason tells these apart, and stays when a line moves.
+    what = f"{finding.scope}\0{finding.reason}" if finding.setting is Subject.AS_IF else finding.scope
+    result = _result(report, finding.setting, _LEVELS[state], message, finding.place, what)
     if finding.hides:
         result["relatedLocations"] = [_location(report, place) for place in finding.hides]
     if report.host.waiver is not None and state is State.WAIVED:  # 3.35
@@ -132,6 +134,7 @@ _RULES = {
     Subject.INTERVAL: "After how many seconds of silence sshd asks the client whether it is there",
     Subject.COUNT_MAX: "How many unanswered keep-alives sshd takes before it ends the session",
     Subject.DAEMON: "The running sshd has not read the present files",
+    Subject.AS_IF: "Another release of OpenSSH refuses the line, or reads something else in it",
     "caveat": "The value is right, but this release of OpenSSH does something else with it",
     "changed": "Something changed on the host since the last recorded run",
 }

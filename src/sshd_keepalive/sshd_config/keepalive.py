@@ -8,6 +8,7 @@ live daemons: with 2/3 a dead client is dropped after 8 s on 7.4, 8.2, 8.8, 9.0,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from sshd_keepalive.sshd_config.version import Version
 
@@ -20,6 +21,16 @@ class Consequence:
     alive_dropped_after_s: int | None  # a client that answers, but has nothing else to say
     dead_dropped_after_s: int | None  # a client that is gone
     sentence: str
+
+    @property
+    def times(self) -> tuple[int | None, int | None, int | None]:
+        """All but the sentence."""
+        return self.request_after_s, self.alive_dropped_after_s, self.dead_dropped_after_s
+
+    def is_better_than(self, other: Consequence) -> bool:
+        """Whether some session fares better than with the other: asked sooner, not cut while alive, dropped if dead."""
+        ours, theirs = ([inf if time is None else time for time in one.times] for one in (self, other))
+        return ours[0] < theirs[0] or ours[1] > theirs[1] or ours[2] < theirs[2]
 
 
 def of(version: Version, interval_s: int, count_max: int) -> Consequence:

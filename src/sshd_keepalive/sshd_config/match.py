@@ -30,6 +30,12 @@ SINCE: Final = {
     "invalid-user": (9, 9),
     "version": (10, 0),
 }
+SPELLING: Final = {
+    name.lower(): name
+    for name in (
+        "User", "Group", "Host", "Address", "LocalAddress", "LocalPort", "all", "RDomain", "Invalid-User", "Version",
+    )
+}  # fmt: skip
 _BARE: Final = frozenset({"all", "invalid-user"})
 #: What a vendor may add behind the release in `Match Version`; it decides only if such a text makes a difference.
 _SUFFIXES: Final = (b"", b" Debian-1")

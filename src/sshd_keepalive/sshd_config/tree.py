@@ -74,6 +74,21 @@ class Tree:
             self._events[:] = [*_Unrolling(self).run()]  # all of them, or none
         return self._events
 
+    def as_read_by(self, version: Version) -> Tree:
+        """The same files as another release reads them."""
+        documents = {
+            path: parse(path, b"".join([line.raw for line in document.lines]), version=version)
+            for path, document in self.documents.items()
+        }
+        return replace(self, version=version, documents=documents, _events=[])
+
+    def without_line(self, place: Place) -> Tree:
+        """The same tree after one line was made a comment."""
+        lines = self.documents[place.path].lines
+        kept = tuple(Line(number=n, raw=line.raw) if n == place.line else line for n, line in enumerate(lines, 1))
+        documents = {**self.documents, place.path: Document(path=place.path, lines=kept)}
+        return replace(self, documents=documents, _events=[])
+
     def with_files(self, contents: Mapping[str, bytes]) -> Tree:
         """The same tree after some files got new contents or came to be."""
         documents = {**self.documents, **{path: parse(path, c, version=self.version) for path, c in contents.items()}}

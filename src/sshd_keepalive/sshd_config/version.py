@@ -118,5 +118,19 @@ class Version:
         return f"OpenSSH_{self.major}.{self.minor}p{self.portable}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A release as somebody builds it: OpenSSH's own, or a distribution's with the keywords that it adds."""
+
+    version: Version
+    name: str = ""  # "debian-13"; empty for OpenSSH's own
+    keywords: frozenset[str] = frozenset()  # folded
+    has_all_keywords: bool = False  # there are no others: the binary was asked
+
+    def __str__(self) -> str:
+        """`debian-13 (OpenSSH 10.0p2)`."""
+        return f"{self.name} (OpenSSH {self.version})" if self.name else f"OpenSSH {self.version}"
+
+
 #: What offline reading assumes when nobody says which OpenSSH will read the file.
 NEWEST: Final = Version(10, 0, 2)
