@@ -67,7 +67,7 @@ def test_another_release_is_told_line_by_line_in_every_report(tmp_path: Path) ->
     words = ("check", "--file", file, "--openssh", "debian-11", "--as-if", "debian-13")
     ran = keepalive(*words, "--format", "json", "--out", f"sarif:{tmp_path}/s", "--out", f"junit:{tmp_path}/j")
     told = [finding for finding in ran.host()["findings"] if finding["setting"] == "as-if"]
-    assert (ran.status, ran.host()["verdict"]) == (1, "fail")
+    assert (ran.status, ran.host()["state"]) == (1, "drift")
     assert [(f["place"]["line"], f["value"]) for f in told] == [(3, "none#x"), (4, "refused")]
     results = json.loads((tmp_path / "s").read_text())["runs"][0]["results"]
     lines = [r["locations"][0]["physicalLocation"]["region"]["startLine"] for r in results]
