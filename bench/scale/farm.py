@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sshd_keepalive.model import Become, Host, ServiceChoice
-from sshd_keepalive.remote.observe import functions
+from sshd_keepalive.remote.observe import build_functions
 from sshd_keepalive.scripts import survey
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
@@ -116,7 +116,7 @@ class Farm:
     def script(self) -> str:
         """What `check` has a host run: the bare scripts send the same."""
         host = self.host()
-        return survey.script(host, functions(host.service), users=("root",), banner="SSH-2.0-OpenSSH_9.2p1")
+        return survey.build_script(host, build_functions(host.service), users=("root",), banner="SSH-2.0-OpenSSH_9.2p1")
 
     def task(self, n: int, at_once: int) -> Path:
         """What a bare script needs to know, as a file."""

@@ -21,7 +21,7 @@ from sshd_keepalive.model import Host, HostReport, State
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh import channel as session
 from sshd_keepalive.ssh import connect as ssh
-from sshd_keepalive.ssh.jump import wire_to
+from sshd_keepalive.ssh.jump import open_wire
 from sshd_keepalive.ssh.wire import SocketWire
 
 _PRIVATE = bytes(range(32))
@@ -102,7 +102,7 @@ def record(host: Host) -> Recording:
     wires: list[_Recorder] = []
 
     def recorded(*arguments: Any) -> _Recorder:
-        wires.append(_Recorder(wire_to(*arguments)._sock))  # type: ignore[union-attr]
+        wires.append(_Recorder(open_wire(*arguments)._sock))  # type: ignore[union-attr]
         return wires[-1]
 
     _fix_chance()

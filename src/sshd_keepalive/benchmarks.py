@@ -47,7 +47,7 @@ class Common:
 
     def nearest(self, pair: Pair) -> Pair:
         """The pair of these that is closest to another one, each value for itself."""
-        return _clamped(pair[0], self.interval_s), _clamped(pair[1], self.count_max)
+        return _clamp(pair[0], self.interval_s), _clamp(pair[1], self.count_max)
 
 
 def allows(benchmark: Benchmark, pair: Pair) -> bool:
@@ -134,7 +134,11 @@ def sentence(run: Run) -> str:
     told = f"ClientAliveInterval {found.interval_s} with ClientAliveCountMax {found.count_max} satisfies {all_of_them}"
     for pair in wanted_pairs(run):
         near = found.nearest(pair)
-        told += f"; {_spoken(pair)} does" if near == pair else f"; nearest to {_spoken(pair)} is {_spoken(near)}"
+        told += (
+            f"; {_format_pair(pair)} does"
+            if near == pair
+            else f"; nearest to {_format_pair(pair)} is {_format_pair(near)}"
+        )
     if found.count_max.high == 0:
         told += (
             ". Beware: with a count of 0, OpenSSH up to 8.1 ends every quiet session, "
@@ -143,7 +147,7 @@ def sentence(run: Run) -> str:
     return told
 
 
-def _spoken(pair: Pair) -> str:
+def _format_pair(pair: Pair) -> str:
     return f"{pair[0]}/{pair[1]}"
 
 
@@ -151,5 +155,5 @@ def _ceiling(span: Span) -> float:
     return float("inf") if span.high is None else span.high
 
 
-def _clamped(number: int, span: Span) -> int:
+def _clamp(number: int, span: Span) -> int:
     return int(min(max(number, span.low), _ceiling(span)))

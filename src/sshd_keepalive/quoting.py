@@ -47,7 +47,7 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(ch if ch in "\n\t" or ch.isprintable() else _escaped(ch) for ch in text)
+    return "".join(ch if ch in "\n\t" or ch.isprintable() else _escape(ch) for ch in text)
 
 
 def printable_line(text: str) -> str:
@@ -55,7 +55,7 @@ def printable_line(text: str) -> str:
     return printable(text).replace("\n", "\\x0a")
 
 
-def _escaped(ch: str) -> str:
+def _escape(ch: str) -> str:
     code = ord(ch)
     if 0xDC80 <= code <= 0xDCFF:  # a surrogate escape stands for one undecodable byte
         code -= 0xDC00

@@ -19,7 +19,7 @@ from paramiko.auth_handler import AuthHandler
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Become, Host
-from sshd_keepalive.scripts.records import output_of
+from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
 from tests.support.leaks import nothing_left
@@ -103,7 +103,7 @@ def test_output_without_end_is_read_up_to_a_limit(server: FencedServer, stream: 
     done = run(server.reach(), f"cat /dev/zero {stream}", timeout_s=600)
     assert (done.begun, done.ended) == (True, False)
     with pytest.raises(HostError) as raised:
-        output_of(done)
+        read_output(done)
     assert (raised.value.kind, raised.value.cause) == ("observe", "too_large")
 
 

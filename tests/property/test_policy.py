@@ -32,12 +32,12 @@ def policy_of(goal: Goal) -> Policy:
 @given(goal=goals)
 def test_the_pair_has_the_wanted_effect(version: Version, goal: Goal) -> None:
     policy = for_release(policy_of(goal), version)
-    effect = keepalive.of(version, policy.interval_s, policy.count_max)
+    effect = keepalive.compute_consequence(version, policy.interval_s, policy.count_max)
     assert effect.alive_dropped_after_s is None
     assert effect.request_after_s is not None
     assert effect.dead_dropped_after_s is not None
     assert effect.request_after_s <= goal.keep_alive_every_s
-    later = keepalive.of(version, policy.interval_s + 1, policy.count_max)
+    later = keepalive.compute_consequence(version, policy.interval_s + 1, policy.count_max)
     assert later.request_after_s is not None
     assert later.request_after_s > goal.keep_alive_every_s  # no greater interval would do
     if goal.drop_dead_after_s is None:

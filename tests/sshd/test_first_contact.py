@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.ssh.known_hosts import fingerprint
+from sshd_keepalive.ssh.known_hosts import compute_fingerprint
 from tests.support.cli import keepalive
 from tests.support.sshd import Sshd, wait_until, why_not
 from tests.support.terminal import Terminal
@@ -27,7 +27,7 @@ def inventory(sshd: Sshd, folder: Path, *, names: str = "first", settings: str =
 
 
 def mark(sshd: Sshd) -> str:
-    return fingerprint(base64.b64decode(sshd.known_hosts.read_text().split()[2]))
+    return compute_fingerprint(base64.b64decode(sshd.known_hosts.read_text().split()[2]))
 
 
 @pytest.mark.parametrize("answers", [["yes"], ["maybe", "YES"], ["{fingerprint}"], ["SHA256:other", "{fingerprint}"]])

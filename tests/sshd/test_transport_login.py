@@ -16,7 +16,7 @@ from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh import throttle as ramp
 from sshd_keepalive.ssh.connect import connect
-from sshd_keepalive.ssh.known_hosts import fingerprint
+from sshd_keepalive.ssh.known_hosts import compute_fingerprint
 from tests.support.leaks import nothing_left
 from tests.support.reach import reach, run
 from tests.support.sshd import Sshd, make_key, sign_key, wait_until, why_not
@@ -136,7 +136,7 @@ def test_accept_new_then_strict_then_changed(sshd: Sshd, tmp_path: Path) -> None
 def test_a_pinned_fingerprint_needs_no_file(sshd: Sshd, tmp_path: Path) -> None:
     import base64
 
-    pin = fingerprint(base64.b64decode(sshd.known_hosts.read_text().split()[2]))
+    pin = compute_fingerprint(base64.b64decode(sshd.known_hosts.read_text().split()[2]))
     assert run(reach(sshd, known_hosts=str(tmp_path / "none"), host_key=pin)).status == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from sshd_keepalive.model import Host, ServiceChoice
 from sshd_keepalive.quoting import printable, quote, quote_bytes
-from sshd_keepalive.remote.observe import functions
+from sshd_keepalive.remote.observe import build_functions
 from sshd_keepalive.scripts import survey
 from sshd_keepalive.scripts.guard import revert_hint
 from tests.support.shell import argv_of, installed_shells
@@ -57,7 +57,7 @@ def test_a_hostile_inventory_cannot_change_what_the_scripts_do(value: str) -> No
     def commands(text: str) -> str:
         service = ServiceChoice(manager="pidfile", pidfile=f"/{text}", unit=text)
         host = Host(name=text, address=text, sshd_config=f"/{text}", sshd=f"/{text}", service=service)
-        script = survey.script(host, functions(service), users=("root",), extra=(f"/{text}",))
+        script = survey.build_script(host, build_functions(service), users=("root",), extra=(f"/{text}",))
         for word in (f"/{text}", text):
             script = script.replace(quote(word), "WORD")
         return script

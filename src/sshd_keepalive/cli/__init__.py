@@ -152,11 +152,11 @@ class Wrong(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Message and hint, on standard error."""
         from sshd_keepalive.quoting import printable
-        from sshd_keepalive.secrets.redaction import redacted
+        from sshd_keepalive.secrets.redaction import redact
 
-        click.echo(f"error: {printable(redacted(self.message))}", err=True, file=file)
+        click.echo(f"error: {printable(redact(self.message))}", err=True, file=file)
         if self.hint:
-            click.echo(f"next: {printable(redacted(self.hint))}", err=True, file=file)
+            click.echo(f"next: {printable(redact(self.hint))}", err=True, file=file)
 
 
 class OutOfReach(Wrong):

@@ -23,7 +23,7 @@ from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, find
 from sshd_keepalive.model import Host, HostReport, PastRun, Run
 from sshd_keepalive.notifiers import Notifier
 from sshd_keepalive.quoting import printable
-from sshd_keepalive.secrets.redaction import redacted
+from sshd_keepalive.secrets.redaction import redact
 
 if TYPE_CHECKING:
     from sshd_keepalive.secrets.retrieval import Secrets
@@ -191,6 +191,6 @@ def send_notices(run: Run, to: Sequence[Sink], when: notice.When) -> None:
             sink.notifier.send(run, sink.target)
         except KeepaliveError as error:
             hint = f"; {error.hint}" if error.hint else ""
-            sys.stderr.write(printable(redacted(f"warning: --notify {sink.kind}: {error}{hint}")) + "\n")
+            sys.stderr.write(printable(redact(f"warning: --notify {sink.kind}: {error}{hint}")) + "\n")
         except Exception as error:  # a stranger's notifier: whatever it raises, the run is as it was
             sys.stderr.write(f"warning: --notify {sink.kind}: {type(error).__name__}\n")

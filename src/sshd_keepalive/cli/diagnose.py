@@ -26,7 +26,7 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet.deep import study_host
 from sshd_keepalive.model import HostReport, Run
 from sshd_keepalive.quoting import printable
-from sshd_keepalive.secrets.redaction import redacted
+from sshd_keepalive.secrets.redaction import redact
 
 #: What files of the usual packers begin with → the program that shows what is in them.
 _PACKED: Final = {
@@ -79,9 +79,9 @@ def command(log: str | None, host: str | None, options: Options) -> None:
 
     def rendered(kind: str) -> str:
         if kind == "text":
-            return redacted(_format_text(found, read, run, verbose=options.verbose > 0))
+            return redact(_format_text(found, read, run, verbose=options.verbose > 0))
         if kind in ("json", "jsonl"):
-            return redacted(_format_json(found, read, run, indent=1 if kind == "json" else None))
+            return redact(_format_json(found, read, run, indent=1 if kind == "json" else None))
         return str(registry.load("reports", kind).render(run))
 
     out.write(rendered(options.format))

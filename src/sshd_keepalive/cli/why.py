@@ -19,7 +19,7 @@ from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import SCHEMA_VERSION, Context, FailureKind, Host
 from sshd_keepalive.planning import explain, judge
 from sshd_keepalive.quoting import printable_line
-from sshd_keepalive.secrets.redaction import redacted
+from sshd_keepalive.secrets.redaction import redact
 from sshd_keepalive.sshd_config import reach
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
@@ -68,7 +68,7 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
         return
     asked = _context(**connection)
     given = make_orders(options, new_run_id(now()))
-    told = [redacted(_looked(host, given, asked)) for host in select_hosts(options, hosts)]
+    told = [redact(_looked(host, given, asked)) for host in select_hosts(options, hosts)]
     _tell(options, told)
     if any(one["failure"] for one in told):
         raise SystemExit(ExitCode.UNKNOWN)

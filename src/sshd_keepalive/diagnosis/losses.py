@@ -203,7 +203,7 @@ def _limits_s(known: Known | None) -> list[int]:
     """The limits that lengths are held against: usual ones, and those of the values that the host has now."""
     limits = set(_LIMITS_S)
     if known is not None and known.interval_s > 0:
-        said = consequence.of(known.version, known.interval_s, known.count_max)
+        said = consequence.compute_consequence(known.version, known.interval_s, known.count_max)
         limits |= {known.interval_s, known.interval_s * known.count_max}
         limits |= {limit for limit in (said.alive_dropped_after_s, said.dead_dropped_after_s) if limit}
     return sorted(limit for limit in limits if 1 < limit < _ABOVE_S)
@@ -216,7 +216,10 @@ def _cause(kind: LineKind, limit_s: int, known: Known | None, name: str) -> Poss
 
 def _unanswering(groups: Iterable[SessionGroup], known: Known | None) -> Iterator[str]:
     """Addresses most of whose sessions are dropped though sshd asks before it drops; twice at least."""
-    if known is None or consequence.of(known.version, known.interval_s, known.count_max).alive_dropped_after_s:
+    if (
+        known is None
+        or consequence.compute_consequence(known.version, known.interval_s, known.count_max).alive_dropped_after_s
+    ):
         return
     dropped: Counter[str] = Counter()
     ended: Counter[str] = Counter()

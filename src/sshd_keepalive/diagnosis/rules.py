@@ -463,7 +463,7 @@ def host_word(cause: Cause, evidence: Evidence) -> tuple[HostWord, str]:
     known = evidence.known
     if known is None:
         return HostWord.NOTHING, ""
-    said = consequence.of(known.version, known.interval_s, known.count_max)
+    said = consequence.compute_consequence(known.version, known.interval_s, known.count_max)
     has = f"{known.name} has {known.interval_s}/{known.count_max} on OpenSSH {known.version}"
 
     def met(limit_s: float) -> bool:

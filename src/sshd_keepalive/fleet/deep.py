@@ -8,13 +8,13 @@ from typing import Final
 from sshd_keepalive.diagnosis.rules import Known, known_of
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.fleet.losses import add_losses
-from sshd_keepalive.fleet.one_host import Orders, logged_in
-from sshd_keepalive.fleet.report import add_as_if, find_worst, report_error, report_settled, reported
+from sshd_keepalive.fleet.one_host import Orders, log_in_and_observe
+from sshd_keepalive.fleet.report import add_as_if, find_worst, report_error, report_errors, report_settled
 from sshd_keepalive.model import Host, HostReport, Snapshot, State
 from sshd_keepalive.scripts import deep
 from sshd_keepalive.scripts.deep import Deep
-from sshd_keepalive.scripts.records import output_of
-from sshd_keepalive.secrets.redaction import redacted
+from sshd_keepalive.scripts.records import read_output
+from sshd_keepalive.secrets.redaction import redact
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.version import Build
 
@@ -33,10 +33,10 @@ class Beside:
         return self.deep or self.concurrency is not None or self.losses
 
 
-@reported()
+@report_errors()
 def check_host(host: Host, orders: Orders, as_if: Build | None = None, *, beside: Beside) -> HostReport:
     """Compare one host with its policy, and look for what else is asked; changes nothing there."""
-    with logged_in(host, orders) as (shell, reading):
+    with log_in_and_observe(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
         if beside.deep or beside.concurrency is not None:
             report = _add_limits(report, run_deep_script(shell, reading.snapshot, orders, beside.concurrency))
@@ -62,12 +62,12 @@ def _add_limits(report: HostReport, found: Deep) -> HostReport:
 def study_host(host: Host, orders: Orders, user: str | None) -> tuple[Known | None, HostReport]:
     """Find out what a host does to the sessions of one account, for a diagnosis; changes nothing there."""
     try:
-        with logged_in(host, orders) as (shell, reading):
+        with log_in_and_observe(host, orders) as (shell, reading):
             limits = run_deep_script(shell, reading.snapshot, orders).limits
             known = replace(known_of(reading, user), other=limits)
-            return known, redacted(report_settled(reading, orders.run_id))
+            return known, redact(report_settled(reading, orders.run_id))
     except KeepaliveError as error:
-        return None, redacted(report_error(host, error))
+        return None, redact(report_error(host, error))
 
 
 def run_deep_script(shell: Shell, snapshot: Snapshot, orders: Orders, concurrency: int | None = None) -> Deep:
@@ -76,5 +76,5 @@ def run_deep_script(shell: Shell, snapshot: Snapshot, orders: Orders, concurrenc
     Raises:
         HostError: as Shell.run and `output_of`.
     """
-    completed = shell.run(deep.script(), timeout_s=orders.timeout_s)
-    return deep.judge(output_of(completed), snapshot, concurrency)
+    completed = shell.run(deep.build_script(), timeout_s=orders.timeout_s)
+    return deep.judge(read_output(completed), snapshot, concurrency)

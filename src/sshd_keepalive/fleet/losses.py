@@ -8,13 +8,13 @@ from datetime import timedelta
 
 from sshd_keepalive.diagnosis import losses as lost
 from sshd_keepalive.diagnosis.rules import known_of
-from sshd_keepalive.fleet.one_host import Orders, logged_in_anyhow
-from sshd_keepalive.fleet.report import find_worst, reported
+from sshd_keepalive.fleet.one_host import Orders, log_in_and_try_to_observe
+from sshd_keepalive.fleet.report import find_worst, report_errors
 from sshd_keepalive.fleet.sessions import find_loading_time
 from sshd_keepalive.model import Host, HostReport, Losses
 from sshd_keepalive.scripts import losses
 from sshd_keepalive.scripts.losses import SessionLog
-from sshd_keepalive.scripts.records import output_of
+from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
@@ -22,7 +22,7 @@ from sshd_keepalive.sshd_config.reading import Reading
 _LATE: timedelta = timedelta(days=1)
 
 
-@reported()
+@report_errors()
 def count_losses(host: Host, orders: Orders, *, days: int, is_anonymous: bool) -> HostReport:
     """Count the sessions in the log of a host, by how they ended; changes nothing there.
 
@@ -30,7 +30,7 @@ def count_losses(host: Host, orders: Orders, *, days: int, is_anonymous: bool) -
         days: how far to look back.
         is_anonymous: the names of accounts are replaced by numbers.
     """
-    with logged_in_anyhow(host, orders) as (shell, reading):
+    with log_in_and_try_to_observe(host, orders) as (shell, reading):
         known = reading if isinstance(reading, Reading) else None
         log = _count(shell, known, orders, days)
     found = _study(lost.hide_accounts(log) if is_anonymous else log, host, known, days)
@@ -66,7 +66,7 @@ def _count(shell: Shell, reading: Reading | None, orders: Orders, days: int) -> 
         limit_s=orders.timeout_s,
         state_dir=reading.snapshot.state_dir if reading else "",
     )
-    return losses.parse(output_of(shell.run(script, timeout_s=orders.timeout_s)))
+    return losses.parse(read_output(shell.run(script, timeout_s=orders.timeout_s)))
 
 
 def _study(log: SessionLog, host: Host, reading: Reading | None, days: int) -> Losses:

@@ -20,9 +20,9 @@ from sshd_keepalive.fleet.report import (
     add_plan,
     describe_unsettled,
     find_pending,
+    report_errors,
     report_reading,
     report_settled,
-    reported,
 )
 from sshd_keepalive.model import (
     End,
@@ -39,7 +39,7 @@ from sshd_keepalive.model import (
 from sshd_keepalive.planning import candidate, diff, plan, undo
 from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.guard import Action, Change, GuardEnd
-from sshd_keepalive.scripts.records import output_of
+from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.version import Build
@@ -99,28 +99,28 @@ def run(
     return engine.run(partial(job, orders=orders), hosts, workers=workers, may_repeat=not changes, limit_s=limit_s)
 
 
-@reported()
+@report_errors()
 def check_host(host: Host, orders: Orders, as_if: Build | None = None) -> HostReport:
     """Compare one host with its policy, and with another release on request; changes nothing there."""
-    with logged_in(host, orders) as (_, reading):
+    with log_in_and_observe(host, orders) as (_, reading):
         report = report_settled(reading, orders.run_id)
     return report if as_if is None else add_as_if(report, reading, as_if)
 
 
-@reported()
+@report_errors()
 def plan_host(host: Host, orders: Orders) -> HostReport:
     """Find what apply would do to one host; changes nothing there."""
-    with logged_in(host, orders) as (_, reading):
+    with log_in_and_observe(host, orders) as (_, reading):
         report = report_settled(reading, orders.run_id)
     if report.state is State.WAIVED or report.failure is not None:
         return report
     return add_plan(report, plan.plan(reading, host.policy))
 
 
-@reported(End.REFUSED)
+@report_errors(End.REFUSED)
 def apply_host(host: Host, orders: Orders) -> HostReport:
     """Make one host as its policy wants it, prove it, or leave it as it was."""
-    with logged_in(host, orders) as (shell, reading):
+    with log_in_and_observe(host, orders) as (shell, reading):
         report = replace(report_settled(reading, orders.run_id), end=End.UNCHANGED)
         if report.state is State.WAIVED:
             return report
@@ -134,20 +134,20 @@ def apply_host(host: Host, orders: Orders) -> HostReport:
         return _execute(shell, make_change(reading, planned, orders), report, orders)
 
 
-@reported()
+@report_errors()
 def undo_plan_host(host: Host, orders: Orders) -> HostReport:
     """Find what an undo would do to one host; changes nothing there."""
     return _undo(host, orders, only_plan=True)
 
 
-@reported(End.REFUSED)
+@report_errors(End.REFUSED)
 def undo_host(host: Host, orders: Orders) -> HostReport:
     """Bring back the files from before a run, prove it, or leave the host as it was."""
     return _undo(host, orders)
 
 
 def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
-    with logged_in(host, orders) as (shell, reading):
+    with log_in_and_observe(host, orders) as (shell, reading):
         report = replace(report_reading(reading), end=None if only_plan else End.UNCHANGED)
         pending = find_pending(reading, orders.run_id)
         if pending is not None and (pending.phase is not Phase.WAITING or orders.undoes not in ("", pending.run_id)):
@@ -174,7 +174,7 @@ def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: Pendin
     """The run to take back: the one that waits for its confirmation goes first."""
     wanted = orders.undoes or (pending.run_id if pending else "")
     completed = shell.run(undo.runs_script(snapshot, wanted), timeout_s=orders.timeout_s)
-    past = undo.parse(output_of(completed))
+    past = undo.parse(read_output(completed))
     if past is None and orders.undoes:
         raise HostError(
             f"the host knows no run {orders.undoes}",
@@ -192,12 +192,12 @@ def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: Pendin
     return past
 
 
-@reported(End.REFUSED)
+@report_errors(End.REFUSED)
 def confirm_host(host: Host, orders: Orders) -> HostReport:
     """Confirm a change that waits for it, over this new login."""
     from sshd_keepalive.remote import verify
 
-    with logged_in(host, orders) as (shell, reading):
+    with log_in_and_observe(host, orders) as (shell, reading):
         report = replace(report_reading(reading), end=End.UNCHANGED)
         snapshot = reading.snapshot
         pending = snapshot.pending
@@ -211,7 +211,7 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
                 kind=FailureKind.EFFECTIVE,
                 hint="look at check; the host reverts by itself",
             )
-        answer = verify.confirmed(shell, pending.directory, timeout_s=orders.timeout_s)
+        answer = verify.confirm(shell, pending.directory, timeout_s=orders.timeout_s)
         return replace(
             report,
             end=End.APPLIED,
@@ -266,7 +266,7 @@ def _execute(
         report = replace(report, state=State.UNKNOWN, caveat=None)
     if outcome.end is End.APPLIED:
         notes = [*report.notes, *quote_complaints(outcome.complaints)]
-        if n_older := sessions.n_logged_in(outcome.lasting):
+        if n_older := sessions.count_logged_in(outcome.lasting):
             facts = (*report.facts, ("older_sessions", str(n_older)))
             report = replace(report, facts=facts, n_older_sessions=n_older)
             they = "1 session keeps" if n_older == 1 else f"{n_older} sessions keep"
@@ -279,11 +279,11 @@ def _execute(
 
 def make_change(reading: Reading, planned: Plan, orders: Orders) -> Change:
     """The plan with all that its scripts need to know."""
-    from sshd_keepalive.remote.observe import found, functions, guard_functions
+    from sshd_keepalive.remote.observe import build_functions, build_guard_functions, find_service
 
     snapshot = reading.snapshot
     directory = f"{snapshot.state_dir}/{orders.run_id}"
-    service = found(snapshot)
+    service = find_service(snapshot)
     # Several daemons of one machine may be hosts of one run: the name tells their guards apart.
     name = f"sshd-keepalive-{orders.run_id}-{crc32(directory.encode('utf-8', 'surrogateescape')):08x}"
     return Change(
@@ -292,8 +292,8 @@ def make_change(reading: Reading, planned: Plan, orders: Orders) -> Change:
         run_id=orders.run_id,
         deadline_s=orders.confirm_timeout_s,
         candidate=candidate.build(reading, planned, directory),
-        functions=functions(service)
-        + guard_functions(service.manager or "", name, directory, orders.confirm_timeout_s),
+        functions=build_functions(service)
+        + build_guard_functions(service.manager or "", name, directory, orders.confirm_timeout_s),
         action=orders.action,
         rehearsed=orders.rehearses,
         confirmed=orders.confirms,
@@ -302,7 +302,7 @@ def make_change(reading: Reading, planned: Plan, orders: Orders) -> Change:
 
 
 @contextmanager
-def logged_in(host: Host, orders: Orders) -> Iterator[tuple[Shell, Reading]]:
+def log_in_and_observe(host: Host, orders: Orders) -> Iterator[tuple[Shell, Reading]]:
     """Log in and observe, both together within the host's time, unless a login was slow but good.
 
     Raises:
@@ -317,7 +317,7 @@ def logged_in(host: Host, orders: Orders) -> Iterator[tuple[Shell, Reading]]:
 
 
 @contextmanager
-def logged_in_anyhow(host: Host, orders: Orders) -> Iterator[tuple[Shell, Reading | HostError]]:
+def log_in_and_try_to_observe(host: Host, orders: Orders) -> Iterator[tuple[Shell, Reading | HostError]]:
     """Like `logged_in`, for work that needs no reading: the error stands for it where it cannot be had."""
     shell = connect(host, orders, is_patient=True)
     try:
@@ -339,7 +339,7 @@ def observe_host(host: Host, orders: Orders) -> Reading:
     Raises:
         HostError.
     """
-    with logged_in(host, orders) as (_, reading):
+    with log_in_and_observe(host, orders) as (_, reading):
         return reading
 
 

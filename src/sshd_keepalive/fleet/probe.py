@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from sshd_keepalive.errors import HostError, ParseError
-from sshd_keepalive.fleet.one_host import Orders, connect, logged_in_anyhow
-from sshd_keepalive.fleet.report import find_worst, report_error, report_settled, reported
+from sshd_keepalive.fleet.one_host import Orders, connect, log_in_and_try_to_observe
+from sshd_keepalive.fleet.report import find_worst, report_error, report_errors, report_settled
 from sshd_keepalive.model import (
     COUNT_MAX,
     GLOBAL,
@@ -71,12 +71,12 @@ class Probe:
     board: Board = field(default_factory=NoProgress)
 
 
-@reported()
+@report_errors()
 def probe_host(host: Host, orders: Orders, probe: Probe) -> HostReport:
     """Hold a silence against one host; changes nothing there."""
     gate = _Gate(probe.logins)
     try:
-        with logged_in_anyhow(host, orders) as (shell, reading):
+        with log_in_and_try_to_observe(host, orders) as (shell, reading):
             return _probe(shell, reading, orders, probe, gate)
     finally:
         gate.leave()
@@ -122,10 +122,10 @@ def _find_values(shell: Shell, reading: Reading | HostError) -> Values | None:
     """What should be in effect for the login; None when the files cannot be read."""
     if not isinstance(reading, Reading):
         return None
-    from sshd_keepalive.ssh.auth import user_of
+    from sshd_keepalive.ssh.auth import choose_user
 
     try:
-        effective = reading.resolve(Context(user=user_of(shell.host)))
+        effective = reading.resolve(Context(user=choose_user(shell.host)))
     except ParseError:
         return None
     return Values(
@@ -141,7 +141,7 @@ def _probe_fast(
     if not isinstance(reading, Reading) or values is None:
         return report
     snapshot = reading.snapshot
-    obstacle = trial.deciding_match(reading)
+    obstacle = trial.find_deciding_match(reading)
     if obstacle:
         return _add_observed(report, (_report_not_tried(obstacle),), values, None, ())
     with ThreadPoolExecutor(max_workers=len(TRIALS)) as pool:
@@ -160,12 +160,14 @@ def _run_trial(
     shell: Shell, snapshot: Snapshot, one: Trial, values: Values, orders: Orders, *, is_last: bool = False
 ) -> Finding | None:
     try:
-        held = shell.rehearse(trial.script(snapshot, one), one.idle_s, answers=one.answers, timeout_s=orders.timeout_s)
+        held = shell.rehearse(
+            trial.build_script(snapshot, one), one.idle_s, answers=one.answers, timeout_s=orders.timeout_s
+        )
     except HostError as error:
         if error.cause == "no-session" and not is_last:
             return None
         return _report_not_tried(str(error), one.subject)
-    return trial.finding(one, held, values)
+    return trial.build_finding(one, held, values)
 
 
 def _probe_limit(

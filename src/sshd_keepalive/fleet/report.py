@@ -28,14 +28,14 @@ from sshd_keepalive.model import (
 from sshd_keepalive.planning import as_if, diff, judge, plan
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.scripts import guard
-from sshd_keepalive.secrets.redaction import redacted
+from sshd_keepalive.secrets.redaction import redact
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.version import Build
 
 Work = TypeVar("Work", bound=Callable[..., HostReport])
 
 
-def reported(end: End | None = None) -> Callable[[Work], Work]:
+def report_errors(end: End | None = None) -> Callable[[Work], Work]:
     """Make a decorator for a pass: whatever it raises becomes the failure of its report.
 
     Args:
@@ -50,7 +50,7 @@ def reported(end: End | None = None) -> Callable[[Work], Work]:
                 report = work(host, *args, **more)
             except Exception as error:  # a defect of ours must not take the other hosts down
                 report = report_error(host, error, end)
-            return redacted(replace(report, seconds_s=round(time.monotonic() - began, 3)))
+            return redact(replace(report, seconds_s=round(time.monotonic() - began, 3)))
 
         return call  # type: ignore[return-value]  # of the same signature
 

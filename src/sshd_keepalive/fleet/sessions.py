@@ -5,26 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sshd_keepalive.fleet.one_host import Orders, logged_in
-from sshd_keepalive.fleet.report import report_settled, reported
+from sshd_keepalive.fleet.one_host import Orders, log_in_and_observe
+from sshd_keepalive.fleet.report import report_errors, report_settled
 from sshd_keepalive.model import Finding, Host, HostReport, Snapshot, State, Subject
 from sshd_keepalive.scripts import sessions
-from sshd_keepalive.scripts.records import output_of
+from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.scripts.sessions import LiveSession
 
 
-@reported()
+@report_errors()
 def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     """List the live sessions of a host that began before the values came into effect; changes nothing there.
 
     Args:
         is_all: list the others too.
     """
-    with logged_in(host, orders) as (shell, reading):
+    with log_in_and_observe(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        completed = shell.run(sessions.script(), timeout_s=orders.timeout_s)
+        completed = shell.run(sessions.build_script(), timeout_s=orders.timeout_s)
     daemon = reading.snapshot.daemon.pid if reading.snapshot.daemon else None
-    found = [session for session in sessions.parse(output_of(completed), daemon=daemon) if not session.is_ours]
+    found = [session for session in sessions.parse(read_output(completed), daemon=daemon) if not session.is_ours]
     since = find_loading_time(reading.snapshot)
     older = [session for session in found if session.is_older(since)]
     findings = [

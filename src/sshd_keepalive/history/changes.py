@@ -60,7 +60,7 @@ def find_changes(
     return tuple(told)
 
 
-def scope_of(finding: Finding) -> str:
+def describe_scope(finding: Finding) -> str:
     """For whom a finding holds, printable and without the place: a Match line that moved is still the same."""
     return printable(finding.block or finding.scope)
 
@@ -82,15 +82,15 @@ def _states(now: HostReport, last: Recorded) -> Iterator[str]:
 _Key = tuple[Subject, str]  # setting and scope
 
 
-def _by_key(report: HostReport) -> dict[_Key, list[Finding]]:
+def _group_by_key(report: HostReport) -> dict[_Key, list[Finding]]:
     found: dict[_Key, list[Finding]] = {}
     for finding in report.findings:
-        found.setdefault((finding.setting, scope_of(finding)), []).append(finding)
+        found.setdefault((finding.setting, describe_scope(finding)), []).append(finding)
     return found
 
 
 def _settings(now: HostReport, judged: Recorded, replaced: Sequence[Replaced]) -> Iterator[str]:
-    present, earlier = _by_key(now), _by_key(judged.report)
+    present, earlier = _group_by_key(now), _group_by_key(judged.report)
     relapses = {(old.setting, old.scope, old.value): old for old in sorted(replaced, key=lambda old: old.started_at)}
     for key in dict.fromkeys((*present, *earlier)):
         for finding, before in zip_longest(present.get(key, ()), earlier.get(key, ())):
@@ -125,9 +125,9 @@ def _setting(
     elif before is None:
         yield f"{name} is set to {finding.value} now, was not on {since}; {decides}"
     elif before.value != finding.value:
-        yield f"{name} is {finding.value}, was {before.value} on {since}; {decides}{_instead_of(finding, before)}"
+        yield f"{name} is {finding.value}, was {before.value} on {since}; {decides}{_mention_place(finding, before)}"
     elif before.place != finding.place:
-        yield f"{name} is still {finding.value}, but {decides}{_instead_of(finding, before)}"
+        yield f"{name} is still {finding.value}, but {decides}{_mention_place(finding, before)}"
     if before is not None and before.wanted != finding.wanted:
         yield f"the policy wants {name} {finding.wanted} now, wanted {before.wanted} on {since}"
 
@@ -143,7 +143,7 @@ def _files(now: HostReport, before: HostReport) -> Iterator[str]:
     """Files that decided before and decide still, changed or taken over though every value and place is the same."""
     told = {
         finding.place.path
-        for finding, was in ((f, _same(f, before)) for f in now.findings)
+        for finding, was in ((f, _find_same(f, before)) for f in now.findings)
         if finding.place is not None and (was is None or (was.value, was.place) != (finding.value, finding.place))
     }
     files = {file.path: file for file in before.deciding_files}
@@ -153,18 +153,18 @@ def _files(now: HostReport, before: HostReport) -> Iterator[str]:
             continue
         if file.owner != was.owner:
             by = f"says that {file.owner} writes it" if file.owner else "no longer says that anybody writes it"
-            yield f"{file.path} {by}{_then(was.owner)}"
+            yield f"{file.path} {by}{_mention_owner(was.owner)}"
         elif file.changed_at != was.changed_at and file.changed_at is not None:
             yield f"{file.path} was changed on {_minute(file.changed_at)}, the values are the same"
 
 
-def _then(owner: str) -> str:
+def _mention_owner(owner: str) -> str:
     return f", before it was {owner}" if owner else ""
 
 
-def _same(finding: Finding, before: HostReport) -> Finding | None:
-    key = finding.setting, scope_of(finding)
-    return next((was for was in before.findings if (was.setting, scope_of(was)) == key), None)
+def _find_same(finding: Finding, before: HostReport) -> Finding | None:
+    key = finding.setting, describe_scope(finding)
+    return next((was for was in before.findings if (was.setting, describe_scope(was)) == key), None)
 
 
 def _facts(now: HostReport, before: HostReport) -> Iterator[str]:
@@ -191,7 +191,7 @@ def _describe_file(file: DecidingFile | None, now: HostReport) -> str:
     return f"{changed}; on this host: {', '.join(now.agents)}" if now.agents else changed
 
 
-def _instead_of(finding: Finding, before: Finding) -> str:
+def _mention_place(finding: Finding, before: Finding) -> str:
     return f", {_place(before)} before" if before.place != finding.place else ""
 
 

@@ -178,7 +178,7 @@ class _Comparison:
         if (why := self._refusal(event, other)) is not None:
             yield why
             return
-        key = keywords.folded(keyword), event.block
+        key = keywords.fold(keyword), event.block
         is_inert = key in seen and keyword not in keywords.ACCUMULATING
         seen.add(key)
         try:
@@ -287,14 +287,14 @@ class _Comparison:
                 )  # fmt: skip
         if pair != other_pair:
             return
-        now, then = keepalive.of(self.now, *pair), keepalive.of(self.then, *pair)
+        now, then = keepalive.compute_consequence(self.now, *pair), keepalive.compute_consequence(self.then, *pair)
         if now.times == then.times:
             return
         worse = now.is_better_than(then)
         keyword = COUNT_MAX if pair[1] == 0 else INTERVAL
         place, instead = settings[keyword].place, None
         if place is not None and place.path != COMMAND_LINE:
-            cure = 3 if keyword == COUNT_MAX else keepalive.pair_for(self.then, pair[0], None, pair[1])[0]
+            cure = 3 if keyword == COUNT_MAX else keepalive.choose_pair(self.then, pair[0], None, pair[1])[0]
             instead = f"{SPELLING[keyword]} {cure}".encode()
         yield Difference(
             effect=Effect.CHANGED if worse else Effect.BETTER, place=place, now=_timing(now), then=_timing(then),

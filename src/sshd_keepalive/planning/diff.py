@@ -32,7 +32,7 @@ def compare(path: str, before: bytes | None, after: bytes | None) -> str:
     old, new = _lines(before or b""), _lines(after or b"")
     content = NewContent(path=path, before=before, after=after or b"")
     if len(old) * len(new) <= _COMPARED:
-        lines = difflib.unified_diff([*map(_shown, old)], [*map(_shown, new)], n=_CONTEXT)
+        lines = difflib.unified_diff([*map(_escape, old)], [*map(_escape, new)], n=_CONTEXT)
         body = [line for number, line in enumerate(lines) if number > 1]
     else:
         body = [*_hunks(old, _middle(path, old, new))]
@@ -95,16 +95,16 @@ def _hunks(lines: Sequence[bytes], edits: Sequence[Edit]) -> Iterator[str]:
             replaced = any(edit.before for edit in here)
             # An insertion stands before the line; a replacement after what it replaces.
             added = [text for edit in here if not edit.before for text in _lines(edit.after)]
-            body += [f"+{_shown(text)}" for text in added]
+            body += [f"+{_escape(text)}" for text in added]
             n_new += len(added)
             if old is None or number > last:
                 continue
-            body.append(f"{'-' if replaced else ' '}{_shown(old)}")
+            body.append(f"{'-' if replaced else ' '}{_escape(old)}")
             n_old += 1
             added = [text for edit in here if edit.before for text in _lines(edit.after)] if replaced else [old]
             n_new += len(added)
             if replaced:
-                body += [f"+{_shown(text)}" for text in added]
+                body += [f"+{_escape(text)}" for text in added]
         yield f"@@ -{_span(first, n_old)} +{_span(first + grown, n_new)} @@\n"
         yield from body
         grown += n_new - n_old
@@ -117,7 +117,7 @@ def _span(first: int, count: int) -> str:
     return str(first) if count == 1 else f"{first},{count}"
 
 
-def _shown(line: bytes) -> str:
+def _escape(line: bytes) -> str:
     body = line.removesuffix(b"\n")
     text = printable(body.decode("utf-8", "surrogateescape").replace("\n", ""))
     return f"{text}\n" if line.endswith(b"\n") else f"{text}\n{_NO_NEWLINE}"

@@ -97,7 +97,7 @@ def caveat(reading: Reading, policy: Policy) -> Caveat | None:
         interval_s=interval_s,
         keep_alive_after_s=consequence.intervals_per_request(version) * interval_s,
         release=f"{version.major}.{version.minor}",
-        cure_interval_s=consequence.pair_for(version, interval_s, None, 0)[0],
+        cure_interval_s=consequence.choose_pair(version, interval_s, None, 0)[0],
     )
 
 
@@ -209,7 +209,7 @@ def _findings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]
     wanted = policy.wanted()
     version, everybody = reading.tree.version, reading.everybody
     pair = {keyword: int(everybody[keyword].value) for keyword in KEYWORDS}
-    said = consequence.of(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
+    said = consequence.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
     late = consequence.probes_late(version) and pair[INTERVAL] > 0
     for keyword in KEYWORDS:
         setting = everybody[keyword]
@@ -231,7 +231,7 @@ def _findings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]
         here = {**{k: int(effective[k].value) for k in KEYWORDS}, keyword: event.number}
         right = event.number == wanted[keyword]
         exempt = not right and is_exempt(event, policy, version)
-        reason = "" if right else consequence.of(version, here[INTERVAL], here[COUNT_MAX]).sentence
+        reason = "" if right else consequence.compute_consequence(version, here[INTERVAL], here[COUNT_MAX]).sentence
         if exempt:
             reason = f"kept, as match_overrides: keep asks; {reason}"
         setting = Setting(

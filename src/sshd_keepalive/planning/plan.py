@@ -30,7 +30,7 @@ from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.planning import proofs as prove
 from sshd_keepalive.planning.edits import Draft
 from sshd_keepalive.planning.policy import for_release
-from sshd_keepalive.planning.proofs import predictions
+from sshd_keepalive.planning.proofs import predict
 from sshd_keepalive.spelling import cut_lines, join_first
 from sshd_keepalive.sshd_config import document as documents
 from sshd_keepalive.sshd_config import values
@@ -64,9 +64,9 @@ def plan(reading: Reading, policy: Policy) -> Plan:
     draft, told = _draft(reading, policy, wrong) if wrong else (Draft(tree.documents), ())
     edits, contents = draft.edits(), draft.contents()
     after = reading.after(contents)
-    prove.untouched_bytes(contents, edits)
-    prove.only_values(edits, policy.wanted(), tree)
-    prove.untouched_settings(tree, after.tree)
+    prove.prove_untouched_bytes(contents, edits)
+    prove.prove_only_values(edits, policy.wanted(), tree)
+    prove.prove_untouched_settings(tree, after.tree)
     if wrong and _find_wrong(after, policy):
         raise PlanError("the edited files would still not be as wanted")
     stale = snapshot.daemon is not None and bool(snapshot.daemon.stale)
@@ -74,7 +74,7 @@ def plan(reading: Reading, policy: Policy) -> Plan:
         host=snapshot.host,
         edits=edits,
         contents=contents,
-        predictions=tuple(predictions(reading, after)),
+        predictions=tuple(predict(reading, after)),
         caveat=judge.caveat(after, asked),
         restart=bool(contents) or stale,
         notes=(

@@ -95,7 +95,7 @@ def for_release(policy: Policy, version: Version) -> Policy:
     goal = policy.goal
     if goal is None:
         return policy
-    pair = keepalive.pair_for(version, goal.keep_alive_every_s, goal.drop_dead_after_s, policy.count_max)
+    pair = keepalive.choose_pair(version, goal.keep_alive_every_s, goal.drop_dead_after_s, policy.count_max)
     return replace(policy, interval_s=pair[0], count_max=pair[1], goal=None)
 
 
@@ -151,7 +151,7 @@ def _by_effect(given: Mapping[str, Any]) -> Policy:
             f"{DROP_DEAD_AFTER}: {dropped_s} s is less than twice {KEEP_ALIVE_EVERY} ({every_s} s): sshd drops a "
             "session one interval after the first unanswered keep-alive, not earlier"
         )
-    interval_s, count_max = keepalive.pair_for(NEWEST, every_s, dropped_s, Policy().count_max)
+    interval_s, count_max = keepalive.choose_pair(NEWEST, every_s, dropped_s, Policy().count_max)
     return Policy(interval_s=interval_s, count_max=count_max, goal=goal)
 
 

@@ -25,7 +25,7 @@ Conditions = tuple[tuple[tuple[Criterion, ...], bool], ...]
 Fact = tuple[str, tuple[bytes, ...], Conditions, bool | None]
 
 
-def untouched_bytes(contents: Iterable[NewContent], edits: Iterable[Edit]) -> None:
+def prove_untouched_bytes(contents: Iterable[NewContent], edits: Iterable[Edit]) -> None:
     """Every line that no edit names is the same, byte for byte and in the same order; every edit is in the contents.
 
     Raises:
@@ -52,7 +52,7 @@ def untouched_bytes(contents: Iterable[NewContent], edits: Iterable[Edit]) -> No
             raise PlanError(f"{content.path} would get text that no edit names")
 
 
-def only_values(edits: Iterable[Edit], wanted: Mapping[str, int], tree: Tree) -> None:
+def prove_only_values(edits: Iterable[Edit], wanted: Mapping[str, int], tree: Tree) -> None:
     """A line that is edited keeps everything but its value, which is the wanted one; our own files are free.
 
     A comment that was glued to the value gets a space, and a last line that gets a successor its line ending.
@@ -80,7 +80,7 @@ def _frame(line: Line) -> tuple[bytes, bytes] | None:
     return raw[: value.start], re.sub(rb"\A (?=#)", b"", raw[value.end :])
 
 
-def untouched_settings(before: Tree, after: Tree) -> None:
+def prove_untouched_settings(before: Tree, after: Tree) -> None:
     """Every other keyword keeps its lines, in the same order and under the same conditions.
 
     This holds for every connection there can be, and for keywords we know nothing about.
@@ -130,12 +130,12 @@ def _lines(content: bytes) -> list[bytes]:
 _MAX_PREDICTIONS: Final = 64
 
 
-def predictions(before: Reading, after: Reading) -> Iterator[Prediction]:
+def predict(before: Reading, after: Reading) -> Iterator[Prediction]:
     """What `sshd -T -C` must print before and after, for connections about which nothing is undecided."""
     found = (
         Prediction(context=context, before=old, after=new, scope=scope)
         for scope, context in _contexts(before)
-        if (old := _decided(before, context)) and (new := _decided(after, context))
+        if (old := _list_decided(before, context)) and (new := _list_decided(after, context))
     )
     return islice(found, _MAX_PREDICTIONS)
 
@@ -164,7 +164,7 @@ def _contexts(reading: Reading) -> Iterator[tuple[str, Context]]:
     yield from ((scope, context) for context, scope in found.items())
 
 
-def _decided(reading: Reading, context: Context) -> tuple[tuple[str, str], ...] | None:
+def _list_decided(reading: Reading, context: Context) -> tuple[tuple[str, str], ...] | None:
     """Both values for a connection; None if a block that may or may not match would change one of them.
 
     What the host has printed for this very connection decides where it can.

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, NewContent, Plan, Snapshot
 from sshd_keepalive.planning import diff
-from sshd_keepalive.planning.proofs import predictions
+from sshd_keepalive.planning.proofs import predict
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.guard import GuardEnd
-from sshd_keepalive.scripts.records import decoded, legible, records
+from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config.limits import check_files
 from sshd_keepalive.sshd_config.reading import Reading
 
@@ -43,13 +43,13 @@ def parse(stdout: bytes) -> Past | None:
     for kind, value in records(stdout):
         match kind:
             case "run":
-                run_id = decoded(value)
+                run_id = decode(value)
             case "how":
-                how = decoded(value)
+                how = decode(value)
             case "unsafe":
-                unsafe = decoded(value)
+                unsafe = decode(value)
             case "target":
-                files.append((decoded(value), None, None))
+                files.append((decode(value), None, None))
             case "old":
                 files[-1] = (files[-1][0], value, None)
             case "new":
@@ -97,7 +97,7 @@ def plan(reading: Reading, past: Past, *, force: bool) -> Plan:
     return Plan(
         host=snapshot.host,
         contents=tuple(contents),
-        predictions=tuple(predictions(reading, after)),
+        predictions=tuple(predict(reading, after)),
         restart=bool(contents),
     )
 

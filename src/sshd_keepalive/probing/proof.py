@@ -76,7 +76,7 @@ class Values:
     @property
     def consequence(self) -> consequence.Consequence:
         """What that means in seconds."""
-        return consequence.of(self.version, self.interval_s, self.count_max)
+        return consequence.compute_consequence(self.version, self.interval_s, self.count_max)
 
     def __str__(self) -> str:
         return f"{self.interval_s}/{self.count_max} on OpenSSH {self.version}"

@@ -83,7 +83,7 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
     try:
         fresh = connect()
         try:
-            after = verify.in_effect(fresh, change, datetime.now(UTC), timeout_s=timeout_s)
+            after = verify.prove_in_effect(fresh, change, datetime.now(UTC), timeout_s=timeout_s)
         finally:
             fresh.close()
     except HostError as error:
@@ -219,7 +219,7 @@ class _Execution:
         try:
             fresh = self._connect_for_proof()
             try:
-                after = verify.in_effect(fresh, change, datetime.now(UTC), timeout_s=self._timeout_s)
+                after = verify.prove_in_effect(fresh, change, datetime.now(UTC), timeout_s=self._timeout_s)
                 detail = f"a new login finds it in effect, daemon {_pid(after.snapshot)}"
                 self._step("verify", began, detail)
                 if change.confirmed:
@@ -289,7 +289,7 @@ class _Execution:
         try:
             fresh = self._connect()
             try:
-                after = verify.in_effect(fresh, self._change, datetime.now(UTC), timeout_s=self._timeout_s)
+                after = verify.prove_in_effect(fresh, self._change, datetime.now(UTC), timeout_s=self._timeout_s)
             finally:
                 fresh.close()
         except HostError:
@@ -302,7 +302,7 @@ class _Execution:
         try:
             fresh = self._connect()
             try:
-                problem = verify.not_back(fresh, self._change, datetime.now(UTC), timeout_s=self._timeout_s)
+                problem = verify.find_unreverted(fresh, self._change, datetime.now(UTC), timeout_s=self._timeout_s)
             finally:
                 fresh.close()
         except HostError as error:

@@ -11,7 +11,7 @@ from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, ServiceChoice, Snapshot
 from sshd_keepalive.scripts import guard, survey
-from sshd_keepalive.scripts.records import output_of
+from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading, read
 from sshd_keepalive.sshd_config.tree import missing_globs
@@ -25,7 +25,7 @@ def observe(
     """What is on the host now. Writes nothing there.
 
     Args:
-        again: see `scripts.survey.script`.
+        again: see `scripts.survey.build_script`.
         expected: see `sshd_config.reading.read`.
     Raises:
         HostError: kinds observe, banner, and those of `Shell.run`.
@@ -57,12 +57,12 @@ def observe(
 def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float, *, again: bool) -> Snapshot:
     host = shell.host
     users = tuple(dict.fromkeys(("root", host.user or "root")))
-    script = survey.script(
-        host, functions(host.service), users=users, extra=extra, banner=shell.server_version, again=again
+    script = survey.build_script(
+        host, build_functions(host.service), users=users, extra=extra, banner=shell.server_version, again=again
     )
     completed = shell.run(script, timeout_s=timeout_s)
-    snapshot = survey.parse(output_of(completed), host, now, banner=shell.server_version)
-    if snapshot.manager and snapshot.manager not in _managers(host.service):
+    snapshot = survey.parse(read_output(completed), host, now, banner=shell.server_version)
+    if snapshot.manager and snapshot.manager not in _list_managers(host.service):
         raise HostError(
             f"the host names a service manager that was not looked for: {snapshot.manager!r}",
             kind=FailureKind.OBSERVE,
@@ -73,18 +73,18 @@ def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float,
 
 
 @lru_cache(maxsize=256)
-def functions(service: ServiceChoice) -> str:
+def build_functions(service: ServiceChoice) -> str:
     """The service managers' shell functions for one choice of the inventory."""
-    return services.functions({name: registry.load("services", name) for name in _managers(service)}, service)
+    return services.functions({name: registry.load("services", name) for name in _list_managers(service)}, service)
 
 
-def _managers(service: ServiceChoice) -> tuple[str, ...]:
+def _list_managers(service: ServiceChoice) -> tuple[str, ...]:
     """The managers that are looked for: only our own; one from elsewhere is used when the inventory names it."""
     return (service.manager,) if service.manager else tuple(registry.list_built_in("services"))
 
 
 @lru_cache(maxsize=256)
-def guard_functions(manager: str, name: str, directory: str, after_s: int) -> str:
+def build_guard_functions(manager: str, name: str, directory: str, after_s: int) -> str:
     """The functions with which a guard outlives its login; a manager that steers no machine gets all of those.
 
     Args:
@@ -97,6 +97,6 @@ def guard_functions(manager: str, name: str, directory: str, after_s: int) -> st
     return services.guard_functions(managers, name, expire, boot, after_s)
 
 
-def found(snapshot: Snapshot) -> ServiceChoice:
+def find_service(snapshot: Snapshot) -> ServiceChoice:
     """The host's service with what was found filled in."""
     return replace(snapshot.host.service, manager=snapshot.manager or None, unit=snapshot.unit or None)

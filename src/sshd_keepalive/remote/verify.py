@@ -17,7 +17,7 @@ from sshd_keepalive.sshd_config.reading import Reading
 Connect = Callable[[], Shell]
 
 
-def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> Reading:
+def prove_in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> Reading:
     """Look again over a login made after the change: files, daemon and values must be as promised.
 
     Raises:
@@ -29,7 +29,7 @@ def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) 
         raise HostError(
             f"{after.unit or 'sshd'} is not active after the restart", kind=FailureKind.EFFECTIVE, cause="inactive"
         )
-    now_there = dict(guard.contents_of(after, change.plan.contents))
+    now_there = dict(guard.read_contents(after, change.plan.contents))
     for content in change.plan.contents:
         if now_there[content.path] != (None if content.gone else content.after):
             raise HostError(f"{content.path} is not what was installed", kind=FailureKind.EFFECTIVE, cause="file")
@@ -48,14 +48,14 @@ def in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) 
     return reading
 
 
-def not_back(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> str:
+def find_unreverted(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> str:
     """What is missing, over a fresh login, from the old state; empty when all is back."""
-    return difference(observe(shell, now, timeout_s=timeout_s, again=True).snapshot, change)
+    return find_difference(observe(shell, now, timeout_s=timeout_s, again=True).snapshot, change)
 
 
-def difference(seen: Snapshot, change: Change) -> str:
+def find_difference(seen: Snapshot, change: Change) -> str:
     """What tells a host apart from the one that the change found: bytes, what `sshd -T` reads in them, the daemon."""
-    now_there = dict(guard.contents_of(seen, change.plan.contents))
+    now_there = dict(guard.read_contents(seen, change.plan.contents))
     for content in change.plan.contents:
         if now_there[content.path] != content.before:
             return f"{content.path} does not hold its old content"
@@ -74,7 +74,7 @@ def difference(seen: Snapshot, change: Change) -> str:
     return "" if seen.active else f"{seen.unit or 'sshd'} is not active"
 
 
-def confirmed(shell: Shell, directory: str, *, timeout_s: float) -> Answer:
+def confirm(shell: Shell, directory: str, *, timeout_s: float) -> Answer:
     """Confirm the run of a directory over this login.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Final
 
 from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Snapshot, State, Subject
 from sshd_keepalive.scripts import text
-from sshd_keepalive.scripts.records import decoded, legible, records
+from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config.patterns import matches
 from sshd_keepalive.sshd_config.values import BadValue, seconds
 from sshd_keepalive.sshd_config.version import Version
@@ -37,7 +37,7 @@ class Deep:
     limits: tuple[tuple[str, float], ...] = ()  # cause (diagnosis.causes) → its limit here, seconds
 
 
-def script() -> str:
+def build_script() -> str:
     """The script that looks."""
     return "LC_ALL=C; export LC_ALL\n" + text("common") + text("deep")
 
@@ -51,13 +51,13 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
     Raises:
         HostError: kind `observe`, the output is cut.
     """
-    words = {kind: decoded(value[:_WORD_BYTES]) for kind, value in records(stdout)}
+    words = {kind: decode(value[:_WORD_BYTES]) for kind, value in records(stdout)}
     findings, notes, limits = [], [], []
     version = Version.parse(snapshot.version)
     for dump in (dump for dump in snapshot.dumps if dump.error is None):
-        dump = _in_effect(dump, version)
+        dump = _find_dump(dump, version)
         findings += [finding for finding in _from_dump(dump, concurrency) if finding not in findings]
-        notes += [note for note in _notes_of(dump, concurrency) if note not in notes]
+        notes += [note for note in _list_notes(dump, concurrency) if note not in notes]
         if (limit_s := _channel_limit(dump)) is not None:
             limits.append(("channel-timeout", float(limit_s)))
         if limit_s := _seconds(dump.value("unusedconnectiontimeout")):
@@ -91,7 +91,7 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
     )
 
 
-def _in_effect(dump: Dump, version: Version) -> Dump:
+def _find_dump(dump: Dump, version: Version) -> Dump:
     """What sshd says for one connection, without what it prints and does not apply."""
     if dump.context == Context() or version.channel_timeout_in_match:
         return dump
@@ -124,7 +124,7 @@ def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
         )
 
 
-def _notes_of(dump: Dump, concurrency: int | None) -> Iterator[str]:
+def _list_notes(dump: Dump, concurrency: int | None) -> Iterator[str]:
     if limit_s := _seconds(dump.value("unusedconnectiontimeout")):
         yield (
             f"UnusedConnectionTimeout {limit_s}: a connection that a scheduler keeps open between two jobs is closed "

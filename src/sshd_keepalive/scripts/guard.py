@@ -15,7 +15,7 @@ from typing import Final
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, FailureKind, NewContent, Plan, Snapshot, Step
 from sshd_keepalive.quoting import quote, quote_bytes
 from sshd_keepalive.scripts import text, variables
-from sshd_keepalive.scripts.records import decoded, legible, records
+from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config import include
 from sshd_keepalive.sshd_config.limits import too_large
 from sshd_keepalive.sshd_config.reading import Reading
@@ -265,7 +265,7 @@ def parse(stdout: bytes) -> Answer:
     steps: list[Step] = []
     for kind, value in records(stdout):
         if kind == "step":
-            name, result, since, until, *detail = decoded(value).split(" ", 4)
+            name, result, since, until, *detail = decode(value).split(" ", 4)
             seconds_s = float(until) - float(since)
             # Not a number, endless, a day: a host says what it likes.
             seconds_s = round(seconds_s, 2) if 0 <= seconds_s < 86_400 else 0.0
@@ -273,7 +273,7 @@ def parse(stdout: bytes) -> Answer:
                 raise too_large(f"its answer has more than {_MOST_STEPS} steps")
             steps.append(Step(name=name, ok=result == "ok", detail=" ".join(detail), seconds_s=seconds_s))
         else:
-            words[kind] = decoded(value[:_WORD_BYTES])
+            words[kind] = decode(value[:_WORD_BYTES])
     return Answer(
         end=GuardEnd(words["end"]) if words.get("end") else None,
         kind=_kind(words.get("kind", "")),
@@ -294,7 +294,7 @@ def _kind(word: str) -> FailureKind | None:
     return None if kind is FailureKind.INTERNAL else kind
 
 
-def contents_of(snapshot: Snapshot, contents: tuple[NewContent, ...]) -> tuple[tuple[str, bytes | None], ...]:
+def read_contents(snapshot: Snapshot, contents: tuple[NewContent, ...]) -> tuple[tuple[str, bytes | None], ...]:
     """What the changed paths hold now; None for a file that is not there."""
     now = {file.path: file.content for file in snapshot.files}
     return tuple((content.path, now.get(content.path)) for content in contents)

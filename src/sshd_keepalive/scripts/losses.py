@@ -8,7 +8,7 @@ from typing import Final
 
 from sshd_keepalive.model import SessionEnd, SessionGroup
 from sshd_keepalive.scripts import text, variables
-from sshd_keepalive.scripts.records import decoded, legible, records
+from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config.limits import too_large
 
 _MOST_GROUPS: Final = 5_000
@@ -67,7 +67,7 @@ def parse(stdout: bytes) -> SessionLog:
     n_sessions, first_at, last_at = 0, None, None
     in_effect_since, run_id = None, ""
     for kind, value in records(stdout):
-        said = decoded(value)
+        said = decode(value)
         if kind == "unread":
             unread.append(said)
         elif kind == "cut":

@@ -48,7 +48,7 @@ def _broken(position: int) -> HostError:
     )
 
 
-def output_of(completed: Completed) -> bytes:
+def read_output(completed: Completed) -> bytes:
     """What a script that only reads has printed.
 
     Raises:
@@ -80,6 +80,6 @@ def legible(what: str) -> Iterator[None]:
         ) from None
 
 
-def decoded(value: bytes) -> str:
+def decode(value: bytes) -> str:
     """Text of a record; bytes that are not UTF-8 survive as surrogate escapes."""
     return value.decode("utf-8", "surrogateescape")

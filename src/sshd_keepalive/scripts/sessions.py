@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from sshd_keepalive.scripts import text
-from sshd_keepalive.scripts.records import decoded, legible, records
+from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config.limits import too_large
 
 # The title of a session's process: `sshd: ops [priv]`, `sshd-session: root@pts/0`; before a login `[accepted]`.
@@ -57,7 +57,7 @@ class _Process:
     sockets: frozenset[str] = frozenset()
 
 
-def script() -> str:
+def build_script() -> str:
     """The script that lists them."""
     return "LC_ALL=C; export LC_ALL\n" + text("common") + text("sessions")
 
@@ -77,9 +77,9 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
     now_s = float(clock) if clock.replace(".", "").isdigit() else float(clock.split(".")[0] or 0)
     now = datetime.fromtimestamp(now_s, UTC)
     hertz, uptime_s = int(values.get("hertz") or 100), float(values.get("uptime") or 0)
-    listening, peers = _network(values.get("network", ""))
+    listening, peers = _read_network(values.get("network", ""))
     ports = {listening[s] for s in processes[daemon].sockets if s in listening} if daemon in processes else set()
-    ours = _ancestors(int(values.get("self") or 0), processes)
+    ours = _list_ancestors(int(values.get("self") or 0), processes)
     children: dict[int, list[_Process]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process)
@@ -123,9 +123,9 @@ def _read_processes(stdout: bytes) -> tuple[dict[str, str], dict[int, _Process],
     for kind, value in records(stdout):
         if value.count(b"\n") > _MOST_LINES:
             raise too_large(f"its answer has more than {_MOST_LINES} lines of kind {kind}")
-        words = decoded(value)
+        words = decode(value)
         if kind == "processes":
-            processes = {process.pid: process for process in _table(words)}
+            processes = {process.pid: process for process in _read_table(words)}
         elif kind in ("server", "child"):
             current = int(words.split()[0])
         elif kind == "title" and current in processes:
@@ -140,7 +140,7 @@ def _read_processes(stdout: bytes) -> tuple[dict[str, str], dict[int, _Process],
     return values, processes, commands
 
 
-def n_logged_in(titles: Iterable[str]) -> int:
+def count_logged_in(titles: Iterable[str]) -> int:
     """How many of the processes that a restart left alone serve somebody who has logged in.
 
     Args:
@@ -155,7 +155,7 @@ def _is_session(title: str) -> bool:
     return match is not None and match["part"] not in _BEFORE_LOGIN and match["user"] != "unknown"
 
 
-def _table(said: str) -> Iterator[_Process]:
+def _read_table(said: str) -> Iterator[_Process]:
     for row in said.splitlines():
         words = row.split(" ", 3)
         if len(words) == 4 and all(word.isdigit() for word in words[:3]):
@@ -171,7 +171,7 @@ def _is_inner(process: _Process, processes: dict[int, _Process]) -> bool:
     return title is not None and title["part"] in _MONITOR
 
 
-def _ancestors(pid: int, processes: dict[int, _Process]) -> set[int]:
+def _list_ancestors(pid: int, processes: dict[int, _Process]) -> set[int]:
     found: set[int] = set()
     while pid in processes and pid not in found:
         found.add(pid)
@@ -179,7 +179,7 @@ def _ancestors(pid: int, processes: dict[int, _Process]) -> set[int]:
     return found
 
 
-def _network(said: str) -> tuple[dict[str, int], dict[str, tuple[int, str]]]:
+def _read_network(said: str) -> tuple[dict[str, int], dict[str, tuple[int, str]]]:
     """Inode → the port, of those that listen; inode → the port here and the address there, of connections."""
     listening, peers = {}, {}
     for row in said.splitlines():
@@ -190,11 +190,11 @@ def _network(said: str) -> tuple[dict[str, int], dict[str, tuple[int, str]]]:
             if state == _LISTENS:
                 listening[inode] = port
             else:
-                peers[inode] = (port, _address(peer))
+                peers[inode] = (port, _read_address(peer))
     return listening, peers
 
 
-def _address(told: str) -> str:
+def _read_address(told: str) -> str:
     """`0100007F:0016` of /proc/net/tcp: four bytes at a time, little-endian nearly everywhere."""
     digits, _, port = told.rpartition(":")
     packed = b"".join(bytes.fromhex(digits[at : at + 8])[::-1] for at in range(0, len(digits), 8))

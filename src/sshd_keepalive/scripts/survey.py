@@ -26,7 +26,7 @@ from sshd_keepalive.model import (
     Snapshot,
 )
 from sshd_keepalive.scripts import text, variables
-from sshd_keepalive.scripts.records import Record, decoded, legible, records
+from sshd_keepalive.scripts.records import Record, decode, legible, records
 from sshd_keepalive.sshd_config import command_line as start
 from sshd_keepalive.sshd_config.include import as_bytes
 from sshd_keepalive.sshd_config.limits import (
@@ -42,7 +42,7 @@ from sshd_keepalive.sshd_config.limits import (
 _TICK_S = 0.05
 
 
-def script(
+def build_script(
     host: Host,
     functions: str,
     *,
@@ -133,51 +133,51 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
     """
     look = _Look()
     context = Context()
-    for kind, value in _bounded(stdout):
+    for kind, value in _limit_records(stdout):
         match kind:
             case "path":
-                look.pending.append((decoded(value), None))
+                look.pending.append((decode(value), None))
             case "real":
-                look.pending[-1] = (look.pending[-1][0], decoded(value))
+                look.pending[-1] = (look.pending[-1][0], decode(value))
             case "details":
-                look.details = [line.split() for line in decoded(value).splitlines()]
+                look.details = [line.split() for line in decode(value).splitlines()]
             case "content":
                 _take_files(look, value)
             case "glob":
-                look.globs.append((decoded(value), []))
+                look.globs.append((decode(value), []))
             case "match":
-                look.globs[-1][1].append(decoded(value))
+                look.globs[-1][1].append(decode(value))
             case "directory":
-                look.directories.append(decoded(value))
+                look.directories.append(decode(value))
             case "dump":
-                context = _context(decoded(value))
+                context = _read_context(decode(value))
             case "answer":
-                answer = decoded(value)
-                look.dumps.append(Dump(context=context, settings=_settings(answer), text=answer))
+                answer = decode(value)
+                look.dumps.append(Dump(context=context, settings=_read_settings(answer), text=answer))
             case "refusal":
-                look.dumps.append(Dump(context=context, error=decoded(value) or "sshd -T failed without a word"))
+                look.dumps.append(Dump(context=context, error=decode(value) or "sshd -T failed without a word"))
             case "unreadable" | "dangling" | "irregular":
-                raise _unusable(kind, decoded(value))
+                raise _report_unusable(kind, decode(value))
             case "nosshd":
                 raise HostError(
-                    f"no sshd was found on the host ({decoded(value)})",
+                    f"no sshd was found on the host ({decode(value)})",
                     kind=FailureKind.OBSERVE,
                     cause="no-sshd",
                     hint="name the binary in the inventory: sshd: /path/to/sshd",
                 )
             case "elsewhere":
                 raise HostError(
-                    f"the sshd that answers reads {decoded(value)}, not {host.sshd_config}",
+                    f"the sshd that answers reads {decode(value)}, not {host.sshd_config}",
                     kind=FailureKind.OBSERVE,
                     cause="other-config",
                     hint="correct sshd_config in the inventory, or leave it out: then the daemon's own is taken",
                 )
             case _:
-                look.words[kind] = decoded(value)
-    return _snapshot(look, host, taken_at, banner)
+                look.words[kind] = decode(value)
+    return _build_snapshot(look, host, taken_at, banner)
 
 
-def _bounded(stdout: bytes) -> Iterator[Record]:
+def _limit_records(stdout: bytes) -> Iterator[Record]:
     """The records, none of them larger than any real host's and none more often.
 
     Raises:
@@ -195,7 +195,7 @@ def _bounded(stdout: bytes) -> Iterator[Record]:
         yield kind, value
 
 
-def _unusable(kind: str, path: str) -> HostError:
+def _report_unusable(kind: str, path: str) -> HostError:
     why, hint = {
         "unreadable": ("cannot be read by this login", "log in as root, or let it become root: become: sudo"),
         "dangling": (
@@ -207,14 +207,14 @@ def _unusable(kind: str, path: str) -> HostError:
     return HostError(f"{path} {why}", kind=FailureKind.OBSERVE, cause=f"{kind}-file", hint=hint)
 
 
-def _vanished(what: str) -> HostError:
+def _report_vanished(what: str) -> HostError:
     message = f"a {what} vanished while it was read"
     return HostError(message, kind=FailureKind.OBSERVE, cause="output-cut", hint="run the command again")
 
 
 def _take_files(look: _Look, content: bytes) -> None:
     if len(look.details) != len(look.pending):
-        raise _vanished("file")
+        raise _report_vanished("file")
     position = 0
     for (path, real), details in zip(look.pending, look.details, strict=True):
         size, mode, uid, gid = int(details[0]), int(details[1], 8), int(details[2]), int(details[3])
@@ -226,7 +226,7 @@ def _take_files(look: _Look, content: bytes) -> None:
                 uid=uid,
                 gid=gid,
                 real_path=real,
-                changed_at=datetime.fromtimestamp(_latest(details), UTC),
+                changed_at=datetime.fromtimestamp(_find_latest(details), UTC),
             )
         )
         position += size
@@ -234,18 +234,18 @@ def _take_files(look: _Look, content: bytes) -> None:
     check_files([file.content for file in look.files])
 
 
-def _latest(details: list[str]) -> float:
+def _find_latest(details: list[str]) -> float:
     """The later of mtime and ctime: a file moved or restored into place keeps its old mtime."""
     return max(float(details[4]), float(details[5]))
 
 
-def _settings(answer: str) -> tuple[tuple[str, str], ...]:
+def _read_settings(answer: str) -> tuple[tuple[str, str], ...]:
     """OpenSSH 10.4 and newer print keywords in mixed case."""
     lines = (line.partition(" ") for line in answer.splitlines())
     return tuple((keyword.lower(), value) for keyword, _, value in lines)
 
 
-def _context(spec: str) -> Context:
+def _read_context(spec: str) -> Context:
     parts = dict(part.split("=", 1) for part in spec.split(",") if part)
     port = parts.get("lport")
     return Context(
@@ -257,7 +257,7 @@ def _context(spec: str) -> Context:
     )
 
 
-def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snapshot:
+def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snapshot:
     words = look.words
     found = _VERSION.search(words.get("version", ""))
     if found is None:
@@ -279,7 +279,7 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         raise ValueError("the directory for backups is not told")
     running = _VERSION.search(banner)
     version = running[1] if running and running[1].startswith(found[1] + "p") else found[1]
-    daemon = _daemon(look, host)
+    daemon = _read_daemon(look, host)
     agents = tuple(name for name in words.get("agents", "").split(",") if name)
     facts = {
         "openssh": version,
@@ -307,14 +307,14 @@ def _snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snaps
         active=words.get("active", "yes") == "yes",
         config_path=config_path,
         state_dir=facts["state"],
-        pending=_pending(words, taken_at),
-        reverted=_reverted(words.get("reverted", "")),
+        pending=_read_pending(words, taken_at),
+        reverted=_read_reverted(words.get("reverted", "")),
         agents=agents,
         facts=tuple((key, value) for key, value in facts.items() if value),
     )
 
 
-def _pending(words: dict[str, str], now: datetime) -> PendingChange | None:
+def _read_pending(words: dict[str, str], now: datetime) -> PendingChange | None:
     if "pending" not in words:
         return None
     run_id, phase, left_s, directory = words["pending"].split(" ", 3)
@@ -326,7 +326,7 @@ def _pending(words: dict[str, str], now: datetime) -> PendingChange | None:
     )
 
 
-def _reverted(text: str) -> RevertedChange | None:
+def _read_reverted(text: str) -> RevertedChange | None:
     found = _REVERTED.fullmatch(text)
     if found is None:
         return None
@@ -334,7 +334,7 @@ def _reverted(text: str) -> RevertedChange | None:
     return RevertedChange(run_id=found[1], at=at, reason=found[3])
 
 
-def _daemon(look: _Look, host: Host) -> Daemon | None:
+def _read_daemon(look: _Look, host: Host) -> Daemon | None:
     words = look.words
     if "lost" in words:
         raise HostError(
@@ -351,9 +351,9 @@ def _daemon(look: _Look, host: Host) -> Daemon | None:
         if following is None and command and not command.split()[0].endswith(":"):
             following = command
         return Daemon(pid=None, command_line=command, options=start.options(following or ""), next_command=following)
-    loaded, certain, folders = _moments(words)
+    loaded, certain, folders = _read_times(words)
     if len(folders) != len(look.directories):
-        raise _vanished("directory")
+        raise _report_vanished("directory")
     newer = [file.path for file in look.files if file.changed_at and file.changed_at.timestamp() > loaded + certain]
     newer += [path for path, changed in zip(look.directories, folders, strict=True) if changed > loaded + certain]
     return Daemon(
@@ -367,18 +367,18 @@ def _daemon(look: _Look, host: Host) -> Daemon | None:
     )
 
 
-def _moments(words: dict[str, str]) -> tuple[float, float, list[float]]:
+def _read_times(words: dict[str, str]) -> tuple[float, float, list[float]]:
     """When the daemon last read its files, how much later a change must be to count (s), when directories changed."""
     lines = [line.split() for line in words.get("loaded", words.get("folders", "")).splitlines()]
-    changed = [_latest(line) for line in lines if len(line) == 6]  # where one is gone stat may say something else
+    changed = [_find_latest(line) for line in lines if len(line) == 6]  # where one is gone stat may say something else
     if "loaded" not in words:
-        return *_started(words), changed
+        return *_read_start(words), changed
     if not changed:
-        raise _vanished("PID file")
+        raise _report_vanished("PID file")
     return changed[0], 0.0, changed[1:]
 
 
-def _started(words: dict[str, str]) -> tuple[float, float]:
+def _read_start(words: dict[str, str]) -> tuple[float, float]:
     try:
         age = float(words["uptime"]) - int(words["started"]) / int(words["hertz"])
         if age < -_TICK_S:  # a container's own uptime beside the machine's start times (lxcfs)

@@ -38,7 +38,7 @@ TRIALS: Final = (
 )
 
 
-def script(snapshot: Snapshot, trial: Trial) -> str:
+def build_script(snapshot: Snapshot, trial: Trial) -> str:
     """What is sent to a shell of the host, as root."""
     values = {
         "CONFIG": snapshot.config_path,
@@ -49,22 +49,24 @@ def script(snapshot: Snapshot, trial: Trial) -> str:
     return "LC_ALL=C; export LC_ALL\n" + variables(values) + text("common") + text("trial")
 
 
-def finding(trial: Trial, held: Held, values: Values) -> Finding:
+def build_finding(trial: Trial, held: Held, values: Values) -> Finding:
     """Hold a trial against what the release should do, and say what it means for the values of the host."""
-    told = consequence.of(values.version, trial.interval_s, trial.count_max)
+    told = consequence.compute_consequence(values.version, trial.interval_s, trial.count_max)
     late = 2 if consequence.probes_late(values.version) else 1
     if trial.subject is Subject.OBSERVED:
         wanted = f"a keep-alive every {told.request_after_s} s"
-        right = held.loss is None and held.spacing_s is not None and _near(held.spacing_s, told.request_after_s, late)
+        right = (
+            held.loss is None and held.spacing_s is not None and _is_near(held.spacing_s, told.request_after_s, late)
+        )
     elif told.alive_dropped_after_s is not None:
         wanted = f"a living client is dropped after {told.alive_dropped_after_s} s"
-        right = held.loss is Loss.CLOSED and _near(held.quiet_s, told.alive_dropped_after_s, late)
+        right = held.loss is Loss.CLOSED and _is_near(held.quiet_s, told.alive_dropped_after_s, late)
     elif told.dead_dropped_after_s is None:
         wanted = "a living client is never dropped"
         right = held.loss is None
     else:
         wanted = f"a dead client is dropped after {told.dead_dropped_after_s} s"
-        right = held.loss is Loss.CLOSED and _near(held.quiet_s, told.dead_dropped_after_s, late)
+        right = held.loss is Loss.CLOSED and _is_near(held.quiet_s, told.dead_dropped_after_s, late)
     return Finding(
         setting=trial.subject,
         scope=GLOBAL,
@@ -75,12 +77,12 @@ def finding(trial: Trial, held: Held, values: Values) -> Finding:
     )
 
 
-def deciding_match(reading: Reading) -> str:
+def find_deciding_match(reading: Reading) -> str:
     """Why options of ours would not win on this host: sshd lets a Match block beat them; empty when they do."""
     place = next((event.place for event in reading.overrides), None)
     return f"a Match block decides the values ({place}), and sshd lets no option replace it" if place else ""
 
 
-def _near(seconds: float, expected_s: int | None, late: int) -> bool:
+def _is_near(seconds: float, expected_s: int | None, late: int) -> bool:
     """Whether a time is as expected; `late` 2: a busy host may keep the interval after all (proof.earliest_s)."""
     return expected_s is not None and expected_s / late - _TOLERANCE_S <= seconds <= expected_s + _TOLERANCE_S

@@ -34,25 +34,25 @@ def remember(value: str) -> None:
             _pattern = re.compile("|".join(map(re.escape, sorted(_values, key=len, reverse=True))))
 
 
-def redacted(value: _Value) -> _Value:
+def redact(value: _Value) -> _Value:
     """Replace all secrets in a text, or in all texts of a report."""
-    return value if _pattern is None else _redacted(value, _pattern)
+    return value if _pattern is None else _redact(value, _pattern)
 
 
-def _redacted(value: Any, pattern: re.Pattern[str]) -> Any:
+def _redact(value: Any, pattern: re.Pattern[str]) -> Any:
     if isinstance(value, str):
         return pattern.sub(SHOWN, value)
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
-        return tuple(_redacted(one, pattern) for one in value)
+        return tuple(_redact(one, pattern) for one in value)
     if isinstance(value, list):
-        return [_redacted(one, pattern) for one in value]
+        return [_redact(one, pattern) for one in value]
     if isinstance(value, dict):
-        return {key: value if key in _KEPT else _redacted(value, pattern) for key, value in value.items()}
+        return {key: value if key in _KEPT else _redact(value, pattern) for key, value in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         told = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in _KEPT}
-        changed = {name: _redacted(text, pattern) for name, text in told.items()}
+        changed = {name: _redact(text, pattern) for name, text in told.items()}
         if "facts" in told:
-            changed["facts"] = tuple((key, _redacted(text, pattern)) for key, text in told["facts"])
+            changed["facts"] = tuple((key, _redact(text, pattern)) for key, text in told["facts"])
         return replace(value, **changed)
     return value
 
@@ -62,4 +62,4 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
-        return redacted(super().format(record))
+        return redact(super().format(record))

@@ -18,7 +18,7 @@ from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.attempts import AttemptRefused
 from sshd_keepalive.secrets.retrieval import Secret, Secrets
-from sshd_keepalive.ssh.errors import printable, trouble
+from sshd_keepalive.ssh.errors import make_error, printable
 from sshd_keepalive.ssh.keys import TRIES_MAX, identities
 from sshd_keepalive.ssh.transport import Client
 
@@ -26,7 +26,7 @@ _PASSWORD: Final = re.compile(r"passw|passcode|passphrase", re.IGNORECASE)
 _CHANGE: Final = re.compile(r"current|new|old|retype|change", re.IGNORECASE)
 
 
-def user_of(host: Host) -> str:
+def choose_user(host: Host) -> str:
     """Give the login name: the inventory's, else that of the account that runs the program."""
     return host.user or getpass.getuser()
 
@@ -65,10 +65,10 @@ def authenticate(client: Client, host: Host, secrets: Secrets, deadline: Deadlin
         if more == ():
             return
     if host.password is None:
-        raise trouble(host, "auth-more", f"accepts {', '.join(more or ())}")
+        raise make_error(host, "auth-more", f"accepts {', '.join(more or ())}")
     more = proof.by_password(more if more is not None else proof.methods())
     if more:
-        raise trouble(host, "auth-more", f"accepts {', '.join(more)}")
+        raise make_error(host, "auth-more", f"accepts {', '.join(more)}")
 
 
 def _tries_keys(host: Host) -> bool:
@@ -78,9 +78,9 @@ def _tries_keys(host: Host) -> bool:
 
 def _password(host: Host, secrets: Secrets) -> Secret:
     try:
-        return secrets.get(host.password or "", purpose=f"login password of {user_of(host)}")
+        return secrets.get(host.password or "", purpose=f"login password of {choose_user(host)}")
     except KeepaliveError as error:
-        raise trouble(host, "secret", str(error), hint=error.hint) from None
+        raise make_error(host, "secret", str(error), hint=error.hint) from None
 
 
 class _Proof:
@@ -89,7 +89,7 @@ class _Proof:
         self._host = host
         self._secrets = secrets
         self._deadline = deadline
-        self._user = user_of(host)
+        self._user = choose_user(host)
 
     def methods(self) -> tuple[str, ...]:
         """Ask which methods there are; sshd does not count this question as a failure (auth2.c)."""
@@ -149,7 +149,7 @@ class _Proof:
                     more = self._client.auth_interactive(self._user, question)
             except _Asked as asked:
                 cause = "password-expired" if asked.is_change else "auth-prompt"
-                raise trouble(self._host, cause, str(asked)) from None
+                raise make_error(self._host, cause, str(asked)) from None
             except paramiko.AuthenticationException:
                 if not self._client.is_active():
                     raise
@@ -159,13 +159,13 @@ class _Proof:
                 raise self._refused("the password is wrong") from None
             except paramiko.SSHException as error:
                 if "Illegal info request" in str(error):  # PASSWD_CHANGEREQ (RFC 4252, 8), misread by paramiko
-                    raise trouble(self._host, "password-expired") from None
+                    raise make_error(self._host, "password-expired") from None
                 raise
             attempt.accepted()
         return tuple(more)
 
     def _refused(self, detail: str, hint: str | None = None) -> KeepaliveError:
-        return trouble(self._host, "auth-failed", f"user {self._user}, {detail}", hint=hint)
+        return make_error(self._host, "auth-failed", f"user {self._user}, {detail}", hint=hint)
 
 
 class _Question:

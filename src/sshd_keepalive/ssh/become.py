@@ -7,8 +7,8 @@ from sshd_keepalive.errors import HostError, KeepaliveError
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.attempts import Attempt, AttemptRefused
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh.auth import user_of
-from sshd_keepalive.ssh.errors import silence, trouble
+from sshd_keepalive.ssh.auth import choose_user
+from sshd_keepalive.ssh.errors import make_error, make_timeout_error
 from sshd_keepalive.ssh.sudo import Dialogue
 
 #: sudo said something else about the account or itself after it had taken the password.
@@ -30,16 +30,16 @@ class RootPassword:
         Raises:
             HostError: it cannot be read, or it was refused before and must not be sent.
         """
-        reference, user = self._host.become.password or "", user_of(self._host)
+        reference, user = self._host.become.password or "", choose_user(self._host)
         place = (self._host.address, self._host.port, "sudo")
         try:
             with limit.paused():  # a person may have to type it
                 secret = self._secrets.get(reference, purpose=f"sudo password of {user}")
             self._attempt = self._secrets.attempts.start((reference, user), place, self._deadline)
         except AttemptRefused as spent:
-            raise trouble(self._host, "bad-password", f"not sent: {spent}") from None
+            raise make_error(self._host, "bad-password", f"not sent: {spent}") from None
         except KeepaliveError as error:
-            raise trouble(self._host, "become-secret", str(error), hint=error.hint) from None
+            raise make_error(self._host, "become-secret", str(error), hint=error.hint) from None
         return secret.reveal()
 
     def settle(self, dialogue: Dialogue) -> None:
@@ -55,11 +55,13 @@ class RootPassword:
         Whoever took the password and gave no shell gets it no second time.
         """
         if dialogue.rejected:
-            failure = trouble(self._host, "bad-password")
+            failure = make_error(self._host, "bad-password")
         elif dialogue.is_missing:
-            failure = trouble(self._host, "sudo-missing")
+            failure = make_error(self._host, "sudo-missing")
         else:
-            failure = silence(self._host, noise, ended=ended, became=self._host.become.method in ("sudo", "doas"))
+            failure = make_timeout_error(
+                self._host, noise, ended=ended, became=self._host.become.method in ("sudo", "doas")
+            )
         if self._attempt is not None and failure.cause not in _NOT_THE_PASSWORD:
             self._attempt.refused()
         return failure

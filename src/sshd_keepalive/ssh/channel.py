@@ -14,8 +14,8 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.become import RootPassword
-from sshd_keepalive.ssh.connection import Link
-from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.connection import Connection
+from sshd_keepalive.ssh.errors import make_error
 from sshd_keepalive.ssh.framing import Exchange, Way
 from sshd_keepalive.ssh.transport import ended_by_peer
 
@@ -29,7 +29,7 @@ _COMMAND: Final = "sh -s"  # survives every login shell: tcsh, fish and rbash in
 class Session:
     """A single use; the login survives it unless the deadline cuts it off."""
 
-    def __init__(self, host: Host, link: Link, secrets: Secrets, deadline: Deadline) -> None:
+    def __init__(self, host: Host, link: Connection, secrets: Secrets, deadline: Deadline) -> None:
         self._host = host
         self._link = link
         self._secrets = secrets
@@ -86,7 +86,7 @@ class Session:
         try:
             return self._link.client.open_session(timeout=self._deadline.left_s())
         except paramiko.ChannelException as error:
-            raise trouble(self._host, "no-session", str(error.text)) from None
+            raise make_error(self._host, "no-session", str(error.text)) from None
 
     def _start(self, channel: paramiko.Channel, opening: bytes) -> bytes:
         """Start the shell; give what is still to be sent of the opening."""
@@ -97,7 +97,7 @@ class Session:
         except paramiko.SSHException:
             # A refusal makes paramiko say EOF and CLOSE; a lost connection leaves it silent.
             if channel.eof_sent:
-                raise trouble(self._host, "no-session", "it refused to run sh") from None
+                raise make_error(self._host, "no-session", "it refused to run sh") from None
             raise
         return opening[n_sent:]
 
@@ -158,8 +158,8 @@ class Session:
             if exchange.dialogue.rejected:
                 raise self._silence(exchange, channel)
             if self._deadline.is_over and exchange.sends_more and exchange.dialogue.has_met_sudo:
-                raise trouble(self._host, "sudo-prompt", exchange.noise.decode("utf-8", "replace")[-200:])
-            raise trouble(self._host, f"{'deadline' if self._deadline.is_over else 'lost'}({self._phase})")
+                raise make_error(self._host, "sudo-prompt", exchange.noise.decode("utf-8", "replace")[-200:])
+            raise make_error(self._host, f"{'deadline' if self._deadline.is_over else 'lost'}({self._phase})")
         return Completed(
             status=exchange.status,
             stdout=exchange.stdout,
@@ -171,7 +171,7 @@ class Session:
 
     def _silence(self, exchange: Exchange, channel: paramiko.Channel | None) -> HostError:
         if exchange.is_stuck:
-            return trouble(self._host, "sudo-missing")
+            return make_error(self._host, "sudo-missing")
         return self._password.silence(exchange.dialogue, exchange.noise, ended=_ending(channel))
 
 

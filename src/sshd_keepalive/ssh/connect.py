@@ -17,9 +17,9 @@ from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh import throttle as ramp
 from sshd_keepalive.ssh.auth import prepare
 from sshd_keepalive.ssh.channel import Session
-from sshd_keepalive.ssh.connection import Link, log_in
-from sshd_keepalive.ssh.errors import trouble
-from sshd_keepalive.ssh.jump import is_lost, wire_to
+from sshd_keepalive.ssh.connection import Connection, log_in
+from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.jump import is_lost, open_wire
 from sshd_keepalive.ssh.shell import Shell
 
 if TYPE_CHECKING:
@@ -49,26 +49,26 @@ def connect(
     """
     try:
         if host.obstacle:
-            raise trouble(host, "no-way", host.obstacle)
+            raise make_error(host, "no-way", host.obstacle)
         with waiting():
             for hop in (*host.jump, host):
                 prepare(hop, secrets)
-        link, login_s = _logged_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient)
+        link, login_s = _log_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient)
     except HostError as error:
         if host.jump and error.cause.partition("(")[0] in _LOOKS_LIKE_LOSS and is_lost(host.jump):
-            error = trouble(host.jump[-1], "bastion-lost", f"on the way to {host.name}")
+            error = make_error(host.jump[-1], "bastion-lost", f"on the way to {host.name}")
         raise ConnectError(str(error), kind=error.kind, cause=error.cause, hint=error.hint) from None
     return SshShell(host, link, secrets, login_s)
 
 
-def _logged_in(
+def _log_in(
     host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s: float, *, is_patient: bool
-) -> tuple[Link, float]:
+) -> tuple[Connection, float]:
     for n_tries in itertools.count(1):
         try:
-            with ramp.paced(host):
+            with ramp.throttle(host):
                 deadline = Deadline(timeout_s)  # neither a person's time to answer nor a queue's is the host's
-                dial = partial(wire_to, host, secrets, deadline, connect_timeout_s)
+                dial = partial(open_wire, host, secrets, deadline, connect_timeout_s)
                 link = log_in(host, dial, secrets, deadline, opens_ahead=True)
                 return link, timeout_s - deadline.left_s()
         except HostError as error:
@@ -83,7 +83,7 @@ def _logged_in(
 class SshShell:
     """A login on one host; see remote.shell.Shell."""
 
-    def __init__(self, host: Host, link: Link, secrets: Secrets, login_s: float) -> None:
+    def __init__(self, host: Host, link: Connection, secrets: Secrets, login_s: float) -> None:
         self._host = host
         self._link = link
         self._secrets = secrets

@@ -13,16 +13,16 @@ from sshd_keepalive.deadline import Deadline, Limit
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, Host
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh.auth import authenticate, user_of
-from sshd_keepalive.ssh.errors import trouble
-from sshd_keepalive.ssh.host_keys import Trust
+from sshd_keepalive.ssh.auth import authenticate, choose_user
+from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.host_keys import HostKeyVerifier
 from sshd_keepalive.ssh.transport import Client
 from sshd_keepalive.ssh.wire import Wire
 
 _JOIN_S: Final = 1.0
 
 
-class Link:
+class Connection:
     """A connection whose other end has shown who it is and has let us in."""
 
     def __init__(self, wire: Wire, client: Client) -> None:
@@ -77,7 +77,7 @@ def log_in(
     deadline: Deadline,
     *,
     opens_ahead: bool = False,
-) -> Link:
+) -> Connection:
     """Log in over a new wire; once more, the ordinary way, where the server cannot take what is sent ahead.
 
     Args:
@@ -104,7 +104,7 @@ def open_link(
     *,
     sends_ahead: bool = False,
     opens_ahead: bool = False,
-) -> Link:
+) -> Connection:
     """Exchange keys, check the host key, log in.
 
     The wire belongs to the link from here on, also when this fails.
@@ -125,11 +125,11 @@ def open_link(
     trust = link = None
     phase = "version"
     try:
-        trust = Trust(host, confirm)
+        trust = HostKeyVerifier(host, confirm)
         client = Client(wire, deadline, trust.offer(), sends_ahead=sends_ahead, opens_ahead=opens_ahead)
-        link = Link(wire, client)
+        link = Connection(wire, client)
         if missing := client.limit(host.ssh_rules):
-            raise trouble(host, "incompatible", f"the ssh_config leaves no {missing} that this program has")
+            raise make_error(host, "incompatible", f"the ssh_config leaves no {missing} that this program has")
         _exchange_keys(client, deadline)
         phase = "hostkey"
         key = client.get_remote_server_key()
@@ -141,7 +141,7 @@ def open_link(
         failure = _failure(host, link, phase, error, deadline)
         if trust is not None and trust.was_confirmed and failure.kind is not FailureKind.TIMEOUT:
             # sshd waits LoginGraceTime for a login, and a person may take longer.
-            failure = trouble(host, "lost(hostkey)", "while the host key was asked about")
+            failure = make_error(host, "lost(hostkey)", "while the host key was asked about")
         elif _was_too_early(link, error, deadline):
             failure = SentTooEarlyError(str(failure), kind=failure.kind, cause=failure.cause, hint=failure.hint)
         _give_up(link, wire)
@@ -165,7 +165,7 @@ def _exchange_keys(client: Client, deadline: Deadline) -> None:
         raise client.get_exception() or EOFError()
 
 
-def _was_too_early(link: Link | None, error: Exception, deadline: Deadline) -> bool:
+def _was_too_early(link: Connection | None, error: Exception, deadline: Deadline) -> bool:
     # A connection that is gone before the first answer: EOF, a reset, or what paramiko then calls a failed
     # authentication. Where it still stands, that is one: no algorithm in common for the signature.
     if link is None or deadline.is_over:
@@ -175,17 +175,17 @@ def _was_too_early(link: Link | None, error: Exception, deadline: Deadline) -> b
     return link.client.awaits_what_was_sent_ahead
 
 
-def _give_up(link: Link | None, wire: Wire) -> None:
+def _give_up(link: Connection | None, wire: Wire) -> None:
     if link is not None:
         link.close()
     else:
         wire.close()
 
 
-def _failure(host: Host, link: Link | None, phase: str, error: Exception, deadline: Deadline) -> HostError:
+def _failure(host: Host, link: Connection | None, phase: str, error: Exception, deadline: Deadline) -> HostError:
     """Tell the class of a failed login from what was seen, not from paramiko's words."""
     if link is None:
-        return trouble(host, f"lost({phase})", str(error))
+        return make_error(host, f"lost({phase})", str(error))
     client = link.client
     steps = client.steps
     if phase == "version" and client.remote_version:
@@ -193,21 +193,21 @@ def _failure(host: Host, link: Link | None, phase: str, error: Exception, deadli
     if phase == "version":
         said = " ".join(steps.lines)
         if "Exceeded MaxStartups" in said:
-            return trouble(host, "busy", said)
+            return make_error(host, "busy", said)
         if "Not allowed at this time" in said:  # since 9.8 to whoever comes after MaxStartups, too
-            return trouble(host, "penalised" if _server(host) in _DISPLEASED else "turned-away", said)
+            return make_error(host, "penalised" if _server(host) in _DISPLEASED else "turned-away", said)
         if deadline.is_over:
-            return trouble(host, "deadline(version)", "nothing that looks like SSH" if steps.n_early_bytes else "")
-        return trouble(host, "not-ssh", said) if steps.n_early_bytes else trouble(host, "busy")
+            return make_error(host, "deadline(version)", "nothing that looks like SSH" if steps.n_early_bytes else "")
+        return make_error(host, "not-ssh", said) if steps.n_early_bytes else make_error(host, "busy")
     if deadline.is_over:
-        return trouble(host, f"deadline({phase})")
+        return make_error(host, f"deadline({phase})")
     software = client.remote_version.split("-", 2)[-1].partition(" ")[0]
     if phase == "kex" and software and not software.startswith("OpenSSH"):
-        return trouble(host, "not-openssh", f"it is {software}")
+        return make_error(host, "not-openssh", f"it is {software}")
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
         reason = str(error).partition("(")[2].rstrip(")")  # "no acceptable kex algorithm"
-        return trouble(host, "incompatible", f"{reason}; {software}")
+        return make_error(host, "incompatible", f"{reason}; {software}")
     if phase == "auth":
-        detail = client.farewell or f"user {user_of(host)}"
-        return trouble(host, "auth-failed" if "oo many" in client.farewell else "account-closed", detail)
-    return trouble(host, f"lost({phase})", client.farewell or str(error))
+        detail = client.farewell or f"user {choose_user(host)}"
+        return make_error(host, "auth-failed" if "oo many" in client.farewell else "account-closed", detail)
+    return make_error(host, f"lost({phase})", client.farewell or str(error))

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.model import Host
-from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.errors import make_error
 
 _Address = tuple[socket.AddressFamily, Any]
 _UNACKNOWLEDGED_MS: Final = 20_000
@@ -67,11 +67,11 @@ def dial(host: Host, deadline: Deadline, connect_timeout_s: float) -> socket.soc
             return sock
     if isinstance(error, TimeoutError):
         if answers_echo(*addresses[0], _PING_S):
-            raise trouble(host, "dropped", f"{connect_timeout_s:g} s")
-        raise trouble(host, "unreachable", f"{connect_timeout_s:g} s")
+            raise make_error(host, "dropped", f"{connect_timeout_s:g} s")
+        raise make_error(host, "unreachable", f"{connect_timeout_s:g} s")
     if error.errno == errno.ECONNREFUSED:
-        raise trouble(host, "refused")
-    raise trouble(host, "unreachable", error.strerror or str(error))
+        raise make_error(host, "refused")
+    raise make_error(host, "unreachable", error.strerror or str(error))
 
 
 def _resolve(host: Host, limit: Deadline) -> tuple[_Address, ...]:
@@ -88,11 +88,11 @@ def _resolve(host: Host, limit: Deadline) -> tuple[_Address, ...]:
                 lookup.done.clear()
                 threading.Thread(target=lookup.run, name=f"resolve {host.address}", daemon=True).start()
     if not lookup.done.wait(limit.left_s()):
-        raise trouble(host, "unresolved", "the resolver does not answer")
+        raise make_error(host, "unresolved", "the resolver does not answer")
     if lookup.error is not None:
         with _lock:
             _lookups.pop(key, None)  # the next pass may have better luck
-        raise trouble(host, "unresolved", lookup.error.strerror or str(lookup.error))
+        raise make_error(host, "unresolved", lookup.error.strerror or str(lookup.error))
     return lookup.addresses
 
 

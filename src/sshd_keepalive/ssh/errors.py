@@ -114,7 +114,7 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
 }
 
 
-def trouble(host: Host, cause: str, detail: str = "", *, hint: str | None = None) -> HostError:
+def make_error(host: Host, cause: str, detail: str = "", *, hint: str | None = None) -> HostError:
     """Make the error for a class, naming the host.
 
     Args:
@@ -158,7 +158,7 @@ _SAID: Final = tuple(
 _EXPIRED: Final = re.compile(r"password change required|your password has expired|must change your password", re.I)
 
 
-def silence(host: Host, noise: bytes, *, ended: str, became: bool) -> HostError:
+def make_timeout_error(host: Host, noise: bytes, *, ended: str, became: bool) -> HostError:
     """Say why a shell ended without running the script, from what it printed instead.
 
     Args:
@@ -168,13 +168,13 @@ def silence(host: Host, noise: bytes, *, ended: str, became: bool) -> HostError:
     """
     text = noise.decode("utf-8", "replace")
     if _EXPIRED.search(text):
-        return trouble(host, "password-expired", last_line(text))
+        return make_error(host, "password-expired", last_line(text))
     if became:
         for pattern, cause in _SAID:
             if found := pattern.search(text):
-                return trouble(host, cause, last_line(text, found.start()))
+                return make_error(host, cause, last_line(text, found.start()))
     said = last_line(text)
-    return trouble(host, "no-shell", f"{ended}: {said}" if said else ended)
+    return make_error(host, "no-shell", f"{ended}: {said}" if said else ended)
 
 
 def last_line(text: str, at: int | None = None) -> str:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.ssh.errors import trouble, where
-from sshd_keepalive.ssh.known_hosts import Entry, KnownHosts, fingerprint, known_hosts, name_of
+from sshd_keepalive.ssh.errors import make_error, where
+from sshd_keepalive.ssh.known_hosts import Entry, KnownHosts, compute_fingerprint, known_hosts, name_of
 from sshd_keepalive.ssh.revocation import RevocationError, is_revoked
 
 _CERTIFICATE: Final = "-cert-v01@openssh.com"
@@ -25,7 +25,7 @@ _PREFERRED: Final = ("ssh-ed25519", *_ECDSA, *_RSA)
 _KEY_FIELDS: Final = {"ssh-ed25519": 1, "ssh-rsa": 2, **dict.fromkeys(_ECDSA, 2)}
 
 
-class Trust:
+class HostKeyVerifier:
     """The judgement of one host's key."""
 
     def __init__(self, host: Host, confirm: Callable[[str, str], bool] = lambda _question, _fingerprint: False) -> None:
@@ -56,9 +56,9 @@ class Trust:
         plain = tuple(name for entry in (*self._keys, *self._bare) for name in _algorithms(entry.kind))
         certified = tuple(name + _CERTIFICATE for name in _PREFERRED) if self._by_authority() else ()
         ours = tuple(dict.fromkeys((*certified, *plain, *_PREFERRED)))
-        offered = allowed(ours, self._host.ssh_rules.host_keys)
+        offered = choose_algorithms(ours, self._host.ssh_rules.host_keys)
         if not offered:
-            raise trouble(self._host, "hostkey-weak", "HostKeyAlgorithms of the ssh_config leaves nothing to offer")
+            raise make_error(self._host, "hostkey-weak", "HostKeyAlgorithms of the ssh_config leaves nothing to offer")
         return offered
 
     def check(self, kind: str, blob: bytes, certificate: bytes | None) -> None:
@@ -70,13 +70,13 @@ class Trust:
         Raises:
             HostError: kind `host_key`.
         """
-        shown = f"{kind} {fingerprint(blob)}"
+        shown = f"{kind} {compute_fingerprint(blob)}"
         if any(entry.blob == blob for entry in self._revoked):
-            raise trouble(self._host, "hostkey-revoked", shown)
+            raise make_error(self._host, "hostkey-revoked", shown)
         self._check_rules(blob, certificate, shown)
         if self._host.host_key is not None:
-            if fingerprint(blob) != self._host.host_key.rstrip("="):
-                raise trouble(self._host, "hostkey-changed", f"{shown}, pinned {self._host.host_key}")
+            if compute_fingerprint(blob) != self._host.host_key.rstrip("="):
+                raise make_error(self._host, "hostkey-changed", f"{shown}, pinned {self._host.host_key}")
             return
         if any(entry.blob == blob for entry in self._keys):
             return
@@ -85,10 +85,10 @@ class Trust:
             return
         if self._keys:
             entry = next((entry for entry in self._keys if entry.kind == kind), self._keys[0])
-            raise trouble(
+            raise make_error(
                 self._host,
                 "hostkey-changed",
-                f"{shown}, on file {entry.kind} {fingerprint(entry.blob)} at {entry.place}",
+                f"{shown}, on file {entry.kind} {compute_fingerprint(entry.blob)} at {entry.place}",
                 hint=f"find out why before anything else; if the change is right: ssh-keygen -R '{self._name}'"
                 f" -f {entry.path}",
             )
@@ -97,9 +97,9 @@ class Trust:
         if self._host.host_keys == "ask":
             known = self._known.paths[0]
             question = f"the host key of {where(self._host)} is not in {known}:\n  {shown}"
-            self.was_confirmed = self._confirm(question, fingerprint(blob))
+            self.was_confirmed = self._confirm(question, compute_fingerprint(blob))
         if self._host.host_keys != "accept-new" and not self.was_confirmed:
-            raise trouble(self._host, "hostkey-unknown", shown)
+            raise make_error(self._host, "hostkey-unknown", shown)
         self._accept(kind, blob, shown)
 
     def _check_rules(self, blob: bytes, certificate: bytes | None, shown: str) -> None:
@@ -108,16 +108,16 @@ class Trust:
         for key, whose in ((blob, shown), (authority, "the key of its authority")):
             bits = rsa_bits(key) if key is not None else None
             if bits is not None and bits < rules.rsa_bits:
-                raise trouble(self._host, "hostkey-weak", f"{whose}, {bits} bits, {rules.rsa_bits} are wanted")
+                raise make_error(self._host, "hostkey-weak", f"{whose}, {bits} bits, {rules.rsa_bits} are wanted")
         for path in rules.revoked:
             try:
                 revoked = is_revoked(path, certificate or blob, blob, *([authority] if authority else ()))
             except RevocationError as error:
-                raise trouble(
+                raise make_error(
                     self._host, "hostkey-file", str(error), hint=f"check {path}; ssh refuses it too"
                 ) from None
             if revoked:
-                raise trouble(self._host, "hostkey-revoked", f"{shown}, in {path}")
+                raise make_error(self._host, "hostkey-revoked", f"{shown}, in {path}")
 
     def _by_authority(self) -> bool:
         return bool(self._authorities) and self._host.host_key is None
@@ -126,20 +126,20 @@ class Trust:
         try:
             other = self._known.append(self._name, kind, blob)
         except OSError as error:
-            raise trouble(self._host, "hostkey-file", f"{error.filename}: {error.strerror}") from None
+            raise make_error(self._host, "hostkey-file", f"{error.filename}: {error.strerror}") from None
         if other is not None and other.blob != blob:
-            raise trouble(self._host, "hostkey-changed", f"{shown}, on file since a moment ago at {other.place}")
+            raise make_error(self._host, "hostkey-changed", f"{shown}, on file since a moment ago at {other.place}")
 
     def _check_certificate(self, certificate: bytes) -> None:
         """Check what PROTOCOL.certkeys asks of a host certificate; paramiko checks only the key exchange."""
-        reason = _fault_of(certificate, self._host, self._authorities, self._revoked, time.time())
+        reason = _find_fault(certificate, self._host, self._authorities, self._revoked, time.time())
         if reason:
             cause = "hostkey-revoked" if reason == "revoked" else "hostkey-certificate"
-            raise trouble(self._host, cause, reason)
+            raise make_error(self._host, cause, reason)
         algorithm = _Certificate(certificate).signature_algorithm
-        if algorithm not in allowed(_PREFERRED, self._host.ssh_rules.ca_signatures):
+        if algorithm not in choose_algorithms(_PREFERRED, self._host.ssh_rules.ca_signatures):
             detail = f"its authority signed with {algorithm}"
-            raise trouble(
+            raise make_error(
                 self._host, "hostkey-weak", detail, hint="sign it anew: ssh-keygen -t rsa-sha2-512 -s CA -h …"
             )
 
@@ -196,7 +196,7 @@ def rsa_bits(blob: bytes) -> int | None:
         return 0
 
 
-def allowed(ours: tuple[str, ...], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+def choose_algorithms(ours: tuple[str, ...], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
     """Give those of our algorithms that an ssh_config leaves, in our order."""
     return ours if wanted is None else tuple(name for name in ours if name in wanted)
 
@@ -208,7 +208,7 @@ def _algorithms(kind: str) -> tuple[str, ...]:
     return (kind,) if kind in _PREFERRED else ()
 
 
-def _fault_of(
+def _find_fault(
     certificate: bytes, host: Host, authorities: tuple[Entry, ...], revoked: tuple[Entry, ...], now_s: float
 ) -> str:
     """Give the reason to refuse a host certificate; empty: it is good."""
@@ -234,7 +234,7 @@ def _fault_of(
     if any(entry.blob == authority for entry in revoked):
         return "revoked"
     if all(entry.blob != authority for entry in authorities):
-        return f"signed by {fingerprint(authority)}, not by the authority at {authorities[0].place}"
+        return f"signed by {compute_fingerprint(authority)}, not by the authority at {authorities[0].place}"
     if identity.type is not SSHCertificateType.HOST:
         return "it is a user's certificate"
     if not identity.valid_after <= now_s < identity.valid_before:

@@ -20,8 +20,8 @@ from sshd_keepalive.model import Host
 from sshd_keepalive.probing.idle_limit import Paced
 from sshd_keepalive.probing.proof import Beat, Held, Loss
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh.connection import Link
-from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.connection import Connection
+from sshd_keepalive.ssh.errors import make_error
 from sshd_keepalive.ssh.nested import link_through
 from sshd_keepalive.ssh.transport import Client, ended_by_peer
 
@@ -55,7 +55,7 @@ class _Watch:
         return self._answers
 
 
-def hold(host: Host, link: Link, idle_s: float, *, stop: Callable[[], bool]) -> Held:
+def hold(host: Host, link: Connection, idle_s: float, *, stop: Callable[[], bool]) -> Held:
     """Open a session, stay silent, and at the end ask the host whether it is still there.
 
     Raises:
@@ -68,7 +68,7 @@ def hold(host: Host, link: Link, idle_s: float, *, stop: Callable[[], bool]) -> 
         channel = link.client.open_session(timeout=deadline.left_s())
         channel.exec_command(_QUIET_COMMAND)
     except (paramiko.SSHException, EOFError, OSError) as error:
-        raise trouble(host, "no-session", str(error)) from None
+        raise make_error(host, "no-session", str(error)) from None
     finally:
         alarm.cancel()
     held = _silence(link, idle_s, stop=stop, channel=channel)
@@ -78,7 +78,7 @@ def hold(host: Host, link: Link, idle_s: float, *, stop: Callable[[], bool]) -> 
 
 
 def rehearse(
-    host: Host, link: Link, secrets: Secrets, script: str, idle_s: float, *, answers: bool, deadline: Deadline
+    host: Host, link: Connection, secrets: Secrets, script: str, idle_s: float, *, answers: bool, deadline: Deadline
 ) -> Held:
     """Be a silent client of an sshd that a script starts for this one connection (`sshd -i`).
 
@@ -94,7 +94,7 @@ def rehearse(
         inner.close()
 
 
-def pace(link: Link, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
+def pace(link: Connection, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
     """Speak every `spacing_s` seconds, be silent in between, and see whether anybody still answers.
 
     Without a session: nothing is run on the host. Its keep-alives are answered and end the silence.
@@ -126,7 +126,7 @@ def pace(link: Link, spacing_s: float, total_s: float, *, stop: Callable[[], boo
 
 
 def _silence(
-    link: Link,
+    link: Connection,
     idle_s: float,
     *,
     stop: Callable[[], bool],
@@ -171,7 +171,7 @@ def _loss(client: Client) -> Loss:
     return Loss.RESET if isinstance(error, OSError) else Loss.CLOSED
 
 
-def asked(link: Link, *, within_s: float = ANSWER_S) -> Loss | None:
+def asked(link: Connection, *, within_s: float = ANSWER_S) -> Loss | None:
     """Send one keep-alive of ours; a reply, of whatever kind, proves the whole way there and back."""
     alarm = REAPER.arm(Deadline(within_s), link.interrupt)
     try:

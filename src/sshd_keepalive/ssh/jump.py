@@ -14,9 +14,9 @@ from sshd_keepalive.deadline import REAPER, Alarm, Deadline
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, Host
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh.connection import Link, log_in
+from sshd_keepalive.ssh.connection import Connection, log_in
 from sshd_keepalive.ssh.dial import dial
-from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.errors import make_error
 from sshd_keepalive.ssh.wire import ChannelWire, SocketWire, Wire
 
 IDLE_S: Final = 15.0  # how long a connection that nobody uses is kept for the next host
@@ -27,7 +27,7 @@ _SETTLE_S: Final = 0.1
 _REMEMBER_S: Final = 5.0  # other failures: long enough for those who wait already
 
 
-def wire_to(host: Host, secrets: Secrets, deadline: Deadline, connect_timeout_s: float) -> Wire:
+def open_wire(host: Host, secrets: Secrets, deadline: Deadline, connect_timeout_s: float) -> Wire:
     """Connect to a host, directly or through its jump hosts.
 
     Raises:
@@ -36,7 +36,7 @@ def wire_to(host: Host, secrets: Secrets, deadline: Deadline, connect_timeout_s:
     if not host.jump:
         return SocketWire(dial(host, deadline, connect_timeout_s))
     with _lock:
-        bastion = _bastions.setdefault(host.jump, _Bastion(host.jump))
+        bastion = _bastions.setdefault(host.jump, _JumpHost(host.jump))
     return bastion.wire_to(host, secrets, deadline, connect_timeout_s)
 
 
@@ -47,20 +47,20 @@ def is_lost(hops: tuple[Host, ...]) -> bool:
     return bastion is not None and bastion.is_lost()
 
 
-class _Bastion:
+class _JumpHost:
     """The last of some hops, with what it takes to get there."""
 
     def __init__(self, hops: tuple[Host, ...]) -> None:
         self._hops = hops
         self._lock = threading.Lock()
-        self._link: Link | None = None
+        self._link: Connection | None = None
         self._n_users = 0
         self._idle: Alarm | None = None
         self._failure: tuple[float, HostError] | None = None
 
     def wire_to(self, host: Host, secrets: Secrets, deadline: Deadline, connect_timeout_s: float) -> Wire:
         if not self._lock.acquire(timeout=deadline.left_s()):
-            raise trouble(self._hops[-1], "deadline(bastion)", f"on the way to {host.name}")
+            raise make_error(self._hops[-1], "deadline(bastion)", f"on the way to {host.name}")
         try:
             link = self._ready(secrets, deadline, connect_timeout_s)
             self._n_users += 1
@@ -99,7 +99,7 @@ class _Bastion:
     def _close_elsewhere(self) -> None:
         threading.Thread(target=self.close_if_idle, name="close jump host", daemon=True).start()
 
-    def _ready(self, secrets: Secrets, deadline: Deadline, connect_timeout_s: float) -> Link:
+    def _ready(self, secrets: Secrets, deadline: Deadline, connect_timeout_s: float) -> Connection:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
@@ -114,8 +114,8 @@ class _Bastion:
             self._link = None
         hop = self._hops[-1]
         try:
-            before = _hop_behind(hop, self._hops[:-1])
-            dial = partial(wire_to, before, secrets, deadline, connect_timeout_s)
+            before = _find_next_hop(hop, self._hops[:-1])
+            dial = partial(open_wire, before, secrets, deadline, connect_timeout_s)
             self._link = log_in(hop, dial, secrets, deadline)
         except HostError as error:
             failure = HostError(f"jump host {error}", kind=error.kind, cause=error.cause, hint=error.hint)
@@ -129,10 +129,10 @@ class _Bastion:
 class _SharedWire(ChannelWire):
     """A channel that gives its share of the bastion back when it is closed."""
 
-    def __init__(self, channel: paramiko.Channel, bastion: _Bastion) -> None:
+    def __init__(self, channel: paramiko.Channel, bastion: _JumpHost) -> None:
         super().__init__(channel)
         channel.wire_lock = self.lock  # type: ignore[attr-defined]  # read by client._on_channel_close
-        self._bastion: _Bastion | None = bastion
+        self._bastion: _JumpHost | None = bastion
 
     def close(self) -> None:
         super().close()
@@ -142,7 +142,7 @@ class _SharedWire(ChannelWire):
             bastion.release()
 
 
-def _forward(link: Link, hop: Host, host: Host, deadline: Deadline) -> paramiko.Channel:
+def _forward(link: Connection, hop: Host, host: Host, deadline: Deadline) -> paramiko.Channel:
     target = (host.address, host.port)
     try:
         channel = link.client.open_channel(
@@ -150,15 +150,15 @@ def _forward(link: Link, hop: Host, host: Host, deadline: Deadline) -> paramiko.
         )
     except paramiko.ChannelException as error:
         if error.code == 1:  # administratively prohibited (RFC 4254, 5.1)
-            raise trouble(hop, "bastion-denied", f"on the way to {host.name}") from None
-        raise trouble(host, "unreachable", f"from jump host {hop.name}") from None
+            raise make_error(hop, "bastion-denied", f"on the way to {host.name}") from None
+        raise make_error(host, "unreachable", f"from jump host {hop.name}") from None
     except (paramiko.SSHException, EOFError, OSError):
         cause = "deadline(bastion)" if deadline.is_over else "bastion-lost"
-        raise trouble(hop, cause, f"on the way to {host.name}") from None
+        raise make_error(hop, cause, f"on the way to {host.name}") from None
     return channel
 
 
-def _hop_behind(hop: Host, hops: tuple[Host, ...]) -> Host:
+def _find_next_hop(hop: Host, hops: tuple[Host, ...]) -> Host:
     """Give the hop as a host that is reached through the hops before it."""
     from dataclasses import replace
 
@@ -169,7 +169,7 @@ def _copy(error: HostError) -> HostError:
     return HostError(str(error), kind=error.kind, cause=error.cause, hint=error.hint)
 
 
-_bastions: dict[tuple[Host, ...], _Bastion] = {}
+_bastions: dict[tuple[Host, ...], _JumpHost] = {}
 _lock = threading.Lock()
 
 

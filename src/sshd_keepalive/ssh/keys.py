@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh.errors import trouble
+from sshd_keepalive.ssh.errors import make_error
 
 DEFAULT_FILES: Final = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 #: How many keys one connection tries when the inventory names none. sshd logs refused keys as failures from the
@@ -63,16 +63,16 @@ def identities(host: Host, secrets: Secrets) -> tuple[Identity, ...]:
     """
     try:
         if host.identity_file is not None:
-            return (_named(host.identity_file, host.certificate_file, secrets),)
+            return (_load_named(host.identity_file, host.certificate_file, secrets),)
         found = _defaults(secrets)
     except (BadKey, ConfigError) as error:
-        raise trouble(host, "key-file", str(error), hint=getattr(error, "hint", None)) from None
+        raise make_error(host, "key-file", str(error), hint=getattr(error, "hint", None)) from None
     if not found:
-        raise trouble(host, "no-key", "the agent and the default files hold none")
+        raise make_error(host, "no-key", "the agent and the default files hold none")
     return found
 
 
-def _named(file: str, certificate: str | None, secrets: Secrets) -> Identity:
+def _load_named(file: str, certificate: str | None, secrets: Secrets) -> Identity:
     slot = _slots.get((file, certificate))
     if slot is not None and slot.key is not None:  # loaded for another host: nothing needs to be looked up
         return Identity(slot.key, file)

@@ -40,7 +40,7 @@ class Entry:
         return f"{self.path}:{self.line}"
 
 
-def fingerprint(blob: bytes) -> str:
+def compute_fingerprint(blob: bytes) -> str:
     """Give a key's fingerprint as `ssh-keygen -l` prints it."""
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
@@ -181,14 +181,14 @@ def _is_same(fd: int, path: Path) -> bool:
 def known_hosts(chosen: str | None, more: tuple[str, ...] = ()) -> KnownHosts:
     """Give the parsed files for a host: the chosen one with those beside it, else the user's and the system's."""
     if chosen is not None:
-        return _parsed((str(Path(chosen).expanduser()), *more))
-    return _parsed((*(str(Path(path).expanduser()) for path in USER_FILES), *SYSTEM_FILES))
+        return _parse((str(Path(chosen).expanduser()), *more))
+    return _parse((*(str(Path(path).expanduser()) for path in USER_FILES), *SYSTEM_FILES))
 
 
 _PARSING: Final = threading.Lock()
 
 
-def _parsed(paths: tuple[str, ...]) -> KnownHosts:
+def _parse(paths: tuple[str, ...]) -> KnownHosts:
     with _PARSING:  # lru_cache alone would let every thread parse once
         return _parse_once(paths)
 

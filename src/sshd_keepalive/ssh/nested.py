@@ -15,8 +15,8 @@ from sshd_keepalive.deadline import Deadline, Limit
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.become import RootPassword
-from sshd_keepalive.ssh.connection import Link, open_link
-from sshd_keepalive.ssh.errors import silence, trouble
+from sshd_keepalive.ssh.connection import Connection, open_link
+from sshd_keepalive.ssh.errors import make_error, make_timeout_error
 from sshd_keepalive.ssh.sudo import Dialogue, root_shell
 from sshd_keepalive.ssh.wire import ChannelWire
 
@@ -25,12 +25,12 @@ _HEARD_BYTES: Final = 8 * 1024
 READY: Final = b"SKA1 READY\n"
 
 
-def login_through(host: Host, link: Link, secrets: Secrets, command: str, deadline: Deadline) -> None:
+def login_through(host: Host, link: Connection, secrets: Secrets, command: str, deadline: Deadline) -> None:
     """Log in to the host once more, through `command` run there as root, and hang up; see link_through."""
     link_through(host, link, secrets, f"exec {command}\n", deadline).close()
 
 
-def link_through(host: Host, link: Link, secrets: Secrets, script: str, deadline: Deadline) -> Link:
+def link_through(host: Host, link: Connection, secrets: Secrets, script: str, deadline: Deadline) -> Connection:
     """Log in to the host once more, through a script run there as root.
 
     Args:
@@ -51,8 +51,8 @@ def link_through(host: Host, link: Link, secrets: Secrets, script: str, deadline
         _wait_until_ready(host, channel, heard, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
         if deadline.is_over:
-            raise trouble(host, "deadline(channel)") from None
-        raise trouble(host, "no-session", str(error)) from None
+            raise make_error(host, "deadline(channel)") from None
+        raise make_error(host, "no-session", str(error)) from None
     finally:
         limit.cancel()
     wire = ChannelWire(channel)
@@ -60,14 +60,14 @@ def link_through(host: Host, link: Link, secrets: Secrets, script: str, deadline
     return open_link(host, wire, secrets, deadline, sends_ahead=link.client.sends_ahead)
 
 
-def _start(link: Link, channel: paramiko.Channel, text: str, deadline: Deadline) -> None:
+def _start(link: Connection, channel: paramiko.Channel, text: str, deadline: Deadline) -> None:
     data = text.encode("utf-8", "surrogateescape")
     channel.sendall(data[link.client.execute(channel, "sh -s", data, deadline.left_s()) :])
 
 
 def _run_as_root(
     host: Host,
-    link: Link,
+    link: Connection,
     secrets: Secrets,
     channel: paramiko.Channel,
     script: str,
@@ -111,7 +111,7 @@ def _wait_until_ready(host: Host, channel: paramiko.Channel, heard: bytes, deadl
     while b"\n" + READY not in heard:
         data = _heard(channel, deadline)
         if not data:
-            raise silence(host, heard, ended="it ended", became=host.become.method != "none")
+            raise make_timeout_error(host, heard, ended="it ended", became=host.become.method != "none")
         heard = (heard + data)[-_HEARD_BYTES:]
 
 

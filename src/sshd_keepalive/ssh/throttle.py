@@ -31,7 +31,7 @@ WAITS_S: Final = ((1.0, 3.0), (4.0, 12.0))
 SLOW_S: Final = (20.0, 40.0)
 
 
-class Ramp:
+class LoginThrottle:
     """How many logins may be under way. Thread-safe."""
 
     def __init__(self, limit: int, ceiling: float = float("inf")) -> None:
@@ -70,11 +70,11 @@ class Ramp:
 
 
 @contextmanager
-def paced(host: Host) -> Iterator[None]:
+def throttle(host: Host) -> Iterator[None]:
     """Enter when a login to this host may begin; leave when it has come about or failed."""
     with ExitStack() as steps:
         for key in _keys(host):
-            steps.enter_context(_ramp(key))
+            steps.enter_context(_find_throttle(key))
         yield
 
 
@@ -111,14 +111,14 @@ def network(address: str) -> str:
 
 
 @contextmanager
-def _ramp(key: tuple[Hashable, ...]) -> Iterator[None]:
+def _find_throttle(key: tuple[Hashable, ...]) -> Iterator[None]:
     with _lock:
         ramp = _ramps.get(key)
         if ramp is None:
             ramp = _ramps[key] = {
-                "network": Ramp(START),
-                "server": Ramp(SERVER_MAX, SERVER_MAX),
-                "jump": Ramp(JUMP_MAX, JUMP_MAX),
+                "network": LoginThrottle(START),
+                "server": LoginThrottle(SERVER_MAX, SERVER_MAX),
+                "jump": LoginThrottle(JUMP_MAX, JUMP_MAX),
             }[str(key[0])]
         ramp.n_users += 1
     try:
@@ -131,5 +131,5 @@ def _ramp(key: tuple[Hashable, ...]) -> Iterator[None]:
                 del _ramps[key]
 
 
-_ramps: dict[tuple[Hashable, ...], Ramp] = {}
+_ramps: dict[tuple[Hashable, ...], LoginThrottle] = {}
 _lock = threading.Lock()

@@ -27,7 +27,7 @@ _CLASSES: Final = {
 }  # fmt: skip
 
 
-def absolute(pattern: str, config_dir: str, version: Version) -> str | None:
+def make_absolute(pattern: str, config_dir: str, version: Version) -> str | None:
     """The pattern sshd hands to glob(): relative ones are below the configuration directory.
 
     None for what never finds a file: a tilde, which is not expanded, and relative patterns in 8.2.
@@ -44,7 +44,7 @@ def patterns(line: Line, config_dir: str, version: Version) -> tuple[str, ...]:
     words = [token.text.decode("utf-8", "surrogateescape") for token in line.arguments]
     if not version.at_least(8, 7) and "" in words:  # an empty word ends the list there
         words = words[: words.index("")]
-    found = (absolute(word, config_dir, version) for word in words)
+    found = (make_absolute(word, config_dir, version) for word in words)
     return tuple(pattern for pattern in found if pattern is not None)
 
 
@@ -53,7 +53,7 @@ def is_literal(pattern: str) -> bool:
     return _MAGIC.search(pattern) is None and "\\" not in pattern
 
 
-def straight(pattern: str, paths: Iterable[str]) -> str:
+def collapse(pattern: str, paths: Iterable[str]) -> str:
     """The pattern without `//`, `/./` and `x/..`: where there is no disk, a path is known by one name only.
 
     A directory that none of `paths` is in does not exist, and nothing is found through it.
@@ -66,7 +66,7 @@ def straight(pattern: str, paths: Iterable[str]) -> str:
 
 def expand(pattern: str, paths: Iterable[str]) -> tuple[str, ...]:
     """Those of `paths` that a pattern names, in the order of sshd."""
-    compiled = _compiled(pattern)
+    compiled = _compile(pattern)
     return tuple(path for raw, path in sorted((as_bytes(path), path) for path in paths) if compiled.match(_text(raw)))
 
 
@@ -77,7 +77,7 @@ def steps(pattern: str, n_paths: int) -> int:
 
 def covers(pattern: str, path: str) -> bool:
     """Whether a pattern names the path."""
-    return _compiled(pattern).match(_text(as_bytes(path))) is not None
+    return _compile(pattern).match(_text(as_bytes(path))) is not None
 
 
 def as_bytes(path: str) -> bytes:
@@ -91,7 +91,7 @@ def _text(raw: bytes) -> str:
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compile(pattern: str) -> re.Pattern[str]:
     chars = _CHARS.findall(_text(as_bytes(pattern)))
     components: list[list[str]] = [[""]]  # of each: what stands between its stars
     at = 0
@@ -112,10 +112,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         elif char != "*":
             piece += re.escape(char[-1])
         component[-1:] = [piece, ""] if char == "*" else [piece]
-    return re.compile("/".join(map(_joined, components)) + r"\Z", re.DOTALL)
+    return re.compile("/".join(map(_join, components)) + r"\Z", re.DOTALL)
 
 
-def _joined(pieces: list[str]) -> str:
+def _join(pieces: list[str]) -> str:
     """One path component as a regular expression.
 
     What stands between two stars is matched at its first occurrence and never again (an atomic group), which

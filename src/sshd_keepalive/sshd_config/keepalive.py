@@ -33,7 +33,7 @@ class Consequence:
         return ours[0] < theirs[0] or ours[1] > theirs[1] or ours[2] < theirs[2]
 
 
-def of(version: Version, interval_s: int, count_max: int) -> Consequence:
+def compute_consequence(version: Version, interval_s: int, count_max: int) -> Consequence:
     """Tell what `interval_s`/`count_max` means; the timer runs only after authentication."""
     pair = f"{interval_s}/{count_max}"
     if interval_s <= 0:
@@ -72,7 +72,7 @@ def of(version: Version, interval_s: int, count_max: int) -> Consequence:
     )
 
 
-def pair_for(
+def choose_pair(
     version: Version, keep_alive_every_s: int, drop_dead_after_s: int | None, count_max: int
 ) -> tuple[int, int]:
     """Choose ClientAliveInterval and ClientAliveCountMax for a wanted effect on one release.

@@ -167,7 +167,7 @@ _ALGORITHMS: Final = {
 TOS_NUMBERS: Final = {b"lowdelay": b"16", b"throughput": b"8", b"reliability": b"4"}
 
 
-def folded(keyword: str) -> str:
+def fold(keyword: str) -> str:
     """The keyword a folded name stands for: itself, or what it is an alias of."""
     return _ALIASES.get(keyword, keyword)
 
@@ -190,7 +190,7 @@ def is_global_only(keyword: str, version: Version) -> bool:
     """Whether sshd surely refuses the keyword inside a Match block: what differs by release is left to the host."""
     if keyword in (INTERVAL, COUNT_MAX):
         return not version.keepalive_in_match
-    row = KEYWORDS.get(folded(keyword))
+    row = KEYWORDS.get(fold(keyword))
     return row is not None and row.in_match == ()
 
 

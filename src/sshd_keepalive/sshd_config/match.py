@@ -141,7 +141,7 @@ def parse_criteria(line: Line, version: Version) -> tuple[Criterion, ...]:
     return tuple(criteria)
 
 
-def text_of(arguments: tuple[Token, ...]) -> str:
+def render_text(arguments: tuple[Token, ...]) -> str:
     """A Match line as one reads it aloud: words joined by one space, bytes that are no UTF-8 escaped."""
     texts = takewhile(lambda text: not text.startswith(b"#"), (token.text for token in arguments))
     words = b" ".join(filter(None, texts))

@@ -123,7 +123,7 @@ def read_files(
         daemon=None,
     )
     return Reading(
-        snapshot=snapshot, tree=trees.of_files(files, main=main, version=version, globs=globs, options=options)
+        snapshot=snapshot, tree=trees.build_from_files(files, main=main, version=version, globs=globs, options=options)
     )
 
 
@@ -137,4 +137,4 @@ def read(snapshot: Snapshot, expected: Reading | None = None) -> Reading:
     """
     if expected is not None and trees.is_alike(snapshot, expected.snapshot):
         return replace(expected, snapshot=snapshot, tree=replace(expected.tree, work=Work()))
-    return Reading(snapshot=snapshot, tree=trees.of_snapshot(snapshot))
+    return Reading(snapshot=snapshot, tree=trees.build_from_snapshot(snapshot))

@@ -25,7 +25,7 @@ from sshd_keepalive.model import (
 )
 from sshd_keepalive.sshd_config import match, reach, values
 from sshd_keepalive.sshd_config import tree as trees
-from sshd_keepalive.sshd_config.keywords import folded, is_global_only
+from sshd_keepalive.sshd_config.keywords import fold, is_global_only
 from sshd_keepalive.sshd_config.limits import Work
 from sshd_keepalive.sshd_config.match import Block, Criterion
 from sshd_keepalive.sshd_config.tree import Event, Tree
@@ -45,7 +45,7 @@ def tree_of_files(
     config_dir: str = trees.CONFIG_DIR,
 ) -> Tree:
     """Build a tree offline from path → bytes; Include patterns are matched against those paths."""
-    return trees.of_files(files, main=main, version=version, options=options, config_dir=config_dir)
+    return trees.build_from_files(files, main=main, version=version, options=options, config_dir=config_dir)
 
 
 def resolve(tree: Tree, context: Context | None = None) -> Effective:
@@ -171,7 +171,7 @@ class Layers:
         self.undecided: list[Place] = []
         states: dict[Block, tuple[bool | None, bool | None]] = {}
         for event in events:
-            keyword, block = folded(event.line.keyword), event.block
+            keyword, block = fold(event.line.keyword), event.block
             if block is None:
                 self.everybody.setdefault(keyword, []).append(event)
                 continue

@@ -111,7 +111,7 @@ class Tree:
         return replace(self, documents=documents, globs=globs, _events=[])
 
 
-def of_files(
+def build_from_files(
     files: Mapping[str, bytes],
     *,
     main: str = DEFAULT_CONFIG,
@@ -125,7 +125,7 @@ def of_files(
     return Tree(main, documents, version, globs, options, config_dir)
 
 
-def of_snapshot(snapshot: Snapshot) -> Tree:
+def build_from_snapshot(snapshot: Snapshot) -> Tree:
     """Build a tree from what was found on a host.
 
     Raises:
@@ -136,7 +136,7 @@ def of_snapshot(snapshot: Snapshot) -> Tree:
     for file in snapshot.files:
         first.setdefault(file.real_path or file.path, file.path)
     files = {file.path: file.content for file in snapshot.files}
-    built = of_files(
+    built = build_from_files(
         files,
         main=_main_path(snapshot, files),
         version=release(snapshot),
@@ -271,7 +271,7 @@ class _Unrolling:
             criteria = match.parse_criteria(line, self.version)
         except match.BadMatch as error:
             raise ParseError(str(error), path=place.path, line=place.line) from None
-        block = Block(place, match.text_of(line.arguments), criteria, outer, dead)
+        block = Block(place, match.render_text(line.arguments), criteria, outer, dead)
         self.tree.work.spend(len(line.raw) + len(block.label) // 8)
         return block
 
@@ -295,7 +295,7 @@ class _Unrolling:
             raise too_large(f"{place} includes a pattern of more than {MAX_GLOB_BYTES} bytes")
         if tree.globs is None:
             tree.work.spend(include.steps(pattern, len(tree.documents)))
-            return include.expand(include.straight(pattern, tree.documents), tree.documents)
+            return include.expand(include.collapse(pattern, tree.documents), tree.documents)
         known = tree.globs.get(pattern)
         if known is not None:
             return known

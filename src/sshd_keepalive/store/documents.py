@@ -13,7 +13,7 @@ from sshd_keepalive.model import Host, HostReport, Run
 _T = TypeVar("_T")
 
 
-def of_host(report: HostReport) -> str:
+def write_host(report: HostReport) -> str:
     """One host, as far as reports tell of it; the same finding gives the same text, however long it took."""
     host = report.host
     told = Host(
@@ -31,7 +31,7 @@ def of_host(report: HostReport) -> str:
     return serialization.write(replace(report, host=told, fingerprint="", losses=losses, seconds_s=0.0))
 
 
-def to_host(text: str, seconds_s: float) -> HostReport:
+def read_host(text: str, seconds_s: float) -> HostReport:
     """The report that `of_host` was given, without the way in to the host.
 
     Raises:
@@ -40,12 +40,12 @@ def to_host(text: str, seconds_s: float) -> HostReport:
     return replace(_read(text, HostReport), seconds_s=seconds_s)
 
 
-def of_run(run: Run) -> str:
+def write_run(run: Run) -> str:
     """A run without its hosts and without the runs before it."""
     return serialization.write(replace(run, hosts=(), past=()))
 
 
-def to_run(text: str) -> Run:
+def read_run(text: str) -> Run:
     """The run that `of_run` was given.
 
     Raises:
@@ -54,7 +54,7 @@ def to_run(text: str) -> Run:
     return _read(text, Run)
 
 
-def digest(text: str) -> bytes:
+def compute_digest(text: str) -> bytes:
     """What two equal documents have in common, 20 bytes."""
     return blake2b(text.encode("ascii"), digest_size=20).digest()
 

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, Row, Select, Table, delete, insert, s
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
-from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, scope_of
+from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, describe_scope
 from sshd_keepalive.model import End, HostReport, PastRun, Run, State, Subject
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.store import documents as texts
@@ -50,8 +50,8 @@ class Store:
     def save(self, run: Run) -> None:
         """Record a run. Hosts that were not begun are left out."""
         reports = tuple(report for report in run.hosts if report.end is not End.NOT_BEGUN)
-        written = [texts.of_host(report) for report in reports]
-        digests = [texts.digest(text) for text in written]
+        written = [texts.write_host(report) for report in reports]
+        digests = [texts.compute_digest(text) for text in written]
         with self._database.writing() as connection:
             run_id = _run_written(connection, run, reports)
             hosts_of = _ids(connection, hosts, hosts.c.name, {printable(report.host.name): {} for report in reports})
@@ -90,7 +90,7 @@ class Store:
                             "position": position,
                             "host_id": host_id,
                             "setting": finding.setting,
-                            "scope": scope_of(finding),
+                            "scope": describe_scope(finding),
                             "value": finding.value,
                         }
                         for position, (host_id, finding) in enumerate(gone)
@@ -176,8 +176,8 @@ class Store:
                 .where(results.c.run_id == row.id)
                 .order_by(results.c.position)
             )
-            reports = tuple(texts.to_host(text, seconds_s) for text, seconds_s in rows)
-        run = texts.to_run(row.document)
+            reports = tuple(texts.read_host(text, seconds_s) for text, seconds_s in rows)
+        run = texts.read_run(row.document)
         return replace(run, hosts=reports, past=self.previous(run.selection, command=run.command, before=run_id))
 
     def between(self, earlier: str, later: str) -> Iterator[tuple[str, Recorded | None, Recorded | None]]:
@@ -290,7 +290,7 @@ def _recorded(row: Row[Any]) -> Recorded:
         run_id=row.run,
         command=row.command,
         started_at=row.started_at,
-        report=texts.to_host(row.text, row.seconds_s),
+        report=texts.read_host(row.text, row.seconds_s),
     )
 
 
@@ -307,7 +307,7 @@ def _run_written(connection: Connection, run: Run, reports: Sequence[HostReport]
         "started_at": run.started_at,
         "exit_code": run.exit_code,
         "counts": outcome.count(replace(run, hosts=tuple(reports))),
-        "document": texts.of_run(run),
+        "document": texts.write_run(run),
     }
     number: int = connection.execute(insert(runs).returning(runs.c.id), row).scalar_one()
     return number

@@ -92,7 +92,9 @@ def test_what_the_host_does_outweighs_every_guess(
     found = of(PUBLISHED, known)
     assert (found.causes[0].name, found.causes[0].likelihood) == (first, likelihood)
     zero = next((cause for cause in found.causes if cause.name == "count-zero"), None)
-    ends_living = consequence.of(known.version, interval_s, count_max).alive_dropped_after_s is not None
+    ends_living = (
+        consequence.compute_consequence(known.version, interval_s, count_max).alive_dropped_after_s is not None
+    )
     assert (zero is not None and zero.likelihood is not Likelihood.UNLIKELY) is ends_living
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sshd_keepalive.history.changes import Recorded, Replaced, find_changes, scope_of
+from sshd_keepalive.history.changes import Recorded, Replaced, describe_scope, find_changes
 from sshd_keepalive.model import DecidingFile, Failure, Finding, Host, HostReport, Place, RemoteFile, State, Subject
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.sshd_config.document import parse
@@ -167,8 +167,8 @@ def test_after_a_time_in_which_it_could_not_be_judged_the_last_values_are_compar
 
 def test_a_scope_is_told_without_its_place_and_without_tricks() -> None:
     match = replace(RIGHT[0], scope="Match User \udc80 (/etc/ssh/sshd_config:3)", block="Match User \udc80")
-    assert scope_of(match) == r"Match User \x80"
-    assert scope_of(RIGHT[0]) == "global"
+    assert describe_scope(match) == r"Match User \x80"
+    assert describe_scope(RIGHT[0]) == "global"
 
 
 @pytest.mark.parametrize(

@@ -318,14 +318,14 @@ def edit(line: int, before: bytes, after: bytes) -> Edit:
 )
 def test_a_byte_that_no_edit_names(before: bytes | None, after: bytes, edits: tuple[Edit, ...]) -> None:
     with pytest.raises(PlanError):
-        prove.untouched_bytes(content(before, after), edits)
+        prove.prove_untouched_bytes(content(before, after), edits)
 
 
 def test_bytes_that_edits_name() -> None:
-    prove.untouched_bytes(
+    prove.prove_untouched_bytes(
         content(b"a\nb", b"x\na\nb\nc\n"), (edit(1, b"", b"x\n"), edit(2, b"b", b"b\n"), edit(3, b"", b"c\n"))
     )
-    prove.untouched_bytes(content(None, b"a\n"), (edit(1, b"", b"a\n"),))
+    prove.prove_untouched_bytes(content(None, b"a\n"), (edit(1, b"", b"a\n"),))
 
 
 def test_a_file_with_two_paths_is_edited_once() -> None:
@@ -351,7 +351,7 @@ def test_a_last_line_without_an_end_may_get_one(last: str) -> None:
 
 def test_an_edit_of_a_file_that_is_not_written() -> None:
     with pytest.raises(PlanError, match="/lost would be lost"):
-        prove.untouched_bytes((), (Edit(path="/lost", line=1, before=b"", after=b"x\n", reason=""),))
+        prove.prove_untouched_bytes((), (Edit(path="/lost", line=1, before=b"", after=b"x\n", reason=""),))
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_a_planner_that_is_wrong_by_one_byte_is_caught(
 def test_files_that_sshd_would_refuse_afterwards() -> None:
     before = resolve.tree_of_files({MAIN: b"Port 22\n"})
     with pytest.raises(PlanError, match="would refuse the edited files"):
-        prove.untouched_settings(before, before.with_files({MAIN: b"Port 22\nClientAliveInterval x\n"}))
+        prove.prove_untouched_settings(before, before.with_files({MAIN: b"Port 22\nClientAliveInterval x\n"}))
 
 
 @pytest.mark.parametrize(
@@ -402,8 +402,8 @@ def test_another_setting_that_changes(after: str) -> None:
     files = {MAIN: b"Port 22\nMatch User a\nX11Forwarding no\n"}
     before = resolve.tree_of_files(files)
     with pytest.raises(PlanError):
-        prove.untouched_settings(before, before.with_files({MAIN: after.encode()}))
-    prove.untouched_settings(before, before.with_files({MAIN: b"ClientAliveInterval 1\n" + files[MAIN]}))
+        prove.prove_untouched_settings(before, before.with_files({MAIN: after.encode()}))
+    prove.prove_untouched_settings(before, before.with_files({MAIN: b"ClientAliveInterval 1\n" + files[MAIN]}))
 
 
 def test_a_plan_that_would_not_help_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,7 +442,7 @@ def test_a_comment_is_no_line_to_put_a_value_into() -> None:
     tree = resolve.tree_of_files({MAIN: b"# x\n"})
     wrong = edit(1, b"# x\n", b"ClientAliveInterval 300\n")
     with pytest.raises(PlanError, match="more than its value"):
-        prove.only_values((wrong,), Policy().wanted(), tree)
+        prove.prove_only_values((wrong,), Policy().wanted(), tree)
 
 
 def test_a_plan_has_the_caveat_of_what_it_would_write() -> None:

@@ -105,14 +105,14 @@ def test_spacings_add_up_to_the_last_keep_alive(gaps: list[float]) -> None:
 def test_each_trial_is_judged_by_what_the_release_does(version: str) -> None:
     effect = values("300/3", version)
     for one in TRIALS:
-        told = consequence.of(effect.version, one.interval_s, one.count_max)
+        told = consequence.compute_consequence(effect.version, one.interval_s, one.count_max)
         end_s = told.alive_dropped_after_s if one.answers else told.dead_dropped_after_s
         assert end_s is None or end_s + 1 < one.idle_s, "too short to see it"
         dead = silence((end_s or 0) + 0.3, told.request_after_s, Loss.CLOSED)
         alive = silence(one.idle_s, told.request_after_s)
         right, wrong = (alive, dead) if end_s is None else (dead, alive)
-        assert trial.finding(one, right, effect).state is State.OK
-        assert trial.finding(one, wrong, effect).state is State.DRIFT
+        assert trial.build_finding(one, right, effect).state is State.OK
+        assert trial.build_finding(one, wrong, effect).state is State.DRIFT
 
 
 def test_without_an_interval_a_silence_is_long_and_keep_alives_are_somebody_elses() -> None:
@@ -123,5 +123,7 @@ def test_without_an_interval_a_silence_is_long_and_keep_alives_are_somebody_else
 
 
 def test_options_of_ours_do_not_win_over_a_match() -> None:
-    assert "a Match block decides" in trial.deciding_match(read(look({MAIN: "Match User a\nClientAliveInterval 5\n"})))
-    assert trial.deciding_match(read(look({MAIN: "ClientAliveInterval 5\n"}))) == ""
+    assert "a Match block decides" in trial.find_deciding_match(
+        read(look({MAIN: "Match User a\nClientAliveInterval 5\n"}))
+    )
+    assert trial.find_deciding_match(read(look({MAIN: "ClientAliveInterval 5\n"}))) == ""

@@ -8,7 +8,7 @@ import pytest
 
 from sshd_keepalive.model import Dump, Plan, Policy, Snapshot
 from sshd_keepalive.planning import plan as planning
-from sshd_keepalive.remote.verify import difference
+from sshd_keepalive.remote.verify import find_difference
 from sshd_keepalive.scripts.guard import Change
 from sshd_keepalive.sshd_config.reading import read
 from tests.support.snapshots import MAIN, look
@@ -29,7 +29,7 @@ def asked(**settings: str) -> Snapshot:
 
 
 def test_as_it_was() -> None:
-    assert difference(STOCK, change()) == ""
+    assert find_difference(STOCK, change()) == ""
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_as_it_was() -> None:
     ],
 )  # fmt: skip
 def test_what_is_not_as_it_was_is_named(seen: Snapshot, said: str) -> None:
-    assert said in difference(seen, change())
+    assert said in find_difference(seen, change())

@@ -107,8 +107,8 @@ def test_logind_says_what_is_in_effect(logind: str, files: str, limit_s: int | N
 
 def test_logins_at_the_same_moment_are_counted_against_max_startups() -> None:
     dump = snapshot(maxstartups="10:30:100", unusedconnectiontimeout="soon").dumps[0]
-    assert "MaxStartups 10:30:100: when 20 connections" in "".join(deep._notes_of(dump, 20))
-    assert list(deep._notes_of(dump, 5)) == []
+    assert "MaxStartups 10:30:100: when 20 connections" in "".join(deep._list_notes(dump, 20))
+    assert list(deep._list_notes(dump, 5)) == []
 
 
 def test_keep_alives_of_tcp_that_are_off_are_told() -> None:

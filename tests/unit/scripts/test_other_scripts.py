@@ -35,7 +35,7 @@ SNAPSHOT = Snapshot(
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_sessions_are_read_from_the_processes_of_this_machine(shell: str) -> None:
-    completed = LocalShell(shell=shell).run(sessions.script(), timeout_s=120)
+    completed = LocalShell(shell=shell).run(sessions.build_script(), timeout_s=120)
     assert completed.ended
     assert all(session.user and session.age_s >= 0 for session in sessions.parse(completed.stdout))
 
@@ -43,7 +43,7 @@ def test_sessions_are_read_from_the_processes_of_this_machine(shell: str) -> Non
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_deep_look_tells_the_kernels_keep_alive_and_the_tmout_of_a_profile(shell: str, tmp_path: Path) -> None:
     (tmp_path / ".profile").write_text("# TMOUT=1\nreadonly TMOUT=900; export TMOUT\n")
-    completed = LocalShell(shell=shell, folder=tmp_path).run(deep.script(), timeout_s=120)
+    completed = LocalShell(shell=shell, folder=tmp_path).run(deep.build_script(), timeout_s=120)
     found = deep.judge(completed.stdout, SNAPSHOT)
     assert "tcp_keepalive" in dict(found.facts)
     assert ("shell-tmout", 900.0) in found.limits
@@ -55,7 +55,7 @@ def test_the_trial_starts_the_hosts_sshd_with_our_values_first(shell: str, tmp_p
     write_command(tmp_path, "sshd", f"for word; do printf '%s\\n' \"$word\"; done >{tmp_path}/words")
     host = Host(name="one", address="192.0.2.1", sshd=str(tmp_path / "sshd"))
     snapshot = Snapshot(**{f: getattr(SNAPSHOT, f) for f in SNAPSHOT.__slots__} | {"host": host})
-    completed = LocalShell(shell=shell).run(trial.script(snapshot, trial.TRIALS[0]), timeout_s=120)
+    completed = LocalShell(shell=shell).run(trial.build_script(snapshot, trial.TRIALS[0]), timeout_s=120)
     assert b"SKA1 READY" in completed.stdout
     words = (tmp_path / "words").read_text().splitlines()
     assert words[:5] == ["-i", "-o", "ClientAliveInterval=1", "-o", "ClientAliveCountMax=3"]
@@ -87,7 +87,7 @@ def test_sessions_tell_nothing_of_what_is_no_sshds(shell: str) -> None:
         for _ in range(50):
             stack.enter_context(socket.create_connection(server.getsockname()))
         other = stack.enter_context(subprocess.Popen(["/bin/sleep", "600", *["0" * 100_000] * 10]))
-        stdout = LocalShell(shell=shell).run(sessions.script(), timeout_s=30).stdout
+        stdout = LocalShell(shell=shell).run(sessions.build_script(), timeout_s=30).stdout
         other.kill()
     told = dict(records(stdout))
     assert len(stdout) < 100_000

@@ -64,7 +64,7 @@ def test_those_of_one_daemon_are_told_apart_by_its_ports() -> None:
 
 def test_who_has_logged_in_is_counted() -> None:
     titles = ("sshd: ops [priv]", "sshd-session: root@notty", "sshd: [accepted]", "sshd: unknown [priv]", "sshd -D")
-    assert [sessions.n_logged_in(titles[at:]) for at in (0, 1, 2)] == [2, 1, 0]
+    assert [sessions.count_logged_in(titles[at:]) for at in (0, 1, 2)] == [2, 1, 0]
 
 
 def test_what_the_kernel_does_not_tell_is_left_out() -> None:

@@ -13,7 +13,7 @@ import pytest
 from sshd_keepalive import scripts
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Daemon, Host, ServiceChoice, Snapshot
-from sshd_keepalive.remote.observe import functions, observe
+from sshd_keepalive.remote.observe import build_functions, observe
 from sshd_keepalive.scripts import survey
 from sshd_keepalive.scripts.records import records
 from sshd_keepalive.sshd_config import command_line as start
@@ -39,7 +39,7 @@ def host(tmp_path: Path) -> Host:
 
 
 def look(host: Host, *, shell: str = "dash", extra: tuple[str, ...] = (), timeout_s: float = 60) -> Snapshot:
-    script = survey.script(host, functions(host.service), users=("root",), extra=extra)
+    script = survey.build_script(host, build_functions(host.service), users=("root",), extra=extra)
     completed = LocalShell(host, shell=shell).run(script, timeout_s=timeout_s)
     assert completed.ended, completed
     return survey.parse(completed.stdout, host, NOW)
@@ -180,7 +180,7 @@ def test_a_host_without_sshd_and_one_with_another_kind_say_so(host: Host, tmp_pa
 
 @pytest.mark.parametrize("at", [1, 5, 20, 60, -1, -7])
 def test_output_that_was_cut_off_is_never_taken_for_an_answer(host: Host, at: int) -> None:
-    script = survey.script(host, functions(host.service), users=("root",))
+    script = survey.build_script(host, build_functions(host.service), users=("root",))
     stdout = LocalShell(host).run(script, timeout_s=20).stdout
     with pytest.raises(HostError) as raised:
         survey.parse(stdout[:at], host, NOW)
@@ -215,15 +215,15 @@ def words(**more: str) -> dict[str, str]:
 
 
 def test_when_the_daemon_last_read_its_files() -> None:
-    assert survey._moments(words(loaded="5 644 0 0 900.25 901.5\n0 755 0 0 7 8")) == (901.5, 0.0, [8])
-    assert survey._moments(words(folders="0 755 0 0 7 8")) == (900.5, survey._TICK_S, [8])
-    assert survey._moments(words(clock="1000.%N")) == (900.0, 1.0, [])
+    assert survey._read_times(words(loaded="5 644 0 0 900.25 901.5\n0 755 0 0 7 8")) == (901.5, 0.0, [8])
+    assert survey._read_times(words(folders="0 755 0 0 7 8")) == (900.5, survey._TICK_S, [8])
+    assert survey._read_times(words(clock="1000.%N")) == (900.0, 1.0, [])
     for useless in ({}, words(uptime="3.00")):  # the uptime of a container, and a start by the clock of the machine
         with pytest.raises(HostError) as raised:
-            survey._moments(useless)
+            survey._read_times(useless)
         assert raised.value.cause == "no-start-time"
     with pytest.raises(HostError, match="PID file vanished"):
-        survey._moments(words(loaded="  File: /etc/ssh"))
+        survey._read_times(words(loaded="  File: /etc/ssh"))
 
 
 def record(kind: str, value: str) -> bytes:
@@ -298,7 +298,7 @@ def test_with_a_process_for_each_connection_the_next_start_is_what_holds(host: H
 def test_agents_are_told_by_their_directories_each_once(host: Host, shell: str, tmp_path: Path) -> None:
     for path in ("etc/puppetlabs/puppet", "etc/puppet/puppet.conf", "var/lib/waagent", "usr/local/hostguard"):
         (tmp_path / "root" / path).mkdir(parents=True)
-    script = survey.script(host, functions(host.service), users=())
+    script = survey.build_script(host, build_functions(host.service), users=())
     elsewhere = re.sub(r"\|(/[a-z])", rf"|{tmp_path}/root\1", script)
     completed = LocalShell(host, shell=shell).run(elsewhere, timeout_s=60)
     found = survey.parse(completed.stdout, host, NOW)

@@ -8,7 +8,7 @@ import pytest
 
 from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Place, State, Step, Subject
 from sshd_keepalive.secrets import redaction
-from sshd_keepalive.secrets.redaction import RedactingFormatter, redacted
+from sshd_keepalive.secrets.redaction import RedactingFormatter, redact
 from sshd_keepalive.secrets.retrieval import Secret
 
 SECRET = "open  sesame(1)"
@@ -51,9 +51,9 @@ def report(text: str) -> HostReport:
 @pytest.mark.parametrize("form", [SECRET, "open sesame(1)"])
 def test_every_text_of_a_report(form: str) -> None:
     kept = {"host": Host(name=form, address="h"), "fingerprint": FINGERPRINT}
-    found = redacted(report(form))
+    found = redact(report(form))
     assert {name: getattr(found, name) for name in kept} == kept
-    expected = redacted(report("***"))
+    expected = redact(report("***"))
     assert [found.findings, found.diff, found.steps, found.facts, found.notes, found.failure] == [
         expected.findings,
         expected.diff,
@@ -65,7 +65,7 @@ def test_every_text_of_a_report(form: str) -> None:
 
 
 def test_a_short_value_is_left_alone() -> None:
-    assert redacted("yes, eyes") == "yes, eyes"
+    assert redact("yes, eyes") == "yes, eyes"
 
 
 def test_log_records_with_their_tracebacks() -> None:

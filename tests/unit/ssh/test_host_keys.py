@@ -9,8 +9,8 @@ import pytest
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
-from sshd_keepalive.ssh.host_keys import Trust
-from sshd_keepalive.ssh.known_hosts import fingerprint
+from sshd_keepalive.ssh.host_keys import HostKeyVerifier
+from sshd_keepalive.ssh.known_hosts import compute_fingerprint
 from tests.support.sshd import make_key, sign_key
 
 NUMBER = itertools.count()
@@ -43,7 +43,7 @@ def check(keys: Keys, tmp_path: Path, known: str, certificate: bytes | None = No
     file = tmp_path / f"known_hosts_{next(NUMBER)}"  # each is read once per process
     file.write_text(known)
     host = Host(**{"name": "web", "address": "web.example", "known_hosts": str(file), **settings})
-    Trust(host).check("ssh-ed25519", keys.blob(keys.host), certificate)
+    HostKeyVerifier(host).check("ssh-ed25519", keys.blob(keys.host), certificate)
     return file
 
 
@@ -64,7 +64,7 @@ def test_a_changed_key_is_refused_by_every_policy(keys: Keys, tmp_path: Path, po
     failure = refusal(keys, tmp_path, f"\nweb.example {keys.text(keys.other)}\n", host_keys=policy)
     assert failure.cause == "hostkey-changed"
     assert re.search(rf"{tmp_path}/known_hosts_\d+:2\b", str(failure))
-    assert fingerprint(keys.blob(keys.host)) in str(failure)
+    assert compute_fingerprint(keys.blob(keys.host)) in str(failure)
     assert "ssh-keygen -R 'web.example'" in (failure.hint or "")
 
 
@@ -80,12 +80,12 @@ def test_accept_new_writes_it_down(keys: Keys, tmp_path: Path) -> None:
 def test_accept_new_without_a_place_to_write(keys: Keys, tmp_path: Path) -> None:
     host = Host(name="web", address="web.example", known_hosts="/proc/none/known_hosts", host_keys="accept-new")
     with pytest.raises(HostError) as caught:
-        Trust(host).check("ssh-ed25519", keys.blob(keys.host), None)
+        HostKeyVerifier(host).check("ssh-ed25519", keys.blob(keys.host), None)
     assert caught.value.cause == "hostkey-file"
 
 
 def test_a_pin_counts_more_than_the_file(keys: Keys, tmp_path: Path) -> None:
-    pin = fingerprint(keys.blob(keys.host))
+    pin = compute_fingerprint(keys.blob(keys.host))
     check(keys, tmp_path, f"web.example {keys.text(keys.other)}\n", host_key=pin)
     failure = refusal(keys, tmp_path, f"web.example {keys.text(keys.host)}\n", host_key="SHA256:other")
     assert failure.cause == "hostkey-changed"
@@ -93,7 +93,7 @@ def test_a_pin_counts_more_than_the_file(keys: Keys, tmp_path: Path) -> None:
 
 def test_revoked_counts_most(keys: Keys, tmp_path: Path) -> None:
     known = f"web.example {keys.text(keys.host)}\n@revoked * {keys.text(keys.host)}\n"
-    pin = fingerprint(keys.blob(keys.host))
+    pin = compute_fingerprint(keys.blob(keys.host))
     for settings in ({}, {"host_key": pin}, {"host_keys": "accept-new"}):
         assert refusal(keys, tmp_path, known, **settings).cause == "hostkey-revoked"
 
@@ -179,7 +179,7 @@ def test_known_types_are_offered_first(keys: Keys, tmp_path: Path, known: str, f
     rsa = base64.b64encode(b"\0\0\0\x07ssh-rsa").decode()
     file = tmp_path / "known_hosts"
     file.write_text(known.format(rsa=rsa, ca=keys.text(keys.authority)))
-    offer = Trust(Host(name="web", address="web.example", known_hosts=str(file))).offer()
+    offer = HostKeyVerifier(Host(name="web", address="web.example", known_hosts=str(file))).offer()
     assert offer[0] == first
     assert len(set(offer)) == len(offer)
     assert "ssh-ed25519" in offer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.ssh.known_hosts import KnownHosts, fingerprint, name_of
+from sshd_keepalive.ssh.known_hosts import KnownHosts, compute_fingerprint, name_of
 
 
 def blob(kind: str = "ssh-ed25519", n: int = 0) -> bytes:
@@ -109,7 +109,7 @@ def test_names_of_hosts() -> None:
 
 
 def test_fingerprint_is_that_of_ssh_keygen() -> None:
-    assert fingerprint(b"") == "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
+    assert compute_fingerprint(b"") == "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
 
 
 def test_append(tmp_path: Path) -> None:

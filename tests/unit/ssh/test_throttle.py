@@ -15,23 +15,23 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
 from sshd_keepalive.ssh import dial
 from sshd_keepalive.ssh import throttle as ramp
-from sshd_keepalive.ssh.errors import trouble
-from sshd_keepalive.ssh.throttle import JUMP_MAX, SERVER_MAX, START, Ramp, network, paced, wait_s
+from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.throttle import JUMP_MAX, SERVER_MAX, START, LoginThrottle, network, throttle, wait_s
 
 HOST = Host(name="h", address="192.0.2.1")
 
 
-def visit(one: Ramp, cause: str = "") -> None:
+def visit(one: LoginThrottle, cause: str = "") -> None:
     try:
         with one.step():
             if cause:
-                raise trouble(HOST, cause)
+                raise make_error(HOST, cause)
     except HostError:
         pass
 
 
 def test_it_grows_while_all_goes_well_and_halves_when_somebody_objects() -> None:
-    one = Ramp(4)
+    one = LoginThrottle(4)
     for _ in range(6):
         visit(one)
     assert one.limit == 10
@@ -51,7 +51,7 @@ def test_no_more_than_the_limit_are_in_at_a_time() -> None:
 
     def login(n: int) -> None:
         nonlocal n_in, peak
-        with paced(replace(HOST, name=f"h{n}")):
+        with throttle(replace(HOST, name=f"h{n}")):
             with lock:
                 n_in += 1
                 peak = max(peak, n_in)
@@ -70,7 +70,7 @@ def test_a_jump_host_has_a_limit_of_its_own_that_never_grows() -> None:
     leave = threading.Event()
 
     def login(host: Host) -> None:
-        with paced(host):
+        with throttle(host):
             entered.release()
             leave.wait(10)
 
@@ -86,7 +86,7 @@ def test_a_jump_host_has_a_limit_of_its_own_that_never_grows() -> None:
 def test_a_network_begins_small_and_servers_are_not_remembered() -> None:
     ramp._ramps.clear()
     for n in range(1, 100):
-        with paced(Host(name=f"h{n}", address=f"203.0.113.{n}")):
+        with throttle(Host(name=f"h{n}", address=f"203.0.113.{n}")):
             pass
     assert {key: one.limit for key, one in ramp._ramps.items()} == {("network", "203.0.113.0/24"): START + 99}
 
@@ -107,12 +107,12 @@ def test_what_counts_as_one_network(address: str, expected: str) -> None:
 
 def test_only_a_connection_that_was_turned_away_is_tried_again_and_not_for_ever() -> None:
     for cause in ("auth-failed", "penalised", "dropped", "refused", "unreachable", "lost(kex)", "account-closed"):
-        assert wait_s(trouble(HOST, cause), 1) is None
-    waits = [[wait_s(trouble(HOST, "busy"), n) for _ in range(20)] for n in (1, 2)]
+        assert wait_s(make_error(HOST, cause), 1) is None
+    waits = [[wait_s(make_error(HOST, "busy"), n) for _ in range(20)] for n in (1, 2)]
     for some, (least, most) in zip(waits, ramp.WAITS_S, strict=True):
         assert all(least <= (one or 0) <= most for one in some)
         assert len(set(some)) > 1
-    assert wait_s(trouble(HOST, "busy"), 3) is None
+    assert wait_s(make_error(HOST, "busy"), 3) is None
 
 
 def _may_ping() -> bool:

@@ -71,7 +71,7 @@ def test_longer_names(pattern: str, found: list[str]) -> None:
     ],
 )
 def test_without_a_disk_a_path_has_one_name(pattern: str, expected: str) -> None:
-    assert include.straight(pattern, ["/d/x/y/a.conf"]) == expected
+    assert include.collapse(pattern, ["/d/x/y/a.conf"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_without_a_disk_a_path_has_one_name(pattern: str, expected: str) -> None
     ],
 )
 def test_relative_patterns(word: str, version: str, expected: str | None) -> None:
-    assert include.absolute(word, "/etc/ssh/", Version.parse(version)) == expected
+    assert include.make_absolute(word, "/etc/ssh/", Version.parse(version)) == expected
 
 
 def test_order_is_by_bytes() -> None:

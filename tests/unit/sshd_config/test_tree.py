@@ -18,7 +18,7 @@ D = "/etc/ssh/sshd_config.d"
 
 def events(files: dict[str, str], version: str = "9.2p1") -> list[tuple[str, int]]:
     contents = {path: text.encode() for path, text in files.items()}
-    built = tree.of_files(contents, version=Version.parse(version))
+    built = tree.build_from_files(contents, version=Version.parse(version))
     return [(event.place.path, event.place.line) for event in built.events()]
 
 
@@ -129,11 +129,11 @@ def test_settings_in_match_are_refused_before_7_4() -> None:
 
 
 def test_options_come_first_and_have_no_includes() -> None:
-    built = tree.of_files({MAIN: b"ClientAliveInterval 5\n"}, options=("ClientAliveInterval=7", "# nothing"))
+    built = tree.build_from_files({MAIN: b"ClientAliveInterval 5\n"}, options=("ClientAliveInterval=7", "# nothing"))
     assert resolve.resolve(built)[INTERVAL].value == "7"
     for option in ("Include /x", "Match all"):
         with pytest.raises(ParseError, match="not allowed as a daemon option"):
-            tree.of_files({MAIN: b""}, options=(option,)).events()
+            tree.build_from_files({MAIN: b""}, options=(option,)).events()
 
 
 # ------------------------------------------------------------------------------------ from a snapshot
@@ -141,37 +141,37 @@ def test_options_come_first_and_have_no_includes() -> None:
 
 def test_patterns_nobody_looked_up_are_asked_for_one_after_the_other() -> None:
     found = look({MAIN: f"Include {D}/*.conf more/*\n", f"{D}/a.conf": "Include /opt/*\nInclude /srv/x\n"}, globs=())
-    assert tree.missing_globs(tree.of_snapshot(found)) == (f"{D}/*.conf", "/etc/ssh/more/*")
+    assert tree.missing_globs(tree.build_from_snapshot(found)) == (f"{D}/*.conf", "/etc/ssh/more/*")
     globs = tuple(Glob(pattern=p, paths=q) for p, q in ((f"{D}/*.conf", (f"{D}/a.conf",)), ("/etc/ssh/more/*", ())))
     found = replace(found, globs=globs)
-    assert tree.missing_globs(tree.of_snapshot(found)) == ("/opt/*", "/srv/x")
+    assert tree.missing_globs(tree.build_from_snapshot(found)) == ("/opt/*", "/srv/x")
     with pytest.raises(ParseError, match="not looked up"):
-        resolve.resolve(tree.of_snapshot(found))
+        resolve.resolve(tree.build_from_snapshot(found))
 
 
 def test_a_literal_file_that_was_read_needs_no_glob() -> None:
     found = look({MAIN: "Include /srv/x\n", "/srv/x": "ClientAliveCountMax 9\n"}, globs=())
-    assert tree.missing_globs(tree.of_snapshot(found)) == ()
-    assert resolve.resolve(tree.of_snapshot(found))[COUNT_MAX].value == "9"
+    assert tree.missing_globs(tree.build_from_snapshot(found)) == ()
+    assert resolve.resolve(tree.build_from_snapshot(found))[COUNT_MAX].value == "9"
 
 
 def test_an_unreadable_member_is_no_guess() -> None:
     found = look({MAIN: "Include /d/*\n"}, globs=(Glob(pattern="/d/*", paths=("/d/gone.conf",)),))
     with pytest.raises(ParseError, match="was not read"):
-        resolve.resolve(tree.of_snapshot(found))
+        resolve.resolve(tree.build_from_snapshot(found))
 
 
 def test_a_broken_tree_needs_no_glob() -> None:
-    assert tree.missing_globs(tree.of_files({MAIN: b"Include /x/*\n"})) == ()  # offline there is nobody to ask
-    assert tree.missing_globs(tree.of_snapshot(look({MAIN: "Match x\nInclude /x/*\n"}, globs=()))) == ()
+    assert tree.missing_globs(tree.build_from_files({MAIN: b"Include /x/*\n"})) == ()  # offline there is nobody to ask
+    assert tree.missing_globs(tree.build_from_snapshot(look({MAIN: "Match x\nInclude /x/*\n"}, globs=()))) == ()
 
 
 def test_a_vendors_include_is_known_from_the_snapshot() -> None:
     found = look({MAIN: "Include /x\n", "/x": "ClientAliveInterval 5\n"}, version="8.0p1", dumps=())
     with pytest.raises(ParseError, match="knows no Include"):
-        tree.of_snapshot(found).events()
+        tree.build_from_snapshot(found).events()
     found = look({MAIN: "Include /x\n", "/x": "ClientAliveInterval 5\n"}, version="8.0p1", has_include_backport=True)
-    assert resolve.resolve(tree.of_snapshot(found))[INTERVAL].value == "5"
+    assert resolve.resolve(tree.build_from_snapshot(found))[INTERVAL].value == "5"
 
 
 @pytest.mark.parametrize(
@@ -180,27 +180,27 @@ def test_a_vendors_include_is_known_from_the_snapshot() -> None:
 )
 def test_the_daemons_own_file_is_read(command_line: str, expected: str) -> None:
     found = look({MAIN: "", "/srv/c": ""}, daemon=Daemon(pid=1, command_line=command_line))
-    assert tree.of_snapshot(found).main == expected
+    assert tree.build_from_snapshot(found).main == expected
 
 
 def test_what_the_look_used_wins() -> None:
     found = look({MAIN: "", "/srv/c": ""}, config_path="/srv/c")
-    assert tree.of_snapshot(found).main == "/srv/c"
+    assert tree.build_from_snapshot(found).main == "/srv/c"
 
 
 def test_the_vendors_file_where_there_is_no_other() -> None:
-    assert tree.of_snapshot(look({"/usr/etc/ssh/sshd_config": ""})).main == "/usr/etc/ssh/sshd_config"
+    assert tree.build_from_snapshot(look({"/usr/etc/ssh/sshd_config": ""})).main == "/usr/etc/ssh/sshd_config"
 
 
 def test_new_contents_join_the_patterns_that_name_them() -> None:
-    built = tree.of_snapshot(look({MAIN: "Include /d/*.conf\n", "/d/b.conf": "ClientAliveInterval 9\n"}))
+    built = tree.build_from_snapshot(look({MAIN: "Include /d/*.conf\n", "/d/b.conf": "ClientAliveInterval 9\n"}))
     built = built.with_files({"/d/a.conf": b"ClientAliveInterval 8\n"})
     assert resolve.resolve(built)[INTERVAL].value == "8"
 
 
 def test_options_are_read_with_the_files() -> None:
     found = look({MAIN: ""}, daemon=Daemon(pid=1, options=("ClientAliveInterval=7",)))
-    assert resolve.resolve(tree.of_snapshot(found))[INTERVAL].value == "7"
+    assert resolve.resolve(tree.build_from_snapshot(found))[INTERVAL].value == "7"
 
 
 def test_files_are_plain_values() -> None:
