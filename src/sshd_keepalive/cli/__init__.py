@@ -39,9 +39,12 @@ class HostsAtRisk(Exception):
 
 @contextmanager
 def changing_hosts() -> Iterator[None]:
-    """Turn a defect inside the block into HostsAtRisk."""
+    """Turn a defect inside the block into HostsAtRisk; Ctrl-C only ends what is told of the hosts."""
     try:
         yield
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        raise SystemExit(ExitCode.INTERRUPTED) from None
     except (KeepaliveError, click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:
@@ -271,7 +274,7 @@ def run() -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        sys.stderr.write("\ninterrupted\n")
+        sys.stderr.write("\ninterrupted: nothing was changed\n")
         return ExitCode.INTERRUPTED
     except Exception as error:  # Python would end with 1, and that says drift
         import traceback

@@ -15,7 +15,7 @@ from sshd_keepalive.cli import ExitCode, changing_hosts
 from sshd_keepalive.cli._journal import Journal, done_in
 from sshd_keepalive.cli._options import Changing, Options, Recording
 from sshd_keepalive.cli._plan_file import PlanFile
-from sshd_keepalive.cli._run import FleetRun, interruptible, new_run_id, now
+from sshd_keepalive.cli._run import FleetRun, finish_changes, new_run_id, now
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet import waves
@@ -72,21 +72,23 @@ def change_fleet(
     """
     _plan_rollout(run, changing, run.hosts)  # a mistake in the options is told before any host is contacted
     shows_first = not changing.yes or run.orders.force or made is not None
-    with interruptible(run.stop):
-        planned = _show(run, plan, made) if shows_first else {}
-        if shows_first and not changing.yes and not run.stop.is_set() and not _ask(planned):
-            return ExitCode.DRIFT if any(map(outcome.would_change, planned.values())) else ExitCode.OK
-        n_failed = sum(report.failure is not None for report in planned.values())
-        hosts = tuple(host for host in run.hosts if not planned or outcome.would_change(planned[host.name]))
-        rollout = _plan_rollout(run, changing, hosts, n_failed=n_failed)
-        with changing_hosts():
-            ended, failed = _roll_out(run, rollout, work, changing)
+    planned = _show(run, plan, made) if shows_first else {}
+    if run.stop.is_set():
+        raise KeyboardInterrupt
+    if shows_first and not changing.yes and not _ask(planned):
+        sys.stderr.write("nothing was changed\n")
+        return ExitCode.DRIFT
+    n_failed = sum(report.failure is not None for report in planned.values())
+    hosts = tuple(host for host in run.hosts if not planned or outcome.would_change(planned[host.name]))
+    rollout = _plan_rollout(run, changing, hosts, n_failed=n_failed)
     with changing_hosts():  # until it is told what became of them
+        with finish_changes(run.stop):
+            ended, failed = _roll_out(run, rollout, work, changing)
         reports = [ended.get(host.name) or _leave(planned[host.name]) for host in run.hosts]
         is_interrupted = run.stop.is_set() and not rollout.is_spent
         finished = run.end(reports, interrupted=is_interrupted)
         code = run.show(finished, with_diffs=not shows_first)
-    if is_interrupted or rollout.is_spent:
+    if (is_interrupted or rollout.is_spent) and any(map(waves.has_failed, reports)):
         _suggest_resume(run)
     elif run.suggest_confirm(reports):
         pass

@@ -1,14 +1,12 @@
-"""One command over many hosts: from its options to its exit code, and a good end when somebody presses Ctrl-C."""
+"""One command over many hosts: from its options to its exit code, and what Ctrl-C means."""
 
 from __future__ import annotations
 
-import getpass
 import os
 import secrets as randomness
 import signal
 import sys
-import threading
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,8 +20,9 @@ from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options, Recording, select_hosts, words_again
 from sshd_keepalive.cli._plan_file import PlanFile
 from sshd_keepalive.cli._results import Recorder
-from sshd_keepalive.cli._terminal import Output
+from sshd_keepalive.cli._terminal import PROMPTS, Output
 from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.stop import Stop
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import (
     Benchmark,
@@ -33,6 +32,7 @@ from sshd_keepalive.model import (
     Run,
     State,
 )
+from sshd_keepalive.spelling import join_first
 
 _BY_END: Final = {
     End.REFUSED: ExitCode.UNKNOWN,
@@ -80,7 +80,7 @@ class FleetRun:
         self.hosts = tuple(host for host in (planned.select(hosts) if planned else hosts) if host.name not in skip)
         self.started_at = now()
         self.orders = replace(make_orders(options, new_run_id(self.started_at)), **orders)
-        self.stop = threading.Event()
+        self.stop = self.orders.stop
         self.plan_path: Path | None = None  # of the plan that is carried out
         self._arguments = arguments
         self._recorder = Recorder(
@@ -98,7 +98,10 @@ class FleetRun:
     ) -> tuple[HostReport, ...]:
         """Do one pass for every host; gives a report for each, in their order.
 
-        After Ctrl-C no host is begun; those in flight are finished.
+        After SIGTERM no host is begun; those in progress are finished. So it is after Ctrl-C where hosts are changed.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, and no host is changed.
 
         Args:
             tell: show each host as it ends.
@@ -109,7 +112,10 @@ class FleetRun:
         reports: dict[str, HostReport] = {}
         begun = (host for host in self.hosts if not self.stop.is_set())
         workers = workers or self.options.forks
-        with interruptible(self.stop), self.output.progress(len(self.hosts)) as advance:
+        # A probe ends its silences at once, and workers in other processes cannot be left alone.
+        leaves = not waits and self.options.engine == "thread"
+        ending = finish_changes(self.stop) if changes else finish_reading(self.stop, leaves=leaves)
+        with ending, self.output.progress(len(self.hosts)) as advance:
             for landed in fleet.run(job, begun, self.orders, engine, workers=workers, changes=changes, waits=waits):
                 report = self._recorder.compared(landed)
                 reports[report.host.name] = report
@@ -220,46 +226,60 @@ def make_orders(options: Options, run_id: str) -> fleet.Orders:
     can_ask = sys.stdin.isatty() and sys.stderr.isatty()
     return fleet.Orders(
         run_id=run_id,
-        secrets=Secrets(_ask, _confirm) if can_ask else Secrets(),
+        secrets=Secrets(PROMPTS.ask_secret, PROMPTS.confirm_key) if can_ask else Secrets(),
         timeout_s=options.timeout,
     )
 
 
-def _ask(purpose: str) -> str:
-    return getpass.getpass(f"{purpose}: ", stream=sys.stderr)
+@contextmanager
+def finish_changes(stop: Stop) -> Iterator[None]:
+    """On Ctrl-C and SIGTERM let go of the hosts that are not being changed, and finish the others.
 
+    The second signal leaves at once, and the hosts' guards see to the rest.
+    """
 
-def _confirm(question: str, expected: str) -> bool:
-    """Ask as ssh(1) asks about a host key: yes, no, or the fingerprint that somebody trustworthy has given."""
-    sys.stderr.write(f"{question}\naccept it and write it to known_hosts (yes/no/fingerprint)? ")
-    while True:
-        sys.stderr.flush()
-        line = sys.stdin.readline()
-        answer = line.strip()
-        if answer == expected or answer.lower() == "yes":
-            return True
-        if not line or answer.lower() == "no":
-            return False
-        sys.stderr.write("type yes, no, or the fingerprint: ")
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if stop.is_interrupted:
+            os._exit(ExitCode.INTERRUPTED)
+        names = stop.interrupt()
+        PROMPTS.stop()
+        if names:
+            sys.stderr.write(f"interrupted: finishing {join_first(names, 5)}; press Ctrl-C again to leave at once\n")
+        else:
+            sys.stderr.write("interrupted: no host is being changed now\n")
+
+    with _handled(on_signal, signal.SIGINT, signal.SIGTERM):
+        yield
 
 
 @contextmanager
-def interruptible(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM set the event; the second one leaves at once, and the hosts' guards see to the rest."""
+def finish_reading(stop: Stop, *, leaves: bool) -> Iterator[None]:
+    """On SIGTERM begin no further host. On Ctrl-C leave at once, or do the same.
+
+    Args:
+        leaves: Ctrl-C raises KeyboardInterrupt.
+    """
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         del number, frame
         if stop.is_set():
             os._exit(ExitCode.INTERRUPTED)
         stop.set()
-        sys.stderr.write("interrupted: the hosts in flight are finished first; once more leaves at once\n")
+        sys.stderr.write("interrupted: finishing the hosts in progress; press Ctrl-C again to leave at once\n")
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    with _handled(on_signal, signal.SIGTERM, *(() if leaves else (signal.SIGINT,))):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def now() -> datetime:

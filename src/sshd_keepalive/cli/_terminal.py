@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import select
 import shutil
+import signal
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +46,77 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
 }
 _WORD: Final = re.compile(rf"({'|'.join(_STYLES)}) +\S")
 _TITLE: Final = re.compile(r"(\d+ hosts?: |no hosts)")
+
+
+class Prompts:
+    """Asks on the terminal, from whichever thread; an interruption ends every question at once."""
+
+    def __init__(self) -> None:
+        self._settings: list[Any] | None = None  # of the terminal, before the first question
+        self._wake: tuple[int, int] | None = None  # a pipe: reading, writing
+        self._is_stopped = False
+
+    def ask_secret(self, purpose: str) -> str:
+        """Ask for a password, without showing what is typed.
+
+        Raises:
+            ConfigError: the run was interrupted.
+        """
+        try:
+            return self._ask(f"{purpose}: ", echo=False)
+        finally:
+            sys.stderr.write("\n")
+
+    def confirm_key(self, question: str, expected: str) -> bool:
+        """Ask as ssh(1) asks about a host key: yes, no, or the fingerprint that somebody trustworthy has given.
+
+        Raises:
+            ConfigError: the run was interrupted.
+        """
+        answer = self._ask(f"{question}\naccept it and write it to known_hosts (yes/no/fingerprint)? ").strip()
+        while answer != expected and answer.lower() not in ("yes", "no"):
+            answer = self._ask("type yes, no, or the fingerprint: ").strip()
+        return answer.lower() != "no"
+
+    def stop(self) -> None:
+        """End every question, and leave the terminal as it was."""
+        self._is_stopped = True
+        if self._wake:
+            os.write(self._wake[1], b"x")
+        self._restore()
+
+    def _ask(self, text: str, *, echo: bool = True) -> str:
+        if self._settings is None:
+            self._settings, self._wake = termios.tcgetattr(0), os.pipe()
+            atexit.register(self._restore)
+        assert self._wake is not None
+        settings = list(self._settings)
+        settings[3] = settings[3] | termios.ECHO if echo else settings[3] & ~termios.ECHO
+        # What was typed before a password is asked for was shown, and is not the answer.
+        termios.tcsetattr(0, termios.TCSADRAIN if echo else termios.TCSAFLUSH, settings)
+        sys.stderr.write(text)
+        sys.stderr.flush()
+        line = b""
+        try:
+            while not line.endswith(b"\n"):
+                readable, _, _ = select.select([0, self._wake[0]], [], [])
+                piece = b"" if self._is_stopped or 0 not in readable else os.read(0, 4096)
+                if not piece and not self._is_stopped:  # Ctrl-D means the same as Ctrl-C
+                    os.kill(os.getpid(), signal.SIGINT)
+                if not piece:
+                    raise ConfigError("interrupted")
+                line += piece
+        finally:
+            self._restore()
+        return line.decode(errors="surrogateescape").rstrip("\r\n")
+
+    def _restore(self) -> None:
+        if self._settings is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, self._settings)
+
+
+#: The terminal of this process.
+PROMPTS: Final = Prompts()
 
 
 class Output:

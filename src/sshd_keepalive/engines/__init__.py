@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from sshd_keepalive import registry
 from sshd_keepalive.deadline import Stopwatch
@@ -32,6 +32,7 @@ class RunOptions:
     #: How long a host may take. Then it is reported as late, and the thread that works on it is left alone. None: a
     #: change is never left alone.
     limit_s: float | None = None
+    lets_go: Callable[[Host], bool] | None = None  # a host in progress that is not waited for: nothing changes there
     argument: str = ""  # what stood behind the engine's name; empty: the engine's default
 
 
@@ -56,12 +57,13 @@ class SelectedEngine:
     engine: Engine
     argument: str
 
-    def run(
-        self, job: Job, hosts: Iterable[Host], *, workers: int, may_repeat: bool = False, limit_s: float | None = None
-    ) -> Iterator[HostReport]:
-        """Repeat a job; see RunOptions and Engine.run."""
-        options = RunOptions(workers=workers, may_repeat=may_repeat, limit_s=limit_s, argument=self.argument)
-        return self.engine.run(job, hosts, options)
+    def run(self, job: Job, hosts: Iterable[Host], **options: Any) -> Iterator[HostReport]:
+        """Repeat a job; see Engine.run.
+
+        Args:
+            options: fields of RunOptions.
+        """
+        return self.engine.run(job, hosts, RunOptions(argument=self.argument, **options))
 
 
 def select(text: str) -> SelectedEngine:
@@ -87,13 +89,20 @@ def refuse_argument(name: str, argument: str) -> None:
 _POLL_S: Final = 1.0  # how often time limits are checked; more often where a limit is short
 
 
-def work_through(job: Job, hosts: Iterable[Host], *, workers: int, limit_s: float | None) -> Iterator[HostReport]:
+def work_through(
+    job: Job,
+    hosts: Iterable[Host],
+    *,
+    workers: int,
+    limit_s: float | None,
+    lets_go: Callable[[Host], bool] | None = None,
+) -> Iterator[HostReport]:
     """Run a job once for every host, in threads of this process; see `Engine.run`.
 
     A job that computes cannot be interrupted: at the limit its thread is left alone, and another one takes its place.
     """
     waiting = iter(hosts)
-    pool = _ThreadPool(job, limit_s)
+    pool = _ThreadPool(job, limit_s, lets_go)
     try:
         for host in islice(waiting, workers):
             pool.start(host)
@@ -103,6 +112,9 @@ def work_through(job: Job, hosts: Iterable[Host], *, workers: int, limit_s: floa
                 yield report
                 for host in islice(waiting, 1):
                     pool.start(host)
+    except KeyboardInterrupt:
+        pool.abandon()
+        raise
     finally:
         pool.finish()
 
@@ -118,10 +130,11 @@ class _Task:
 class _ThreadPool:
     """Threads that run a job for one host after the other. A thread that exceeds the limit is replaced."""
 
-    def __init__(self, job: Job, limit_s: float | None) -> None:
+    def __init__(self, job: Job, limit_s: float | None, lets_go: Callable[[Host], bool] | None) -> None:
         self._job = job
         self._limit_s = float("inf") if limit_s is None else limit_s
-        self._poll_s = None if limit_s is None else min(_POLL_S, limit_s / 20)
+        self._lets_go = lets_go
+        self._poll_s = None if limit_s is None and lets_go is None else min(_POLL_S, self._limit_s / 20)
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[_Task, HostReport | BaseException]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -161,10 +174,21 @@ class _ThreadPool:
         if self._poll_s is None or now_s - self._polled_at_s < self._poll_s:
             return
         self._polled_at_s = now_s
-        for task in [task for task in self.running if task.watch.seconds_s > self._limit_s]:
+        for task in tuple(self.running):
+            if task.watch.seconds_s > self._limit_s:
+                report = report_late(task.host, self._limit_s)
+            elif self._lets_go is not None and self._lets_go(task.host):
+                report = report_not_begun(task.host, "interrupted", "the run was interrupted")
+            else:
+                continue
             self.running.remove(task)
             self._late.add(task)
-            yield report_late(task.host, self._limit_s)
+            yield report
+
+    def abandon(self) -> None:
+        """Leave the hosts in progress alone: nobody waits for them."""
+        self._late |= self.running
+        self.running.clear()
 
     def finish(self) -> None:
         """Wait for the hosts in progress and drop their reports."""

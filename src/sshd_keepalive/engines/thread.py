@@ -15,4 +15,4 @@ def run(job: Job, hosts: Iterable[Host], options: RunOptions) -> Iterator[HostRe
     """
     refuse_argument("thread", options.argument)
     raise_file_limit(options.workers)
-    yield from work_through(job, hosts, workers=options.workers, limit_s=options.limit_s)
+    yield from work_through(job, hosts, workers=options.workers, limit_s=options.limit_s, lets_go=options.lets_go)

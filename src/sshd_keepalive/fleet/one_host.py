@@ -24,6 +24,7 @@ from sshd_keepalive.fleet.report import (
     report_reading,
     report_settled,
 )
+from sshd_keepalive.fleet.stop import Stop
 from sshd_keepalive.model import (
     End,
     FailureKind,
@@ -69,6 +70,7 @@ class Orders:
     force: bool = False  # undo: also over edits made since
     #: host name → fingerprint of the plan that was shown; a pass that would write anything else refuses.
     shown: dict[str, str] | None = field(default=None)
+    stop: Stop = field(default_factory=Stop)  # a pass that has changed nothing yet heeds it
 
 
 class Pass(Protocol):
@@ -96,7 +98,14 @@ def run(
         waits: it only reads, and takes as long as it takes: a quiet session is held for minutes.
     """
     limit_s = None if changes or waits else _LATE * orders.timeout_s
-    return engine.run(partial(job, orders=orders), hosts, workers=workers, may_repeat=not changes, limit_s=limit_s)
+    return engine.run(
+        partial(job, orders=orders),
+        hosts,
+        workers=workers,
+        may_repeat=not changes,
+        limit_s=limit_s,
+        lets_go=(lambda host: orders.stop.lets_go(host.name)) if changes else None,
+    )
 
 
 @report_errors()
@@ -211,7 +220,8 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
                 kind=FailureKind.EFFECTIVE,
                 hint="look at check; the host reverts by itself",
             )
-        answer = verify.confirm(shell, pending.directory, timeout_s=orders.timeout_s)
+        with orders.stop.changing(host.name):
+            answer = verify.confirm(shell, pending.directory, timeout_s=orders.timeout_s)
         return replace(
             report,
             end=End.APPLIED,
@@ -244,10 +254,11 @@ def _execute(
 
     # Nothing may be shared with the login at work: only a login from scratch proves that logins work.
     log_in = partial(connect, change.snapshot.host, orders)
-    if waiting is None:
-        outcome = execute(shell, log_in, change, timeout_s=orders.timeout_s)
-    else:
-        outcome = revert(shell, log_in, change, waiting.directory, timeout_s=orders.timeout_s)
+    with orders.stop.changing(change.snapshot.host.name):
+        if waiting is None:
+            outcome = execute(shell, log_in, change, timeout_s=orders.timeout_s)
+        else:
+            outcome = revert(shell, log_in, change, waiting.directory, timeout_s=orders.timeout_s)
     wrong = tuple(f for f in report.findings if f.state is State.DRIFT and f.setting != Subject.DAEMON)
     if outcome.after is not None:
         after = report_reading(outcome.after)

@@ -67,6 +67,8 @@ def report_error(host: Host, error: Exception, end: End | None = None) -> HostRe
         failure = error.to_failure()
         if isinstance(error, ConnectError):
             return HostReport(host=host, state=State.UNREACHABLE, failure=failure)
+        if failure.kind is FailureKind.NOT_BEGUN:
+            end = End.NOT_BEGUN
         return HostReport(host=host, state=State.UNKNOWN, end=end, failure=failure)
     logging.getLogger("sshd_keepalive").debug("internal error", exc_info=error)
     failure = Failure(
