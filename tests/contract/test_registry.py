@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,33 @@ def test_a_file_dropped_in_is_found_and_used(dropped_in: Path) -> None:
     assert [host.name for host in inventories.load(["dropped:web1"])] == ["web1"]
     with pytest.raises(ConfigError, match="could be of several kinds"):
         inventories.load([str(dropped_in / "file")])
+
+
+DROPPED = {
+    "reports": "def render(run): return ''.join(f'{report.host.name}\\n' for report in run.hosts)\n",
+    "engines": "def run(job, hosts, options): return map(job, reversed(list(hosts)))\n",
+    "notifiers": "SECRET = False\ndef check(target): pass\ndef send(run, target): open(target, 'w').write(run.id)\n",
+}
+#: The program, with one more directory for each of these packages.
+RUN = f"""
+import importlib, sys
+for kind in {tuple(DROPPED)}:
+    importlib.import_module(f"sshd_keepalive.{{kind}}").__path__.append(f"{{sys.argv[1]}}/{{kind}}")
+del sys.argv[1]
+from sshd_keepalive.__main__ import main
+main()
+"""
+
+
+def test_one_new_file_is_a_report_an_engine_or_a_notifier(tmp_path: Path) -> None:
+    for kind, text in DROPPED.items():
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "dropped.py").write_text(text)
+    words = ["check", "a@127.0.0.1:1", "b@127.0.0.2:1", "--engine", "dropped", "--format", "dropped"]
+    words += ["--notify", f"dropped:{tmp_path}/notice", "--notify-on", "always"]
+    done = subprocess.run([sys.executable, "-c", RUN, tmp_path, *words], capture_output=True, text=True, check=False)
+    assert done.stdout == "127.0.0.1:1\n127.0.0.2:1\n", done.stderr
+    assert (tmp_path / "notice").read_text()
 
 
 def test_a_file_without_the_functions_is_refused(dropped_in: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -38,3 +40,11 @@ def test_no_two_classes_have_the_same_name() -> None:
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(str(path.relative_to(SOURCE)))
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
+def test_the_architecture_page_names_functions_that_exist() -> None:
+    page = (SOURCE.parents[1] / "docs/explanation/architecture.md").read_text()
+    names = re.findall(r"`((?:ssh|remote|planning|sshd_config|fleet)(?:\.\w+)+)`", page)
+    assert len(names) > 5
+    for name in names:
+        assert resolve_name(f"sshd_keepalive.{name}")  # raises for a name that does not exist
