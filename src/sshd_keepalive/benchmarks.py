@@ -1,4 +1,4 @@
-"""The arbiter: which benchmarks a pair of values passes, and which pairs would pass them all.
+"""Which benchmarks a pair of values passes, and which pairs pass all of them.
 
 A pair is (ClientAliveInterval in seconds, ClientAliveCountMax). Every benchmark asks for a span of each, so the pairs
 that satisfy several are a span of each again, or none.
@@ -46,7 +46,7 @@ class Common:
         return isinstance(pair, tuple) and len(pair) == 2 and pair[0] in self.interval_s and pair[1] in self.count_max
 
     def nearest(self, pair: Pair) -> Pair:
-        """The pair of these that is closest to another one, each value for itself."""
+        """Find the closest of these pairs, each value for itself."""
         return _clamp(pair[0], self.interval_s), _clamp(pair[1], self.count_max)
 
 
@@ -56,7 +56,7 @@ def allows(benchmark: Benchmark, pair: Pair) -> bool:
 
 
 def common(benchmarks: Sequence[Benchmark]) -> Common | BenchmarkConflict:
-    """What all of them allow, or two that exclude each other. No benchmark at all allows everything."""
+    """Intersect benchmarks, or name two that exclude each other. Without benchmarks everything is allowed."""
     spans = {}
     for keyword in (INTERVAL, COUNT_MAX):
         upper = max(benchmarks, key=lambda one: span(one, keyword).low, default=None)
@@ -72,7 +72,7 @@ def common(benchmarks: Sequence[Benchmark]) -> Common | BenchmarkConflict:
 
 
 def span(benchmark: Benchmark, keyword: str) -> Span:
-    """What a benchmark asks of one setting, by its folded keyword."""
+    """Give the span of a benchmark for one setting, by its keyword in lower case."""
     return benchmark.interval_s if keyword == INTERVAL else benchmark.count_max
 
 

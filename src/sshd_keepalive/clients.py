@@ -1,8 +1,8 @@
-"""The twin of the host's keep-alives: what the other side of a session can send, for every client people use.
+"""Keep-alive settings of common ssh clients.
 
-A keep-alive from either side keeps the way open. That of the host reaches every client; that of a client works where
-nobody may change the host. Sources: ssh_config(5); Transport.set_keepalive of paramiko; Session of JSch; the pages on
-SSHHook of Airflow, on the ssh connection of Ansible, and on the ping thread of Jenkins.
+Keep-alives of either side keep a connection open. Those of the host work for every client; those of a client also
+where the host cannot be changed. Sources: ssh_config(5); Transport.set_keepalive of paramiko; Session of JSch; the
+pages on SSHHook of Airflow, on the ssh connection of Ansible, and on the ping thread of Jenkins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class ClientSetting:
     name: str
     place: str  # where the text goes
     render: Callable[[int, int], str]  # interval in seconds, count
-    remark: str  # what it does that the others do not
+    remark: str  # how it differs from the others
 
 
 def _openssh(interval_s: int, count: int) -> str:
@@ -65,7 +65,7 @@ CLIENTS: Final[tuple[ClientSetting, ...]] = (
         name="paramiko",
         place="after connect()",
         render=_paramiko,
-        remark="wants no answer: it keeps the way open and never notices a dead host",
+        remark="needs no answer: it keeps the connection open and never detects a dead host",
     ),
     ClientSetting(
         name="jsch",
@@ -94,7 +94,7 @@ CLIENTS: Final[tuple[ClientSetting, ...]] = (
 )
 NAMES: Final = tuple(client.name for client in CLIENTS)
 
-#: ssh_config(5) has no keep-alive unless it is asked for.
+#: The default of ssh_config(5): no keep-alives.
 DEFAULT_INTERVAL: Final = "0"
 
 
@@ -109,5 +109,5 @@ def text(interval_s: int, count: int, names: tuple[str, ...] = NAMES) -> str:
 
 
 def is_enough(interval_s: int | None, wanted_s: int) -> bool:
-    """Whether a client's interval keeps the way at least as busy as wanted; 0 and None send nothing."""
+    """Whether a client's interval is at most the wanted one; 0 and None send nothing."""
     return interval_s is not None and 0 < interval_s <= wanted_s

@@ -1,7 +1,7 @@
-"""Time limits: a deadline to ask, a reaper that ends what does not ask, and a watch on how long a host took.
+"""Time limits: a deadline to query, a reaper that enforces it, and a stopwatch for each host.
 
-paramiko waits without a limit in several places (`exec_command`, for one), so every wait on it happens with the
-reaper armed: at the deadline it runs an action, in practice the shutdown of the socket, which wakes every waiter.
+paramiko waits without a limit in several places (`exec_command` is one), so every wait on it happens with the
+reaper armed: at the deadline it runs an action, usually the shutdown of the socket, which wakes every waiter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Action = Callable[[], None]
 
 
 class Deadline:
-    """A moment on the monotonic clock. An alarm that was armed with it keeps the moment it had then."""
+    """A time on the monotonic clock. An alarm that was armed with it keeps the time of that moment."""
 
     __slots__ = ("at_s",)
 
@@ -30,17 +30,17 @@ class Deadline:
         return min(at_most_s, max(0.0, self.at_s - time.monotonic()))
 
     def extend(self, by_s: float) -> None:
-        """Move it: the time was not the host's."""
+        """Move the deadline by time that does not count for the host."""
         self.at_s += by_s
 
     @property
     def is_over(self) -> bool:
-        """Whether the moment has passed."""
+        """Whether the time has passed."""
         return time.monotonic() >= self.at_s
 
 
 class Stopwatch:
-    """The time that one host has had. It stands still inside of `waiting`."""
+    """The time that one host has used. It stops inside `waiting`."""
 
     __slots__ = ("_began_s", "_stopped_at_s", "_stopped_s")
 
@@ -48,7 +48,7 @@ class Stopwatch:
         self.start()
 
     def start(self) -> None:
-        """Begin at zero; the calling thread works on this host from now on."""
+        """Start at zero; the calling thread works on this host from now on."""
         self._began_s = time.monotonic()
         self._stopped_s = 0.0
         self._stopped_at_s: float | None = None
@@ -56,14 +56,14 @@ class Stopwatch:
 
     @property
     def seconds_s(self) -> float:
-        """How long it has run; any thread may ask."""
+        """How long it has run, seconds; safe in any thread."""
         stopped_at_s = self._stopped_at_s
         now_s = time.monotonic() if stopped_at_s is None else stopped_at_s
         return now_s - self._began_s - self._stopped_s
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Stand still for the block."""
+        """Stop for the block."""
         self._stopped_at_s = began_s = time.monotonic()
         try:
             yield
@@ -77,7 +77,7 @@ _of_thread = threading.local()
 
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
-    """Wait for a person or for our own throttle: the time of the block is not the host's."""
+    """Do not count the block for the host: it waits for the user or for the login throttle."""
     watch: Stopwatch | None = getattr(_of_thread, "watch", None)
     if watch is None or watch._stopped_at_s is not None:
         yield
@@ -97,23 +97,23 @@ class Alarm:
         self.fired = False
 
     def cancel(self) -> None:
-        """Forget the action and all that it refers to."""
+        """Drop the action and everything it refers to."""
         if self._action is not None:
             self._action = None
             self._reaper.blank()
 
     def fire(self) -> None:
-        """Run the action unless it was cancelled; an action's error is its own."""
+        """Run the action unless it was cancelled; its errors are ignored."""
         action, self._action = self._action, None
         if action is None:
             return
         self.fired = True
-        with contextlib.suppress(Exception):  # a socket that is gone already; the reaper must outlive it
+        with contextlib.suppress(Exception):  # for example a closed socket; the reaper must continue
             action()
 
 
 class Reaper:
-    """One daemon thread for all deadlines of the process, started with the first one."""
+    """One daemon thread for all deadlines of the process, started by the first one."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Alarm]] = []
@@ -123,7 +123,7 @@ class Reaper:
         self._thread: threading.Thread | None = None
 
     def arm(self, deadline: Deadline, action: Action) -> Alarm:
-        """Have `action` run at the deadline, in the reaper's thread; it must not block."""
+        """Run `action` at the deadline in the reaper's thread; it must not block."""
         alarm = Alarm(action, self)
         with self._changed:
             heapq.heappush(self._heap, (deadline.at_s, next(self._order), alarm))
@@ -160,7 +160,7 @@ REAPER: Final = Reaper()
 
 
 class Limit:
-    """A deadline with its action armed, whose clock stops while a person is asked."""
+    """A deadline with its armed action, whose clock stops while the user is asked."""
 
     def __init__(self, deadline: Deadline, action: Action) -> None:
         self._deadline = deadline
@@ -180,5 +180,5 @@ class Limit:
             self._alarm = REAPER.arm(self._deadline, self._action)
 
     def cancel(self) -> None:
-        """Forget the action."""
+        """Drop the action."""
         self._alarm.cancel()

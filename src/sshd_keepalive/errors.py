@@ -6,14 +6,14 @@
     ├─ ConfigError               command line, inventory, policy or configuration; no host was contacted
     ├─ ExtensionError            unknown extension, contract not met, extra not installed
     ├─ ParseError                a line of sshd_config that sshd would refuse; .path and .line
-    ├─ NotifyError               a notice did not arrive; the run itself is as it was
-    ├─ PlanError                 no edit could be proved right; nothing was written
-    ├─ StoreError                the history cannot be read or written; no host is touched by that
-    └─ HostError                 trouble of one host: .kind and .cause as in the JSON report
-       └─ ConnectError           no login came about; the host was not touched
+    ├─ NotifyError               a notice was not delivered; the run is not affected
+    ├─ PlanError                 no edit passed the proofs; nothing was written
+    ├─ StoreError                the history cannot be read or written; hosts are not affected
+    └─ HostError                 a failure of one host: .kind and .cause as in the JSON report
+       └─ ConnectError           login failed; the host is unchanged
 
 The core raises ParseError, PlanError and ConfigError, and HostError of kind `observe` for what a host
-has sent. `fleet` turns every error into a `Failure` inside the host's report, so that one bad host
+has sent. `fleet` turns every error into a `Failure` in the host's report, so that one failed host
 never hides another.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # the command line catches these errors; `--version` and comp
 
 
 class KeepaliveError(Exception):
-    """Base of all errors raised on purpose; the text is lower case, without a full stop."""
+    """Base of all expected errors; the text is lower case, without a full stop."""
 
     kind: str = "internal"  # a value of `FailureKind`
     cause: str = ""
@@ -48,16 +48,16 @@ class KeepaliveError(Exception):
 class ConfigError(KeepaliveError):
     """The command line, an inventory, a policy or the configuration is wrong; exit code 2.
 
-    Several mistakes of one file are told at once, one per line of the message.
+    All mistakes of one file are reported together, one per line of the message.
     """
 
 
 class ExtensionError(ConfigError):
-    """A name after `KIND:` is not known, does not keep its contract, or needs an extra."""
+    """A `KIND` is unknown, does not satisfy its Protocol, or needs an extra."""
 
 
 class ParseError(KeepaliveError):
-    """sshd would refuse this line. `line` is 1-based; 0 stands for the command line of the daemon."""
+    """sshd would refuse this line. `line` is 1-based; 0 is the command line of the daemon."""
 
     kind = "config_broken"
     usual_hint = "correct that line first; sshd refuses it too"
@@ -70,18 +70,18 @@ class ParseError(KeepaliveError):
 
 
 class NotifyError(KeepaliveError):
-    """A notice did not arrive. It is told, and changes nothing about the run."""
+    """A notice was not delivered. The run is not affected."""
 
 
 class PlanError(KeepaliveError):
-    """No edit could be proved right (see `planning.plan`); nothing was written."""
+    """No edit passed the proofs (see `planning.plan`); nothing was written."""
 
     kind = "validate"
     usual_hint = "nothing was written; please report the file"
 
 
 class StoreError(KeepaliveError):
-    """The history cannot be read or written: locked, damaged, read-only, of a newer release, out of reach."""
+    """The history cannot be read or written: locked, damaged, read-only, of a newer release, unreachable."""
 
 
 class HostError(KeepaliveError):
@@ -90,7 +90,7 @@ class HostError(KeepaliveError):
     Args:
         message: what happened; never contains a secret.
         kind: what went wrong, in the words of the JSON report.
-        cause: the finer class, `refused`, `hostkey-changed`, …; empty where there is none.
+        cause: the detailed class, `refused`, `hostkey-changed`, …; empty where there is none.
     """
 
     kind: FailureKind
@@ -102,4 +102,4 @@ class HostError(KeepaliveError):
 
 
 class ConnectError(HostError):
-    """No login came about, for whatever reason: the host counts as unreachable."""
+    """The login failed: the host counts as unreachable."""

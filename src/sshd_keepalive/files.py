@@ -1,7 +1,7 @@
-"""Files of this machine: write one whole or not at all, and say who else may have written one.
+"""Files of this machine: write one atomically, and find out which other account may have written one.
 
-Nothing is written through a link that somebody else has put there. The mode of a file says enough: where an ACL lets
-somebody else write, its mask stands in the group's bits (acl(5)).
+A link is never followed when writing. The mode of a file is sufficient: where an ACL lets
+another account write, the group's bits hold its mask (acl(5)).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pathlib import Path
 
 
 def write(path: Path, content: bytes, *, mode: int = 0o666) -> None:
-    """Replace a regular file, or make a new one; write through to a device, a FIFO, or an open file of /proc.
+    """Replace or create a regular file; write through to a device, a FIFO, or an open file of /proc.
 
-    The new content is prepared beside the file under a name that nobody can foresee, and takes its place by a rename:
-    whoever reads the file finds the old content or the new one. A link to a regular file is replaced, not followed.
+    The new content is staged beside the file under an unpredictable name, and renamed into place:
+    a reader finds the old content or the new one. A link to a regular file is replaced, not followed.
 
     Args:
         mode: of the new file, as far as the umask lets it.
     Raises:
-        OSError: nothing was replaced; what was prepared is removed.
+        OSError: nothing was replaced, and the staged file is removed.
     """
     if is_written_through(path):
         _write_through(path, content)
@@ -39,7 +39,7 @@ def write(path: Path, content: bytes, *, mode: int = 0o666) -> None:
 
 
 def is_written_through(path: Path) -> bool:
-    """Whether a path leads to something that must not be replaced by a file."""
+    """Whether a path leads to a device, FIFO or open file, which must not be replaced by a file."""
     try:
         mode = path.stat().st_mode
     except OSError:  # nothing is there, or a link leads nowhere
@@ -48,8 +48,8 @@ def is_written_through(path: Path) -> bool:
 
 
 def _is_open_file(path: Path) -> bool:
-    """Whether links lead to an entry of /proc, as /dev/stdout does: an open file, even where it is a regular one."""
-    for _ in range(40):  # as many links as the kernel follows
+    """Whether a path leads to an entry of /proc, as /dev/stdout does: an open file, even if it is a regular one."""
+    for _ in range(40):  # the limit of the kernel, path_resolution(7)
         if path.parent.resolve().is_relative_to("/proc"):
             return True
         if not path.is_symlink():
@@ -67,13 +67,13 @@ def _write_through(path: Path, content: bytes) -> None:
 
 
 def find_stranger(path: Path, *, with_directories: bool = False) -> str:
-    """Say who else may have written a file, or the link that leads to it; empty: nobody.
+    """Find out which other account may have written a file, or a link that leads to it; empty: none.
 
     Args:
-        with_directories: also whoever may replace the file, by writing to a directory on the way. A sticky one, as
-            /tmp, lets nobody replace what is ours.
+        with_directories: also which account can replace the file, by writing to a directory above it. In a sticky one,
+            such as /tmp, other accounts cannot replace our files.
     Raises:
-        OSError: the file is not there, or cannot be looked at.
+        OSError: the file does not exist or cannot be read.
     """
     ways = _follow_links(path)
     if with_directories:
@@ -84,7 +84,7 @@ def find_stranger(path: Path, *, with_directories: bool = False) -> str:
 
 
 def _follow_links(path: Path) -> list[Path]:
-    """The path, and where it leads link by link; the last one is no link."""
+    """Give the path and each target of its links; the last one is not a link."""
     ways = [path.absolute()]
     while ways[-1].is_symlink() and len(ways) < 40:  # as many as the kernel follows, path_resolution(7)
         ways.append(ways[-1].parent / ways[-1].readlink())

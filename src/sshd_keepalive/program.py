@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def argv() -> tuple[str, ...]:
-    """Give the words that start this program from any directory, as a timer or a child process needs them.
+    """Give the command that starts this program from any directory, for a timer or a child process.
 
-    The single file (`sshd-keepalive.pyz`) starts itself; `-m` would not find what only that file holds. `-P` keeps
-    modules of the working directory out.
+    The single file (`sshd-keepalive.pyz`) is started by its path, since `-m` does not find its modules. `-P` ignores
+    modules in the working directory.
     """
     if zipfile.is_zipfile(sys.argv[0]):
         return (sys.executable, str(Path(sys.argv[0]).absolute()))

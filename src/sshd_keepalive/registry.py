@@ -1,8 +1,8 @@
-"""Find the modules of the plural packages: the module is the plug-in.
+"""Find the modules of the plural packages: each module is an extension.
 
-A kind is such a package (`services`, `inventories`, `reports`, ...). What stands in its directory is found by
-listing, what somebody else installed by the entry point group `sshd_keepalive.<kind>`. Both keep the one
-`Protocol` that the package's `__init__` holds.
+A kind is such a package (`services`, `inventories`, `reports`, ...). Modules in its directory are found by
+listing, those of other distributions by the entry point group `sshd_keepalive.<kind>`. Both satisfy the one
+`Protocol` in the package's `__init__`.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ PACKAGE = __name__.rpartition(".")[0]
 
 
 def list_names(kind: str) -> tuple[str, ...]:
-    """Name all extensions of a kind, sorted; nothing is imported but the package itself."""
+    """List all extensions of a kind, sorted; only the package itself is imported."""
     return tuple(sorted({*list_built_in(kind), *_find_entry_points(kind)}))
 
 
 @cache
 def list_built_in(kind: str) -> tuple[str, ...]:
-    """Name the extensions in the package's own directory, sorted. Costs no look at installed distributions."""
+    """List the extensions in the package's own directory, sorted, without reading installed distributions."""
     listed = iter_modules(_import_package(kind).__path__)
     return tuple(sorted(module.name for module in listed if not module.name.startswith("_")))
 
 
 def load(kind: str, name: str) -> Any:
-    """Import one extension and check that it keeps its contract.
+    """Import one extension and check that it satisfies its Protocol.
 
     Returns:
-        What satisfies the package's Protocol: a module, or the object an entry point names.
+        A module, or the object that an entry point names.
     Raises:
-        ExtensionError: unknown name, an import that fails, or something the Protocol asks for is missing.
+        ExtensionError: the name is unknown, the import fails, or a member of the Protocol is missing.
     """
     if name in list_built_in(kind):
         extension: Any = import_module(f"{PACKAGE}.{kind}.{name}")
     elif entry_point := _find_entry_points(kind).get(name):
         try:
             extension = entry_point.load()
-        except Exception as error:  # a stranger's code: whatever it raises, it cannot be used
+        except Exception as error:  # foreign code may raise anything
             raise ExtensionError(f"{kind}: {name!r} ({entry_point.value}) cannot be imported: {error!r}") from error
     else:
         known = list_names(kind)
@@ -69,7 +69,7 @@ def _find_entry_points(kind: str) -> dict[str, Any]:
 
 
 def _find_protocol(package: ModuleType) -> type:
-    """The Protocol defined in the package's `__init__`; `typing.is_protocol` exists from Python 3.13 on."""
+    """Find the Protocol in the package's `__init__`; `typing.is_protocol` exists from Python 3.13 on."""
     own = (value for value in vars(package).values() if getattr(value, "__module__", "") == package.__name__)
     found = [value for value in own if isinstance(value, type) and getattr(value, "_is_protocol", False)]
     if len(found) != 1:

@@ -1,4 +1,4 @@
-"""The types of `model` as JSON text, and back. What a newer release added is left out by an older one."""
+"""Convert the types of `model` to JSON text, and back. An older release ignores fields of a newer one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _T = TypeVar("_T")
 
 
 def write(value: Any) -> str:
-    """Give a value as ASCII text: undecodable bytes of a host are lone surrogates, which no database takes."""
+    """Write a value as ASCII text: undecodable bytes of a host are lone surrogates, which databases refuse."""
     return json.dumps(_build_converter().unstructure(value), separators=(",", ":"))
 
 
 def read(text: str, of: type[_T]) -> _T:
-    """Give the value; every field is checked and has its type.
+    """Read a value; every field is checked and has its type.
 
     Raises:
-        ValueError: the text is not what `write` makes of such a value.
+        ValueError: `write` does not produce this text for the type.
     """
     try:
         return _build_converter().structure(json.loads(text), of)
@@ -33,6 +33,6 @@ def read(text: str, of: type[_T]) -> _T:
 @cache
 def _build_converter() -> JsonConverter:
     converter = make_converter(omit_if_default=True, detailed_validation=False)
-    # Its annotations are text, which cattrs does not look up for named tuples.
+    # cattrs does not evaluate the annotations of named tuples.
     converter.register_structure_hook(Span, lambda pair, _: Span(*pair))
     return converter

@@ -136,7 +136,7 @@ def test_a_history_in_trouble_is_told_and_hides_no_result(inventory: Path, kept:
     assert ran.status == 3
     assert ran.host()["failure"]["kind"] in ("tcp", "host_key", "auth")
     assert f"error: the history {kept} is damaged" in ran.stderr
-    assert "next: bring back a copy" in ran.stderr
+    assert "next: restore a copy" in ran.stderr
     ran = keepalive("history", "--store", kept)
     assert (ran.status, ran.stdout) == (3, "")
 

@@ -1,4 +1,4 @@
-"""Where a history is kept: a file, or the URL of a database. A password in it is never shown."""
+"""The place of a history: a file, or the URL of a database. A password in it is never shown."""
 
 from __future__ import annotations
 

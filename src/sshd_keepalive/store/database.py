@@ -34,12 +34,12 @@ class Database:
         self._is_current = False
 
     def exists(self) -> bool:
-        """A server always does; a file may not have been made yet."""
+        """Whether the history exists: a file may not have been created yet."""
         return self.address.file is None or self.address.file.exists()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One consistent view of everything."""
+        """Read in one consistent transaction."""
         with self._translate_errors():
             self._prepare()
             with self._engine.connect() as connection:
@@ -50,7 +50,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """All or nothing, and alone: a second writer waits its turn."""
+        """Write in one exclusive transaction; a second writer waits."""
         with self._translate_errors():
             self._prepare()
             with self._lock() as connection:
@@ -59,7 +59,7 @@ class Database:
                 yield connection
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._engine.dispose()
 
     @contextmanager
@@ -70,7 +70,7 @@ class Database:
             yield connection
 
     def _prepare(self) -> None:
-        """Make the file, the tables, and what a newer release of ours added to them."""
+        """Create the file and the tables, and run missing migrations."""
         if self._is_current:
             return
         if self.address.file is not None:
@@ -86,7 +86,7 @@ class Database:
         self._is_current = True
 
     def _write_ahead(self) -> None:
-        """Readers and a writer do not wait for one another; the file remembers. SQLite does not wait to switch."""
+        """Switch the file to write-ahead logging, so that readers and writers do not wait for each other."""
         until = time.monotonic() + self._wait_s
         while True:
             try:
@@ -115,7 +115,7 @@ class Database:
                 f"the history {self.address} cannot be opened: {error.strerror}",
                 hint="name another place: --store PATH",
             ) from None
-        except SQLAlchemyError as error:  # a type that does not fit: the file holds what we did not write
+        except SQLAlchemyError as error:  # a value of a wrong type: the file is damaged
             raise StoreError(
                 f"the history {self.address} is damaged ({type(error).__name__})", hint=_HINT_DAMAGED
             ) from None
@@ -127,7 +127,7 @@ def _create_engine(address: Address, wait_s: float) -> Engine:
         return engine
     engine = create_engine(address.url, connect_args={"timeout": wait_s}, hide_parameters=True)
 
-    # The driver's own transactions begin too late to keep what was read true; so we begin them.
+    # The driver begins transactions after the first read, which is too late for consistency, so they begin here.
     # Source: SQLAlchemy, dialects/sqlite, "Serializable isolation / Savepoints / Transactional DDL".
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
@@ -143,26 +143,26 @@ def _create_engine(address: Address, wait_s: float) -> Engine:
 
 
 def _make(path: Path) -> None:
-    """The file and its directory are the account's alone; SQLite gives its other files the mode of the first."""
+    """Create the file and its directory for this account only; SQLite gives its other files the same mode."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _read_version(connection: Connection) -> str | None:
-    """The migration that was run last; None before the first."""
+    """Read the name of the last migration; None before the first."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     return connection.scalar(select(named("version_num")).select_from(table(VERSION_TABLE)))
 
 
 def _migrate(connection: Connection, found: str | None) -> None:
-    """Run the steps that are missing, in the transaction given.
+    """Run the missing migrations in the open transaction.
 
     Raises:
         StoreError: the history was written by a newer release.
     """
-    if found == SCHEMA:  # somebody else was quicker
+    if found == SCHEMA:  # another process has run them
         return
     if found is not None and found > SCHEMA:
         raise StoreError(
@@ -178,11 +178,11 @@ def _migrate(connection: Connection, found: str | None) -> None:
     command.upgrade(config, SCHEMA)
 
 
-_HINT_DAMAGED: Final = "bring back a copy of it, or move it away and a new one is begun"
-_HINT_LOCKED: Final = "another program holds it; run the command again when that has ended"
+_HINT_DAMAGED: Final = "restore a copy of it, or move it away to begin a new one"
+_HINT_LOCKED: Final = "another program uses it; run the command again when that has ended"
 _HINT_READ_ONLY: Final = "let this account write there, or name another place: --store PATH"
-_HINT_FULL: Final = "make room, or shorten what is kept: --keep 90d"
-#: What the drivers' names of errors begin with, SQLite's and PostgreSQL's (appendix A of its manual) → our words.
+_HINT_FULL: Final = "free disk space, or keep less: --keep 90d"
+#: Prefix of an error's name or code, of SQLite and of PostgreSQL (appendix A of its manual) → our message.
 _TROUBLES: Final = {
     "SQLITE_BUSY": ("is locked", _HINT_LOCKED),
     "SQLITE_LOCKED": ("is locked", _HINT_LOCKED),
@@ -209,7 +209,5 @@ def _translate_error(error: BaseException, address: Address) -> StoreError:
         if name.startswith(beginning):
             return StoreError(f"the history {address} {what}: {said}", hint=hint)
     if address.file is None and not name:
-        return StoreError(
-            f"the history {address} cannot be reached: {said}", hint="try the same with psql, and look at the URL"
-        )
-    return StoreError(f"the history {address} cannot be used: {said}", hint="look at the message of the database")
+        return StoreError(f"the history {address} cannot be reached: {said}", hint="test the URL with psql")
+    return StoreError(f"the history {address} cannot be used: {said}", hint="see the message of the database")

@@ -1,4 +1,4 @@
-"""A host's report and a run as the history keeps them."""
+"""The stored form of a host's report and of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 def write_host(report: HostReport) -> str:
-    """One host, as far as reports tell of it; the same finding gives the same text, however long it took."""
+    """Write one host, with the settings that reports show; equal findings give equal texts, whatever their duration."""
     host = report.host
     told = Host(
         name=host.name,
@@ -32,30 +32,30 @@ def write_host(report: HostReport) -> str:
 
 
 def read_host(text: str, seconds_s: float) -> HostReport:
-    """The report that `of_host` was given, without the way in to the host.
+    """Read the report that `write_host` wrote, without the login settings of the host.
 
     Raises:
-        StoreError: the text is not what was written.
+        StoreError: the text is damaged.
     """
     return replace(_read(text, HostReport), seconds_s=seconds_s)
 
 
 def write_run(run: Run) -> str:
-    """A run without its hosts and without the runs before it."""
+    """Write a run without its hosts and earlier runs."""
     return serialization.write(replace(run, hosts=(), past=()))
 
 
 def read_run(text: str) -> Run:
-    """The run that `of_run` was given.
+    """Read the run that `write_run` wrote.
 
     Raises:
-        StoreError: the text is not what was written.
+        StoreError: the text is damaged.
     """
     return _read(text, Run)
 
 
 def compute_digest(text: str) -> bytes:
-    """What two equal documents have in common, 20 bytes."""
+    """Compute the digest of a document, 20 bytes."""
     return blake2b(text.encode("ascii"), digest_size=20).digest()
 
 
@@ -65,5 +65,5 @@ def _read(text: str, of: type[_T]) -> _T:
     except ValueError:
         raise StoreError(
             f"the history is damaged: a record cannot be read as a {of.__name__}",
-            hint="bring back a copy of it, or record into a new one: --store PATH",
+            hint="restore a copy of it, or record into a new one: --store PATH",
         ) from None

@@ -1,7 +1,7 @@
-"""The tables, as the newest migration leaves them. docs/reference/store.md tells what is in them.
+"""The tables after the newest migration. docs/reference/store.md describes them.
 
-What a host came to is a document, and each different one is kept once: a fleet that does not change adds a row of
-some 60 bytes a host and run. So a million results are a small file, and two runs differ where their rows name
+The report of a host is a document, and equal documents are stored once: a fleet that does not change adds a row of
+some 60 bytes per host and run. So a million results are a small file, and two runs differ where their rows name
 different documents.
 """
 
@@ -52,7 +52,7 @@ class Moment(TypeDecorator[datetime]):
 
 
 class Words(TypeDecorator[str]):
-    """Text from a host or a command line, made printable: no database takes what an undecodable byte becomes."""
+    """Text from a host or a command line, made printable: databases refuse the surrogates of undecodable bytes."""
 
     impl = Text
     cache_ok = True
