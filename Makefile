@@ -85,7 +85,7 @@ dist: dev ## sdist, wheel, the single file sshd-keepalive.pyz and the SBOM, in d
 	$(NOX) -s dist
 
 test-wheel: packages-ssh packages-plain dist ## the wheel and the single file, installed where the sources are not
-	$(NOX) -s wheel pyz
+	$(NOX) -s wheel light pyz
 
 wheelhouse: dist ## dist/wheelhouse, all that an installation without a package index needs
 	$(NOX) -s wheelhouse
@@ -96,15 +96,15 @@ matrix: packages-ssh packages-plain dev ## plain tests on every Python this mach
 constraints: dev ## write down the versions that .venv holds; `make` installs these from then on
 	$(BIN)/python -m pip freeze --exclude-editable >constraints.txt
 
-lock: dev ## requirements.lock: every package that a run needs, with hashes, in the versions of constraints.txt
-	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-annotate --custom-compile-command 'make lock' -c constraints.txt -o requirements.lock
+lock: dev ## requirements.lock: the packages of the program, of history and of reports, with hashes, in the versions of constraints.txt
+	$(BIN)/uv pip compile pyproject.toml --extra history --extra reports --quiet --universal --generate-hashes --no-annotate --custom-compile-command 'make lock' -c constraints.txt -o requirements.lock
 
 clean: ## forget the environments and caches of this checkout; the lab's roots stay in the user's cache
 	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .nox build dist
 
 .venv/run.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	@echo "Installing sshd-keepalive into .venv"
-	$(PIP) -e .
+	$(PIP) -e '.[history,reports]'
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python

@@ -72,7 +72,7 @@ def dist(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def wheel(session: nox.Session) -> None:
     """Install the wheel without the sources; run the demo and the tests of the command line against it."""
-    session.install(*CONSTRAINTS, f"{_wheel()}[postgres,notify]", *TEST_TOOLS)
+    session.install(*CONSTRAINTS, f"{_wheel()}[reports,postgres,notify]", *TEST_TOOLS)
     folder = _away(session)
     with session.chdir(folder):
         session.run("python", "-c", "import sshd_keepalive; assert 'site-packages' in sshd_keepalive.__file__")
@@ -80,6 +80,15 @@ def wheel(session: nox.Session) -> None:
         session.run("man", "--where", "sshd-keepalive", "sshd-keepalive-apply", external=True)
         session.run("sshd-keepalive", "demo")
         session.run("python", "-m", "pytest", *AWAY, "tests/cli")
+
+
+@nox.session(python=PYTHONS[0])
+def light(session: nox.Session) -> None:
+    """Install the wheel without an extra; run the demo and the tests of what it does then."""
+    session.install(*CONSTRAINTS, str(_wheel()), "pytest", "pytest-timeout")
+    with session.chdir(_away(session)):
+        session.run("sshd-keepalive", "demo")
+        session.run("python", "-m", "pytest", "-q", "tests/cli/test_light.py")
 
 
 @nox.session(python=PYTHONS[0])
@@ -159,7 +168,7 @@ def _build_pyz(session: nox.Session, wheel: Path, path: Path, clock: dict[str, s
     """Build the program with everything it needs, compiled parts of this platform included, as one file."""
     session.run(
         "shiv", "--reproducible", "--compressed", "--no-modify", "-c", "sshd-keepalive", "-p", "/usr/bin/env python3",
-        "-o", str(path), str(wheel), env={**clock, "PIP_CONSTRAINT": CONSTRAINTS[1]}, silent=True,
+        "-o", str(path), f"{wheel}[history,reports]", env={**clock, "PIP_CONSTRAINT": CONSTRAINTS[1]}, silent=True,
     )  # fmt: skip
 
 
@@ -169,7 +178,9 @@ def _write_sbom(session: nox.Session, wheel: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     session.run("uv", "venv", "-q", str(place), external=True)
     python = str(place / "bin/python")
-    session.run("uv", "pip", "install", "-q", "--python", python, *CONSTRAINTS, str(wheel), external=True)
+    session.run(
+        "uv", "pip", "install", "-q", "--python", python, *CONSTRAINTS, f"{wheel}[history,reports]", external=True
+    )
     session.install("cyclonedx-bom")
     session.run(
         "cyclonedx-py", "environment", python, "--pyproject", "pyproject.toml", "--output-reproducible",

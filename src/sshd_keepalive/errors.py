@@ -19,6 +19,8 @@ never hides another.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the command line catches these errors; `--version` and completion must not wait for the model
@@ -54,6 +56,18 @@ class ConfigError(KeepaliveError):
 
 class ExtensionError(ConfigError):
     """A `KIND` is unknown, does not satisfy its Protocol, or needs an extra."""
+
+
+@contextmanager
+def require_extra(name: str) -> Iterator[None]:
+    """Turn the failed import of a package inside the block into an ExtensionError that says what to install."""
+    try:
+        yield
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "sshd_keepalive":
+            raise
+        raise ExtensionError(f"{package} is not installed", hint=f"pip install 'sshd-keepalive[{name}]'") from None
 
 
 class ParseError(KeepaliveError):

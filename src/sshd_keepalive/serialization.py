@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any, TypeVar
-
-from cattrs.preconf.json import JsonConverter, make_converter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sshd_keepalive.model import Span
+
+if TYPE_CHECKING:
+    from cattrs.preconf.json import JsonConverter
 
 _T = TypeVar("_T")
 
@@ -32,6 +33,8 @@ def read(text: str, of: type[_T]) -> _T:
 
 @cache
 def _build_converter() -> JsonConverter:
+    from cattrs.preconf.json import make_converter  # the help, and the man pages, are made without it
+
     converter = make_converter(omit_if_default=True, detailed_validation=False)
     # cattrs does not evaluate the annotations of named tuples.
     converter.register_structure_hook(Span, lambda pair, _: Span(*pair))

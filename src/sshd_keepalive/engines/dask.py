@@ -38,7 +38,7 @@ from uuid import uuid4
 
 from sshd_keepalive import __version__, serialization
 from sshd_keepalive.engines import Job, RunOptions, raise_file_limit, report_lost, report_not_begun, work_through
-from sshd_keepalive.errors import ConfigError, ExtensionError
+from sshd_keepalive.errors import ConfigError, require_extra
 from sshd_keepalive.hosts import argument as arguments
 from sshd_keepalive.model import Host, HostReport
 from sshd_keepalive.secrets.retrieval import Secrets
@@ -453,10 +453,8 @@ def _connect(argument: str, workers: int) -> _Connection:
         return _connections[argument]
     disconnect()
     address = _check_address(argument) if argument else ""
-    try:
+    with require_extra("dask"):
         import distributed
-    except ImportError:
-        raise ExtensionError("--engine dask: not installed", hint="pip install 'sshd-keepalive[dask]'") from None
     # Each has a level of its own; what is lost is named in the reports.
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

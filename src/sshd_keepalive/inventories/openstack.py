@@ -18,7 +18,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sshd_keepalive import files
-from sshd_keepalive.errors import ConfigError, ExtensionError
+from sshd_keepalive.errors import ConfigError, require_extra
 from sshd_keepalive.hosts import argument
 from sshd_keepalive.hosts.servers import ServerSelection, build_hosts, find_image, is_active
 from sshd_keepalive.model import Host
@@ -103,15 +103,10 @@ def _parse_options(cloud: str, options: dict[str, str]) -> tuple[ServerSelection
 
 def _fetch(cloud: str, region: str | None) -> dict[str, Any]:
     """Log in and list everything; every failure is a ConfigError."""
-    try:
+    with require_extra("openstack"):
         import openstack
         from keystoneauth1.exceptions import ClientException
         from openstack.exceptions import SDKException
-    except ImportError as error:
-        raise ExtensionError(
-            f"openstack:{cloud}: openstacksdk is not installed ({error.name})",
-            hint="pip install 'sshd-keepalive[openstack]'",
-        ) from None
     try:
         config = openstack.config.OpenStackConfig()
         more: dict[str, Any] = {"region_name": region} if region else {}

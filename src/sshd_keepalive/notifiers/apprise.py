@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from sshd_keepalive.errors import ConfigError, ExtensionError, NotifyError
+from sshd_keepalive.errors import ConfigError, NotifyError, require_extra
 from sshd_keepalive.history import notice
 from sshd_keepalive.model import Run
 
@@ -35,10 +35,8 @@ def send(run: Run, target: str) -> None:
 
 
 def _open_service(target: str) -> NotifyBase:
-    try:
+    with require_extra("notify"):
         from apprise import Apprise  # 300 ms
-    except ImportError:
-        raise ExtensionError("apprise: not installed", hint="pip install 'sshd-keepalive[notify]'") from None
     for name in ("apprise", "urllib3"):  # their log messages may hold the URL
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     service = Apprise.instantiate(target, suppress_exceptions=True)

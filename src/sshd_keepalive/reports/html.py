@@ -14,10 +14,11 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sshd_keepalive import benchmarks
 from sshd_keepalive.diagnosis import losses
+from sshd_keepalive.errors import require_extra
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import (
     COUNT_MAX,
@@ -34,8 +35,8 @@ from sshd_keepalive.model import (
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import flat
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
+with require_extra("reports"):
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 #: States from the ground of the chart up.
@@ -305,8 +306,6 @@ def _benchmark(run: Run, row: Benchmark) -> dict[str, Any]:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # 40 ms
-
     loader = PackageLoader("sshd_keepalive.reports", "_html")
     environment = Environment(
         loader=loader,

@@ -7,20 +7,28 @@ the order of elements, the time without a zone, `message` and `type` wherever so
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from sshd_keepalive.errors import require_extra
 from sshd_keepalive.model import Finding, HostReport, Run, State
 from sshd_keepalive.reports import flat
 
-if TYPE_CHECKING:
-    from junitparser import TestCase, TestSuite
+with require_extra("reports"):
+    from junitparser import (
+        Error,
+        Failure,
+        JUnitXml,
+        Properties,
+        Skipped,
+        SystemErr,
+        SystemOut,
+        TestCase,
+        TestSuite,
+    )
     from junitparser.junitparser import FinalResult
 
 
 def render(run: Run) -> str:
     """A case that is not compliant has failed; one that could not be judged is an error; a waived one is skipped."""
-    from junitparser import JUnitXml  # 70 ms
-
     document = JUnitXml()
     for number, report in enumerate(run.hosts):
         document.append(_suite(run, report, number))
@@ -29,8 +37,6 @@ def render(run: Run) -> str:
 
 
 def _suite(run: Run, report: HostReport, number: int) -> TestSuite:
-    from junitparser import Properties, SystemErr, SystemOut, TestSuite
-
     suite = TestSuite(_text(report.host.name))
     for name, value in {
         "package": f"sshd-keepalive.{run.command}",
@@ -52,8 +58,6 @@ def _suite(run: Run, report: HostReport, number: int) -> TestSuite:
 
 
 def _cases(report: HostReport) -> Iterator[TestCase]:
-    from junitparser import Error, Failure, Skipped, TestCase
-
     def case(name: str, result: FinalResult | None, seconds_s: float = 0.0) -> TestCase:
         made = TestCase(_text(name), _text(report.host.name), seconds_s)
         if result is not None:

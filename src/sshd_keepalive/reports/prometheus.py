@@ -1,17 +1,19 @@
 """Prometheus text format, for the textfile collector of node_exporter: `--out prometheus:/path/sshd_keepalive.prom`."""
 
 from sshd_keepalive import benchmarks
+from sshd_keepalive.errors import require_extra
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import HostReport, Run, State
 from sshd_keepalive.reports import flat
+
+with require_extra("reports"):
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 _PREFIX = "sshd_keepalive"
 
 
 def render(run: Run) -> str:
     """Gauges of one run. Only a host that passes is compliant: 0 also stands for one that could not be judged."""
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest  # 70 ms
-
     registry = CollectorRegistry()
 
     def gauge(name: str, about: str, *labels: str) -> Gauge:

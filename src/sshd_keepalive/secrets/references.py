@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from sshd_keepalive.errors import ConfigError, ExtensionError
+from sshd_keepalive.errors import ConfigError, require_extra
 
 COMMAND_TIMEOUT_S: Final = 60.0
 SIZE_MAX_BYTES: Final = 64 * 1024
@@ -71,11 +71,9 @@ def _from_keyring(argument: str) -> str:
     service, _, user = argument.rpartition("/")
     if not service or not user:
         raise ConfigError(f"keyring:{argument}: write keyring:SERVICE/USER")
-    try:
+    with require_extra("keyring"):
         import keyring
         import keyring.errors
-    except ImportError:
-        raise ExtensionError("keyring: not installed", hint="pip install 'sshd-keepalive[keyring]'") from None
     try:
         value = keyring.get_password(service, user)
     except keyring.errors.KeyringError as error:

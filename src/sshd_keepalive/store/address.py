@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sshd_keepalive.errors import ConfigError, ExtensionError
+from sshd_keepalive.errors import ConfigError, require_extra
 
 _POSTGRESQL: Final = "postgresql+psycopg"
 _DRIVERS: Final = {
@@ -72,10 +72,8 @@ def parse_address(text: str = "") -> Address:
         if not url.database or url.database == ":memory:":
             raise ConfigError("--store: the URL names no file", hint="write sqlite:////absolute/path/history.db")
         return _parse_file(Path(url.database))
-    if find_spec("psycopg") is None:
-        raise ExtensionError(
-            "--store: PostgreSQL needs its driver", hint="install the extra: pip install 'sshd-keepalive[postgres]'"
-        )
+    with require_extra("postgres"):
+        import_module("psycopg")
     if password := url.query.get("password"):  # libpq takes it there, too
         url = url.set(password=str(password)).difference_update_query(["password"])
     return Address(url.set(drivername=driver))
