@@ -153,7 +153,7 @@ listening() {
     done
     # Of two names or more ls tells to which of them a line belongs.
     # shellcheck disable=SC2012 # the names are numbers; find -printf is not POSIX
-    { ls -l /dev/null "$@"; command -v ss >/dev/null && ss -Hltne && echo asked; } 2>/dev/null | awk '
+    { ls -l /dev/null "$@"; ! command -v ss >/dev/null || exec ss -Hltne; } 2>/dev/null | awk '
         function add(inode, address,    n, at, pids, pid) {
             for (n = split(owners[inode], pids, " "); n; n--) {
                 pid = pids[n]
@@ -161,13 +161,13 @@ listening() {
                 list[pid, at] = address
             }
         }
-        $0 == "asked" { asked = 1 }
         match($0, /^\/proc\/[0-9]+\/fd:$/) { owner = substr($0, 7, RLENGTH - 10) }
         match($0, /socket:\[[0-9]+\]$/) {
             inode = substr($0, RSTART + 8, RLENGTH - 9)
             if (!((inode, owner) in known)) owners[inode] = owners[inode] " " owner
             known[inode, owner]
         }
+        match($0, / ino:[0-9]+ /) { asked = 1 }
         match($0, / ino:[0-9]+ /) && (substr($0, RSTART + 5, RLENGTH - 6) in owners) {
             port = host = $4
             sub(/.*:/, "", port)
@@ -234,13 +234,21 @@ is_init() {
     case ${first##*/} in *sh) return 1 ;; esac
 }
 
-# is_supervised_by NAME: the parent of the listener is this program, or a script of this name. Sets parent.
+# is_supervised_by NAME: the parent of the listener is this program, or a script of this name. Sets parent, and starter to
+# the number and the words of that parent, which is asked for them once.
 is_supervised_by() {
     [ -n "$pid" ] && comm_of "$pid" && [ "$parent" -gt 0 ] || return 1
     set -- "$1" "$parent"
     comm_of "$2" || return 1
     parent=$2
-    [ "$comm" = "$1" ] || tr '\000' '\n' <"/proc/$2/cmdline" | head -n 2 | grep -q "/$1\$"
+    case $comm in
+        "$1") return 0 ;;
+        systemd) return 1 ;; # no interpreter: what it runs is no script
+    esac
+    case ${starter-} in "$2$nl"*) ;; *) starter=$2$nl$(tr '\000' '\n' <"/proc/$2/cmdline") ;; esac
+    set -- "$1" "${starter#*"$nl"}"
+    set -- "$1" "${2%%"$nl"*}" "${2#*"$nl"}"
+    case $2$nl${3%%"$nl"*}$nl in *"/$1$nl"*) ;; *) return 1 ;; esac
 }
 
 # read_command_line PID: the words of a process, one a line. From OpenSSH 8.2 on it is a title, with spaces.

@@ -172,7 +172,8 @@ def _identities(change: Change) -> str:
     blank = [dump for dump in snapshot.dumps if dump.context == Context()]
     keys = {value for dump in blank for keyword, value in dump.settings if keyword == "hostkey"}
     paths = sorted({file.path for file in snapshot.files} - {main} | folders | keys)
-    return f"stat -L -c '%n %d %i %s %.9Y %.9Z' -- {' '.join(quote(path) for path in paths)}" if paths else "false"
+    # Called in a substitution, whose process becomes the program.
+    return f"exec stat -L -c '%n %d %i %s %.9Y %.9Z' -- {' '.join(quote(path) for path in paths)}" if paths else "false"
 
 
 def target(snapshot: Snapshot, path: str) -> str:

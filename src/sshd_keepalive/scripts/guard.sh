@@ -215,7 +215,7 @@ arm() {
     printf '%s' "$pidfile" >"$RUN/pidfile"
     # The timer first: should the script die between the two, the timer clears up.
     now
-    complaint=$({ reserve_room && echo $((${now%.*} + DEADLINE_S)) >"$RUN/armed" && set_timer; } 2>&1) || {
+    try start_timer || {
         classify_complaint "$complaint"
         stop "$kind" "the guard could not be armed: $complaint"
     }
@@ -229,6 +229,10 @@ arm() {
             ;;
     esac
 }
+
+# start_timer: with room for what is noted when it runs.
+# Reads RUN.
+start_timer() { reserve_room && echo $((${now%.*} + DEADLINE_S)) >"$RUN/armed" && set_timer; }
 
 # install: the change itself.
 # Reads ACTION COUNT UNIT pid. Sets old.

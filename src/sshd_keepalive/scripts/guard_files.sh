@@ -74,13 +74,17 @@ read_attributes() {
     look="$1 $3 $4" names=$2
 }
 
-# is_alike PATH COPY: owner, mode, ACL and label are the same; names is the number of names of PATH.
-# Sets copied.
+# is_alike PATH COPY: owner, mode, ACL and label are the same; names is the number of names of PATH, the copy having one.
+# Reads nl. Sets both first many names second.
 is_alike() {
-    read_attributes "$(ls -ldLn "$2")"
-    copied=$look
-    read_attributes "$(ls -ldLn "$1")"
-    [ "$copied" = "$look" ]
+    both=$(ls -ldLn "$1" "$2")
+    second=${both#*" $1$nl"} # ls sorts them; a path may hold line ends
+    [ "$second" != "$both" ] || second=${both#*" $2$nl"}
+    read_attributes "$both"
+    first=$look many=$names
+    read_attributes "$second"
+    [ "$many" -le "$names" ] || names=$many
+    [ "$first" = "$look" ]
 }
 
 # has_one_name: a rename would separate a file with several names from its other ones.

@@ -156,10 +156,15 @@ make_private() {
     if [ -d "$1" ]; then chmod 0700 "$1"; else { mkdir -m 0700 "$1" && relabel "$1"; } || [ -d "$1" ]; fi
 }
 
+# make_state: what is missing of it; what root makes where only root may write is root's alone.
+make_state() {
+    [ -d "${STATE%/*/*}" ] || mkdir -p "${STATE%/*/*}" || return 1
+    make_private "${STATE%/*}" && make_private "$STATE"
+}
+
 umask 077
 can_hold_state || refuse read_only "$STATE is not safe for backups: another account than this one may write to $other" not_ours
-complaint=$({ mkdir -p "${STATE%/*/*}" && make_private "${STATE%/*}" && make_private "$STATE"; } 2>&1) || refuse_for "$complaint"
-can_hold_state || refuse read_only "$STATE is not safe for backups: another account than this one may write to $other" not_ours
+make_state 2>/dev/null || complaint=$(make_state 2>&1) || refuse_for "$complaint" # once more, for what it says
 settle_old
 take_lock
 complaint=$(mkdir -m 0700 "$RUN" 2>&1) || { rm -f "$mine" "$STATE/lock"; refuse_for "$complaint"; }

@@ -68,6 +68,7 @@ def build_script(
         "LOOK": {"command": "no", "pidfile": "pidfile"}.get(manager or "", "yes"),
         "BANNER": banner,
         "AGAIN": "yes" if again else "no",
+        "CR": "\r",
         "AGENTS": "\n".join(f"{agent.name}|{path}" for agent in AGENTS for path in agent.paths),
         "USERS": " ".join(user for user in users if _USER.fullmatch(user)),
     }

@@ -2,14 +2,14 @@
 #
 # Given: CONFIG SSHD PIDFILE LOOK (yes: find the daemon; pidfile; no: believe the inventory) USERS (for -C)
 # EXTRA (patterns of an Include that the last look missed) AGAIN (yes: what this run has found out about the daemon's
-# start is not looked for again) AGENTS (of tell_agents), and the functions detect, find_unit, is_active.
+# start is not looked for again) CR (a carriage return) AGENTS (of tell_agents), and the functions detect, find_unit, is_active.
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
 
-# details PATH...: size, mode, owner, group, mtime and ctime of each, one line each, links followed.
+# details PATH...: sets lines to size, mode, owner, group, mtime and ctime of each, one line each, links followed.
 details() {
-    stat -L -c '%s %a %u %g %.6Y %.6Z' -- "$@" 2>/dev/null && return
+    lines=$(stat -L -c '%s %a %u %g %.6Y %.6Z' -- "$@" 2>/dev/null) && return
     # A FIFO's or a vanished file's line is missing then: the reader counts the lines.
-    stat -L -f '%z %Lp %u %g %Fm %Fc' -- "$@" 2>/dev/null
+    lines=${lines:+$lines$nl}$(stat -L -f '%z %Lp %u %g %Fm %Fc' -- "$@" 2>/dev/null)
 }
 
 # tell_files PATH...: the files of one Include level, and their content in one piece.
@@ -19,7 +19,7 @@ tell_files() {
         say path "$path"
         if [ -L "$path" ]; then say real "$(readlink -f "$path")"; fi
     done
-    lines=$(details "$@")
+    details "$@"
     say details "$lines"
     total=0
     while read -r size _; do total=$((total + size)); done <<END
@@ -30,15 +30,15 @@ END
     printf '\n'
 }
 
-# includes PATH...: the patterns these files include, one a line, roughly: a pattern with spaces or
+# includes PATH...: sets wanted to the patterns these files include, one a line, roughly: a pattern with spaces or
 # escapes is told apart by the reader, who then asks again.
 # A Match among them is told as //match//, a ModuliFile as //moduli//.
 includes() {
-    sed -n -e "s/[\"$cr]//g" -e 't quoted' -e ':quoted' \
+    wanted=$(sed -n -e "s/[\"$CR]//g" -e 't quoted' -e ':quoted' \
         -e 's,^[[:space:]=]*[Mm][Aa][Tt][Cc][Hh].*,//match//,' -e 't print' \
         -e 's,^[[:space:]=]*[Mm][Oo][Dd][Uu][Ll][Ii][Ff][Ii][Ll][Ee].*,//moduli//,' -e 't print' \
         -e 's/^[[:space:]=]*[Ii][Nn][Cc][Ll][Uu][Dd][Ee][[:space:]=]\{1,\}//' -e 't found' -e d \
-        -e ':found' -e 's/[[:space:]]#.*//' -e ':print' -e p -- "$@" 2>/dev/null
+        -e ':found' -e 's/[[:space:]]#.*//' -e ':print' -e p -- "$@" 2>/dev/null)
 }
 
 # expand PATTERN: the regular files it names, in $found one after the other, each told as a match.
@@ -63,7 +63,7 @@ expand() {
 
 # read_tree: the main file and all it includes, level by level, at most 16 deep as sshd allows.
 read_tree() {
-    cr=$(printf '\r') space=$IFS asked=$nl depth=0 matches=no moduli=compiled_in folders=''
+    space=$IFS asked=$nl depth=0 matches=no moduli=compiled_in folders=''
     if [ ! -e "$CONFIG" ]; then say absent "$CONFIG"
     elif [ ! -r "$CONFIG" ]; then say unreadable "$CONFIG"; return
     elif [ ! -f "$CONFIG" ]; then say irregular "$CONFIG"; return
@@ -86,7 +86,7 @@ read_tree() {
         IFS=$space
         tell_files "$@"
         found=''
-        wanted=$(includes "$@")
+        includes "$@"
         for pattern in $wanted; do
             # Each pattern once: a file that includes itself ends here.
             case $pattern in //match//) matches=yes; continue ;; //moduli//) moduli=named; continue ;; esac
@@ -116,10 +116,14 @@ tell_daemon() {
     pidfile=$PIDFILE
     [ -n "$pidfile" ] || pidfile_of
     if line_of "$pidfile" && [ "$line" = "$pid" ]; then
-        say loaded "$(details "$pidfile" "$@")"
+        details "$pidfile" "$@"
+        say loaded "$lines"
         return
     fi
-    [ $# = 0 ] || say folders "$(details "$@")"
+    if [ $# != 0 ]; then
+        details "$@"
+        say folders "$lines"
+    fi
     # Without one: when the process was started.
     say clock "$(date -u +%s.%N)"
     started_of "$pid"

@@ -71,8 +71,11 @@ def next_start(service: ServiceChoice) -> str:
 def is_active(service: ServiceChoice) -> str:
     """A process of the unit that listens, or systemd's word; `activating`, as between two failed starts, is not up."""
     unit = unit_of(service)
-    seen = _unit_of_process("$listener")
-    return f'if [ "$listener" ] && [ "$({seen})" = {unit} ]; then return 0; fi\nsystemctl --quiet is-active {unit}'
+    return (
+        'if [ "$listener" ]; then\nwhile IFS= read -r line; do\ncase $line in\n'
+        f"*:name=systemd:*/{unit} | 0::*/{unit}) return 0 ;;\nesac\n"
+        f'done <"/proc/$listener/cgroup"\nfi\nsystemctl --quiet is-active {unit}'
+    )
 
 
 def restart(service: ServiceChoice) -> str:
@@ -168,7 +171,7 @@ def at_boot(name: str, command: str) -> str:
     wants = f"{_UNITS}/multi-user.target.wants"
     file = f"{_UNITS}/{quote(name)}.service"
     return (
-        f"{{ [ -d {wants} ] || mkdir -p {wants}; }} && (umask 022; printf '%s\\n' {text} >{file}) && "
+        f"{{ [ -d {wants} ] || mkdir -p {wants}; }} && umask 022 && printf '%s\\n' {text} >{file} && "
         f"ln -sf {file} {wants}/{quote(name)}.service && flush {file} {wants}"
     )
 

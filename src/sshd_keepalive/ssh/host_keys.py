@@ -14,8 +14,15 @@ from typing import Final
 
 from sshd_keepalive.model import Host
 from sshd_keepalive.ssh.errors import make_error, where
-from sshd_keepalive.ssh.known_hosts import Entry, KnownHosts, compute_fingerprint, known_hosts, name_of
-from sshd_keepalive.ssh.revocation import RevocationError, is_revoked
+from sshd_keepalive.ssh.known_hosts import (
+    Entry,
+    KnownHosts,
+    RevocationError,
+    compute_fingerprint,
+    is_revoked,
+    known_hosts,
+    name_of,
+)
 
 _CERTIFICATE: Final = "-cert-v01@openssh.com"
 _ECDSA: Final = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")

@@ -334,5 +334,5 @@ def test_the_path_that_was_compiled_in_is_told_by_its_neighbour_or_stands_in_the
 @pytest.mark.parametrize("line", ["ModuliFile /x", ' "modulifile" /x', "\tMODULIFILE=/x"])
 def test_moduli_that_a_file_names_tell_nothing_of_the_program(host: Host, tmp_path: Path, line: str) -> None:
     (tmp_path / "a").write_text(f"Port 22\n{line}\n")
-    script = f"{FUNCTIONS}\ncr='\r'\nincludes {tmp_path}/a"
+    script = f"{FUNCTIONS}\nCR='\r'\nincludes {tmp_path}/a\nprintf '%s\\n' \"$wanted\""
     assert LocalShell().run(script, timeout_s=30).stdout == b"//moduli//\n"
