@@ -724,6 +724,7 @@ class HostReport:
     version: str = ""  # OpenSSH version of the host
     configured: Configured | None = None  # of a probe
     n_older_sessions: int = 0  # live sessions that keep older values
+    drops_silent_after_s: int | None = None  # a change begins to drop clients that do not answer, after so long
     losses: Losses | None = None  # None: the log was not looked at
     agents: tuple[str, ...] = ()  # programs on the host that are known to write sshd_config
     notes: tuple[str, ...] = ()

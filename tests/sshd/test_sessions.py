@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import pytest
 
 from tests.sshd.test_probe import inventory
 from tests.support.cli import keepalive
-from tests.support.sshd import Sshd, why_not
+from tests.support.sshd import Sshd, wait_until, why_not
 
 pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
 
@@ -80,3 +82,26 @@ def test_apply_says_that_sessions_keep_the_old_values(tmp_path: Path) -> None:
         assert applied.status == 0, applied.stdout
         assert "note: 1 session keeps the old values until it ends" in applied.stdout
         assert f"next: sshd-keepalive sessions -i {hosts}\n" in applied.stderr
+
+
+def test_a_client_that_does_not_answer_is_listed_and_one_that_does_is_not(tmp_path: Path) -> None:
+    with Sshd("ClientAliveInterval 2\nClientAliveCountMax 100\n") as server:
+        hosts = inventory(server, tmp_path)
+        healthy, frozen = client(server, "3003"), client(server, "3004")
+        try:
+            os.kill(frozen.pid, signal.SIGSTOP)
+
+            def found() -> list[dict[str, str]]:
+                return keepalive("sessions", "--ask-clients", "-i", hosts, "--format", "json").host()["findings"]
+
+            wait_until(found, 60, "the frozen client to leave a keep-alive unanswered")
+            (finding,) = found()
+            assert (finding["setting"], finding["state"]) == ("silent client", "drift")
+            os.kill(frozen.pid, signal.SIGCONT)
+            wait_until(lambda: not found(), 60, "its answer")
+            answering = keepalive("sessions", "--ask-clients", "-i", hosts, "--format", "json")
+            assert (answering.status, answering.host()["facts"]["sessions"]) == (0, "2")
+        finally:
+            for process in (healthy, frozen):
+                process.kill()
+                process.communicate()

@@ -87,7 +87,14 @@ def test_the_worst_host_decides() -> None:
 
 def test_json_is_what_the_contract_shows() -> None:
     step = Step(name="restart", ok=True, detail="ssh.service", seconds_s=0.21)
-    report = replace(OK, end=End.APPLIED, steps=(step,), backup="/var/backups/x", facts=(("openssh", "9.2p1"),))
+    report = replace(
+        OK,
+        end=End.APPLIED,
+        steps=(step,),
+        backup="/var/backups/x",
+        facts=(("openssh", "9.2p1"),),
+        drops_silent_after_s=2400,
+    )
     document = json.loads(registry.load("reports", "json").render(a_run(report, command="apply")))
     assert document == {
         "schema_version": 2,
@@ -134,7 +141,7 @@ def test_json_is_what_the_contract_shows() -> None:
                 "diff": "",
                 "steps": [{"name": "restart", "ok": True, "detail": "ssh.service", "seconds": 0.21}],
                 "backup": "/var/backups/x",
-                "facts": {"openssh": "9.2p1"},
+                "facts": {"openssh": "9.2p1", "silent_clients_dropped_after": "2400"},
                 "changes": [],
                 "pending": None,
                 "reverted": None,

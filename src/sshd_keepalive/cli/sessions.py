@@ -9,18 +9,25 @@ import click
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import Options, fleet_options
 from sshd_keepalive.cli._run import FleetRun
-from sshd_keepalive.fleet.sessions import list_sessions
+from sshd_keepalive.fleet.sessions import list_sessions, list_silent_clients
 
 
 @click.command("sessions", cls=Command, short_help="List sessions older than the configuration in effect.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--all", "is_all", is_flag=True, help="Also those that have the values in effect.")
+@click.option(
+    "--ask-clients",
+    "asks_clients",
+    is_flag=True,
+    help="Instead, list those whose client has not answered the last keep-alive.",
+)
 @fleet_options
-def command(hosts: tuple[str, ...], options: Options, is_all: bool) -> None:
+def command(hosts: tuple[str, ...], options: Options, is_all: bool, asks_clients: bool) -> None:
     """List the live sessions that are older than the configuration in effect.
 
     A session keeps the values it began with for life, so these still run with the old ones: they end as before,
     until somebody logs in anew. Nothing is changed, no session is ended. Exit code 1: there are such sessions.
     """
     run = FleetRun("sessions", options, hosts)
-    raise SystemExit(run.show(run.end(run.repeat(partial(list_sessions, is_all=is_all)))))
+    job = list_silent_clients if asks_clients else partial(list_sessions, is_all=is_all)
+    raise SystemExit(run.show(run.end(run.repeat(job))))

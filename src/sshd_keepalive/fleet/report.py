@@ -30,7 +30,7 @@ from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.secrets.redaction import redact
 from sshd_keepalive.sshd_config.reading import Reading
-from sshd_keepalive.sshd_config.version import Build
+from sshd_keepalive.sshd_config.version import Build, Version
 
 Work = TypeVar("Work", bound=Callable[..., HostReport])
 
@@ -183,6 +183,7 @@ def add_plan(report: HostReport, planned: Plan) -> HostReport:
         steps = (*steps, Step(name="pending_restart", ok=True, detail="the files are right, the running sshd is older"))
     return replace(
         report,
+        drops_silent_after_s=plan.find_new_drop_s(planned, Version.parse(report.version)),
         diff=diff.render_diff(planned),
         value_diff=diff.render_value_diff(planned),
         fingerprint=plan.fingerprint(planned.contents),

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from sshd_keepalive.diagnosis.rules import known_of
 from sshd_keepalive.fleet.one_host import Orders, log_in_and_observe
 from sshd_keepalive.fleet.report import report_errors, report_settled
 from sshd_keepalive.model import Finding, Host, HostReport, Snapshot, State, Subject
+from sshd_keepalive.probing.proof import tolerance_s
 from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.scripts.sessions import LiveSession
+from sshd_keepalive.ssh.shell import Shell
+from sshd_keepalive.sshd_config import keepalive as consequence
 
 
 @report_errors()
@@ -22,9 +26,7 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     """
     with log_in_and_observe(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        completed = shell.run(sessions.build_script(), timeout_s=orders.timeout_s)
-    daemon = reading.snapshot.daemon.pid if reading.snapshot.daemon else None
-    found = [session for session in sessions.parse(read_output(completed), daemon=daemon) if not session.is_ours]
+        found = _observe(shell, reading.snapshot, orders)
     since = find_loading_time(reading.snapshot)
     older = [session for session in found if session.is_older(since)]
     findings = [
@@ -38,6 +40,52 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     if state is State.UNKNOWN:
         notes = (*notes, "when the configuration came into effect could not be told; --all lists the sessions")
     return replace(report, findings=tuple(findings), facts=tuple(facts.items()), state=state, failure=None, notes=notes)
+
+
+@report_errors()
+def list_silent_clients(host: Host, orders: Orders) -> HostReport:
+    """List the live sessions whose client has not answered the last keep-alive; changes nothing there."""
+    with log_in_and_observe(host, orders) as (shell, reading):
+        report = report_settled(reading, orders.run_id)
+        found = _observe(shell, reading.snapshot, orders, asks_heard=True)
+    since = find_loading_time(reading.snapshot)
+    findings, n_unknown = [], 0
+    for session in found:
+        known = known_of(reading, session.user)
+        every_s = consequence.compute_consequence(known.version, known.interval_s, known.count_max).request_after_s
+        if since is None or session.is_older(since) or every_s is None or session.heard_ago_s is None:
+            n_unknown += 1
+        elif session.heard_ago_s > every_s + tolerance_s(every_s):
+            findings.append(_build_silence(session, every_s))
+    notes = report.notes
+    if n_unknown:
+        notes = (*notes, f"{n_unknown} sessions cannot be judged: older values, no keep-alives, or no ss on the host")
+    return replace(
+        report,
+        findings=tuple(findings),
+        facts=(*report.facts, ("sessions", str(len(found))), ("silent_sessions", str(len(findings)))),
+        state=State.DRIFT if findings else State.UNKNOWN if n_unknown else State.OK,
+        failure=None,
+        notes=notes,
+    )
+
+
+def _observe(shell: Shell, snapshot: Snapshot, orders: Orders, *, asks_heard: bool = False) -> list[LiveSession]:
+    """List the sessions of the daemon, without that of this login."""
+    completed = shell.run(sessions.build_script(asks_heard=asks_heard), timeout_s=orders.timeout_s)
+    daemon = snapshot.daemon.pid if snapshot.daemon else None
+    return [session for session in sessions.parse(read_output(completed), daemon=daemon) if not session.is_ours]
+
+
+def _build_silence(session: LiveSession, every_s: int) -> Finding:
+    return Finding(
+        setting=Subject.SILENT_CLIENT,
+        scope=f"process {session.pid}",
+        wanted="",
+        value=f"{session.user} from {session.peer}: nothing was heard for {session.heard_ago_s:.0f} s",
+        state=State.DRIFT,
+        reason=f"it left the keep-alive that was due after {every_s} s unanswered: the client is gone, or answers none",
+    )
 
 
 def _build_finding(session: LiveSession, since: datetime | None, *, is_older: bool) -> Finding:

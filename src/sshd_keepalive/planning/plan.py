@@ -16,7 +16,10 @@ from sshd_keepalive import agents
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import (
     COMMAND_LINE,
+    COUNT_MAX,
     DEFAULT_CONFIG,
+    GLOBAL,
+    INTERVAL,
     SPELLING,
     NewContent,
     Plan,
@@ -33,7 +36,7 @@ from sshd_keepalive.planning.policy import for_release
 from sshd_keepalive.planning.proofs import predict
 from sshd_keepalive.spelling import cut_lines, join_first
 from sshd_keepalive.sshd_config import document as documents
-from sshd_keepalive.sshd_config import values
+from sshd_keepalive.sshd_config import keepalive, values
 from sshd_keepalive.sshd_config.reading import Reading, read_files
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.tree import Event, Tree
@@ -292,3 +295,15 @@ def _note_unportable_values(after: Reading) -> Iterator[str]:
     for event in islice(odd, _MAX_PLACES):
         shown = event.line.arguments[0].text.decode("utf-8", "backslashreplace")
         yield f"{event.place}: other releases of OpenSSH read {shown!r} differently or refuse it"
+
+
+def find_new_drop_s(planned: Plan, version: Version) -> int | None:
+    """Find after how many seconds clients that do not answer are dropped, where they are never dropped before."""
+    for prediction in planned.predictions:
+        if prediction.scope == GLOBAL:
+            before, after = (
+                keepalive.compute_consequence(version, int(pair[INTERVAL]), int(pair[COUNT_MAX])).dead_dropped_after_s
+                for pair in (dict(prediction.before), dict(prediction.after))
+            )
+            return after if before is None else None
+    return None

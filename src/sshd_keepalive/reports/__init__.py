@@ -35,7 +35,7 @@ def host_data(report: HostReport) -> dict[str, Any]:
             for step in report.steps
         ],
         "backup": report.backup,
-        "facts": dict(report.facts) | ({"notes": "; ".join(report.notes)} if report.notes else {}),
+        "facts": _facts(report),
         "changes": list(report.changes),
         "losses": _losses(report.losses),
         "pending": _pending(report),
@@ -94,6 +94,13 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "hides": [_place(place) for place in finding.hides],
         "reason": finding.reason,
     }
+
+
+def _facts(report: HostReport) -> dict[str, str]:
+    facts = dict(report.facts)
+    if report.drops_silent_after_s is not None:
+        facts["silent_clients_dropped_after"] = str(report.drops_silent_after_s)
+    return facts | ({"notes": "; ".join(report.notes)} if report.notes else {})
 
 
 def _losses(losses: Losses | None) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from sshd_keepalive.scripts import text
+from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config.limits import too_large
 
@@ -41,6 +41,7 @@ class LiveSession:
     age_s: float
     commands: tuple[str, ...]  # what runs in it; empty: nothing, or only forwarded ports
     is_ours: bool  # this very login
+    heard_ago_s: float | None = None  # since the client last sent something; None: not asked, or not known
 
     def is_older(self, than: datetime | None) -> bool:
         """Whether it began before a moment; never when that is not known."""
@@ -57,9 +58,14 @@ class _Process:
     sockets: frozenset[str] = frozenset()
 
 
-def build_script() -> str:
-    """The script that lists them."""
-    return "LC_ALL=C; export LC_ALL\n" + text("common") + text("sessions")
+def build_script(*, asks_heard: bool = False) -> str:
+    """Build the script that lists them.
+
+    Args:
+        asks_heard: also tell how long ago each client was heard; the kernel walks through all connections for that.
+    """
+    heard = variables({"HEARD": "yes" if asks_heard else ""})
+    return "LC_ALL=C; export LC_ALL\n" + heard + text("common") + text("sessions")
 
 
 @legible("its processes")
@@ -79,6 +85,7 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
     hertz, uptime_s = int(values.get("hertz") or 100), float(values.get("uptime") or 0)
     listening, peers = _read_network(values.get("network", ""))
     ports = {listening[s] for s in processes[daemon].sockets if s in listening} if daemon in processes else set()
+    heard_s = {inode: int(ms) / 1000 for inode, ms in (line.split() for line in values.get("heard", "").splitlines())}
     ours = _list_ancestors(int(values.get("self") or 0), processes)
     children: dict[int, list[_Process]] = {}
     for process in processes.values():
@@ -109,6 +116,7 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
                 age_s=age_s,
                 commands=tuple(command for p in family for command in commands.get(p.pid, [])),
                 is_ours=process.pid in ours,
+                heard_ago_s=next((heard_s[s] for p in family for s in p.sockets if s in heard_s), None),
             )
         )
     return tuple(sorted(found, key=lambda session: (-session.age_s, session.pid)))

@@ -72,6 +72,17 @@ def test_without_a_match_one_question_is_enough() -> None:
     assert [(p.context, pairs(p.before), pairs(p.after)) for p in planned.predictions] == [(BLANK, "0/3", "300/3")]
 
 
+@pytest.mark.parametrize(
+    ("before", "version", "dropped_s"),
+    [("", "9.6p1", 1200), ("", "9.2p1", 2400), ("ClientAliveInterval 60\n", "9.6p1", None),
+     ("ClientAliveInterval 300\nClientAliveCountMax 0\n", "9.6p1", 1200),
+     ("ClientAliveInterval 300\nClientAliveCountMax 0\n", "8.1p1", None)],
+)  # fmt: skip
+def test_where_silent_clients_begin_to_be_dropped_it_is_told(before: str, version: str, dropped_s: int | None) -> None:
+    planned = plan.plan(read(look({MAIN: before + "X11Forwarding no\n"}, version=version)), Policy())
+    assert plan.find_new_drop_s(planned, Version.parse(version)) == dropped_s
+
+
 def test_with_a_match_root_the_login_and_every_scope_are_asked_about() -> None:
     found = look({MAIN: "Match User bob\nClientAliveCountMax 9\nMatch Group g\nClientAliveCountMax 8\n"})
     found = replace(found, host=replace(found.host, user="ops"))

@@ -89,3 +89,8 @@ def test_what_cannot_be_read_or_is_gone_is_left_out() -> None:
     assert sessions.parse(usual + odd) == sessions.parse(usual)
     table = usual.replace(b"1 0 1 systemd\n", b"a b c systemd\n")
     assert len(sessions.parse(table.replace(b"10 1 100 sshd", b"10 9 100 sshd"))) == len(sessions.parse(usual))
+
+
+def test_how_long_ago_a_client_was_heard_is_told_where_it_is_asked() -> None:
+    ops, root = sessions.parse(told(network=NETWORK) + record("heard", "200 61500\n"))
+    assert (ops.heard_ago_s, root.heard_ago_s) == (61.5, None)
