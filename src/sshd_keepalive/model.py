@@ -39,6 +39,11 @@ class Subject(StrEnum):
     SILENT_CLIENT = "silent client"
 
     @property
+    def is_changed_by_apply(self) -> bool:
+        """`apply` can make it compliant."""
+        return self in (Subject.INTERVAL, Subject.COUNT_MAX, Subject.DAEMON)
+
+    @property
     def is_observation(self) -> bool:
         """It was seen to happen; else it is written, or loaded, somewhere."""
         return self in (

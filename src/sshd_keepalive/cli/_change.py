@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -83,8 +82,9 @@ def change_fleet(
     rollout = _plan_rollout(run, changing, hosts, n_failed=n_failed)
     with changing_hosts():  # until it is told what became of them
         with finish_changes(run.stop):
-            ended, failed = _roll_out(run, rollout, work, changing)
+            ended, journal = _roll_out(run, rollout, work, changing)
         reports = [ended.get(host.name) or _leave(planned[host.name]) for host in run.hosts]
+        failed = journal.close(reports)
         is_interrupted = run.stop.is_set() and not rollout.is_spent
         finished = run.end(reports, interrupted=is_interrupted)
         code = run.show(finished, with_diffs=not shows_first)
@@ -178,8 +178,8 @@ def _plan_rollout(run: FleetRun, changing: Changing, hosts: tuple[Host, ...], *,
 
 def _roll_out(
     run: FleetRun, rollout: Rollout, work: fleet.Pass, changing: Changing
-) -> tuple[dict[str, HostReport], Path | None]:
-    """The report of every host in a wave, by its name, and the file that names those that failed."""
+) -> tuple[dict[str, HostReport], Journal]:
+    """Give the report of every host in a wave, by its name, and the journal, still open."""
     # A change that waits for its confirmation may be gone tomorrow: it is journalled as another command's.
     kept = Journal(run.orders.run_id, run.command if run.orders.confirms else f"{run.command} --no-confirm")
     hosts = [host for wave in rollout.waves for host in wave]
@@ -199,7 +199,7 @@ def _roll_out(
                 kept.write(report)
                 run.output.host(report)
     ended = {host.name: reports.get(host.name) or rollout.report_not_begun(host) for host in hosts}
-    return ended, kept.close(ended[host.name] for host in run.hosts if host.name in ended)
+    return ended, kept
 
 
 def _take_back(run: FleetRun, reports: dict[str, HostReport], rollout: Rollout) -> Iterator[HostReport]:

@@ -161,10 +161,10 @@ class FleetRun:
         """Show a run that has ended; gives its exit code.
 
         Args:
-            then: the command to type next when hosts have drifted.
+            then: the command to type next when hosts have drifted from what `apply` changes.
         """
         self.output.run(run, with_diffs=with_diffs)
-        has_drift = any(_code(report, run.command) == ExitCode.DRIFT for report in run.hosts)
+        has_drift = any(_code(report, run.command) == ExitCode.DRIFT and _can_change(report) for report in run.hosts)
         if then and not self.suggest_confirm(run.hosts) and has_drift:
             self.suggest(then)
         return run.exit_code
@@ -185,6 +185,14 @@ class FleetRun:
         if waits:
             self.suggest("confirm")
         return waits
+
+
+def _can_change(report: HostReport) -> bool:
+    """Whether `plan` and `apply` have an answer to what is wrong with a host."""
+    wrong = [finding.setting for finding in report.findings if finding.state is State.DRIFT]
+    return bool(report.diff or report.restarts) or any(
+        setting.is_changed_by_apply or setting.is_observation for setting in wrong
+    )
 
 
 def exit_code(reports: Iterable[HostReport], command: str) -> int:

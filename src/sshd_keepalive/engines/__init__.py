@@ -238,7 +238,7 @@ def report_late(host: Host, limit_s: float) -> HostReport:
         kind=FailureKind.TIMEOUT,
         cause="deadline(host)",
         message=f"not finished after {limit_s:.0f} s; no longer waiting for it",
-        hint="raise --timeout, or log in to the host by hand",
+        hint=f"add --timeout {2 * limit_s:.0f}, or log in to the host by hand",
     )
     return HostReport(host=host, state=State.UNKNOWN, failure=failure, seconds_s=limit_s)
 

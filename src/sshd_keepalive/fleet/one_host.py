@@ -362,16 +362,29 @@ def connect(host: Host, orders: Orders, *, is_patient: bool = False) -> Shell:
     """
     from sshd_keepalive.ssh import connect as ssh  # paramiko costs 200 ms: not before a connection is needed
 
-    return ssh.connect(
-        host,
-        secrets=orders.secrets,
-        timeout_s=orders.timeout_s,
-        connect_timeout_s=orders.connect_timeout_s,
-        is_patient=is_patient,
-    )
+    with _suggest_more_time(orders):
+        return ssh.connect(
+            host,
+            secrets=orders.secrets,
+            timeout_s=orders.timeout_s,
+            connect_timeout_s=orders.connect_timeout_s,
+            is_patient=is_patient,
+        )
 
 
 def _observe(shell: Shell, orders: Orders, *, timeout_s: float | None = None) -> Reading:
     from sshd_keepalive.remote.observe import observe
 
-    return observe(shell, datetime.now(UTC), timeout_s=timeout_s or orders.timeout_s)
+    with _suggest_more_time(orders):
+        return observe(shell, datetime.now(UTC), timeout_s=timeout_s or orders.timeout_s)
+
+
+@contextmanager
+def _suggest_more_time(orders: Orders) -> Iterator[None]:
+    """Name the option and a value that may be enough in the hint of a time limit."""
+    try:
+        yield
+    except HostError as error:
+        if error.kind is FailureKind.TIMEOUT and error.cause != "lost":
+            error.hint = f"add --timeout {2 * orders.timeout_s:g}, or look at the load of the host"
+        raise

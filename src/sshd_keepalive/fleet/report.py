@@ -101,7 +101,11 @@ def describe_unsettled(pending: PendingChange, host: Host) -> HostError:
     reverts = f"reverts at {pending.reverts_at:%Y-%m-%d %H:%M:%S} UTC"
     cause, message, hint = {
         Phase.CHANGING: ("at_work", f"{run} is changing the host; cut off, it {reverts}", "run the command again then"),
-        Phase.WAITING: ("not_confirmed", f"not confirmed: {run} {reverts}", f"sshd-keepalive confirm {host.name}"),
+        Phase.WAITING: (
+            "not_confirmed",
+            f"not confirmed: {run} {reverts}",
+            "confirm it, or wait until then",
+        ),
         Phase.REVERTING: ("reverting", f"the host is reverting {run}", "run the command again in a minute"),
         Phase.STUCK: ("not_taken_back", f"{run} was not reverted", guard.unfinished_hint(pending.directory)),
     }[pending.phase]

@@ -106,7 +106,7 @@ _HINTS = {
     FailureKind.VALIDATE: "sshd would not start with it; please report the file",
     FailureKind.EFFECTIVE: "another file or option decides; look at why HOST",
     FailureKind.RESTART: "look at the unit's log on the host: journalctl -u ssh, or /var/log/auth.log",
-    "hard_link": "keep the file under one name, or put the settings into a drop-in: strategy: drop-in",
+    "hard_link": "keep the file under one name, or add --strategy drop-in",
     "immutable": "lift the attribute on the host (lsattr, chattr -i), then run the command again",
     "masked": "unmask the unit, then run the command again",
     "not_to_be_run": "remove that file, then run the command again",
@@ -116,7 +116,6 @@ _HINTS = {
     "socket": "use --service-action restart",
     "socket_ports": "mend what generates the socket unit, then type on the host: "
     "systemctl daemon-reload; systemctl stop ssh.service; systemctl restart ssh.socket",
-    "expired": "raise --confirm-timeout",
     "lost": "run the command again",
 }
 
@@ -131,8 +130,7 @@ def _hint(answer: Answer, change: Change) -> str:
     if answer.cause == "earlier_run":
         return guard.unfinished_hint(answer.holder, verb="restore")
     if answer.cause == "not_confirmed":
-        name = quote(change.plan.host.name)
-        return f"keep that change with `sshd-keepalive confirm {name}`, or wait until the host has taken it back"
+        return "confirm that change, or wait until the host has reverted it"
     if answer.cause in _UNSTEERED:
         service = "{manager: command, restart: COMMAND, is_active: COMMAND}"
         if answer.pidfile:
@@ -144,6 +142,10 @@ def _hint(answer: Answer, change: Change) -> str:
             f"give it to root alone: chown -h root {place} && chmod go-w {place}; "
             "or, if sshd is that account's own, log in as it: become: none"
         )
+    if answer.cause == "not_armed" and answer.kind is FailureKind.VALIDATE:
+        return "without a timer nothing would revert the change: correct what the host says, then run the command again"
+    if answer.cause == "expired":
+        return f"add --confirm-timeout {2 * change.deadline_s}"
     return _HINTS.get(answer.cause) or _HINTS.get(answer.kind or "", "")
 
 

@@ -120,7 +120,9 @@ def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
             wanted=f"at least {concurrency}",
             value=most,
             state=State.OK if is_enough else State.DRIFT,
-            reason="" if is_enough else f"over one connection the session after the first {most} is refused",
+            reason=""
+            if is_enough
+            else f"one connection carries {most} sessions at most; set MaxSessions {concurrency} on the host",
         )
 
 

@@ -217,7 +217,7 @@ arm() {
     now
     try start_timer || {
         classify_complaint "$complaint"
-        stop "$kind" "the guard could not be armed: $complaint"
+        stop "$kind" "the guard could not be armed: $complaint" not_armed
     }
     complaint=$(hook_boot 2>&1)
     case $? in
@@ -225,7 +225,7 @@ arm() {
         2) pass_step "reverts by itself after $DEADLINE_S s; a reboot before that is not noticed on this host" ;;
         *)
             classify_complaint "$complaint"
-            stop "$kind" "the guard could not be armed for a reboot: $complaint"
+            stop "$kind" "the guard could not be armed for a reboot: $complaint" not_armed
             ;;
     esac
 }

@@ -121,9 +121,9 @@ class _Proof:
         if self._host.password is not None:
             return ("password", "keyboard-interactive")
         tried = ", ".join(identity.source for identity in found)
-        hint = None
+        hint = f"put its public half into ~/.ssh/authorized_keys of {self._user}, or name another: --private-key FILE"
         if self._host.identity_file is None:
-            hint = f"name the right key as `identity_file`; at most {TRIES_MAX} are tried"
+            hint = f"name the right key, --private-key FILE; at most {TRIES_MAX} are tried"
         raise self._refused(f"tried {tried}", hint)
 
     def by_password(self, methods: tuple[str, ...]) -> tuple[str, ...]:
@@ -156,7 +156,8 @@ class _Proof:
                 if method != "password" and not question.is_answered:
                     raise self._refused("it did not ask for the password") from None
                 attempt.refused()
-                raise self._refused("the password is wrong") from None
+                hint = "type it again" if reference == "prompt" else f"correct the password in {reference}"
+                raise self._refused("the password is wrong", hint) from None
             except paramiko.SSHException as error:
                 if "Illegal info request" in str(error):  # PASSWD_CHANGEREQ (RFC 4252, 8), misread by paramiko
                     raise make_error(self._host, "password-expired") from None

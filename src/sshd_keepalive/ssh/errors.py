@@ -71,7 +71,7 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
         "give the host an Ed25519 key, or see HostKeyAlgorithms and RequiredRSASize in the ssh_config",
     ),
     "hostkey-file": (Kind.HOST_KEY, "the known_hosts file cannot be used", "check `known_hosts` in the inventory"),
-    "auth-failed": (Kind.AUTH, "the login was refused", "check `user` and `identity_file`; try it with ssh once"),
+    "auth-failed": (Kind.AUTH, "the login was refused", "check the account and the key: -u NAME, --private-key FILE"),
     "auth-more": (Kind.AUTH, "the server wants one more proof", "add `password`, or exempt this account"),
     "auth-prompt": (Kind.AUTH, "the server asks for something else than a password", "use a key for this account"),
     "no-key": (
@@ -89,12 +89,16 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     "password-expired": (Kind.AUTH, "the account's password has expired", "log in by hand and change it"),
     "no-session": (Kind.SHELL, "sshd grants no session", "see MaxSessions and restrictions of the key on the host"),
     "no-shell": (Kind.SHELL, "no shell ran the script", "the account needs a POSIX shell and no forced command"),
-    "need-password": (Kind.BECOME, "sudo wants a password", "set `become: {method: sudo, password: …}` or use -K"),
+    "need-password": (
+        Kind.BECOME,
+        "sudo wants a password",
+        "add -K, or set `become: {method: sudo, password: …}`",
+    ),
     "bad-password": (Kind.BECOME, "sudo refused the password", "correct the secret; it is not tried again in this run"),
     "sudo-denied": (
         Kind.BECOME,
         "sudo does not let this account run a shell",
-        "allow it in sudoers, or log in as root",
+        "allow it in sudoers, or log in as root: -u root",
     ),
     "sudo-tty": (
         Kind.BECOME,
@@ -103,7 +107,7 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
         "visudo -f /etc/sudoers.d/sshd-keepalive",
     ),
     "sudo-prompt": (Kind.BECOME, "sudo asks for something we cannot answer", "allow the account NOPASSWD, or use root"),
-    "sudo-missing": (Kind.BECOME, "neither sudo nor doas is installed", "log in as root"),
+    "sudo-missing": (Kind.BECOME, "neither sudo nor doas is installed", "log in as root: -u root"),
     "sudo-broken": (Kind.BECOME, "sudo does not work", "try it on the host by hand"),
     "doas-denied": (Kind.BECOME, "doas does not let this account run a shell without a password", "use nopass"),
     "become-secret": (Kind.BECOME, "the sudo password is not to be had", "check the secret reference"),
