@@ -627,24 +627,6 @@ class DecidingFile:
     owner: str = ""  # "Puppet"; see planning.owners
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configured:
-    """What a probe expects of a session, before it looks."""
-
-    interval_s: int
-    count_max: int
-    is_loaded: bool  # the running sshd has read the files with these values
-
-    def __str__(self) -> str:
-        """`configured 300/3, loaded the present files`."""
-        return f"configured {self.interval_s}/{self.count_max}, loaded {self.files}"
-
-    @property
-    def files(self) -> str:
-        """Which files the running sshd has loaded, in words."""
-        return "the present files" if self.is_loaded else "older files"
-
-
 class SessionEnd(StrEnum):
     """How a session ended, by the log of its host."""
 
@@ -727,7 +709,7 @@ class HostReport:
     backup: str | None = None
     facts: tuple[tuple[str, str], ...] = ()  # for people and their programs; nothing is decided by them
     version: str = ""  # OpenSSH version of the host
-    configured: Configured | None = None  # of a probe
+    answer: str = ""  # what `probe` and `sessions` have found, in one sentence
     n_older_sessions: int = 0  # live sessions that keep older values
     drops_silent_after_s: int | None = None  # a change begins to drop clients that do not answer, after so long
     losses: Losses | None = None  # None: the log was not looked at

@@ -14,7 +14,6 @@ from sshd_keepalive.engines import report_not_begun
 from sshd_keepalive.history import notice, outcome
 from sshd_keepalive.model import (
     Caveat,
-    Configured,
     End,
     Failure,
     Finding,
@@ -190,23 +189,15 @@ def test_same_diff_is_shown_once_with_its_hosts() -> None:
     assert "restart sshd\n" in shown
 
 
-def test_what_was_observed_is_told_whatever_the_verdict() -> None:
-    configured = Configured(interval_s=300, count_max=3, is_loaded=True)
-    proved = replace(OK, findings=(RIGHT, OBSERVED), configured=configured)
-    assert text_report.hosts([proved]).splitlines() == [
-        "ok          ecs-01  configured 300/3, loaded the present files, observed alive"
-    ]
-    tried = replace(OBSERVED, setting=Subject.COUNT_ZERO)
-    assert text_report.hosts([replace(proved, findings=(RIGHT, OBSERVED, tried))]).splitlines()[1:] == [
-        "    observed: alive",
-        "    count 0: alive",
-    ]
-    wrong = replace(DRIFT, findings=(WRONG, OBSERVED), configured=configured)
-    assert text_report.hosts([wrong]).splitlines()[0].endswith("loaded the present files, observed alive")
+def test_a_probe_answers_in_one_sentence_for_all_hosts_and_tells_more_when_asked() -> None:
+    proved = replace(OK, findings=(RIGHT, OBSERVED), answer="a quiet session gets a keep-alive every 300 s and lives")
+    assert text_report.hosts(named(proved, "ab")) == f"ok          2 hosts  {proved.answer}\n"
+    assert "    observed: alive\n" in text_report.hosts(named(proved, "ab"), verbose=1)
     dead = replace(OBSERVED, value="dead after 4.0 s", state=State.DRIFT, reason="cut by a TCP reset")
-    assert text_report.hosts([replace(proved, state=State.DRIFT, findings=(RIGHT, dead))]).splitlines()[1:] == [
-        "    observed: dead after 4.0 s, wanted a keep-alive every 300 s, alive",
-        "        cut by a TCP reset",
+    lost = replace(DRIFT, findings=(WRONG, dead), answer="a quiet session: dead after 4.0 s; cut by a TCP reset")
+    assert text_report.hosts([lost]).splitlines()[:2] == [
+        f"drift       ecs-01  {lost.answer}",
+        "    ClientAliveInterval 0, wanted 300",
     ]
 
 

@@ -19,7 +19,6 @@ from sshd_keepalive.model import (
     COUNT_MAX,
     GLOBAL,
     INTERVAL,
-    Configured,
     Context,
     FailureKind,
     Finding,
@@ -227,12 +226,10 @@ def _add_observed(
 ) -> HostReport:
     """The report of the look with what was observed; without root the observation stands alone."""
     facts = dict(report.facts)
-    configured = None
     if values is not None:
-        is_loaded = not any(finding.setting is Subject.DAEMON for finding in report.findings)
-        configured = Configured(interval_s=values.interval_s, count_max=values.count_max, is_loaded=is_loaded)
+        is_older = any(finding.setting is Subject.DAEMON for finding in report.findings)
         facts["configured"] = f"{values.interval_s}/{values.count_max}"
-        facts["loaded"] = configured.files
+        facts["loaded"] = "older files" if is_older else "the present files"
     if held is not None:
         facts["observed"] = proof.spoken(held)
         facts["keepalives"] = str(len(held.beats))
@@ -257,7 +254,7 @@ def _add_observed(
         report,
         findings=findings,
         facts=tuple(facts.items()),
-        configured=configured,
+        answer=proof.answer(observed, values),
         notes=(*report.notes, *notes),
         failure=failure,
         state=state,

@@ -39,7 +39,19 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     notes = report.notes
     if state is State.UNKNOWN:
         notes = (*notes, "when the configuration came into effect could not be told; --all lists the sessions")
-    return replace(report, findings=tuple(findings), facts=tuple(facts.items()), state=state, failure=None, notes=notes)
+    all_of_them = f"{len(found)} session{'s' * (len(found) != 1)}"
+    answer = f"{len(older)} of {all_of_them} older than the values in effect" if older else ""
+    if state is State.OK:
+        answer = f"{all_of_them}, none older than the values in effect"
+    return replace(
+        report,
+        findings=tuple(findings),
+        facts=tuple(facts.items()),
+        state=state,
+        failure=None,
+        notes=notes,
+        answer=answer,
+    )
 
 
 @report_errors()

@@ -6,6 +6,7 @@ against what the release does with the values it has (core.consequence), since O
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -118,6 +119,24 @@ def spoken(held: Held) -> str:
     if held.spacing_s is None:
         return f"no keep-alive, {ending}"
     return f"a keep-alive every {held.spacing_s:.1f} s ({len(held.beats)} seen), {ending}"
+
+
+def answer(observed: Sequence[Finding], values: Values | None) -> str:
+    """Say in one sentence what becomes of a quiet session: as the values promise, or what was seen instead."""
+    told = next((finding for finding in observed if finding.state is not State.OK), observed[0])
+    if told.state is State.OK and told.setting is not Subject.IDLE_LIMIT and values is not None:
+        effect = values.consequence
+        dropped_s = effect.dead_dropped_after_s
+        dropped = "never dropped" if dropped_s is None else f"dropped after {_format_duration(dropped_s)}"
+        return (
+            f"a quiet session gets a keep-alive every {effect.request_after_s} s and lives; a dead client is {dropped}"
+        )
+    subject = "a quiet session" if told.setting is Subject.OBSERVED else told.setting
+    return f"{subject}: {told.value}" + (f"; {told.reason}" if told.reason else "")
+
+
+def _format_duration(seconds: int) -> str:
+    return f"{seconds // 60} min" if seconds >= 120 and seconds % 60 == 0 else f"{seconds} s"
 
 
 def recommendation(values: Values, wanted_s: int) -> str:

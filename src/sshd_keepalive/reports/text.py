@@ -10,11 +10,12 @@ from itertools import groupby
 from sshd_keepalive import benchmarks
 from sshd_keepalive.diagnosis import losses
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import GLOBAL, End, Finding, HostReport, Run, State
+from sshd_keepalive.model import GLOBAL, End, Finding, HostReport, Run, State, Subject
 from sshd_keepalive.quoting import printable
 
 _NAMED = 8  # hosts of a group that are named; -v and the reports for machines name all
 _COLUMN = 12  # of the names; the longest word is rolled_back
+_ALWAYS = (Subject.SESSION, Subject.LOST_SESSIONS, Subject.SILENT_CLIENT)  # are shown whatever their state
 _NEXT = "next: "  # before a command to paste: such a line is never wrapped
 
 
@@ -97,24 +98,34 @@ def _body(report: HostReport, verbose: int) -> Iterator[str]:
     yield from (f"    changed: {change}" for change in report.changes)
     yield from (f"    note: {note}" for note in report.notes)
     if verbose:
-        yield f"    {_circumstances(report)}"
+        yield f"    {_describe_circumstances(report)}"
     if verbose > 1:
         yield from (f"    {name}: {value}" for name, value in report.facts)
 
 
-def _circumstances(report: HostReport) -> str:
+def _describe_circumstances(report: HostReport) -> str:
     """Release, deciding files, unit, time."""
     facts = dict(report.facts)
     told = [f"OpenSSH {report.version}"] if report.version else []
     told += dict.fromkeys(str(finding.place) for finding in report.findings if finding.place)
-    told += [facts[name] for name in ("unit", "login") if name in facts]
+    told += [facts["unit"]] if "unit" in facts else []
     return ", ".join([*told, f"{report.seconds_s:.1f} s"])
 
 
 def _shown(report: HostReport, verbose: int) -> list[Finding]:
-    """The findings that are told: those that are wrong, unless the diff of a plan says it, and all observations."""
-    shown = [f for f in report.findings if f.state is not State.OK and (verbose or not outcome.would_change(report))]
-    return shown + [f for f in _seen(report) if not _fits_headline(report)]
+    """The findings that are wrong, unless the diff of a plan says so, and the sessions; the answer tells of a probe."""
+    if verbose:
+        return [f for f in report.findings if f.state is not State.OK or f.setting.is_observation]
+    return [
+        finding
+        for finding in report.findings
+        if finding.setting in _ALWAYS
+        or (
+            finding.state is not State.OK
+            and not outcome.would_change(report)
+            and not (report.answer and finding.setting is Subject.OBSERVED)
+        )
+    ]
 
 
 def _finding(finding: Finding) -> str:
@@ -129,31 +140,15 @@ def _finding(finding: Finding) -> str:
     return f"{value}{wanted}{finding.for_whom}{place}"
 
 
-def _seen(report: HostReport) -> list[Finding]:
-    """Observations are told whatever their state."""
-    return [f for f in report.findings if f.state is State.OK and f.setting.is_observation]
-
-
-def _fits_headline(report: HostReport) -> bool:
-    """One observation of a probe that has nothing to add."""
-    seen = _seen(report)
-    return len(seen) == 1 and seen[0].scope == GLOBAL and not seen[0].reason
-
-
 def _headline(report: HostReport) -> str:
-    """What there is to say beside the name: of a probe what is configured, loaded, observed; else the values."""
+    """What there is to say beside the name: the answer of a probe, or the values."""
     if report.end is End.NOT_BEGUN and report.failure is not None:
         return report.failure.message
-    words = []
-    if report.configured is not None:
-        words = [str(report.configured)]
-    elif report.state is State.OK:
-        words = [
-            f"{f.setting} {f.value}" for f in report.findings if f.scope == GLOBAL and not f.setting.is_observation
-        ]
-    if _fits_headline(report):
-        words += [f"{f.setting} {f.value}" for f in _seen(report)]
-    return ", ".join(words)
+    if report.answer or report.state is not State.OK:
+        return report.answer
+    return ", ".join(
+        f"{f.setting} {f.value}" for f in report.findings if f.scope == GLOBAL and not f.setting.is_observation
+    )
 
 
 def diffs(run: Run, *, width: int | None = None) -> list[str]:

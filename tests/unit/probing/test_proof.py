@@ -127,3 +127,14 @@ def test_options_of_ours_do_not_win_over_a_match() -> None:
         read(look({MAIN: "Match User a\nClientAliveInterval 5\n"}))
     )
     assert trial.find_deciding_match(read(look({MAIN: "ClientAliveInterval 5\n"}))) == ""
+
+
+def test_the_answer_is_one_sentence_with_what_the_values_do_or_with_what_was_seen_instead() -> None:
+    alive = proof.finding(silence(630, 600), values("300/3", "9.2p1"), 600)
+    assert proof.answer([alive], values("300/3", "9.2p1")) == (
+        "a quiet session gets a keep-alive every 600 s and lives; a dead client is dropped after 40 min"
+    )
+    assert proof.answer([alive], values("300/0", "9.6p1")).endswith("and lives; a dead client is never dropped")
+    dead = proof.finding(silence(4, None, Loss.RESET), values("300/3"), 300)
+    assert proof.answer([dead], values("300/3")).startswith("a quiet session: no keep-alive, dead after 4.0 s; ")
+    assert proof.answer([alive], None).startswith("a quiet session: a keep-alive every 600.0 s")
