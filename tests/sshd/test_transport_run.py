@@ -17,11 +17,12 @@ from paramiko.transport import _active_threads
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Become, Host
+from sshd_keepalive.quoting import quote
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
 from tests.support.cli import keepalive
 from tests.support.reach import reach, run
-from tests.support.sshd import Sshd, wait_until, why_not
+from tests.support.sshd import Sshd, find_sshd, wait_until, why_not
 
 pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 
@@ -200,6 +201,18 @@ def test_one_session_at_a_time_is_enough() -> None:
             # A shell that waits for a script makes room for whatever else is to be run.
             assert shell.hold(0, stop=lambda: False).loss is None
         shell.close()
+
+
+@pytest.mark.parametrize("most", [1, 10])
+def test_a_session_that_was_asked_for_ahead_may_be_refused(most: int) -> None:
+    """Then the shell that waits for a script makes room, as for any other session."""
+    with Sshd(f"MaxSessions {most}") as sshd:
+        serve = quote(f"echo SKA1 READY >&2; exec {find_sshd()} -i -f {sshd.config_file} 2>/dev/null")
+        with contextlib.closing(connect(reach(sshd), secrets=Secrets(), timeout_s=60)) as shell:
+            for n in range(3):
+                shell.open_ahead()
+                assert shell.run(f"echo {n}", timeout_s=60).stdout == b"%d\n" % n
+                shell.login_through(f"sh -c {serve}", timeout_s=60)
 
 
 def test_cut_off_in_the_middle_nobody_knows(sshd: Sshd, tmp_path: Path) -> None:

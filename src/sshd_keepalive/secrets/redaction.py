@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from typing import Any, Final, TypeVar
 
 #: Shorter values are left alone: `***` in place of every `300` would say more than it hides.
@@ -40,7 +41,7 @@ def redact(value: _Value) -> _Value:
 
 
 def _redact(value: Any, pattern: re.Pattern[str]) -> Any:
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, Enum):  # a word of ours decides something
         return pattern.sub(SHOWN, value)
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
         return tuple(_redact(one, pattern) for one in value)

@@ -43,9 +43,9 @@ def connect(
     Args:
         timeout_s: for everything from the first packet to the ready Shell, jump hosts included.
         connect_timeout_s: for the TCP connection alone.
-        is_patient: try a connection that sshd turned away again, after a while; see remote.ramp.
+        is_patient: try a connection that sshd turned away again, after a while; see ssh.throttle.
     Raises:
-        ConnectError: with `kind` and `cause` as remote.trouble lists them.
+        ConnectError: with `kind` and `cause` as ssh.errors lists them.
     """
     try:
         if host.obstacle:
@@ -81,7 +81,7 @@ def _log_in(
 
 
 class SshShell:
-    """A login on one host; see remote.shell.Shell."""
+    """A login on one host; see ssh.shell.Shell."""
 
     def __init__(self, host: Host, link: Connection, secrets: Secrets, login_s: float) -> None:
         self._host = host

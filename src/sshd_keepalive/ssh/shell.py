@@ -48,14 +48,14 @@ class Shell(Protocol):
         """Ask for the session that will be needed after the next script, so that nobody has to wait for it then."""
 
     def login_through(self, command: str, *, timeout_s: float) -> None:
-        """Log in to the host once more, through a command that speaks SSH there, and hang up; see remote.inside.
+        """Log in to the host once more, through a command that speaks SSH there, and hang up; see ssh.nested.
 
         Raises:
             HostError: as for any login; kind `shell` when the command cannot be run at all.
         """
 
     def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> Held:
-        """Be a client with one quiet session that answers keep-alives; see remote.prove.
+        """Be a client with one quiet session that answers keep-alives; see ssh.idle.
 
         Args:
             stop: asked every second; True ends the silence early.
@@ -64,10 +64,10 @@ class Shell(Protocol):
         """
 
     def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
-        """Be a client that speaks every so many seconds and is silent in between; see remote.prove."""
+        """Be a client that speaks every so many seconds and is silent in between; see ssh.idle."""
 
     def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> Held:
-        """Hold a quiet connection to the sshd that a script starts in this login; see remote.prove.
+        """Hold a quiet connection to the sshd that a script starts in this login; see ssh.idle.
 
         Raises:
             HostError: as for any login; kind shell when the script cannot be run.

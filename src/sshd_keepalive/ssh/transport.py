@@ -1,6 +1,6 @@
 """paramiko's Transport with our settings: what is offered, how long is waited, what is remembered.
 
-Everything here overrides a class attribute or a method of paramiko 5; tests/unit/remote/test_client.py holds the
+Everything here overrides a class attribute or a method of paramiko 5; tests/unit/ssh/test_transport.py holds the
 names against the installed release.
 """
 

@@ -53,6 +53,8 @@ def test_every_text_of_a_report(form: str) -> None:
     kept = {"host": Host(name=form, address="h"), "fingerprint": FINGERPRINT}
     found = redact(report(form))
     assert {name: getattr(found, name) for name in kept} == kept
+    assert isinstance(found.state, State)
+    assert isinstance(found.findings[0].setting, Subject)
     expected = redact(report("***"))
     assert [found.findings, found.diff, found.steps, found.facts, found.notes, found.failure] == [
         expected.findings,

@@ -35,6 +35,7 @@ from sshd_keepalive.ssh.transport import AheadAuthHandler, Client, PatientPacket
         "_parse_channel_open_failure",
         "_parse_ext_info",
         "is_authenticated",
+        "get_exception",
     ],
 )
 def test_the_transport_has(name: str) -> None:
