@@ -66,6 +66,14 @@ def test_every_text_of_a_report(form: str) -> None:
     ]
 
 
+def test_the_state_of_a_report_stays_a_state() -> None:
+    """State is a str as well: redaction made plain text of it, and a check with a secret could not be recorded."""
+    found = redact(report("anything"))
+    assert isinstance(found.state, State)
+    assert isinstance(found.end, End)
+    assert isinstance(found.findings[0].state, State)
+
+
 def test_a_short_value_is_left_alone() -> None:
     assert redact("yes, eyes") == "yes, eyes"
 
