@@ -1,6 +1,6 @@
-"""The types that flow through the program, in the order in which they come to be.
+"""The types that flow through the program, in the order of the data flow.
 
-found → understood → judged → decided → done → told. All of them are frozen, hold tuples instead of lists,
+found → read → judged → planned → done → reported. All of them are frozen, hold tuples instead of lists,
 and can be pickled, so that an engine may carry them to another process. Secrets never enter them; a
 reference such as `env:NAME` does, and only `secrets.retrieval` resolves it. Times are aware UTC datetimes,
 durations are seconds (`_s`).
@@ -30,7 +30,7 @@ class Subject(StrEnum):
     TCP_KEEPALIVE = "TCPKeepAlive"
     DAEMON = "daemon"  # what the running sshd has loaded
     AS_IF = "as-if"  # what another release would make of a line
-    OBSERVED = "observed"  # of the sessions of `probe` and `sessions`, from here on
+    OBSERVED = "observed"  # from here on: sessions of `probe` and `sessions`
     COUNT_ZERO = "count 0"
     DEAD_CLIENT = "dead client"
     IDLE_LIMIT = "idle limit"
@@ -45,7 +45,7 @@ class Subject(StrEnum):
 
     @property
     def is_observation(self) -> bool:
-        """It was seen to happen; else it is written, or loaded, somewhere."""
+        """Whether it was observed in a session; else it is configured or loaded."""
         return self in (
             Subject.OBSERVED,
             Subject.COUNT_ZERO,
@@ -57,7 +57,7 @@ class Subject(StrEnum):
         )
 
 
-#: How OpenSSH spells the settings that a policy can name; keys are the folded names used everywhere inside.
+#: OpenSSH's spelling of the settings in a policy; keys are in lower case, as everywhere in the program.
 SPELLING: Final[Mapping[str, Subject]] = MappingProxyType({INTERVAL: Subject.INTERVAL, COUNT_MAX: Subject.COUNT_MAX})
 DEFAULT_CONFIG: Final = "/etc/ssh/sshd_config"
 COMMAND_LINE: Final = "<command line>"
@@ -67,22 +67,22 @@ COMMAND_LINE: Final = "<command line>"
 
 
 class MatchOverrides(Enum):
-    """What becomes of a value inside a `Match` block that differs from the policy."""
+    """How to treat a value in a `Match` block that differs from the policy."""
 
-    OVERRIDE = "override"  # it is changed too: the value must hold for everybody
-    KEEP = "keep"  # it is left alone and listed
+    OVERRIDE = "override"  # change it too, so that the policy applies to all connections
+    KEEP = "keep"  # keep and list it
 
 
 class Strategy(Enum):
     """Where a missing or wrong value is written."""
 
     EDIT = "edit"  # in place, in the file that decides
-    DROP_IN = "drop-in"  # one file of ours that wins, where Include is supported
+    DROP_IN = "drop-in"  # in a file of ours that sshd reads first, where Include is supported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """What a quiet session should get, whatever values the release of the host needs for that."""
+    """The wanted behaviour for idle sessions, independent of the host's release."""
 
     keep_alive_every_s: int = 300  # the longest silence before sshd sends a keep-alive
     drop_dead_after_s: int | None = None  # the longest time until a dead session is dropped; None: count_max decides
@@ -94,7 +94,7 @@ class Policy:
 
     interval_s: int = 300  # ClientAliveInterval, seconds
     count_max: int = 3  # ClientAliveCountMax
-    goal: Goal | None = None  # then the two numbers hold for releases that keep the interval; see planning.policy
+    goal: Goal | None = None  # replaces the two numbers where a release doubles the interval; see planning.policy
     match_overrides: MatchOverrides = MatchOverrides.OVERRIDE
     strategy: Strategy = Strategy.EDIT
 
@@ -131,14 +131,14 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """What somebody else demands of the two settings."""
+    """The two settings in a published benchmark."""
 
     name: str  # what `--benchmark` takes, "cis-debian-12"
     title: str  # publisher, product, version
-    rule: str  # the publisher's number for it
+    rule: str  # the publisher's number
     interval_s: Span
     count_max: Span
-    source: str  # where these numbers were read
+    source: str  # where the numbers were read
     dated: date  # of the edition, or of what was read
     checked: str  # text: the rule's own text was read; copy: a copy of it; told: somebody's account of it
     note: str = ""
@@ -146,7 +146,7 @@ class Benchmark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Become:
-    """How an ordinary login becomes root."""
+    """How an unprivileged login becomes root."""
 
     method: str = "sudo"  # sudo | doas | none
     password: str | None = None  # a secret reference
@@ -154,7 +154,7 @@ class Become:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceChoice:
-    """The service manager and unit, as far as the inventory names them; the rest is found on the host."""
+    """The service manager and unit, where the inventory names them; otherwise they are detected on the host."""
 
     manager: str | None = None  # a module of `services`
     unit: str | None = None
@@ -165,7 +165,7 @@ class ServiceChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
-    """A host that may differ from the policy until a day; it never counts as passing."""
+    """Permission to differ from the policy until a day; the host never counts as passing."""
 
     reason: str
     owner: str
@@ -174,7 +174,7 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshRules:
-    """What an ssh_config demands of a connection beside known_hosts. Of algorithms None means: all of ours."""
+    """Rules of an ssh_config for a connection, in addition to known_hosts. None: all algorithms of this program."""
 
     host_keys: tuple[str, ...] | None = None  # HostKeyAlgorithms
     ca_signatures: tuple[str, ...] | None = None  # CASignatureAlgorithms
@@ -187,7 +187,7 @@ class SshRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One sshd of the fleet and the way in."""
+    """One sshd of the fleet, and how to log in."""
 
     name: str  # the inventory's name, unique in a run
     address: str  # name or IP address to connect to
@@ -197,14 +197,14 @@ class Host:
     certificate_file: str | None = None
     password: str | None = None  # a secret reference
     become: Become = Become()
-    jump: tuple[Host, ...] = ()  # the hops to go through, first hop first
+    jump: tuple[Host, ...] = ()  # the jump hosts, first hop first
     known_hosts: str | None = None  # None: the user's and the system's files
-    more_known_hosts: tuple[str, ...] = ()  # files that count beside `known_hosts`; nothing is written to them
-    host_keys: str = "ask"  # ask: a person, if there is one | strict | accept-new
+    more_known_hosts: tuple[str, ...] = ()  # read in addition to `known_hosts`; never written
+    host_keys: str = "ask"  # ask: the user, if there is a terminal | strict | accept-new
     host_key: str | None = None  # a pinned fingerprint, SHA256:…
     ssh_rules: SshRules = SshRules()
     host_key_alias: str | None = None  # the name in known_hosts and in host certificates; None: address and port
-    obstacle: str = ""  # why there is no way in that this program can take; the host is reported as unreachable
+    obstacle: str = ""  # why this program cannot log in; the host is reported as unreachable
     sshd_config: str = DEFAULT_CONFIG
     sshd: str | None = None  # the binary; None: found on the host
     service: ServiceChoice = ServiceChoice()
@@ -216,32 +216,32 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """What one script left behind. Only text between the markers of its run is `stdout`."""
+    """The result of one script. Only text between the markers of its run is `stdout`."""
 
-    status: int | None  # exit status the script reported; None: it never said
-    stdout: bytes  # what stood between the markers
-    noise: bytes = b""  # everything else: profiles, banners, sudo's lectures; for diagnosis only
+    status: int | None  # exit status that the script reported; None: none
+    stdout: bytes  # output between the markers
+    noise: bytes = b""  # other output: profiles, banners, sudo's lecture; for diagnosis only
     begun: bool = True  # the begin marker was seen
-    ended: bool = True  # the end marker was seen; begun and not ended = nobody knows how far it came
+    ended: bool = True  # the end marker was seen; begun and not ended: how far it came is unknown
     seconds_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """One file of a host, exactly as it is there."""
+    """One file of a host, unchanged."""
 
     path: str  # the path sshd opens: absolute, symlinks not resolved
     content: bytes
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
-    real_path: str | None = None  # where a symlink leads; None: the path itself
+    real_path: str | None = None  # target of a symlink; None: the path itself
     changed_at: datetime | None = None  # the later of mtime and ctime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glob:
-    """One pattern of an Include, as the host's own shell expanded it (existing paths only)."""
+    """One pattern of an Include, as the host's shell expanded it (existing paths only)."""
 
     pattern: str  # absolute
     paths: tuple[str, ...]
@@ -249,7 +249,7 @@ class Glob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """A connection to answer for, the `-C` specification of sshd.
+    """The attributes of a connection: the `-C` specification of sshd.
 
     `None` everywhere (the blank context) is what plain `sshd -T` shows: only `Match all` applies.
     """
@@ -276,43 +276,43 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dump:
-    """What the host's own `sshd -T` says for one context, or why it would not."""
+    """The output of the host's `sshd -T` for one context, or its error."""
 
     context: Context
     settings: tuple[tuple[str, str], ...] = ()  # (folded keyword, value), in its order, repeats kept
-    text: str = ""  # its own words
-    error: str | None = None  # sshd's own words
+    text: str = ""  # its whole output
+    error: str | None = None  # sshd's message
 
     def value(self, keyword: str) -> str | None:
-        """The first value of a folded keyword; None when sshd did not print it."""
+        """Give the first value of a keyword in lower case; None when sshd did not print it."""
         return next((value for name, value in self.settings if name == keyword), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daemon:
-    """The sshd that answers, as seen from inside a session it serves."""
+    """The running sshd, as seen from a session that it serves."""
 
     pid: int | None  # the listener; None: one process per connection (inetd, Accept=yes)
     loaded_at: datetime | None = None  # when it last read its configuration
     binary: str = "/usr/sbin/sshd"
     command_line: str = ""  # as /proc shows it
     options: tuple[str, ...] = ()  # the values of its -o options, in order
-    next_command: str | None = None  # how its unit and environment files would start it now; None: not known
+    next_command: str | None = None  # how its unit and environment files would start it now; None: unknown
     stale: tuple[str, ...] = ()  # configuration files or directories newer than what it loaded
 
 
 class Phase(Enum):
-    """How far a change has come that is not settled."""
+    """How far a pending change has come."""
 
-    CHANGING = "changing"  # its run is at work, or was interrupted; the guard reverts it
-    WAITING = "waiting"  # for its confirmation; else the guard reverts it
+    CHANGING = "changing"  # its run is in progress, or was interrupted; the guard reverts it
+    WAITING = "waiting"  # for its confirmation; otherwise the guard reverts it
     REVERTING = "reverting"
-    STUCK = "stuck"  # nothing reverts it any more: the guard failed, or the host was restarted without it
+    STUCK = "stuck"  # nothing reverts it: the guard failed, or the host was restarted without it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingChange:
-    """A change that is neither confirmed nor reverted, as the host's lock tells."""
+    """A change that is neither confirmed nor reverted, as recorded in the host's lock."""
 
     run_id: str
     phase: Phase
@@ -329,14 +329,14 @@ class RevertedChange:
     reason: str  # "not confirmed within 60 s"
 
     def __str__(self) -> str:
-        """Which run, when, and why."""
+        """Name the run, the time and the reason."""
         at = f"{self.at:%Y-%m-%d %H:%M:%S} UTC"
         return f"the host's guard reverted run {self.run_id} at {at}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything one look at a host found."""
+    """Everything that was found on a host at one time."""
 
     host: Host
     taken_at: datetime
@@ -345,17 +345,17 @@ class Snapshot:
     files: tuple[RemoteFile, ...]
     globs: tuple[Glob, ...]
     dumps: tuple[Dump, ...]
-    daemon: Daemon | None  # None: the service is believed without looking (manager `command`)
-    manager: str = ""  # the service manager that answered
+    daemon: Daemon | None  # None: not inspected (manager `command`)
+    manager: str = ""  # the detected service manager
     unit: str = ""
-    described: str = ""  # what the manager said of the unit, in its own words
+    described: str = ""  # the manager's own description of the unit
     active: bool = True
-    config_path: str = ""  # the file that the daemon reads first; empty: nobody asked, see sshd_config.tree
+    config_path: str = ""  # the file that the daemon reads first; empty: unknown, see sshd_config.tree
     state_dir: str = ""  # directory of lock, backups and guard of this configuration
     pending: PendingChange | None = None
     reverted: RevertedChange | None = None  # until the next change is confirmed
     agents: tuple[str, ...] = ()  # programs of `agents.AGENTS` that are on the host
-    facts: tuple[tuple[str, str], ...] = ()  # os, kernel, login user, …: told, never decided upon
+    facts: tuple[tuple[str, str], ...] = ()  # os, kernel, login user, …: for display only
 
 
 # ----------------------------------------------------------------------------------------- understood
@@ -363,7 +363,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Place:
-    """A line of a file; line 0 of COMMAND_LINE is a daemon option. None in its stead: compiled in."""
+    """A line of a file; line 0 of COMMAND_LINE is a daemon option. None instead of a place: compiled in."""
 
     path: str
     line: int
@@ -376,11 +376,11 @@ GLOBAL: Final = "global"
 
 
 class Token(NamedTuple):
-    """One word of a line after quotes and escapes are gone, and the bytes of `Line.raw` it was written with."""
+    """One word of a line without quotes and escapes, and its bytes in `Line.raw`."""
 
     text: bytes
     start: int  # offset of the first byte in Line.raw, an opening quote included
-    end: int  # offset behind the last byte, a closing quote included
+    end: int  # offset after the last byte, a closing quote included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,12 +391,12 @@ class Line:
     raw: bytes  # with its line ending, if it has one
     keyword: str = ""  # folded
     arguments: tuple[Token, ...] = ()
-    problem: str = ""  # why sshd would refuse the line, where the words alone tell
+    problem: str = ""  # why sshd would refuse the line, as far as the line itself shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One file, without loss: the `raw` of all lines joined is the file."""
+    """One file without loss: the joined `raw` of all lines is the file."""
 
     path: str
     lines: tuple[Line, ...]
@@ -404,12 +404,12 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Those connections for which one Match block decides; GLOBAL for everybody else."""
+    """The connections for which one Match block decides; GLOBAL for all others."""
 
     text: str  # GLOBAL or the block's line, "Match User root"; nested blocks joined by " / "
     place: Place | None  # the Match line; None for GLOBAL
-    context: Context | None  # a connection that reaches the block; None: none can be made up from the file
-    keywords: tuple[str, ...]  # which settings the block decides, folded
+    context: Context | None  # an example of a connection that reaches the block; None: none can be constructed
+    keywords: tuple[str, ...]  # the settings that the block decides, in lower case
 
     def __str__(self) -> str:
         return self.text if self.place is None else f"{self.text} ({self.place})"
@@ -417,26 +417,26 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """The value that wins for one keyword in one scope, where it stands, and what it hides."""
+    """The value in effect for one keyword in one scope, its place, and the lines that it hides."""
 
     keyword: str  # folded
     value: str  # canonical: what sshd -T would print
     place: Place | None  # None: compiled-in default
     scope: str = GLOBAL  # GLOBAL or the text of the deciding Match line, "Match User root"
-    hides: tuple[Place, ...] = ()  # lines for the same keyword that lose against this one
+    hides: tuple[Place, ...] = ()  # lines of the same keyword without effect
     chain: tuple[Place, ...] = ()  # the Include lines that lead to the place, outermost first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effective:
-    """What sshd would use for one connection."""
+    """The settings that sshd would use for one connection."""
 
     context: Context
     settings: tuple[Setting, ...]  # the two keep-alive settings
-    undecided: tuple[Place, ...] = ()  # Match lines that may match, but not by anything the file or context says
+    undecided: tuple[Place, ...] = ()  # Match lines for which file and context do not tell whether they match
 
     def __getitem__(self, keyword: str) -> Setting:
-        """The setting of a folded keyword."""
+        """Give the setting of a keyword in lower case."""
         for setting in self.settings:
             if setting.keyword == keyword:
                 return setting
@@ -463,17 +463,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One setting in one scope, held against the policy."""
+    """One setting in one scope, compared with the policy."""
 
     setting: Subject
-    scope: str  # as it is shown: GLOBAL, the Match line with its place, a connection, a process
-    block: str = ""  # the Match line without its place: one that has moved is still the same
+    scope: str  # for display: GLOBAL, the Match line with its place, a connection, a process
+    block: str = ""  # the Match line without its place, to recognise a line that has moved
     wanted: str
     value: str
     state: State
     place: Place | None = None
     hides: tuple[Place, ...] = ()
-    reason: str = ""  # one sentence with a number, where there is something to say
+    reason: str = ""  # one sentence with a number, where the value alone does not explain the verdict
 
     @property
     def for_whom(self) -> str:
@@ -483,7 +483,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caveat:
-    """A right value that does not mean what it reads, because the release doubles the interval."""
+    """A compliant value whose effect differs, because the release doubles the interval."""
 
     interval_s: int  # what is configured
     keep_alive_after_s: int  # silence before the first keep-alive
@@ -492,11 +492,11 @@ class Caveat:
 
     @property
     def effect(self) -> str:
-        """What happens, as a clause."""
+        """The effect, as a clause."""
         return f"the first keep-alive comes after {self.keep_alive_after_s} s"
 
     def __str__(self) -> str:
-        """The effect, its reason and the cure."""
+        """Describe the effect, its reason and the cure."""
         cure = (
             f"; --keep-alive-every {self.interval_s} would set {self.cure_interval_s}" if self.cure_interval_s else ""
         )
@@ -519,7 +519,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewContent:
-    """The whole new content of one file, and what it replaces (None: the file is created)."""
+    """The whole new content of one file, and the content that it replaces (None: the file is created)."""
 
     path: str
     before: bytes | None
@@ -529,12 +529,12 @@ class NewContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What `sshd -T -C context` must print, before and after the edits; folded keyword → value."""
+    """The expected output of `sshd -T -C context` before and after the edits; keyword in lower case → value."""
 
     context: Context
     before: tuple[tuple[str, str], ...]
     after: tuple[tuple[str, str], ...]
-    scope: str = GLOBAL  # the scope this context stands for
+    scope: str = GLOBAL  # the scope of this context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -547,11 +547,11 @@ class Plan:
     predictions: tuple[Prediction, ...] = ()
     caveat: Caveat | None = None  # about the new values
     restart: bool = False
-    notes: tuple[str, ...] = ()  # managed headers, inert duplicates, kept overrides: told, not acted upon
+    notes: tuple[str, ...] = ()  # managed files, duplicates without effect, kept values: for display only
 
     @property
     def is_empty(self) -> bool:
-        """Nothing to write and nothing to restart."""
+        """Whether there is nothing to write and nothing to restart."""
         return not self.contents and not self.restart
 
 
@@ -560,7 +560,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing that was tried on a host."""
+    """One step of a change on a host."""
 
     name: str
     ok: bool
@@ -694,20 +694,20 @@ class Losses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostReport:
-    """All that is told of one host."""
+    """The report of one host."""
 
     host: Host
     state: State
     end: End | None = None  # None for commands that only read, and where login failed
     findings: tuple[Finding, ...] = ()
-    caveat: Caveat | None = None  # about the values that everybody gets, or would get after a plan
+    caveat: Caveat | None = None  # about the global values, present or planned
     diff: str = ""
     value_diff: str = ""  # the diff of effective values, one line per scope and setting
     fingerprint: str = ""  # of the files that a plan would write and what it found there; never reported
     restarts: bool = False  # sshd would be, or was, restarted
     steps: tuple[Step, ...] = ()
     backup: str | None = None
-    facts: tuple[tuple[str, str], ...] = ()  # for people and their programs; nothing is decided by them
+    facts: tuple[tuple[str, str], ...] = ()  # for display only
     version: str = ""  # OpenSSH version of the host
     answer: str = ""  # what `probe` and `sessions` have found, in one sentence
     n_older_sessions: int = 0  # live sessions that keep older values
@@ -716,9 +716,9 @@ class HostReport:
     agents: tuple[str, ...] = ()  # programs on the host that are known to write sshd_config
     notes: tuple[str, ...] = ()
     deciding_files: tuple[DecidingFile, ...] = ()  # of the files that the findings name
-    replaced: tuple[Finding, ...] = ()  # the findings that a change of ours put an end to
+    replaced: tuple[Finding, ...] = ()  # findings that our change resolved
     changes: tuple[str, ...] = ()  # since the last recorded run, one sentence each
-    pending: PendingChange | None = None  # a change that is not settled; such a host is never ok
+    pending: PendingChange | None = None  # such a host is never ok
     reverted: RevertedChange | None = None
     failure: Failure | None = None
     seconds_s: float = 0.0
@@ -738,14 +738,14 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One command over a set of hosts. Hosts stand in the order of the inventory."""
+    """One command over a set of hosts, in the order of the inventory."""
 
     id: str
     command: str  # check, plan, apply, …
     started_at: datetime
     ended_at: datetime
     exit_code: int
-    selection: str = ""  # the words of the command line that chose the hosts; runs with the same words are compared
+    selection: str = ""  # the arguments that selected the hosts; runs with the same ones are compared
     hosts: tuple[HostReport, ...] = field(default=())
     benchmarks: tuple[Benchmark, ...] = ()  # held against the hosts beside their policies; they do not decide the state
     past: tuple[PastRun, ...] = ()  # earlier recorded runs of the same selection, oldest first

@@ -1,4 +1,4 @@
-"""One host's check with all that can end its sessions: the look of every check, and a second script."""
+"""One host's check with everything that can end its sessions: the usual check, and a second script."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_host(host: Host, orders: Orders, as_if: Build | None = None, *, beside
 
 def _add_limits(report: HostReport, found: Deep) -> HostReport:
     state = report.state
-    # A waiver is about the policy; what else ends sessions was never waived.
+    # A waiver covers the policy, not other causes.
     if found.findings and (state is not State.UNKNOWN or report.failure is None):
         state = find_worst((*report.findings, *found.findings))
     return replace(
@@ -60,7 +60,7 @@ def _add_limits(report: HostReport, found: Deep) -> HostReport:
 
 
 def study_host(host: Host, orders: Orders, user: str | None) -> tuple[Known | None, HostReport]:
-    """Find out what a host does to the sessions of one account, for a diagnosis; changes nothing there."""
+    """Find what a host does to the sessions of one account, for a diagnosis; change nothing."""
     try:
         with log_in_and_observe(host, orders) as (shell, reading):
             limits = run_deep_script(shell, reading.snapshot, orders).limits
@@ -71,7 +71,7 @@ def study_host(host: Host, orders: Orders, user: str | None) -> tuple[Known | No
 
 
 def run_deep_script(shell: Shell, snapshot: Snapshot, orders: Orders, concurrency: int | None = None) -> Deep:
-    """Run the second script, over the login of the look.
+    """Run the second script over the open login.
 
     Raises:
         HostError: as Shell.run and `output_of`.

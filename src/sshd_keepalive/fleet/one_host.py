@@ -1,7 +1,7 @@
-"""One host's whole pass, as one function per command; and a fleet's run, which is that function repeated.
+"""One host's whole pass, one function per command; and a fleet's run, which repeats that function.
 
-A pass logs in at most twice when all goes well: once to work, once to prove. It never raises for the host's
-trouble: what went wrong is the `failure` of the report, so that one bad host never delays or hides another.
+A pass without failures logs in at most twice: once to work, once to verify. It never raises for a failure of the
+host: that is the `failure` of the report, so that one host never delays or hides another.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _LOOK_SHARE, _LATE = 0.1, 1.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """What a pass is to do and how long it may take."""
+    """The options and time limits of a pass."""
 
     run_id: str
     secrets: Secrets
@@ -65,7 +65,7 @@ class Orders:
     confirm_timeout_s: int = 60
     action: Action = Action.RESTART
     rehearses: bool = True  # a login through the new files comes before the change
-    confirms: bool = True  # the proof confirms; else `confirm` does it later
+    confirms: bool = True  # the verification confirms; otherwise `confirm` does it later
     undoes: str = ""  # undo: the run to take back; empty: the latest that can be
     force: bool = False  # undo: also over edits made since
     #: host name → fingerprint of the plan that was shown; a pass that would write anything else refuses.
@@ -77,7 +77,7 @@ class Pass(Protocol):
     """One of the functions below."""
 
     def __call__(self, host: Host, orders: Orders) -> HostReport:
-        """Never raises for the host's trouble."""
+        """Run the pass; never raises for a failure of the host."""
 
 
 def run(
@@ -118,7 +118,7 @@ def check_host(host: Host, orders: Orders, as_if: Build | None = None) -> HostRe
 
 @report_errors()
 def plan_host(host: Host, orders: Orders) -> HostReport:
-    """Find what apply would do to one host; changes nothing there."""
+    """Plan what apply would change on one host; change nothing."""
     with log_in_and_observe(host, orders) as (_, reading):
         report = report_settled(reading, orders.run_id)
     if report.state is State.WAIVED or report.failure is not None:
@@ -128,7 +128,7 @@ def plan_host(host: Host, orders: Orders) -> HostReport:
 
 @report_errors(End.REFUSED)
 def apply_host(host: Host, orders: Orders) -> HostReport:
-    """Make one host as its policy wants it, prove it, or leave it as it was."""
+    """Make one host compliant and verify it, or leave it unchanged."""
     with log_in_and_observe(host, orders) as (shell, reading):
         report = replace(report_settled(reading, orders.run_id), end=End.UNCHANGED)
         if report.state is State.WAIVED:
@@ -145,13 +145,13 @@ def apply_host(host: Host, orders: Orders) -> HostReport:
 
 @report_errors()
 def undo_plan_host(host: Host, orders: Orders) -> HostReport:
-    """Find what an undo would do to one host; changes nothing there."""
+    """Plan what undo would change on one host; change nothing."""
     return _undo(host, orders, only_plan=True)
 
 
 @report_errors(End.REFUSED)
 def undo_host(host: Host, orders: Orders) -> HostReport:
-    """Bring back the files from before a run, prove it, or leave the host as it was."""
+    """Restore the files from before a run and verify them, or leave the host unchanged."""
     return _undo(host, orders)
 
 
@@ -180,7 +180,7 @@ def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
 
 
 def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: PendingChange | None) -> undo.Past | None:
-    """The run to take back: the one that waits for its confirmation goes first."""
+    """Find the run to undo; one that waits for its confirmation comes first."""
     wanted = orders.undoes or (pending.run_id if pending else "")
     completed = shell.run(undo.runs_script(snapshot, wanted), timeout_s=orders.timeout_s)
     past = undo.parse(read_output(completed))
@@ -203,7 +203,7 @@ def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: Pendin
 
 @report_errors(End.REFUSED)
 def confirm_host(host: Host, orders: Orders) -> HostReport:
-    """Confirm a change that waits for it, over this new login."""
+    """Confirm a pending change over this new login."""
     from sshd_keepalive.remote import verify
 
     with log_in_and_observe(host, orders) as (shell, reading):
@@ -233,7 +233,7 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
 
 
 def quote_complaints(lines: Sequence[str]) -> tuple[str, ...]:
-    """Make the notes on what a new sshd says in the journal."""
+    """Make notes from the messages of the new sshd in the journal."""
     return tuple(f"the new sshd says in the journal: {line}" for line in lines)
 
 
@@ -249,10 +249,10 @@ def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
 def _execute(
     shell: Shell, change: Change, report: HostReport, orders: Orders, *, waiting: PendingChange | None = None
 ) -> HostReport:
-    """Carry out a change, or have one that waits for its confirmation reverted, and put the outcome into the report."""
+    """Execute a change, or revert one that waits for its confirmation, and add the outcome to the report."""
     from sshd_keepalive.remote.execute import execute, revert
 
-    # Nothing may be shared with the login at work: only a login from scratch proves that logins work.
+    # The new login must share nothing with the open one: only then it proves that logins work.
     log_in = partial(connect, change.snapshot.host, orders)
     with orders.stop.changing(change.snapshot.host.name):
         if waiting is None:
@@ -289,13 +289,13 @@ def _execute(
 
 
 def make_change(reading: Reading, planned: Plan, orders: Orders) -> Change:
-    """The plan with all that its scripts need to know."""
+    """Build the change from a plan: everything that its scripts need."""
     from sshd_keepalive.remote.observe import build_functions, build_guard_functions, find_service
 
     snapshot = reading.snapshot
     directory = f"{snapshot.state_dir}/{orders.run_id}"
     service = find_service(snapshot)
-    # Several daemons of one machine may be hosts of one run: the name tells their guards apart.
+    # Several daemons of one machine may be hosts of one run, so each guard has its own name.
     name = f"sshd-keepalive-{orders.run_id}-{crc32(directory.encode('utf-8', 'surrogateescape')):08x}"
     return Change(
         plan=planned,
@@ -314,7 +314,7 @@ def make_change(reading: Reading, planned: Plan, orders: Orders) -> Change:
 
 @contextmanager
 def log_in_and_observe(host: Host, orders: Orders) -> Iterator[tuple[Shell, Reading]]:
-    """Log in and observe, both together within the host's time, unless a login was slow but good.
+    """Log in and observe, together within the host's time limit, or a little longer after a slow login.
 
     Raises:
         HostError.
@@ -345,7 +345,7 @@ def log_in_and_try_to_observe(host: Host, orders: Orders) -> Iterator[tuple[Shel
 
 
 def observe_host(host: Host, orders: Orders) -> Reading:
-    """Observe one host; changes nothing there.
+    """Observe one host; change nothing.
 
     Raises:
         HostError.

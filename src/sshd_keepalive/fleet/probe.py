@@ -1,6 +1,6 @@
-"""One host's probe: look, then be a client that says nothing, and see what its sshd really does.
+"""One host's probe: observe, hold an idle session, and record what sshd sends.
 
-Logins go a few at a time, silences all at once: the proof of 500 hosts takes as long as that of one.
+Logins are limited, idle sessions are not: a probe of 500 hosts takes as long as one of a single host.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ _LIMIT_S: Final = 360.0
 
 
 class Board(Protocol):
-    """Somebody who watches: how long the silence will still last, and how many are in it."""
+    """Display of progress: how long the idle sessions will last, and how many there are."""
 
     def start_silence(self, until_s: float) -> None:
-        """One host is silent until a moment of the monotonic clock."""
+        """One session is idle until a time of the monotonic clock."""
 
     def end_silence(self, *, alive: bool) -> None:
-        """Its silence is over."""
+        """Its idle time is over."""
 
 
 class NoProgress:
-    """Watches nothing."""
+    """No display."""
 
     def start_silence(self, until_s: float) -> None:
-        """Ignored."""
+        """Do nothing."""
 
     def end_silence(self, *, alive: bool) -> None:
-        """Ignored."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """What to prove, and how many may log in at once."""
+    """The options of a probe."""
 
     logins: threading.Semaphore
     idle_s: float | None = None  # None: as long as the host's own values need
@@ -72,7 +72,7 @@ class Probe:
 
 @report_errors()
 def probe_host(host: Host, orders: Orders, probe: Probe) -> HostReport:
-    """Hold a silence against one host; changes nothing there."""
+    """Hold an idle session with one host; change nothing."""
     gate = _Gate(probe.logins)
     try:
         with log_in_and_try_to_observe(host, orders) as (shell, reading):
@@ -82,7 +82,7 @@ def probe_host(host: Host, orders: Orders, probe: Probe) -> HostReport:
 
 
 class _Gate:
-    """A login at a time of a few; left once, by whoever comes first."""
+    """A slot for a login; it is released once."""
 
     def __init__(self, logins: threading.Semaphore) -> None:
         self._logins = logins
@@ -118,7 +118,7 @@ def _probe(shell: Shell, reading: Reading | HostError, orders: Orders, probe: Pr
 
 
 def _find_values(shell: Shell, reading: Reading | HostError) -> Values | None:
-    """What should be in effect for the login; None when the files cannot be read."""
+    """Find the values in effect for the login; None when the files cannot be read."""
     if not isinstance(reading, Reading):
         return None
     from sshd_keepalive.ssh.auth import choose_user
@@ -146,7 +146,7 @@ def _probe_fast(
     with ThreadPoolExecutor(max_workers=len(TRIALS)) as pool:
         tried = pool.map(lambda one: _run_trial(shell, snapshot, one, values, orders), TRIALS)
         findings = list(tried)
-    # MaxSessions may allow one channel only: what found no room is tried again alone.
+    # MaxSessions may allow one channel only: trials without a channel are repeated alone.
     for index, (finding, one) in enumerate(zip(findings, TRIALS, strict=True)):
         if finding is None:
             findings[index] = _run_trial(shell, snapshot, one, values, orders, is_last=True)
@@ -172,7 +172,7 @@ def _run_trial(
 def _probe_limit(
     shell: Shell, report: HostReport, values: Values | None, orders: Orders, probe: Probe, gate: _Gate
 ) -> HostReport:
-    """Many connections to one host, each with a spacing of its own, all at the same time."""
+    """Hold several connections to one host at the same time, each with its own spacing."""
     total_s = probe.idle_s if probe.idle_s is not None else _LIMIT_S
     others, notes = _open_logins(shell, len(idle_limit.spacings(total_s)) - 1, orders)
     try:
@@ -249,7 +249,7 @@ def _add_observed(
         failure = None
     state = find_worst(findings) if failure is None else State.UNKNOWN
     if report.state is State.WAIVED and find_worst(observed) is State.OK:
-        state = State.WAIVED  # a waiver is about values, never about sessions that die
+        state = State.WAIVED  # a waiver covers values, not lost sessions
     return replace(
         report,
         findings=findings,

@@ -1,4 +1,4 @@
-"""The report of a host: from what was found on it, from a plan, or from the error that ended a pass."""
+"""Build the report of a host: from its reading, from a plan, or from the error that ended a pass."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Work = TypeVar("Work", bound=Callable[..., HostReport])
 
 
 def report_errors(end: End | None = None) -> Callable[[Work], Work]:
-    """Make a decorator for a pass: whatever it raises becomes the failure of its report.
+    """Make a decorator for a pass: an error of the pass becomes the failure of its report.
 
     Args:
         end: how a pass that changes hosts ends when it raises; None for one that only reads.
@@ -48,7 +48,7 @@ def report_errors(end: End | None = None) -> Callable[[Work], Work]:
             began = time.monotonic()
             try:
                 report = work(host, *args, **more)
-            except Exception as error:  # a defect of ours must not take the other hosts down
+            except Exception as error:  # a defect must not stop the other hosts
                 report = report_error(host, error, end)
             return redact(replace(report, seconds_s=round(time.monotonic() - began, 3)))
 
@@ -76,12 +76,12 @@ def report_error(host: Host, error: Exception, end: End | None = None) -> HostRe
         message=f"{type(error).__name__}: {error}",
         hint="this is a defect; run again with -vv for the traceback and report it",
     )
-    # In mid-change nobody knows how far it came.
+    # During a change it is unknown how far it came.
     return HostReport(host=host, state=State.UNKNOWN, end=End.UNPROVED if end else None, failure=failure)
 
 
 def report_settled(reading: Reading, run_id: str) -> HostReport:
-    """Report on a host, which cannot be judged while a change of another run is not settled."""
+    """Report on a host; it cannot be judged while a change of another run is pending."""
     report = report_reading(reading)
     pending = find_pending(reading, run_id)
     if pending is None or report.failure is not None:
@@ -90,13 +90,13 @@ def report_settled(reading: Reading, run_id: str) -> HostReport:
 
 
 def find_pending(reading: Reading, run_id: str) -> PendingChange | None:
-    """Find the change of another run that is not settled."""
+    """Find the pending change of another run."""
     pending = reading.snapshot.pending
     return None if pending is None or pending.run_id == run_id else pending
 
 
 def describe_unsettled(pending: PendingChange, host: Host) -> HostError:
-    """Say what is the matter with a change, and what settles it."""
+    """Describe a pending change, and the next step."""
     run = f"run {pending.run_id}"
     reverts = f"reverts at {pending.reverts_at:%Y-%m-%d %H:%M:%S} UTC"
     cause, message, hint = {
@@ -113,7 +113,7 @@ def describe_unsettled(pending: PendingChange, host: Host) -> HostError:
 
 
 def report_reading(reading: Reading) -> HostReport:
-    """Hold a host against its policy, unless nothing can be said of it: then the failure says why."""
+    """Compare a host with its policy; when that is not possible, the failure says why."""
     snapshot = reading.snapshot
     host = snapshot.host
     findings = judge.judge(reading, host.policy)
@@ -130,11 +130,11 @@ def report_reading(reading: Reading) -> HostReport:
         reverted=snapshot.reverted,
     )
     complaint = judge.broken(snapshot)
-    if complaint:  # nothing else matters: the next restart, ours or anybody's, would lock everybody out
+    if complaint:  # the next restart, by anybody, would lock everybody out
         failure = Failure(
             kind=FailureKind.CONFIG_BROKEN,
             message=f"sshd refuses the present configuration: {complaint}",
-            hint="mend it before sshd is restarted; a restart would lock everybody out",
+            hint="correct it before sshd is restarted; a restart would lock everybody out",
         )
         return replace(report, failure=failure)
     both = judge.contradiction(reading)
@@ -156,7 +156,7 @@ def report_reading(reading: Reading) -> HostReport:
 
 
 def _waive(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[State, str]:
-    """What a waiver makes of a host that differs. What could not be told was never waived."""
+    """Apply a waiver to a host that differs. It does not cover what could not be judged."""
     if today > waiver.until:
         return State.DRIFT, f"the waiver of {waiver.owner} ended on {waiver.until}: {waiver.reason}"
     unknown = any(finding.state is State.UNKNOWN for finding in findings)
@@ -175,13 +175,13 @@ def add_as_if(report: HostReport, reading: Reading, build: Build) -> HostReport:
 
 
 def find_worst(findings: Sequence[Finding]) -> State:
-    """A known failure outweighs what could not be told; both outweigh a pass. No findings: nothing was told."""
+    """Find the worst verdict: FAIL, then UNKNOWN, then PASS; UNKNOWN without findings."""
     states = {finding.state for finding in findings}
     return next((v for v in (State.DRIFT, State.UNKNOWN, State.OK) if v in states), State.UNKNOWN)
 
 
 def add_plan(report: HostReport, planned: Plan) -> HostReport:
-    """Add what a plan would change."""
+    """Add the changes of a plan."""
     steps = report.steps
     if planned.restart and not planned.contents:
         steps = (*steps, Step(name="pending_restart", ok=True, detail="the files are right, the running sshd is older"))

@@ -1,6 +1,6 @@
-"""A change for many hosts in waves: soak, look again, stop when the error budget is spent.
+"""A change for many hosts in waves: soak, check again, stop when the error budget is spent.
 
-Nothing is begun after the stop; what is in flight is finished first. Every host ends with exactly one report.
+After the stop no host is started; hosts in progress are finished. Every host gets exactly one report.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Rollout:
     """One run over waves.
 
     Args:
-        waves: who goes when; see `fleet.waves`.
-        budget: how many hosts may fail before nothing more is begun.
-        soak_s: how long a wave is left alone before it is looked at again and the next one begins.
+        waves: see `fleet.waves`.
+        budget: how many hosts may fail before no more are started.
+        soak_s: how long to wait after a wave before it is checked again and the next one starts.
         engine: repeats a pass.
         stop: set by Ctrl-C, or by a spent budget.
     """
@@ -40,7 +40,7 @@ class Rollout:
     soaked: Callable[[int, float], None] = field(default=lambda wave, seconds: None)
 
     def run(self, job: Pass, orders: Orders) -> Iterator[HostReport]:
-        """Reports as they come; those of a wave that has soaked come after its second look."""
+        """Yield reports as hosts finish; those of a wave that soaks come after its second check."""
         for number, wave in enumerate(self.waves, 1):
             self.number = number
             last = number == len(self.waves)
@@ -55,14 +55,14 @@ class Rollout:
                 yield from self._check_again(number, held, orders)
 
     def __str__(self) -> str:
-        """How far it is, for people: the wave, and what is left of the budget."""
+        """Describe the progress: the wave, and the budget."""
         wave = f"wave {self.number} of {len(self.waves)}" if len(self.waves) > 1 else ""
         allowed = f" of {self.budget.n_max} allowed" if self.budget.n_max is not None else ""
         failed = f"{self.n_failed} failed{allowed}" if self.n_failed or allowed else ""
         return ", ".join(filter(None, (wave, failed)))
 
     def report_not_begun(self, host: Host) -> HostReport:
-        """The report of a host that the stop spared."""
+        """Report a host that was not started because of the stop."""
         if self.is_spent:
             return report_not_begun(host, "budget", "more hosts failed than --max-fail allows")
         return report_not_begun(host, "interrupted", "the run was interrupted")
@@ -71,21 +71,21 @@ class Rollout:
         return (host for host in wave if not self.stop.is_set())
 
     def count(self, n_failed: int) -> None:
-        """So many more hosts have failed."""
+        """Count failed hosts, and stop when the budget is spent."""
         self.n_failed += n_failed
         if self.budget.is_spent(self.n_failed) and not self.stop.is_set():
             self.is_spent = True
             self.stop.set()
 
     def _check_again(self, number: int, held: list[HostReport], orders: Orders) -> Iterator[HostReport]:
-        """What held a moment ago must still hold after the soak; an interrupted soak is still looked at."""
+        """Check that the hosts of a wave are still compliant after the soak, also when it was interrupted."""
         self.soaked(number, self.soak_s)
         self.stop.wait(self.soak_s)
         by_name = {report.host.name: report for report in held}
         hosts = [report.host for report in held]
         for seen in fleet.run(fleet.check_host, hosts, orders, self.engine, workers=self.workers, changes=False):
             report = by_name[seen.host.name]
-            # After an undo, or without a restart, the policy is not met, and was not when the host was proved.
+            # After an undo, or without a restart, the policy is not met, as it was not when the host was verified.
             if seen.state is State.OK or (
                 seen.failure is None and _list_values(seen) and _list_values(seen) == _list_values(report)
             ):
@@ -94,8 +94,8 @@ class Rollout:
             failure = seen.failure or Failure(
                 kind=FailureKind.EFFECTIVE,
                 cause="relapse",
-                message="the settings did not hold while the wave soaked",
-                hint="look at why; something on the host writes the file too",
+                message="the settings changed again during the soak",
+                hint="run why HOST; something on the host writes the file too",
             )
             report = replace(
                 report,

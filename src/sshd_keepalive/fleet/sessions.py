@@ -1,4 +1,4 @@
-"""One host's live sessions, and which of them still run with older values."""
+"""One host's live sessions, and which of them still have older values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sshd_keepalive.sshd_config import keepalive as consequence
 
 @report_errors()
 def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
-    """List the live sessions of a host that began before the values came into effect; changes nothing there.
+    """List the live sessions of a host that began before the values came into effect; change nothing.
 
     Args:
         is_all: list the others too.

@@ -1,4 +1,4 @@
-"""Hosts in waves, and one error budget over all of them: how a change reaches a fleet without taking it down.
+"""Waves of hosts, and one error budget for all of them.
 
 Sizes are those of Ansible's `serial` (numbers or shares of all hosts, the last one repeated) and its
 `max_fail_percentage`, with one difference: a host that was not reached counts as failed.
@@ -20,14 +20,14 @@ Wave = tuple[Host, ...]
 
 
 def divide(hosts: Sequence[Host], serial: str = "100%", *, canary: int = 0) -> tuple[Wave, ...]:
-    """Divide hosts into waves; every host is in exactly one, in the order given.
+    """Divide hosts into waves; every host is in exactly one, in the given order.
 
     Args:
         serial: `1,10%,100%`: sizes, the last one repeated; shares are of all hosts, at least one host.
             `label:NAME`: one wave for each value of a label, in order of first appearance, hosts without it last.
-        canary: this many hosts go before everybody else.
+        canary: how many hosts form the first wave.
     Raises:
-        ConfigError: a size that cannot be read, a label that no host has.
+        ConfigError: an invalid size, or a label that no host has.
     """
     first, rest = tuple(hosts[:canary]), tuple(hosts[canary:])
     kind, colon, name = serial.partition(":")
@@ -74,13 +74,13 @@ def _divide_by_label(hosts: Wave, name: str) -> tuple[Wave, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many hosts of the whole run may fail. None: any number."""
+    """How many hosts of the whole run may fail; None: any number."""
 
     n_max: int | None
 
     @classmethod
     def parse(cls, text: str, n_hosts: int) -> Budget:
-        """Read `3` or `10%`; a share is rounded down.
+        """Parse `3` or `10%`; a share is rounded down.
 
         Raises:
             ConfigError: neither.
@@ -93,7 +93,7 @@ class Budget:
         return cls(math.floor(n_hosts * int(found[1]) / 100) if found[2] else int(found[1]))
 
     def is_spent(self, n_failed: int) -> bool:
-        """More hosts failed than may."""
+        """Whether more hosts failed than may."""
         return self.n_max is not None and n_failed > self.n_max
 
 

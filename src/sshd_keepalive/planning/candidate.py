@@ -1,8 +1,8 @@
-"""The files that stand in for a changed configuration while sshd checks it, before anything is replaced.
+"""Staged files, with which sshd checks a changed configuration before anything is replaced.
 
-A new main file alone can be checked as it is. A changed drop-in cannot be: its Include would still find the old
-one. So every file on the way to a change gets a stand-in whose Include names its members one by one, the
-changed ones by their stand-ins. Several arguments of an Include keep their order (checked on OpenSSH 8.2 to 10.5).
+A new main file alone can be checked as it is. A changed drop-in cannot: the Include would still find the old
+one. So every file on the way to a change gets a staged copy whose Include names its members one by one, the
+changed ones by their staged copies. Several arguments of an Include keep their order (checked on OpenSSH 8.2 to 10.5).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sshd_keepalive.sshd_config.tree import Tree
 
 
 def build(reading: Reading, plan: Plan, directory: str) -> tuple[tuple[str, bytes], ...]:
-    """Name → content of the stand-ins, the main file's first; empty when the plan writes nothing.
+    """Build the staged files, name → content, the main file first; empty when the plan writes nothing.
 
     Args:
         directory: where they will be on the host; no Include of the host may reach into it.
@@ -42,11 +42,11 @@ class _StandIns:
         return self._names.setdefault(path, f"candidate.{len(self._names)}")
 
     def write(self, path: str) -> None:
-        """Make the stand-in of one file and of all its members that need one."""
+        """Stage one file and all its members that need it."""
         name = self.name(path)
         if name in self.contents:
             return
-        self.contents[name] = b""  # a file that includes itself was refused before; this is for repeats
+        self.contents[name] = b""  # for repeated files; a file that includes itself was refused before
         self.contents[name] = b"".join(self._line(path, line) for line in self.tree.documents[path].lines)
 
     def _line(self, path: str, line: Line) -> bytes:
@@ -64,7 +64,7 @@ class _StandIns:
         return f"Include {' '.join(words)}\n".encode("utf-8", "surrogateescape")
 
     def _is_other(self, path: str, line: Line) -> bool:
-        """An Include that would find an old file, or one that is to go."""
+        """Whether the line is an Include that would find an old file, or one that will be removed."""
         if line.keyword != "include":
             return False
         if self._gone and self._gone.intersection(self._members(self._before, path, line)):
@@ -75,7 +75,7 @@ class _StandIns:
         if path in self._changed:
             return True
         if path not in self._reaches:
-            self._reaches[path] = False  # also what ends a loop
+            self._reaches[path] = False  # ends a loop
             self._reaches[path] = any(self._is_other(path, line) for line in self.tree.documents[path].lines)
         return self._reaches[path]
 

@@ -1,4 +1,4 @@
-"""What would change, as text: a unified diff of the files, and the values each scope gets before and after.
+"""Render changes as text: a unified diff of the files, and the values of each scope before and after.
 
 The text is safe to print: bytes that are not UTF-8 and control characters are escaped.
 """
@@ -18,7 +18,7 @@ _NO_NEWLINE = "\\ No newline at end of file\n"
 
 
 def render_diff(plan: Plan) -> str:
-    """The unified diff of all files of a plan, in time linear in their size."""
+    """Render the unified diff of all files of a plan, in time linear in their size."""
     parts: list[str] = []
     for content in plan.contents:
         edits = [edit for edit in plan.edits if edit.path == content.path]
@@ -28,7 +28,7 @@ def render_diff(plan: Plan) -> str:
 
 
 def compare(path: str, before: bytes | None, after: bytes | None) -> str:
-    """The unified diff of one file for which no edits are known, as for an undo; None is no file."""
+    """Render the unified diff of one file without known edits, as for an undo; None: the file does not exist."""
     old, new = _lines(before or b""), _lines(after or b"")
     content = NewContent(path=path, before=before, after=after or b"")
     if len(old) * len(new) <= _COMPARED:
@@ -40,7 +40,7 @@ def compare(path: str, before: bytes | None, after: bytes | None) -> str:
 
 
 def _middle(path: str, old: Sequence[bytes], new: Sequence[bytes]) -> list[Edit]:
-    """What stands between the lines that both files begin and end with, as one change: coarse, in linear time."""
+    """Give the lines between the common begin and end of both files as one change: coarse, in linear time."""
     shorter = min(len(old), len(new))
     head = next((n for n in range(shorter) if old[n] != new[n]), shorter)
     tail = next((n for n in range(shorter - head) if old[-1 - n] != new[-1 - n]), shorter - head)
@@ -53,7 +53,7 @@ def _middle(path: str, old: Sequence[bytes], new: Sequence[bytes]) -> list[Edit]
 
 
 def render_value_diff(plan: Plan) -> str:
-    """One line per scope and setting: `global  ClientAliveInterval  0 -> 300`; scopes that keep their values too."""
+    """Render one line per scope and setting: `global  ClientAliveInterval  0 -> 300`, also for unchanged values."""
     rows: dict[tuple[str, str], tuple[str, str]] = {}
     for prediction in plan.predictions:
         before, after = dict(prediction.before), dict(prediction.after)
@@ -67,13 +67,13 @@ def render_value_diff(plan: Plan) -> str:
 
 
 def _header(content: NewContent, *, gone: bool = False) -> list[str]:
-    path = printable(content.path).replace("\n", "\\n")  # a name must not look like a line of the report
+    path = printable(content.path).replace("\n", "\\n")  # a name must not look like another line
     old = "/dev/null" if content.before is None else path
     return [f"--- {old}\n", f"+++ {'/dev/null' if gone else path}\n"]
 
 
 def _hunks(lines: Sequence[bytes], edits: Sequence[Edit]) -> Iterator[str]:
-    """Hunks from edits whose places are known: edits close to each other share one."""
+    """Render hunks of edits with known places; edits close to each other share one."""
     groups: list[list[Edit]] = []
     for edit in edits:
         if groups and edit.line - groups[-1][-1].line <= 2 * _CONTEXT + 1:
@@ -111,7 +111,7 @@ def _hunks(lines: Sequence[bytes], edits: Sequence[Edit]) -> Iterator[str]:
 
 
 def _span(first: int, count: int) -> str:
-    """A range as diff writes it: an empty one names the line before it."""
+    """Render a range as diff does: an empty one names the line before it."""
     if count == 0:
         return f"{first - 1},0"
     return str(first) if count == 1 else f"{first},{count}"

@@ -1,4 +1,4 @@
-"""Why a value is what it is: for each scope the line that decides, how it is reached, and the lines it hides."""
+"""Explain values: for each scope the deciding line, the Includes that lead to it, and the lines that it hides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EVERYBODY = "everybody whom no Match block below names"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What one kind of connection gets."""
+    """The settings of one kind of connection."""
 
     scope: str  # GLOBAL, the Match block with its place, or the connection that was asked about
     settings: tuple[Setting, ...]
@@ -32,7 +32,7 @@ def explain(reading: Reading, context: Context | None = None) -> tuple[Explanati
     if context is not None:
         read = reading.resolve(context)
         settings = tuple(read[keyword] for keyword in KEYWORDS)
-        # Only blocks that would decide one of the two settings are worth a word.
+        # Only blocks that would decide one of the two settings matter.
         deciding = {event.block.place for event in reading.overrides if event.block}
         undecided = tuple(place for place in read.undecided if place in deciding)
         return (Explanation(scope=str(context), settings=settings, undecided=undecided),)
@@ -65,7 +65,7 @@ def _explain_scopes(reading: Reading) -> Iterator[Explanation]:
 
 
 def find_nul_bytes(tree: Tree) -> tuple[str, ...]:
-    """What makes a reader's own eyes an unsafe guide to these files."""
+    """Find NUL bytes, after which sshd reads the file differently from a human."""
     return tuple(
         f"{path}:{line.number} holds a NUL byte: sshd takes the next line for a part of it"
         for path, document in tree.documents.items()
@@ -75,7 +75,7 @@ def find_nul_bytes(tree: Tree) -> tuple[str, ...]:
 
 
 def render(tree: Tree, found: tuple[Explanation, ...]) -> str:
-    """The answers for a reader: value, file and line, the line itself, what led there and what it hides."""
+    """Render explanations as text: value, file and line, the line itself, its Includes and the hidden lines."""
     out: list[str] = []
     for answer in found:
         out.append(_EVERYBODY if answer.scope == GLOBAL and len(found) > 1 else answer.scope)
@@ -92,7 +92,7 @@ def render(tree: Tree, found: tuple[Explanation, ...]) -> str:
 
 
 def to_json(found: tuple[Explanation, ...]) -> list[dict[str, object]]:
-    """The answers as plain values, for JSON."""
+    """Convert explanations to plain values, for JSON."""
     return [
         {
             "scope": answer.scope,
@@ -114,7 +114,7 @@ def to_json(found: tuple[Explanation, ...]) -> list[dict[str, object]]:
 
 
 def _show_line(tree: Tree, place: Place, known: str = "") -> str:
-    """A place and the line that stands there, unless that only repeats what is known."""
+    """Render a place and its line, unless the line only repeats the known text."""
     if place.path == COMMAND_LINE or place.path not in tree.documents:
         return str(place)
     line = tree.documents[place.path].lines[place.line - 1].raw.strip().decode("utf-8", "surrogateescape")

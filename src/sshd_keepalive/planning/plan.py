@@ -1,7 +1,7 @@
 """Plan the fewest edits that make both settings right for everybody, and prove them.
 
-A plan without edits and a host whose files pass `judge` are the same thing. When something must be written to
-the global part, a setting that so far rests on its compiled-in default is written down as well.
+A plan has no edits if and only if the host's files pass `judge`. When something must be written to
+the global part, a setting that has its compiled-in default is written as well.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def plan(reading: Reading, policy: Policy) -> Plan:
     asked, policy = policy, for_release(policy, tree.version)
     wrong = _find_wrong(reading, policy)
     started = judge.other_start(reading)
-    if started is not None:  # what the files must hold would be another question after the restart
-        raise PlanError(started, hint="restart sshd, or take the change of its start options back, and run this again")
+    if started is not None:  # after the restart other files or values might be needed
+        raise PlanError(started, hint="restart sshd, or undo the change of its start options, and run this again")
     if unknown := judge.unknown_start(snapshot):
         raise PlanError(unknown.reason, hint="name its unit in the inventory: service: {unit: sshd@0.service}")
     if wrong:
@@ -71,7 +71,7 @@ def plan(reading: Reading, policy: Policy) -> Plan:
     prove.prove_only_values(edits, policy.wanted(), tree)
     prove.prove_untouched_settings(tree, after.tree)
     if wrong and _find_wrong(after, policy):
-        raise PlanError("the edited files would still not be as wanted")
+        raise PlanError("the edited files would still not be compliant")
     stale = snapshot.daemon is not None and bool(snapshot.daemon.stale)
     return Plan(
         host=snapshot.host,
@@ -99,9 +99,9 @@ def fingerprint(contents: Iterable[NewContent]) -> str:
 def plan_files(
     files: Mapping[str, bytes], policy: Policy, *, main: str = DEFAULT_CONFIG, version: Version = NEWEST
 ) -> Plan:
-    """Plan the edits for files that nobody asked a server about: path → bytes, all that an Include can reach.
+    """Plan the edits for files without a server: path → bytes, with all files that an Include can reach.
 
-    The proofs are ours alone; before the result goes to a host, let `sshd -t` read it.
+    No sshd has checked the proofs; validate the result with `sshd -t` before it is installed.
 
     Raises:
         ParseError, PlanError: as `plan`.
@@ -111,7 +111,7 @@ def plan_files(
 
 @dataclass(frozen=True, slots=True)
 class _Wrong:
-    """What keeps a tree from being as wanted; falsy when nothing does."""
+    """The settings and lines that are not compliant; falsy when there are none."""
 
     settings: tuple[Setting, ...]  # what everybody gets
     lines: tuple[Event, ...]  # inside Match blocks
@@ -137,8 +137,8 @@ def _refuse_nul(tree: Tree) -> None:
     for path in dict.fromkeys((tree.main, *(event.place.path for event in tree.events()))):
         for line in tree.documents[path].lines if path in tree.documents else ():
             if b"\0" in line.raw:
-                hint = "take it out: nobody who reads the file sees what sshd makes of it"
-                raise ParseError("a NUL byte; sshd glues the next line on", path=path, line=line.number, hint=hint)
+                hint = "remove it: a reader of the file cannot see how sshd reads it"
+                raise ParseError("a NUL byte; sshd joins the next line to it", path=path, line=line.number, hint=hint)
 
 
 # ------------------------------------------------------------------------------------------ the edits
@@ -148,8 +148,8 @@ def _draft(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tupl
     for setting in wrong.settings:
         if setting.place is not None and setting.place.path == COMMAND_LINE:
             raise PlanError(
-                f"the running sshd has -o {SPELLING[setting.keyword]}={setting.value}, which beats every file",
-                hint="take the option out of the unit or of its environment file, then restart sshd",
+                f"the running sshd has -o {SPELLING[setting.keyword]}={setting.value}, which overrides every file",
+                hint="remove the option from the unit or its environment file, then restart sshd",
             )
     real = {file.path: file.real_path or file.path for file in reading.snapshot.files}
     if policy.strategy is Strategy.DROP_IN:
@@ -158,13 +158,13 @@ def _draft(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tupl
             return draft, ()
         draft = _edit_in_place(reading, policy, wrong, real)
         if draft is not None:
-            return draft, ("no drop-in can win on this host: the line that decides is edited where it stands",)
+            return draft, ("no drop-in can decide on this host: the deciding line is edited in place",)
     else:
         draft = _edit_in_place(reading, policy, wrong, real) or _write_drop_in(reading, policy, wrong, real)
         if draft is not None:
             return draft, ()
     raise PlanError(
-        "the lines that decide stand in files that are never edited, and no drop-in can come before them",
+        "the deciding lines are in files that are never edited, and no drop-in can precede them",
         hint="copy the vendor's file below /etc and point sshd at it, or set the values there by hand",
     )
 
@@ -179,7 +179,7 @@ def _edit_in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[s
     for keyword in KEYWORDS if wrong.settings else ():
         first = _find_first_global(reading, keyword)
         if first is not None and first.number != wanted[keyword] and keyword in wrong_keywords:
-            # A daemon option that `Match all` beats is no line to edit; the block is edited above.
+            # A daemon option that `Match all` overrides is not a line to edit; the block is edited above.
             rewrites += [(first, "decides for everybody")] if first.place.path != COMMAND_LINE else []
         elif first is None and (keyword in wrong_keywords or everybody[keyword].place is None):
             missing.append(keyword)
@@ -203,10 +203,10 @@ def _find_first_global(reading: Reading, keyword: str) -> Event | None:
 
 
 def _write_drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
-    """One file of our own that is proved to win; None when there is no such place.
+    """Write one file of our own that is proved to decide; None when there is no place for it.
 
-    Alone if that is enough; else with a `Match all` that beats the Match blocks of others, where that works and
-    none of them is to be kept; else those blocks are edited where they stand.
+    The file alone if that is enough; else with a `Match all` that overrides the Match blocks of others, where that
+    works and none of them is to be kept; else those blocks are edited in place.
     """
     tree = reading.tree
     exempt = any(judge.is_exempt(event, policy, tree.version) for event in reading.overrides)
@@ -231,7 +231,7 @@ def _write_drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[s
 
 
 def _update_drop_in(draft: Draft, path: str, text: bytes) -> None:
-    """Bring a drop-in of an earlier run up to date, line by line."""
+    """Update a drop-in of an earlier run, line by line."""
     reason = "a drop-in of an earlier run"
     old, new = draft.documents[path].lines, documents.parse(path, text).lines
     for number in range(1, len(old) + 1):
@@ -262,7 +262,7 @@ def _note_owners(before: Reading, after: Reading, contents: Sequence[NewContent]
         near = tuple(place.line for place in settings if place.path == content.path)
         owner = None if document is None else managed.find_manager(document, near)
         if owner is not None:
-            yield f"{content.path} says that {owner} writes it: make the change there too, or it may be taken back"
+            yield f"{content.path} is managed by {owner}: make the change there too, or it may be reverted"
 
 
 def _note_kept_values(after: Reading, policy: Policy) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What an earlier run changed on a host, and the plan that takes it back."""
+"""Read what an earlier run changed on a host, and plan its undo."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from sshd_keepalive.sshd_config.reading import Reading
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """One run as its directory on the host tells it."""
+    """One run, as recorded in its directory on the host."""
 
     run_id: str
-    how: GuardEnd | None  # None: nobody has decided about it
+    how: GuardEnd | None  # None: neither confirmed nor reverted
     files: tuple[tuple[str, bytes | None, bytes | None], ...]  # real path, before, after; None: no file
 
 
 def runs_script(snapshot: Snapshot, run_id: str) -> str:
-    """Tell one run; an empty id stands for the latest that can be undone."""
+    """Build the script that prints one run; an empty id means the latest that can be undone."""
     values = {"STATE": snapshot.state_dir, "WANTED": run_id}
     return variables(values) + text("common") + text("runs")
 
 
 @legible("its runs")
 def parse(stdout: bytes) -> Past | None:
-    """Read what `runs_script` told; None when there is no such run.
+    """Parse the output of `runs_script`; None when there is no such run.
 
     Raises:
         HostError: kind `observe`, the output is cut; `read_only`, other accounts may write where the runs are kept.
@@ -67,10 +67,10 @@ def parse(stdout: bytes) -> Past | None:
 
 
 def plan(reading: Reading, past: Past, *, force: bool) -> Plan:
-    """Bring back the bytes from before a run.
+    """Plan to restore the files from before a run.
 
     Args:
-        force: also where somebody has edited a file since.
+        force: also where a file was edited since.
     Raises:
         HostError: kind `changed_meanwhile`, a file was edited since.
         ParseError: sshd would refuse the old files.
@@ -93,7 +93,7 @@ def plan(reading: Reading, past: Past, *, force: bool) -> Plan:
         shown = file.path if file is not None else path
         contents.append(NewContent(path=shown, before=now, after=old or b"", gone=old is None))
     after = reading.after(tuple(contents))
-    after.tree.events()  # sshd may have learnt to refuse what it took then
+    after.tree.events()  # a newer sshd may refuse the old files
     return Plan(
         host=snapshot.host,
         contents=tuple(contents),
@@ -103,7 +103,7 @@ def plan(reading: Reading, past: Past, *, force: bool) -> Plan:
 
 
 def render_diff(plan: Plan) -> str:
-    """The unified diff of all files of an undo."""
+    """Render the unified diff of all files of an undo."""
     return "".join(
         diff.compare(content.path, content.before, None if content.gone else content.after) for content in plan.contents
     )
