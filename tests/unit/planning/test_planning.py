@@ -419,7 +419,7 @@ def test_another_setting_that_changes(after: str) -> None:
 
 def test_a_plan_that_would_not_help_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(editing, "spots", lambda main, keywords, events: dict.fromkeys(keywords, 2))
-    with pytest.raises(PlanError, match="still not be as wanted"):
+    with pytest.raises(PlanError, match="still not be compliant"):
         plan.plan(read(look({MAIN: "Match User a\nX11Forwarding no\n"})), Policy())
 
 
