@@ -1,1 +1,1 @@
-"""Recorded runs compared with each other, and the notice about one. Pure."""
+"""Compare recorded runs, and compose notices. Pure."""

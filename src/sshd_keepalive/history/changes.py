@@ -1,7 +1,7 @@
-"""What changed on a host since it was last recorded: values, who decides them now, and who may have done it.
+"""Compare a host with its last record: values, deciding lines, and who may have changed them.
 
-One sentence each, fit to stand behind the name of the host. A value that comes back after a change of ours replaced
-it is a relapse: then something on the host does not know of the change, and it is told who.
+One sentence per change, to follow the name of the host. A value that returns after our change replaced
+it is a relapse: a program on the host has reverted the change, and is named.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOG_COMMAND: Final = "losses"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """A host as an earlier run left or found it."""
+    """The report of a host in an earlier run."""
 
     run_id: str
     command: str
@@ -31,7 +31,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replaced:
-    """A value that an apply of ours put an end to."""
+    """A value that `apply` replaced."""
 
     run_id: str
     started_at: datetime
@@ -61,7 +61,7 @@ def find_changes(
 
 
 def describe_scope(finding: Finding) -> str:
-    """For whom a finding holds, printable and without the place: a Match line that moved is still the same."""
+    """Describe the scope of a finding, printable and without its place, so that a moved Match line stays the same."""
     return printable(finding.block or finding.scope)
 
 
@@ -140,7 +140,7 @@ def _daemon(finding: Finding | None, before: Finding | None) -> Iterator[str]:
 
 
 def _files(now: HostReport, before: HostReport) -> Iterator[str]:
-    """Files that decided before and decide still, changed or taken over though every value and place is the same."""
+    """Report changed files and managers where values and places are the same."""
     told = {
         finding.place.path
         for finding, was in ((f, _find_same(f, before)) for f in now.findings)
@@ -182,7 +182,7 @@ def _find_file(report: HostReport, finding: Finding) -> DecidingFile | None:
 
 
 def _describe_file(file: DecidingFile | None, now: HostReport) -> str:
-    """When the file was changed and who writes it; where it does not say, whoever on the host might."""
+    """Describe when the file was changed and its manager; without one, programs on the host that may write it."""
     if file is None:
         return ""
     changed = f", changed on {_minute(file.changed_at)}" if file.changed_at else ""

@@ -1,4 +1,4 @@
-"""A run as a short message for people who look at something else: what changed, what is wrong, in that order."""
+"""A run as a short message: first what changed, then what is wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST: Final = 20  # hosts told one by one: a message is read on a telephone
 
 
 class When(Enum):
-    """What makes a run worth a message."""
+    """When to send a message."""
 
     CHANGE = "change"  # something is not as in the last recorded run
     DRIFT = "drift"  # a host is not compliant
@@ -25,14 +25,14 @@ class When(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What is sent: plain text, printable."""
+    """A message: plain text, printable."""
 
     subject: str  # one line
     body: str  # ends in a line end
 
 
 def is_due(run: Run, when: When) -> bool:
-    """Whether a run is worth a message.
+    """Whether to send a message about a run.
 
     CHANGE compares with the last of `run.past`, and believes `drift` of each host. Where nothing was recorded before,
     there is nothing to compare with: then a run is due in which a host is not compliant.
@@ -45,7 +45,7 @@ def is_due(run: Run, when: When) -> bool:
 
 
 def compose(run: Run) -> Notice:
-    """The message for a run."""
+    """Compose the message about a run."""
     wrong = _wrong(run)
     subject = f"sshd-keepalive: {_headline(run, len(wrong))}"
     if run.past and (before := n_wrong(run.past[-1])) != len(wrong):
@@ -99,7 +99,7 @@ def _changes(report: HostReport) -> list[str]:
 
 
 def _reasons(report: HostReport) -> list[str]:
-    """The values that are wrong with the lines that decide them, or why the host could not be judged."""
+    """Give the wrong values with their places, or why the host could not be judged."""
     if report.failure is not None:
         hint = [f"next: {report.failure.hint}"] if report.failure.hint else []
         return [report.failure.message, *hint]

@@ -1,1 +1,1 @@
-"""What talks to one host: connect, observe, execute, verify."""
+"""Work over a connection to one host: observe, execute, verify."""

@@ -1,4 +1,4 @@
-"""Carry out a plan on one host so that it ends changed and proved, or as it was, or said to be unknown.
+"""Execute a plan on one host. It ends changed and verified, unchanged, or in a state reported as unknown.
 
 The order is the safety: compare, back up, stage, validate, arm (one script, `scripts.guard`), rehearse a login,
 install, restart (another one), then a new login that looks again, and only that login confirms. Whatever goes wrong
@@ -33,21 +33,21 @@ _BARRING = frozenset({FailureKind.AUTH, FailureKind.HOST_KEY, FailureKind.BANNED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What executing a plan came to."""
+    """The result of executing a plan."""
 
     end: End
     steps: tuple[Step, ...] = ()
     backup: str | None = None  # directory on the host
     failure: Failure | None = None
     after: Reading | None = None  # what the new login found
-    complaints: tuple[str, ...] = ()  # what the new sshd says in the journal
+    complaints: tuple[str, ...] = ()  # messages of the new sshd in the journal
     lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 
 def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float) -> Outcome:
     """Change the host behind `shell`; `connect` makes the new logins that prove it.
 
-    Never raises for the host's trouble: the outcome names the state it was left in.
+    Never raises for a failure of the host: the outcome names the state that it was left in.
     """
     fires_at = datetime.now(UTC) + timedelta(seconds=change.deadline_s)
     outcome = _Execution(shell, connect, change, timeout_s).run()
@@ -64,10 +64,10 @@ def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float)
 
 
 def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, timeout_s: float) -> Outcome:
-    """Have a change that waits for its confirmation reverted by its own guard, and prove it over a new login.
+    """Let its guard revert a change that waits for its confirmation, and verify that over a new login.
 
     Args:
-        change: the undo of that change; nothing of it is carried out, its contents are what must be there afterwards.
+        change: the undo of that change. It is not executed; its contents must be on the host afterwards.
         directory: of the run that waits, on the host.
     """
     began = time.monotonic()
@@ -120,7 +120,7 @@ _HINTS = {
 }
 
 
-#: No service manager of the host restarts the sshd that let us in: the inventory has to say who does.
+#: No service manager of the host restarts the running sshd: the inventory must name the command.
 _UNSTEERED = frozenset({"no_manager", "no_unit", "other_daemon", "no_pidfile"})
 
 
@@ -150,7 +150,7 @@ def _hint(answer: Answer, change: Change) -> str:
 
 
 class _Execution:
-    """One change of one host; `steps` grows as they are done."""
+    """One change of one host; steps are added as they finish."""
 
     def __init__(self, shell: Shell, connect: Connect, change: Change, timeout_s: float) -> None:
         self._shell = shell
@@ -215,7 +215,7 @@ class _Execution:
         )
 
     def _prove(self) -> Outcome:
-        """A new login must see what was promised; it confirms, or the old login takes everything back."""
+        """Verify the change over a new login, which confirms it; otherwise the old login reverts it."""
         began = time.monotonic()
         change = self._change
         try:
@@ -236,7 +236,7 @@ class _Execution:
         return self._outcome(End.APPLIED, after=after)
 
     def _connect_for_proof(self) -> Shell:
-        """One more attempt where sshd only had too much to do, or not quite begun to listen."""
+        """Connect, with a second attempt where sshd was busy or did not listen yet."""
         try:
             return self._connect()
         except HostError as error:
@@ -258,7 +258,7 @@ class _Execution:
             raise HostError(f"the change could not be confirmed{why}", kind=FailureKind.EFFECTIVE, cause="confirm")
 
     def _take_back(self, shell: Shell | None, failure: Failure) -> Outcome:
-        """Restore over the old login, else over a new one, else leave it to the guard and look after its deadline."""
+        """Revert over the old login, else over a new one, else leave it to the guard and check after its deadline."""
         revert = guard.revert_command(self._change.directory)
         answer = _ask(shell, revert, _RESTORE_S) if shell is not None else None
         while answer is None:
@@ -268,9 +268,9 @@ class _Execution:
             if answer is None:
                 time.sleep(self._pause_s)
         self._steps += answer.steps
-        if answer.end is GuardEnd.APPLIED:  # the confirmation had arrived, only its answer was lost
+        if answer.end is GuardEnd.APPLIED:  # the host had confirmed; only the answer was lost
             return self._look_again(failure)
-        if answer.end is GuardEnd.REFUSED and not answer.kind:  # nothing had been changed when it was taken back
+        if answer.end is GuardEnd.REFUSED and not answer.kind:  # it was aborted before anything had changed
             return self._outcome(End.REFUSED, failure)
         return self._prove_back(failure) if answer.end is GuardEnd.ROLLED_BACK else self._outcome(End.UNPROVED, failure)
 
@@ -279,7 +279,7 @@ class _Execution:
         try:
             fresh = self._connect()
         except HostError as error:
-            if error.kind in _BARRING:  # more of it would bar this address: the guard comes first
+            if error.kind in _BARRING:  # more failures would bar this address, so wait for the guard
                 self._pause_s = max(1.0, self._ends_at_s + _PAUSE_S - time.monotonic())
             return None
         try:
@@ -299,7 +299,7 @@ class _Execution:
         return self._outcome(End.APPLIED, after=after)
 
     def _prove_back(self, failure: Failure) -> Outcome:
-        """`rolled_back` is said only when a new login has seen the old bytes and an active daemon."""
+        """Report `rolled_back` only after a new login has found the old files and an active daemon."""
         began = time.monotonic()
         try:
             fresh = self._connect()
@@ -318,7 +318,7 @@ class _Execution:
 
 
 def _ask(shell: Shell, script: str, timeout_s: float) -> Answer | None:
-    """None: nobody knows how far the script came."""
+    """Run a script of the guard; None: how far it came is unknown."""
     try:
         completed = shell.run(script, timeout_s=timeout_s)
         answer = guard.parse(completed.stdout) if completed.ended else None

@@ -1,4 +1,4 @@
-"""Look at a host over an open login: one round trip, a second one when an Include was missed."""
+"""Observe a host over an open login: one round trip, and another one for each level of missed Includes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ATTEMPTS = 4  # one look, and three more for Includes within Includes that only
 def observe(
     shell: Shell, now: datetime, *, timeout_s: float, again: bool = False, expected: Reading | None = None
 ) -> Reading:
-    """What is on the host now. Writes nothing there.
+    """Observe the host; write nothing there.
 
     Args:
         again: see `scripts.survey.build_script`.
@@ -74,18 +74,18 @@ def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float,
 
 @lru_cache(maxsize=256)
 def build_functions(service: ServiceChoice) -> str:
-    """The service managers' shell functions for one choice of the inventory."""
+    """Build the service managers' shell functions for one choice of the inventory."""
     return services.functions({name: registry.load("services", name) for name in _list_managers(service)}, service)
 
 
 def _list_managers(service: ServiceChoice) -> tuple[str, ...]:
-    """The managers that are looked for: only our own; one from elsewhere is used when the inventory names it."""
+    """List the managers to detect: the built-in ones, or the one that the inventory names."""
     return (service.manager,) if service.manager else tuple(registry.list_built_in("services"))
 
 
 @lru_cache(maxsize=256)
 def build_guard_functions(manager: str, name: str, directory: str, after_s: int) -> str:
-    """The functions with which a guard outlives its login; a manager that steers no machine gets all of those.
+    """Build the functions with which a guard outlives its login; without the manager of the machine, those of all.
 
     Args:
         manager: what restarts sshd; empty where none was found.
@@ -98,5 +98,5 @@ def build_guard_functions(manager: str, name: str, directory: str, after_s: int)
 
 
 def find_service(snapshot: Snapshot) -> ServiceChoice:
-    """The host's service with what was found filled in."""
+    """Give the host's service, with the detected manager and unit."""
     return replace(snapshot.host.service, manager=snapshot.manager or None, unit=snapshot.unit or None)

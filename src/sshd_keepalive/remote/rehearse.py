@@ -1,6 +1,6 @@
-"""Try a login through the new files before they are installed.
+"""Rehearse a login with the new files before they are installed.
 
-What it cannot show: rules about the client's address (it reads UNKNOWN there), and what differs between the
+It cannot cover rules about the client's address (which is UNKNOWN there), and differences between the
 listener and a program started from a session: SELinux domains, limits, name spaces of the unit.
 """
 
@@ -15,15 +15,15 @@ from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Change
 from sshd_keepalive.ssh.shell import Shell
 
-#: A rehearsal that takes longer leaves too little of the guard's time.
+#: A longer rehearsal would leave too little of the guard's time.
 _LIMIT_S: Final = 15.0
 
 
 def rehearse(shell: Shell, change: Change, *, timeout_s: float) -> tuple[Step, Failure | None]:
-    """Log in through the candidate, over the login that is open.
+    """Log in with the staged files, over the open login.
 
-    A failure counts only when the same login through the present files works: one that is allowed from certain
-    addresses only, or a host that lets nobody run sshd, cannot be rehearsed, and the guard is there for that.
+    A failure counts only when the same login with the present files works: a login that is allowed from certain
+    addresses only, or a host where sshd cannot be run, cannot be rehearsed. The guard covers these cases.
 
     Returns:
         The step, and why the change must not be made; None when it may.
@@ -37,7 +37,7 @@ def rehearse(shell: Shell, change: Change, *, timeout_s: float) -> tuple[Step, F
     try:
         shell.login_through(guard.rehearse_command(change), timeout_s=limit_s)
     except HostError as error:
-        if error.cause == "bad-password":  # nor would it be taken from the login that proves the change
+        if error.cause == "bad-password":  # the login that verifies the change would fail too
             failure = error.to_failure()
             return step(str(error), ok=False), failure
         try:

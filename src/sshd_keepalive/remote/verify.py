@@ -1,4 +1,4 @@
-"""Prove over a login of its own that a change holds, or that it is gone."""
+"""Verify over a new login that a change is in effect, or that it was reverted."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Connect = Callable[[], Shell]
 
 
 def prove_in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> Reading:
-    """Look again over a login made after the change: files, daemon and values must be as promised.
+    """Observe over a login made after the change: files, daemon and values must be as planned.
 
     Raises:
-        HostError: kind `effective`, naming the first thing that is not.
+        HostError: kind `effective`, naming the first difference.
     """
     reading = observe(shell, now, timeout_s=timeout_s, again=True, expected=change.after)
     after = reading.snapshot
@@ -34,9 +34,9 @@ def prove_in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: f
         if now_there[content.path] != (None if content.gone else content.after):
             raise HostError(f"{content.path} is not what was installed", kind=FailureKind.EFFECTIVE, cause="file")
     wrong = [f for f in judge.judge(reading, change.plan.host.policy) if f.state in (State.DRIFT, State.UNKNOWN)]
-    if change.action is Action.NONE:  # that the daemon is older is what was asked for
+    if change.action is Action.NONE:  # the daemon keeps the old values on request
         wrong = [finding for finding in wrong if finding.setting != Subject.DAEMON]
-    if not change.judged:  # an undo brings back values that no policy asked for; only doubts and old daemons count
+    if not change.judged:  # an undo restores values without a policy; only unknown values and old daemons count
         wrong = [f for f in wrong if f.setting == Subject.DAEMON or f.state is State.UNKNOWN]
     if wrong:
         first = wrong[0]
@@ -49,12 +49,12 @@ def prove_in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: f
 
 
 def find_unreverted(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> str:
-    """What is missing, over a fresh login, from the old state; empty when all is back."""
+    """Find what differs from the old state, over a new login; empty: nothing."""
     return find_difference(observe(shell, now, timeout_s=timeout_s, again=True).snapshot, change)
 
 
 def find_difference(seen: Snapshot, change: Change) -> str:
-    """What tells a host apart from the one that the change found: bytes, what `sshd -T` reads in them, the daemon."""
+    """Find the first difference from the state before the change: files, the output of `sshd -T`, the daemon."""
     now_there = dict(guard.read_contents(seen, change.plan.contents))
     for content in change.plan.contents:
         if now_there[content.path] != content.before:
@@ -66,7 +66,7 @@ def find_difference(seen: Snapshot, change: Change) -> str:
         return "sshd could not be asked how it reads the old files"
     for prediction in change.plan.predictions:
         dump = said.get(prediction.context)
-        if dump is None:  # a look asks for fewer connections than the guard, which has asked for all of them
+        if dump is None:  # the guard has checked all contexts; an observation covers fewer
             continue
         for keyword, value in prediction.before:
             if dump.value(keyword) != value:
@@ -78,7 +78,7 @@ def confirm(shell: Shell, directory: str, *, timeout_s: float) -> Answer:
     """Confirm the run of a directory over this login.
 
     Raises:
-        HostError: kind `effective`, the host has taken it back already, or is still at it.
+        HostError: kind `effective`, the host has reverted it already, or the change is in progress.
     """
     completed = shell.run(guard.confirm_command(directory), timeout_s=timeout_s)
     answer = guard.parse(completed.stdout) if completed.ended else None
