@@ -106,7 +106,7 @@ def record(host: Host) -> Recording:
         return wires[-1]
 
     _fix_chance()
-    ssh.wire_to = recorded  # type: ignore[assignment]
+    ssh.open_wire = recorded  # type: ignore[assignment]
     assert check_host(host, _orders()).state is State.OK
     return Recording(tuple(wires[0].pieces))
 
@@ -114,7 +114,7 @@ def record(host: Host) -> Recording:
 def check(host: Host, *, recording: Recording) -> HostReport:
     """The job for an engine."""
     _fix_chance()
-    ssh.wire_to = lambda *_: _Player(recording)  # type: ignore[assignment]
+    ssh.open_wire = lambda *_: _Player(recording)  # type: ignore[assignment]
     report = check_host(host, _orders())
     assert report.state is State.OK, report
     return report

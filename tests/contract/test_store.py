@@ -170,7 +170,7 @@ def test_the_life_of_a_host(store: Store) -> None:
     assert store.last_ok("a") == life[0]
     assert store.last(["a", "c"]) == {"a": life[2]}
     assert store.last(["a"], judged=True) == {"a": life[1]}
-    assert (store.names(), store.host("b"), store.last_pass("b")) == (("a",), (), None)
+    assert (store.names(), store.host("b"), store.last_ok("b")) == (("a",), (), None)
 
 
 def test_what_apply_replaced_is_remembered_and_what_undo_did_is_not(store: Store) -> None:

@@ -85,7 +85,7 @@ def test_controller_killed_before_each_step(victims: Victims, table: guarantees.
     def cell(victim: Victim, step: str) -> str:
         with victim.stopped_before(step) as process:
             kill(process)
-        found = victim.state()
+        found = victim.verdict()
         assert found == "old" or step in LATE
         return found
 
@@ -106,7 +106,7 @@ def test_network_cut_before_each_step(victims: Victims, table: guarantees.Table)
         victim.host.run("ip link set host0 up")
         output, _ = process.communicate(timeout=240)
         end = json.loads(output)["hosts"][0]["change"]
-        found = victim.state()
+        found = victim.verdict()
         assert (found, end) in (("old", "rolled_back"), ("old", "refused"), ("new", "applied"), ("new", "unproved"))
         assert found == "old" or step in LATE
         return f"{found}, said {end}"
@@ -123,7 +123,7 @@ def test_power_cut_before_each_step(victims: Victims, table: guarantees.Table) -
         victim.host.start()
         if step in ("installed", "restart", "verify"):  # it was installed when the power went
             assert "before anybody confirmed" in victim.host.run(f"cat {STATE}/taken_back").stdout
-        found = victim.state(stale_lock=step in UNARMED)
+        found = victim.verdict(stale_lock=step in UNARMED)
         assert found == "old" or step in LATE
         return found
 
@@ -154,7 +154,7 @@ def test_disk_full_at_each_write(two: Victims, table: guarantees.Table) -> None:
             assert keepalive("check", *victim.only).host()["failure"] is None
         assert n_tries > (10 if ALL else 2)
         victim.fresh()
-        victim.state()
+        victim.verdict()
         return f"old, {n_tries - 1} times"
 
     everywhere(two, table, "disk full", cell)
@@ -226,7 +226,7 @@ def test_restart_fails_with_the_new_file_only(two: Victims, table: guarantees.Ta
         assert "restart failed" in why_taken_back(victim)
         assert victim.config == victim.stock
         mends_sshd(victim)
-        return f"{victim.state()}, said {end}"
+        return f"{victim.verdict()}, said {end}"
 
     everywhere(two, table, "sshd does not start with the new file", cell)
 
@@ -240,7 +240,7 @@ def test_new_logins_fail_after_the_restart(two: Victims, table: guarantees.Table
         assert (end, "did not prove" in message) == ("rolled_back", True), (end, message)
         assert "asked" in why_taken_back(victim)
         mends_sshd(victim)
-        return f"{victim.state()}, said {end}"
+        return f"{victim.verdict()}, said {end}"
 
     everywhere(two, table, "new logins fail", cell)
 
@@ -260,7 +260,7 @@ def test_sshd_falls_over_after_it_was_confirmed(two: Victims, table: guarantees.
         victim.settled()
         assert "was gone when the time was up" in record.read_text()
         assert victim.config == victim.stock
-        return f"{victim.state()}, said {end}"
+        return f"{victim.verdict()}, said {end}"
 
     everywhere(two, table, "sshd crashes 5 s after it was confirmed", cell)
 
@@ -274,7 +274,7 @@ def test_two_applies_at_once(two: Victims, table: guarantees.Table) -> None:
         output, _ = first.communicate(timeout=240)
         end = json.loads(output)["hosts"][0]["change"]
         assert end in ("applied", "rolled_back", "refused"), output  # its time may have been up meanwhile
-        found = victim.state()
+        found = victim.verdict()
         assert (found == "new") == (end == "applied")
         return f"{found}, said {end}"
 
@@ -292,7 +292,7 @@ def test_the_file_is_edited_between_plan_and_apply(two: Victims, table: guarante
         assert (host["change"], host["failure"]["kind"]) == ("refused", "changed_meanwhile"), output
         assert victim.config == edited
         victim.fresh()
-        return f"{victim.state()}, said {host['change']}"
+        return f"{victim.verdict()}, said {host['change']}"
 
     everywhere(two, table, "the file is edited", cell)
 
@@ -309,7 +309,7 @@ def test_the_clock_jumps(two: Victims, table: guarantees.Table, fault: str, path
             victim.host.run(f"touch -d '+1 hour' {path}")
         output, _ = process.communicate(timeout=240)
         end = json.loads(output)["hosts"][0]["change"]
-        found = victim.state()
+        found = victim.verdict()
         assert (found, end) in (("old", "rolled_back"), ("new", "applied")), output
         return f"{found}, said {end}"
 
@@ -328,7 +328,7 @@ def test_sudo_that_fails_in_between_leaves_it_to_the_guard(two: Victims, table: 
         host = json.loads(output)["hosts"][0]
         assert (host["change"], "reverts by itself at" in host["failure"]["hint"]) == ("unproved", True), host
         assert f"sudo sh '{STATE}/" in host["failure"]["hint"]  # what to type
-        found = victim.state()
+        found = victim.verdict()
         assert found == "old"
         return f"{found}, said unproved"
 
@@ -349,7 +349,7 @@ def test_a_second_sshd_is_refused_before_anything_is_changed(
             refused(Aimed(victim.host, folder, port=2222), "other_daemon")
         finally:
             victim.host.run("kill $(cat /run/second.pid)")
-        return f"{victim.state()}, said refused"
+        return f"{victim.verdict()}, said refused"
 
     everywhere(two, table, "a second sshd with files of its own", cell)
 
@@ -403,7 +403,7 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         host.run(hint.partition("type on the host: ")[2])
         assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
         host.run("kill $(cat /run/rescue.pid)")
-        return f"{victim.state()}, said unproved"
+        return f"{victim.verdict()}, said unproved"
 
     everywhere(two, table, "no restart succeeds until somebody repairs it", cell)
 
@@ -425,7 +425,7 @@ def test_an_sshd_that_somebody_starts_by_hand_clears_a_run_too(two: Victims, tmp
         assert not victim.litter()
         host.run("rm /broken; kill $(cat /run/hand.pid)")
         host.restart_sshd()
-        assert victim.state() == "old"
+        assert victim.verdict() == "old"
 
 
 @pytest.mark.timeout(LIMIT_S)
@@ -463,7 +463,7 @@ def test_interrupted_run_finishes_what_it_began(victims: Victims, number: int) -
     assert ends[victim.host.name][0] in ("applied", "rolled_back", "refused")
     assert ends[other.host.name] == ("not_begun", "interrupted")
     assert other.config == other.stock
-    victim.state()
+    victim.verdict()
 
 
 def test_the_second_interrupt_leaves_the_rest_to_the_guard(victims: Victims) -> None:
@@ -474,7 +474,7 @@ def test_the_second_interrupt_leaves_the_rest_to_the_guard(victims: Victims) -> 
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     process.communicate()
-    assert victim.state() == "old"
+    assert victim.verdict() == "old"
 
 
 @pytest.mark.timeout(LIMIT_S)
@@ -490,7 +490,7 @@ def test_rounds_of_random_kill(victims: Victims, table: guarantees.Table) -> Non
             process = victim.start()
             time.sleep(delay_s)  # the fault itself, not a wait for anything
             kill(process)
-            found[victim.state()] += 1
+            found[victim.verdict()] += 1
         return ", ".join(f"{n} {word}" for word, n in sorted(found.items(), reverse=True))
 
     everywhere(victims, table, "controller killed, 50 rounds", cell)
