@@ -96,6 +96,8 @@ def test_json_is_short_for_its_format(inventory: Path) -> None:
         (["check", "host", "--out", "html:~nobody-here/page.html"], "there is no such account"),
         (["check", "host", "--out", "json:/nowhere/x.json"], "no such directory"),
         (["check", "host", "-f", "0"], "0"),
+        (["plan", "host", "--out", "/nowhere/x.plan"], "--out /nowhere/x.plan: there is no such directory"),
+        (["plan", "-i", "-", "--out", "x.plan"], "apply could not read these hosts again"),
         (["apply", "host"], "add --yes"),
         (["-i", "hosts.yaml", "check"], "sshd-keepalive check -i"),
         (["--vesion"], "--version"),

@@ -209,6 +209,17 @@ def _out(text: str) -> tuple[str, Path]:
     if not colon or not path:
         raise ConfigError(f"--out {text}: not KIND:FILE", hint="for example --out json:report.json")
     registry.load("reports", kind)
+    return kind, check_output(text, path)
+
+
+def check_output(text: str, path: str) -> Path:
+    """Give the file that an --out names.
+
+    Args:
+        text: the whole value of the option.
+    Raises:
+        ConfigError: nothing could be written there.
+    """
     try:
         file = Path(path).expanduser()
     except RuntimeError:
@@ -220,7 +231,7 @@ def _out(text: str) -> tuple[str, Path]:
     place = file if files.is_written_through(file) else file.parent
     if not os.access(place, os.W_OK):
         raise ConfigError(f"--out {text}: no permission to write to {place}")
-    return kind, file
+    return file
 
 
 def _write_file(path: Path, content: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from sshd_keepalive import clients
+from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import format_options
 from sshd_keepalive.config.openssh import SshConfig
@@ -45,35 +46,42 @@ def command(
     For sessions whose host nobody may change, and for boxes on the way that forget sooner than the host asks.
     With --check the exit code is 1 when a host gets no keep-alive, or one too seldom. No connection is made.
     """
+    is_json = format == "json"
     if check is None:
         if hosts:
             raise ConfigError("a HOST is for --check FILE", hint="name the file: --check ~/.ssh/config")
-        picked = names or clients.NAMES
-        if format == "json":
-            told = {
-                client.name: {"place": client.place, "text": client.render(interval, count), "remark": client.remark}
-                for client in clients.CLIENTS
-                if client.name in picked
-            }
-            click.echo(json.dumps({**_HEAD, "clients": told}, indent=1))
-        else:
-            click.echo(clients.text(interval, count, picked), nl=False)
+        _print_settings(names or clients.NAMES, interval, count, is_json=is_json)
         return
     config = SshConfig(str(Path(check).expanduser()))
-    found = [_check(config, name, interval) for name in hosts or (*config.names, "any other host")]
-    if format == "json":
-        click.echo(json.dumps({**_HEAD, "hosts": found}, indent=1))
-    else:
-        for host in found:
-            click.echo(printable(f"{host['state']:<6}{host['name']}  ServerAliveInterval {host['interval']}"))
-    wrong = [host for host in found if host["state"] is not State.OK]
-    if wrong and format == "text":
+    found = [_check_host(config, name, interval) for name in hosts or (*config.names, "any other host")]
+    is_compliant = all(host["state"] is State.OK for host in found)
+    _print_check(found, is_json=is_json)
+    if not (is_compliant or is_json):
         click.echo(f"next: add these lines to {check}, before its first Host line:\n", err=True)
         click.echo(clients.text(interval, count, ("openssh",)), err=True, nl=False)
-    raise SystemExit(1 if wrong else 0)
+    raise SystemExit(ExitCode.OK if is_compliant else ExitCode.DRIFT)
 
 
-def _check(config: SshConfig, name: str, wanted_s: int) -> dict[str, Any]:
+def _print_settings(names: tuple[str, ...], interval: int, count: int, *, is_json: bool) -> None:
+    if not is_json:
+        click.echo(clients.text(interval, count, names), nl=False)
+        return
+    settings = {
+        client.name: {"place": client.place, "text": client.render(interval, count), "remark": client.remark}
+        for client in clients.CLIENTS
+        if client.name in names
+    }
+    click.echo(json.dumps({**_HEAD, "clients": settings}, indent=1))
+
+
+def _print_check(found: list[dict[str, Any]], *, is_json: bool) -> None:
+    if is_json:
+        click.echo(json.dumps({**_HEAD, "hosts": found}, indent=1))
+    for host in () if is_json else found:
+        click.echo(printable(f"{host['state']:<6}{host['name']}  ServerAliveInterval {host['interval']}"))
+
+
+def _check_host(config: SshConfig, name: str, wanted_s: int) -> dict[str, Any]:
     """What ssh would do for one host."""
     answer = config.resolve(name.replace(" ", "-"))
     interval_s = int(answer.get("serveraliveinterval", [clients.DEFAULT_INTERVAL])[0])

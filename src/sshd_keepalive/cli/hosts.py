@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
 
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import Options, inventory_options, select_hosts
-from sshd_keepalive.model import Host
+from sshd_keepalive.model import SCHEMA_VERSION, Host
 from sshd_keepalive.planning.policy import to_mapping
 from sshd_keepalive.quoting import printable
 
@@ -24,24 +25,30 @@ def command(hosts: tuple[str, ...], options: Options) -> None:
 
     chosen = select_hosts(options, hosts)
     warnings = lint(chosen, today=datetime.now(UTC).date())
-    if options.format != "text":
-        for host in chosen if options.format == "jsonl" else ():
-            click.echo(json.dumps(_data(host)))
-        if options.format == "json":
-            data = {"schema_version": 1, "command": "hosts", "hosts": [_data(h) for h in chosen], "warnings": warnings}
-            click.echo(json.dumps(data, indent=1))
+    if options.format == "text":
+        _print_text(chosen, warnings)
         return
-    width = max(len(host.name) for host in chosen)
-    for host in chosen:
+    rows = [_to_data(host) for host in chosen]
+    if options.format == "jsonl":
+        click.echo("\n".join(map(json.dumps, rows)))
+    else:
+        data = {"schema_version": SCHEMA_VERSION, "command": "hosts", "hosts": rows, "warnings": warnings}
+        click.echo(json.dumps(data, indent=1))
+
+
+def _print_text(hosts: tuple[Host, ...], warnings: Sequence[str]) -> None:
+    """Print one line a host, what looks wrong, and a summary."""
+    width = max(len(host.name) for host in hosts)
+    for host in hosts:
         way = f" via {','.join(hop.name for hop in host.jump)}" if host.jump else ""
         groups = f"  [{', '.join(host.groups)}]" if host.groups else ""
-        click.echo(printable(f"{host.name:<{width}}  {_login(host)}{way}  {host.policy}{groups}"))
+        click.echo(printable(f"{host.name:<{width}}  {_format_login(host)}{way}  {host.policy}{groups}"))
     for warning in warnings:
         click.echo(printable(f"warning: {warning}"), err=True)
-    click.echo(_summary(chosen))
+    click.echo(_summarize(hosts))
 
 
-def _summary(hosts: tuple[Host, ...]) -> str:
+def _summarize(hosts: tuple[Host, ...]) -> str:
     """`12 hosts`, and where they differ, how many are to get what, and how many have no way in."""
     parts = Counter(f"to get {host.policy}" for host in hosts)
     told = [f"{n} {what}" for what, n in parts.most_common()] if len(parts) > 1 else []
@@ -50,12 +57,12 @@ def _summary(hosts: tuple[Host, ...]) -> str:
     return f"{len(hosts)} host{'s' * (len(hosts) != 1)}" + (f": {', '.join(told)}" if told else "")
 
 
-def _login(host: Host) -> str:
+def _format_login(host: Host) -> str:
     address = f"[{host.address}]" if ":" in host.address else host.address
     return f"{host.user + '@' if host.user else ''}{address}:{host.port}"
 
 
-def _data(host: Host) -> dict[str, object]:
+def _to_data(host: Host) -> dict[str, object]:
     return {
         "name": host.name,
         "address": host.address,

@@ -13,6 +13,7 @@ from sshd_keepalive.cli import ExitCode, _plan_file
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import Options, plan_options
 from sshd_keepalive.cli._run import FleetRun
+from sshd_keepalive.cli._terminal import check_output
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import Run
@@ -48,7 +49,7 @@ def _divide(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Path, ...]]:
     """Divide the values of --out into reports, KIND:FILE, and files for plans."""
     kinds = registry.list_names("reports")
     plans = tuple(text for text in texts if ":" not in text and text not in kinds)
-    return tuple(text for text in texts if text not in plans), tuple(Path(text).expanduser() for text in plans)
+    return tuple(text for text in texts if text not in plans), tuple(check_output(text, text) for text in plans)
 
 
 def _write(path: Path, run: FleetRun, ended: Run, arguments: tuple[str, ...]) -> int:

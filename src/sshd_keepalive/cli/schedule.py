@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -18,6 +19,9 @@ from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import printable
+
+if TYPE_CHECKING:
+    from sshd_keepalive.schedule.jobs import Schedule
 
 _NAME = click.argument("name", default="check")
 
@@ -53,25 +57,32 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
 
     A time that was missed while the machine was down is made up for; two runs never overlap.
     """
-    from sshd_keepalive.schedule import cron, jobs, systemd
+    from sshd_keepalive.schedule import jobs
 
     jobs.check_name(name)
     options, hosts = _checked(ctx, words)
-    every = jobs.read_every(every)
     wanted = jobs.Schedule(
         name=name,
-        every=every,
+        every=jobs.read_every(every),
         directory=str(Path.cwd()),
         state=str(user_state_path()),
         argv=words,
         writable=tuple(sorted({str(path.expanduser().absolute().parent) for path in _written(options, hosts)})),
         limit_s=jobs.compute_limit(len(hosts), options.forks, options.timeout),
     )
-    done = "installed" if jobs.install(wanted) else "as it was"
+    _print_installed(wanted, len(hosts), is_new=jobs.install(wanted))
+
+
+def _print_installed(schedule: Schedule, n_hosts: int, *, is_new: bool) -> None:
+    """Say what runs when, and what could keep it from running."""
+    from sshd_keepalive.schedule import cron, jobs, systemd
+
+    name = schedule.name
     manager = "systemd" if systemd.is_installed(name) else "cron"
-    number = "1 host" if len(hosts) == 1 else f"{len(hosts)} hosts"
+    number = "1 host" if n_hosts == 1 else f"{n_hosts} hosts"
     coming = f", next {at}" if (at := jobs.find_next_run(name)) else ""
-    click.echo(f"{done:<11} {name}: check of {number}, every {every}, by {manager}{coming}")
+    done = "installed" if is_new else "as it was"
+    click.echo(f"{done:<11} {name}: check of {number}, every {schedule.every}, by {manager}{coming}")
     if manager == "cron" and not cron.is_running():
         click.echo("note: no cron runs on this machine now, and without one nothing will start the check")
     if manager == "systemd" and not systemd.is_root():
