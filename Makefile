@@ -100,7 +100,7 @@ lock: dev ## requirements.lock: the packages of the program, of history and of r
 	$(BIN)/uv pip compile pyproject.toml --extra history --extra reports --quiet --universal --generate-hashes --no-annotate --custom-compile-command 'make lock' -c constraints.txt -o requirements.lock
 
 clean: ## forget the environments and caches of this checkout; the lab's roots stay in the user's cache
-	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .nox build dist
+	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .cache .nox build dist
 
 .venv/run.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	@echo "Installing sshd-keepalive into .venv"
