@@ -220,11 +220,12 @@ note() {
     { printf '%s\n' "$1" >"$2"; } 2>/dev/null
 }
 
-# open_log NAME: set log to a file of the run, empty. A command whose output cannot be opened would not be run at all.
+# open_log NAME: set log to a file of the run, empty. A command whose output cannot be opened would not be run at all. Not
+# with `:`, a special built-in: dash, ksh and busybox end where its output cannot be opened (POSIX, 2.8.1).
 # Reads RUN. Sets log.
 open_log() {
     log=$RUN/$1
-    { : >"$log"; } 2>/dev/null || { free_room; { : >"$log"; } 2>/dev/null; } || log=/dev/null
+    { true >"$log"; } 2>/dev/null || { free_room; { true >"$log"; } 2>/dev/null; } || log=/dev/null
 }
 
 # reserve_room: confirming and reverting must not fail for want of room: some is put aside before anything is changed.

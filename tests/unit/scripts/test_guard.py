@@ -500,6 +500,17 @@ def test_a_run_of_a_slow_clock_keeps_its_own_backup(machine: Machine) -> None:
     assert machine.config.read_bytes() == OLD
 
 
+def test_a_log_that_cannot_be_opened_stops_neither_the_change_nor_the_way_back(machine: Machine) -> None:
+    change = machine.change(rehearsed=True)
+    assert machine.make(change).end == "ready"
+    for name in ("restart.log", "expire.log"):
+        (Path(change.directory) / name).mkdir()
+    assert machine.tell(guard.install_command(change.directory)).end == "changed"
+    machine.up.touch()
+    machine.wait(lambda: not (machine.state / "lock").exists())
+    assert machine.config.read_bytes() == OLD
+
+
 def test_runs_that_are_taken_back_do_not_pile_up(machine: Machine) -> None:
     for number in range(10):
         (machine.state / f"2001010{number}T000000Z-aaaaaa").mkdir(parents=True)
