@@ -1,7 +1,10 @@
 """`losses` on hosts whose sessions a box on the way really cut, from the journal and from a compressed text log."""
 
+import os
+import signal
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,3 +71,30 @@ def test_sessions_that_were_cut_are_counted_with_their_lengths(
     shown = keepalive("losses", "-i", hosts)
     assert "ops from" in shown.stdout
     assert "#" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("on_loss", "status", "end", "interval"), [("report", 1, "applied", "2"), ("undo", 4, "rolled_back", "0")]
+)
+def test_a_client_that_the_new_values_drop_is_found_in_the_watch(
+    lab: Lab, boot: Boot, tmp_path: Path, ending: list["subprocess.Popen[str]"],
+    on_loss: str, status: int, end: str, interval: str,
+) -> None:  # fmt: skip
+    (host,) = boot("d13")
+    hosts = inventory(tmp_path / "hosts.yaml", lab, host, "2/1")
+    with ThreadPoolExecutor(1) as pool:
+        words = ("apply", "--yes", "-i", hosts, "--watch", "20s", "--on-loss", on_loss, "--format", "json")
+        applying = pool.submit(keepalive, *words)
+        confirmed = "grep -qsx applied /var/lib/sshd-keepalive/*/*/decided/how"
+        host.wait_until(confirmed, "the change to be confirmed")
+        frozen = job(lab, (host.address, 22), "echo here; sleep 90")
+        ending.append(frozen)
+        assert frozen.stdout is not None
+        assert frozen.stdout.readline()
+        os.kill(frozen.pid, signal.SIGSTOP)
+        ran = applying.result(120)
+    os.kill(frozen.pid, signal.SIGCONT)
+    assert (ran.status, ran.host()["change"]) == (status, end), ran.stdout
+    (silent,) = [finding for finding in ran.host()["findings"] if finding["setting"] == "silent client"]
+    assert silent["value"].startswith("1 session dropped since the change")
+    assert host.sshd_values()["clientaliveinterval"] == interval

@@ -12,16 +12,17 @@ import click
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode, changing_hosts
 from sshd_keepalive.cli._journal import Journal, done_in
-from sshd_keepalive.cli._options import Changing, Options, Recording
+from sshd_keepalive.cli._options import Changing, Options, Recording, Watching
 from sshd_keepalive.cli._plan_file import PlanFile
 from sshd_keepalive.cli._run import FleetRun, finish_changes, new_run_id, now
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet import waves
+from sshd_keepalive.fleet.losses import find_dropped
 from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, State
+from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, State, Subject
 from sshd_keepalive.scripts.guard import Action
 
 
@@ -60,7 +61,13 @@ def select_change(
 
 
 def change_fleet(
-    run: FleetRun, changing: Changing, *, plan: fleet.Pass, work: fleet.Pass, made: PlanFile | None = None
+    run: FleetRun,
+    changing: Changing,
+    *,
+    plan: fleet.Pass,
+    work: fleet.Pass,
+    made: PlanFile | None = None,
+    watching: Watching | None = None,
 ) -> int:
     """Show what `plan` finds, ask, do `work`, report; gives the exit code.
 
@@ -68,6 +75,7 @@ def change_fleet(
 
     Args:
         made: the plan that is carried out, in place of what `plan` would find now.
+        watching: whether the sessions of changed hosts are watched.
     """
     _plan_rollout(run, changing, run.hosts)  # a mistake in the options is told before any host is contacted
     shows_first = not changing.yes or run.orders.force or made is not None
@@ -82,7 +90,7 @@ def change_fleet(
     rollout = _plan_rollout(run, changing, hosts, n_failed=n_failed)
     with changing_hosts():  # until it is told what became of them
         with finish_changes(run.stop):
-            ended, journal = _roll_out(run, rollout, work, changing)
+            ended, journal = _roll_out(run, rollout, work, changing, watching or Watching())
         reports = [ended.get(host.name) or _leave(planned[host.name]) for host in run.hosts]
         failed = journal.close(reports)
         is_interrupted = run.stop.is_set() and not rollout.is_spent
@@ -177,7 +185,7 @@ def _plan_rollout(run: FleetRun, changing: Changing, hosts: tuple[Host, ...], *,
 
 
 def _roll_out(
-    run: FleetRun, rollout: Rollout, work: fleet.Pass, changing: Changing
+    run: FleetRun, rollout: Rollout, work: fleet.Pass, changing: Changing, watching: Watching
 ) -> tuple[dict[str, HostReport], Journal]:
     """Give the report of every host in a wave, by its name, and the journal, still open."""
     # A change that waits for its confirmation may be gone tomorrow: it is journalled as another command's.
@@ -194,7 +202,13 @@ def _roll_out(
             n_max = rollout.budget.n_max
             sys.stderr.write(f"stopped: {rollout.n_failed} host(s) failed, more than the budget of {n_max}\n")
         if rollout.is_spent and changing.on_failure == "undo":
-            for report in _take_back(run, reports, rollout):
+            changed = [report.host for report in reports.values() if report.end is End.APPLIED]
+            for report in _take_back(run, reports, rollout, changed, "the error budget of the run was spent"):
+                reports[report.host.name] = report
+                kept.write(report)
+                run.output.host(report)
+        elif watching.watch:
+            for report in _watch(run, reports, rollout, watching):
                 reports[report.host.name] = report
                 kept.write(report)
                 run.output.host(report)
@@ -202,9 +216,32 @@ def _roll_out(
     return ended, kept
 
 
-def _take_back(run: FleetRun, reports: dict[str, HostReport], rollout: Rollout) -> Iterator[HostReport]:
-    """Undo every host that this run changed, each with the same care as the change."""
+def _watch(run: FleetRun, reports: dict[str, HostReport], rollout: Rollout, watching: Watching) -> Iterator[HostReport]:
+    """Wait, then give the hosts whose new values dropped sessions; with `undo` they get the old values again."""
     changed = [report.host for report in reports.values() if report.end is End.APPLIED]
+    run.output.say(f"watches {len(changed)} host(s) for {watching.watch:g} s")
+    run.stop.wait(watching.watch)
+    lost: list[Host] = []
+    for seen in fleet.run(find_dropped, changed, run.orders, rollout.engine, workers=rollout.workers, changes=False):
+        report = reports[seen.host.name]
+        if seen.losses is None or not seen.losses.groups:
+            why = seen.failure.message if seen.failure else "no session is in it"
+            note = f"whether sessions were dropped since the change is not known: its log cannot be read: {why}"
+            yield replace(report, state=State.UNKNOWN, notes=(*report.notes, note))
+        elif seen.findings:
+            lost.append(seen.host)
+            report = replace(report, state=State.DRIFT, findings=(*report.findings, *seen.findings))
+            if watching.on_loss == "report":
+                yield report
+            reports[seen.host.name] = report
+    if watching.on_loss == "undo":
+        yield from _take_back(run, reports, rollout, lost, "the new values dropped sessions")
+
+
+def _take_back(
+    run: FleetRun, reports: dict[str, HostReport], rollout: Rollout, changed: list[Host], why: str
+) -> Iterator[HostReport]:
+    """Undo hosts that this run changed, each with the same care as the change."""
     # A run of its own, with backups of its own: what is taken back can be brought again.
     undo = replace(run.orders, run_id=new_run_id(now()), undoes=run.orders.run_id, shown=None)
     for undone in fleet.run(fleet.undo_host, changed, undo, rollout.engine, workers=rollout.workers):
@@ -213,8 +250,9 @@ def _take_back(run: FleetRun, reports: dict[str, HostReport], rollout: Rollout) 
             failure = Failure(
                 kind=FailureKind.EFFECTIVE,
                 cause="taken-back",
-                message="changed, proved, and taken back because the error budget of the run was spent",
+                message=f"changed, proved, and taken back because {why}",
                 hint="look at the hosts that failed",
             )
-            undone = replace(undone, end=End.ROLLED_BACK, failure=failure)
+            silent = [finding for finding in before.findings if finding.setting is Subject.SILENT_CLIENT]
+            undone = replace(undone, end=End.ROLLED_BACK, failure=failure, findings=(*undone.findings, *silent))
         yield replace(undone, diff=before.diff, value_diff=before.value_diff)

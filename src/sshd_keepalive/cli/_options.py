@@ -76,6 +76,14 @@ class Changing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """What the options said of the time after a change."""
+
+    watch: float = 0.0  # seconds
+    on_loss: str = "report"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """What the options of the history said."""
 
@@ -276,6 +284,23 @@ _CHANGING = (
     ),
     click.option("--resume", metavar="RUN", help="Leave out what an earlier, interrupted run has done."),
 )
+_WATCHING = (
+    click.option(
+        "--watch",
+        metavar="TIME",
+        type=Duration(1, _DAY_S),
+        default=0.0,
+        show_default="not at all",
+        help="Wait so long after the change, 25m, then look for sessions that the new values dropped.",
+    ),
+    click.option(
+        "--on-loss",
+        type=click.Choice(("report", "undo")),
+        default="report",
+        show_default=True,
+        help="With --watch: report such a host, or give it the old values again.",
+    ),
+)
 STORE_OPTION = click.option(
     "--store",
     metavar="URL",
@@ -343,6 +368,7 @@ plan_options = option_group("options", Options, *_POLICY, *_SELECTION, *_LOGIN, 
 #: Of a command that talks to no host, but tells something.
 output_options = option_group("options", Options, *_OUTPUT)
 change_options = option_group("changing", Changing, *_CHANGING)
+watch_options = option_group("watching", Watching, *_WATCHING)
 recording_options = option_group("recording", Recording, *_RECORDING)
 notify_options = option_group("notifying", Notifying, *_NOTIFYING)
 

@@ -15,9 +15,11 @@ from sshd_keepalive.cli._options import (
     Changing,
     Options,
     Recording,
+    Watching,
     change_options,
     policy_options,
     recording_options,
+    watch_options,
 )
 from sshd_keepalive.cli.plan import show_plan
 from sshd_keepalive.errors import ConfigError
@@ -31,6 +33,7 @@ from sshd_keepalive.fleet import one_host as fleet
 @click.option(
     "--no-confirm", is_flag=True, help="Prove the change but leave its confirmation to the command `confirm`."
 )
+@watch_options
 @change_options
 @recording_options
 @policy_options
@@ -39,6 +42,7 @@ def command(
     dry_run: bool,
     no_confirm: bool,
     changing: Changing,
+    watching: Watching,
     recording: Recording,
     options: Options,
 ) -> None:
@@ -54,9 +58,13 @@ def command(
         hosts, options = made.arguments, made.override(options)
     if dry_run:
         raise SystemExit(show_plan(hosts, options))
+    if no_confirm and watching.watch:
+        raise ConfigError(
+            "--watch begins when a change is confirmed, and --no-confirm leaves that open", hint="choose one"
+        )
     run = select_change("apply", options, hosts, changing, recording, planned=made, confirms=not no_confirm)
     run.plan_path = path
-    code = change_fleet(run, changing, plan=fleet.plan_host, work=fleet.apply_host, made=made)
+    code = change_fleet(run, changing, plan=fleet.plan_host, work=fleet.apply_host, made=made, watching=watching)
     if no_confirm and code == ExitCode.OK:
         run.output.say("not confirmed: the hosts revert by themselves, unless you confirm")
         run.suggest("confirm")

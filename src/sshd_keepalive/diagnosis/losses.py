@@ -116,6 +116,23 @@ def judge(losses: Losses) -> Iterator[Finding]:
         )
 
 
+def find_newly_dropped(losses: Losses) -> Iterator[Finding]:
+    """Name the addresses whose sessions are dropped with the values in effect, and were not before."""
+    old = {group.address for group in losses.groups if group.end is SessionEnd.TIMEOUT and not group.is_new}
+    new: Counter[str] = Counter()
+    for group in losses.groups:
+        if group.end is SessionEnd.TIMEOUT and group.is_new and group.address not in old:
+            new[group.address] += group.n
+    for address, n in sorted(new.items()):
+        yield Finding(
+            setting=Subject.SILENT_CLIENT,
+            scope=address,
+            wanted="",
+            value=f"{n} session{'s' * (n != 1)} dropped since the change, none before: the client did not respond",
+            state=State.DRIFT,
+        )
+
+
 def has_stopped(losses: Losses, groups: Iterable[SessionGroup]) -> bool:
     """Whether losses came to an end with the values in effect, and not only because few sessions began since.
 

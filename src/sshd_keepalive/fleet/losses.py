@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from sshd_keepalive.diagnosis import losses as lost
 from sshd_keepalive.diagnosis.rules import known_of
@@ -19,6 +20,7 @@ from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
 #: A log that begins so much later than asked for is told; a host's first login of a day may come late.
+_DAYS: Final = 30
 _LATE: timedelta = timedelta(days=1)
 
 
@@ -45,6 +47,14 @@ def count_losses(host: Host, orders: Orders, *, days: int, is_anonymous: bool) -
         version=snapshot.version if snapshot else "",
         notes=(*_notes(log, days), *([str(reading)] if known is None else [])),
     )
+
+
+@report_errors()
+def find_dropped(host: Host, orders: Orders) -> HostReport:
+    """Find the addresses whose sessions the present values dropped, and never dropped before; changes nothing there."""
+    report = count_losses(host, orders, days=_DAYS, is_anonymous=False)
+    dropped = lost.find_newly_dropped(report.losses) if report.losses else ()
+    return replace(report, findings=tuple(dropped))
 
 
 def add_losses(report: HostReport, shell: Shell, reading: Reading, orders: Orders, *, days: int) -> HostReport:

@@ -152,3 +152,16 @@ def test_the_history_gets_figures_without_names() -> None:
         ("*", "*", SessionEnd.CUT, False, 5, ()),
     ]
     assert (kept.count(), kept.unanswering, found.unanswering) == (7, (), ("192.0.2.9",))
+
+
+def test_what_only_the_new_values_drop_is_found() -> None:
+    found = study(
+        group("timeout", 2, 1200, address="192.0.2.66", new=True),
+        group("timeout", 1, 1200, address="192.0.2.66", account="ops", new=True),
+        group("timeout", 1, 1200, address="192.0.2.77", new=True),
+        group("timeout", 1, 300, address="192.0.2.77"),
+        group("cut", 1, 300, address="192.0.2.88", new=True),
+    )
+    (dropped,) = losses.find_newly_dropped(found)
+    assert (dropped.scope, dropped.state) == ("192.0.2.66", State.DRIFT), "192.0.2.77 was dropped before as well"
+    assert dropped.value.startswith("3 sessions dropped since the change")
