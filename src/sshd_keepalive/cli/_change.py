@@ -219,7 +219,7 @@ def _roll_out(
 def _watch(run: FleetRun, reports: dict[str, HostReport], rollout: Rollout, watching: Watching) -> Iterator[HostReport]:
     """Wait, then give the hosts whose new values dropped sessions; with `undo` they get the old values again."""
     changed = [report.host for report in reports.values() if report.end is End.APPLIED]
-    run.output.say(f"watches {len(changed)} host(s) for {watching.watch:g} s")
+    run.output.say(f"watching {len(changed)} host(s) for {watching.watch:g} s")
     run.stop.wait(watching.watch)
     lost: list[Host] = []
     for seen in fleet.run(find_dropped, changed, run.orders, rollout.engine, workers=rollout.workers, changes=False):

@@ -9,13 +9,13 @@ import click
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import Options, Recording, fleet_options, recording_options
 from sshd_keepalive.cli._run import FleetRun
-from sshd_keepalive.fleet.losses import count_losses
+from sshd_keepalive.fleet.losses import DAYS, count_losses
 
 
 @click.command("losses", cls=Command, short_help="Count lost sessions in the hosts' logs.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option(
-    "--days", metavar="N", type=click.IntRange(1, 366), default=30, show_default=True, help="Look back so far."
+    "--days", metavar="N", type=click.IntRange(1, 366), default=DAYS, show_default=True, help="Look back so far."
 )
 @click.option("--anonymous", "is_anonymous", is_flag=True, help="Replace the names of accounts by numbers.")
 @recording_options

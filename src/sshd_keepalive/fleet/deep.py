@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 from sshd_keepalive.diagnosis.rules import Known, known_of
 from sshd_keepalive.errors import KeepaliveError
@@ -17,8 +16,6 @@ from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.secrets.redaction import redact
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.version import Build
-
-_DAYS: Final = 30  # of the log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +39,7 @@ def check_host(host: Host, orders: Orders, as_if: Build | None = None, *, beside
             report = _add_limits(report, run_deep_script(shell, reading.snapshot, orders, beside.concurrency))
         if as_if is not None:
             report = add_as_if(report, reading, as_if)
-        return add_losses(report, shell, reading, orders, days=_DAYS) if beside.losses else report
+        return add_losses(report, shell, reading, orders) if beside.losses else report
 
 
 def _add_limits(report: HostReport, found: Deep) -> HostReport:

@@ -19,9 +19,9 @@ from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
+DAYS: Final = 30  # of the log, where nobody says how far to look back
 #: A log that begins so much later than asked for is told; a host's first login of a day may come late.
-_DAYS: Final = 30
-_LATE: timedelta = timedelta(days=1)
+_LATE: Final = timedelta(days=1)
 
 
 @report_errors()
@@ -52,21 +52,21 @@ def count_losses(host: Host, orders: Orders, *, days: int, is_anonymous: bool) -
 @report_errors()
 def find_dropped(host: Host, orders: Orders) -> HostReport:
     """Find the addresses whose sessions the present values dropped, and never dropped before; changes nothing there."""
-    report = count_losses(host, orders, days=_DAYS, is_anonymous=False)
+    report = count_losses(host, orders, days=DAYS, is_anonymous=False)
     dropped = lost.find_newly_dropped(report.losses) if report.losses else ()
     return replace(report, findings=tuple(dropped))
 
 
-def add_losses(report: HostReport, shell: Shell, reading: Reading, orders: Orders, *, days: int) -> HostReport:
+def add_losses(report: HostReport, shell: Shell, reading: Reading, orders: Orders) -> HostReport:
     """Add what the log of a host tells, over an open login; the state stays that of the policy.
 
     Raises:
         HostError: as Shell.run and `output_of`.
     """
-    log = _count(shell, reading, orders, days)
-    found = _study(log, report.host, reading, days)
+    log = _count(shell, reading, orders, DAYS)
+    found = _study(log, report.host, reading, DAYS)
     told = [f"{finding.setting}: {finding.value}" for finding in lost.judge(found)]
-    return replace(report, losses=found, notes=(*report.notes, *told, *_notes(log, days)))
+    return replace(report, losses=found, notes=(*report.notes, *told, *_notes(log, DAYS)))
 
 
 def _count(shell: Shell, reading: Reading | None, orders: Orders, days: int) -> SessionLog:
