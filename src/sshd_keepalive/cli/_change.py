@@ -95,7 +95,7 @@ def change_fleet(
         failed = journal.close(reports)
         is_interrupted = run.stop.is_set() and not rollout.is_spent
         finished = run.end(reports, interrupted=is_interrupted)
-        code = run.show(finished, with_diffs=not shows_first)
+        code = run.show(finished, with_diffs=not (shows_first or run.options.quiet))
     _warn_of_silent_clients(run, reports)
     if (is_interrupted or rollout.is_spent) and any(map(waves.has_failed, reports)):
         _suggest_resume(run)

@@ -45,7 +45,18 @@ SERVERS = {
         "the pair 300/0: before OpenSSH 8.2 it ends every quiet session after 300 s",
         {"sshd_config": "ClientAliveInterval 300\nClientAliveCountMax 0\n"},
     ),
+    "fragile": (
+        "as the package ships it, but its service manager fails to restart it",
+        {
+            "sshd_config": "#ClientAliveInterval 0\n#ClientAliveCountMax 3\n",
+            # The second restart, which brings the old files back into effect, succeeds.
+            "restart": "[ -e @/failed ] || { : >@/failed; echo 'start request repeated too quickly' >&2; exit 1; }\n"
+            'kill -HUP "$(cat @/sshd.pid)"\n',
+        },
+    ),
 }
+#: What is typed, and the exit code that it ends with.
+STEPS = (("check", 1), ("why match", 0), ("plan --limit match", 1), ("apply --yes -q", 4), ("check -q", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,7 @@ def command(keep: bool) -> None:
     """Start real sshd servers on loopback, and check, plan, apply and check them."""
     binary = _sshd()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sshd-keepalive-demo-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-")))
         if os.geteuid() == 0:
             stack.enter_context(_privilege_separation())
         key = _keygen(folder / "id_ed25519")
@@ -72,16 +83,15 @@ def command(keep: bool) -> None:
         for server in servers:
             _say(f"  {server.name:<8} 127.0.0.1:{server.port}  {SERVERS[server.name][0]}")
         (folder / "hosts.yaml").write_text(_inventory(servers, key, folder), encoding="utf-8")
-        expected = [("check", 1), ("plan", 1), ("apply --yes", 0), ("apply --yes", 0), ("check", 0)]
-        as_promised = [_run(folder, words) == code for words, code in expected]
+        is_as_expected = all(_run(folder, words) == code for words, code in STEPS)
         if keep:
             _say(f"\nthe inventory is {folder}/hosts.yaml; Ctrl-C ends the servers and removes it")
             _wait_for_interrupt()
-    if not all(as_promised):
+    if not is_as_expected:
         _say("\na step of the demo did not end as expected; please report the output above")
         raise SystemExit(5)
-    _say("\nfour servers, four different cures, every one proved over a new login; the servers are gone")
-    _say("next: sshd-keepalive check user@host")
+    _say("\nfour servers keep quiet sessions alive now, proved over new logins; the fifth is as it was")
+    _say("the servers are gone; next, with a host of yours: sshd-keepalive check ops@192.0.2.11")
 
 
 def _say(text: str) -> None:
@@ -164,7 +174,7 @@ def _inventory(servers: list[Server], key: Path, folder: Path) -> str:
         f"  {s.name}:\n"
         f"    address: 127.0.0.1\n    port: {s.port}\n"
         f"    sshd_config: {s.directory}/sshd_config\n"
-        f"    service: {{manager: pidfile, pidfile: {s.directory}/sshd.pid}}\n"
+        f"    service: {_service(s)}\n"
         for s in servers
     )
     return (
@@ -173,12 +183,21 @@ def _inventory(servers: list[Server], key: Path, folder: Path) -> str:
     )
 
 
+def _service(server: Server) -> str:
+    pidfile = server.directory / "sshd.pid"
+    if not (server.directory / "restart").exists():
+        return f"{{manager: pidfile, pidfile: {pidfile}}}"
+    is_active = f'kill -0 "$(cat {pidfile})"'
+    return f"{{manager: command, restart: sh {server.directory}/restart, is_active: '{is_active}'}}"
+
+
 def _run(folder: Path, words: str) -> int:
     """Show a command as a person would type it, run it, and give its exit code."""
     typed = f"sshd-keepalive {words} -i hosts.yaml"
-    _say(f"\n$ {typed}")
-    arguments = [*program.argv(), *shlex.split(typed)[1:], "--no-progress"]
+    click.secho(f"\n$ {typed}", fg="cyan", bold=True)
+    arguments = [*program.argv(), *shlex.split(typed)[1:]]
     environment = {**os.environ, "XDG_STATE_HOME": str(folder)}  # the journals too are gone afterwards
+    environment["SSHD_KEEPALIVE_NO_PROGRESS"] = "1"
     code = subprocess.run(arguments, cwd=folder, env=environment, check=False).returncode
     _say(f"(exit code {code})")
     return code
