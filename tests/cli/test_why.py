@@ -73,7 +73,7 @@ def test_the_release_matters(copied: Path) -> None:
     ("words", "said"),
     [
         (["--file", "/nowhere"], "no such file"),
-        (["--file", "/etc/passwd", "--openssh", "new"], "no OpenSSH version"),
+        (["--file", "/etc/passwd", "--openssh", "new"], "not a release of OpenSSH"),
         (["host", "--openssh", "9.2"], "--openssh needs --file"),
         ([], "no hosts were named"),
     ],
