@@ -9,16 +9,21 @@ import os
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from sshd_keepalive.config import releases
 from sshd_keepalive.sshd_config.version import Version
+from tests.sshd.test_cli import inventory
 from tests.sshd.test_differential import root_of
 from tests.support import oracle
+from tests.support.cli import keepalive
 from tests.support.releases import differences
+from tests.support.sshd import Sshd, why_not
 
 NAMES = {"d11": "debian-11", "d12": "debian-12", "d13": "debian-13", "sid": "debian-sid"}
+LINE = "PAMAuthenticationViaKbdInt no"  # refused from 10.4 on
 CASES = int(os.environ.get("KEEPALIVE_CASES", "60"))
 FIRST = int(os.environ.get("KEEPALIVE_SEED", "0"))
 
@@ -40,6 +45,21 @@ def ask_all(seeds: range, at_least: int = 0) -> dict[tuple[str, str], int]:
     print(f"{used}: {len(wrong)} differences", file=sys.stderr)
     assert not wrong, "\n".join(wrong[:20])
     return used
+
+
+@pytest.mark.sshd
+@pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+def test_a_host_is_checked_as_if_it_had_another_release(tmp_path: Path) -> None:
+    with Sshd(f"ClientAliveInterval 300\nClientAliveCountMax 3\n{LINE}\n") as server:
+        hosts = inventory(server, tmp_path)
+        ran = keepalive("check", "-i", hosts, "--as-if", "10.4", "--format", "json")
+        told = [finding for finding in ran.host()["findings"] if finding["setting"] == "as-if"]
+        line = server.config_file.read_text().splitlines().index(LINE) + 1
+        assert (ran.status, ran.host()["state"]) == (1, "drift"), ran.stderr
+        assert [(f["place"]["line"], f["value"]) for f in told] == [(line, "refused")]
+        assert "delete the line" in told[0]["reason"]
+        same = keepalive("check", "-i", hosts, "--as-if", ran.host()["facts"]["openssh"], "--format", "json")
+        assert [f for f in same.host()["findings"] if f["setting"] == "as-if"] == []
 
 
 @pytest.mark.lab

@@ -179,7 +179,7 @@ class _Comparison:
             yield why
             return
         key = keywords.fold(keyword), event.block
-        is_inert = key in seen and keyword not in keywords.ACCUMULATING
+        is_inert = key in seen and keyword not in keywords.ACCUMULATING and keyword not in keywords.FIRST_COUNTS_SINCE
         seen.add(key)
         try:
             now, then = self._meanings(event, other)
@@ -263,7 +263,10 @@ class _Comparison:
 
     def _sessions(self, tree: Tree, told: set[Place | None]) -> Iterator[Difference]:
         """Compare what sessions get, for everybody and for each Match block that decides in one of the readings."""
-        other = Reading(snapshot=replace(self.reading.snapshot, dumps=()), tree=tree)
+        is_alike = not told and not any(map(_depends_on_release, tree.events()))
+        if is_alike and keepalive.are_alike(self.now, self.then):
+            return
+        other = self.reading if is_alike else replace(self.reading, tree=tree, _layers={}, _effective={})
         contexts = dict.fromkeys(scope.context for one in (self.reading, other) for scope in one.scopes)
         for context in contexts:
             if context is None:
@@ -341,7 +344,7 @@ class _Comparison:
             return (values.count(words[0] if words else b"", version),)
         if keyword == "acceptenv" and any(b"=" in word for word in words):
             raise values.BadValue("the name of a variable holds no '='")
-        if keyword == "ipqos" and version.at_least(10, 1):
+        if keyword == "ipqos" and version.at_least(10, 0):
             return tuple(b"ignored" if word.lower() in keywords.TOS_NUMBERS else word for word in words)
         return tuple(words)
 
@@ -445,6 +448,13 @@ def _is_mended(event: Event, line: Line, now: Version, version: Version) -> bool
         ours = [replace(c, argument=_canonical(c.argument)) for c in match.parse_criteria(line, version)]
         return theirs == ours
     return line.keyword == "include" or line.keyword == "ipqos"
+
+
+def _depends_on_release(event: Event) -> bool:
+    """Whether an event can decide otherwise although its line is read alike: an option, or a `Match Version` line."""
+    blocks = event.block.chain() if event.block is not None else ()
+    is_versioned = any(criterion.name == "version" for block in blocks for criterion in block.criteria)
+    return is_versioned or event.place.path == COMMAND_LINE
 
 
 def _never_applied(events: Iterable[Event]) -> set[Place]:

@@ -96,6 +96,11 @@ def probes_late(version: Version) -> bool:
     return (9, 2) <= (version.major, version.minor) <= (9, 4)
 
 
+def are_alike(one: Version, other: Version) -> bool:
+    """Whether every pair of values does the same in both releases."""
+    return probes_late(one) == probes_late(other) and zero_means_never(one) == zero_means_never(other)
+
+
 def zero_means_never(version: Version) -> bool:
     """From 8.2 a count of 0 switches dropping off; RHEL 8's 8.0p1 does the same from build 13, one after Include."""
     return version.at_least(8, 2) or version.include_backport

@@ -163,7 +163,7 @@ _ALGORITHMS: Final = {
     "mlkem768nistp256-sha256": Releases((10, 5)),
     **dict.fromkeys(("ssh-dss", "ssh-dss-cert-v01@openssh.com"), Releases(end=(10, 0))),
 }  # fmt: skip
-#: IPQoS words that stand for no value any more from 10.1 on; each by the number that means the same everywhere.
+#: IPQoS words that stand for no value any more from 10.1 on, and in Debian's 10.0 (asked); by their numbers, which do.
 TOS_NUMBERS: Final = {b"lowdelay": b"16", b"throughput": b"8", b"reliability": b"4"}
 
 

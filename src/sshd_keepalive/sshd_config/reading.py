@@ -33,6 +33,7 @@ class Reading:
     tree: Tree
     _after: dict[tuple[NewContent, ...], Reading] = field(default_factory=dict, init=False, repr=False)
     _layers: dict[tuple[bool | None, ...], Layers] = field(default_factory=dict, repr=False)
+    _effective: dict[Context, Effective] = field(default_factory=dict, repr=False)
 
     @cached_property
     def lines(self) -> tuple[Event, ...]:
@@ -56,7 +57,10 @@ class Reading:
 
     def resolve(self, context: Context) -> Effective:
         """Give what one connection gets; see `resolve.resolve`."""
-        return self._layers_of(context).effective(context)
+        effective = self._effective.get(context)
+        if effective is None:
+            effective = self._effective[context] = self._layers_of(context).effective(context)
+        return effective
 
     def possible(self, context: Context) -> dict[str, tuple[int, ...]]:
         """Give every value that both settings may have for a connection; see `Layers.possible`."""
