@@ -72,6 +72,17 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / link).exists(), f"{page}: {link}"
 
 
+def test_the_changelog_begins_with_this_version_and_has_each_heading_once() -> None:
+    newest = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1]
+    assert newest.split()[0] == sshd_keepalive.__version__
+    headings = re.findall(r"^### (.+)$", newest, re.MULTILINE)
+    assert headings == [
+        name for name in ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security") if name in headings
+    ]
+    bullets = re.findall(r"^- .+(?:\n  .+)*", newest, re.MULTILINE)
+    assert len(bullets) == len(set(bullets)) > 100
+
+
 def test_one_address_of_the_repository_is_named_everywhere() -> None:
     """The release workflow compares `Repository` with where it runs; the other addresses must follow it."""
     settings = (ROOT / "pyproject.toml").read_text()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sshd_keepalive.sshd_config.resolve import resolve, scopes, tree_of_files
     from sshd_keepalive.sshd_config.version import Version
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "ConfigError",
     "Context",
