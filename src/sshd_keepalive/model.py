@@ -745,6 +745,7 @@ class Run:
     started_at: datetime
     ended_at: datetime
     exit_code: int
+    by: str = ""  # the account that ran it, and the machine, "ops@controller"
     selection: str = ""  # the arguments that selected the hosts; runs with the same ones are compared
     hosts: tuple[HostReport, ...] = field(default=())
     benchmarks: tuple[Benchmark, ...] = ()  # held against the hosts beside their policies; they do not decide the state

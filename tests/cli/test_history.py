@@ -72,7 +72,7 @@ def test_runs_are_listed_and_any_report_is_made_of_one(kept: Path, tmp_path: Pat
     assert [host["name"] for host in json.loads(shown.stdout)["hosts"]] == [report.host.name for report in FLEET.hosts]
     assert json.loads(shown.stdout)["exit_code"] == 3
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
-    told = keepalive("report", "--store", kept).stdout
+    told = keepalive("report", "-v", "--store", kept).stdout
     assert told.endswith(keepalive("report", "20260202", "--store", kept, "-q").stdout.splitlines()[-1] + "\n")
     assert all(report.host.name in told for report in FLEET.hosts)
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 from lxml import html as reader
 
+from sshd_keepalive import __version__
 from sshd_keepalive.model import Run, State
 from sshd_keepalive.reports import html
 from tests.contract.test_reports import FULL, a_run
@@ -86,3 +87,24 @@ def test_each_different_part_travels_once_and_leads_back_to_the_host() -> None:
     number = names.index("etl-0000")
     (interval, _) = (data["parts"][found] for found in data["hosts"][number]["findings"])
     assert interval[:6] == ["ClientAliveInterval", "global", "0", "300", "drift", "/etc/ssh/sshd_config:90"]
+
+
+def test_the_page_says_which_hosts_who_ran_it_with_which_version_and_how_they_are_sorted() -> None:
+    ported = replace(FLEET.hosts[0], host=replace(FLEET.hosts[0].host, address="192.0.2.7", port=2222))
+    page = parsed(replace(FLEET, selection="-i /srv/<hosts>.yaml", by="ops@controller", hosts=(ported, *FLEET.hosts)))
+    assert page.findtext(".//title").endswith("compliant – -i /srv/<hosts>.yaml")
+    text = page.text_content()
+    assert f"run by ops@controller, version {__version__}" in text
+    assert "unproved, rolled_back, unreachable, unknown, refused" in text
+    assert "192.0.2.7:2222" in page.xpath("//span[@class='address']/text()")
+
+
+def test_a_chart_of_one_day_has_one_date() -> None:
+    past = tuple(
+        replace(one, started_at=FLEET.started_at - timedelta(minutes=5 + n)) for n, one in enumerate(FLEET.past)
+    )
+    count = len(parsed(FLEET).xpath("//*[local-name()='text' and contains(@class, 'tick')]"))
+    assert (
+        len(parsed(replace(FLEET, past=past)).xpath("//*[local-name()='text' and contains(@class, 'tick')]"))
+        == count - 1
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import platform
 import secrets as randomness
 import signal
 import sys
@@ -135,6 +137,7 @@ class FleetRun:
             started_at=self.started_at,
             ended_at=datetime.now(UTC),
             exit_code=code,
+            by=f"{getpass.getuser()}@{platform.node()}",
             hosts=tuple(reports),
         )
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sshd_keepalive import benchmarks
+from sshd_keepalive import __version__, benchmarks
 from sshd_keepalive.diagnosis import losses
 from sshd_keepalive.errors import require_extra
 from sshd_keepalive.history import outcome
@@ -52,6 +52,8 @@ def render(run: Run) -> str:
     page = _environment().get_template("page.html")
     return page.render(
         run=run,
+        version=__version__,
+        order=[word.value for word in reversed(outcome.WORDS)],
         style=style,
         script=script,
         policy=_policy(style, script),
@@ -147,7 +149,7 @@ def _row(report: HostReport) -> dict[str, Any]:
     word = outcome.word(report)
     return {
         "name": flat(report.host.name),
-        "address": flat(report.host.address),
+        "address": flat(f"{report.host.address}{f':{report.host.port}' if report.host.port != 22 else ''}"),
         "groups": [flat(group) for group in report.host.groups],
         "word": word,
         "badness": outcome.badness(word),
