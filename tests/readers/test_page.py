@@ -154,7 +154,7 @@ def test_a_host_opens_by_keyboard_and_shows_line_diff_change_and_benchmarks(open
     expect(detail.locator("pre .gone")).to_have_text("-ClientAliveInterval 0")
     expect(detail.locator("pre .added")).to_have_text("+ClientAliveInterval 300")
     expect(detail).to_contain_text("went from 300 to 0")
-    expect(detail).to_contain_text("stig-rhel-9 fail")
+    expect(detail).to_contain_text("stig-rhel-9 drift")
     page.keyboard.press("Space")
     assert button.get_attribute("aria-expanded") == "false"
     assert detail.count() == 0
