@@ -1,6 +1,6 @@
 """Proving who we are: keys, a password, a single question that means the password.
 
-A refused login is expensive (OpenSSH 9.8 bars an address after a few), so nothing is tried on the off chance:
+OpenSSH 9.8 blocks an address after a few refused logins, so no login is tried by guess:
 a key that the inventory names is the only key, and a password is sent once and never again after a refusal.
 """
 
@@ -56,7 +56,7 @@ def authenticate(client: Client, host: Host, secrets: Secrets, deadline: Deadlin
 
     Raises:
         HostError: kind `auth`.
-        paramiko.SSHException, EOFError, OSError: the connection failed; the caller knows better why.
+        paramiko.SSHException, EOFError, OSError: the connection failed; the caller finds out why.
     """
     proof = _Proof(client, host, secrets, deadline)
     more: tuple[str, ...] | None = None
@@ -132,7 +132,7 @@ class _Proof:
             return ()
         method = next((name for name in ("password", "keyboard-interactive") if name in methods), None)
         if method is None:
-            raise self._refused(f"it accepts {', '.join(methods)}, no password")
+            raise self._refused(f"it accepts {', '.join(methods)}, not a password")
         reference = self._host.password or ""
         place = (self._host.address, self._host.port)
         secret = _password(self._host, self._secrets)

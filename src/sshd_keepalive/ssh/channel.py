@@ -97,7 +97,7 @@ class Session:
         except paramiko.SSHException:
             # A refusal makes paramiko say EOF and CLOSE; a lost connection leaves it silent.
             if channel.eof_sent:
-                raise make_error(self._host, "no-session", "it refused to run sh") from None
+                raise make_error(self._host, "no-session", "it refused to start sh") from None
             raise
         return opening[n_sent:]
 

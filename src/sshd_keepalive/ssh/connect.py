@@ -56,7 +56,7 @@ def connect(
         link, login_s = _log_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient)
     except HostError as error:
         if host.jump and error.cause.partition("(")[0] in _LOOKS_LIKE_LOSS and is_lost(host.jump):
-            error = make_error(host.jump[-1], "bastion-lost", f"on the way to {host.name}")
+            error = make_error(host.jump[-1], "bastion-lost", f"while connecting to {host.name}")
         raise ConnectError(str(error), kind=error.kind, cause=error.cause, hint=error.hint) from None
     return SshShell(host, link, secrets, login_s)
 

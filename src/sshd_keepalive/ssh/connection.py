@@ -107,7 +107,7 @@ def open_link(
 ) -> Connection:
     """Exchange keys, check the host key, log in.
 
-    The wire belongs to the link from here on, also when this fails.
+    The connection owns the wire from here on, also when this fails.
 
     Args:
         sends_ahead, opens_ahead: see Client.
@@ -129,7 +129,7 @@ def open_link(
         client = Client(wire, deadline, trust.offer(), sends_ahead=sends_ahead, opens_ahead=opens_ahead)
         link = Connection(wire, client)
         if missing := client.limit(host.ssh_rules):
-            raise make_error(host, "incompatible", f"the ssh_config leaves no {missing} that this program has")
+            raise make_error(host, "incompatible", f"the ssh_config allows no {missing} that this program supports")
         _exchange_keys(client, deadline)
         phase = "hostkey"
         key = client.get_remote_server_key()
@@ -141,7 +141,7 @@ def open_link(
         failure = _failure(host, link, phase, error, deadline)
         if trust is not None and trust.was_confirmed and failure.kind is not FailureKind.TIMEOUT:
             # sshd waits LoginGraceTime for a login, and a person may take longer.
-            failure = make_error(host, "lost(hostkey)", "while the host key was asked about")
+            failure = make_error(host, "lost(hostkey)", "while waiting for the answer about the host key")
         elif _was_too_early(link, error, deadline):
             failure = SentTooEarlyError(str(failure), kind=failure.kind, cause=failure.cause, hint=failure.hint)
         _give_up(link, wire)
@@ -183,7 +183,7 @@ def _give_up(link: Connection | None, wire: Wire) -> None:
 
 
 def _failure(host: Host, link: Connection | None, phase: str, error: Exception, deadline: Deadline) -> HostError:
-    """Tell the class of a failed login from what was seen, not from paramiko's words."""
+    """Find the cause of a failed login from the state of the connection, not from paramiko's messages."""
     if link is None:
         return make_error(host, f"lost({phase})", str(error))
     client = link.client
@@ -197,7 +197,7 @@ def _failure(host: Host, link: Connection | None, phase: str, error: Exception, 
         if "Not allowed at this time" in said:  # since 9.8 to whoever comes after MaxStartups, too
             return make_error(host, "penalised" if _server(host) in _DISPLEASED else "turned-away", said)
         if deadline.is_over:
-            return make_error(host, "deadline(version)", "nothing that looks like SSH" if steps.n_early_bytes else "")
+            return make_error(host, "deadline(version)", "its answer is not SSH" if steps.n_early_bytes else "")
         return make_error(host, "not-ssh", said) if steps.n_early_bytes else make_error(host, "busy")
     if deadline.is_over:
         return make_error(host, f"deadline({phase})")

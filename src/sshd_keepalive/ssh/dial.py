@@ -88,7 +88,7 @@ def _resolve(host: Host, limit: Deadline) -> tuple[_Address, ...]:
                 lookup.done.clear()
                 threading.Thread(target=lookup.run, name=f"resolve {host.address}", daemon=True).start()
     if not lookup.done.wait(limit.left_s()):
-        raise make_error(host, "unresolved", "the resolver does not answer")
+        raise make_error(host, "unresolved", "the resolver did not answer in time")
     if lookup.error is not None:
         with _lock:
             _lookups.pop(key, None)  # the next pass may have better luck

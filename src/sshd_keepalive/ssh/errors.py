@@ -1,4 +1,4 @@
-"""What can go wrong with a host, in words for its owner: one row per class, with the next step to take.
+"""The causes of a failed connection: one row per cause, with its message and the next step.
 
 The classes are the `cause` of the JSON report, the kinds its `kind`. paramiko's own words ("No existing session",
 "Error reading SSH protocol banner") are symptoms and never shown.
@@ -18,40 +18,44 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     "unresolved": (Kind.DNS, "the name has no address", "check `address` in the inventory, and the resolver"),
     "no-way": (
         Kind.TCP,
-        "there is no way in that this program can take",
-        "name one with -J, or leave the host out: -l '!HOST'",
+        "this program cannot connect as the inventory or the ssh_config says",
+        "name a jump host with -J, or leave the host out: -l '!HOST'",
     ),
     "unreachable": (Kind.TCP, "no answer", "check that the host is up and that a firewall lets this machine through"),
     "refused": (Kind.TCP, "connection refused", "check that sshd runs there and listens on this port"),
     "busy": (
         Kind.BANNED,
-        "sshd hung up before it introduced itself: too many logins at once, or this address is barred",
+        "the server closed the connection before its version line: too many logins at once, or a block of this address",
         "use fewer --forks; see MaxStartups, fail2ban and hosts.deny on the host",
     ),
     "penalised": (
         Kind.BANNED,
-        "sshd bars this address for a while after failed logins",
+        "sshd blocks this address for a while after failed logins",
         "wait a minute; see PerSourcePenalties in sshd_config(5)",
     ),
     # OpenSSH 9.8 and newer say the same to both; the log of the host tells them apart, from 10.1 on at level INFO.
     "turned-away": (
         Kind.BANNED,
-        "sshd turned the connection away: too many logins at once (MaxStartups), or a bar after failed logins "
+        "sshd refused the connection: too many logins at once (MaxStartups), or a block after failed logins "
         "(PerSourcePenalties)",
         "wait a minute and use fewer --forks; on the host: journalctl -u ssh -u sshd | grep -E 'MaxStartups|penalty'",
     ),
     "dropped": (
         Kind.BANNED,
-        "the host is up but drops connections to this port: this address is barred, or a firewall is closed",
-        "see fail2ban and the firewall on the host; do not try again in a hurry",
+        "the host is up but drops connections to this port: it blocks this address, or a firewall is closed",
+        "see fail2ban and the firewall on the host; more attempts at once make it worse",
     ),
-    "not-ssh": (Kind.BANNER, "what answers is not an SSH server", "check `port`"),
+    "not-ssh": (Kind.BANNER, "the server on this port is not an SSH server", "check `port`"),
     "not-openssh": (
         Kind.BANNER,
         "the server is not OpenSSH",
-        "leave the host out; keep-alives of other servers are set in their own ways",
+        "leave the host out: -l '!HOST'; this program changes the keep-alives of OpenSSH only",
     ),
-    "incompatible": (Kind.BANNER, "no algorithm in common", "the server is too old or its algorithms are too narrow"),
+    "incompatible": (
+        Kind.BANNER,
+        "no algorithm in common",
+        "update the server, or allow more algorithms in its sshd_config",
+    ),
     "hostkey-unknown": (
         Kind.HOST_KEY,
         "its host key is not known",
@@ -60,38 +64,46 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     ),
     "hostkey-changed": (
         Kind.HOST_KEY,
-        "its host key is not the one on file",
-        "find out why before anything else; if the change is right: ssh-keygen -R",
+        "its host key is not the expected one",
+        "find out why the key changed; only if the change is correct: ssh-keygen -R",
     ),
     "hostkey-revoked": (Kind.HOST_KEY, "its host key is marked as revoked", "give the host a new key"),
-    "hostkey-certificate": (Kind.HOST_KEY, "its host certificate is not valid", "sign its host key anew"),
+    "hostkey-certificate": (Kind.HOST_KEY, "its host certificate is not valid", "sign its host key again"),
     "hostkey-weak": (
         Kind.HOST_KEY,
-        "its host key is weaker than what is wanted",
+        "its host key is weaker than required",
         "give the host an Ed25519 key, or see HostKeyAlgorithms and RequiredRSASize in the ssh_config",
     ),
-    "hostkey-file": (Kind.HOST_KEY, "the known_hosts file cannot be used", "check `known_hosts` in the inventory"),
-    "auth-failed": (Kind.AUTH, "the login was refused", "check the account and the key: -u NAME, --private-key FILE"),
-    "auth-more": (Kind.AUTH, "the server wants one more proof", "add `password`, or exempt this account"),
-    "auth-prompt": (Kind.AUTH, "the server asks for something else than a password", "use a key for this account"),
+    "hostkey-file": (Kind.HOST_KEY, "cannot use the known_hosts file", "check `known_hosts` in the inventory"),
+    "auth-failed": (
+        Kind.AUTH,
+        "the server refused the login",
+        "check the account and the key: -u NAME, --private-key FILE",
+    ),
+    "auth-more": (Kind.AUTH, "the server requires a second factor", "add `password`, or exempt this account"),
+    "auth-prompt": (Kind.AUTH, "the server asks for something other than a password", "use a key for this account"),
     "no-key": (
         Kind.AUTH,
-        "there is no key to log in with",
-        "name one by --private-key or as `identity_file`, or start an agent",
+        "no key to log in with",
+        "name a key with --private-key or `identity_file`, or start an agent",
     ),
-    "key-file": (Kind.AUTH, "the key cannot be used", "check `identity_file`"),
-    "secret": (Kind.AUTH, "the password is not to be had", "check the secret reference"),
+    "key-file": (Kind.AUTH, "cannot use the key", "check `identity_file`"),
+    "secret": (Kind.AUTH, "cannot read the login password", "check the secret reference"),
     "account-closed": (
         Kind.AUTH,
-        "sshd hung up during the login",
-        "the account may be expired or barred (AllowUsers, PAM); its log on the host says more",
+        "sshd closed the connection during the login",
+        "the account may be expired or not allowed (AllowUsers, PAM); see sshd's log on the host",
     ),
     "password-expired": (Kind.AUTH, "the account's password has expired", "log in by hand and change it"),
-    "no-session": (Kind.SHELL, "sshd grants no session", "see MaxSessions and restrictions of the key on the host"),
+    "no-session": (
+        Kind.SHELL,
+        "sshd refused to open a session",
+        "see MaxSessions and restrictions of the key on the host",
+    ),
     "no-shell": (Kind.SHELL, "no shell ran the script", "the account needs a POSIX shell and no forced command"),
     "need-password": (
         Kind.BECOME,
-        "sudo wants a password",
+        "sudo requires a password",
         "add -K, or set `become: {method: sudo, password: …}`",
     ),
     "bad-password": (Kind.BECOME, "sudo refused the password", "correct the secret; it is not tried again in this run"),
@@ -102,17 +114,21 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     ),
     "sudo-tty": (
         Kind.BECOME,
-        "sudo wants a terminal (requiretty), and script(1) is not there to provide one",
+        "sudo requires a terminal (requiretty), and script(1), which provides one, is not installed",
         "install util-linux on the host, or write `Defaults:USER !requiretty` with: "
         "visudo -f /etc/sudoers.d/sshd-keepalive",
     ),
-    "sudo-prompt": (Kind.BECOME, "sudo asks for something we cannot answer", "allow the account NOPASSWD, or use root"),
+    "sudo-prompt": (
+        Kind.BECOME,
+        "sudo asks for something other than a password",
+        "allow the account NOPASSWD, or use root",
+    ),
     "sudo-missing": (Kind.BECOME, "neither sudo nor doas is installed", "log in as root: -u root"),
     "sudo-broken": (Kind.BECOME, "sudo does not work", "try it on the host by hand"),
     "doas-denied": (Kind.BECOME, "doas does not let this account run a shell without a password", "use nopass"),
-    "become-secret": (Kind.BECOME, "the sudo password is not to be had", "check the secret reference"),
+    "become-secret": (Kind.BECOME, "cannot read the sudo password", "check the secret reference"),
     "deadline": (Kind.TIMEOUT, "no progress before the time limit", "raise --timeout, or look at the host's load"),
-    "lost": (Kind.TCP, "the connection broke", "try again; if it stays, look at the host's sshd log"),
+    "lost": (Kind.TCP, "the connection broke", "try again; if it happens again, read sshd's log on the host"),
     "bastion-lost": (Kind.TCP, "the jump host's connection broke", "try again"),
     "bastion-denied": (Kind.TCP, "the jump host does not forward", "see AllowTcpForwarding and PermitOpen there"),
 }

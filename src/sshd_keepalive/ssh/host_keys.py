@@ -1,4 +1,4 @@
-"""Whether the key a server shows is the key of the host we want.
+"""Check that the key that a server shows is the key of the expected host.
 
 Order: revoked, pinned by the inventory, on file, certified by an authority on file, policy. A key that differs
 from the one on file is refused under every policy, and there is no way to switch the check off. RSA keys below 2048
@@ -33,7 +33,7 @@ _KEY_FIELDS: Final = {"ssh-ed25519": 1, "ssh-rsa": 2, **dict.fromkeys(_ECDSA, 2)
 
 
 class HostKeyVerifier:
-    """The judgement of one host's key."""
+    """The check of one host's key."""
 
     def __init__(self, host: Host, confirm: Callable[[str, str], bool] = lambda _question, _fingerprint: False) -> None:
         """Look up what is known.
@@ -65,7 +65,11 @@ class HostKeyVerifier:
         ours = tuple(dict.fromkeys((*certified, *plain, *_PREFERRED)))
         offered = choose_algorithms(ours, self._host.ssh_rules.host_keys)
         if not offered:
-            raise make_error(self._host, "hostkey-weak", "HostKeyAlgorithms of the ssh_config leaves nothing to offer")
+            raise make_error(
+                self._host,
+                "hostkey-weak",
+                "HostKeyAlgorithms of the ssh_config allows no algorithm that this program supports",
+            )
         return offered
 
     def check(self, kind: str, blob: bytes, certificate: bytes | None) -> None:
@@ -83,7 +87,7 @@ class HostKeyVerifier:
         self._check_rules(blob, certificate, shown)
         if self._host.host_key is not None:
             if compute_fingerprint(blob) != self._host.host_key.rstrip("="):
-                raise make_error(self._host, "hostkey-changed", f"{shown}, pinned {self._host.host_key}")
+                raise make_error(self._host, "hostkey-changed", f"{shown}, expected {self._host.host_key} as pinned")
             return
         if any(entry.blob == blob for entry in self._keys):
             return
@@ -95,8 +99,8 @@ class HostKeyVerifier:
             raise make_error(
                 self._host,
                 "hostkey-changed",
-                f"{shown}, on file {entry.kind} {compute_fingerprint(entry.blob)} at {entry.place}",
-                hint=f"find out why before anything else; if the change is right: ssh-keygen -R '{self._name}'"
+                f"{shown}, expected {entry.kind} {compute_fingerprint(entry.blob)} at {entry.place}",
+                hint=f"find out why the key changed; only if the change is correct: ssh-keygen -R '{self._name}'"
                 f" -f {entry.path}",
             )
         if any(entry.blob == blob for entry in self._bare):
@@ -112,10 +116,12 @@ class HostKeyVerifier:
     def _check_rules(self, blob: bytes, certificate: bytes | None, shown: str) -> None:
         rules = self._host.ssh_rules
         authority = _Certificate(certificate).authority if certificate is not None else None
-        for key, whose in ((blob, shown), (authority, "the key of its authority")):
+        for key, whose in ((blob, shown), (authority, "the key of its certificate authority")):
             bits = rsa_bits(key) if key is not None else None
             if bits is not None and bits < rules.rsa_bits:
-                raise make_error(self._host, "hostkey-weak", f"{whose}, {bits} bits, {rules.rsa_bits} are wanted")
+                raise make_error(
+                    self._host, "hostkey-weak", f"{whose}, {bits} bits, at least {rules.rsa_bits} required"
+                )
         for path in rules.revoked:
             try:
                 revoked = is_revoked(path, certificate or blob, blob, *([authority] if authority else ()))
@@ -135,7 +141,11 @@ class HostKeyVerifier:
         except OSError as error:
             raise make_error(self._host, "hostkey-file", f"{error.filename}: {error.strerror}") from None
         if other is not None and other.blob != blob:
-            raise make_error(self._host, "hostkey-changed", f"{shown}, on file since a moment ago at {other.place}")
+            raise make_error(
+                self._host,
+                "hostkey-changed",
+                f"{shown}, another run has just recorded a different key at {other.place}",
+            )
 
     def _check_certificate(self, certificate: bytes) -> None:
         """Check what PROTOCOL.certkeys asks of a host certificate; paramiko checks only the key exchange."""
@@ -145,9 +155,9 @@ class HostKeyVerifier:
             raise make_error(self._host, cause, reason)
         algorithm = _Certificate(certificate).signature_algorithm
         if algorithm not in choose_algorithms(_PREFERRED, self._host.ssh_rules.ca_signatures):
-            detail = f"its authority signed with {algorithm}"
+            detail = f"its certificate authority signed with {algorithm}"
             raise make_error(
-                self._host, "hostkey-weak", detail, hint="sign it anew: ssh-keygen -t rsa-sha2-512 -s CA -h …"
+                self._host, "hostkey-weak", detail, hint="sign it again: ssh-keygen -t rsa-sha2-512 -s CA -h …"
             )
 
 
@@ -241,14 +251,14 @@ def _find_fault(
     if any(entry.blob == authority for entry in revoked):
         return "revoked"
     if all(entry.blob != authority for entry in authorities):
-        return f"signed by {compute_fingerprint(authority)}, not by the authority at {authorities[0].place}"
+        return f"signed by {compute_fingerprint(authority)}, not by the certificate authority at {authorities[0].place}"
     if identity.type is not SSHCertificateType.HOST:
         return "it is a user's certificate"
     if not identity.valid_after <= now_s < identity.valid_before:
         return "it is expired or not valid yet"
     principals = {name.decode("utf-8", "replace").lower() for name in identity.valid_principals}
     if (host.host_key_alias or host.address).lower() not in principals:  # an empty list would be good for every host
-        return f"it is for {', '.join(sorted(principals)) or 'nobody in particular'}"
+        return f"it is for {', '.join(sorted(principals)) or 'no host name'}"
     if identity.critical_options:
         return f"unknown critical option {next(iter(identity.critical_options))!r}"
     return ""

@@ -60,7 +60,7 @@ class _JumpHost:
 
     def wire_to(self, host: Host, secrets: Secrets, deadline: Deadline, connect_timeout_s: float) -> Wire:
         if not self._lock.acquire(timeout=deadline.left_s()):
-            raise make_error(self._hops[-1], "deadline(bastion)", f"on the way to {host.name}")
+            raise make_error(self._hops[-1], "deadline(bastion)", f"while connecting to {host.name}")
         try:
             link = self._ready(secrets, deadline, connect_timeout_s)
             self._n_users += 1
@@ -150,11 +150,11 @@ def _forward(link: Connection, hop: Host, host: Host, deadline: Deadline) -> par
         )
     except paramiko.ChannelException as error:
         if error.code == 1:  # administratively prohibited (RFC 4254, 5.1)
-            raise make_error(hop, "bastion-denied", f"on the way to {host.name}") from None
+            raise make_error(hop, "bastion-denied", f"while connecting to {host.name}") from None
         raise make_error(host, "unreachable", f"from jump host {hop.name}") from None
     except (paramiko.SSHException, EOFError, OSError):
         cause = "deadline(bastion)" if deadline.is_over else "bastion-lost"
-        raise make_error(hop, cause, f"on the way to {host.name}") from None
+        raise make_error(hop, cause, f"while connecting to {host.name}") from None
     return channel
 
 

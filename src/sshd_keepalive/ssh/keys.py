@@ -68,7 +68,7 @@ def identities(host: Host, secrets: Secrets) -> tuple[Identity, ...]:
     except (BadKey, ConfigError) as error:
         raise make_error(host, "key-file", str(error), hint=getattr(error, "hint", None)) from None
     if not found:
-        raise make_error(host, "no-key", "the agent and the default files hold none")
+        raise make_error(host, "no-key", "the agent has none, and there is no default key file")
     return found
 
 
@@ -165,10 +165,10 @@ def _parse(data: bytes, passphrase: bytes | None, path: Path) -> object:
         except TypeError:  # encrypted without a passphrase, or the other way round
             if passphrase is not None:
                 return _parse(data, None, path)
-            raise NeedsPassphrase(f"{path}: encrypted, and there is no passphrase") from None
+            raise NeedsPassphrase(f"{path}: encrypted, and no passphrase is given") from None
         except Exception as error:  # cryptography has no common class for what may be wrong with a key
             reason = error
-    wrong = "wrong passphrase" if passphrase else "not a private key we can read"
+    wrong = "wrong passphrase" if passphrase else "not a private key that this program can read"
     raise BadKey(f"{path}: {wrong} ({reason})") from None
 
 
@@ -180,7 +180,7 @@ def _to_paramiko(key: object, path: Path) -> paramiko.PKey:
     if isinstance(key, Ed25519PrivateKey):
         text = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
         return paramiko.Ed25519Key(file_obj=io.StringIO(text))
-    raise BadKey(f"{path}: {type(key).__name__} is not a kind of key that SSH servers take today")
+    raise BadKey(f"{path}: {type(key).__name__} keys are no longer accepted by SSH servers")
 
 
 def _attach(key: paramiko.PKey, certificate: Path) -> None:
@@ -189,7 +189,7 @@ def _attach(key: paramiko.PKey, certificate: Path) -> None:
     except OSError as error:
         raise BadKey(f"{certificate}: {error.strerror}") from None
     except (ValueError, paramiko.SSHException):
-        raise BadKey(f"{certificate}: not a certificate of this key") from None
+        raise BadKey(f"{certificate}: the certificate is not for this key") from None
 
 
 def _public_file(path: Path) -> Path:

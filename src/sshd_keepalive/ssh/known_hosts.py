@@ -262,7 +262,7 @@ def _is_in_krl(path: str, shown: bytes) -> bool:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise RevocationError(f"RevokedHostKeys {path}: a KRL, and ssh-keygen cannot read it: {error}") from None
+            raise RevocationError(f"RevokedHostKeys {path}: ssh-keygen cannot read this KRL: {error}") from None
     if done.returncode == 0:
         return False
     if b": REVOKED" in done.stdout:

@@ -362,7 +362,7 @@ class Client(paramiko.Transport):
 
     @property
     def auth_handler(self) -> AuthHandler | None:
-        """What paramiko makes anew for each attempt to log in."""
+        """What paramiko creates for each login attempt."""
         return self._auth_handler
 
     @auth_handler.setter

@@ -134,7 +134,7 @@ def test_a_good_certificate(keys: Keys, tmp_path: Path) -> None:
     ("options", "said"),
     [
         (("-h", "-n", "db.example"), "db.example"),
-        (("-h",), "nobody in particular"),
+        (("-h",), "for no host name"),
         (("-n", "web.example"), "user's certificate"),
         (("-h", "-n", "web.example", "-V", "20200101:20200201"), "expired"),
         (("-h", "-n", "web.example", "-V", "20400101:20400201"), "expired"),
@@ -150,7 +150,7 @@ def test_a_bad_certificate(keys: Keys, tmp_path: Path, options: tuple[str, ...],
 def test_a_certificate_of_somebody_else(keys: Keys, tmp_path: Path) -> None:
     certificate = keys.certificate("-h", "-n", "web.example")
     failure = refusal(keys, tmp_path, f"@cert-authority * {keys.text(keys.other)}\n", certificate)
-    assert "not by the authority" in str(failure)
+    assert "not by the certificate authority" in str(failure)
 
 
 def test_a_forged_certificate(keys: Keys, tmp_path: Path) -> None:
