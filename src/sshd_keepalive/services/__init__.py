@@ -1,10 +1,12 @@
-"""Service managers: how sshd is found, asked and restarted, and how the guard outlives a login and a reboot.
+"""Service managers: find, query and restart sshd; keep the guard running after a logout and a reboot.
 
-One module each, nothing but shell text. A module knows no host and runs nothing. Its texts are POSIX sh; they run as
-root inside the scripts of `scripts.survey` and `scripts.guard`, which offer them the variables `$pid` (the listener),
-`$unit`, `$RUN` (the directory of the run) and `$again` (not empty: an earlier restart may have failed), the function
-`flush PATH...`, to `is_active` also `$listener` (a process that was just seen to listen after a restart, if any), and
-to `obstacle` also `$pidfile` (the file sshd writes its number to) and `$ACTION` (restart, reload or none)."""
+One module each, which gives shell text only. A module has no access to a host and runs nothing. Its texts are POSIX
+sh; they run as root inside the scripts of `scripts.survey` and `scripts.guard`, which offer them the variables
+`$pid` (the listener), `$unit`, `$RUN` (the directory of the run) and `$again` (not empty: an earlier restart may have
+failed), the function `flush PATH...`, to `is_active` also `$listener` (a process that was just seen to listen after a
+restart, if any), and to `obstacle` also `$pidfile` (the file sshd writes its number to) and `$ACTION` (restart, reload
+or none).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ class Service(Protocol):
     """What a module of this package provides.
 
     RANK: lowest first; the first whose DETECT answers is the host's manager. 0: only when the inventory says so.
-    DETECT: a shell test, exit 0 when this manager steers the machine (`is_init NAME`: process 1 is this program), or
+    DETECT: a shell test, exit 0 when this manager runs the machine (`is_init NAME`: process 1 is this program), or
         supervises the listener (`is_supervised_by NAME`: its parent is this program). Files prove nothing: an init
         script may lie on a machine that never runs it.
     """
@@ -31,18 +33,18 @@ class Service(Protocol):
     def find(self, service: ServiceChoice) -> str:
         """Shell text that prints the unit which runs process `$pid`, or nothing when there is none.
 
-        It is not asked where the inventory names the unit.
+        Not used where the inventory names the unit.
         """
 
     def is_active(self, service: ServiceChoice) -> str:
         """Shell text, exit 0 when the unit is up."""
 
     def restart(self, service: ServiceChoice) -> str:
-        """Shell text that stops and starts, also from a failed state; exit 0 when the manager is content."""
+        """Shell text that stops and starts, also from a failed state; exit 0 when the manager reports success."""
 
 
 class Manager:
-    """A module with the default of what it leaves out: everything below that Service does not name is optional.
+    """A module, with defaults for the members that it does not define; only those of Service are required.
 
     Args:
         module: what the registry gives.
@@ -59,41 +61,41 @@ class Manager:
         return f"printf '%s' {unit_of(service)}" if service.unit else self._module.find(service)
 
     def next_start(self, service: ServiceChoice) -> str:
-        """Shell text that sets `$following` to the words sshd would be started with now; empty where nobody knows.
+        """Shell text that sets `$following` to the words sshd would be started with now; empty where it is unknown.
 
         Without quotes: `with_settings TEXT FILE...` prints a text with its `$NAME` replaced by what environment files
-        set. What the manager said may be left in `$described`, for `obstacle`. By default nobody knows.
+        set. The output of the manager may be left in `$described`, for `obstacle`. By default: unknown.
         """
         return self._own("next_start", service, default=":")
 
     def obstacle(self, service: ServiceChoice) -> str:
         """Shell text that prints `CAUSE SENTENCE` when `$ACTION` would not reach the daemon `$pid`, else nothing.
 
-        `$described` is what `next_start` left of it in this run; empty where the manager is to be asked (again).
+        `$described` is what `next_start` left of it in this run; empty where `obstacle` must ask the manager.
         By default `find` must name the unit as the one that runs `$pid`.
         """
         return self._own("obstacle", service, default=_found_obstacle(self._module, service))
 
     def later(self, name: str, command: str, after_s: int) -> str:
-        """Shell text that has `command` run in `after_s` seconds, whatever becomes of this session.
+        """Shell text that runs `command` in `after_s` seconds, also after the end of this session.
 
         By default a shell sleeps in a session of its own.
         """
         return self._own("later", name, command, after_s, default=detached(name, command, after_s))
 
     def cancel(self, name: str) -> str:
-        """Shell text that calls off what `later` started under this name; content when there is none."""
+        """Shell text that cancels what `later` started under this name; exit 0 when there is none."""
         return self._own("cancel", name, default=woken(name))
 
     def at_boot(self, name: str, command: str) -> str:
-        """Shell text that has `command` run at every boot, before sshd; `return 2` where that cannot be had.
+        """Shell text that runs `command` at every boot, before sshd; `return 2` where that is not possible.
 
-        By default it cannot: a reboot before the confirmation is not noticed, and the run says so.
+        By default it is not possible: the guard misses a reboot before the confirmation, and the run says so.
         """
         return self._own("at_boot", name, command, default="return 2")
 
     def not_at_boot(self, name: str) -> str:
-        """Shell text that takes `at_boot` back; content when there is nothing."""
+        """Shell text that removes what `at_boot` installed; exit 0 when there is nothing."""
         return self._own("not_at_boot", name, default=":")
 
     def _own(self, member: str, *arguments: Any, default: str) -> str:
@@ -102,7 +104,7 @@ class Manager:
 
 
 def is_init(module: Service) -> bool:
-    """Whether a manager steers machines, so that timers and boots are its business too."""
+    """Whether a manager runs machines, so that it also provides timers and boot scripts."""
     return bool(module.RANK) and hasattr(module, "at_boot")
 
 
@@ -140,20 +142,19 @@ _PROCESS_1 = (
     "return; fi"
 )
 _NO_MANAGER = (
-    f"{_PROCESS_1}\n"
-    'comm_of 1; echo "no_manager no service manager that this program knows runs sshd here (process 1 is $comm)"'
+    f'{_PROCESS_1}\ncomm_of 1; echo "no_manager no supported service manager runs sshd here (process 1 is $comm)"'
 )
 
 
 def guard_functions(managers: Mapping[str, Service], name: str, expire: str, boot: str, after_s: int) -> str:
-    """The shell functions with which a guard outlives its login.
+    """Give the shell functions that keep a guard running after its login ends.
 
     They are detect_init, set_timer, cancel_timer, hook_boot and unhook_boot.
-    Whatever manager runs sshd, timers and boots belong to the machine's own: `detect_init` finds it anew and
-    sets `$init`, empty where there is none or where we are not root.
+    The machine's init system provides timers and boot scripts, whichever manager runs sshd: `detect_init` finds it
+    and sets `$init`, empty where there is none or where the login is not root.
 
     Args:
-        managers: the candidates; only those that `is_init` steer a machine.
+        managers: the candidates; only those for which `is_init` is true count.
         expire: the command to run when the time is up.
         boot: the command to run at a boot.
     """
@@ -211,7 +212,7 @@ def write_script(path: str, lines: Iterable[str]) -> str:
 def settings_start(service: ServiceChoice) -> str:
     """`next_start` for init scripts: Debian, Red Hat, SUSE and OpenRC keep the options in a file of one of these names.
 
-    They start a listener; a process for each connection is started by somebody else, with words of its own.
+    They start a listener; a process for each connection is started by inetd or systemd, with its own options.
     Source: debian/openssh-server.ssh.init, Fedora's and SUSE's sshd.init, Gentoo's sshd.initd.
     """
     del service
@@ -225,7 +226,7 @@ _SETTINGS = "/etc/default/ssh /etc/sysconfig/sshd /etc/sysconfig/ssh /etc/conf.d
 
 
 def script_obstacle(service: ServiceChoice) -> str:
-    """`obstacle` for init scripts: they stop the process of their own PID file and start sshd with their own words.
+    """`obstacle` for init scripts: they stop the process of their own PID file and start sshd with their own options.
 
     Proved is what the script, its settings file, or OpenRC's record of what it started (`/run/openrc/daemons`) spell
     out: the PID file that names `$pid`, and every word of its command line.
@@ -234,37 +235,38 @@ def script_obstacle(service: ServiceChoice) -> str:
     files = f"/etc/init.d/{unit} /run/openrc/daemons/{unit}/* /etc/conf.d/{unit} {_SETTINGS}"
     return (
         f"name={unit}\n"
-        'if [ -z "$name" ]; then echo "no_unit no init script for sshd was found"; return; fi\n'
+        'if [ -z "$name" ]; then echo "no_unit found no init script for sshd"; return; fi\n'
         "if [ -e /etc/ssh/sshd_not_to_be_run ]; then "
-        'echo "not_to_be_run /etc/ssh/sshd_not_to_be_run forbids its start"; return; fi\n'
+        'echo "not_to_be_run /etc/ssh/sshd_not_to_be_run prevents its start"; return; fi\n'
         '[ -n "$pid" ] || return 0\n'
-        'case $pidfile in /*) ;; *) echo "no_pidfile the sshd that let us in ($pid) writes no PID file, '
+        'case $pidfile in /*) ;; *) echo "no_pidfile the sshd that accepted this login ($pid) writes no PID file, '
         'so /etc/init.d/$name would not find it"; return ;; esac\n'
         'if [ "$(cat "$pidfile" 2>/dev/null)" != "$pid" ]; then '
-        'echo "other_daemon $pidfile names another process than the sshd that let us in ($pid)"; return; fi\n'
+        'echo "other_daemon $pidfile names another process, not the sshd that accepted this login ($pid)"; return; fi\n'
         # /var/run is a link to /run: a script may write either.
         "path=${pidfile#/var}\n"
         f'if ! grep -q -s -F -w -e "$path" -e "/var$path" {files}; then echo "other_daemon /etc/init.d/$name '
-        'does not use $pidfile, the PID file of the sshd that let us in ($pid)"; return; fi\n'
+        'does not use $pidfile, the PID file of the sshd that accepted this login ($pid)"; return; fi\n'
         "set -f\nfor word in $words; do\n"
         "case $word in -o | [Pp]id[Ff]ile=*) continue ;; esac\n"
         f'set +f; grep -q -s -F -w -e "$word" {files} || {{ echo "other_daemon /etc/init.d/$name would not start '
-        'sshd with $word, as the one that let us in ($pid) was"; return; }\n'
+        'sshd with $word, as the one that accepted this login ($pid)"; return; }\n'
         "done"
     )
 
 
 def believed(service: ServiceChoice) -> str:
-    """`obstacle` for managers that the inventory describes: it knows best."""
+    """`obstacle` for managers that the inventory describes: never an obstacle."""
     del service
     return ":"
 
 
 def _found_obstacle(module: Service, service: ServiceChoice) -> str:
-    """`find` must name the unit as the one that runs the sshd that let us in."""
+    """`find` must name the unit as the one that runs the sshd that accepted this login."""
     unit = unit_of(service)
     return (
         f"name={unit}\nseen=$({module.find(ServiceChoice())}\n)\n"
-        'case $seen in "") echo "no_unit no unit runs the sshd that let us in ($pid)" ;; "$name" | */"$name") ;; '
-        '*) echo "other_daemon the sshd that let us in ($pid) belongs to $seen, not to $name" ;; esac'
+        'case $seen in "") echo "no_unit no unit runs the sshd that accepted this login ($pid)" ;; '
+        '"$name" | */"$name") ;; '
+        '*) echo "other_daemon the sshd that accepted this login ($pid) belongs to $seen, not to $name" ;; esac'
     )

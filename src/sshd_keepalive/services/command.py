@@ -1,4 +1,4 @@
-"""Two commands of the inventory, believed as they are: for managers nobody else knows."""
+"""Two commands of the inventory, used unchecked: for service managers that have no module."""
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.services import believed

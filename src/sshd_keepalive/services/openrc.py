@@ -48,5 +48,5 @@ def at_boot(name: str, command: str) -> str:
 
 
 def not_at_boot(name: str) -> str:
-    """Both files away."""
+    """Shell text that removes both files."""
     return f"rm -f /etc/runlevels/default/{quote(name)} /etc/init.d/{quote(name)}"

@@ -1,9 +1,9 @@
-"""An sshd without a manager, known by its PID file: SIGHUP makes it execute itself anew; where it is gone
-it is started again as it was.
+"""An sshd without a manager, found by its PID file: SIGHUP makes it execute itself again; an sshd that has ended
+is started with the same options.
 
 Source: sshd(8), "SIGHUP". The process keeps its number; the PID file is written again at the end of the start,
 which is how the guard sees that it came back. Before OpenSSH 8.0 a SIGHUP under connection load can lose the
-listening socket (bug 2953), so a supervised daemon deserves its manager's restart instead.
+listening socket (bug 2953), so a supervised daemon is restarted by its manager instead.
 """
 
 from sshd_keepalive.model import ServiceChoice
@@ -28,7 +28,7 @@ def is_active(service: ServiceChoice) -> str:
 def restart(service: ServiceChoice) -> str:
     """Waits (10 s at most) until the new start has removed and rewritten its PID file.
 
-    A daemon that is gone is started with the words the guard remembers in `$RUN`; without -D it detaches itself.
+    A daemon that is gone is started with the options that the guard recorded in `$RUN`; without -D it detaches itself.
     """
     path = quote(service.pidfile or "")
     return (

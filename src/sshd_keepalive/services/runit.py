@@ -1,4 +1,4 @@
-"""runit: `runsv` supervises one service directory; `sv` steers it.
+"""runit: `runsv` supervises one service directory; `sv` controls it.
 
 Source: sv(8), runsv(8). runit has no timers and no place for a command of one boot.
 """
@@ -6,7 +6,7 @@ Source: sv(8), runsv(8). runit has no timers and no place for a command of one b
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.services import unit_of
 
-RANK: int = 5  # who supervises sshd counts, whatever steers the machine
+RANK: int = 5  # who supervises sshd counts, whatever runs the machine
 DETECT: str = "is_supervised_by runsv"
 
 

@@ -1,4 +1,4 @@
-"""supervisord: runs programs of its configuration; `supervisorctl` steers them.
+"""supervisord: runs programs of its configuration; `supervisorctl` controls them.
 
 Source: supervisord.org, "Running Supervisor" (supervisorctl must read the file that supervisord reads) and
 "Configuration". It has no timers and no place for a command of one boot.
@@ -7,7 +7,7 @@ Source: supervisord.org, "Running Supervisor" (supervisorctl must read the file 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.services import unit_of
 
-RANK: int = 6  # who supervises sshd counts, whatever steers the machine
+RANK: int = 6  # who supervises sshd counts, whatever runs the machine
 DETECT: str = "is_supervised_by supervisord"
 
 #: Defines `control`, supervisorctl with the file that supervisord reads: the one it was told, else what a search from
@@ -52,9 +52,9 @@ def obstacle(service: ServiceChoice) -> str:
     """`supervisorctl pid` names the process that a restart would reach."""
     return (
         f"name={unit_of(service)}\n{_CONTROL}"
-        'if [ -z "$name" ]; then echo "no_unit supervisorctl names no program with the sshd that let us in ($pid): '
-        '$(control status 2>&1 | head -n 1)"; return; fi\n'
+        'if [ -z "$name" ]; then echo "no_unit supervisorctl lists no program for the sshd '
+        'that accepted this login ($pid): $(control status 2>&1 | head -n 1)"; return; fi\n'
         'seen=$(control pid "$name" 2>&1)\n'
-        '[ "$seen" = "$pid" ] || echo "other_daemon supervisorctl says of $name: $seen; '
-        'the sshd that let us in is $pid"'
+        '[ "$seen" = "$pid" ] || echo "other_daemon supervisorctl reports $seen for $name; '
+        'the sshd that accepted this login is $pid"'
     )

@@ -1,8 +1,8 @@
-"""systemd: a restart starts a failed unit and its failed socket anew.
+"""systemd: a restart also starts a failed unit and its failed socket again.
 
 Source: systemctl(1), systemd-run(1), systemd.unit(5), systemd.kill(5). A restart takes part in the start limit (5
-in 10 s by default), which `reset-failed` forgives; a broken start in socket mode fails the socket unit too, so that
-is healed first. `reload` is not the default: it kills a socket-activated sshd and leaves no trace of having happened.
+in 10 s by default), which `reset-failed` clears; a broken start in socket mode fails the socket unit too, so that
+is restored first. `reload` is not the default: it kills a socket-activated sshd and leaves no trace of having happened.
 """
 
 from sshd_keepalive.model import ServiceChoice
@@ -105,28 +105,29 @@ def obstacle(service: ServiceChoice) -> str:
         'if [ -z "$name" ]; then\n'
         "for name in ssh.service sshd.service; do\n"
         'main=$(systemctl show --property=MainPID "$name"); main=${main#MainPID=}\n'
-        'case $main in [1-9]*) echo "other_daemon $name runs process $main, the sshd that let us in ($pid) '
+        'case $main in [1-9]*) echo "other_daemon $name runs process $main, the sshd that accepted this login ($pid) '
         'belongs to no unit"; return ;; esac\n'
         "done\n"
-        'echo "no_unit no unit runs the sshd that let us in"; return\nfi\n'
+        'echo "no_unit no unit runs the sshd that accepted this login"; return\nfi\n'
         f'[ -n "$described" ] || {_DESCRIBE}\n'
         "while IFS='=' read -r key value; do\n"
         "case $key in LoadState) load=$value ;; MainPID) main=$value ;; KillMode) kill=$value ;; "
         "TriggeredBy) socket=$value ;; esac\n"
         "done <<END\n$described\nEND\n"
-        'if [ "$load" = masked ]; then echo "masked $name is masked: systemctl unmask it first"\n'
-        'elif [ "$load" != loaded ]; then echo "no_unit $name is not known to systemd ($load)"\n'
+        'if [ "$load" = masked ]; then echo "masked $name is masked: run systemctl unmask $name first"\n'
+        'elif [ "$load" != loaded ]; then echo "no_unit $name is not a loaded systemd unit ($load)"\n'
         "elif [ -e /etc/ssh/sshd_not_to_be_run ]; then "
-        'echo "not_to_be_run /etc/ssh/sshd_not_to_be_run forbids the start of sshd"\n'
+        'echo "not_to_be_run /etc/ssh/sshd_not_to_be_run prevents the start of sshd"\n'
         'elif [ -n "$pid" ] && [ "$main" != "$pid" ]; then '
-        'echo "other_daemon $name runs process $main, the sshd that let us in is $pid"\n'
+        'echo "other_daemon $name runs process $main, the sshd that accepted this login is $pid"\n'
         'elif [ "$ACTION" = reload ] && [ -n "$socket" ]; then '
-        'echo "socket a reload would end a socket-activated sshd: restart it"\n'
+        'echo "socket a reload would end a socket-activated sshd: use --service-action restart"\n'
         f'elif [ -n "$socket" ] && {_SOCKET_DIFFERS}; then '
-        'echo "socket_ports ${socket% } would listen on port(s) $given, the sshd that let us in listens on $used"\n'
+        'echo "socket_ports ${socket% } would listen on port(s) $given, '
+        'the sshd that accepted this login listens on $used"\n'
         'elif [ "$kill" != process ] && [ "$kill" != none ] && [ "$ACTION" = restart ] && '
         'grep -q -F "/$name" /proc/self/cgroup; then '
-        'echo "kill_mode KillMode=$kill of $name would end every session, this one included"; fi'
+        'echo "kill_mode KillMode=$kill of $name would end every session, also this one"; fi'
     )
 
 
@@ -161,7 +162,7 @@ def at_boot(name: str, command: str) -> str:
         f"ExecStart=/bin/sh -c {quote_unit_word(command)}",
         "KillMode=process",
         "[Unit]",
-        "Description=sshd-keepalive takes back an unconfirmed change",
+        "Description=sshd-keepalive reverts an unconfirmed change",
         "DefaultDependencies=no",
         "After=local-fs.target systemd-remount-fs.service",
         "RequiresMountsFor=/etc /var",

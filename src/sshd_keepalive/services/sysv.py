@@ -33,7 +33,7 @@ def at_boot(name: str, command: str) -> str:
     script = f"/etc/init.d/{quote(name)}"
     header = "### BEGIN INIT INFO|# Provides: NAME|# Required-Start: $local_fs $remote_fs|# Required-Stop:|"
     header += "# X-Start-Before: ssh sshd|# Default-Start: 2 3 4 5|# Default-Stop:|"
-    header += "# Short-Description: takes back an unconfirmed change of sshd|### END INIT INFO"
+    header += "# Short-Description: reverts an unconfirmed change of sshd|### END INIT INFO"
     lines = ("#!/bin/sh", *header.replace("NAME", name).split("|"), f"case $1 in start) {command} ;; esac")
     return (
         f"{write_script(script, lines)} || return 1\n"
