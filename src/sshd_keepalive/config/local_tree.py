@@ -13,7 +13,7 @@ from sshd_keepalive.sshd_config import tree as trees
 from sshd_keepalive.sshd_config.reading import Reading, read_files
 from sshd_keepalive.sshd_config.version import Version
 
-_DANGLING = "is, or is behind, a symbolic link that leads nowhere in this tree; sshd would refuse it"
+_DANGLING = "is a broken symbolic link in this tree, or is behind one; sshd would refuse it"
 _MOST_LINKS = 40  # as the kernel allows
 
 

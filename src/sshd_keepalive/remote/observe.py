@@ -35,7 +35,7 @@ def observe(
             f"the server introduces itself as {shell.server_version!r}, which is not OpenSSH",
             kind=FailureKind.BANNER,
             cause="not-openssh",
-            hint="this program understands OpenSSH only; take the host out of the inventory",
+            hint="this program supports OpenSSH only; remove the host from the inventory",
         )
     extra: tuple[str, ...] = ()
     deadline = Deadline(timeout_s)

@@ -75,7 +75,10 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
             )
         )
     for path, line, limit_s in _tmouts(words.get("tmout", "")):
-        notes.append(f"TMOUT={limit_s} ({path}:{line}) ends a shell that waits at its prompt for {limit_s} s, no job")
+        notes.append(
+            f"TMOUT={limit_s} ({path}:{line}) ends a shell that waits at its prompt for {limit_s} s; "
+            "it never ends a running command"
+        )
         limits.append(("shell-tmout", float(limit_s)))
     if (idle_s := _logind_s(words)) is not None:
         notes.append(
@@ -92,7 +95,7 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
 
 
 def _find_dump(dump: Dump, version: Version) -> Dump:
-    """What sshd says for one connection, without what it prints and does not apply."""
+    """Give the settings of sshd for one connection, without those that it prints but does not apply."""
     if dump.context == Context() or version.channel_timeout_in_match:
         return dump
     return replace(dump, settings=tuple(pair for pair in dump.settings if pair[0] != "channeltimeout"))
@@ -104,10 +107,10 @@ def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
         yield Finding(
             setting=Subject.CHANNEL_TIMEOUT,
             scope=scope,
-            wanted="none for a job's channel",
+            wanted="no timeout for the channel of a job",
             value=str(dump.value("channeltimeout")),
             state=State.DRIFT,
-            reason=f"a job that is quiet for {limit_s} s loses its channel; keep-alives are no data and do not help",
+            reason=f"a job without output for {limit_s} s loses its channel; keep-alives do not count as data",
         )
     elif told := dump.value("channeltimeout"):
         yield Finding(setting=Subject.CHANNEL_TIMEOUT, scope=scope, wanted="", value=told, state=State.OK)
@@ -122,7 +125,7 @@ def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
             state=State.OK if is_enough else State.DRIFT,
             reason=""
             if is_enough
-            else f"one connection carries {most} sessions at most; set MaxSessions {concurrency} on the host",
+            else f"one connection allows at most {most} sessions; set MaxSessions {concurrency} on the host",
         )
 
 
@@ -130,13 +133,13 @@ def _list_notes(dump: Dump, concurrency: int | None) -> Iterator[str]:
     if limit_s := _seconds(dump.value("unusedconnectiontimeout")):
         yield (
             f"UnusedConnectionTimeout {limit_s}: a connection that a scheduler keeps open between two jobs is closed "
-            f"after {limit_s} s, whatever keep-alives flow"
+            f"after {limit_s} s, also with keep-alives"
         )
     starts = (dump.value("maxstartups") or "").partition(":")[0]
     if concurrency is not None and starts.isdigit() and int(starts) < concurrency:
         yield (
-            f"MaxStartups {dump.value('maxstartups')}: when {concurrency} connections log in at the same moment, "
-            f"some beyond the first {starts} are refused"
+            f"MaxStartups {dump.value('maxstartups')}: when {concurrency} connections log in at the same time, "
+            f"sshd refuses some of those after the first {starts}"
         )
 
 

@@ -182,7 +182,7 @@ def target(snapshot: Snapshot, path: str) -> str:
 
 
 def rehearse_command(change: Change, *, present: bool = False) -> str:
-    """Serve one connection through the candidate, or through the files of today."""
+    """Serve one connection through the candidate, or through the present files."""
     words = f"sh {quote(change.directory + '/guard.sh')} rehearse"
     if present or not change.candidate:
         return words
@@ -190,26 +190,30 @@ def rehearse_command(change: Change, *, present: bool = False) -> str:
 
 
 def install_command(directory: str) -> str:
-    """The second half: install and restart. A guard whose time was up has cleared itself away."""
+    """Install and restart, the second half of a change. An expired guard has removed itself."""
     guard = quote(directory + "/guard.sh")
-    told = {"kind": "restart", "cause": "expired", "reason": "the guard's time was up before the change began"}
+    told = {
+        "kind": "restart",
+        "cause": "expired",
+        "reason": "the time limit of the guard expired before the change began",
+    }
     records = "".join(f"{kind} {len(text)}\n{text}\n" for kind, text in {**told, "end": "refused"}.items())
     return f"if [ -e {guard} ]; then sh {guard} install 2>/dev/null; else printf '%s' {quote(records)}; fi\n"
 
 
 def confirm_command(directory: str) -> str:
-    """Confirm over a new login; the guard stands down."""
+    """Confirm over a new login; this ends the guard."""
     return f"sh {quote(directory + '/guard.sh')} confirm 2>/dev/null\n"
 
 
 def revert_command(directory: str) -> str:
-    """Take the change back now. A guard that never reached the host has changed nothing."""
+    """Revert the change now. A guard that never reached the host has changed nothing."""
     guard = quote(directory + "/guard.sh")
     return f"if [ -e {guard} ]; then sh {guard} revert 2>/dev/null; else printf 'end 7\\nrefused\\n'; fi\n"
 
 
 def revert_hint(directory: str, verb: str = "revert") -> str:
-    """What an operator types on the host."""
+    """Give the command that an operator types on the host."""
     return f"sudo sh {quote(directory + '/guard.sh')} {verb}"
 
 
@@ -219,7 +223,7 @@ def unfinished_hint(directory: str, *, verb: str = "revert") -> str:
     Args:
         verb: the guard's word for it; an earlier version's guard knows `restore` only.
     """
-    return f"repair what keeps sshd from starting, then type on the host: {revert_hint(directory, verb)}"
+    return f"correct what prevents sshd from starting, then run on the host: {revert_hint(directory, verb)}"
 
 
 def expire_command(directory: str) -> str:

@@ -106,7 +106,7 @@ read_decision() { line_of "$RUN/decided/how"; how=$line; }
 
 # check_undecided: nobody has decided to take it back meanwhile.
 # Reads RUN.
-check_undecided() { [ ! -d "$RUN/decided" ] || stop restart 'the host took the change back before it was complete' expired; }
+check_undecided() { [ ! -d "$RUN/decided" ] || stop restart 'the host reverted the change before it was complete' expired; }
 
 # is_untouched: no file was replaced yet. After a power cut the note of it may be lost while the new file is there.
 # Reads RUN.
@@ -189,12 +189,12 @@ recall() {
 arm() {
     begin_step compare
     remember 2>/dev/null || stop no_space "$RUN cannot be written"
-    for_each_file is_unchanged || stop changed_meanwhile "$target is no longer what the plan was made for"
+    for_each_file is_unchanged || stop changed_meanwhile "$target was edited after the plan was made"
     for_each_file is_replaceable || stop "$kind" "$target cannot be replaced: $complaint" "$cause"
     pass_step "$COUNT file(s) as planned upon"
     if [ "$COUNT" != 0 ]; then
         begin_step back_up
-        for_each_file back_up_file || { classify_complaint "$complaint"; stop "$kind" "$target could not be backed up: $complaint"; }
+        for_each_file back_up_file || { classify_complaint "$complaint"; stop "$kind" "cannot back up $target: $complaint"; }
         pass_step "$RUN"
         begin_step stage
         for_each_file stage_file || { classify_complaint "$complaint"; stop "$kind" "$target cannot be replaced: $complaint" "$cause"; }
@@ -217,7 +217,7 @@ arm() {
     now
     try start_timer || {
         classify_complaint "$complaint"
-        stop "$kind" "the guard could not be armed: $complaint" not_armed
+        stop "$kind" "cannot arm the guard: $complaint" not_armed
     }
     complaint=$(hook_boot 2>&1)
     case $? in
@@ -225,7 +225,7 @@ arm() {
         2) pass_step "reverts by itself after $DEADLINE_S s; a reboot before that is not noticed on this host" ;;
         *)
             classify_complaint "$complaint"
-            stop "$kind" "the guard could not be armed for a reboot: $complaint" not_armed
+            stop "$kind" "cannot arm the guard for a reboot: $complaint" not_armed
             ;;
     esac
 }
@@ -310,7 +310,7 @@ revert() {
         clear_up "$1"
         step=revert
         now
-        say step "revert ok $since $now $1; the old files and the old daemon are back" 2>/dev/null
+        say step "revert ok $since $now $1; the old files are restored and sshd runs with them" 2>/dev/null
     else
         write_decision unknown
         fail_step "$problem" 2>/dev/null
@@ -341,7 +341,7 @@ is_left_to_revert() {
             code=1
             line_of "$STATE/lock"
             if [ -n "$line" ]; then
-                say reason "run ${line%% *} is at work; the old content is $RUN/1.before"
+                say reason "run ${line%% *} is in progress; the old content is $RUN/1.before"
                 say end refused
                 return 1
             fi
@@ -360,7 +360,7 @@ is_left_to_revert() {
 put_back() {
     worst=rolled_back complaint=''
     for_each_file is_restored || rm -f "$RUN/back"
-    for_each_file put_back_file || { worst=unknown; problem="$target could not be put back${complaint:+: $complaint}"; }
+    for_each_file put_back_file || { worst=unknown; problem="cannot restore $target${complaint:+: $complaint}"; }
     # By the clock of process starts: `self` is a process of this very moment.
     [ $worst = unknown ] || [ -e "$RUN/back" ] || note "$(started_of self; echo "$started")" "$RUN/back"
     # Whatever listens on these addresses now may have read the new files: another process must come.
@@ -441,7 +441,7 @@ expire() {
     for_each_file is_installed || return
     write_decision reverting
     rm -f "$RUN/decided/by"
-    revert 'sshd was confirmed, and was gone when the time was up'
+    revert 'sshd was confirmed, but it was not running at the end of the time limit'
 }
 
 # --- the command line --------------------------------------------------------------------------------------
@@ -506,7 +506,7 @@ case $1 in
         read_decision
         case $how in
             applied | rolled_back | refused) remove_lock; unhook_boot ;;
-            *) open_log expire.log; revert 'the host was started anew before anybody confirmed' >"$log" 2>&1 ;;
+            *) open_log expire.log; revert 'the host was rebooted before the change was confirmed' >"$log" 2>&1 ;;
         esac
         ;;
     *) echo "usage: sh $0 confirm | revert" >&2; exit 2 ;;

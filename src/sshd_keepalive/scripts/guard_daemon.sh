@@ -48,7 +48,7 @@ check_before() {
     pidfile_of
     split_answer
     if [ "$two" != "$2" ]; then
-        problem="sshd reads the present files as $two${1:+ for $1}, this program as $2"
+        problem="sshd reads the present files as $two${1:+ for $1}, this program reads them as $2"
         kind=observe
         return 1
     fi
@@ -127,14 +127,14 @@ can_restart() {
     case $exe in
         *' (deleted)')
             cause=binary_replaced
-            problem="${exe% \(deleted\)} was replaced since sshd started: a restart would start another program; restart it by hand first"
+            problem="${exe% \(deleted\)} was replaced since sshd started: a restart would start a different binary; restart sshd by hand first"
             return 1
             ;;
     esac
     line_of "$pidfile"
     if [ "$ACTION" = reload ] && [ "$line" != "$pid" ]; then
         cause=no_pidfile
-        problem="no PID file of this sshd is to be found, so nothing would tell that it has read its files again: restart it"
+        problem="cannot find the PID file of this sshd, which shows that a reload has worked: use --service-action restart"
         return 1
     fi
 }

@@ -105,10 +105,10 @@ take_over() {
         return 1
     fi
     if ! claim "$dead"; then
-        problem="another run clears the lock of run $dead away just now"
+        problem="another run is removing the lock of run $dead"
         return 1
     fi
-    problem="run $dead was never confirmed and could not be taken back completely" why=not_taken_back said=''
+    problem="run $dead was never confirmed and could not be reverted completely" why=not_taken_back said=''
     if [ -e "$STATE/$dead/guard.sh" ]; then said=$(sh "$STATE/$dead/guard.sh" recover 2>/dev/null </dev/null); fi
     code=$?
     case $said in *'revert failed '*) said=${said#*revert failed * * } problem="$problem: ${said%%"$nl"*}" ;; esac
@@ -120,7 +120,7 @@ take_over() {
     [ $code = 0 ] || return 1
     ln "$mine" "$STATE/lock" 2>/dev/null && return
     why=at_work
-    problem="another run took the lock $STATE/lock just now"
+    problem="another run has just taken the lock $STATE/lock"
     return 1
 }
 
@@ -133,7 +133,7 @@ settle_old() {
     if read_lock; then
         is_dead || refuse locked "run $holder holds the lock $OLD/lock for another $((expires - ${now%.*})) s at most"
         [ ! -e "$OLD/$holder/guard.sh" ] || sh "$OLD/$holder/guard.sh" recover >/dev/null 2>&1 </dev/null ||
-            { say holder "$OLD/$holder"; refuse locked "run $holder was never confirmed and could not be undone" earlier_run; }
+            { say holder "$OLD/$holder"; refuse locked "run $holder was never confirmed and could not be reverted" earlier_run; }
     fi
     rm -f "$OLD/lock"
     STATE=$ours

@@ -41,7 +41,7 @@ def records(stdout: bytes) -> Iterator[Record]:
 
 def _broken(position: int) -> HostError:
     return HostError(
-        f"what the host told does not add up at byte {position}: its output was cut off, or a file changed meanwhile",
+        f"cannot parse the output of the host at byte {position}: it was cut off, or a file changed while it was read",
         kind=FailureKind.OBSERVE,
         cause="output-cut",
         hint="run the command again",
@@ -49,10 +49,10 @@ def _broken(position: int) -> HostError:
 
 
 def read_output(completed: Completed) -> bytes:
-    """What a script that only reads has printed.
+    """Give the output of a script that only reads.
 
     Raises:
-        HostError: it did not come to its end: kind `timeout`, or `observe` with cause `too_large`.
+        HostError: it did not finish: kind `timeout`, or `observe` with cause `too_large`.
     """
     if completed.ended:
         return completed.stdout
@@ -64,16 +64,16 @@ def read_output(completed: Completed) -> bytes:
 
 @contextmanager
 def legible(what: str) -> Iterator[None]:
-    """Reading what a host told, in a block or as a decorator: it says what it likes, and that is no defect of ours.
+    """Report output that cannot be parsed as an error of the host; a context manager or decorator.
 
     Raises:
-        HostError: kind `observe`, in place of whatever a number or a date that is none leads to.
+        HostError: kind `observe`, for a number or a date that is not valid.
     """
     try:
         yield
     except (ValueError, IndexError, OverflowError, OSError, ZeroDivisionError):
         raise HostError(
-            f"what the host told of {what} cannot be read",
+            f"cannot parse what the host reported about {what}",
             kind=FailureKind.OBSERVE,
             cause="output-cut",
             hint="run check again",

@@ -156,22 +156,22 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
                 answer = decode(value)
                 look.dumps.append(Dump(context=context, settings=_read_settings(answer), text=answer))
             case "refusal":
-                look.dumps.append(Dump(context=context, error=decode(value) or "sshd -T failed without a word"))
+                look.dumps.append(Dump(context=context, error=decode(value) or "sshd -T failed without a message"))
             case "unreadable" | "dangling" | "irregular":
                 raise _report_unusable(kind, decode(value))
             case "nosshd":
                 raise HostError(
-                    f"no sshd was found on the host ({decode(value)})",
+                    f"found no sshd on the host ({decode(value)})",
                     kind=FailureKind.OBSERVE,
                     cause="no-sshd",
                     hint="name the binary in the inventory: sshd: /path/to/sshd",
                 )
             case "elsewhere":
                 raise HostError(
-                    f"the sshd that answers reads {decode(value)}, not {host.sshd_config}",
+                    f"the running sshd reads {decode(value)}, not {host.sshd_config}",
                     kind=FailureKind.OBSERVE,
                     cause="other-config",
-                    hint="correct sshd_config in the inventory, or leave it out: then the daemon's own is taken",
+                    hint="correct sshd_config in the inventory, or leave it out to use the file of the running sshd",
                 )
             case _:
                 look.words[kind] = decode(value)
@@ -198,18 +198,18 @@ def _limit_records(stdout: bytes) -> Iterator[Record]:
 
 def _report_unusable(kind: str, path: str) -> HostError:
     why, hint = {
-        "unreadable": ("cannot be read by this login", "log in as root, or let it become root: become: sudo"),
+        "unreadable": ("cannot be read by this login", "log in as root, or set become: sudo"),
         "dangling": (
-            "is a symbolic link that leads nowhere, which sshd refuses at its next start",
-            "remove or mend the link",
+            "is a broken symbolic link: sshd would not start with it",
+            "remove or correct the link",
         ),
-        "irregular": ("is neither a file nor a directory", "move it out of the reach of Include"),
+        "irregular": ("is neither a file nor a directory", "move it where no Include matches it"),
     }[kind]
     return HostError(f"{path} {why}", kind=FailureKind.OBSERVE, cause=f"{kind}-file", hint=hint)
 
 
 def _report_vanished(what: str) -> HostError:
-    message = f"a {what} vanished while it was read"
+    message = f"a {what} was deleted while it was read"
     return HostError(message, kind=FailureKind.OBSERVE, cause="output-cut", hint="run the command again")
 
 
@@ -266,18 +266,18 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
             "the sshd of this host is not OpenSSH",
             kind=FailureKind.OBSERVE,
             cause="not-openssh",
-            hint="this program understands OpenSSH only; take the host out of the inventory",
+            hint="this program supports OpenSSH only; remove the host from the inventory",
         )
     config_path = words.get("config", host.sshd_config)
     if not config_path.startswith("/"):
         raise HostError(
-            f"sshd was started with a relative path, -f {config_path}: which file that is cannot be told",
+            f"sshd was started with a relative path, -f {config_path}: cannot find out which file that is",
             kind=FailureKind.OBSERVE,
             cause="other-config",
             hint="start sshd with an absolute path, or name it in the inventory: sshd_config: /path/to/sshd_config",
         )
     if not words.get("state", "").startswith("/"):
-        raise ValueError("the directory for backups is not told")
+        raise ValueError("the host did not report the directory for backups")
     running = _VERSION.search(banner)
     version = running[1] if running and running[1].startswith(found[1] + "p") else found[1]
     daemon = _read_daemon(look, host)
@@ -339,7 +339,7 @@ def _read_daemon(look: _Look, host: Host) -> Daemon | None:
     words = look.words
     if "lost" in words:
         raise HostError(
-            f"the sshd that answers cannot be found: {words['lost']}",
+            f"cannot find the sshd that accepted this login: {words['lost']}",
             kind=FailureKind.OBSERVE,
             cause="no-daemon",
             hint="name it in the inventory, service: {manager: pidfile, pidfile: …} or {manager: command, …}",
@@ -385,7 +385,7 @@ def _read_start(words: dict[str, str]) -> tuple[float, float]:
         if age < -_TICK_S:  # a container's own uptime beside the machine's start times (lxcfs)
             raise ValueError(age)
         clock = words["clock"]
-        # busybox date knows no %N: then a whole second is all there is.
+        # busybox date does not support %N: then the time is exact to one second.
         return (
             (float(clock) - age, _TICK_S)
             if clock.replace(".", "").isdigit()
@@ -393,7 +393,7 @@ def _read_start(words: dict[str, str]) -> tuple[float, float]:
         )
     except (KeyError, ValueError):
         raise HostError(
-            "the start of the running sshd could not be determined",
+            "cannot find out when the running sshd was started",
             kind=FailureKind.OBSERVE,
             cause="no-start-time",
             hint="restart sshd by hand, or name two commands: service: {manager: command, …}",

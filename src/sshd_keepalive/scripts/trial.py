@@ -50,7 +50,7 @@ def build_script(snapshot: Snapshot, trial: Trial) -> str:
 
 
 def build_finding(trial: Trial, held: Held, values: Values) -> Finding:
-    """Hold a trial against what the release should do, and say what it means for the values of the host."""
+    """Compare a trial with what the release should do."""
     told = consequence.compute_consequence(values.version, trial.interval_s, trial.count_max)
     late = 2 if consequence.probes_late(values.version) else 1
     if trial.subject is Subject.OBSERVED:
@@ -73,14 +73,16 @@ def build_finding(trial: Trial, held: Held, values: Values) -> Finding:
         wanted=wanted,
         value=f"with {trial.interval_s}/{trial.count_max} {spoken(held)}",
         state=State.OK if right else State.DRIFT,
-        reason="" if right else f"OpenSSH {values.version} is known to do otherwise: a changed build, or a busy host",
+        reason=""
+        if right
+        else f"OpenSSH {values.version} is known to behave differently: a patched build, or a busy host",
     )
 
 
 def find_deciding_match(reading: Reading) -> str:
-    """Why options of ours would not win on this host: sshd lets a Match block beat them; empty when they do."""
+    """Say why our options would not decide on this host: a Match block overrides them; empty when they do."""
     place = next((event.place for event in reading.overrides), None)
-    return f"a Match block decides the values ({place}), and sshd lets no option replace it" if place else ""
+    return f"a Match block sets the values ({place}), and a command-line option cannot override it" if place else ""
 
 
 def _is_near(seconds: float, expected_s: int | None, late: int) -> bool:

@@ -47,7 +47,7 @@ def test_a_channel_timeout_that_a_job_can_meet_is_a_finding(channeltimeout: str,
     assert (finding.setting, finding.value) == ("ChannelTimeout", channeltimeout)
     assert finding.state is (State.OK if limit_s is None else State.DRIFT)
     if limit_s is not None:
-        assert f"quiet for {limit_s} s" in finding.reason
+        assert f"without output for {limit_s} s" in finding.reason
         assert ("channel-timeout", limit_s) in found.limits
 
 

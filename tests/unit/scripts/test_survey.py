@@ -222,7 +222,7 @@ def test_when_the_daemon_last_read_its_files() -> None:
         with pytest.raises(HostError) as raised:
             survey._read_times(useless)
         assert raised.value.cause == "no-start-time"
-    with pytest.raises(HostError, match="PID file vanished"):
+    with pytest.raises(HostError, match="PID file was deleted"):
         survey._read_times(words(loaded="  File: /etc/ssh"))
 
 
@@ -258,7 +258,7 @@ def test_a_host_that_does_not_say_where_backups_go_is_not_read(host: Host) -> No
 
 def test_a_file_that_vanishes_while_it_is_read_is_no_answer(host: Host) -> None:
     told = record("path", "/a") + record("path", "/b") + record("details", "1 644 0 0 5 5") + record("content", "x")
-    with pytest.raises(HostError, match="vanished while it was read"):
+    with pytest.raises(HostError, match="was deleted while it was read"):
         survey.parse(told, host, NOW)
 
 
@@ -284,7 +284,7 @@ def test_the_daemon_and_its_next_start(host: Host) -> None:
     assert daemon.next_command == "/usr/sbin/sshd -D -o ClientAliveInterval=9"
     assert daemon.stale == ("/etc/ssh/sshd_config.d",)
     assert daemon_of(host, pid="7").next_command is None
-    with pytest.raises(HostError, match="directory vanished while it was read"):
+    with pytest.raises(HostError, match="directory was deleted while it was read"):
         daemon_of(host, pid="7", directory="/etc/ssh/sshd_config.d", folders="")
 
 
