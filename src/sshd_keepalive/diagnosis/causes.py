@@ -80,7 +80,7 @@ _ZERO_PAIRS: Final = {
     1800.0: "1800/0",
     3600.0: "3600/0",
 }
-#: (count + 1) x interval for pairs that are met in the wild; twice that on OpenSSH 9.2 to 9.4.
+#: (count + 1) x interval for pairs that are in use; twice that on OpenSSH 9.2 to 9.4.
 _DEAD_PAIRS: Final = {
     1200.0: "300/3, or 600/1 (DISA STIG)",
     2400.0: "300/3 or 600/1 on OpenSSH 9.2 to 9.4",
@@ -99,9 +99,9 @@ _IDLE_LIMITS: Final = {
     600.0: "Google Cloud, 10 minutes",
     900.0: "a limit of 15 minutes, usual on NAT gateways",
     1800.0: "a limit of 30 minutes",
-    3600.0: "firewalls that forget after an hour",
+    3600.0: "firewalls with a limit of an hour",
     7200.0: "a limit of 2 hours",
-    7440.0: "NAT as RFC 5382 asks for, 2 hours and 4 minutes",
+    7440.0: "NAT as RFC 5382 requires, 2 hours and 4 minutes",
 }
 
 CAUSES: Final[tuple[Cause, ...]] = (
@@ -113,19 +113,19 @@ CAUSES: Final[tuple[Cause, ...]] = (
     ),
     Cause(
         name="dead-client",
-        title="sshd gave up on a client that did not answer (count + 1) keep-alives",
+        title="sshd dropped a client that did not answer (count + 1) keep-alives",
         marks=_marks(_DEAD_PAIRS),
         next_step="sshd-keepalive probe HOST",
     ),
     Cause(
         name="idle-limit",
-        title="a NAT gateway, load balancer or firewall on the way forgot the quiet connection",
+        title="a NAT gateway, load balancer or firewall dropped the idle connection",
         marks=_marks(_IDLE_LIMITS),
         next_step="sshd-keepalive probe --find-limit HOST",
     ),
     Cause(
         name="tcp-keepalive",
-        title="the kernel's TCP keep-alive found the other side gone",
+        title="the kernel's TCP keep-alive got no answer from the other side",
         # net.ipv4.tcp_keepalive_time 7200, then 9 probes 75 s apart: tcp(7).
         marks=_marks({7875.0: "7200 s and 9 probes, 75 s apart", 7275.0: "7200 s and one answered by a reset"}),
         next_step="sshd-keepalive plan HOST",
@@ -133,7 +133,7 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause(
         name="own-limit",
         title="the scheduler's own maximum duration of the node or task",
-        next_step="raise the node's maximum duration in the scheduler; no host needs a change",
+        next_step="raise the node's maximum duration in the scheduler; do not change a host",
     ),
     Cause(
         name="logind",
@@ -143,7 +143,7 @@ CAUSES: Final[tuple[Cause, ...]] = (
     ),
     Cause(
         name="shell-tmout",
-        title="the shell's TMOUT ended an idle prompt; a command that runs is never ended by it",
+        title="the shell's TMOUT ended an idle prompt; it never ends a running command",
         marks=_marks({300.0: "300", 600.0: "600", 900.0: "900 (DISA STIG)", 1800.0: "1800"}),
         next_step="sshd-keepalive check --deep HOST",
     ),
@@ -160,28 +160,28 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause(
         name="server-stopped",
         title="sshd's service or the host itself was stopped",
-        next_step="look at the host's log of that minute: journalctl -t sshd -t sshd-session, last -x",
+        next_step="read the host's log of that minute: journalctl -t sshd -t sshd-session, last -x",
     ),
     Cause(
         name="killed",
-        title="the command was ended by a signal, by the kernel when memory ran out or by somebody",
-        next_step="look at the host's kernel log of that minute: journalctl -k",
+        title="a signal ended the command: from the kernel, out of memory, or from a person or program",
+        next_step="read the host's kernel log of that minute: journalctl -k",
     ),
     Cause(
         name="login-grace",
-        title="sshd's LoginGraceTime was over before anybody had logged in; no session was killed",
+        title="sshd's LoginGraceTime expired before the login succeeded; no session was killed",
         marks=_marks({120.0: "LoginGraceTime 120, the default", 60.0: "60 (CIS)", 30.0: "30"}),
-        next_step="see why the login takes so long: sshd-keepalive check -v HOST",
+        next_step="find out why the login takes so long: sshd-keepalive check -v HOST",
     ),
     Cause(
         name="max-startups",
-        title="sshd turned the login away: too many logins at once (MaxStartups)",
-        next_step="begin fewer logins at once, or raise MaxStartups: sshd-keepalive check --deep --concurrency 20 HOST",
+        title="sshd refused the login: too many logins at once (MaxStartups)",
+        next_step="start fewer logins at once, or raise MaxStartups: sshd-keepalive check --deep --concurrency 20 HOST",
     ),
     Cause(
         name="source-penalty",
-        title="sshd refuses this address for a while: PerSourcePenalties (OpenSSH 9.8 and later)",
-        next_step="wait a minute; then see the failed logins in the host's log, and PerSourcePenaltyExemptList",
+        title="sshd blocks this address for a while: PerSourcePenalties (OpenSSH 9.8 and later)",
+        next_step="wait a minute; then read the failed logins in the host's log, and see PerSourcePenaltyExemptList",
     ),
 )
 

@@ -185,7 +185,7 @@ def _duration(log: RunLog) -> tuple[float | None, str]:
     lost = next((matched.line for matched in log.matches if matched.row.kind in _LOSS), 0)
     told = [(abs(s.line - lost), -float(value)) for s in log.matches if (value := s.value("seconds"))]
     if told:  # of several runs the one that was lost, of several parts of a run the longest
-        return -min(told)[1], "the duration the log tells"
+        return -min(told)[1], "the duration in the log"
     limits = [
         unit_s * float(value)
         for matched in log.matches
@@ -193,7 +193,7 @@ def _duration(log: RunLog) -> tuple[float | None, str]:
         if (value := matched.value(name))
     ]
     if limits:
-        return max(limits), "the limit the log tells"
+        return max(limits), "the limit in the log"
     for end in log.matches:
         lasted_s = _since_login(end, log.matches) if end.row.kind in _LOSS and end.value("port") else None
         if lasted_s is not None:
@@ -487,7 +487,10 @@ def host_word(cause: Cause, evidence: Evidence) -> tuple[HostWord, str]:
         case "idle-limit":
             every_s = said.request_after_s
             if every_s is None or said.alive_dropped_after_s is not None:
-                return HostWord.POSSIBLE, f"{known.name} sends no keep-alive, so any limit on the way ends the session"
+                return (
+                    HostWord.POSSIBLE,
+                    f"{known.name} sends no keep-alive, so any idle limit on the path ends the session",
+                )
             if evidence.measured_s and every_s < min(evidence.measured_s) * (1 - _SHARE):
                 reason = f"{known.name} sends a keep-alive every {every_s} s: only a shorter limit ends the session"
                 return HostWord.RULED_OUT, reason
@@ -509,28 +512,28 @@ def host_word(cause: Cause, evidence: Evidence) -> tuple[HostWord, str]:
 
 #: How a kind of line is explained in a report.
 SPOKEN: Final = {
-    LineKind.LOST: "the session was gone, and nobody said who ended it",
-    LineKind.BLAMED: "the scheduler says that the job failed, not why",
-    LineKind.NO_STATUS: "no exit status arrived; the client made one up",
+    LineKind.LOST: "the session was lost; the line does not say who ended it",
+    LineKind.BLAMED: "the scheduler says that the job failed, but not why",
+    LineKind.NO_STATUS: "no exit status arrived; the client reports a substitute",
     LineKind.CLOSED: "the server's side closed the connection",
     LineKind.RESET: "a TCP reset arrived",
-    LineKind.BROKEN: "the loss was noticed only when something was to be sent",
+    LineKind.BROKEN: "the client noticed the loss only when it sent data",
     LineKind.SERVER_GAVE_UP: "sshd says that the client does not respond",
     LineKind.CLIENT_GAVE_UP: "the client says that the server does not respond",
     LineKind.OWN_LIMIT: "the scheduler says that its own time limit was reached",
     LineKind.LOGIND: "systemd-logind says that it stopped the session",
     LineKind.SHELL_TMOUT: "the shell says that it waited too long for input",
     LineKind.UNUSED: "sshd says that the connection had no session",
-    LineKind.CHANNEL: "sshd says that the channel was without data",
+    LineKind.CHANNEL: "sshd says that no data passed through the channel",
     LineKind.SERVER_STOPPED: "the daemon or the host was being stopped",
     LineKind.KILLED: "the kernel ran out of memory",
-    LineKind.NO_LOGIN: "no login came about",
-    LineKind.GRACE_OVER: "sshd says that the time for the login was over",
-    LineKind.PENALISED: "sshd says that it refuses this address for a while",
+    LineKind.NO_LOGIN: "the login failed",
+    LineKind.GRACE_OVER: "sshd says that the time limit for the login expired",
+    LineKind.PENALISED: "sshd says that it blocks this address for a while",
     LineKind.STARTUPS: "sshd says that too many logins are in progress",
     LineKind.TURNED_AWAY: "sshd says that it does not allow the login at this time",
-    LineKind.FAILED: "the command itself ended with a status",
-    LineKind.SUCCEEDED: "the command ended with status 0",
+    LineKind.FAILED: "the command itself ended with an exit status",
+    LineKind.SUCCEEDED: "the command ended with exit status 0",
     LineKind.STARTED: "the session began",
     LineKind.RAN: "a duration",
 }
@@ -545,23 +548,26 @@ def _finished(evidence: Evidence, matches: Iterable[MatchedLine], *, was_killed:
         return Finished.YES, "its exit status 0 arrived"
     if LineKind.SUCCEEDED in seen:
         line = next(matched.line for matched in matches if matched.row.kind is LineKind.SUCCEEDED)
-        return Finished.PROBABLY, f"an exit status 0 arrived in line {line}; when it is of the same run, it finished"
+        return (
+            Finished.PROBABLY,
+            f"line {line} reports exit status 0; if it belongs to the same run, the script finished",
+        )
     if NO_LOGINS & seen and not was_killed:
-        return Finished.NO, "no login came about, so nothing was run"
+        return Finished.NO, "the login failed, so nothing was run"
     if LineKind.KILLED in seen:
-        return Finished.NO, "a process was ended by the kernel"
+        return Finished.NO, "the kernel ended a process"
     if LineKind.FAILED in seen and not was_killed:
         return Finished.YES, "its own exit status arrived; it failed by itself, and no session was killed"
     if not was_killed:
         return Finished.UNKNOWN, "no line tells how it ended"
     if {LineKind.LOGIND, LineKind.SHELL_TMOUT} & seen:
-        return Finished.NO, "the session's processes were ended with it"
+        return Finished.NO, "the session's processes ended with it"
     if not evidence.has_terminal:
         return (
             Finished.PROBABLY,
-            "without a terminal nothing tells a command that its session is gone: it runs on to its end, "
-            "unless it writes to the lost output after that; look for its results before you run it again",
+            "without a terminal a command does not notice the loss of its session: it runs to its end, "
+            "unless it writes to the lost output; look for its results before you run it again",
         )
     if {matched.row.product for matched in matches} == {SSHD}:
-        return Finished.UNKNOWN, "the server's log does not tell whether there was a terminal"
-    return Finished.UNKNOWN, "with a terminal the command got SIGHUP, without one it ran on"
+        return Finished.UNKNOWN, "the server's log does not say whether the session had a terminal"
+    return Finished.UNKNOWN, "with a terminal the command got SIGHUP, without one it continued"

@@ -71,9 +71,9 @@ def test_lengths_spread_over_everything_are_no_cluster() -> None:
     ("pair", "version", "seconds", "cause"),
     [
         ("300/0", "8.1p1", 300, "sshd ends every quiet session"),
-        ("300/3", "9.6p1", 1200, "sshd gave up on a client that did not answer"),
-        ("77/2", "9.6p1", 231, "sshd gave up on a client that did not answer"),
-        ("50/2", "9.2p1", 300, "sshd gave up on a client that did not answer"),
+        ("300/3", "9.6p1", 1200, "sshd dropped a client that did not answer"),
+        ("77/2", "9.6p1", 231, "sshd dropped a client that did not answer"),
+        ("50/2", "9.2p1", 300, "sshd dropped a client that did not answer"),
     ],
 )
 def test_the_limits_of_the_host_itself_count(pair: str, version: str, seconds: int, cause: str) -> None:

@@ -167,7 +167,7 @@ def test_of_several_runs_the_lost_one_counts() -> None:
     good = b'{"exeTime":%d.5}\nThe return code is : [0].\n'
     found = of(b"".join(good % (1000 + n) for n in range(50)) + PUBLISHED)
     assert (found.duration_s, found.causes[0].name, found.finished.value) == (300.609, "count-zero", "probably")
-    assert "line 2; when it is of the same run" in found.finished_because
+    assert "line 2 reports exit status 0" in found.finished_because
     parts = PUBLISHED.replace(b'"exeTime":300.609', b'"exeTime":2.5},{"exeTime":300.609},{"exeTime":1.5')
     assert of(parts).duration_s == 300.609
 
