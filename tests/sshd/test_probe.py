@@ -79,7 +79,7 @@ def test_a_silence_that_is_too_short_proves_nothing(sshd: Sshd, tmp_path: Path) 
     sshd.reload()
     ran = keepalive("probe", "-i", inventory(sshd, tmp_path, policy="60/3"), "--idle", "1")
     assert ran.status == 3
-    assert "look longer: --idle" in ran.stdout
+    assert "test for longer: --idle" in ran.stdout
 
 
 def test_a_daemon_that_ends_the_session_is_named(sshd: Sshd, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_interrupted_it_says_what_was_seen_so_far(sshd: Sshd, tmp_path: Path) ->
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in stderr
-    assert "when it was interrupted" in observed(json.loads(stdout)["hosts"][0])["value"]
+    assert "when the test was interrupted" in observed(json.loads(stdout)["hosts"][0])["value"]
 
 
 def test_fast_shows_what_this_binary_does(sshd: Sshd, tmp_path: Path) -> None:

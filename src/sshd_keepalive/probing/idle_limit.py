@@ -71,7 +71,7 @@ def spacings(idle_s: float, most: int = CONNECTIONS_MAX) -> tuple[int, ...]:
 
 
 def bounds(paced: tuple[Paced, ...]) -> Bounds:
-    """The limit lies between what was outlived and what was not."""
+    """Give the longest idle time that a connection survived, and the shortest that ended one."""
     lethal = [one.lethal_s for one in paced if one.lethal_s is not None]
     at_most_s = min(lethal, default=None)
     # A lost connection may have been lost for another reason: only shorter silences speak for the limit.
@@ -80,7 +80,7 @@ def bounds(paced: tuple[Paced, ...]) -> Bounds:
 
 
 def finding(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
-    """Hold the limit against the keep-alives of the host, or those that the policy wants."""
+    """Compare the limit with the keep-alives of the host, or those that the policy requires."""
     every_s = values.consequence.request_after_s if values is not None else wanted_s
     advice = f"configure ClientAliveInterval {found.advised_s} or less" if found.advised_s else ""
     if values is not None and values.consequence.request_after_s not in (None, values.interval_s) and found.advised_s:
@@ -91,10 +91,10 @@ def finding(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
         state, reason = State.DRIFT, f"the host sends no keep-alive; {advice}"
     elif every_s >= found.at_least_s:
         state = State.DRIFT
-        reason = f"a keep-alive every {every_s} s comes too late, or loses the race; {advice}"
+        reason = f"a keep-alive every {every_s} s comes too late or only just in time; {advice}"
     else:
         tight = every_s * 2 > found.at_least_s
-        state, reason = State.OK, f"one lost packet is enough to die; {advice}" if tight else ""
+        state, reason = State.OK, f"one lost packet is enough to end a session; {advice}" if tight else ""
     return Finding(
         setting=Subject.IDLE_LIMIT,
         scope=GLOBAL,
@@ -108,12 +108,12 @@ def finding(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
 def _none_met(proven_s: float, every_s: int | None) -> tuple[State, str]:
     """No limit was met; that is enough where the host's keep-alives are closer together than what was proved."""
     if every_s is None:
-        return State.UNKNOWN, f"the host sends no keep-alive: longer silences than {proven_s:.0f} s are not proved"
+        return State.UNKNOWN, f"the host sends no keep-alive: idle times above {proven_s:.0f} s were not tested"
     if proven_s + tolerance_s(every_s) < every_s:
-        return State.UNKNOWN, f"the host's keep-alives come every {every_s} s; look longer: --idle {ask(every_s)}"
+        return State.UNKNOWN, f"the host sends a keep-alive every {every_s} s; test for longer: --idle {ask(every_s)}"
     if every_s > proven_s * 1.2:
         return State.OK, ""
-    return State.OK, f"the host's keep-alive every {every_s} s keeps the way open and hides limits above that"
+    return State.OK, f"the host's keep-alive every {every_s} s keeps the connection open and hides limits above that"
 
 
 def spoken(found: Bounds) -> str:

@@ -28,11 +28,11 @@ _SPARE_S: Final = 60.0
 class Loss(Enum):
     """How a connection ended, as the client sees it."""
 
-    CLOSED = "closed by the host's side"  # TCP FIN
-    RESET = "cut by a TCP reset"
-    NO_ANSWER = "gone without a word: nobody answers any more"
-    BASTION = "lost together with the connection to its jump host: the way to that one is the shorter-lived"
-    CHANNEL = "its session was closed, the connection lives"
+    CLOSED = "closed from the host's side"  # TCP FIN
+    RESET = "ended by a TCP reset"
+    NO_ANSWER = "lost: the other side does not answer, and sent no close or reset"
+    BASTION = "lost together with the connection to its jump host: that connection has the shorter limit"
+    CHANNEL = "its session was closed, the connection is still open"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +47,11 @@ class Beat:
 class Held:
     """One silence."""
 
-    idle_s: float  # how long it was to last
-    quiet_s: float  # how long it lasted
+    idle_s: float  # planned length
+    quiet_s: float  # measured length
     beats: tuple[Beat, ...] = ()
     loss: Loss | None = None  # None: alive, and it answered at the end
-    farewell: str = ""  # the server's own last words
+    farewell: str = ""  # the server's disconnect message
     was_stopped: bool = False  # somebody pressed Ctrl-C
 
     @property
@@ -115,21 +115,22 @@ def finding(held: Held, values: Values | None, wanted_s: int) -> Finding:
 def spoken(held: Held) -> str:
     """`a keep-alive every 2.0 s (7 seen), alive after 15 s`."""
     ending = f"alive after {held.quiet_s:.0f} s" if held.loss is None else f"dead after {held.quiet_s:.1f} s"
-    ending += ", when it was interrupted" if held.was_stopped else ""
+    ending += ", when the test was interrupted" if held.was_stopped else ""
     if held.spacing_s is None:
         return f"no keep-alive, {ending}"
     return f"a keep-alive every {held.spacing_s:.1f} s ({len(held.beats)} seen), {ending}"
 
 
 def answer(observed: Sequence[Finding], values: Values | None) -> str:
-    """Say in one sentence what becomes of a quiet session: as the values promise, or what was seen instead."""
+    """Say in one sentence what happens to a quiet session: the effect of the values, or what was measured instead."""
     told = next((finding for finding in observed if finding.state is not State.OK), observed[0])
     if told.state is State.OK and told.setting is not Subject.IDLE_LIMIT and values is not None:
         effect = values.consequence
         dropped_s = effect.dead_dropped_after_s
         dropped = "never dropped" if dropped_s is None else f"dropped after {_format_duration(dropped_s)}"
         return (
-            f"a quiet session gets a keep-alive every {effect.request_after_s} s and lives; a dead client is {dropped}"
+            f"a quiet session gets a keep-alive every {effect.request_after_s} s and stays open; "
+            f"a dead client is {dropped}"
         )
     subject = "a quiet session" if told.setting is Subject.OBSERVED else told.setting
     return f"{subject}: {told.value}" + (f"; {told.reason}" if told.reason else "")
@@ -145,8 +146,8 @@ def recommendation(values: Values, wanted_s: int) -> str:
         return ""
     interval_s = values.interval_s if values.interval_s > 0 else wanted_s
     return (
-        f"OpenSSH 9.2 to 9.4 ask after two intervals: {values.version} sends a keep-alive every {2 * interval_s} s "
-        f"where {interval_s} is configured; for one every {wanted_s} s configure "
+        f"OpenSSH 9.2 to 9.4 send a keep-alive after two intervals: {values.version} sends one every "
+        f"{2 * interval_s} s where {interval_s} is configured; for one every {wanted_s} s configure "
         f"ClientAliveInterval {max(1, wanted_s // 2)}, as --keep-alive-every {wanted_s} does"
     )
 
@@ -157,7 +158,7 @@ def _judged(held: Held, values: Values | None, wanted_s: int) -> tuple[State, st
     expected_s = values.consequence.request_after_s if values is not None else wanted_s
     if values is not None and values.interval_s <= 0:
         if held.beats:
-            return State.DRIFT, f"keep-alives arrive although {values} sends none: the running sshd has other values"
+            return State.DRIFT, f"keep-alives arrive although {values} sends none: the running sshd uses other values"
         return State.DRIFT, values.consequence.sentence
     if expected_s is None:  # never together with an interval above 0
         return State.UNKNOWN, ""
@@ -165,12 +166,12 @@ def _judged(held: Held, values: Values | None, wanted_s: int) -> tuple[State, st
         if held.quiet_s < expected_s + tolerance_s(expected_s):
             return (
                 State.UNKNOWN,
-                f"the first keep-alive is due after {expected_s} s; look longer: --idle {ask(expected_s)}",
+                f"the first keep-alive is due after {expected_s} s; test for longer: --idle {ask(expected_s)}",
             )
         return State.DRIFT, f"no keep-alive in {held.quiet_s:.0f} s, although one was due after {expected_s} s"
     least_s = earliest_s(values) if values is not None else expected_s
     if not least_s - tolerance_s(least_s) <= held.spacing_s <= expected_s + tolerance_s(expected_s):
-        source = f"{values} means" if values is not None else "the policy wants"
+        source = f"{values} means" if values is not None else "the policy requires"
         return (
             State.DRIFT,
             f"{source} one every {expected_s} s, the running sshd sends one every {held.spacing_s:.1f} s",
@@ -202,7 +203,7 @@ def ask(expected_s: int) -> str:
 
 def _why_dead(held: Held, values: Values | None) -> str:
     loss = held.loss.value if held.loss is not None else ""
-    words = f", saying {held.farewell!r}" if held.farewell else ""
+    words = f" with the message {held.farewell!r}" if held.farewell else ""
     after = f"{loss}{words}"
     if values is not None and held.loss is Loss.CLOSED:
         limit_s = values.consequence.alive_dropped_after_s
@@ -211,5 +212,7 @@ def _why_dead(held: Held, values: Values | None) -> str:
     if held.loss in (Loss.RESET, Loss.NO_ANSWER):
         last_s = held.beats[-1].at_s if held.beats else 0.0
         quiet_s = held.quiet_s - last_s
-        return f"{after}; something on the way forgets a connection that is quiet for less than {quiet_s:.0f} s"
+        return (
+            f"{after}; a firewall, NAT or load balancer drops a connection that is idle for less than {quiet_s:.0f} s"
+        )
     return after

@@ -49,7 +49,7 @@ def test_the_silence_a_host_needs_proves_what_its_release_does(pair: str, versio
     other = 1 if told.request_after_s > 6 else 3 * told.request_after_s
     assert proof.finding(silence(held_s, other), effect, 300).state is State.DRIFT
     short = proof.finding(silence(told.request_after_s + proof.tolerance_s(told.request_after_s) - 0.1), effect, 300)
-    assert (short.state, "look longer" in short.reason) == (State.UNKNOWN, True)
+    assert (short.state, "test for longer" in short.reason) == (State.UNKNOWN, True)
 
 
 def test_a_busy_host_of_a_late_release_may_keep_its_interval() -> None:
@@ -123,7 +123,7 @@ def test_without_an_interval_a_silence_is_long_and_keep_alives_are_somebody_else
 
 
 def test_options_of_ours_do_not_win_over_a_match() -> None:
-    assert "a Match block decides" in trial.find_deciding_match(
+    assert "a Match block sets the values" in trial.find_deciding_match(
         read(look({MAIN: "Match User a\nClientAliveInterval 5\n"}))
     )
     assert trial.find_deciding_match(read(look({MAIN: "ClientAliveInterval 5\n"}))) == ""
@@ -132,9 +132,9 @@ def test_options_of_ours_do_not_win_over_a_match() -> None:
 def test_the_answer_is_one_sentence_with_what_the_values_do_or_with_what_was_seen_instead() -> None:
     alive = proof.finding(silence(630, 600), values("300/3", "9.2p1"), 600)
     assert proof.answer([alive], values("300/3", "9.2p1")) == (
-        "a quiet session gets a keep-alive every 600 s and lives; a dead client is dropped after 40 min"
+        "a quiet session gets a keep-alive every 600 s and stays open; a dead client is dropped after 40 min"
     )
-    assert proof.answer([alive], values("300/0", "9.6p1")).endswith("and lives; a dead client is never dropped")
+    assert proof.answer([alive], values("300/0", "9.6p1")).endswith("and stays open; a dead client is never dropped")
     dead = proof.finding(silence(4, None, Loss.RESET), values("300/3"), 300)
     assert proof.answer([dead], values("300/3")).startswith("a quiet session: no keep-alive, dead after 4.0 s; ")
     assert proof.answer([alive], None).startswith("a quiet session: a keep-alive every 600.0 s")
