@@ -177,7 +177,7 @@ def test_the_list_ends_with_what_tells_the_hosts_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--interval", "5", "--keep-alive-every", "5"), "--keep-alive-every cannot stand beside --interval"),
+        (("--interval", "5", "--keep-alive-every", "5"), "--keep-alive-every cannot be combined with --interval"),
         (("--keep-alive-every", "1"), "--keep-alive-every: 1 s is too short"),
         (("--drop-dead-after", "5m"), "--drop-dead-after: 300 s is less than twice keep_alive_every"),
         (("--interval", "1.5"), "not a whole number of seconds"),

@@ -172,7 +172,7 @@ def test_start_options_that_no_sshd_has_yet_are_told_and_keep_files_as_they_are(
     assert "would have -o ClientAliveInterval=77" in told["reason"]
     refused = keepalive("apply", "--yes", *only)
     assert (refused.status, refused.host()["change"]) == (3, "refused")
-    assert "started anew" in refused.host()["failure"]["message"]
+    assert "after a restart sshd would" in refused.host()["failure"]["message"]
     assert host.run(LOOK).stdout == before
     host.restart_sshd()
     checked = keepalive("check", *only).host()

@@ -385,7 +385,9 @@ def test_a_host_whose_sshd_reads_its_files_otherwise_is_refused_with_both_readin
         assert (ran.status, host["state"], host["failure"]["kind"]) == (3, "unknown", "observe")
         assert host["failure"]["cause"] == "readings-differ"
         assert f"sshd -T {'says' if read == '45' else 'reads'} {read}" in host["failure"]["message"]
-        assert ("we read 300" if read == "45" else "we cannot follow it") in host["failure"]["message"]
+        assert ("this program reads 300" if read == "45" else "this program cannot read the files") in host["failure"][
+            "message"
+        ]
         assert host["change"] == ("refused" if command[0] == "apply" else None)
     assert sshd.config_file.read_text() == text
 

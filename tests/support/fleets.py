@@ -43,7 +43,7 @@ def finding(setting: Subject, value: str, wanted: str, place: Place | None, reas
 
 def pair(interval: str, count: str, *, path: str = MAIN, line: int = 98) -> tuple[Finding, ...]:
     """Both settings, wanted 300/3."""
-    said = "" if interval == "300" else "0 keep-alives are sent: whatever sits between may cut a quiet session"
+    said = "" if interval == "300" else "no keep-alives: a firewall or load balancer may drop idle sessions"
     return (
         finding(Subject.INTERVAL, interval, "300", Place(path=path, line=line), said),
         finding(Subject.COUNT_MAX, count, "3", None),

@@ -37,7 +37,7 @@ RIGHT = Finding(
     state=State.OK,
     place=Place(path="/etc/ssh/sshd_config", line=98),
 )
-WRONG = replace(RIGHT, value="0", state=State.DRIFT, place=None, reason="0 keep-alives are sent")
+WRONG = replace(RIGHT, value="0", state=State.DRIFT, place=None, reason="no keep-alives")
 FAILURE = Failure(kind="tcp", cause="refused", message="192.0.2.11 port 22 refused", hint="is sshd running?")
 
 OK = HostReport(host=HOST, state=State.OK, findings=(RIGHT,))
@@ -190,11 +190,13 @@ def test_same_diff_is_shown_once_with_its_hosts() -> None:
 
 
 def test_a_probe_answers_in_one_sentence_for_all_hosts_and_tells_more_when_asked() -> None:
-    proved = replace(OK, findings=(RIGHT, OBSERVED), answer="a quiet session gets a keep-alive every 300 s and lives")
+    proved = replace(
+        OK, findings=(RIGHT, OBSERVED), answer="a quiet session gets a keep-alive every 300 s and stays open"
+    )
     assert text_report.hosts(named(proved, "ab")) == f"ok          2 hosts  {proved.answer}\n"
     assert "    observed: alive\n" in text_report.hosts(named(proved, "ab"), verbose=1)
-    dead = replace(OBSERVED, value="dead after 4.0 s", state=State.DRIFT, reason="cut by a TCP reset")
-    lost = replace(DRIFT, findings=(WRONG, dead), answer="a quiet session: dead after 4.0 s; cut by a TCP reset")
+    dead = replace(OBSERVED, value="dead after 4.0 s", state=State.DRIFT, reason="ended by a TCP reset")
+    lost = replace(DRIFT, findings=(WRONG, dead), answer="a quiet session: dead after 4.0 s; ended by a TCP reset")
     assert text_report.hosts([lost]).splitlines()[:2] == [
         f"drift       ecs-01  {lost.answer}",
         "    ClientAliveInterval 0, wanted 300",
@@ -232,10 +234,10 @@ def test_hosts_that_are_alike_are_told_once_worst_first() -> None:
         "not_begun   2 hosts: q, r  the run was interrupted\n"
         "drift       9 hosts: c, d, e, f, g, h, i, k and 1 more\n"
         "    ClientAliveInterval 0, wanted 300\n"
-        "        0 keep-alives are sent\n"
+        "        no keep-alives\n"
         "drift       2 hosts: m, n\n"
         "    ClientAliveInterval 0, wanted 300  /etc/ssh/other:1\n"
-        "        0 keep-alives are sent\n"
+        "        no keep-alives\n"
         "ok          2 hosts  ClientAliveInterval 300\n"
         "\n"
         "17 hosts: 2 ok, 11 drift, 2 not_begun, 2 unreachable\n"

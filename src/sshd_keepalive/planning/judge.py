@@ -40,8 +40,8 @@ from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.tree import Event
 from sshd_keepalive.sshd_config.version import Version
 
-# sshd's words for a file it will not take. Everything else it says (no host keys, no privileges, no privsep
-# directory, a criterion missing from -C in 7.7 to 8.0) speaks of the asking, not of the file.
+# What sshd prints for a file that it refuses. Its other errors (no host keys, no privileges, no privsep
+# directory, a criterion missing from -C in 7.7 to 8.0) are about the call, not about the file.
 _ASKING: Final = "in configuration but"
 _LINE: Final = re.compile(r"line \d+: ", re.IGNORECASE)
 _REFUSAL: Final = re.compile(
@@ -50,12 +50,12 @@ _REFUSAL: Final = re.compile(
     r"(?<!argument)\bgarbage\b|^(?:/\S+): (?:no such file or directory|is a directory)",
     re.IGNORECASE,
 )
-#: With more scopes than these, what a line inside a block hides is not told: each answer reads the whole tree.
+#: With more scopes than these, what a line inside a block hides is not reported: each answer reads the whole tree.
 _MANY: Final = 500
 
 
 def judge(reading: Reading, policy: Policy) -> tuple[Finding, ...]:
-    """Hold a host against a policy. Never raises for what is on the host.
+    """Compare a host with a policy. Never raises for what is on the host.
 
     Returns:
         Both settings for GLOBAL, then one finding for each line of a Match block that can decide a setting for
@@ -76,7 +76,7 @@ def judge(reading: Reading, policy: Policy) -> tuple[Finding, ...]:
 
 
 def judge_files(reading: Reading, policy: Policy) -> tuple[Finding, ...]:
-    """Hold files against a policy where there is no sshd to ask.
+    """Compare files with a policy, without an sshd to ask.
 
     Raises:
         ParseError: sshd would refuse the files.
@@ -85,7 +85,7 @@ def judge_files(reading: Reading, policy: Policy) -> tuple[Finding, ...]:
 
 
 def caveat(reading: Reading, policy: Policy) -> Caveat | None:
-    """Tell how the interval that everybody gets does not mean what it reads; None where it does.
+    """Say where the release does not keep the interval that the files set; None where it does.
 
     A policy by effect has taken that into account.
     """
@@ -110,8 +110,8 @@ def broken(snapshot: Snapshot) -> str | None:
 
 
 def _is_refusal(line: str) -> bool:
-    """Whether one line of sshd's words speaks of the file; in linear time, since a host may send any text."""
-    asking = line.lower().rfind(_ASKING)  # whatever stands before it speaks of the asking
+    """Whether one line of sshd's words is about the file; in linear time, since a host may send any text."""
+    asking = line.lower().rfind(_ASKING)  # what stands before it is about the call
     return _REFUSAL.search(line) is not None or _LINE.search(line, max(0, asking)) is not None
 
 
@@ -132,9 +132,9 @@ class Doubt:
 
 
 def doubt(reading: Reading, keyword: str) -> Doubt | None:
-    """Hold our reading of a setting against `sshd -T`; None if that confirms it.
+    """Compare our reading of a setting with `sshd -T`; None if they agree.
 
-    A dump may be missing for some connections as long as one was had and none contradicts.
+    A dump may be missing for some connections as long as one is there and none contradicts.
     """
     confirmed = False
     errors: list[str] = []
@@ -144,15 +144,15 @@ def doubt(reading: Reading, keyword: str) -> Doubt | None:
             continue
         theirs = dump.value(keyword)
         if theirs is None:
-            return Doubt(reason=f"sshd -T prints no {SPELLING[keyword]}", kind=DoubtKind.CONTRADICTED)
+            return Doubt(reason=f"sshd -T does not print {SPELLING[keyword]}", kind=DoubtKind.CONTRADICTED)
         ours = [str(number) for number in reading.possible(dump.context)[keyword]]
         if theirs not in ours:
-            reason = f"sshd -T says {theirs} for {dump.context}, we read {' or '.join(ours)} in the files"
+            reason = f"sshd -T reports {theirs} for {dump.context}, this program reads {' or '.join(ours)} in the files"
             return Doubt(reason=reason, kind=DoubtKind.CONTRADICTED)
         confirmed = True
     if confirmed:
         return None
-    reason = "sshd itself could not be asked" + (f": {errors[0]}" if errors else "")
+    reason = "cannot run sshd -T" + (f": {errors[0]}" if errors else "")
     return Doubt(reason=reason, kind=DoubtKind.NOT_ASKED)
 
 
@@ -168,10 +168,10 @@ def other_start(reading: Reading) -> str | None:
     then, now = (trees.deciding_options(start.options(command), reading.tree) for command in commands)
     if then != now:
         spoken = [" ".join(f"-o {option}" for option in options) or "no such option" for options in (then, now)]
-        return f"started anew, sshd would have {spoken[0]}; the running one has {spoken[1]}"
+        return f"after a restart sshd would use {spoken[0]}; the running sshd uses {spoken[1]}"
     file = start.config(daemon.next_command)  # an init script may name one where nobody sees it
     if file is not None and file != start.config(daemon.command_line):
-        return f"started anew, sshd would read {file}; the running one reads {reading.tree.main}"
+        return f"after a restart sshd would read {file}; the running sshd reads {reading.tree.main}"
     return None
 
 
@@ -180,7 +180,7 @@ def unknown_start(snapshot: Snapshot) -> Doubt | None:
     daemon = snapshot.daemon
     if daemon is None or daemon.pid is not None or daemon.next_command is not None:
         return None
-    reason = "sshd is started for each connection, and with which options could not be found out"
+    reason = "sshd is started for each connection; cannot find out with which -o options"
     return Doubt(reason=reason, kind=DoubtKind.OPTIONS)
 
 
@@ -216,7 +216,7 @@ def _findings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]
         right = pair[keyword] == wanted[keyword]
         reason = said if not right or (late and keyword == INTERVAL) else ""
         if not right and setting.place is not None and setting.place.path == COMMAND_LINE:
-            reason = f"an -o option of the running sshd decides, no file can change it; {said}"
+            reason = f"an -o option of the running sshd sets the value and overrides every file; {said}"
         yield keyword, _finding(setting, None, wanted[keyword], right=right, reason=reason)
     few = len(reading.scopes) <= _MANY
     contexts = {scope.place: scope for scope in reading.scopes}
@@ -225,7 +225,7 @@ def _findings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]
         assert event.block is not None  # overrides() gives lines inside Match blocks
         assert event.number is not None
         if event.place == everybody[keyword].place and match.at_start(event.block, version):
-            continue  # told as what everybody gets
+            continue  # reported as the value for everybody
         scope = contexts[event.block.place]
         effective = reading.resolve(scope.context) if scope.context is not None and few else everybody
         here = {**{k: int(effective[k].value) for k in KEYWORDS}, keyword: event.number}
@@ -233,7 +233,7 @@ def _findings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]
         exempt = not right and is_exempt(event, policy, version)
         reason = "" if right else consequence.compute_consequence(version, here[INTERVAL], here[COUNT_MAX]).sentence
         if exempt:
-            reason = f"kept, as match_overrides: keep asks; {reason}"
+            reason = f"kept because of match_overrides: keep; {reason}"
         setting = Setting(
             keyword=keyword,
             value=str(event.number),
@@ -258,7 +258,7 @@ def _finding(setting: Setting, scope: Scope | None, wanted: int, *, right: bool,
 
 
 def _with_doubt(finding: Finding, doubt: Doubt | None) -> Finding:
-    """A contradicted reading is UNKNOWN; an unconfirmed one is no PASS, but a value that is wrong stays wrong."""
+    """A contradicted reading is UNKNOWN; an unconfirmed one is not a PASS, but a value that is wrong stays wrong."""
     if doubt is None or (finding.state is State.DRIFT and doubt.kind is DoubtKind.NOT_ASKED):
         return finding
     return replace(finding, state=State.UNKNOWN, reason=doubt.reason)
@@ -279,9 +279,9 @@ def _unreadable(policy: Policy, reason: str) -> Iterator[Finding]:
 def _one_sided(snapshot: Snapshot, error: ParseError) -> str:
     said = next((dump for dump in snapshot.dumps if dump.error is None), None)
     if said is None:
-        return f"the configuration cannot be read: {error}"
+        return f"cannot read the configuration: {error}"
     pair = "/".join(said.value(keyword) or "?" for keyword in KEYWORDS)
-    return f"sshd -T reads {pair} for {said.context}, but we cannot follow it: {error}"
+    return f"sshd -T reads {pair} for {said.context}, but this program cannot read the files: {error}"
 
 
 def _daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:

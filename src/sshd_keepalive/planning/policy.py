@@ -77,8 +77,8 @@ def refuse_mixture(names: Collection[str]) -> None:
     by_value, by_effect = ([name for name in way if name in names] for way in (BY_VALUE, BY_EFFECT))
     if by_value and by_effect:
         raise ValueError(
-            f"{by_effect[0]} cannot stand beside {by_value[0]}: the one says what sessions should get, the other "
-            "which value is written; keep one of them"
+            f"{by_effect[0]} cannot be combined with {by_value[0]}: the first sets the effect on sessions, the second "
+            "sets the value; remove one of them"
         )
 
 
@@ -131,7 +131,7 @@ def _by_value(given: Mapping[str, Any]) -> Policy:
     if policy.interval_s and policy.count_max == 0:
         raise ValueError(
             f"ClientAliveCountMax: 0 with ClientAliveInterval: {policy.interval_s} is harmful: up to OpenSSH 8.1 it "
-            "ends every session that is quiet for one interval, later it never ends a dead one; use 1 or more"
+            "ends every session that is quiet for one interval, later releases never end a dead session; use 1 or more"
         )
     return policy
 
@@ -144,7 +144,7 @@ def _by_effect(given: Mapping[str, Any]) -> Policy:
     every_s, dropped_s = goal.keep_alive_every_s, goal.drop_dead_after_s
     if every_s < _LEAST_S:
         raise ValueError(
-            f"{KEEP_ALIVE_EVERY}: {every_s} s is too short: not every release can do less than {_LEAST_S} s"
+            f"{KEEP_ALIVE_EVERY}: {every_s} s is too short: the shortest that every release supports is {_LEAST_S} s"
         )
     if dropped_s is not None and dropped_s < 2 * every_s:
         raise ValueError(

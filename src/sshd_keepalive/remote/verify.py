@@ -63,7 +63,7 @@ def find_difference(seen: Snapshot, change: Change) -> str:
         return f"sshd refuses the old files: {complaint}"
     said = {dump.context: dump for dump in seen.dumps if dump.error is None}
     if not said:
-        return "sshd could not be asked how it reads the old files"
+        return "cannot run sshd -T to see how it reads the old files"
     for prediction in change.plan.predictions:
         dump = said.get(prediction.context)
         if dump is None:  # the guard has checked all contexts; an observation covers fewer

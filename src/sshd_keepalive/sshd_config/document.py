@@ -117,9 +117,9 @@ def tokenise(number: int, raw: bytes, version: Version) -> Line:
         return Line(number=number, raw=raw)
     folded = keyword.text.decode("latin-1").lower()
     if _KEYWORD.match(keyword.text) is None:
-        return Line(number=number, raw=raw, keyword=folded, problem="no keyword of OpenSSH looks like this")
+        return Line(number=number, raw=raw, keyword=folded, problem="not a valid sshd_config keyword")
     if at is None or at >= len(body):
-        # Up to 8.6 a keyword that is no more may stand alone; what the others want is for their readers to tell.
+        # Up to 8.6 a removed keyword may have no argument; the code that reads the other keywords checks theirs.
         return Line(number=number, raw=raw, keyword=folded, problem=NO_ARGUMENT if version.at_least(8, 7) else "")
     arguments, closed = _arguments(folded, body, at, version)
     return Line(number=number, raw=raw, keyword=folded, arguments=arguments, problem="" if closed else OPEN_QUOTE)

@@ -37,13 +37,13 @@ def compute_consequence(version: Version, interval_s: int, count_max: int) -> Co
     """Tell what `interval_s`/`count_max` means; the timer runs only after authentication."""
     pair = f"{interval_s}/{count_max}"
     if interval_s <= 0:
-        broken = "" if interval_s == 0 else f"the interval {interval_s} has overflowed, so "
+        broken = "" if interval_s == 0 else f"the interval {interval_s} has overflowed; "
         return Consequence(
             request_after_s=None,
             alive_dropped_after_s=None,
             dead_dropped_after_s=None,
-            sentence=f"{broken}0 keep-alives are sent: whatever sits between may cut a quiet session, "
-            "and a dead client is never noticed",
+            sentence=f"{broken}no keep-alives: a firewall or load balancer may drop idle sessions, "
+            "and sshd never notices a dead client",
         )
     every_s = intervals_per_request(version) * interval_s
     if count_max <= 0 and not zero_means_never(version):
@@ -52,15 +52,16 @@ def compute_consequence(version: Version, interval_s: int, count_max: int) -> Co
             alive_dropped_after_s=interval_s,
             dead_dropped_after_s=interval_s,
             sentence=f"{pair} is a known-harmful pair: OpenSSH up to 8.1 ends every session that is quiet for "
-            f"{interval_s} s, also that of a client which is alive",
+            f"{interval_s} s, also when the client is alive",
         )
     if count_max <= 0:
         return Consequence(
             request_after_s=every_s,
             alive_dropped_after_s=None,
             dead_dropped_after_s=None,
-            sentence=f"{pair} is a known-harmful pair: this release asks every {every_s} s and never ends the session "
-            f"of a dead client (OpenSSH up to 8.1 ends every session that is quiet for {interval_s} s)",
+            sentence=f"{pair} is a known-harmful pair: this release sends a keep-alive every {every_s} s and never "
+            "ends the session of a dead client "
+            f"(OpenSSH up to 8.1 ends every session that is quiet for {interval_s} s)",
         )
     dead_s = (count_max + 1) * every_s
     late = f" (OpenSSH 9.2 to 9.4 wait twice the interval of {interval_s} s)" if every_s != interval_s else ""

@@ -46,11 +46,11 @@ class Work:
         """
         self.left -= steps
         if self.left < 0:
-            raise too_large("its Match blocks, Include lines and patterns take more work than any host may ask for")
+            raise too_large("its Match blocks, Include lines and patterns need too much work to evaluate")
 
 
 def too_large(what: str) -> HostError:
-    """Make the error for a host that asks for too much.
+    """Make the error for a configuration that exceeds a limit.
 
     Args:
         what: which limit is exceeded, as the subject and verb of a sentence.
@@ -59,7 +59,7 @@ def too_large(what: str) -> HostError:
         f"the configuration is too large to judge: {what}",
         kind=FailureKind.OBSERVE,
         cause="too_large",
-        hint="look at the host by hand: sudo sshd -T",
+        hint="read the values on the host: sudo sshd -T",
     )
 
 
@@ -70,16 +70,16 @@ def check_files(contents: list[bytes]) -> None:
         HostError: kind `observe`, cause `too_large`.
     """
     if len(contents) > MAX_FILES:
-        raise too_large(f"it has {len(contents)} files, {MAX_FILES} at most are read")
+        raise too_large(f"it has {len(contents)} files; the limit is {MAX_FILES}")
     n_bytes = sum(map(len, contents))
     if n_bytes > MAX_CONFIG_BYTES:
-        raise too_large(f"its files have {n_bytes} bytes, sshd reads {MAX_CONFIG_BYTES} at most")
+        raise too_large(f"its files have {n_bytes} bytes; sshd reads at most {MAX_CONFIG_BYTES}")
     n_lines = sum(content.count(b"\n") for content in contents)
     if n_lines > MAX_LINES:
-        raise too_large(f"its files have {n_lines} lines, {MAX_LINES} at most are read")
+        raise too_large(f"its files have {n_lines} lines; the limit is {MAX_LINES}")
     n_words = sum(content.count(end) for content in contents for end in _WORD_ENDS)
     if n_words > MAX_WORDS:
-        raise too_large(f"its files have {n_words} words, {MAX_WORDS} at most are read")
+        raise too_large(f"its files have {n_words} words; the limit is {MAX_WORDS}")
     if any(_has_long_line(content) for content in contents):
         raise too_large(f"a line has more than {MAX_LINE_BYTES} bytes")
 

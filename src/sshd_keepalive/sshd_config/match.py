@@ -142,7 +142,7 @@ def parse_criteria(line: Line, version: Version) -> tuple[Criterion, ...]:
 
 
 def render_text(arguments: tuple[Token, ...]) -> str:
-    """A Match line as one reads it aloud: words joined by one space, bytes that are no UTF-8 escaped."""
+    """Render a Match line: words joined by one space, bytes that are not UTF-8 escaped."""
     texts = takewhile(lambda text: not text.startswith(b"#"), (token.text for token in arguments))
     words = b" ".join(filter(None, texts))
     return f"Match {words.decode('utf-8', 'backslashreplace')}"

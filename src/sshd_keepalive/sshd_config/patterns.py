@@ -139,7 +139,7 @@ def parse_network(entry: bytes) -> Network | None:
             return ipaddress.IPv4Network((int(address), length))
         return ipaddress.IPv6Network((int(address), length))
     except ValueError:
-        raise BadPattern(f"{entry.decode('latin-1')} has bits set behind its mask") from None
+        raise BadPattern(f"{entry.decode('latin-1')} has host bits set after its mask") from None
 
 
 @lru_cache(maxsize=4096)

@@ -212,7 +212,7 @@ class _Unrolling:
         document = self.tree.documents.get(path)
         here = chain[-1] if chain else Place(path=path, line=0)
         if document is None:
-            why = f"{path} is included but was not read (gone, or no permission)" if chain else "no such file"
+            why = f"{path} is included but could not be read (deleted, or no permission)" if chain else "no such file"
             raise ParseError(why, path=here.path, line=here.line)
         if len(chain) > MAX_DEPTH:
             loops = any(place.path == path for place in chain)
@@ -277,7 +277,7 @@ class _Unrolling:
 
     def _members(self, line: Line, place: Place) -> Iterator[str]:
         if not self.version.include:
-            raise ParseError(f"OpenSSH {self.version} knows no Include", path=place.path, line=place.line)
+            raise ParseError(f"OpenSSH {self.version} does not support Include", path=place.path, line=place.line)
         words = [token.text for token in line.arguments]
         self.tree.work.spend(8 * len(words))
         if not words or not words[0] or (b"" in words and self.version.at_least(8, 7)):
@@ -302,8 +302,10 @@ class _Unrolling:
         if include.is_literal(pattern) and pattern in tree.documents:
             return (pattern,)
         if self.missing is None:
-            raise ParseError(f"Include {pattern} was not looked up on the host", path=place.path, line=place.line)
-        tree.work.spend(1000)  # the host is asked about each
+            raise ParseError(
+                f"the host was not asked which files Include {pattern} matches", path=place.path, line=place.line
+            )
+        tree.work.spend(1000)  # each needs a question to the host
         self.missing[pattern] = None
         return ()
 

@@ -104,7 +104,7 @@ def _sum(part: re.Pattern[bytes], text: bytes, *, unit_sticks: bool = False) -> 
         if amount < 0:
             raise BadValue("the time is negative")
         if not unit and found.end() < len(text):
-            raise BadValue("a number without a unit comes last")
+            raise BadValue("a number without a unit must come last")
         if not unit_sticks or unit not in ("", "s"):
             unit_s = _UNIT_S[unit]
         total += amount * unit_s
@@ -123,7 +123,7 @@ def _seconds_with_fraction(text: bytes) -> int:
         unit = (unit or b"").decode().lower()
         if unit in ("", "s"):
             if seen_seconds:
-                raise BadValue("a time holds seconds once")
+                raise BadValue("a time may give seconds only once")
             seen_seconds = True
         total += _integer(whole if amount is None else amount) * _UNIT_S[unit]
         at = found.end()

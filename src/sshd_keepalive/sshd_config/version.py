@@ -47,7 +47,7 @@ class Version:
         """
         found = _NUMBERS.search(text)
         if found is None:
-            raise ParseError(f"no OpenSSH version in {text[:60]!r}", path=COMMAND_LINE, line=0)
+            raise ParseError(f"cannot find an OpenSSH version in {text[:60]!r}", path=COMMAND_LINE, line=0)
         major, minor, portable = found.groups()
         return cls(int(major), int(minor), int(portable or 1), _BACKPORT in text)
 

@@ -47,11 +47,11 @@ def test_all_of_it() -> None:
         ({"ClientAliveCountMax": 0}, ["harmful", "use 1 or more"]),
         (
             {"ClientAliveInterval": 300, "keep_alive_every": 300},
-            ["keep_alive_every cannot stand beside ClientAliveInterval"],
+            ["keep_alive_every cannot be combined with ClientAliveInterval"],
         ),
         (
             {"ClientAliveCountMax": 3, "drop_dead_after": "20m"},
-            ["drop_dead_after cannot stand beside ClientAliveCountMax"],
+            ["drop_dead_after cannot be combined with ClientAliveCountMax"],
         ),
         ({"keep_alive_every": 1}, ["1 s is too short"]),
         ({"keep_alive_every": "5min"}, ["keep_alive_every: '5min' is not seconds"]),

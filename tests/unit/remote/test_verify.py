@@ -38,7 +38,7 @@ def test_as_it_was() -> None:
         (replace(STOCK, files=(replace(STOCK.files[0], content=b"ClientAliveInterval 300\n"),)), "old content"),
         (replace(STOCK, files=()), "old content"),
         (replace(STOCK, dumps=(REFUSAL,)), "refuses"),
-        (replace(STOCK, dumps=()), "could not be asked"),
+        (replace(STOCK, dumps=()), "cannot run sshd -T"),
         (asked(clientaliveinterval="300"), "reads ClientAliveInterval as 300, before it was 0"),
         (replace(STOCK, active=False), "not active"),
     ],

@@ -52,5 +52,5 @@ def test_the_harmful_pair(version: str, dropped: int | None) -> None:
 def test_off_and_overflown() -> None:
     off = consequence.compute_consequence(V("9.6"), 0, 3)
     assert (off.request_after_s, off.dead_dropped_after_s) == (None, None)
-    assert off.sentence.startswith("0 keep-alives")
+    assert off.sentence.startswith("no keep-alives")
     assert "overflowed" in consequence.compute_consequence(V("8.4"), -2147483648, 3).sentence

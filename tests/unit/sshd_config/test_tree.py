@@ -119,7 +119,7 @@ def test_unknown_keywords_are_kept() -> None:
 
 
 def test_releases_without_include_refuse_it() -> None:
-    with pytest.raises(ParseError, match="knows no Include"):
+    with pytest.raises(ParseError, match="does not support Include"):
         events({MAIN: "Include /x\n"}, "8.1p1")
 
 
@@ -145,7 +145,7 @@ def test_patterns_nobody_looked_up_are_asked_for_one_after_the_other() -> None:
     globs = tuple(Glob(pattern=p, paths=q) for p, q in ((f"{D}/*.conf", (f"{D}/a.conf",)), ("/etc/ssh/more/*", ())))
     found = replace(found, globs=globs)
     assert tree.missing_globs(tree.build_from_snapshot(found)) == ("/opt/*", "/srv/x")
-    with pytest.raises(ParseError, match="not looked up"):
+    with pytest.raises(ParseError, match="was not asked"):
         resolve.resolve(tree.build_from_snapshot(found))
 
 
@@ -157,7 +157,7 @@ def test_a_literal_file_that_was_read_needs_no_glob() -> None:
 
 def test_an_unreadable_member_is_no_guess() -> None:
     found = look({MAIN: "Include /d/*\n"}, globs=(Glob(pattern="/d/*", paths=("/d/gone.conf",)),))
-    with pytest.raises(ParseError, match="was not read"):
+    with pytest.raises(ParseError, match="could not be read"):
         resolve.resolve(tree.build_from_snapshot(found))
 
 
@@ -168,7 +168,7 @@ def test_a_broken_tree_needs_no_glob() -> None:
 
 def test_a_vendors_include_is_known_from_the_snapshot() -> None:
     found = look({MAIN: "Include /x\n", "/x": "ClientAliveInterval 5\n"}, version="8.0p1", dumps=())
-    with pytest.raises(ParseError, match="knows no Include"):
+    with pytest.raises(ParseError, match="does not support Include"):
         tree.build_from_snapshot(found).events()
     found = look({MAIN: "Include /x\n", "/x": "ClientAliveInterval 5\n"}, version="8.0p1", has_include_backport=True)
     assert resolve.resolve(tree.build_from_snapshot(found))[INTERVAL].value == "5"
