@@ -20,7 +20,7 @@ HEADINGS: Final[Mapping[str, tuple[str, ...]]] = {
         *("user", "port", "private-key", "ask-pass", "become", "ask-become-pass"),
         *("jump", "host-keys", "timeout"),
     ),
-    "Rollout": ("yes", "dry-run", "canary", "serial", "soak", "max-fail", "on-failure", "resume"),
+    "Rollout": ("yes", "dry-run", "canary", "serial", "soak", "max-fail", "on-failure", "resume", "watch", "on-loss"),
     "Output": (
         *("format", "json", "out", "quiet", "verbose", "color", "no-progress"),
         *("record", "store", "keep", "notify", "notify-on", "help"),
@@ -28,7 +28,7 @@ HEADINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "Advanced": ("forks", "engine", "confirm-timeout", "no-confirm", "no-rehearsal", "service-action"),
 }
 #: Options without a meaning unless another one is given as well.
-NEEDS: Final[Mapping[str, str]] = {"keep": "record", "concurrency": "deep", "openssh": "file"}
+NEEDS: Final[Mapping[str, str]] = {"keep": "record", "concurrency": "deep", "openssh": "file", "on-loss": "watch"}
 #: Below this width the explanation of a term stands below it, not beside it.
 _NARROW: Final = 60
 _MAX_WIDTH: Final = 100

@@ -358,8 +358,8 @@ _OUTPUT = (_OUT, *_SHOWN)
 inventory_options = option_group("options", Options, *_SELECTION, format_options("text", "json", "jsonl"))
 #: Of a command that talks to one host after the other.
 host_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT)
-#: Of a command that watches many hosts from one process.
-watch_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET)
+#: Of `probe`, which holds many hosts from one process.
+probe_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET)
 #: Of a command that talks to many hosts.
 fleet_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET, *_ENGINE)
 #: The same, and those that replace the policy for one run.

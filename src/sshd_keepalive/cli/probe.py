@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import Duration, Options, watch_options
+from sshd_keepalive.cli._options import Duration, Options, probe_options
 from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.errors import ConfigError
@@ -41,7 +41,7 @@ _REDRAWN_PER_S: Final = 2.0  # more is felt by nobody and costs CPU for minutes
     is_flag=True,
     help="Find the idle limit of the boxes on the way, up to --idle (6m), with up to ten connections to each host.",
 )
-@watch_options
+@probe_options
 def command(hosts: tuple[str, ...], options: Options, idle: float | None, fast: bool, find_limit: bool) -> None:
     """Prove that a quiet session lives: say nothing, count and time the keep-alives that arrive.
 
