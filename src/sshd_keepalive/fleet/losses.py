@@ -86,10 +86,10 @@ def _study(log: SessionLog, host: Host, reading: Reading | None, days: int) -> L
 def _notes(log: SessionLog, days: int) -> Iterator[str]:
     """What the counts leave out."""
     if log.unread:
-        yield f"not read: {', '.join(log.unread)}; log in as root, or let the login become root"
+        yield f"not read: {', '.join(log.unread)}; log in as root, or set become: sudo"
     if not log.groups:
-        yield "no session is in the log: LogLevel is below INFO, or sshd writes its log elsewhere"
+        yield "the log has no session: LogLevel is below INFO, or sshd writes to another log"
     if log.was_cut:
-        yield "the log is longer than what was read in the time of --timeout; the counts are those of a part"
+        yield "only a part of the log was read within --timeout: the real counts may be higher; raise --timeout"
     if log.first_at and log.last_at and log.last_at - log.first_at + _LATE < timedelta(days=days):
-        yield f"the log tells of sshd from {log.first_at:%Y-%m-%d %H:%M} to {log.last_at:%Y-%m-%d %H:%M} UTC only"
+        yield f"the log has sshd messages only from {log.first_at:%Y-%m-%d %H:%M} to {log.last_at:%Y-%m-%d %H:%M} UTC"

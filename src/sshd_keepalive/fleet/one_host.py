@@ -186,10 +186,10 @@ def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: Pendin
     past = undo.parse(read_output(completed))
     if past is None and orders.undoes:
         raise HostError(
-            f"the host knows no run {orders.undoes}",
+            f"the host has no record of run {orders.undoes}",
             kind=FailureKind.OBSERVE,
             cause="no-run",
-            hint="the runs it keeps are the directories below " + snapshot.state_dir,
+            hint="the host keeps a directory for each recorded run below " + snapshot.state_dir,
         )
     if past is not None and past.how is not GuardEnd.APPLIED and pending is None:
         raise HostError(
@@ -211,14 +211,14 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
         snapshot = reading.snapshot
         pending = snapshot.pending
         if pending is None:
-            return replace(report, notes=(*report.notes, "nothing waits for a confirmation"))
+            return replace(report, notes=(*report.notes, "no change waits for a confirmation"))
         if pending.phase is not Phase.WAITING:
             raise describe_unsettled(pending, host)
         if report.state is not State.OK:
             raise HostError(
-                "this login does not find the change in effect, so it is not confirmed",
+                "not confirmed: this login does not find the change in effect",
                 kind=FailureKind.EFFECTIVE,
-                hint="look at check; the host reverts by itself",
+                hint="see the values with check; the host reverts by itself",
             )
         with orders.stop.changing(host.name):
             answer = verify.confirm(shell, pending.directory, timeout_s=orders.timeout_s)
@@ -234,7 +234,7 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
 
 def quote_complaints(lines: Sequence[str]) -> tuple[str, ...]:
     """Make notes from the messages of the new sshd in the journal."""
-    return tuple(f"the new sshd says in the journal: {line}" for line in lines)
+    return tuple(f"the new sshd logged in the journal: {line}" for line in lines)
 
 
 def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
@@ -242,7 +242,7 @@ def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
         raise HostError(
             "the host has changed since the plan was shown",
             kind=FailureKind.CHANGED_MEANWHILE,
-            hint="look at the new diff: run plan again",
+            hint="run plan again and read the new diff",
         )
 
 

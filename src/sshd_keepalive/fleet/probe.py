@@ -245,7 +245,7 @@ def _add_observed(
         and failure is not None
         and failure.kind in (FailureKind.OBSERVE, FailureKind.BECOME, FailureKind.SHELL)
     ):
-        notes = (*notes, f"the configuration could not be read: {failure.message}")
+        notes = (*notes, f"cannot read the configuration: {failure.message}")
         failure = None
     state = find_worst(findings) if failure is None else State.UNKNOWN
     if report.state is State.WAIVED and find_worst(observed) is State.OK:

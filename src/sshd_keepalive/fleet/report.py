@@ -100,7 +100,11 @@ def describe_unsettled(pending: PendingChange, host: Host) -> HostError:
     run = f"run {pending.run_id}"
     reverts = f"reverts at {pending.reverts_at:%Y-%m-%d %H:%M:%S} UTC"
     cause, message, hint = {
-        Phase.CHANGING: ("at_work", f"{run} is changing the host; cut off, it {reverts}", "run the command again then"),
+        Phase.CHANGING: (
+            "at_work",
+            f"{run} is changing the host; if it is interrupted, it {reverts}",
+            "run the command again then",
+        ),
         Phase.WAITING: (
             "not_confirmed",
             f"not confirmed: {run} {reverts}",
@@ -134,7 +138,7 @@ def report_reading(reading: Reading) -> HostReport:
         failure = Failure(
             kind=FailureKind.CONFIG_BROKEN,
             message=f"sshd refuses the present configuration: {complaint}",
-            hint="correct it before sshd is restarted; a restart would lock everybody out",
+            hint="correct it before sshd is restarted: after a restart nobody could log in",
         )
         return replace(report, failure=failure)
     both = judge.contradiction(reading)
@@ -143,7 +147,7 @@ def report_reading(reading: Reading) -> HostReport:
             kind=FailureKind.OBSERVE,
             cause="readings-differ",
             message=both,
-            hint="copy its /etc/ssh, look at it with why --file, and report what differs; nothing was written",
+            hint="nothing was written; copy /etc/ssh of the host, run why --file on it, and report the difference",
         )
         return replace(report, failure=failure)
     state = find_worst(findings)
@@ -184,7 +188,7 @@ def add_plan(report: HostReport, planned: Plan) -> HostReport:
     """Add the changes of a plan."""
     steps = report.steps
     if planned.restart and not planned.contents:
-        steps = (*steps, Step(name="pending_restart", ok=True, detail="the files are right, the running sshd is older"))
+        steps = (*steps, Step(name="pending_restart", ok=True, detail="the files are right; restart sshd to load them"))
     return replace(
         report,
         drops_silent_after_s=plan.find_new_drop_s(planned, Version.parse(report.version)),

@@ -95,7 +95,7 @@ class Rollout:
                 kind=FailureKind.EFFECTIVE,
                 cause="relapse",
                 message="the settings changed again during the soak",
-                hint="run why HOST; something on the host writes the file too",
+                hint="run why HOST: another program on the host writes the file",
             )
             report = replace(
                 report,

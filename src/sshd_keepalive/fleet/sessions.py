@@ -38,7 +38,7 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     state = State.DRIFT if older else State.OK if since is not None or not found else State.UNKNOWN
     notes = report.notes
     if state is State.UNKNOWN:
-        notes = (*notes, "when the configuration came into effect could not be told; --all lists the sessions")
+        notes = (*notes, "cannot find out when the configuration came into effect; list all sessions with --all")
     all_of_them = f"{len(found)} session{'s' * (len(found) != 1)}"
     answer = f"{len(older)} of {all_of_them} older than the values in effect" if older else ""
     if state is State.OK:
@@ -71,7 +71,7 @@ def list_silent_clients(host: Host, orders: Orders) -> HostReport:
             findings.append(_build_silence(session, every_s))
     notes = report.notes
     if n_unknown:
-        notes = (*notes, f"{n_unknown} sessions cannot be judged: older values, no keep-alives, or no ss on the host")
+        notes = (*notes, f"cannot judge {n_unknown} sessions: older values, no keep-alives, or no ss on the host")
     return replace(
         report,
         findings=tuple(findings),
@@ -94,9 +94,9 @@ def _build_silence(session: LiveSession, every_s: int) -> Finding:
         setting=Subject.SILENT_CLIENT,
         scope=f"process {session.pid}",
         wanted="",
-        value=f"{session.user} from {session.peer}: nothing was heard for {session.heard_ago_s:.0f} s",
+        value=f"{session.user} from {session.peer}: no packet for {session.heard_ago_s:.0f} s",
         state=State.DRIFT,
-        reason=f"it left the keep-alive that was due after {every_s} s unanswered: the client is gone, or answers none",
+        reason=f"no answer to the keep-alive that was due after {every_s} s: the client is dead, or never answers",
     )
 
 
