@@ -85,7 +85,7 @@ def test_a_host_that_cannot_be_looked_at_is_said_and_the_next_step_can_be_typed(
     hosts.write_text("hosts: {one: {address: 127.0.0.1, port: 1, identity_file: /nonexistent}}")
     said = run(CASES / "dataarts-published.log", "--host", "one", "-i", hosts)
     assert said.exit_code == 3
-    assert "one could not be looked at: " in said.stdout
+    assert "one could not be checked: " in said.stdout
     assert said.stderr == f"next: sshd-keepalive plan -i {hosts} one\n"
 
 

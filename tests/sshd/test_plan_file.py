@@ -134,7 +134,7 @@ def test_a_policy_of_the_command_line_is_kept_in_the_plan(fleet: Fleet) -> None:
     assert fleet.carry_out().status == 0
     assert fleet.text("one").startswith("ClientAliveInterval 120\nClientAliveCountMax 4\n")
     refused = fleet.carry_out("--interval", "60")
-    assert (refused.status, "--interval has no meaning beside the plan" in refused.stderr) == (2, True)
+    assert (refused.status, "--interval cannot be combined with the plan" in refused.stderr) == (2, True)
 
 
 def test_a_plan_without_changes_is_carried_out_by_doing_nothing(fleet: Fleet) -> None:

@@ -45,7 +45,7 @@ def select_change(
         ConfigError: nobody can be asked, or there is no run to resume.
     """
     if not changing.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ConfigError("there is no terminal to ask on", hint="look at the plan, then add --yes")
+        raise ConfigError("there is no terminal to ask on", hint="read the plan, then add --yes")
     return FleetRun(
         command,
         options,
@@ -141,7 +141,7 @@ def _ask(planned: dict[str, HostReport]) -> bool:
     n_failed = sum(report.failure is not None for report in planned.values())
     if n_change == 0:
         return True
-    failed = f" ({n_failed} cannot be planned and will be left alone)" if n_failed else ""
+    failed = f" ({n_failed} cannot be planned and will not be changed)" if n_failed else ""
     return click.confirm(f"change {n_change} of {len(planned)} host(s){failed}?", err=True)
 
 
@@ -203,7 +203,7 @@ def _roll_out(
             sys.stderr.write(f"stopped: {rollout.n_failed} host(s) failed, more than the budget of {n_max}\n")
         if rollout.is_spent and changing.on_failure == "undo":
             changed = [report.host for report in reports.values() if report.end is End.APPLIED]
-            for report in _take_back(run, reports, rollout, changed, "the error budget of the run was spent"):
+            for report in _take_back(run, reports, rollout, changed, "the error budget of the run is used up"):
                 reports[report.host.name] = report
                 kept.write(report)
                 run.output.host(report)
@@ -225,8 +225,8 @@ def _watch(run: FleetRun, reports: dict[str, HostReport], rollout: Rollout, watc
     for seen in fleet.run(find_dropped, changed, run.orders, rollout.engine, workers=rollout.workers, changes=False):
         report = reports[seen.host.name]
         if seen.losses is None or not seen.losses.groups:
-            why = seen.failure.message if seen.failure else "no session is in it"
-            note = f"whether sessions were dropped since the change is not known: its log cannot be read: {why}"
+            why = seen.failure.message if seen.failure else "it has no session"
+            note = f"cannot find out whether the change dropped sessions: cannot read the log: {why}"
             yield replace(report, state=State.UNKNOWN, notes=(*report.notes, note))
         elif seen.findings:
             lost.append(seen.host)
@@ -250,7 +250,7 @@ def _take_back(
             failure = Failure(
                 kind=FailureKind.EFFECTIVE,
                 cause="taken-back",
-                message=f"changed, proved, and taken back because {why}",
+                message=f"changed, verified, and reverted because {why}",
                 hint="look at the hosts that failed",
             )
             silent = [finding for finding in before.findings if finding.setting is Subject.SILENT_CLIENT]

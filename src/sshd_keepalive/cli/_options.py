@@ -138,7 +138,7 @@ _SELECTION = (
     click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts or groups: a,b  web*  !db  @FILE."),
 )
 _LOGIN = (
-    click.option("-u", "--user", metavar="NAME", help="Log in as this account, whatever the inventory says."),
+    click.option("-u", "--user", metavar="NAME", help="Log in as this account; overrides the inventory."),
     click.option("-p", "--port", metavar="PORT", type=click.IntRange(1, 65535), help="Connect to this port."),
     click.option("--private-key", metavar="FILE", help="Log in with this key."),
     click.option("-k", "--ask-pass", is_flag=True, help="Ask once for the login password, and log in with it."),
@@ -156,7 +156,7 @@ _LOGIN = (
         type=click.FloatRange(1, 3600),
         default=60.0,
         show_default=True,
-        help="For one login, and for one exchange over it.",
+        help="For one login, and for one script that runs over it.",
     ),
 )
 #: Option → its key in `planning.policy`.
@@ -169,18 +169,18 @@ _POLICY = (
         "--keep-alive-every",
         metavar="TIME",
         type=Duration(1, INT_MAX, whole=True),
-        help="Want a keep-alive after this silence at most, 300 or 5m, whatever interval the host's release needs.",
+        help="Require a keep-alive at least this often, 300 or 5m, with the interval that the host's release needs.",
     ),
     click.option(
         "--drop-dead-after",
         metavar="TIME",
         type=Duration(1, INT_MAX, whole=True),
-        help="With --keep-alive-every: want a dead session dropped within this time, 20m.",
+        help="With --keep-alive-every: require that a dead session is dropped within this time, 20m.",
     ),
     click.option(
-        "--interval", metavar="TIME", type=Duration(0, INT_MAX, whole=True), help="Want this ClientAliveInterval."
+        "--interval", metavar="TIME", type=Duration(0, INT_MAX, whole=True), help="Require this ClientAliveInterval."
     ),
-    click.option("--count", metavar="N", type=click.IntRange(0), help="Want this ClientAliveCountMax."),
+    click.option("--count", metavar="N", type=click.IntRange(0), help="Require this ClientAliveCountMax."),
     click.option(
         "--strategy",
         type=click.Choice([strategy.value for strategy in Strategy]),
@@ -272,7 +272,7 @@ _CHANGING = (
     click.option(
         "--max-fail",
         metavar="N|P%",
-        help="Begin nothing more once more hosts than this failed; unreachable ones count. "
+        help="Start no more hosts when more hosts than this failed; unreachable ones count. "
         "[default: 0 with waves, no limit without]",
     ),
     click.option(
@@ -280,7 +280,7 @@ _CHANGING = (
         type=click.Choice(("stop", "continue", "undo")),
         default="stop",
         show_default=True,
-        help="When that is so: begin nothing more, go on all the same, or take back what this run changed.",
+        help="Then: start no more hosts, continue, or revert what this run changed.",
     ),
     click.option("--resume", metavar="RUN", help="Leave out what an earlier, interrupted run has done."),
 )
@@ -298,7 +298,7 @@ _WATCHING = (
         type=click.Choice(("report", "undo")),
         default="report",
         show_default=True,
-        help="With --watch: report such a host, or give it the old values again.",
+        help="With --watch: report such a host, or revert it to the old values.",
     ),
 )
 STORE_OPTION = click.option(
@@ -309,7 +309,7 @@ STORE_OPTION = click.option(
 )
 _RECORDING = (
     click.option(
-        "--record", is_flag=True, help="Keep the result in the history, and tell what changed since the last."
+        "--record", is_flag=True, help="Keep the result in the history, and show what changed since the last."
     ),
     STORE_OPTION,
     click.option(
@@ -331,7 +331,7 @@ _NOTIFYING = (
         type=click.Choice([when.value for when in When]),
         default=When.CHANGE.value,
         show_default=True,
-        help="What is worth a notice: a change since the last recorded run, a host that is not compliant, every run.",
+        help="When to send a notice: a change since the last recorded run, a host that is not compliant, every run.",
     ),
 )
 

@@ -74,11 +74,11 @@ def command(
 def _refuse_other_choice(path: Path, *, dry_run: bool) -> None:
     """Refuse options that choose hosts or a policy beside a plan that does."""
     if dry_run:
-        raise ConfigError(f"--dry-run has no meaning beside the plan {path}, which is one", hint="leave out one")
+        raise ConfigError(f"--dry-run cannot be combined with the plan {path}", hint="leave out one")
     context = click.get_current_context()
     for name in CHOOSING:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise ConfigError(
-                f"--{name.replace('_', '-')} has no meaning beside the plan {path}, which chooses hosts and policy",
+                f"--{name.replace('_', '-')} cannot be combined with the plan {path}, which sets hosts and policy",
                 hint="leave it out, or make the plan again with it",
             )

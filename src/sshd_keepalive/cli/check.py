@@ -52,7 +52,7 @@ _deep_options = option_group(
         "--concurrency",
         metavar="N",
         type=click.IntRange(1, 10000),
-        help="With --deep: hold MaxSessions against N sessions over one connection.",
+        help="With --deep: check that MaxSessions allows N sessions over one connection.",
     ),
     click.option(
         "--losses", is_flag=True, help="Also count the sessions of 30 days that the host's log says were lost."
@@ -74,7 +74,7 @@ _file_options = option_group(
     click.option(
         "--as-if",
         metavar="VERSION",
-        help="Also tell what this release would refuse or read otherwise: 10.2, debian-13, rhel-10, …",
+        help="Also show what this release would refuse or read differently: 10.2, debian-13, rhel-10, …",
     ),
 )
 
@@ -86,7 +86,7 @@ _file_options = option_group(
     "--benchmark",
     metavar="NAME",
     multiple=True,
-    help="Also hold the hosts against cis-debian-12, stig-rhel, …, or all; told, not counted. Repeatable.",
+    help="Also compare the hosts with cis-debian-12, stig-rhel, …, or all; does not change the exit code. Repeatable.",
 )
 @_file_options
 @notify_options
@@ -116,7 +116,7 @@ def command(
         version = releases.find(offline.openssh).version if offline.openssh else NEWEST
         raise SystemExit(_check_files((*offline.files, *hosts), version, build, options, held))
     if build and recording.record:
-        raise ConfigError("--as-if is not recorded: it tells what would be", hint="leave out --record")
+        raise ConfigError("--as-if is not recorded: it shows what another release would do", hint="leave out --record")
     run = FleetRun("check", options, hosts, recording=recording)
     sinks = make_sinks(notifying.notify, run.orders.secrets)
     job: fleet.Pass = partial(fleet.check_host, as_if=build)

@@ -43,8 +43,8 @@ def command(
 ) -> None:
     """Print the matching keep-alive setting for clients, or check an ssh_config for it.
 
-    For sessions whose host nobody may change, and for boxes on the way that forget sooner than the host asks.
-    With --check the exit code is 1 when a host gets no keep-alive, or one too seldom. No connection is made.
+    Use it where the host cannot be changed, or where a firewall drops idle sessions before the host's keep-alive.
+    With --check the exit code is 1 when a host gets no keep-alive, or too few. No connection is made.
     """
     is_json = format == "json"
     if check is None:

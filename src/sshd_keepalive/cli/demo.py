@@ -162,7 +162,7 @@ def _until_it_answers(process: subprocess.Popen[bytes], directory: Path, log: Pa
             break
         time.sleep(0.02)
     words = log.read_text(errors="replace").strip() if log.exists() else ""
-    raise ConfigError(f"sshd did not start: {words or 'it said nothing'}")
+    raise ConfigError(f"sshd did not start: {words or 'it printed no message'}")
 
 
 def _inventory(servers: list[Server], key: Path, folder: Path) -> str:

@@ -47,9 +47,9 @@ _SHOWN: Final = 4  # telling lines, unless asked for more
 def command(log: str | None, host: str | None, options: Options) -> None:
     """Read the run log of a job and say what killed its session.
 
-    LOG is a file, or - or nothing for standard input; paste there and end with Ctrl-D. Known are logs of
+    LOG is a file, or - or nothing for standard input; paste there and end with Ctrl-D. It knows the logs of
     DataArts Studio, Airflow, Jenkins, Rundeck, Ansible, JSch, ssh and sshd. Works offline; nothing is changed
-    anywhere. Exit code 0: no session was killed, 1: one was, 3: the log does not tell, or HOST could not be looked at.
+    anywhere. Exit code 0: no session was killed, 1: one was, 3: the log does not show it, or HOST could not be checked.
     """
     out = Output(options, "diagnose")
     started_at = now()
@@ -133,7 +133,7 @@ def _format_text(found: Diagnosis, log: RunLog, run: Run, *, verbose: bool = Fal
         lines += _format_lines(found, verbose=verbose)
     failures = [(report.host.name, report.failure) for report in run.hosts if report.failure is not None]
     for name, failure in failures:
-        lines.append(f"{name} could not be looked at: {failure.kind}: {failure.message}")
+        lines.append(f"{name} could not be checked: {failure.kind}: {failure.message}")
         lines += [f"    next: {failure.hint}"] if failure.hint else []
     return "".join(printable(line) + "\n" for line in lines)
 
@@ -143,7 +143,7 @@ def _format_lines(found: Diagnosis, *, verbose: bool) -> list[str]:
     picked = sorted(telling) if verbose else sorted(telling)[:_SHOWN]
     lines = [f"  line {number}: {telling[number]}" for number in picked]
     n_left = len(telling) - len(picked)
-    return [*lines, f"  and {n_left} more telling lines; -v shows them"] if n_left else lines
+    return [*lines, f"  and {n_left} more matched lines; -v shows them"] if n_left else lines
 
 
 def _headline(found: Diagnosis, log: RunLog) -> str:
@@ -152,7 +152,7 @@ def _headline(found: Diagnosis, log: RunLog) -> str:
     product = found.product or "unknown log"
     facts = "".join(f", {name} {value}" for name, value in found.facts if name in ("job", "agent", "user", "peer"))
     if found.was_killed is None:
-        lines = "its one line does not tell" if log.n_lines == 1 else f"none of its {log.n_lines} lines tells"
+        lines = "its one line does not show" if log.n_lines == 1 else f"none of its {log.n_lines} lines shows"
         return f"{product}: {lines} how a session ended"
     if not found.was_killed:
         return f"{product}: no session was killed{facts}"

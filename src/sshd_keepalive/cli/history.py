@@ -102,7 +102,7 @@ def _run(run: PastRun) -> dict[str, Any]:
 def _host(kept: Store, name: str, most: int) -> _Told:
     records = kept.host(name, most)
     if not records:
-        hint = "two runs tell what changed between them; report shows one" if kept.has_run(name) else None
+        hint = "give two runs to see what changed between them; report shows one run" if kept.has_run(name) else None
         raise ConfigError(f"nothing is recorded of host {name}{did_you_mean(name, kept.names())}", hint=hint)
     compliant = kept.last_ok(name)
 

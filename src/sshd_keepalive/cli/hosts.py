@@ -53,7 +53,7 @@ def _summarize(hosts: tuple[Host, ...]) -> str:
     parts = Counter(f"to get {host.policy}" for host in hosts)
     told = [f"{n} {what}" for what, n in parts.most_common()] if len(parts) > 1 else []
     n_closed = sum(bool(host.obstacle) for host in hosts)
-    told += [f"{n_closed} without a way in"] if n_closed else []
+    told += [f"{n_closed} that this program cannot connect to"] if n_closed else []
     return f"{len(hosts)} host{'s' * (len(hosts) != 1)}" + (f": {', '.join(told)}" if told else "")
 
 

@@ -27,31 +27,31 @@ _AT_ONCE: Final = 1000
 _REDRAWN_PER_S: Final = 2.0  # more is felt by nobody and costs CPU for minutes
 
 
-@click.command("probe", cls=Command, short_help="Prove that a quiet session lives.")
+@click.command("probe", cls=Command, short_help="Prove that a quiet session stays open.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option(
     "--idle",
     metavar="TIME",
     type=Duration(1, 86400),
-    help="How long to say nothing: 90, 6m, 1h.  [default: past the first keep-alive that is due]",
+    help="How long to stay idle: 90, 6m, 1h.  [default: past the first keep-alive that is due]",
 )
 @click.option("--fast", is_flag=True, help="Seconds instead: try the host's sshd with an interval of 1 s.")
 @click.option(
     "--find-limit",
     is_flag=True,
-    help="Find the idle limit of the boxes on the way, up to --idle (6m), with up to ten connections to each host.",
+    help="Find the idle limit of firewalls on the path, up to --idle (6m), with up to ten connections to each host.",
 )
 @probe_options
 def command(hosts: tuple[str, ...], options: Options, idle: float | None, fast: bool, find_limit: bool) -> None:
-    """Prove that a quiet session lives: say nothing, count and time the keep-alives that arrive.
+    """Prove that a quiet session stays open: stay idle, count and time the keep-alives that arrive.
 
     The verdict is about three things: what is configured, whether the running sshd has loaded it, and what was
     observed. All hosts are silent at the same time; --forks is for the logins. Nothing is changed on a host.
     """
     if fast and find_limit:
-        raise ConfigError("--fast stays on the host, --find-limit is about the way to it", hint="choose one")
+        raise ConfigError("--fast tests the host itself, --find-limit the path to it", hint="choose one")
     if fast and idle is not None:
-        raise ConfigError("--fast has a time of its own", hint="leave out --idle")
+        raise ConfigError("--fast has its own duration", hint="leave out --idle")
     board = Countdown()
     run = FleetRun("probe", options, hosts, output=WatchedOutput(options, "probe", board))
     probe = probing.Probe(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _NAME = click.argument("name", default="check")
 
 
-@click.group("schedule", cls=CommandGroup, short_help="Run a recorded check by itself, every hour, day or week.")
+@click.group("schedule", cls=CommandGroup, short_help="Run a recorded check automatically, every hour, day or week.")
 def command() -> None:
     """Run a recorded check by itself: `schedule install --every daily -i hosts.yaml`.
 
@@ -84,7 +84,7 @@ def _print_installed(schedule: Schedule, n_hosts: int, *, is_new: bool) -> None:
     done = "installed" if is_new else "as it was"
     click.echo(f"{done:<11} {name}: check of {number}, every {schedule.every}, by {manager}{coming}")
     if manager == "cron" and not cron.is_running():
-        click.echo("note: no cron runs on this machine now, and without one nothing will start the check")
+        click.echo("note: cron does not run on this machine, so nothing will start the check")
     if manager == "systemd" and not systemd.is_root():
         click.echo("note: systemd ends the timers of an account that is not logged in, unless: loginctl enable-linger")
     click.echo(f"next: sshd-keepalive schedule run {name}", err=True)
@@ -154,12 +154,14 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
         raise ConfigError("-i -: a scheduled check has no standard input", hint="write it into a file")
     if holds_password(inner.params["store"]):
         raise ConfigError(
-            "--store: the words of a schedule are kept where others may read them, and this URL holds a password",
+            "--store: other accounts can read the options of a schedule, and this URL has a password",
             hint="write the URL into a file that only you can read: --store file:PATH; or the password into ~/.pgpass",
         )
     for parameter in check.params:
         if inner.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT:
-            click.echo(f"note: {parameter.envvar} is set here, and will not be when the check runs", err=True)
+            click.echo(
+                f"note: {parameter.envvar} is set in this session, but will not be set when the check runs", err=True
+            )
     hosts = select_hosts(options, inner.params["hosts"])
     for host in hosts:
         for hop in (*host.jump, host):
@@ -182,7 +184,7 @@ def _refuse_absent(reference: str, of: str) -> None:
         raise ConfigError(f"{of} is prompt: a scheduled check cannot ask for it", hint="write file:PATH")
     if reference.startswith("env:"):
         raise ConfigError(
-            f"{of} is {reference}, and the variables of this session are not there", hint="write file:PATH"
+            f"{of} is {reference}, and the check will not have the variables of this session", hint="write file:PATH"
         )
 
 

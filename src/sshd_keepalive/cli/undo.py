@@ -21,7 +21,7 @@ from sshd_keepalive.fleet import one_host as fleet
 
 @click.command("undo", cls=Command, short_help="Bring back the files of an earlier run.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
-@click.option("--run", "run_id", metavar="ID", default="", help="The run to take back; without it each host's latest.")
+@click.option("--run", "run_id", metavar="ID", default="", help="The run to revert; without it each host's latest.")
 @click.option("--force", is_flag=True, help="Also where a file was edited since; the diff shows what that loses.")
 @click.option("--dry-run", is_flag=True, help="Show the diff, change nothing.")
 @change_options

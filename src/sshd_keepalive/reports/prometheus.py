@@ -33,11 +33,11 @@ def render(run: Run) -> str:
     changes = gauge("host_changes", "What changed since the last recorded run.", "host")
     late = gauge(
         "first_keep_alive_seconds",
-        "Silence before the first keep-alive, for hosts whose OpenSSH (9.2 to 9.4) doubles the ClientAliveInterval.",
+        "Idle time before the first keep-alive, for hosts whose OpenSSH (9.2 to 9.4) doubles the ClientAliveInterval.",
         "host",
     )
     value = gauge("setting_value", "The value in effect, as sshd -T prints it.", "host", "setting", "scope")
-    wanted = gauge("setting_wanted", "The value the policy wants.", "host", "setting", "scope")
+    wanted = gauge("setting_wanted", "The value the policy requires.", "host", "setting", "scope")
     for report in run.hosts:
         name = flat(report.host.name)
         compliant.labels(name).set(report.state is State.OK)

@@ -127,14 +127,14 @@ def _percent(text: str) -> str:
 
 
 def _rule(name: str) -> dict[str, Any]:
-    return {"id": name, "shortDescription": {"text": _RULES.get(name, f"{name} is not as it should be")}}
+    return {"id": name, "shortDescription": {"text": _RULES.get(name, f"{name} is not compliant")}}
 
 
 _RULES = {
-    Subject.INTERVAL: "After how many seconds of silence sshd asks the client whether it is there",
-    Subject.COUNT_MAX: "How many unanswered keep-alives sshd takes before it ends the session",
+    Subject.INTERVAL: "After how many idle seconds sshd sends a keep-alive to the client",
+    Subject.COUNT_MAX: "How many unanswered keep-alives sshd allows before it ends the session",
     Subject.DAEMON: "The running sshd has not read the present files",
-    Subject.AS_IF: "Another release of OpenSSH refuses the line, or reads something else in it",
-    "caveat": "The value is right, but this release of OpenSSH does something else with it",
+    Subject.AS_IF: "Another release of OpenSSH refuses the line, or reads it differently",
+    "caveat": "The value is right, but this release of OpenSSH applies it differently",
     "changed": "Something changed on the host since the last recorded run",
 }
