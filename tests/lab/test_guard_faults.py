@@ -122,7 +122,7 @@ def test_power_cut_before_each_step(victims: Victims, table: guarantees.Table) -
             victim.host.stop()
         victim.host.start()
         if step in ("installed", "restart", "verify"):  # it was installed when the power went
-            assert "before anybody confirmed" in victim.host.run(f"cat {STATE}/taken_back").stdout
+            assert "before the change was confirmed" in victim.host.run(f"cat {STATE}/taken_back").stdout
         found = victim.verdict(stale_lock=step in UNARMED)
         assert found == "old" or step in LATE
         return found

@@ -332,7 +332,7 @@ def test_a_reboot_before_the_confirmation_takes_it_back(case: Case, table: Table
     assert case.changed() == set()
     seen = case("check")
     assert seen.status == 1
-    assert "before anybody confirmed" in seen.host()["reverted"]["reason"]
+    assert "before the change was confirmed" in seen.host()["reverted"]["reason"]
     assert case.values() == ("0", "3")
     table.add(host.kind, "reboot", "taken back")
 

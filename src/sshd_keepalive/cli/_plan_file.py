@@ -86,7 +86,7 @@ class PlanFile:
         return tuple(planned[host.name].to_report(host) for host in hosts)
 
     def override(self, options: Options) -> Options:
-        """Give the options of `apply` with those of the plan. The plan chooses; a login may be given anew."""
+        """Give the options of `apply` with those of the plan. A login may be given again."""
         given = {name for name in LOGIN if getattr(options, name) != getattr(Options(), name)}
         kept = {name: getattr(self.options, name) for name in (*CHOOSING, *LOGIN) if name not in given}
         return replace(options, **kept)

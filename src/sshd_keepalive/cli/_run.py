@@ -178,7 +178,7 @@ class FleetRun:
         self.output.next_step(" ".join(filter(None, ("sshd-keepalive", command, again, more))))
 
     def suggest_plan(self, path: Path, *more: str) -> None:
-        """Say how a plan is carried out; passwords are asked for anew."""
+        """Say how a plan is carried out; passwords are asked for again."""
         asks = [word for word, asks in (("-k", self.options.ask_pass), ("-K", self.options.ask_become_pass)) if asks]
         self.output.next_step(join(["sshd-keepalive", "apply", *asks, str(path), *more]))
 

@@ -30,7 +30,7 @@ _NAME = click.argument("name", default="check")
 def command() -> None:
     """Run a recorded check by itself: `schedule install --every daily -i hosts.yaml`.
 
-    By systemd's timer where systemd steers the machine, else by cron. As root the schedule is the machine's, else the
+    By systemd's timer where systemd runs the machine, else by cron. As root the schedule is the machine's, else the
     account's own. Changes the machine it is typed on only, never a host.
     """
 

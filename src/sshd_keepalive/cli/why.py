@@ -53,7 +53,7 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
     """Tell which line of which file decides each value, and which lines it hides.
 
     Without a connection: for everybody, and for every Match block that decides for somebody. With --as,
-    --address and the like: for that one connection; what is left out is a stranger's.
+    --address and the like: for that one connection; an option that is left out stands for an unknown value.
 
     --file reads a file as sshd -f would here. A directory is a copied root (with etc/ssh in it) or a copied
     /etc/ssh. Nothing is changed anywhere.

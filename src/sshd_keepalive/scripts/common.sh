@@ -224,7 +224,7 @@ find_listener() {
     esac
 }
 
-# is_init NAME: process 1, which steers the machine, is this program. An init.d script or a package proves nothing. A
+# is_init NAME: process 1, which runs the machine, is this program. An init.d script or a package proves nothing. A
 # script may be named init too (/init of many containers): its command line begins with a shell.
 is_init() {
     comm_of 1 && [ "$comm" = "$1" ] || return 1

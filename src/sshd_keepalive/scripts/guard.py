@@ -137,7 +137,7 @@ def guard_script(change: Change) -> str:
         "CANDIDATE": f"{change.directory}/{change.candidate[0][0]}" if change.candidate else "",
         "COUNT": str(len(change.plan.contents)),
         "DEADLINE_S": str(change.deadline_s),
-        # One process per connection reads the files anew each time: there is nothing to restart.
+        # One process per connection reads the files again each time: there is nothing to restart.
         "ACTION": "none" if snapshot.daemon is not None and snapshot.daemon.pid is None else change.action.value,
     }
     expectations = "".join(

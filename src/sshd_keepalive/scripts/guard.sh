@@ -134,7 +134,7 @@ remove_lock() {
     [ $# = 0 ] || rm -f "$@"
 }
 
-# is_same_boot: the machine was not started anew since this run began.
+# is_same_boot: the machine was not rebooted since this run began.
 # Reads RUN.
 is_same_boot() { boot; line_of "$RUN/boot"; [ "$line" = "$boot" ]; }
 

@@ -43,7 +43,7 @@ refuse_for() {
     esac
 }
 
-# is_dead: the run of the lock in $holder … $began will never end by itself: the machine was started anew, its
+# is_dead: the run of the lock in $holder … $began will never end by itself: the machine was rebooted, its
 # time is over, it failed to take its change back, or its script died before a timer was set.
 is_dead() {
     now
@@ -173,5 +173,5 @@ put guard.sh "$GUARD"
 put stderr ''
 write_files
 all_put
-# Not exec: whatever becomes of the guard, this script's last line is still read.
+# Not exec: whatever happens to the guard, the shell still reads this script's last line.
 sh "$RUN/guard.sh" "$PHASE" </dev/null 2>"$RUN/stderr"

@@ -57,7 +57,7 @@ def build_script(
         functions: shell functions of the service managers, `services.functions`.
         users: accounts to ask `sshd -T -C` for when a Match block is there.
         extra: absolute Include patterns that the last look missed.
-        again: this run has looked at the host already; how sshd would start is not asked anew.
+        again: this run has looked at the host already; how sshd would start is not asked again.
     """
     manager = host.service.manager
     values = {

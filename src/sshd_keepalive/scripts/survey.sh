@@ -282,7 +282,7 @@ survey() {
         spec="user=$user,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
         if tell "$CONFIG" "$spec"; then say dump "$spec"; say answer "$answer"; else say dump "$spec"; say refusal "$answer"; fi
     done
-    # The program that runs is the one on disk: then it has introduced itself already.
+    # The program that runs is the one on disk: then its version is known already.
     case $runs_as_it_is$BANNER in
         yes*OpenSSH_*) version=$BANNER ;;
         *) version=$(limited "$sshd" -V 2>&1 </dev/null | head -n 2) ;;

@@ -101,7 +101,7 @@ class SshShell:
 
     @property
     def server_version(self) -> str:
-        """The line the server introduced itself with."""
+        """The version line of the server."""
         return str(self._link.client.remote_version)
 
     def run(self, script: str, *, timeout_s: float) -> Completed:

@@ -154,7 +154,7 @@ def where(host: Host) -> str:
 
 
 def printable(text: str, length: int = 300) -> str:
-    """Make what a stranger sent fit for a terminal: one line, no control characters, not long."""
+    """Make text from a server safe for a terminal: one line, no control characters, limited length."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= length else line[: length - 1] + "…"
 

@@ -22,7 +22,7 @@ class Shell(Protocol):
 
     @property
     def server_version(self) -> str:
-        """The line the server introduced itself with, `SSH-2.0-OpenSSH_9.2p1 …`."""
+        """The version line of the server, `SSH-2.0-OpenSSH_9.2p1 …`."""
 
     @property
     def login_s(self) -> float:

@@ -23,7 +23,7 @@ from sshd_keepalive.model import FailureKind, Host
 #: Half of MaxStartups' ten: sshd notices a little later than we do that a login is over, and others log in as well.
 SERVER_MAX: Final = 5
 JUMP_MAX: Final = 8  # behind one jump host; most of them go to different servers
-START: Final = 8  # logins under way in one network before any has gone well
+START: Final = 8  # logins in progress in one network before the first has succeeded
 #: Before each further try of a connection that sshd turned away: between so many seconds. Only connections are tried
 #: again, never a login.
 WAITS_S: Final = ((1.0, 3.0), (4.0, 12.0))
