@@ -83,7 +83,7 @@ def test_a_change_that_waits_for_its_confirmation_is_not_ok(sshd: Sshd, tmp_path
     said = keepalive("check", "-i", hosts)
     shown = reverts_at.replace("T", " ")[:15]  # to the tens of minutes
     assert f"    locked: not confirmed: run {run_id} reverts at {shown}" in said.stdout
-    assert " UTC\n    next: sshd-keepalive confirm one\n" in said.stdout
+    assert " UTC\n    next: sshd-keepalive confirm 'one'\n" in said.stdout
     assert said.stderr == f"next: sshd-keepalive confirm -i {hosts}\n"
     confirmed = keepalive("confirm", "-i", hosts, "--format", "json")
     assert (confirmed.status, confirmed.host()["change"], confirmed.host()["pending"]) == (0, "applied", None)
@@ -384,7 +384,7 @@ def test_a_host_whose_sshd_reads_its_files_otherwise_is_refused_with_both_readin
         host = ran.host()
         assert (ran.status, host["state"], host["failure"]["kind"]) == (3, "unknown", "observe")
         assert host["failure"]["cause"] == "readings-differ"
-        assert f"sshd -T {'says' if read == '45' else 'reads'} {read}" in host["failure"]["message"]
+        assert f"sshd -T {'reports' if read == '45' else 'reads'} {read}" in host["failure"]["message"]
         assert ("this program reads 300" if read == "45" else "this program cannot read the files") in host["failure"][
             "message"
         ]

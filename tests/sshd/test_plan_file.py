@@ -72,7 +72,7 @@ def test_a_plan_is_carried_out_from_its_file_alone(
     monkeypatch.chdir("/")
     ran = fleet.carry_out()
     assert ran.status == 0, ran
-    assert {host["name"]: host["end"] for host in ran.data["hosts"]} == {"one": "applied", "two": "applied"}
+    assert {host["name"]: host["change"] for host in ran.data["hosts"]} == {"one": "applied", "two": "applied"}
     assert "+ClientAliveInterval 300" in ran.stderr  # shown before anything is changed
     assert [fleet.text(name).startswith(WANTED) for name in fleet.servers] == [True, True]
 
@@ -84,8 +84,8 @@ def test_a_host_that_is_no_longer_as_planned_is_refused_and_the_others_are_chang
     server.config_file.write_text(edited)
     ran = fleet.carry_out()
     assert ran.status == 3
-    assert (ran.host("one")["end"], ran.host("one")["failure"]["kind"]) == ("refused", "changed_meanwhile")
-    assert ran.host("two")["end"] == "applied"
+    assert (ran.host("one")["change"], ran.host("one")["failure"]["kind"]) == ("refused", "changed_meanwhile")
+    assert ran.host("two")["change"] == "applied"
     assert fleet.text("one") == edited
 
 

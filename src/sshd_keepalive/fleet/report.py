@@ -27,6 +27,7 @@ from sshd_keepalive.model import (
 )
 from sshd_keepalive.planning import as_if, diff, judge, plan
 from sshd_keepalive.planning import owners as managed
+from sshd_keepalive.quoting import quote
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.secrets.redaction import redact
 from sshd_keepalive.sshd_config.reading import Reading
@@ -108,7 +109,7 @@ def describe_unsettled(pending: PendingChange, host: Host) -> HostError:
         Phase.WAITING: (
             "not_confirmed",
             f"not confirmed: {run} {reverts}",
-            "confirm it, or wait until then",
+            f"sshd-keepalive confirm {quote(host.name)}",
         ),
         Phase.REVERTING: ("reverting", f"the host is reverting {run}", "run the command again in a minute"),
         Phase.STUCK: ("not_taken_back", f"{run} was not reverted", guard.unfinished_hint(pending.directory)),
