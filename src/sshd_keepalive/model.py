@@ -676,7 +676,7 @@ class Losses:
     groups: tuple[SessionGroup, ...]
     clusters: tuple[LossCluster, ...]
     unanswering: tuple[str, ...]  # addresses whose clients do not answer keep-alives
-    was_cut: bool  # there is more in the log than was read
+    was_cut: bool  # there is more in the log than was counted
 
     def without_names(self) -> Losses:
         """Give the figures alone: groups without accounts, addresses and lengths."""

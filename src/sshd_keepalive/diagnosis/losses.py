@@ -69,7 +69,7 @@ def study(log: SessionLog, *, days: int, known: Known | None, name: str) -> Loss
         groups=log.groups,
         clusters=tuple(_clusters(log.groups, known, name)),
         unanswering=tuple(_unanswering(log.groups, known)),
-        was_cut=log.was_cut,
+        was_cut=log.was_cut or log.n_left_out > 0,
     )
 
 

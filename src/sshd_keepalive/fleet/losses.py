@@ -91,5 +91,7 @@ def _notes(log: SessionLog, days: int) -> Iterator[str]:
         yield "the log has no session: LogLevel is below INFO, or sshd writes to another log"
     if log.was_cut:
         yield "only a part of the log was read within --timeout: the real counts may be higher; raise --timeout"
+    if log.n_left_out:
+        yield f"{log.n_left_out} sessions are not counted: they began while 100000 others had no end in the log"
     if log.first_at and log.last_at and log.last_at - log.first_at + _LATE < timedelta(days=days):
         yield f"the log has sshd messages only from {log.first_at:%Y-%m-%d %H:%M} to {log.last_at:%Y-%m-%d %H:%M} UTC"

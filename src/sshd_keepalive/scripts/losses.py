@@ -26,6 +26,7 @@ class SessionLog:
     sources: tuple[str, ...]  # "journal", "2 text logs"; empty: there is no log
     unread: tuple[str, ...]  # text logs that this account or host cannot read
     was_cut: bool  # there is more than was read
+    n_left_out: int = 0  # sessions that began while 100,000 others had no end in the log
     in_effect_since: datetime | None = None  # the groups are divided there
     run_id: str = ""  # of the change that came into effect then; empty: sshd read its values, for whatever reason
 
@@ -64,7 +65,7 @@ def parse(stdout: bytes) -> SessionLog:
     unread: list[str] = []
     sources: tuple[str, ...] = ()
     was_cut = False
-    n_sessions, first_at, last_at = 0, None, None
+    n_sessions, n_left_out, first_at, last_at = 0, 0, None, None
     in_effect_since, run_id = None, ""
     for kind, value in records(stdout):
         said = decode(value)
@@ -85,6 +86,8 @@ def parse(stdout: bytes) -> SessionLog:
                     groups.append(_group(words))
                 elif words[0] == "cut":
                     was_cut = True
+                elif words[0] == "left-out":
+                    n_left_out = int(words[1])
                 elif words[0] == "seen":
                     n_sessions = int(words[1])
                     first_at, last_at = map(_moment, words[2:4])
@@ -99,6 +102,7 @@ def parse(stdout: bytes) -> SessionLog:
         sources=sources,
         unread=tuple(unread),
         was_cut=was_cut,
+        n_left_out=n_left_out,
         in_effect_since=in_effect_since,
         run_id=run_id,
     )

@@ -195,7 +195,7 @@ count() {
                 if (word[3] != "for" || word[5] != "from" || word[7] != "port") next
                 key = word[6] " " word[8] + 0
                 if (key in began) { add(key, "open", at); drop(key) }
-                if (n_open >= 100000) next
+                if (n_open >= 100000) { n_left_out++; next }
                 began[key] = at
                 user[key] = substr(word[4], 1, 64)
                 jumped[key] = n_jumps
@@ -227,6 +227,7 @@ count() {
         END {
             for (key in began) add(key, "open", last_at)
             printf "seen %.0f %.0f %.0f\n", n_begun, began_at, last_at
+            printf "left-out %.0f\n", n_left_out
             for (cell in lived) {
                 split(cell, part, SUBSEP)
                 list[part[1]] = list[part[1]] " " part[2] "*" lived[cell]

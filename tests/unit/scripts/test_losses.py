@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sshd_keepalive.diagnosis.losses import judge, study
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import SessionEnd, SessionGroup
+from sshd_keepalive.model import SessionEnd, SessionGroup, State
 from sshd_keepalive.scripts import losses
 from sshd_keepalive.scripts.losses import SessionLog
 from tests.support.shell import SYSTEM_PATH, LocalShell, installed_shells, write_command
@@ -174,6 +175,18 @@ def _busy_day() -> Iterator[bytes]:
         bad = f"{line}Connection closed by invalid user admin 198.51.100.7 port {number} [preauth]\n"
         yield f"{line}Accepted publickey for u{number % 99} from {address} port {number} ssh2\n{bad * 4}".encode()
         yield f"{line}Timeout, client not responding from user u{number % 99} {address} port {number}\n".encode()
+
+
+@pytest.mark.slow
+def test_sessions_beyond_the_bound_are_left_out_and_told(tmp_path: Path) -> None:
+    line = "Jan 20 01:00:00 h sshd[{0}]: Accepted publickey for etl from 192.0.2.{1} port {2} ssh2\n"
+    lines = (line.format(n + 2, n // 60_000, n % 60_000) for n in range(100_003))
+    write_log(tmp_path, "auth.log", "".join(lines))
+    found = count(tmp_path)
+    assert (found.n_sessions, found.n_left_out, found.was_cut) == (100_000, 3, False)
+    studied = study(found, days=60, known=None, name="h")
+    assert studied.was_cut
+    assert [finding.state for finding in judge(studied)] == [State.UNKNOWN]
 
 
 def test_a_host_without_a_log_says_so(tmp_path: Path) -> None:
