@@ -40,8 +40,8 @@ def _links() -> tempfile.TemporaryDirectory[str]:
 @cache
 def tools_of(shell: str) -> Path:
     """Make a directory for PATH in which `sh` is one of SHELLS: some shells behave differently under that name."""
-    folder = Path(_links().name, shell)
-    folder.mkdir()
+    # Threads that come at the same time make one each: the cache holds no lock while the function runs.
+    folder = Path(tempfile.mkdtemp(prefix=f"{shell}-", dir=_links().name))
     program = shutil.which(shell)
     assert program is not None
     names = ["sh"]
