@@ -18,6 +18,7 @@ JSCH, OPENSSH, SSHD, PARAMIKO, SYSTEMD, KERNEL, BASH = "JSch", "ssh", "sshd", "p
 
 SSHNET, MINA, SSHJ, TRILEAD = "SSH.NET", "Apache MINA SSHD", "sshj", "Trilead"
 GO_SSH, LIBSSH2, NODE_SSH2, ASYNCSSH = "Go x/crypto/ssh", "libssh2", "node ssh2", "asyncssh"
+DROPBEAR = "Dropbear"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -515,6 +516,38 @@ ROWS: Final[tuple[Row, ...]] = (
         "libssh2, keepalive.c, libssh2_keepalive_send",
     ),
     _row(
+        LIBSSH2,
+        LineKind.BROKEN,
+        "ssh2.exceptions.socket",
+        r"ssh2\.exceptions\.Socket(?:Send|Recv|Disconnect)Error",
+        "ssh2.exceptions.SocketSendError",
+        "ssh2-python, measured in tests/sshd/test_real_clients.py",
+    ),
+    _row(
+        NODE_SSH2,
+        LineKind.BROKEN,
+        "write epipe",
+        r"Error: write EPIPE",
+        "Error: write EPIPE",
+        "node ssh2, measured in tests/sshd/test_real_clients.py",
+    ),
+    _row(
+        DROPBEAR,
+        LineKind.RESET,
+        "error reading: connection reset",
+        r"dbclient: Connection to \S+ exited: Error reading: Connection reset by peer",
+        "dbclient: Connection to ops@192.0.2.11:22 exited: Error reading: Connection reset by peer",
+        "dbclient, measured in tests/sshd/test_real_clients.py",
+    ),
+    _row(
+        DROPBEAR,
+        LineKind.BROKEN,
+        "error writing: broken pipe",
+        r"dbclient: Connection to \S+ exited: Error writing: Broken pipe",
+        "dbclient: Connection to ops@192.0.2.11:22 exited: Error writing: Broken pipe",
+        "dbclient, measured in tests/sshd/test_real_clients.py",
+    ),
+    _row(
         NODE_SSH2,
         LineKind.CLIENT_GAVE_UP,
         "keepalive timeout",
@@ -545,6 +578,14 @@ ROWS: Final[tuple[Row, ...]] = (
         r"asyncssh\.[\w.]{0,40}ConnectionLost: Connection lost",
         "asyncssh.misc.ConnectionLost: Connection lost",
         "asyncssh, connection.py, ConnectionLost",
+    ),
+    _row(
+        ASYNCSSH,
+        LineKind.LOST,
+        "channelopenerror",
+        r"asyncssh\.[\w.]{0,40}ChannelOpenError: SSH connection closed",
+        "asyncssh.misc.ChannelOpenError: SSH connection closed",
+        "asyncssh, connection.py, add_channel",
     ),
     # Logins that sshd ended or refused.
     _row(

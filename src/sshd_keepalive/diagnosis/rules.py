@@ -358,6 +358,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "sshd: Timeout, client not responding",
         without={LineKind.CLIENT_GAVE_UP},
     ),
+    _rule(_LIKELY, "dead-client", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
     _rule(
         _LIKELY, "idle-limit", _CUT, '{"exeTime":350.9} Socket exception: Connection reset by peer (104)', at_mark=True
     ),
@@ -380,7 +381,6 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     _rule(_POSSIBLE, "count-zero", {*_GONE, LineKind.CLOSED}, "session is down", without={LineKind.CLIENT_GAVE_UP}),
     _rule(_POSSIBLE, "idle-limit", _GONE, "session is down"),
-    _rule(_POSSIBLE, "dead-client", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
     _rule(_POSSIBLE, "dead-client", _GONE, '{"exeTime":1201} session is down', at_mark=True),
     _rule(Likelihood.UNLIKELY, "idle-limit", {LineKind.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
     _rule(Likelihood.UNLIKELY, "idle-limit", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),

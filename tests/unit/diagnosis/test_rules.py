@@ -322,7 +322,11 @@ def test_what_sshd_says_since_9_8_stands_for_two_causes() -> None:
         ("java.io.IOException: Peer sent DISCONNECT message (reason code 2): x", "Trilead", "count-zero"),
         ("wait: remote command exited without exit status or exit signal", "Go x/crypto/ssh", "count-zero"),
         ("Failure while draining incoming flow", "libssh2", "idle-limit"),
+        ("ssh2.exceptions.SocketSendError", "libssh2", "idle-limit"),
         ("Error: Keepalive timeout", "node ssh2", "idle-limit"),
+        ("Error: write EPIPE", "node ssh2", "idle-limit"),
+        ("dbclient: Connection to ops@192.0.2.1:22 exited: Error writing: Broken pipe", "Dropbear", "idle-limit"),
+        ("asyncssh.misc.ChannelOpenError: SSH connection closed", "asyncssh", "count-zero"),
         ("asyncssh.misc.ConnectionLost: Connection lost", "asyncssh", "count-zero"),
     ],
 )  # fmt: skip
