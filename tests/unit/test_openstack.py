@@ -120,7 +120,7 @@ def test_tags_and_the_cache_with_its_age(
     ("cloud", "said"),
     [
         (Cloud([], password="other"), "requires authentication"),
-        (Cloud([server(1)], ignores_marker=True), "gives the same servers again"),
+        (Cloud([server(1)], ignores_marker=True), "returns the same servers for every page"),
         (Cloud([server(n) for n in range(99)], deletes_marker=99), "the servers change faster than they can be listed"),
         (Cloud([], garbage=b"<html>"), "the answer is not a list of servers"),
         (Cloud([], garbage=b'{"servers": [1]}'), "the answer is not a list of servers"),
