@@ -1,15 +1,15 @@
-"""What another release of OpenSSH would make of the same files: which lines it refuses, which it reads otherwise.
+"""Compare what two releases of OpenSSH make of the same files: which lines the other one refuses or reads differently.
 
-The files are read twice, as the present release does and as the other one would. Whatever differs is told with its
-line, and with a line to write instead that both releases read as the present one does now. What only one of the two
-knows stands in `sshd_config.keywords`; everything else is found by comparing the two readings.
+The files are read twice, as each release reads them. Each difference is reported with its line and, if one is known,
+with a new line in which both releases read what the present one reads now. `sshd_config.keywords` lists what each
+release knows.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
@@ -35,34 +35,34 @@ from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import Build, Tokeniser, Version
 
-_MOST: Final = 200  # refused lines that are told; each takes one more reading of the files
+_MAX_REFUSED: Final = 200  # refused lines that are reported; each needs one more reading of the files
 _SPECIAL: Final = re.compile(rb"[\"'\\#]")
 _PLAIN: Final = re.compile(rb"[^\s\"'\\#=]+\Z")
 
 
 class Effect(Enum):
-    """What becomes of a line, or of a session, under the other release."""
+    """What the other release does to a line or to sessions."""
 
     REFUSED = "refused"  # sshd would not start
-    CHANGED = "changed"  # it means something else, or sessions fare worse
-    BETTER = "better"  # sessions fare better; told, and nothing to act upon
+    CHANGED = "changed"  # read differently, or worse for sessions
+    BETTER = "better"  # better for sessions; needs no action
     UNKNOWN = "unknown"  # cannot be told from the files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One line that the other release does not treat as the present one does."""
+    """One line that the other release treats differently."""
 
     effect: Effect
-    place: Place | None  # None: a value that is compiled in
-    now: str  # what the present release makes of it
-    then: str  # what the other one would make of it
+    place: Place | None  # None: a compiled-in default, or all files
+    now: str  # what the present release does with it
+    then: str  # what the other release would do with it
     reason: str
     instead: bytes | None = None  # a line that works in both; empty: delete it; None: none is known
 
 
 def findings(reading: Reading, build: Build) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """Give what to act upon as findings, and what gets better as notes. Raises nothing."""
+    """Return the differences that need action as findings, and improvements as notes. Raises nothing."""
     found: list[Finding] = []
     notes: list[str] = []
     for difference in compare(reading, build):
@@ -104,8 +104,7 @@ def compare(reading: Reading, build: Build) -> tuple[Difference, ...]:
     try:
         return tuple(_Comparison(reading, build).run(events))
     except (ParseError, HostError) as error:
-        reason = f"the files cannot be compared: {error}"
-        return (Difference(effect=Effect.UNKNOWN, place=None, now="accepted", then="not known", reason=reason),)
+        return (_not_known(None, f"the files cannot be compared: {error}"),)
 
 
 class _Comparison:
@@ -114,47 +113,42 @@ class _Comparison:
         self.build = build
         self.now = reading.tree.version
         self.then = build.version
-        self.config_dir = reading.tree.config_dir
+        self.refused, self.other = self._read_as_other()
 
-    def run(self, events: Iterable[Event]) -> Iterator[Difference]:
-        refused, tree = self._read_by_the_other()
+    def run(self, events: Sequence[Event]) -> Iterator[Difference]:
         others: dict[Place, Event] = {}
-        for event in tree.events():
+        for event in self.other.events():
             others.setdefault(event.place, event)
-        never_applied = _never_applied(events), _never_applied(tree.events())
-        found: list[Difference] = []
+        never_applied = _never_applied(events), _never_applied(self.other.events())
+        found: dict[Place | None, Difference] = {}
         seen: set[tuple[str, object]] = set()
-        told: set[Place] = set()
         for event in events:
             place = event.place
-            if place in told or place.path == COMMAND_LINE:
-                continue  # the same file included twice; or an option, of which only the effect is told
-            other = others.get(place)
-            if place in refused:
-                found.append(self._refuse(event, refused[place]))
-            elif (place in never_applied[0]) != (place in never_applied[1]):
+            if place in found or place.path == COMMAND_LINE:
+                continue  # a file that is included twice; or a daemon option, which only its effect can report
+            if (place in never_applied[0]) != (place in never_applied[1]) and place not in self.refused:
                 now, then = ("never applied" if place in places else "applied" for places in never_applied)
-                why = "OpenSSH 8.2 and 8.3 never apply the Match blocks of a globally included file"
-                found.append(replace(self._change(event, now, then, why), instead=None))
-            elif other is not None:
-                found += self._lines(event, other, seen)
-            else:
-                found.append(self._change(event, "read", "not read", "only the present release reads this line"))
-            if found and found[-1].place == place:
-                told.add(place)
-        unseen = [place for place in refused if place not in told]
-        found += [self._refuse_place(place, refused[place]) for place in unseen]
-        found += self._last_lines(events)
-        found += self._keyboard_interactive(events)
-        yield from found
-        if not any(difference.effect is Effect.REFUSED for difference in found):
-            yield from self._sessions(tree, {difference.place for difference in found})
+                reason = "OpenSSH 8.2 and 8.3 never apply the Match blocks of a globally included file"
+                found[place] = Difference(effect=Effect.CHANGED, place=place, now=now, then=then, reason=reason)
+                continue
+            key = keywords.fold(event.line.keyword), event.block
+            difference = self._compare_line(event, others.get(place), is_first=key not in seen)
+            seen.add(key)
+            if difference is not None:
+                found[place] = replace(difference, instead=self._rewrite(event))
+        for place, reason in self.refused.items():
+            found.setdefault(place, _refuse(place, reason))
+        yield from found.values()
+        rest = [*self._last_lines(events), *self._keyboard_interactive(events)]
+        yield from rest
+        if not any(difference.effect is Effect.REFUSED for difference in found.values()):
+            yield from self._sessions({*found, *(difference.place for difference in rest)})
 
-    def _read_by_the_other(self) -> tuple[dict[Place, str], Tree]:
-        """Read the files as the other release would; gives what it refuses, and the tree without these lines."""
+    def _read_as_other(self) -> tuple[dict[Place, str], Tree]:
+        """Read the files as the other release; return the refused lines with reasons, and the tree without them."""
         tree = replace(self.reading.tree.as_read_by(self.then), work=Work())
         for pattern in trees.missing_globs(tree):
-            # Only a relative Include, which 8.2 does not look for: the line itself is told.
+            # Only a relative Include, which 8.2 does not look for: the line itself is reported.
             tree = replace(tree, globs={**(tree.globs or {}), pattern: ()}, _events=[])
         refused: dict[Place, str] = {}
         while True:
@@ -162,7 +156,7 @@ class _Comparison:
                 tree.events()
             except ParseError as error:
                 place = Place(path=error.path, line=error.line)
-                if place in refused or len(refused) == _MOST:
+                if place in refused or len(refused) == _MAX_REFUSED:
                     raise
                 refused[place] = error.reason
                 is_option = place.path == COMMAND_LINE
@@ -170,64 +164,46 @@ class _Comparison:
                 continue
             return refused, tree
 
-    def _lines(self, event: Event, other: Event, seen: set[tuple[str, object]]) -> Iterator[Difference]:
-        keyword = event.line.keyword
-        if keyword != other.line.keyword:
-            yield self._change(event, keyword, other.line.keyword, "the two releases read different keywords")
-            return
-        if (why := self._refusal(event, other)) is not None:
-            yield why
-            return
-        key = keywords.fold(keyword), event.block
-        is_inert = key in seen and keyword not in keywords.ACCUMULATING and keyword not in keywords.FIRST_COUNTS_SINCE
-        seen.add(key)
+    def _compare_line(self, event: Event, other: Event | None, *, is_first: bool) -> Difference | None:
+        """Compare one line as both releases read it; `is_first`: no line before it sets the same keyword."""
+        place, keyword = event.place, event.line.keyword
+        if place in self.refused:
+            return _refuse(place, self.refused[place])
+        if other is None:
+            return _change(place, "read", "not read", "only the present release reads this line")
+        if difference := self._look_up(event, other):
+            return difference
         try:
-            now, then = self._meanings(event, other)
+            now, then = self._read_meanings(event, other)
         except values.BadValue as error:
-            yield self._refuse(event, str(error))
-            return
-        if is_inert or now == then:
-            return
-        why_changed = "the two releases do not read the same in this line"
-        if keyword == "include":
-            why_changed = "OpenSSH 8.2 finds nothing by a relative path; what is there was not read"
-        yield self._change(event, _words(now), _words(then), why_changed)
-
-    def _refusal(self, event: Event, other: Event) -> Difference | None:
-        """Say what the tables of keywords and algorithms know against a line."""
-        keyword, build = event.line.keyword, self.build
-        is_conditional = other.block is not None and match.at_start(other.block, self.then) is False
-        known = keywords.is_known(keyword, self.then)
-        spelled = _spelled(event.line)
-        if known is None:
-            if keyword in build.keywords:
-                return None
-            if build.has_all_keywords:
-                return self._refuse(event, f"it has no keyword {spelled}")
-            why = f"{spelled} is not a keyword of OpenSSH itself; whether {build} has it is not known"
-            return Difference(
-                effect=Effect.UNKNOWN, place=event.place, now="accepted", then="not known",
-                reason=why if build.name else f"{why}: name a distribution, --as-if debian-13",
-            )  # fmt: skip
-        why = ""
-        if not known:
-            why = f"it has no keyword {spelled}"
-            is_new = keywords.is_known(keyword, self.now)
-        elif is_conditional and not keywords.is_allowed_in_match(keyword, self.then):
-            why = f"it does not allow {spelled} within a Match block"
-            is_new = keywords.is_allowed_in_match(keyword, self.now)
-        elif names := keywords.unknown_algorithms(keyword, _texts(other.line), self.then):
-            why = f"it does not know {', '.join(names)}"
-            is_new = not keywords.unknown_algorithms(keyword, _texts(event.line), self.now)
-        if not why:
+            return _refuse(place, str(error))
+        counts = is_first or keyword in keywords.ACCUMULATING or keyword in keywords.FIRST_COUNTS_SINCE
+        if now == then or not counts:
             return None
-        if is_new:
-            return self._refuse(event, why)
-        reason = f"{why}; the present build takes it although OpenSSH {self.now} itself does not, so ask the vendor"
-        return Difference(effect=Effect.UNKNOWN, place=event.place, now="accepted", then="not known", reason=reason)
+        reason = "the two releases read this line differently"
+        if keyword == "include":
+            reason = "OpenSSH 8.2 finds no file by a relative path, so the files were not read"
+        return _change(place, _words(now), _words(then), reason)
+
+    def _look_up(self, event: Event, other: Event) -> Difference | None:
+        """Compare a line with the tables of keywords and algorithms."""
+        place, keyword, build, spelled = event.place, event.line.keyword, self.build, _spelled(event.line)
+        if keywords.is_known(keyword, self.then) is None and keyword not in build.keywords:
+            if build.has_all_keywords:
+                return _refuse(place, f"it has no keyword {spelled}")
+            reason = f"{spelled} is not a keyword of OpenSSH itself; whether {build} has it is not known"
+            return _not_known(place, reason if build.name else f"{reason}: name a distribution, --as-if debian-13")
+        reason = _objection(other, self.then)
+        if not reason:
+            return None
+        if not _objection(event, self.now):
+            return _refuse(place, reason)
+        # A vendor added it to the present release, and perhaps to the other one.
+        reason += f"; the present build accepts it although OpenSSH {self.now} does not, so ask the vendor"
+        return _not_known(place, reason)
 
     def _last_lines(self, events: Iterable[Event]) -> Iterator[Difference]:
-        """Tell the lines of those keywords of which one release takes the first line, and the other the last."""
+        """Find lines of keywords whose first line counts in one release, and whose last line counts in the other."""
         groups: dict[tuple[str, object], list[Event]] = {}
         for event in events:
             if event.line.keyword in keywords.FIRST_COUNTS_SINCE and event.place.path != COMMAND_LINE:
@@ -240,10 +216,10 @@ class _Comparison:
             for event in group:
                 if event is not counts and _texts(event.line) != _texts(counts.line):
                     why = f"now {counts.place} decides {_spelled(event.line)}, then another line would"
-                    yield replace(self._change(event, "no effect", "in effect", why), instead=b"")
+                    yield replace(_change(event.place, "no effect", "in effect", why), instead=b"")
 
     def _keyboard_interactive(self, events: Iterable[Event]) -> Iterator[Difference]:
-        """Up to 8.6 keyboard-interactive logins had two settings, and one that is `yes` was enough."""
+        """Compare keyboard-interactive logins: up to 8.6 they had two settings, and one that is `yes` was enough."""
         if self.now.at_least(8, 7) == self.then.at_least(8, 7):
             return
         lines = [e for e in events if e.block is None and e.line.keyword in keywords.KEYBOARD_INTERACTIVE]
@@ -259,21 +235,19 @@ class _Comparison:
         if now != then:
             why = "up to 8.6 ChallengeResponseAuthentication and KbdInteractiveAuthentication were two settings"
             instead = b"ChallengeResponseAuthentication " + (b"yes" if now else b"no")
-            yield replace(self._change(lines[0], _on(now), _on(then), why), instead=instead)
+            yield replace(_change(lines[0].place, _on(now), _on(then), why), instead=instead)
 
-    def _sessions(self, tree: Tree, told: set[Place | None]) -> Iterator[Difference]:
-        """Compare what sessions get, for everybody and for each Match block that decides in one of the readings."""
-        is_alike = not told and not any(map(_depends_on_release, tree.events()))
+    def _sessions(self, reported: set[Place | None]) -> Iterator[Difference]:
+        """Compare the values of sessions: of everybody, and for each Match block that decides in a reading."""
+        is_alike = not reported and not any(map(_depends_on_release, self.other.events()))
         if is_alike and keepalive.are_alike(self.now, self.then):
             return
-        other = self.reading if is_alike else replace(self.reading, tree=tree, _layers={}, _effective={})
-        contexts = dict.fromkeys(scope.context for one in (self.reading, other) for scope in one.scopes)
-        for context in contexts:
-            if context is None:
-                continue
+        other = self.reading if is_alike else replace(self.reading, tree=self.other, _layers={}, _effective={})
+        scopes = (scope for one in (self.reading, other) for scope in one.scopes)
+        for context in dict.fromkeys(scope.context for scope in scopes if scope.context is not None):
             for difference in self._one_session(context, other):
-                if difference.place not in told:
-                    told.add(difference.place)
+                if difference.place not in reported:
+                    reported.add(difference.place)
                     yield difference
 
     def _one_session(self, context: Context, other: Reading) -> Iterator[Difference]:
@@ -286,7 +260,7 @@ class _Comparison:
                 yield Difference(
                     effect=Effect.CHANGED, place=place, now=f"{SPELLING[keyword]} {number}",
                     then=f"{SPELLING[keyword]} {other_number}",
-                    reason=f"another value for {context}, because of the other lines that are told",
+                    reason=f"another value for {context}, because of the other lines that are reported",
                 )  # fmt: skip
         if pair != other_pair:
             return
@@ -305,25 +279,25 @@ class _Comparison:
             instead=instead,
         )  # fmt: skip
 
-    def _meanings(self, event: Event, other: Event) -> tuple[tuple[object, ...], tuple[object, ...]]:
-        """Give what both releases take from a line.
+    def _read_meanings(self, event: Event, other: Event) -> tuple[tuple[object, ...], tuple[object, ...]]:
+        """Return what both releases read in a line.
 
         Raises:
             BadValue: the other release refuses the value.
         """
         try:
-            now = self._meaning(event, self.now)
+            now = self._read_meaning(event, self.now)
         except values.BadValue:  # a word such as `none`: a value for the sshd of the host to know
             return tuple(_texts(event.line)), tuple(_texts(other.line))
-        then = self._meaning(other, self.then)
+        then = self._read_meaning(other, self.then)
         if now != then and event.line.keyword not in keywords.FREE_TEXT | set(KEYWORDS):
             for word in _texts(other.line):
                 if _SPECIAL.search(word) and not any(map(_SPECIAL.search, _texts(event.line))):
                     raise values.BadValue(f"{_shown(word)} is not a value of {_spelled(other.line)}")
         return now, then
 
-    def _meaning(self, event: Event, version: Version) -> tuple[object, ...]:
-        """Give what a release takes from a line, in a form that can be compared.
+    def _read_meaning(self, event: Event, version: Version) -> tuple[object, ...]:
+        """Return what a release reads in a line, in a form that can be compared.
 
         Raises:
             BadValue: the release refuses the value, as far as is known.
@@ -333,9 +307,9 @@ class _Comparison:
         if keyword in KEYWORDS:
             return (event.number,)
         if keyword == "match":
-            return match.parse_criteria(line, version)
+            return _criteria(line, version)
         if keyword == "include":
-            return include.patterns(line, self.config_dir, version)
+            return include.patterns(line, self.reading.tree.config_dir, version)
         if _is_raw(keyword):
             return _raw_meaning(line, version)
         if keyword in keywords.TIMES:
@@ -348,59 +322,41 @@ class _Comparison:
             return tuple(b"ignored" if word.lower() in keywords.TOS_NUMBERS else word for word in words)
         return tuple(words)
 
-    def _refuse(self, event: Event, why: str) -> Difference:
-        difference = self._refuse_place(event.place, why)
-        return replace(difference, instead=self._portable(event))
-
-    def _refuse_place(self, place: Place, why: str) -> Difference:
-        return Difference(
-            effect=Effect.REFUSED, place=place, now="accepted", then="refused",
-            reason=f"sshd would not start: {why}",
-        )  # fmt: skip
-
-    def _change(self, event: Event, now: str, then: str, why: str) -> Difference:
-        return Difference(
-            effect=Effect.CHANGED, place=event.place, now=now, then=then, reason=why, instead=self._portable(event)
-        )
-
-    def _portable(self, event: Event) -> bytes | None:
-        """Write a line anew so that both releases read in it what the present one does; None: no form is known.
-
-        Only what both have been asked about, by reading the new line twice, is offered.
-        """
+    def _rewrite(self, event: Event) -> bytes | None:
+        """Write a line so that both releases read in it what the present one reads now; None: no such line is known."""
         line, keyword = event.line, event.line.keyword
         if not keywords.is_known(keyword, self.then) and keyword == "pamauthenticationviakbdint":
             return b""  # without effect since 3.7
         try:
-            words = self._portable_words(event)
+            words = self._choose_words(event)
         except values.BadValue:
             return None
-        if not words or not line.arguments or b"\0" in line.raw:
+        if not words or b"\0" in line.raw:
             return None
         name = line.raw[: line.arguments[0].start].replace(b'"', b"").strip(b" \t\r=")
         indent = line.raw[: len(line.raw) - len(line.raw.lstrip(b" \t"))]
         _, mark, comment = line.raw.partition(b"#")
-        ending = document.line_ending(line.raw)
-        raw = indent + name + b" " + b" ".join(words)
         has_comment = mark and self.now.tokeniser is Tokeniser.DELIMITED and not _is_raw(keyword)
-        raw += (b" #" + comment.rstrip(b"\r\n") if has_comment else b"") + ending
+        raw = indent + name + b" " + b" ".join(words)
+        raw += (b" #" + comment.rstrip(b"\r\n") if has_comment else b"") + document.line_ending(line.raw)
         return raw if self._is_portable(event, raw) else None
 
-    def _portable_words(self, event: Event) -> list[bytes] | None:
-        line, keyword = event.line, event.line.keyword
+    def _choose_words(self, event: Event) -> list[bytes] | None:
+        line, keyword, texts = event.line, event.line.keyword, _texts(event.line)
+        if not texts:
+            return None
         if keyword in KEYWORDS:
             return None if event.number is None or event.number < 0 else [str(event.number).encode()]
         if keyword == "include":
-            return [_quoted(pattern.encode("utf-8", "surrogateescape")) for pattern in _absolute(line, self.config_dir)]
+            return [_quoted(pattern.encode("utf-8", "surrogateescape")) for pattern in self._absolute(line)]
         if keyword == "match":
             words: list[bytes] = []
-            for criterion in match.parse_criteria(line, self.now):
-                argument = _canonical(criterion.argument) if "address" in criterion.name else criterion.argument
-                words += [match.SPELLING[criterion.name].encode(), *([_quoted(argument)] if argument else [])]
+            for criterion in _criteria(line, self.now):
+                argument = [_quoted(criterion.argument)] if criterion.argument else []
+                words += [match.SPELLING[criterion.name].encode(), *argument]
             return words
         if _is_raw(keyword):
             return [_raw_text(line, self.now)]
-        texts = _texts(line)
         if names := keywords.unknown_algorithms(keyword, texts, self.then):
             sign = texts[0][:1] if texts[0][:1] in (b"+", b"^") else b""
             kept = [n for n in texts[0].removeprefix(sign).split(b",") if n.decode("latin-1") not in names]
@@ -409,49 +365,61 @@ class _Comparison:
             return [str(values.seconds(texts[0], self.now)).encode()]
         if keyword == "ipqos":
             return [keywords.TOS_NUMBERS.get(word.lower(), word) for word in texts]
-        return [_quoted(text) for text in texts] or None
+        return [_quoted(text) for text in texts]
 
     def _is_portable(self, event: Event, raw: bytes) -> bool:
-        """Whether both releases take the new line, and read in it what the present one reads in the old line."""
+        """Whether both releases accept the new line, and read in it what the present one reads in the old line."""
+        event = replace(event, place=Place(path="", line=event.place.line))  # no line that is refused already
         try:
-            old = self._meaning(event, self.now)
-        except values.BadValue:
+            now, then = (trees.read_line(tree, event, raw) for tree in (self.reading.tree, self.other))
+            is_same = self._read_meaning(now, self.now) == self._read_meaning(event, self.now)
+            is_different = self._compare_line(now, then, is_first=True) is not None
+        except (ParseError, values.BadValue, match.BadMatch):
             return False
-        removed = keywords.unknown_algorithms(event.line.keyword, _texts(event.line), self.then)
-        for version in (self.now, self.then):
-            line = document.tokenise(event.place.line, raw, version)
-            if line.problem or line.keyword != event.line.keyword:
-                return False
-            is_known = keywords.is_known(line.keyword, version)
-            if is_known is False or (is_known is None and line.keyword not in self.build.keywords):
-                return False
-            block = event.block
-            conditional = block is not None and match.at_start(block, version) is False
-            if conditional and not keywords.is_allowed_in_match(line.keyword, version):
-                return False
-            try:
-                number = None
-                if line.keyword in KEYWORDS:
-                    number = values.number(line.keyword, line.arguments[0].text, version)
-                meaning = self._meaning(replace(event, line=line, number=number), version)
-            except (values.BadValue, match.BadMatch, IndexError):
-                return False
-            if not removed and meaning != old and not _is_mended(event, line, self.now, version):
-                return False
-        return True
+        keyword = event.line.keyword
+        removed = keywords.unknown_algorithms(keyword, _texts(event.line), self.then)
+        return not is_different and (is_same or bool(removed) or keyword in ("include", "ipqos"))
+
+    def _absolute(self, line: Line) -> Iterator[str]:
+        for text in _texts(line):
+            path = text.decode("utf-8", "surrogateescape")
+            yield path if path.startswith(("/", "~")) else f"{self.reading.tree.config_dir.rstrip('/')}/{path}"
 
 
-def _is_mended(event: Event, line: Line, now: Version, version: Version) -> bool:
-    """Whether the new line only says in a way that works what the old one was meant to say."""
-    if line.keyword == "match":
-        theirs = [replace(c, argument=_canonical(c.argument)) for c in match.parse_criteria(event.line, now)]
-        ours = [replace(c, argument=_canonical(c.argument)) for c in match.parse_criteria(line, version)]
-        return theirs == ours
-    return line.keyword == "include" or line.keyword == "ipqos"
+def _refuse(place: Place, reason: str) -> Difference:
+    reason = f"sshd would not start: {reason}"
+    return Difference(effect=Effect.REFUSED, place=place, now="accepted", then="refused", reason=reason)
+
+
+def _change(place: Place, now: str, then: str, reason: str) -> Difference:
+    return Difference(effect=Effect.CHANGED, place=place, now=now, then=then, reason=reason)
+
+
+def _not_known(place: Place | None, reason: str) -> Difference:
+    return Difference(effect=Effect.UNKNOWN, place=place, now="accepted", then="not known", reason=reason)
+
+
+def _objection(event: Event, version: Version) -> str:
+    """Say why a release refuses a line, as the tables know it; empty: they know no reason."""
+    keyword, block = event.line.keyword, event.block
+    if keywords.is_known(keyword, version) is False:
+        return f"it has no keyword {_spelled(event.line)}"
+    is_conditional = block is not None and match.at_start(block, version) is False
+    if is_conditional and not keywords.is_allowed_in_match(keyword, version):
+        return f"it does not allow {_spelled(event.line)} within a Match block"
+    names = keywords.unknown_algorithms(keyword, _texts(event.line), version)
+    return f"it does not know {', '.join(names)}" if names else ""
+
+
+def _criteria(line: Line, version: Version) -> tuple[match.Criterion, ...]:
+    return tuple(
+        replace(criterion, argument=_canonical(criterion.argument)) if "address" in criterion.name else criterion
+        for criterion in match.parse_criteria(line, version)
+    )
 
 
 def _depends_on_release(event: Event) -> bool:
-    """Whether an event can decide otherwise although its line is read alike: an option, or a `Match Version` line."""
+    """Whether a line can decide differently although both read it alike: an option, or one below `Match Version`."""
     blocks = event.block.chain() if event.block is not None else ()
     is_versioned = any(criterion.name == "version" for block in blocks for criterion in block.criteria)
     return is_versioned or event.place.path == COMMAND_LINE
@@ -462,7 +430,7 @@ def _never_applied(events: Iterable[Event]) -> set[Place]:
 
 
 def _texts(line: Line) -> list[bytes]:
-    """Give the words of a line up to the first empty one, where sshd stops reading."""
+    """Return the words of a line up to the first empty one, where sshd stops reading."""
     texts: list[bytes] = []
     for token in line.arguments:
         if not token.text:
@@ -476,7 +444,7 @@ def _is_raw(keyword: str) -> bool:
 
 
 def _raw_text(line: Line, version: Version) -> bytes:
-    """Give the text behind the keyword as it stands; up to 8.6 it ends at the first `#`."""
+    """Return the unchanged text after the keyword; up to 8.6 it ends at the first `#`."""
     text = line.raw[line.arguments[0].start :] if line.arguments else b""
     if version.tokeniser is Tokeniser.DELIMITED:
         text = text.partition(b"#")[0]
@@ -492,14 +460,8 @@ def _raw_meaning(line: Line, version: Version) -> tuple[object, ...]:
     return tuple(token.text for token in tokens.argv(text, 0) or ())
 
 
-def _absolute(line: Line, config_dir: str) -> Iterator[str]:
-    for text in _texts(line):
-        path = text.decode("utf-8", "surrogateescape")
-        yield path if path.startswith(("/", "~")) else f"{config_dir.rstrip('/')}/{path}"
-
-
 def _canonical(entries: bytes) -> bytes:
-    """An address list without bits behind a mask."""
+    """Return an address list without host bits."""
     return b",".join(_canonical_entry(entry) for entry in entries.split(b","))
 
 
@@ -517,7 +479,7 @@ def _quoted(text: bytes) -> bytes:
 
 
 def _spelled(line: Line) -> str:
-    """The keyword as it is written."""
+    """Return the keyword as the file spells it."""
     found = re.search(re.escape(line.keyword), line.raw.decode("latin-1"), re.IGNORECASE)
     return found[0] if found else line.keyword
 
@@ -527,7 +489,7 @@ def _shown(text: bytes) -> str:
 
 
 def _words(meaning: tuple[object, ...]) -> str:
-    """What is read in a line, for people."""
+    """Render what is read in a line for people."""
     texts = []
     for part in meaning:
         if isinstance(part, match.Criterion):

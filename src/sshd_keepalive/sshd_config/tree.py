@@ -326,6 +326,16 @@ def deciding_options(options: Collection[str], tree: Tree) -> tuple[str, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
+def read_line(tree: Tree, event: Event, raw: bytes) -> Event:
+    """Read another line in the place of an event, as the release of the tree reads it.
+
+    Raises:
+        ParseError: sshd would refuse the line.
+    """
+    line = tokenise(event.place.line, raw, tree.version)
+    return _Unrolling(tree)._event(line, event.place, event.block, event.chain)
+
+
 def members(tree: Tree, line: Line, place: Place) -> tuple[str, ...]:
     """The files that one Include line brings in, in the order in which sshd reads them."""
     return tuple(_Unrolling(tree)._members(line, place))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sshd_keepalive.config import releases
@@ -135,6 +137,13 @@ def test_a_daemon_option_counts_too() -> None:
     assert found.effect is Effect.REFUSED
 
 
+def test_a_daemon_option_that_does_something_else_has_no_line_to_write() -> None:
+    options = ("ClientAliveInterval=300",)
+    snapshot = look({MAIN: "UsePAM yes\n"}, version="9.0p1", daemon=Daemon(pid=1, options=options))
+    (found,) = as_if.compare(read(snapshot), releases.find("9.2"))
+    assert (found.effect, found.instead) == (Effect.CHANGED, None)
+
+
 def test_findings_fail_and_what_gets_better_is_a_note() -> None:
     reading = read_files({MAIN: b"ClientAliveInterval 300#x\n"}, version=releases.find("8.4").version)
     (finding,), notes = as_if.findings(reading, releases.find("debian-13"))
@@ -145,6 +154,55 @@ def test_findings_fail_and_what_gets_better_is_a_note() -> None:
     found, (note,) = as_if.findings(reading, releases.find("debian-13"))
     assert found == ()
     assert "every 300 s" in note
+
+
+def test_the_advice_depends_on_what_is_known() -> None:
+    text = b"PAMAuthenticationViaKbdInt no\nGSSAPIAuthentication no\nNoSuchKeyword yes\n"
+    reading = read_files({MAIN: text}, version=releases.find("10.3").version)
+    found, _ = as_if.findings(reading, releases.find("10.4"))
+    ends = [finding.reason.rpartition(";")[2].strip() for finding in found]
+    assert ends[0] == "delete the line, it is not needed in either release"
+    assert ends[1] == "sshd would not start: it has no keyword GSSAPIAuthentication"
+    assert (found[2].state, ends[2]) == (
+        State.UNKNOWN, "whether OpenSSH 10.4p1 has it is not known: name a distribution, --as-if debian-13",
+    )  # fmt: skip
+
+
+def test_more_refused_lines_than_are_reported_make_the_comparison_unknown() -> None:
+    (found,) = compared("ClientAliveInterval 300#x\n" * 201, "8.6", "8.7")
+    assert (found.effect, found.place) == (Effect.UNKNOWN, None)
+    assert "the files cannot be compared" in found.reason
+
+
+def test_a_relative_include_that_nobody_looked_up_names_no_file() -> None:
+    snapshot = look({MAIN: "Include d/*.conf\n"}, version="8.2p1")
+    (found,) = as_if.compare(read(replace(snapshot, globs=())), releases.find("8.4"))
+    assert (found.now, found.then) == ("nothing", "/etc/ssh/d/*.conf")
+
+
+def test_a_file_that_only_the_present_release_includes() -> None:
+    files = {MAIN: "Include '/etc/ssh/a'\n", "/etc/ssh/a": "X11Forwarding no\n"}
+    first, second = compared(files, "8.7", "8.6")
+    assert (first.then, first.instead) == ("/etc/ssh/'/etc/ssh/a'", b"Include /etc/ssh/a\n")
+    assert (second.place, second.then) == (Place(path="/etc/ssh/a", line=1), "not read")
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "then", "instead"),
+    [
+        ("UnusedConnectionTimeout none#x\n", "8.6", "8.7", NOTHING),
+        ("LoginGraceTime abc#x\n", "8.6", "8.7", NOTHING),
+        ('Banner ""#x\n', "8.6", "8.7", NOTHING),
+        ("X11Forwarding no#x\0\n", "8.6", "8.7", NOTHING),
+        ("SetEnv A='b c'\n", "8.6", "8.7", NOTHING),
+        ("SetEnv A=b#c\n", "8.6", "8.7", b"SetEnv A=b\n"),
+        ("Match Address 10.0.0.1/8,x/y\n", "8.3", "8.4", b"Match Address 10.0.0.0/8,x/y\n"),
+        ("Match Address 10.0.0.1/8 User 'root'\n", "8.3", "8.4", b"Match Address 10.0.0.0/8 User \"'root'\"\n"),
+    ],
+)
+def test_what_is_suggested(text: str, now: str, then: str, instead: bytes | None) -> None:
+    found = [d for d in compared(text, now, then) if d.effect is not Effect.BETTER]
+    assert [d.instead for d in found] == [instead], found
 
 
 def test_files_that_are_refused_now_have_no_differences() -> None:
