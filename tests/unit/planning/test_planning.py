@@ -83,6 +83,21 @@ def test_where_silent_clients_begin_to_be_dropped_it_is_told(before: str, versio
     assert plan.find_new_drop_s(planned, Version.parse(version)) == dropped_s
 
 
+def test_without_a_prediction_for_everybody_no_new_drop_is_told() -> None:
+    planned = plan.plan(read(look({MAIN: "X11Forwarding no\n"})), Policy())
+    scoped = tuple(replace(prediction, scope="Match User bob") for prediction in planned.predictions)
+    assert scoped
+    assert plan.find_new_drop_s(replace(planned, predictions=scoped), Version.parse("9.6p1")) is None
+    assert plan.find_new_drop_s(replace(planned, predictions=scoped + planned.predictions), Version.parse("9.6p1"))
+
+
+def test_a_fingerprint_differs_when_anything_differs() -> None:
+    (content,) = plan.plan(read(look({MAIN: "X11Forwarding no\n"})), Policy()).contents
+    others = [replace(content, path="/x"), replace(content, after=b"y"), replace(content, before=b"z")]
+    assert len({plan.fingerprint((one,)) for one in (content, *others)}) == 4
+    assert plan.fingerprint((content,)) == plan.fingerprint((replace(content),))
+
+
 def test_with_a_match_root_the_login_and_every_scope_are_asked_about() -> None:
     found = look({MAIN: "Match User bob\nClientAliveCountMax 9\nMatch Group g\nClientAliveCountMax 8\n"})
     found = replace(found, host=replace(found.host, user="ops"))
