@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-LAB := $(SUDO) env SSHD_KEEPALIVE_REQUIRE_LAB=$(SSHD_KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m tests.lab
+LAB := $(SUDO) env KEEPALIVE_REQUIRE_LAB=$(KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m tests.lab
 CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
@@ -48,17 +48,17 @@ test-readers: packages-readers dev ## the reports in a real browser, and in fron
 
 test-lab: packages-ssh packages-lab dev ## against real hosts, Debian and layouts of others; needs root for systemd-nspawn
 	$(LAB) run $(PYTEST) -q -n $(WORKERS) --dist loadfile -p no:cacheprovider -rs -m lab tests/lab
-	$(SUDO) env SSHD_KEEPALIVE_REQUIRE_LAB=$(SSHD_KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -n $(WORKERS) -p no:cacheprovider -rs -m lab tests/sshd
+	$(SUDO) env KEEPALIVE_REQUIRE_LAB=$(KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -n $(WORKERS) -p no:cacheprovider -rs -m lab tests/sshd
 
 guarantees: packages-ssh packages-lab dev ## every fault before every step on every kind of host; writes the table of docs/guarantees.md
-	$(LAB) run env SSHD_KEEPALIVE_WRITE_GUARANTEES=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_which_daemon.py tests/lab/test_guard_faults.py
+	$(LAB) run env KEEPALIVE_WRITE_GUARANTEES=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_which_daemon.py tests/lab/test_guard_faults.py
 
 hosts: packages-ssh packages-lab dev ## the main job and what may go wrong on every kind of host; writes docs/reference/hosts.md
-	$(LAB) run env SSHD_KEEPALIVE_WRITE_HOSTS=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_kinds.py
+	$(LAB) run env KEEPALIVE_WRITE_HOSTS=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_kinds.py
 
 fuzz: packages-ssh packages-lab dev ## 27,000 trees against real servers, and ten minutes of mutated files and of hostile answers; needs root
 	$(LAB) build d11 d12 d13 sid
-	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 SSHD_KEEPALIVE_WRITE_TRIED=1 $(PYTEST) -q -s -n $(WORKERS) --dist loadfile -p no:cacheprovider -rs -m fuzz tests/sshd tests/fuzz
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 KEEPALIVE_WRITE_TRIED=1 $(PYTEST) -q -s -n $(WORKERS) --dist loadfile -p no:cacheprovider -rs -m fuzz tests/sshd tests/fuzz
 
 bench: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## ours beside ssh, paramiko, pyinfra, Ansible; writes bench/results.md
 	$(LAB) build d12py

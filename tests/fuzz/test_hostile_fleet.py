@@ -1,6 +1,6 @@
 """One host that was taken over among 40 honest ones: all honest ones are judged, in time and in bounded memory.
 
-The table "tried and held" of SECURITY.md is what these tests find: SSHD_KEEPALIVE_WRITE_TRIED=1 writes it.
+The table "tried and held" of SECURITY.md is what these tests find: KEEPALIVE_WRITE_TRIED=1 writes it.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def table() -> Iterator[dict[str, Run]]:
         failure = run.hosts["hostile-0"]["failure"] or {}
         cause = failure.get("cause", "judged")
         print(f"{name:<45} {run.seconds_s:5.1f} s {run.cpu_s:5.1f} s CPU {run.peak_mb:4.0f} MB  {cause}")
-    if os.environ.get("SSHD_KEEPALIVE_WRITE_TRIED") and tried.keys() == HOSTILE.keys():
+    if os.environ.get("KEEPALIVE_WRITE_TRIED") and tried.keys() == HOSTILE.keys():
         PAGE.write_text(with_table(PAGE.read_text(), tried))
 
 

@@ -9,7 +9,7 @@ Source: systemd, src/nspawn/nspawn-cgroup.c.
 import os
 from pathlib import Path
 
-CGROUPS_VARIABLE = "SSHD_KEEPALIVE_LAB_CGROUPS"
+CGROUPS_VARIABLE = "KEEPALIVE_LAB_CGROUPS"
 _TOP = Path("/sys/fs/cgroup")
 _PREFIX = "sshd-keepalive-lab-"
 

@@ -9,7 +9,7 @@ import pytest
 
 from .hosts import Lab, LabHost, unavailable
 
-REQUIRE_VARIABLE = "SSHD_KEEPALIVE_REQUIRE_LAB"
+REQUIRE_VARIABLE = "KEEPALIVE_REQUIRE_LAB"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Keep one lab for the session; without one, tests are skipped, or fail if SSHD_KEEPALIVE_REQUIRE_LAB=1."""
+    """Keep one lab for the session; without one, tests are skipped, or fail if KEEPALIVE_REQUIRE_LAB=1."""
     if reason := unavailable():
         if os.environ.get(REQUIRE_VARIABLE) == "1":
             pytest.fail(f"the lab is required: {reason}", pytrace=False)

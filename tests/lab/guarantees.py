@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs/guarantees.md"
 BEGIN, END = "<!-- found by tests/lab/test_guard_faults.py -->", "<!-- end -->"
 HOSTS_BEGIN = "<!-- found by tests/lab/test_which_daemon.py -->"
 #: All faults before all steps on all kinds, for the page: `make guarantees`.
-WRITES = bool(os.environ.get("SSHD_KEEPALIVE_WRITE_GUARANTEES"))
+WRITES = bool(os.environ.get("KEEPALIVE_WRITE_GUARANTEES"))
 #: Kind of host → how the page calls it.
 KINDS = {"d12": "systemd 252", "socket": "socket-activated", "sysv": "SysV", "openrc": "OpenRC"}
 #: Fault → the steps before which it is made. Every one of them is made on every kind of host.

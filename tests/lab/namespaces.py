@@ -17,7 +17,7 @@ from pathlib import Path
 from .cgroups import CGROUPS_VARIABLE, own_cgroups, remove_cgroups
 from .roots import CACHE, LabUnavailable
 
-INSIDE_VARIABLE = "SSHD_KEEPALIVE_LAB"
+INSIDE_VARIABLE = "KEEPALIVE_LAB"
 """Set inside; its value is the number, outside, of the process whose namespaces they are."""
 
 SCRATCH = CACHE / "scratch"

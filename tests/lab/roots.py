@@ -22,7 +22,7 @@ from .recipes import ACCOUNTS_SCRIPT, ALWAYS, PASSWORD, Recipe, digest, recipe_o
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sshd-keepalive-lab"
 IDENTITY_FILE = CACHE / "id_ed25519"
 KEEP_S = 24 * 3600
-MIRROR_VARIABLE = "SSHD_KEEPALIVE_LAB_MIRROR"
+MIRROR_VARIABLE = "KEEPALIVE_LAB_MIRROR"
 
 
 class LabUnavailable(Exception):

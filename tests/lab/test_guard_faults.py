@@ -1,6 +1,6 @@
 """Whatever goes wrong at whatever step: the files are wholly old or wholly new, the login works, and nothing is left.
 
-The table of docs/guarantees.md is what these tests found: SSHD_KEEPALIVE_WRITE_GUARANTEES=1 writes it.
+The table of docs/guarantees.md is what these tests found: KEEPALIVE_WRITE_GUARANTEES=1 writes it.
 """
 
 from __future__ import annotations
@@ -480,7 +480,7 @@ def test_the_second_interrupt_leaves_the_rest_to_the_guard(victims: Victims) -> 
 @pytest.mark.timeout(LIMIT_S)
 def test_rounds_of_random_kill(victims: Victims, table: guarantees.Table) -> None:
     """A few rounds here; 200 for the page, 50 on each kind of host."""
-    chance = random.Random(os.environ.get("SSHD_KEEPALIVE_SEED", "7"))
+    chance = random.Random(os.environ.get("KEEPALIVE_SEED", "7"))
     delays_s = {kind: [chance.uniform(0.2, 3.0) for _ in range(ROUNDS)] for kind in victims}
 
     def cell(victim: Victim, step: str) -> str:

@@ -23,7 +23,7 @@ from .hosts import Lab, LabHost
 from .recipes import LAYOUTS, RECIPES, recipe_of
 
 Boot = Callable[..., list[LabHost]]
-ALL = bool(os.environ.get("SSHD_KEEPALIVE_WRITE_HOSTS"))
+ALL = bool(os.environ.get("KEEPALIVE_WRITE_HOSTS"))
 KINDS = (*RECIPES, *LAYOUTS) if ALL else tuple(LAYOUTS)
 full = pytest.mark.skipif(not ALL, reason="make hosts")
 

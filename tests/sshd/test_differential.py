@@ -23,7 +23,7 @@ CHUNKS = 4  # of one root, so that several workers can share it
 
 
 def root_of(kind: str) -> Path:
-    """The root filesystem to ask in; skips without one, or fails if SSHD_KEEPALIVE_REQUIRE_LAB=1."""
+    """The root filesystem to ask in; skips without one, or fails if KEEPALIVE_REQUIRE_LAB=1."""
     if reason := oracle.why_not():
         return _without(reason)
     if kind == "here":
@@ -38,7 +38,7 @@ def root_of(kind: str) -> Path:
 
 
 def _without(reason: str) -> NoReturn:
-    if os.environ.get("SSHD_KEEPALIVE_REQUIRE_LAB") == "1":
+    if os.environ.get("KEEPALIVE_REQUIRE_LAB") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
