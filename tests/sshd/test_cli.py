@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.support.cli import PROGRAM, keepalive
-from tests.support.sshd import Sshd, make_key, why_not
+from tests.support.sshd import Sshd, find_sshd, make_key, wait_until, why_not
 from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
@@ -342,6 +342,26 @@ def test_what_a_spent_budget_takes_back_is_as_it_was(sshd: Sshd, tmp_path: Path)
     assert (ran.host("one")["change"], ran.host("one")["failure"]["cause"]) == ("rolled_back", "taken-back")
     assert ran.host("closed")["state"] == "unreachable"
     assert sshd.config_file.read_text() == before
+
+
+def test_a_rollback_waits_for_an_sshd_that_does_not_listen_yet(tmp_path: Path) -> None:
+    restart, is_over = tmp_path / "restart", tmp_path / "over"
+    with Sshd("ClientAliveInterval 0") as server:
+        pid_file = server.folder / "pid"
+        # The first restart fails; the one that brings the old files back ends a second before sshd listens.
+        restart.write_text(
+            f'[ -e {is_over} ] || {{ : >{is_over}; exit 1; }}\nkill "$(cat {pid_file})"\n'
+            f"(sleep 1; exec {find_sshd()} -D -f {server.config_file}) >/dev/null 2>&1 </dev/null &\n"
+        )
+        service = {"manager": "command", "restart": f"sh {restart}", "is_active": "true"}
+        hosts = inventory(server, tmp_path, service=service)
+        before = server.config_file.read_text()
+        first = server.pid
+        ran = keepalive("apply", "--yes", "-i", hosts, "--json", XDG_STATE_HOME=str(tmp_path / "state"))
+        assert server.config_file.read_text() == before
+        wait_until(lambda: pid_file.exists() and int(pid_file.read_text()) != first, 30, "the second sshd")
+        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+    assert (ran.status, ran.host()["change"]) == (4, "rolled_back"), ran.host()
 
 
 @pytest.mark.parametrize(

@@ -302,7 +302,7 @@ class _Execution:
         """Report `rolled_back` only after a new login has found the old files and an active daemon."""
         began = time.monotonic()
         try:
-            fresh = self._connect()
+            fresh = self._connect_for_proof()
             try:
                 problem = verify.find_unreverted(fresh, self._change, datetime.now(UTC), timeout_s=self._timeout_s)
             finally:
