@@ -54,6 +54,7 @@ def test_a_login_leaves_nothing_behind(sshd: Sshd) -> None:
     with nothing_left():
         shell = connect(reach(sshd), secrets=Secrets(), timeout_s=30)
         assert shell.server_version.startswith("SSH-2.0-OpenSSH_")
+        assert shell.login_method == str(sshd.user_key)
         assert shell.run("echo hello", timeout_s=30).stdout == b"hello\n"
         assert shell.run("exit 9", timeout_s=30).status == 9
         shell.close()
@@ -188,7 +189,9 @@ def test_a_certified_user(tmp_path: Path) -> None:
     authority, key = make_key(tmp_path / "ca"), make_key(tmp_path / "key")
     with Sshd(f"TrustedUserCAKeys {authority}.pub\nAuthorizedKeysFile none") as sshd:
         certificate = sign_key(authority, Path(f"{key}.pub"), "-n", sshd.user)
-        assert run(reach(sshd, identity_file=str(key))).status == 0  # found beside the key
+        shell = connect(reach(sshd, identity_file=str(key)), secrets=Secrets(), timeout_s=30)
+        assert shell.login_method == f"certificate of {key}"  # found beside the key
+        shell.close()
         elsewhere = certificate.rename(tmp_path / "elsewhere.pub")
         assert run(reach(sshd, identity_file=str(key), certificate_file=str(elsewhere))).status == 0
         assert refusal(reach(sshd, identity_file=str(make_key(tmp_path / "k2")))).cause == "auth-failed"

@@ -145,6 +145,7 @@ class Shell:
         self.login_s = 0.1
         self._hostile = hostile
         self.server_version = hostile.random.choice(("SSH-2.0-OpenSSH_9.6p1",) * 9 + ("SSH-2.0-\x1b[2J",))
+        self.login_method = "password"
 
     def run(self, script: str, *, timeout_s: float) -> Completed:
         dice = self._hostile.random.random()
@@ -223,6 +224,7 @@ class _SureShell(Shell):
     def __init__(self, host: Host, hostile: Hostile) -> None:
         super().__init__(host, hostile)
         self.server_version = "SSH-2.0-OpenSSH_9.6p1"
+        self.login_method = "password"
 
     def run(self, script: str, *, timeout_s: float) -> Completed:
         return Completed(status=0, stdout=self._hostile.answer(script))

@@ -79,6 +79,7 @@ class LocalShell:
     """
 
     server_version = "SSH-2.0-OpenSSH_9.2p1 local"
+    login_method = "no authentication"
 
     def __init__(
         self,

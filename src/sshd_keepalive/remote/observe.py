@@ -69,7 +69,7 @@ def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float,
             cause="output-cut",
             hint="name one in the inventory, service: {manager: …}",
         )
-    return snapshot
+    return replace(snapshot, facts=(*snapshot.facts, ("login", shell.login_method)))
 
 
 @lru_cache(maxsize=256)

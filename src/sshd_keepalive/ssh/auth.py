@@ -51,9 +51,11 @@ def prepare(host: Host, secrets: Secrets) -> None:
         _password(host, secrets)
 
 
-def authenticate(client: Client, host: Host, secrets: Secrets, deadline: Deadline) -> None:
+def authenticate(client: Client, host: Host, secrets: Secrets, deadline: Deadline) -> str:
     """Log in.
 
+    Returns:
+        What the server accepted, for people: `~/.ssh/id_ed25519`, `agent key ops@laptop`, `password`.
     Raises:
         HostError: kind `auth`.
         paramiko.SSHException, EOFError, OSError: the connection failed; the caller finds out why.
@@ -63,12 +65,13 @@ def authenticate(client: Client, host: Host, secrets: Secrets, deadline: Deadlin
     if _tries_keys(host):
         more = proof.by_key()
         if more == ():
-            return
+            return proof.accepted
     if host.password is None:
         raise make_error(host, "auth-more", f"accepts {', '.join(more or ())}")
     more = proof.by_password(more if more is not None else proof.methods())
     if more:
         raise make_error(host, "auth-more", f"accepts {', '.join(more)}")
+    return proof.accepted
 
 
 def _tries_keys(host: Host) -> bool:
@@ -90,6 +93,12 @@ class _Proof:
         self._secrets = secrets
         self._deadline = deadline
         self._user = choose_user(host)
+        self._accepted: list[str] = []
+
+    @property
+    def accepted(self) -> str:
+        """What the server accepted."""
+        return " and ".join(self._accepted) or "no authentication"
 
     def methods(self) -> tuple[str, ...]:
         """Ask which methods there are; sshd does not count this question as a failure (auth2.c)."""
@@ -110,7 +119,7 @@ class _Proof:
         self._client.opens_ahead &= len(found) == 1 and self._host.password is None
         for identity in found:
             try:
-                return tuple(self._client.auth_publickey(self._user, identity.key))
+                more = tuple(self._client.auth_publickey(self._user, identity.key))
             except paramiko.BadAuthenticationType as error:
                 if self._host.password is not None:
                     return tuple(error.allowed_types)
@@ -118,6 +127,9 @@ class _Proof:
             except paramiko.AuthenticationException:
                 if not self._client.is_active():
                     raise
+            else:
+                self._accepted.append(f"{'certificate of ' if identity.key.public_blob else ''}{identity.source}")
+                return more
         if self._host.password is not None:
             return ("password", "keyboard-interactive")
         tried = ", ".join(identity.source for identity in found)
@@ -163,6 +175,7 @@ class _Proof:
                     raise make_error(self._host, "password-expired") from None
                 raise
             attempt.accepted()
+        self._accepted.append("password" if method == "password" else "password by keyboard-interactive")
         return tuple(more)
 
     def _refused(self, detail: str, hint: str | None = None) -> KeepaliveError:

@@ -104,6 +104,11 @@ class SshShell:
         """The version line of the server."""
         return str(self._link.client.remote_version)
 
+    @property
+    def login_method(self) -> str:
+        """What the server accepted; see Shell.login_method."""
+        return self._link.login_method
+
     def run(self, script: str, *, timeout_s: float) -> Completed:
         """Run a script as root; see Shell.run."""
         return Session(self._host, self._link, self._secrets, Deadline(timeout_s)).run(script)

@@ -28,6 +28,7 @@ class Connection:
     def __init__(self, wire: Wire, client: Client) -> None:
         self._wire = wire
         self.client = client
+        self.login_method = ""  # what the server accepted, for people
         self.sudo_needs_terminal = False  # sudo said so; known for all that follows over this connection
 
     @property
@@ -136,7 +137,7 @@ def open_link(
         certificate = key.public_blob.key_blob if key.public_blob else None
         trust.check(key.get_name(), key.asbytes(), certificate)
         phase = "auth"
-        authenticate(client, host, secrets, deadline)
+        link.login_method = authenticate(client, host, secrets, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
         failure = _failure(host, link, phase, error, deadline)
         if trust is not None and trust.was_confirmed and failure.kind is not FailureKind.TIMEOUT:

@@ -28,6 +28,10 @@ class Shell(Protocol):
     def login_s(self) -> float:
         """How long the login took, without the wait until it might begin."""
 
+    @property
+    def login_method(self) -> str:
+        """What the server accepted, for people: `~/.ssh/id_ed25519`, `agent key ops@laptop`, `password`."""
+
     def run(self, script: str, *, timeout_s: float) -> Completed:
         """Run a POSIX sh script as root (by the host's `become`; with method none as the login user).
 
