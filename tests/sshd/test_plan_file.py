@@ -169,3 +169,28 @@ def test_passwords_are_not_in_the_plan(fleet: Fleet, tmp_path: Path) -> None:
     fleet.make("-k", "--private-key", str(fleet.servers["one"].user_key))
     assert "hunter2" not in fleet.plan.read_text()
     assert "ask_pass" not in fleet.plan.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("missing.plan",), "plan missing.plan: there is no such file"),
+        (("./missing",), "plan ./missing: there is no such file"),
+        (("other.json",), "plan other.json: this file is not a plan"),
+        (("one", "change.plan"), "plan change.plan: a plan stands alone, without hosts"),
+    ],
+)
+def test_a_word_that_means_a_file_is_never_tried_as_a_host(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fleet.make()
+    Path("other.json").write_text("{}\n")
+    ran = keepalive("apply", "--yes", *words, "-i", fleet.inventory)
+    assert ran.status == 2
+    assert f"{said}\nnext: sshd-keepalive plan --out '{words[-1]}' writes a plan\n" in ran.stderr
+
+
+def test_words_that_choose_hosts_are_no_files(fleet: Fleet) -> None:
+    ran = keepalive("apply", "--yes", "-i", fleet.inventory, "o*", "!two", "~one|/x", "--json")
+    assert (ran.status, [host["name"] for host in ran.data["hosts"]]) == (0, ["one"])

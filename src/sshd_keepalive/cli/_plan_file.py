@@ -6,6 +6,7 @@ is 0600. A host is recognised by where it is and by what it should get; what is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +22,8 @@ from sshd_keepalive.quoting import quote
 
 _MARK: Final = '{"sshd_keepalive_plan":'
 _VERSION: Final = 1
+#: A word of the command line that is a file and not a host: @FILE, !PATTERN, &PATTERN and ~REGEX choose hosts.
+_MEANS_FILE: Final = re.compile(r"^~?/|^[^@!&~].*(/|\.json$|\.plan$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +137,29 @@ def write(path: Path, plan: PlanFile) -> None:
 
 
 def find(words: tuple[str, ...]) -> Path | None:
-    """Find the plan that the words of a command line name: a single file that begins as one."""
-    path = Path(words[0]).expanduser() if len(words) == 1 else None
-    if path is None or not path.is_file():
-        return None
+    """Find the plan that the words of a command line name: a single file that begins as one.
+
+    Raises:
+        ConfigError: a word can only be meant as a file, and is not a plan, or is not alone.
+    """
+    if len(words) == 1 and _is_plan(path := Path(words[0]).expanduser()):
+        return path
+    for word in words:
+        if _MEANS_FILE.search(word):
+            found = Path(word).expanduser()
+            what = "there is no such file"
+            if found.exists():
+                what = "a plan stands alone, without hosts" if _is_plan(found) else "this file is not a plan"
+            raise ConfigError(f"plan {word}: {what}", hint=f"sshd-keepalive plan --out {quote(word)} writes a plan")
+    return None
+
+
+def _is_plan(path: Path) -> bool:
+    """Whether a file begins as a plan."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
-        return path if file.read(len(_MARK)).decode("ascii", "replace") == _MARK else None
+        return file.read(len(_MARK)).decode("ascii", "replace") == _MARK
 
 
 def read(path: Path) -> PlanFile:
