@@ -120,6 +120,15 @@ def test_the_login_options_are_repeated(place: Place) -> None:
     ]  # fmt: skip
 
 
+def test_the_configuration_file_is_repeated_when_it_was_typed(place: Place) -> None:
+    Path("my options.yaml").write_text("max-fail: 50%\n")
+    (hint,) = list_commands(place.run("check", "--config", "my options.yaml").stderr)
+    assert shlex.split(hint)[:4] == ["sshd-keepalive", "plan", "--config", "my options.yaml"]
+    run_hint(place, hint)
+    (carry_out,) = list_commands(place.run("plan", "--config", "my options.yaml", "--out", "my.plan").stderr)
+    assert carry_out == "sshd-keepalive apply --config 'my options.yaml' my.plan"
+
+
 def test_sessions_that_no_plan_changes_suggest_no_plan(place: Place) -> None:
     assert place.run("apply", "--yes").status == 0
     ran = place.run("check", "--deep", "--concurrency", "50")
@@ -153,4 +162,6 @@ def test_a_time_limit_is_named_with_a_value_that_is_longer(place: Place) -> None
         place.host |= {"port": silent.port}
         place.write({})
         ran = place.run("check", "--json", "--timeout", "2")
-    assert hint_of(ran).startswith("add --timeout 4")
+    longer = re.match(r"add --timeout (\d+)", hint_of(ran))  # the engine may be the first to give up
+    assert longer
+    assert int(longer[1]) >= 4

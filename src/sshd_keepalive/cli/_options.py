@@ -12,6 +12,7 @@ from shlex import join
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history.notice import When
@@ -465,7 +466,14 @@ def words_again(options: Options, hosts: Sequence[str], *, with_policy: bool = T
     """The same hosts, login and policy, quoted, for the command to type next."""
     names = [name for name in (*CHOOSING, *LOGIN) if with_policy or name not in _POLICY_KEYS]
     words = [word for name in names for word in _words(name, getattr(options, name))]
-    return join([*words, *hosts])
+    return join([*repeat_config(), *words, *hosts])
+
+
+def repeat_config() -> list[str]:
+    """Give the words that name the configuration file again; a variable still names it for the next command."""
+    root = click.get_current_context().find_root()
+    is_typed = root.get_parameter_source("config") is ParameterSource.COMMANDLINE
+    return ["--config", root.params["config"]] if is_typed else []
 
 
 def _words(name: str, value: Any) -> Iterator[str]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli._options import Options, Recording, select_hosts, words_again
+from sshd_keepalive.cli._options import Options, Recording, repeat_config, select_hosts, words_again
 from sshd_keepalive.cli._plan_file import PlanFile
 from sshd_keepalive.cli._results import Recorder
 from sshd_keepalive.cli._terminal import PROMPTS, Output
@@ -180,7 +180,7 @@ class FleetRun:
     def suggest_plan(self, path: Path, *more: str) -> None:
         """Say how a plan is carried out; passwords are asked for again."""
         asks = [word for word, asks in (("-k", self.options.ask_pass), ("-K", self.options.ask_become_pass)) if asks]
-        self.output.next_step(join(["sshd-keepalive", "apply", *asks, str(path), *more]))
+        self.output.next_step(join(["sshd-keepalive", "apply", *repeat_config(), *asks, str(path), *more]))
 
     def suggest_confirm(self, reports: Iterable[HostReport]) -> bool:
         """Say what confirms the changes that wait for it; gives whether there are any."""
