@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import io
 import os
 import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -42,7 +44,7 @@ SERVERS = {
         },
     ),
     "deadly": (
-        "the pair 300/0: before OpenSSH 8.2 it ends every quiet session after 300 s",
+        "300/0: before OpenSSH 8.2 it ends every session that is quiet for 300 s",
         {"sshd_config": "ClientAliveInterval 300\nClientAliveCountMax 0\n"},
     ),
     "fragile": (
@@ -51,12 +53,13 @@ SERVERS = {
             "sshd_config": "#ClientAliveInterval 0\n#ClientAliveCountMax 3\n",
             # The second restart, which brings the old files back into effect, succeeds.
             "restart": "[ -e @/failed ] || { : >@/failed; echo 'start request repeated too quickly' >&2; exit 1; }\n"
-            'kill -HUP "$(cat @/sshd.pid)"\n',
+            'pid=$(cat @/sshd.pid); rm @/sshd.pid; kill -HUP "$pid"; n=0\n'
+            "until [ -s @/sshd.pid ]; do n=$((n+1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done\n",
         },
     ),
 }
 #: What is typed, and the exit code that it ends with.
-STEPS = (("check", 1), ("why match", 0), ("plan --limit match", 1), ("apply --yes -q", 4), ("check -q", 1))
+STEPS = (("check -q", 1), ("why drop-in", 0), ("plan -q --limit drop-in", 1), ("apply --yes -q", 4), ("check -q", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def command(keep: bool) -> None:
         servers = [stack.enter_context(_server(binary, folder, name, key)) for name in SERVERS]
         _say(f"{len(servers)} real sshd servers on loopback, each with a typical configuration:")
         for server in servers:
-            _say(f"  {server.name:<8} 127.0.0.1:{server.port}  {SERVERS[server.name][0]}")
+            _say(f"  {server.name:<8} {SERVERS[server.name][0]}")
         (folder / "hosts.yaml").write_text(_inventory(servers, key, folder), encoding="utf-8")
         is_as_expected = all(_run(folder, words) == code for words, code in STEPS)
         if keep:
@@ -90,8 +93,8 @@ def command(keep: bool) -> None:
     if not is_as_expected:
         _say("\na step of the demo did not end as expected; please report the output above")
         raise SystemExit(5)
-    _say("\nfour servers keep quiet sessions alive now, proved over new logins; the fifth is as it was")
-    _say("the servers are gone; next, with a host of yours: sshd-keepalive check ops@192.0.2.11")
+    _say("\nfour servers keep quiet sessions alive, proved over new logins; one is as it was")
+    _say("next, with a host of yours: sshd-keepalive check ops@192.0.2.11")
 
 
 def _say(text: str) -> None:
@@ -192,15 +195,46 @@ def _service(server: Server) -> str:
 
 
 def _run(folder: Path, words: str) -> int:
-    """Show a command as a person would type it, run it, and give its exit code."""
+    """Show a command as a person would type it, and what it says; gives its exit code."""
     typed = f"sshd-keepalive {words} -i hosts.yaml"
     click.secho(f"\n$ {typed}", fg="cyan", bold=True)
     arguments = [*program.argv(), *shlex.split(typed)[1:]]
-    environment = {**os.environ, "XDG_STATE_HOME": str(folder)}  # the journals too are gone afterwards
-    environment["SSHD_KEEPALIVE_NO_PROGRESS"] = "1"
-    code = subprocess.run(arguments, cwd=folder, env=environment, check=False).returncode
-    _say(f"(exit code {code})")
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
+    code, text = run_on_terminal(arguments, folder, columns)
+    click.echo(text, nl=False)  # which leaves out the colours where nobody sees them
     return code
+
+
+def run_on_terminal(argv: list[str], folder: Path, columns: int) -> tuple[int, str]:
+    """Run the program in the demo's directory; gives its exit code and what a terminal shows, paths made relative.
+
+    Standard output and standard error are one pseudo-terminal, so that their lines come in the order of a terminal.
+    """
+    environment = {
+        **os.environ,
+        "TERM": "xterm-256color",
+        "COLUMNS": str(columns),
+        "XDG_STATE_HOME": str(folder),  # the journals too are gone afterwards
+        "SSHD_KEEPALIVE_NO_PROGRESS": "1",
+    }
+    shown, terminal = os.openpty()
+    with (
+        os.fdopen(shown, "rb", buffering=0) as output,
+        subprocess.Popen(
+            argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal
+        ) as process,
+    ):
+        os.close(terminal)
+        text = b"".join(iter(lambda: _read(output), b"")).decode(errors="replace")
+    return process.returncode, text.replace("\r\n", "\n").replace(f"{folder}/", "")
+
+
+def _read(output: io.RawIOBase) -> bytes:
+    """Read what is there; nothing when the program has ended, which Linux reports as EIO."""
+    try:
+        return output.read(65536) or b""
+    except OSError:
+        return b""
 
 
 def _wait_for_interrupt() -> None:
