@@ -21,6 +21,7 @@ from sshd_keepalive import files, registry
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.likeness import is_fine
 from sshd_keepalive.model import End, HostReport, Run, State
 from sshd_keepalive.reports import text as text_report
 
@@ -149,7 +150,7 @@ class Output:
         if self.is_text:
             if with_diffs:
                 self.diffs(run)
-            told = [report for report in run.hosts if not (self.options.quiet and text_report.is_fine(report))]
+            told = [report for report in run.hosts if not (self.options.quiet and is_fine(report))]
             self.write(text_report.hosts(told, verbose=self.options.verbose, width=self._width))
             self.write(text_report.totals(run, width=self._width))
         elif self.options.format != "jsonl":

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -20,6 +20,7 @@ from sshd_keepalive import __version__, benchmarks
 from sshd_keepalive.diagnosis import losses
 from sshd_keepalive.errors import require_extra
 from sshd_keepalive.history import outcome
+from sshd_keepalive.likeness import group_alike, is_fine
 from sshd_keepalive.model import (
     COUNT_MAX,
     GLOBAL,
@@ -64,6 +65,7 @@ def render(run: Run) -> str:
         percent=_percent(counts[State.OK], len(run.hosts)),
         rows=[_row(report) for report in outcome.worst_first(run)],
         details=_details(run),
+        alike=_group_alike(run),
         chart=_chart(run),
         wanted=list(dict.fromkeys(_wanted(report.host.policy) for report in run.hosts)),
         caveats=[(flat(text), len(names)) for text, names in outcome.caveats(run).items()],
@@ -138,6 +140,24 @@ def _percent(part: int, whole: int) -> str:
     if not whole:
         return "none"
     return f"{1000 * part // whole / 10:g} %"
+
+
+def _group_alike(run: Run) -> list[dict[str, Any]]:
+    """What is wrong, in the words of the text report; a plan's diffs are with the hosts."""
+    found = [
+        replace(report, diff="", value_diff="", restarts=False)
+        for report in run.hosts
+        if not is_fine(report) and report.state is not State.WAIVED
+    ]
+    return [
+        {
+            "word": group.word,
+            "title": flat(f"{group.title} {group.headline}".strip()),
+            "lines": [printable(line.removeprefix("    ").replace("\n", " ")) for line in group.lines],
+            "first": flat(group.first),
+        }
+        for group in group_alike(found)
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- a host

@@ -1,0 +1,149 @@
+"""Hosts that are alike once, in sentences: the same in the text and in the HTML report."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from sshd_keepalive.diagnosis import losses
+from sshd_keepalive.history import outcome
+from sshd_keepalive.model import GLOBAL, End, Finding, HostReport, State, Subject
+from sshd_keepalive.spelling import join_first
+
+N_NAMED: Final = 8  # hosts of a group that are named; -v and the reports for machines name all
+NEXT: Final = "next: "  # before a command to paste
+_ALWAYS: Final = (Subject.SESSION, Subject.LOST_SESSIONS, Subject.SILENT_CLIENT)  # are shown whatever their state
+
+
+def is_fine(report: HostReport) -> bool:
+    """Nothing about this host wants attention."""
+    return outcome.rank(report) <= outcome.badness(End.APPLIED) and not (report.notes or report.changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """Hosts that are alike."""
+
+    word: outcome.Word
+    title: str  # a name, or how many and which
+    headline: str  # the answer of a probe, or the values; "" where the lines say it
+    lines: tuple[str, ...]  # about the first host, indented
+    first: str  # the name of the host of which other lines would differ; "" where all are the same
+
+
+def group_alike(reports: Iterable[HostReport], *, verbose: int = 0) -> list[Likeness]:
+    """Group hosts that are alike, worst first, and of those of one word the largest group first."""
+    groups: dict[Hashable, list[HostReport]] = {}
+    for report in reports:
+        key = report.host.name if verbose or report.losses else _likeness(report)
+        groups.setdefault(key, []).append(report)
+    ranked = sorted(groups.values(), key=lambda group: (-outcome.rank(group[0]), -len(group)))
+    return [_describe(group, verbose) for group in ranked]
+
+
+def _likeness(report: HostReport) -> Hashable:
+    """What hosts of one group have in common: all but line numbers, reasons and messages, which may name a host."""
+    failure = report.failure
+    return (
+        outcome.word(report),
+        _headline(report),
+        tuple((f.setting, f.block or f.scope, f.value, f.wanted, f.place and f.place.path) for f in _shown(report, 0)),
+        failure and (failure.kind, failure.cause),
+        report.caveat,
+        report.changes,
+        report.notes,
+    )
+
+
+def _describe(group: list[HostReport], verbose: int) -> Likeness:
+    first = group[0]
+    names = [report.host.name for report in group]
+    headline = _headline(first)
+    title = names[0] if len(names) == 1 else f"{len(names)} hosts"
+    if len(names) > 1 and not (headline and is_fine(first)):
+        title += f": {join_first(names, N_NAMED)}"
+    bodies = [tuple(_body(report, verbose)) for report in group]
+    return Likeness(
+        word=outcome.word(first),
+        title=title,
+        headline=headline,
+        lines=bodies[0],
+        first=names[0] if any(body != bodies[0] for body in bodies) else "",
+    )
+
+
+def _body(report: HostReport, verbose: int) -> Iterator[str]:
+    """What is wrong and which line decides, what failed and what to do, what changed; on request all steps."""
+    for reason, findings in groupby(_shown(report, verbose), key=lambda finding: finding.reason):
+        for finding in findings:
+            yield f"    {_finding(finding)}"
+        if reason:
+            yield f"        {reason}"
+    yield from (f"    {line}" for line in (losses.table(report.losses) if report.losses else ()))
+    if report.caveat is not None and report.state is State.OK:
+        yield f"    {report.caveat}"
+    failure = report.failure
+    for step in report.steps:
+        if verbose or not (step.ok or (failure and step.detail in failure.message)):
+            yield f"    {'did' if step.ok else 'failed'} {step.name}: {step.detail}  ({step.seconds_s:.2f} s)"
+    if failure is not None and report.end is not End.NOT_BEGUN:
+        yield f"    {failure.kind}: {failure.message}"
+        if failure.hint:
+            yield f"    {NEXT}{failure.hint}"
+    yield from (f"    changed: {change}" for change in report.changes)
+    yield from (f"    note: {note}" for note in report.notes)
+    if verbose:
+        yield f"    {_describe_circumstances(report)}"
+    if verbose > 1:
+        yield from (f"    {name}: {value}" for name, value in report.facts)
+
+
+def _describe_circumstances(report: HostReport) -> str:
+    """Release, deciding files, unit, login, time."""
+    facts = dict(report.facts)
+    told = [f"OpenSSH {report.version}"] if report.version else []
+    told += dict.fromkeys(str(finding.place) for finding in report.findings if finding.place)
+    told += [facts["unit"]] if "unit" in facts else []
+    told += [f"login with {facts['login']}"] if "login" in facts else []
+    return ", ".join([*told, f"{report.seconds_s:.1f} s"])
+
+
+def _shown(report: HostReport, verbose: int) -> list[Finding]:
+    """The findings that are wrong, unless the diff of a plan says so, and the sessions; the answer tells of a probe."""
+    if verbose:
+        return [f for f in report.findings if f.state is not State.OK or f.setting.is_observation]
+    return [
+        finding
+        for finding in report.findings
+        if finding.setting in _ALWAYS
+        or (
+            finding.state is not State.OK
+            and not outcome.would_change(report)
+            and not (report.answer and finding.setting is Subject.OBSERVED)
+        )
+    ]
+
+
+def _finding(finding: Finding) -> str:
+    """`ClientAliveInterval 0, wanted 300 for Match User root  /etc/ssh/sshd_config:98`."""
+    place = f"  {finding.place}" if finding.place else ""
+    if finding.setting.is_observation:
+        scope = "" if finding.scope == GLOBAL else f" ({finding.scope})"
+        wanted = f", wanted {finding.wanted}" if finding.wanted and finding.state is not State.OK else ""
+        return f"{finding.setting}{scope}: {finding.value}{wanted}{place}"
+    value = f"{finding.setting} {finding.value}" if finding.value else finding.setting
+    wanted = f", wanted {finding.wanted}" if finding.wanted else ""
+    return f"{value}{wanted}{finding.for_whom}{place}"
+
+
+def _headline(report: HostReport) -> str:
+    """What there is to say beside the name: the answer of a probe, or the values."""
+    if report.end is End.NOT_BEGUN and report.failure is not None:
+        return report.failure.message
+    if report.answer or report.state is not State.OK:
+        return report.answer
+    return ", ".join(
+        f"{f.setting} {f.value}" for f in report.findings if f.scope == GLOBAL and not f.setting.is_observation
+    )
