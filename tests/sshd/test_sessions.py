@@ -84,6 +84,34 @@ def test_apply_says_that_sessions_keep_the_old_values(tmp_path: Path) -> None:
         assert f"next: sshd-keepalive sessions -i {hosts}\n" in applied.stderr
 
 
+@pytest.mark.parametrize(("before", "is_new"), [("0", True), ("7", False)])
+def test_apply_says_once_that_it_begins_to_drop_clients_that_do_not_answer(
+    tmp_path: Path, before: str, is_new: bool
+) -> None:
+    with Sshd(f"ClientAliveInterval {before}\nClientAliveCountMax 3\n") as server:
+        hosts = inventory(server, tmp_path)
+        old = client(server, "3005")
+        began_s = time.monotonic()
+        try:
+            while time.monotonic() - began_s < 1:
+                time.sleep(0.05)
+            planned = keepalive("plan", "-i", hosts, "--format", "json").host()["facts"]
+            applied = keepalive("apply", "--yes", "-i", hosts)
+        finally:
+            old.kill()
+            old.communicate()
+        assert applied.status == 0, applied.stdout
+        after_s = planned.get("silent_clients_dropped_after")
+        # (3 + 1) x 2 s; OpenSSH 9.2 to 9.4 sends keep-alives half as often.
+        assert after_s in (("8", "16") if is_new else (None,))
+        note = (
+            "note: 1 live session keeps the old values, and its client may not answer keep-alives. After the next "
+            f"login sshd drops such a client after {after_s} s: `losses` and `sessions --ask-clients` name it\n"
+        )
+        assert applied.stderr.count(note) == is_new, applied.stderr
+        assert ("may not answer" in applied.stderr) == is_new
+
+
 def test_a_client_that_does_not_answer_is_listed_and_one_that_does_is_not(tmp_path: Path) -> None:
     with Sshd("ClientAliveInterval 2\nClientAliveCountMax 100\n") as server:
         hosts = inventory(server, tmp_path)

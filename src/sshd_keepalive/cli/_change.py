@@ -113,8 +113,10 @@ def _warn_of_silent_clients(run: FleetRun, reports: Iterable[HostReport]) -> Non
     new = [report for report in reports if report.end is End.APPLIED and report.drops_silent_after_s]
     if n_live := sum(report.n_older_sessions for report in new):
         after_s = min(report.drops_silent_after_s or 0 for report in new)
+        one = "session keeps the old values, and its client"
+        many = "sessions keep the old values, and their clients"
         run.output.say(
-            f"note: {n_live} live sessions keep the old values, and their clients may not answer keep-alives. After "
+            f"note: {n_live} live {one if n_live == 1 else many} may not answer keep-alives. After "
             f"the next login sshd drops such a client after {after_s} s: `losses` and `sessions --ask-clients` name it"
         )
 
