@@ -35,7 +35,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if sys.version_info[:2] != (3, 11):
         pytest.skip("the hosts' Python is 3.11, what is installed here is for another one")
     target = tmp_path_factory.mktemp("site")
-    for name in needed({"sshd-keepalive"}) - {"sshd-keepalive"}:
+    for name in needed({"sshd-keepalive", "SQLAlchemy", "alembic"}) - {"sshd-keepalive"}:
         for file in files(name) or ():
             if ".." not in file.parts and (source := Path(str(file.locate()))).is_file():
                 (target / file).parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +109,21 @@ def test_systemd_runs_it_by_itself_and_the_result_is_recorded(controller: Callab
     assert host.run("ls /etc/systemd/system | grep sshd-keepalive", check=False).stdout == ""
     assert "sshd-keepalive" not in host.run("systemctl list-timers --all --no-pager").stdout
     assert "no schedules" in keepalive(host, "schedule list")
+
+
+def test_a_schedule_counts_and_records_lost_sessions(controller: Callable[[str], LabHost]) -> None:
+    host = controller("d12py")
+    for minutes, message in (
+        (9, "Accepted publickey for etl from 192.0.2.9 port 50200 ssh2"),
+        (4, "Timeout, client not responding from user etl 192.0.2.9 port 50200"),
+    ):
+        host.run(
+            f"date -u -d '-{minutes + 600} min' '+%Y-%m-%dT%H:%M:%S+00:00 h sshd[7]: {message}' >>/var/log/auth.log"
+        )
+    keepalive(host, "schedule install --every '*:*:0/10' -i hosts.yaml --losses")
+    wait_until(lambda: bool(recorded(host)), 60, "the timer to fire and its check to be in the history")
+    said = host.run("journalctl -u sshd-keepalive-check -o cat").stdout
+    assert "lost sessions: 1 of " in said, said
 
 
 def test_what_cannot_be_scheduled_leaves_nothing(controller: Callable[[str], LabHost]) -> None:
