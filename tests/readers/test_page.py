@@ -76,7 +76,7 @@ def test_the_worst_host_stands_first(opened: Opened) -> None:
 
 def test_what_is_wrong_is_told_once_for_hosts_that_are_alike(opened: Opened) -> None:
     page = opened()
-    wrong = page.get_by_role("region", name="What is wrong, worst first")
+    wrong = page.locator(".alike")
     first = wrong.locator("div").first
     expect(first).to_contain_text("unreachable 9 hosts: db-0002, edge-0055")
     expect(first).to_contain_text("These are the lines of db-0002")
@@ -85,7 +85,7 @@ def test_what_is_wrong_is_told_once_for_hosts_that_are_alike(opened: Opened) -> 
     )
     assert wrong.get_by_text("waived").count() == 0
     fine = replace(FLEET, hosts=tuple(r for r in FLEET.hosts if r.state is State.OK and not r.changes))
-    assert opened(fine).get_by_role("region", name="What is wrong, worst first").count() == 0
+    assert opened(fine).locator(".alike").count() == 0
 
 
 def test_search_takes_every_word_of_a_name_an_address_or_a_file(opened: Opened) -> None:
