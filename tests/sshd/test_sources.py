@@ -74,7 +74,7 @@ def test_a_way_that_is_not_taken_is_a_failure_of_that_host(target: Sshd, tmp_pat
     assert ran.status == 3
     failure = ran.host("odd")["failure"]
     assert (failure["kind"], failure["cause"]) == ("tcp", "no-way")
-    assert f"{config}:1: ProxyCommand is not run here" in failure["message"]
+    assert f"{config}:1: ProxyCommand is not supported" in failure["message"]
     assert (ran.host("one")["failure"] or {}).get("cause") != "no-way"
 
 
