@@ -169,7 +169,7 @@ def test_start_options_that_no_sshd_has_yet_are_told_and_keep_files_as_they_are(
     only = ("-i", inventory, "--limit", host.name, "--format", "json")
     before = host.run(LOOK).stdout
     (told,) = [f for f in keepalive("check", *only).host()["findings"] if f["setting"] == "daemon"]
-    assert "would have -o ClientAliveInterval=77" in told["reason"]
+    assert "would use -o ClientAliveInterval=77" in told["reason"]
     refused = keepalive("apply", "--yes", *only)
     assert (refused.status, refused.host()["change"]) == (3, "refused")
     assert "after a restart sshd would" in refused.host()["failure"]["message"]
