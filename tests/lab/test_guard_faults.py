@@ -400,7 +400,7 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         (hint,) = hints
         assert hint in rescue("check").stdout
         host.run("rm /broken")
-        host.run(hint.partition("type on the host: ")[2])
+        host.run(hint.partition("run on the host: ")[2])
         assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
         host.run("kill $(cat /run/rescue.pid)")
         return f"{victim.verdict()}, said unproved"

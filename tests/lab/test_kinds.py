@@ -410,7 +410,7 @@ def test_a_generator_that_fails_stops_a_change_before_it_begins(one: Callable[[s
     assert refused.host()["failure"]["cause"] == "socket_ports"
     assert case.changed() == set()
     generator.write_text(works)
-    case.host.run(re.findall("type on the host: (.*)", refused.host()["failure"]["hint"])[0])
+    case.host.run(re.findall("run on the host: (.*)", refused.host()["failure"]["hint"])[0])
     assert case("apply", "--yes").host()["change"] == "applied"
 
 

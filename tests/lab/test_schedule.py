@@ -35,7 +35,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if sys.version_info[:2] != (3, 11):
         pytest.skip("the hosts' Python is 3.11, what is installed here is for another one")
     target = tmp_path_factory.mktemp("site")
-    for name in needed({"sshd-keepalive", "SQLAlchemy", "alembic"}) - {"sshd-keepalive"}:
+    extras = {"SQLAlchemy", "alembic", "Jinja2", "junitparser", "prometheus-client"}
+    for name in needed(extras | {"sshd-keepalive"}) - {"sshd-keepalive"}:
         for file in files(name) or ():
             if ".." not in file.parts and (source := Path(str(file.locate()))).is_file():
                 (target / file).parent.mkdir(parents=True, exist_ok=True)

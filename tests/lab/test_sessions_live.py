@@ -91,7 +91,7 @@ def test_a_quiet_job_dies_at_the_limit_and_lives_after_apply(
             assert before.returncode == 255
             assert "finished" not in stdout
             said = keepalive_diagnosis(f"{stderr}ssh exited with code 255\n", tmp_path)
-            assert said["state"] == "drift"
+            assert said["session_killed"] is True
             assert said["suspects"][0]["name"] == "idle-limit"
         else:
             assert before.poll() is None, "nobody tells the client"

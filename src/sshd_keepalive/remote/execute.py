@@ -73,7 +73,7 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
     began = time.monotonic()
     answer = _ask(shell, guard.revert_command(directory), _RESTORE_S)
     steps = answer.steps if answer is not None else ()
-    hint = f"look at check, and if need be type on the host: {guard.revert_hint(directory)}"
+    hint = f"look at check, and if need be run on the host: {guard.revert_hint(directory)}"
     if answer is None or answer.end is not GuardEnd.ROLLED_BACK:
         said = f"the host says {answer.end}: {answer.reason}".rstrip(": ") if answer else "the connection was lost"
         end = End.REFUSED if answer is not None and answer.end in (GuardEnd.APPLIED, GuardEnd.REFUSED) else End.UNPROVED
@@ -114,7 +114,7 @@ _HINTS = {
     "binary_replaced": "restart sshd once by hand while you are logged in, then run the command again",
     "kill_mode": "set KillMode=process in the unit, or use --service-action reload",
     "socket": "use --service-action restart",
-    "socket_ports": "mend what generates the socket unit, then type on the host: "
+    "socket_ports": "mend what generates the socket unit, then run on the host: "
     "systemctl daemon-reload; systemctl stop ssh.service; systemctl restart ssh.socket",
     "lost": "run the command again",
 }
