@@ -31,14 +31,7 @@ def sshd() -> Iterator[Sshd]:
 def inventory(server: Sshd, folder: Path, **settings: object) -> Path:
     """An inventory with one host, `one`, with some settings replaced."""
     host: dict[str, object] = {
-        "address": server.address,
-        "port": server.port,
-        "user": server.user,
-        "identity_file": str(server.user_key),
-        "known_hosts": str(server.known_hosts),
-        "become": "none",
-        "sshd_config": str(server.config_file),
-        "service": {"manager": "pidfile", "pidfile": str(server.folder / "pid")},
+        **server.inventory_host,
     }
     path = folder / "hosts.yaml"
     path.write_text(yaml.safe_dump({"hosts": {"one": {**host, **settings}}}))

@@ -39,14 +39,7 @@ def cluster() -> Iterator[Cluster]:
 def inventory(server: Sshd, folder: Path, *, n: int = N, silent: HostileServer | None = None) -> Path:
     """An inventory of `silent`, which never answers, and of hosts that are all the same server."""
     host: dict[str, object] = {
-        "address": server.address,
-        "port": server.port,
-        "user": server.user,
-        "identity_file": str(server.user_key),
-        "known_hosts": str(server.known_hosts),
-        "become": "none",
-        "sshd_config": str(server.config_file),
-        "service": {"manager": "pidfile", "pidfile": str(server.folder / "pid")},
+        **server.inventory_host,
     }
     hosts = {f"h{number}": host for number in range(n)}
     if silent is not None:

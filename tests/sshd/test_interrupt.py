@@ -31,14 +31,7 @@ def sshd() -> Iterator[Sshd]:
 
 def inventory(sshd: Sshd, folder: Path, silent: HostileServer | None = None, **settings: object) -> str:
     host = {
-        "address": sshd.address,
-        "port": sshd.port,
-        "user": sshd.user,
-        "identity_file": str(sshd.user_key),
-        "known_hosts": str(sshd.known_hosts),
-        "become": "none",
-        "sshd_config": str(sshd.config_file),
-        "service": {"manager": "pidfile", "pidfile": f"{sshd.folder}/pid"},
+        **sshd.inventory_host,
         **settings,
     }
     hosts = {"one": host} | ({"silent": {**host, "port": silent.port}} if silent else {})

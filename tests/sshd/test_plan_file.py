@@ -27,14 +27,7 @@ class Fleet:
         self.plan = folder / "change.plan"
         self.hosts = {
             name: {
-                "address": server.address,
-                "port": server.port,
-                "user": server.user,
-                "identity_file": str(server.user_key),
-                "known_hosts": str(server.known_hosts),
-                "become": "none",
-                "sshd_config": str(server.config_file),
-                "service": {"manager": "pidfile", "pidfile": f"{server.folder}/pid"},
+                **server.inventory_host,
             }
             for name, server in servers.items()
         }

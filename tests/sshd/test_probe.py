@@ -25,14 +25,7 @@ pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason
 def inventory(server: Sshd, folder: Path, *, policy: str = "2/3", **settings: object) -> Path:
     interval, count = policy.split("/")
     host: dict[str, object] = {
-        "address": server.address,
-        "port": server.port,
-        "user": server.user,
-        "identity_file": str(server.user_key),
-        "known_hosts": str(server.known_hosts),
-        "become": "none",
-        "sshd_config": str(server.config_file),
-        "service": {"manager": "pidfile", "pidfile": str(server.folder / "pid")},
+        **server.inventory_host,
         "policy": {"ClientAliveInterval": int(interval), "ClientAliveCountMax": int(count)},
     }
     path = folder / "hosts.yaml"

@@ -27,14 +27,7 @@ def sshd() -> Iterator[Sshd]:
 def hosts(sshd: Sshd, tmp_path: Path) -> Iterator[Path]:
     """Three times the server, then one that is silent."""
     host: dict[str, object] = {
-        "address": sshd.address,
-        "port": sshd.port,
-        "user": sshd.user,
-        "identity_file": str(sshd.user_key),
-        "known_hosts": str(sshd.known_hosts),
-        "become": "none",
-        "sshd_config": str(sshd.config_file),
-        "service": {"manager": "pidfile", "pidfile": str(sshd.folder / "pid")},
+        **sshd.inventory_host,
     }
     path = tmp_path / "hosts.yaml"
     with HostileServer(silence) as silent:

@@ -34,14 +34,7 @@ def sshd() -> Iterator[Sshd]:
 @pytest.fixture
 def hosts(sshd: Sshd, tmp_path: Path) -> Path:
     host = {
-        "address": sshd.address,
-        "port": sshd.port,
-        "user": sshd.user,
-        "identity_file": str(sshd.user_key),
-        "known_hosts": str(sshd.known_hosts),
-        "become": "none",
-        "sshd_config": str(sshd.config_file),
-        "service": {"manager": "pidfile", "pidfile": str(sshd.folder / "pid")},
+        **sshd.inventory_host,
     }
     path = tmp_path / "hosts.yaml"
     path.write_text(yaml.safe_dump({"hosts": {"büro-1": host}}, allow_unicode=True), encoding="utf-8")

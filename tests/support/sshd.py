@@ -100,6 +100,20 @@ class Sshd:
         return self.folder / "known_hosts"
 
     @property
+    def inventory_host(self) -> dict[str, object]:
+        """What an inventory says of this server."""
+        return {
+            "address": self.address,
+            "port": self.port,
+            "user": self.user,
+            "identity_file": str(self.user_key),
+            "known_hosts": str(self.known_hosts),
+            "become": "none",
+            "sshd_config": str(self.config_file),
+            "service": {"manager": "pidfile", "pidfile": str(self._pid_file)},
+        }
+
+    @property
     def log(self) -> str:
         """What the server has logged so far."""
         return (self.folder / "log").read_text(errors="replace")
