@@ -370,6 +370,19 @@ def breaks_restarts(victim: Victim) -> None:
     victim.host.run("systemctl daemon-reload; touch /broken")
 
 
+def left_unproved(victim: Victim) -> tuple[dict[str, str], str]:
+    """Change a host on which no restart succeeds; the old bytes are back, sshd is not.
+
+    Returns:
+        The failure that was reported, and the path of the guard on the host.
+    """
+    breaks_restarts(victim)
+    output, _ = victim.start("--confirm-timeout", "600").communicate(timeout=240)
+    host = json.loads(output)["hosts"][0]
+    assert (host["change"], victim.config) == ("unproved", victim.stock), host
+    return host["failure"], f"{host['backup']}/guard.sh"
+
+
 @pytest.mark.timeout(LIMIT_S)
 def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
     two: Victims, table: guarantees.Table, tmp_path: Path
@@ -380,12 +393,8 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         host = victim.host
         folder = tmp_path / host.kind
         folder.mkdir()
-        breaks_restarts(victim)
-        output, _ = victim.start("--confirm-timeout", "600").communicate(timeout=240)
-        found = json.loads(output)["hosts"][0]
-        assert (found["change"], victim.config) == ("unproved", victim.stock), found
-        guard = f"{found['backup']}/guard.sh"
-        assert f"sudo sh '{guard}' revert" in found["failure"]["hint"]
+        failure, guard = left_unproved(victim)
+        assert f"sudo sh '{guard}' revert" in failure["hint"]
         for word in ("revert", "restore"):  # restore is its earlier name
             failed = host.run(f"sh {guard} {word}", check=False)
             assert (failed.returncode, "usage" in failed.stderr) == (1, False)
@@ -414,13 +423,10 @@ def test_an_sshd_that_somebody_starts_by_hand_clears_a_run_too(two: Victims, tmp
     for victim in two.values():
         host = victim.host
         victim.fresh()
-        breaks_restarts(victim)
-        output, _ = victim.start("--confirm-timeout", "600").communicate(timeout=240)
-        found = json.loads(output)["hosts"][0]
-        assert found["change"] == "unproved", found
+        _, guard = left_unproved(victim)
         host.run("mkdir -p /run/sshd; /usr/sbin/sshd -D -o PidFile=/run/hand.pid >/dev/null 2>&1 &")
         host.wait_until("test -s /run/hand.pid", "the sshd that was started by hand")
-        host.run(f"sh {found['backup']}/guard.sh revert")
+        host.run(f"sh {guard} revert")
         assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
         assert not victim.litter()
         host.run("rm /broken; kill $(cat /run/hand.pid)")
@@ -434,10 +440,7 @@ def test_the_next_apply_clears_a_run_once_sshd_was_started_again(two: Victims, t
     for victim in two.values():
         host = victim.host
         victim.fresh()
-        breaks_restarts(victim)
-        output, _ = victim.start("--confirm-timeout", "600").communicate(timeout=240)
-        found = json.loads(output)["hosts"][0]
-        assert found["change"] == "unproved", found
+        left_unproved(victim)
         host.run(f"rm /broken; echo '# repaired' >>{CONFIG}")
         host.restart_sshd()
         seen = keepalive("check", *victim.only)

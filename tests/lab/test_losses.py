@@ -20,8 +20,8 @@ __all__ = ["ending"]
 Boot = Callable[..., list[LabHost]]
 
 _LOG = "journalctl -q -o short -t sshd -t sshd-session --no-pager"
-#: The journal's lines as a log that was rotated and compressed, and no journal any more. Both logs are told apart by the
-#: second, so the new journal must not begin in the second in which the old one ends.
+#: The journal's lines as a log that was rotated and compressed, and no journal any more. Both logs are told apart by
+#: the second, so the new journal must not begin in the second in which the old one ends.
 _AS_TEXT = f"""
 ended=$(date +%s)
 while [ "$(date +%s)" = "$ended" ]; do sleep 0.1; done

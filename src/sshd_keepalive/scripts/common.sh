@@ -19,6 +19,12 @@ boot() { { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=
 # line_of FILE: sets line to its first line, empty when there is none.
 line_of() { line=''; { IFS='' read -r line <"$1" || [ -n "$line" ]; } 2>/dev/null; }
 
+# try COMMAND...: run it once more when it fails, to set complaint to what it says then: a substitution costs a process.
+try() { complaint='' && "$@" 2>/dev/null || complaint=$("$@" 2>&1); }
+
+# write_text TEXT FILE: as a function, for try.
+write_text() { printf '%s' "$1" >"$2"; }
+
 # Never wait for ever: a FIFO in an Include hangs sshd. Only within a substitution, whose process becomes the program.
 limited() { if command -v timeout >/dev/null; then exec timeout 20 "$@"; else exec "$@"; fi; }
 

@@ -73,9 +73,14 @@ class GuardEnd(StrEnum):
     CHANGED = "changed"  # installed and restarted; it waits for the confirmation
     APPLIED = "applied"  # confirmed
     REFUSED = "refused"  # nothing was changed
-    RESTORING = "restoring"  # it is being taken back
+    REVERTING = "reverting"  # it is being taken back
     ROLLED_BACK = "rolled_back"  # the old files and the old daemon are back
-    UNKNOWN = "unknown"  # the guard could not prove any of these
+    UNPROVED = "unproved"  # the guard could not prove any of these
+
+    @classmethod
+    def _missing_(cls, value: object) -> GuardEnd | None:
+        """Read the words of an earlier version's guard."""
+        return {"restoring": cls.REVERTING, "unknown": cls.UNPROVED}.get(str(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

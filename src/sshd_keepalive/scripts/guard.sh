@@ -17,7 +17,7 @@
 #   decided/how = applied        the same, and it stays; the timer looks whether sshd is still there
 #   decided/how = reverting      the old files come back, then the old sshd
 #   decided/how = rolled_back    old files, old sshd
-#   decided/how = unknown        old files; the old sshd did not come back, or a file did not: `revert` tries again
+#   decided/how = unproved       old files; the old sshd did not come back, or a file did not: `revert` tries again
 #
 #                 arm             install                                       confirm
 #        (none) ------> armed ------------> installing --> restarting --> installed ------> applied
@@ -29,7 +29,7 @@
 #                                                              |
 #                                                    +---------+---------+
 #                                                    v                   v
-#                                               rolled_back           unknown
+#                                               rolled_back           unproved
 #
 # Verbs, the first word of the command line:
 #   arm        check everything that can be checked, back up, stage, validate, set the timer
@@ -104,6 +104,10 @@ write_decision() { note "$1" "$RUN/decided/how"; }
 # Reads RUN. Sets how.
 read_decision() { line_of "$RUN/decided/how"; how=$line; }
 
+# is_decision_whole: deciding is two steps, a directory and a word in it; the word is there, or the directory has gone.
+# Reads RUN.
+is_decision_whole() { read_decision; [ -n "$how" ] || [ ! -d "$RUN/decided" ]; }
+
 # check_undecided: nobody has decided to take it back meanwhile.
 # Reads RUN.
 check_undecided() { [ ! -d "$RUN/decided" ] || stop restart 'the host reverted the change before it was complete' expired; }
@@ -113,17 +117,13 @@ check_undecided() { [ ! -d "$RUN/decided" ] || stop restart 'the host reverted t
 is_untouched() { [ ! -e "$RUN/installing" ] && { is_same_boot || for_each_file is_not_installed; }; }
 
 # mark_state NAME: leave a sign of how far it has come.
-# Reads RUN. Sets complaint.
+# Reads RUN nl. Sets complaint.
 mark_state() {
-    try write_mark "$1" && return
+    try write_text "yes$nl" "$RUN/$1" && return
     complaint=${complaint:-No space left}
     classify_complaint "$complaint"
     stop "$kind" "$RUN cannot be written: $complaint"
 }
-
-# write_mark NAME: the sign.
-# Reads RUN.
-write_mark() { echo yes >"$RUN/$1"; }
 
 # remove_lock [PATH...]: remove these, and at last the lock with both its names, where it is ours. Before unhook_boot:
 # should the power be cut between the two, the next boot clears up.
@@ -138,22 +138,11 @@ remove_lock() {
 # Reads RUN.
 is_same_boot() { boot; line_of "$RUN/boot"; [ "$line" = "$boot" ]; }
 
-# is_busy FILE: the process whose number stands in a file of this run lives, and is not this one.
-# Sets busy.
-is_busy() {
-    is_same_boot && line_of "$1" || return 1
-    busy=$line
-    [ -n "$busy" ] && [ "$busy" != $$ ] && kill -0 "$busy" 2>/dev/null
-}
-
-# wait_for_end FILE: of that process; it looks at what was decided before each step.
-# Sets tries.
-wait_for_end() {
-    tries=0
-    while is_busy "$1" && [ $tries -lt 150 ]; do
-        tries=$((tries + 1))
-        sleep 0.2 2>/dev/null || sleep 1
-    done
+# is_finished FILE: the process whose number stands in a file of this run has ended, or is this one. It looks at what was
+# decided before each step.
+is_finished() {
+    is_same_boot && line_of "$1" && [ -n "$line" ] && [ "$line" != $$ ] || return 0
+    ! kill -0 "$line" 2>/dev/null
 }
 
 # remember: what the other verbs must know; they may run without any sshd around.
@@ -269,7 +258,7 @@ confirm() {
     begin_step confirm
     if [ ! -e "$RUN/installed" ]; then
         fail_step 'the change is not complete yet'
-        say end unknown
+        say end unproved
         exit 1
     fi
     decide applied || :
@@ -299,7 +288,7 @@ revert() {
         write_decision reverting
     fi
     note $$ "$RUN/decided/by"
-    wait_for_end "$RUN/pid"
+    wait_until 300 is_finished "$RUN/pid"
     if is_untouched; then
         abort
         say end refused
@@ -312,7 +301,7 @@ revert() {
         now
         say step "revert ok $since $now $1; the old files are restored and sshd runs with them" 2>/dev/null
     else
-        write_decision unknown
+        write_decision unproved
         fail_step "$problem" 2>/dev/null
     fi
     say end $worst 2>/dev/null
@@ -321,18 +310,14 @@ revert() {
 
 # is_left_to_revert WHY: somebody has decided before: let them finish, and see whether anything is left to do. Else code
 # is the exit status.
-# Reads RUN STATE. Sets code tries.
+# Reads RUN STATE. Sets code.
 is_left_to_revert() {
-    # Deciding is two steps, a directory and a word in it: wait for the word.
-    tries=0 code=0
-    while read_decision && [ -z "$how" ] && [ -d "$RUN/decided" ] && [ $tries -lt 50 ]; do
-        tries=$((tries + 1))
-        sleep 0.1 2>/dev/null || sleep 1
-    done
+    code=0
+    wait_until 50 is_decision_whole
     # Whoever decided waits for the change to stop: it has.
     line_of "$RUN/pid"
     [ "$line" != $$ ] || rm -f "$RUN/pid"
-    wait_for_end "$RUN/decided/by"
+    wait_until 300 is_finished "$RUN/decided/by"
     if [ ! -d "$RUN" ]; then say end refused; return 1; fi
     read_decision
     case $how in
@@ -360,9 +345,9 @@ is_left_to_revert() {
 put_back() {
     worst=rolled_back complaint=''
     for_each_file is_restored || rm -f "$RUN/back"
-    for_each_file put_back_file || { worst=unknown; problem="cannot restore $target${complaint:+: $complaint}"; }
+    for_each_file put_back_file || { worst=unproved; problem="cannot restore $target${complaint:+: $complaint}"; }
     # By the clock of process starts: `self` is a process of this very moment.
-    [ $worst = unknown ] || [ -e "$RUN/back" ] || note "$(started_of self; echo "$started")" "$RUN/back"
+    [ $worst = unproved ] || [ -e "$RUN/back" ] || note "$(started_of self; echo "$started")" "$RUN/back"
     # Whatever listens on these addresses now may have read the new files: another process must come.
     find_old
     if [ -e "$RUN/restarting" ] && ! is_over "$RUN" "$old" && { is_same_boot || is_active </dev/null >/dev/null 2>&1; }; then
@@ -372,7 +357,7 @@ put_back() {
         patience=$((${now%.*} + 15))
         until restart_and_wait; do
             now
-            [ "${now%.*}" -lt $patience ] || { has_old_values || worst=unknown; break; }
+            [ "${now%.*}" -lt $patience ] || { has_old_values || worst=unproved; break; }
             sleep 2
         done
     fi
@@ -458,7 +443,7 @@ is_ours "$RUN" || {
     say reason "nothing was done: another account than root may write to $other"
     say cause not_ours
     say place "$other"
-    say end unknown
+    say end unproved
     exit 1
 }
 cause='' safe='' again='' answer='' pid='' listener='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
@@ -493,7 +478,7 @@ case $1 in
         read_decision
         case $how in
             applied | rolled_back | refused) unhook_boot; exit 0 ;;
-            unknown) [ ! -e "$RUN/back" ] || { settle; exit; } ;;
+            unproved) [ ! -e "$RUN/back" ] || { settle; exit; } ;;
         esac
         revert 'its run was interrupted'
         read_decision

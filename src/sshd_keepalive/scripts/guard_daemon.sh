@@ -105,6 +105,18 @@ is_as_validated() {
 
 # --- the process --------------------------------------------------------------------------------------------
 
+# wait_until TIMES COMMAND...: until it succeeds, a tenth of a second between; fails when it never did.
+# Sets tries.
+wait_until() {
+    tries=$1
+    shift
+    until "$@"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || return 1
+        sleep 0.1 2>/dev/null || sleep 1
+    done
+}
+
 # can_restart: ACTION reaches the daemon that let us in, and it would start again as it did.
 # Reads ACTION DESCRIBED pid pidfile. Sets cause described exe kind problem.
 can_restart() {
@@ -144,17 +156,11 @@ can_restart() {
 tell_pidfile() { line_of "$pidfile"; [ -z "$pid" ] || [ "$line" != "$pid" ] || say pidfile "$pidfile" 2>/dev/null; }
 
 # reload_daemon: after SIGHUP it executes itself again, and writes its PID file at the end of the start.
-# Reads pidfile. Sets daemon tries.
+# Reads pidfile. Sets daemon.
 reload_daemon() {
     line_of "$pidfile" && daemon=$line && comm_of "$daemon" || return 1
     case $comm in sshd*) ;; *) return 1 ;; esac # a stale number may be anybody's by now
-    rm -f "$pidfile" && kill -HUP "$daemon" || return 1
-    tries=0
-    until [ -s "$pidfile" ]; do
-        tries=$((tries + 1))
-        [ $tries -lt 100 ] || return 1
-        sleep 0.1 2>/dev/null || sleep 1
-    done
+    rm -f "$pidfile" && kill -HUP "$daemon" && wait_until 100 test -s "$pidfile"
 }
 
 # start_daemon: as it was called, for those without a manager; without -D it detaches itself.
@@ -284,20 +290,16 @@ is_up() { is_listener_back && is_active </dev/null >/dev/null 2>&1; }
 has_ended() { ! comm_of "$1" || [ "$state" = Z ]; }
 
 # end_listener: end the sshd that is to be replaced, and wait until it has gone; its sessions go on.
-# Reads old. Sets tries.
+# Reads old.
 end_listener() {
     [ -n "$old" ] && comm_of "$old" || return 0
     case $comm in sshd*) kill "$old" ;; esac
-    tries=0
-    until has_ended "$old" || [ $tries -ge 50 ]; do
-        tries=$((tries + 1))
-        sleep 0.1 2>/dev/null || sleep 1
-    done
+    wait_until 50 has_ended "$old"
 }
 
 # restart_and_wait: restart and wait for the proof. The manager's word alone proves nothing. It gets twenty seconds to
 # answer, sshd another five to listen.
-# Reads ACTION MANAGER RUN UNIT. Sets clock code job problem tries.
+# Reads ACTION MANAGER RUN UNIT. Sets clock code job problem.
 restart_and_wait() {
     [ "$ACTION" != none ] || return 0
     # A rollback restarts only where this note is: without it nothing may be restarted.
@@ -312,13 +314,9 @@ restart_and_wait() {
         if [ "$ACTION" = reload ] && is_up && reload_daemon; then exit 0; else restart_unit; fi
         exit
     } </dev/null >"$log" 2>&1 &
-    job=$! tries=0 code=''
+    job=$! code=''
     if ! wait $clock 2>/dev/null || has_ended $job; then wait $job; code=$?; fi
-    while [ "$code" = 0 ] && [ $tries -lt 25 ]; do
-        if is_up; then return 0; fi
-        tries=$((tries + 1))
-        sleep 0.2 2>/dev/null || sleep 1
-    done
+    [ "$code" = 0 ] && wait_until 50 is_up && return
     problem="$MANAGER did not bring ${UNIT:-sshd} back (exit ${code:-none in 20 s}): $(tail -n 7 "$log" | tr '\n' ' ')"
     return 1
 }

@@ -37,10 +37,6 @@ is_not_installed() { ! is_installed; }
 # Reads RUN n target.
 is_restored() { if [ -e "$RUN/$n.before" ]; then cmp -s "$RUN/$n.before" "$target"; else is_absent; fi; }
 
-# try COMMAND...: run it once more when it fails, for what it says then; a substitution costs a process.
-# Sets complaint.
-try() { complaint='' && "$@" 2>/dev/null || complaint=$("$@" 2>&1); }
-
 # classify_complaint TEXT: which kind of failure a system's complaint stands for.
 # Sets kind.
 classify_complaint() {

@@ -15,9 +15,7 @@ refuse() {
 # put NAME CONTENT: one file of the run.
 put() {
     written=$((written + ${#2}))
-    { printf '%s' "$2" >"$RUN/$1"; } 2>/dev/null && return
-    complaint=$({ printf '%s' "$2" >"$RUN/$1"; } 2>&1) # once more, for what it says
-    cannot_put "$1"
+    try write_text "$2" "$RUN/$1" || cannot_put "$1"
 }
 
 cannot_put() {
@@ -50,7 +48,7 @@ is_dead() {
     boot
     [ "$booted" = "$boot" ] && [ "${now%.*}" -lt "$expires" ] || return 0
     line_of "$STATE/$holder/decided/how"
-    [ "$line" != unknown ] || return 0
+    case $line in unproved | unknown) return 0 ;; esac # unknown: an earlier version
     [ ! -e "$STATE/$holder/armed" ] || return 1
     started_of "$by" && [ "$started" = "$began" ] && return 1
     return 0
@@ -67,12 +65,8 @@ take_lock() {
     boot
     mine=$STATE/new.$ID
     words="$ID $((${now%.*} + DEADLINE_S + 120)) $boot ${stat%% *} $started"
-    { printf '%s\n' "$words" >"$mine"; } 2>/dev/null
-    if [ ! -s "$mine" ]; then
-        complaint=$({ printf '%s\n' "$words" >"$mine"; } 2>&1) # once more, for what it says
-        rm -f "$mine"
-        refuse_for "$mine cannot be written: ${complaint:-No space left}"
-    fi
+    try write_text "$words$nl" "$mine"
+    [ -s "$mine" ] || { rm -f "$mine"; refuse_for "$mine cannot be written: ${complaint:-No space left}"; }
     problem='' why=at_work
     complaint=$(ln "$mine" "$STATE/lock" 2>&1) || take_over || {
         rm -f "$mine"
@@ -164,7 +158,7 @@ make_state() {
 
 umask 077
 can_hold_state || refuse read_only "$STATE is not safe for backups: another account than this one may write to $other" not_ours
-make_state 2>/dev/null || complaint=$(make_state 2>&1) || refuse_for "$complaint" # once more, for what it says
+try make_state || refuse_for "$complaint"
 settle_old
 take_lock
 complaint=$(mkdir -m 0700 "$RUN" 2>&1) || { rm -f "$mine" "$STATE/lock"; refuse_for "$complaint"; }

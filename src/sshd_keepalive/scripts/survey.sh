@@ -232,7 +232,7 @@ tell_pending() {
         line_of "$folder/decided/how"
         case $line in
             applied | rolled_back | refused) return 1 ;;
-            unknown) phase=stuck; ! is_over "$folder" "$pid" || return 1 ;;
+            unproved | unknown) phase=stuck; ! is_over "$folder" "$pid" || return 1 ;;
             *) phase=reverting ;;
         esac
     fi

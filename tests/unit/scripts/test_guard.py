@@ -559,6 +559,33 @@ def test_two_first_runs_may_make_the_directory_for_backups_at_once(machine: Mach
     machine.tell(guard.revert_command(machine.change().directory))
 
 
+def test_a_confirmation_that_comes_too_late_hears_what_the_host_does(machine: Machine) -> None:
+    change = machine.change()
+    assert machine.make(change).end == "changed"
+    decided = Path(change.directory) / "decided"
+    decided.mkdir()
+    (decided / "how").write_text("reverting\n")
+    late = machine.tell(guard.confirm_command(change.directory))
+    assert (late.end, late.steps[-1].ok) == ("reverting", False), late
+    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
+
+
+@pytest.mark.parametrize("how", ["unproved", "unknown", "reverting"])
+def test_a_run_that_failed_to_revert_keeps_nobody_waiting(machine: Machine, how: str) -> None:
+    """`unknown` is an earlier version's word. A run that still reverts is waited for."""
+    first = machine.change()
+    assert machine.make(first).end == "changed"
+    decided = Path(first.directory) / "decided"
+    decided.mkdir()
+    (decided / "how").write_text(f"{how}\n")
+    (Path(first.directory) / "guard.sh").write_text("exit 0\n")
+    second = machine.change(run_id="20260101T000001Z-bbbbbb")
+    machine.config.write_bytes(OLD)
+    answer = machine.make(second)
+    assert (answer.end, answer.kind) == (("refused", "locked") if how == "reverting" else ("changed", None)), answer
+    machine.tell(guard.revert_command(second.directory))
+
+
 def test_a_run_that_cannot_be_taken_back_is_named_with_its_directory(machine: Machine) -> None:
     dead = machine.state / "20250101T000000Z-dddddd"
     dead.mkdir(parents=True)
@@ -721,7 +748,7 @@ def test_a_guard_whose_directory_somebody_else_may_write_to_by_now_writes_nothin
         commands += [guard.confirm_command(change.directory), guard.install_command(change.directory)]
     for command in commands:
         answer = machine.tell(command)
-        assert answer.end == "unknown", answer
+        assert answer.end == "unproved", answer
         assert answer.cause == ("not_ours" if trap == "above" else ""), answer
         assert machine.config.read_bytes() == NEW
     assert trap == "owner" or tree(machine.folder) == before

@@ -17,6 +17,7 @@ from sshd_keepalive.model import Host, Snapshot
 from sshd_keepalive.planning import undo
 from sshd_keepalive.planning.undo import Past
 from sshd_keepalive.scripts import deep, sessions, trial
+from sshd_keepalive.scripts.guard import GuardEnd
 from sshd_keepalive.scripts.records import records
 from tests.support.shell import LocalShell, installed_shells, write_command
 
@@ -77,6 +78,26 @@ def test_a_run_is_told_from_a_directory_of_root_alone(shell: str, tmp_path: Path
         state.chmod(0o775)
         with pytest.raises(HostError, match="another account than root may write"):
             undo.parse(local.run(script, timeout_s=20).stdout)
+
+
+@pytest.mark.parametrize(
+    ("word", "how"),
+    [
+        ("reverting", GuardEnd.REVERTING),
+        ("restoring", GuardEnd.REVERTING),  # an earlier version's word
+        ("unproved", GuardEnd.UNPROVED),
+        ("unknown", GuardEnd.UNPROVED),  # an earlier version's word
+        ("", None),
+    ],
+)
+def test_a_run_that_was_not_confirmed_is_told_with_what_became_of_it(
+    tmp_path: Path, word: str, how: GuardEnd | None
+) -> None:
+    run = tmp_path / "20260101T000000Z-aaaaaa"
+    (run / "decided").mkdir(parents=True)
+    (run / "decided/how").write_text(f"{word}\n")
+    script = undo.runs_script(replace(SNAPSHOT, state_dir=str(tmp_path)), run.name)
+    assert undo.parse(LocalShell().run(script, timeout_s=20).stdout) == Past(run_id=run.name, how=how, files=())
 
 
 @pytest.mark.parametrize("shell", SHELLS)

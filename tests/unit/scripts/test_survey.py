@@ -12,7 +12,7 @@ import pytest
 
 from sshd_keepalive import scripts
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import Daemon, Host, ServiceChoice, Snapshot
+from sshd_keepalive.model import Daemon, Host, Phase, ServiceChoice, Snapshot
 from sshd_keepalive.remote.observe import build_functions, observe
 from sshd_keepalive.scripts import survey
 from sshd_keepalive.scripts.records import records
@@ -292,6 +292,33 @@ def test_with_a_process_for_each_connection_the_next_start_is_what_holds(host: H
     daemon = daemon_of(host, pid="", command="sshd: root@notty", start="/usr/sbin/sshd -i -o ClientAliveInterval=9")
     assert (daemon.pid, daemon.options) == (None, ("ClientAliveInterval=9",))
     assert daemon_of(host, command="sshd -i -o ClientAliveInterval=8").options == ("ClientAliveInterval=8",)
+
+
+@pytest.mark.parametrize(
+    ("files", "booted", "phase"),
+    [
+        ((), "", None),  # before a run touches anything the host is as it was
+        (("installing",), "", Phase.CHANGING),
+        (("installing", "installed"), "", Phase.WAITING),
+        (("installing", "installed"), "another-boot", Phase.STUCK),
+        (("installing", "applied"), "", None),
+        (("installing", "rolled_back"), "another-boot", None),
+        (("installing", "installed", "reverting"), "", Phase.REVERTING),
+        (("installing", "unproved"), "", Phase.STUCK),
+        (("installing", "unknown"), "", Phase.STUCK),  # an earlier version's word
+    ],
+)
+def test_the_phase_of_a_pending_change(host: Host, files: tuple[str, ...], booted: str, phase: Phase | None) -> None:
+    run = Path(look(host).state_dir) / "20260101T000000Z-aaaaaa"
+    (run / "decided").mkdir(parents=True)
+    for name in files:
+        (run / name).touch()
+    decision = [name for name in files if not name.startswith("install")]
+    (run / "decided/how").write_text("".join(decision)) if decision else (run / "decided").rmdir()
+    (run / "boot").write_text(booted or Path("/proc/sys/kernel/random/boot_id").read_text())
+    (run.parent / "lock").write_text(f"{run.name} 99999999999 boot 1 1\n")
+    pending = look(host).pending
+    assert (pending and pending.phase) is phase
 
 
 @pytest.mark.parametrize("shell", installed_shells())
