@@ -49,7 +49,7 @@ def _likeness(report: HostReport) -> Hashable:
     return (
         outcome.word(report),
         _headline(report),
-        tuple((f.setting, f.block or f.scope, f.value, f.wanted, f.place and f.place.path) for f in _shown(report, 0)),
+        tuple((f.setting, f.scope.label, f.value, f.wanted, f.place and f.place.path) for f in _shown(report, 0)),
         failure and (failure.kind, failure.cause),
         report.caveat,
         report.changes,

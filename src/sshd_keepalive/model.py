@@ -372,7 +372,23 @@ class Place:
         return self.path if self.path == COMMAND_LINE else f"{self.path}:{self.line}"
 
 
-GLOBAL: Final = "global"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a value or a finding is about: everybody (GLOBAL), a Match block, one connection, process or address."""
+
+    text: str = ""  # "Match User root", nested blocks joined by " / "; "process 7"; empty: everybody
+    place: Place | None = None  # of the Match line
+
+    @property
+    def label(self) -> str:
+        """The scope without its place, so that a moved Match line stays the same: `Match User root`, `global`."""
+        return self.text or "global"
+
+    def __str__(self) -> str:
+        return self.label if self.place is None else f"{self.label} ({self.place})"
+
+
+GLOBAL: Final = Scope()
 
 
 class Token(NamedTuple):
@@ -403,16 +419,12 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """The connections for which one Match block decides; GLOBAL for all others."""
+class DecidingScope:
+    """A Match block that decides, with a connection that reaches it; GLOBAL for all other connections."""
 
-    text: str  # GLOBAL or the block's line, "Match User root"; nested blocks joined by " / "
-    place: Place | None  # the Match line; None for GLOBAL
+    scope: Scope
     context: Context | None  # an example of a connection that reaches the block; None: none can be constructed
     keywords: tuple[str, ...]  # the settings that the block decides, in lower case
-
-    def __str__(self) -> str:
-        return self.text if self.place is None else f"{self.text} ({self.place})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -422,7 +434,7 @@ class Setting:
     keyword: str  # folded
     value: str  # canonical: what sshd -T would print
     place: Place | None  # None: compiled-in default
-    scope: str = GLOBAL  # GLOBAL or the text of the deciding Match line, "Match User root"
+    scope: Scope = GLOBAL  # of the deciding line
     hides: tuple[Place, ...] = ()  # lines of the same keyword without effect
     chain: tuple[Place, ...] = ()  # the Include lines that lead to the place, outermost first
 
@@ -466,9 +478,8 @@ class Finding:
     """One setting in one scope, compared with the policy."""
 
     setting: Subject
-    scope: str  # for display: GLOBAL, the Match line with its place, a connection, a process
-    block: str = ""  # the Match line without its place, to recognise a line that has moved
-    wanted: str
+    scope: Scope = GLOBAL
+    wanted: str = ""
     value: str
     state: State
     place: Place | None = None
@@ -534,7 +545,7 @@ class Prediction:
     context: Context
     before: tuple[tuple[str, str], ...]
     after: tuple[tuple[str, str], ...]
-    scope: str = GLOBAL  # the scope of this context
+    scope: Scope = GLOBAL  # of this context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

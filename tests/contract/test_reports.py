@@ -9,7 +9,20 @@ import pytest
 
 from sshd_keepalive import registry
 from sshd_keepalive.config import benchmarks
-from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, PastRun, Place, Run, State, Step, Subject
+from sshd_keepalive.model import (
+    End,
+    Failure,
+    Finding,
+    Host,
+    HostReport,
+    PastRun,
+    Place,
+    Run,
+    Scope,
+    State,
+    Step,
+    Subject,
+)
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 HOSTILE = "=<&\"\n\r\x1b[31m\u202e\u2028\udc80\ufffe\0|`</script>]]>{{7*7}}%s'"
@@ -20,7 +33,7 @@ FULL = HostReport(
     findings=(
         Finding(
             setting=Subject.INTERVAL,
-            scope=HOSTILE,
+            scope=Scope(text=HOSTILE),
             wanted="300",
             value=HOSTILE,
             state=State.DRIFT,

@@ -22,7 +22,19 @@ from sshd_keepalive import registry
 from sshd_keepalive.engines import report_not_begun
 from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history.changes import Recorded
-from sshd_keepalive.model import End, Failure, Host, HostReport, Losses, Run, SessionEnd, SessionGroup, State
+from sshd_keepalive.model import (
+    End,
+    Failure,
+    Host,
+    HostReport,
+    Losses,
+    Place,
+    Run,
+    Scope,
+    SessionEnd,
+    SessionGroup,
+    State,
+)
 from sshd_keepalive.store import Store, parse_address, tables
 from sshd_keepalive.store.database import Database
 from tests.contract.test_reports import FULL, a_run
@@ -174,7 +186,11 @@ def test_the_life_of_a_host(store: Store) -> None:
 
 
 def test_what_apply_replaced_is_remembered_and_what_undo_did_is_not(store: Store) -> None:
-    gone = (replace(pair("0", "3")[0], scope="Match User \udc80 (/etc/ssh/sshd_config:9)", block="Match User \udc80"),)
+    gone = (
+        replace(
+            pair("0", "3")[0], scope=Scope(text="Match User \udc80", place=Place(path="/etc/ssh/sshd_config", line=9))
+        ),
+    )
     store.save(a_check(1, one("a", "300", end=End.APPLIED, replaced=gone), command="apply"))
     store.save(a_check(2, one("a", "300", end=End.ROLLED_BACK, replaced=gone), command="apply"))
     store.save(a_check(3, one("a", "0", end=End.APPLIED, replaced=gone), command="undo"))

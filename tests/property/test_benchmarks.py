@@ -12,7 +12,7 @@ from sshd_keepalive import benchmarks
 from sshd_keepalive.benchmarks import BenchmarkConflict, Common
 from sshd_keepalive.config import benchmarks as table
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import Benchmark, Finding, Span, State, Subject
+from sshd_keepalive.model import Benchmark, Finding, Scope, Span, State, Subject
 from sshd_keepalive.planning.policy import from_mapping
 from tests.support.fleets import a_fleet, pair
 
@@ -72,7 +72,7 @@ def test_a_host_passes_exactly_when_its_pair_does(row: Benchmark, values: tuple[
 
 
 def one(setting: Subject, value: str, verdict: State = State.DRIFT) -> Finding:
-    return Finding(setting=setting, scope="Match User root", wanted="1", value=value, state=verdict)
+    return Finding(setting=setting, scope=Scope(text="Match User root"), wanted="1", value=value, state=verdict)
 
 
 @pytest.mark.parametrize(

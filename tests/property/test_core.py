@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sshd_keepalive.errors import ParseError, PlanError
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, MatchOverrides, Snapshot, State
+from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Context, MatchOverrides, Snapshot, State
 from sshd_keepalive.planning import diff, judge, plan
 from sshd_keepalive.sshd_config import document, resolve
 from sshd_keepalive.sshd_config.reading import read
@@ -104,8 +104,8 @@ def test_any_bytes_are_read_or_refused(main: bytes, other: bytes, version: Versi
     except ParseError:
         return
     assert got[INTERVAL].value.lstrip("-").isdigit()
-    for scope in scopes[1:]:
-        assert scope.place is not None
+    for each in scopes[1:]:
+        assert each.scope.place is not None
 
 
 @given(SEEDS, st.sampled_from(["8.4p1", "9.2p1", "10.0p2"]))
@@ -137,10 +137,10 @@ def test_a_plan_keeps_every_promise(seed: int, version: str) -> None:
     again = snapshot_of(made, version, (said,))
     tree = read(again).tree
     wanted = {keyword: str(number) for keyword, number in policy.wanted().items()}
-    for scope in resolve.scopes(tree):
-        got = resolve.resolve(tree, scope.context) if scope.context else None
+    for each in resolve.scopes(tree):
+        got = resolve.resolve(tree, each.context) if each.context else None
         for keyword in (INTERVAL, COUNT_MAX):
-            if got is not None and (scope.place is None or policy.match_overrides is MatchOverrides.OVERRIDE):
+            if got is not None and (each.scope == GLOBAL or policy.match_overrides is MatchOverrides.OVERRIDE):
                 assert got[keyword].value == wanted[keyword]
     assert plan.plan(read(again), policy).is_empty
     # Undoing is putting the old bytes back.
@@ -187,5 +187,5 @@ def test_the_blank_connection_meets_only_match_all(seed: int) -> None:
     except ParseError:
         return
     assert all(
-        part.lower() == "match all" for s in got.settings for part in s.scope.split(" / ") if s.scope != "global"
+        part.lower() == "match all" for s in got.settings for part in s.scope.text.split(" / ") if s.scope != GLOBAL
     )

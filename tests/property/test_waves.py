@@ -126,7 +126,7 @@ def test_a_wave_that_is_as_it_was_when_it_was_proved_holds_even_without_the_poli
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After an undo the policy is not met, and was not when the host was proved."""
-    old = Finding(setting=Subject.INTERVAL, scope="global", wanted="300", value="0", state=State.DRIFT)
+    old = Finding(setting=Subject.INTERVAL, wanted="300", value="0", state=State.DRIFT)
 
     def seen(host: Host, orders: Orders) -> HostReport:
         return HostReport(host=host, state=State.DRIFT, findings=(old,))

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from sshd_keepalive import registry
 from sshd_keepalive.config import benchmarks
-from sshd_keepalive.model import Failure, Finding, Host, HostReport, PastRun, Place, Run, State, Step, Subject
+from sshd_keepalive.model import Failure, Finding, Host, HostReport, PastRun, Place, Run, Scope, State, Step, Subject
 from tests.support.browser import browser
 from tests.support.fleets import NOW, a_fleet
 
@@ -202,7 +202,7 @@ def evil_host(text: str) -> HostReport:
     place = Place(path=text, line=1)
     found = Finding(
         setting=Subject.SESSION,
-        scope=text,
+        scope=Scope(text=text),
         wanted=text,
         value=text,
         state=State.DRIFT,

@@ -90,7 +90,7 @@ def _settings(layers: Layers, keyword: str) -> Iterator[Setting]:
 
 def _setting(event: Event, keyword: str, value: str, hidden: Iterable[Event]) -> Setting:
     hides: tuple[Place, ...] = tuple(other.place for other in hidden)
-    scope = event.block.label if event.block else GLOBAL
+    scope = event.block.scope if event.block else GLOBAL
     return Setting(keyword=keyword, value=value, place=event.place, scope=scope, hides=hides, chain=event.chain)
 
 

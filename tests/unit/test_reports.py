@@ -21,6 +21,7 @@ from sshd_keepalive.model import (
     HostReport,
     Place,
     Run,
+    Scope,
     State,
     Step,
     Subject,
@@ -31,7 +32,6 @@ NOW = datetime(2026, 1, 31, 2, 0, tzinfo=UTC)
 HOST = Host(name="ecs-01", address="192.0.2.11", groups=("etl",))
 RIGHT = Finding(
     setting=Subject.INTERVAL,
-    scope="global",
     wanted="300",
     value="300",
     state=State.OK,
@@ -172,7 +172,7 @@ def test_text_puts_problems_first_and_names_the_line_that_decides() -> None:
 def test_text_never_passes_a_control_character_on() -> None:
     hostile = replace(FAILURE, message="\x1b[2Jgone\u202e", hint="a\nb\x07")
     report = replace(UNREACHABLE, failure=hostile, host=replace(HOST, name="a\x1b]0;x\x07"))
-    drifted = replace(DRIFT, findings=(replace(WRONG, value="\x1b[31m", scope="Match User \x9b"),))
+    drifted = replace(DRIFT, findings=(replace(WRONG, value="\x1b[31m", scope=Scope(text="Match User \x9b")),))
     shown = registry.load("reports", "text").render(a_run(report, drifted))
     assert not any((ch < " " and ch != "\n") or ch in "\x7f\x9b\u202e" for ch in shown)
     assert text_report.hosts([report]).count("\n") == 3
@@ -203,9 +203,25 @@ def test_a_probe_answers_in_one_sentence_for_all_hosts_and_tells_more_when_asked
     ]
 
 
+def test_only_a_finding_for_everybody_is_global_whatever_its_scope_is_called() -> None:
+    """The name of a scope comes from a host: it may be any word, also the one for everybody."""
+    of_block = replace(WRONG, scope=Scope(text="Match User root", place=Place(path="/etc/ssh/sshd_config", line=7)))
+    named_so = replace(WRONG, scope=Scope(text="global"))
+    shown = registry.load("reports", "json").render(a_run(replace(DRIFT, findings=(WRONG, of_block, named_so))))
+    scopes = [finding["scope"] for finding in json.loads(shown)["hosts"][0]["findings"]]
+    assert scopes == ["global", "Match User root (/etc/ssh/sshd_config:7)", "global"]
+    assert [finding.for_whom for finding in (WRONG, of_block, named_so)] == [
+        "",
+        " for Match User root (/etc/ssh/sshd_config:7)",
+        " for global",
+    ]
+
+
 def test_a_reason_that_several_findings_share_is_said_once() -> None:
     sessions = tuple(
-        replace(WRONG, setting=Subject.SESSION, scope=f"process {pid}", wanted="", value="ops", reason="older")
+        replace(
+            WRONG, setting=Subject.SESSION, scope=Scope(text=f"process {pid}"), wanted="", value="ops", reason="older"
+        )
         for pid in (7, 8)
     )
     assert text_report.hosts([replace(DRIFT, findings=sessions)]).splitlines()[1:] == [

@@ -15,10 +15,10 @@ from typing import Final
 from sshd_keepalive.diagnosis.causes import LineKind, slack_s
 from sshd_keepalive.diagnosis.rules import Evidence, Known, PossibleCause, possible_causes
 from sshd_keepalive.model import (
-    GLOBAL,
     Finding,
     LossCluster,
     Losses,
+    Scope,
     SessionEnd,
     SessionGroup,
     State,
@@ -91,8 +91,6 @@ def judge(losses: Losses) -> Iterator[Finding]:
         state = State.OK
     yield Finding(
         setting=Subject.LOST_SESSIONS,
-        scope=GLOBAL,
-        wanted="",
         value=f"{n_lost} of {n} in {losses.days} days" + "".join(f", {part}" for part in told),
         state=state,
         reason=_since(losses, SessionEnd.TIMEOUT, SessionEnd.CUT) if n_lost else "",
@@ -108,7 +106,7 @@ def judge(losses: Losses) -> Iterator[Finding]:
         )
         yield Finding(
             setting=Subject.SILENT_CLIENT,
-            scope=address,
+            scope=Scope(text=address),
             wanted="answers keep-alives",
             value=f"does not answer keep-alives: {n_dropped} of {n_new} sessions were dropped",
             state=State.DRIFT,
@@ -126,8 +124,7 @@ def find_newly_dropped(losses: Losses) -> Iterator[Finding]:
     for address, n in sorted(new.items()):
         yield Finding(
             setting=Subject.SILENT_CLIENT,
-            scope=address,
-            wanted="",
+            scope=Scope(text=address),
             value=f"{n} session{'s' * (n != 1)} dropped since the change, none before: the client did not respond",
             state=State.DRIFT,
         )
@@ -157,8 +154,7 @@ def _finding(losses: Losses, cluster: LossCluster) -> Finding:
     since = _tell_since(losses, cluster.n - cluster.n_new, cluster.n_new)
     return Finding(
         setting=Subject.LOST_SESSIONS,
-        scope=f"{cluster.limit_s} s",
-        wanted="",
+        scope=Scope(text=f"{cluster.limit_s} s"),
         value=f"{cluster.n} sessions of {accounts} lasted {cluster.limit_s} s: {_SPOKEN[cluster.end]}",
         state=state,
         reason="; ".join(filter(None, (since, cluster.cause and f"{cluster.likelihood}: {cluster.cause}"))),

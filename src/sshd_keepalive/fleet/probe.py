@@ -17,7 +17,6 @@ from sshd_keepalive.fleet.one_host import Orders, connect, log_in_and_try_to_obs
 from sshd_keepalive.fleet.report import find_worst, report_error, report_errors, report_settled
 from sshd_keepalive.model import (
     COUNT_MAX,
-    GLOBAL,
     INTERVAL,
     Context,
     FailureKind,
@@ -218,7 +217,7 @@ def _open_logins(shell: Shell, n: int, orders: Orders) -> tuple[list[Shell], tup
 
 
 def _report_not_tried(reason: str, subject: Subject = Subject.OBSERVED) -> Finding:
-    return Finding(setting=subject, scope=GLOBAL, wanted="", value="not tried", state=State.UNKNOWN, reason=reason)
+    return Finding(setting=subject, value="not tried", state=State.UNKNOWN, reason=reason)
 
 
 def _add_observed(

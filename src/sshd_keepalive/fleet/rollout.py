@@ -13,7 +13,7 @@ from sshd_keepalive.engines import SelectedEngine, report_not_begun
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.one_host import Orders, Pass
 from sshd_keepalive.fleet.waves import Budget, Wave, has_failed
-from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, State
+from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, Scope, State
 
 
 @dataclass(slots=True)
@@ -108,5 +108,5 @@ class Rollout:
             yield report
 
 
-def _list_values(report: HostReport) -> list[tuple[str, str, str]]:
+def _list_values(report: HostReport) -> list[tuple[str, Scope, str]]:
     return [(finding.setting, finding.scope, finding.value) for finding in report.findings]

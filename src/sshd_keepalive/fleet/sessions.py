@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sshd_keepalive.diagnosis.rules import known_of
 from sshd_keepalive.fleet.one_host import Orders, log_in_and_observe
 from sshd_keepalive.fleet.report import report_errors, report_settled
-from sshd_keepalive.model import Finding, Host, HostReport, Snapshot, State, Subject
+from sshd_keepalive.model import Finding, Host, HostReport, Scope, Snapshot, State, Subject
 from sshd_keepalive.probing.proof import tolerance_s
 from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.records import read_output
@@ -92,8 +92,7 @@ def _observe(shell: Shell, snapshot: Snapshot, orders: Orders, *, asks_heard: bo
 def _build_silence(session: LiveSession, every_s: int) -> Finding:
     return Finding(
         setting=Subject.SILENT_CLIENT,
-        scope=f"process {session.pid}",
-        wanted="",
+        scope=Scope(text=f"process {session.pid}"),
         value=f"{session.user} from {session.peer}: no packet for {session.heard_ago_s:.0f} s",
         state=State.DRIFT,
         reason=f"no answer to the keep-alive that was due after {every_s} s: the client is dead, or never answers",
@@ -107,8 +106,7 @@ def _build_finding(session: LiveSession, since: datetime | None, *, is_older: bo
     peer = f" from {session.peer}" if session.peer else ""
     return Finding(
         setting=Subject.SESSION,
-        scope=f"process {session.pid}",
-        wanted="",
+        scope=Scope(text=f"process {session.pid}"),
         value=f"{session.user}{line}{peer}, {age} old: {what}",
         state=State.DRIFT if is_older else State.OK,
         reason=f"it began before the values came into effect ({since:%Y-%m-%d %H:%M:%S} UTC)"

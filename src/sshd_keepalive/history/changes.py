@@ -62,7 +62,7 @@ def find_changes(
 
 def describe_scope(finding: Finding) -> str:
     """Describe the scope of a finding, printable and without its place, so that a moved Match line stays the same."""
-    return printable(finding.block or finding.scope)
+    return printable(finding.scope.label)
 
 
 def _states(now: HostReport, last: Recorded) -> Iterator[str]:
@@ -97,7 +97,9 @@ def _settings(now: HostReport, judged: Recorded, replaced: Sequence[Replaced]) -
             if key[0] == Subject.DAEMON:
                 yield from _daemon(finding, before)
                 continue
-            name = key[0] if key[1] == GLOBAL else f"{key[0]} for {key[1]}"
+            some = finding or before
+            assert some is not None  # the longer of the two lists goes on
+            name = key[0] if some.scope == GLOBAL else f"{key[0]} for {key[1]}"
             if finding is None:
                 yield f"{name} is no longer set, was {before.value} at {_place(before)} on {_day(judged.started_at)}"
                 continue

@@ -24,6 +24,7 @@ from sshd_keepalive.model import (
     Finding,
     Line,
     Place,
+    Scope,
     State,
     Subject,
 )
@@ -72,7 +73,7 @@ def findings(reading: Reading, build: Build) -> tuple[tuple[Finding, ...], tuple
         found.append(
             Finding(
                 setting=Subject.AS_IF,
-                scope=str(build),
+                scope=Scope(text=str(build)),
                 wanted=difference.now,
                 value=difference.then,
                 state=State.UNKNOWN if difference.effect is Effect.UNKNOWN else State.DRIFT,

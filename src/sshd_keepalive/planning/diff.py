@@ -58,7 +58,7 @@ def render_value_diff(plan: Plan) -> str:
     for prediction in plan.predictions:
         before, after = dict(prediction.before), dict(prediction.after)
         for keyword in KEYWORDS:
-            rows.setdefault((printable(prediction.scope), keyword), (before[keyword], after[keyword]))
+            rows.setdefault((printable(str(prediction.scope)), keyword), (before[keyword], after[keyword]))
     width = max((len(scope) for scope, _ in rows), default=0)
     return "".join(
         f"{scope:<{width}}  {SPELLING[keyword]:<19}  {old if old == new else f'{old} -> {new}'}\n"

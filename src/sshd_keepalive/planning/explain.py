@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place, Setting
+from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place, Scope, Setting
 from sshd_keepalive.quoting import printable_line
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS
@@ -18,7 +18,7 @@ _EVERYBODY = "everybody whom no Match block below names"
 class Explanation:
     """The settings of one kind of connection."""
 
-    scope: str  # GLOBAL, the Match block with its place, or the connection that was asked about
+    scope: Scope  # GLOBAL, the Match block, or the connection that was asked about
     settings: tuple[Setting, ...]
     undecided: tuple[Place, ...] = ()  # Match lines that may or may not apply to the connection
 
@@ -35,21 +35,21 @@ def explain(reading: Reading, context: Context | None = None) -> tuple[Explanati
         # Only blocks that would decide one of the two settings matter.
         deciding = {event.block.place for event in reading.overrides if event.block}
         undecided = tuple(place for place in read.undecided if place in deciding)
-        return (Explanation(scope=str(context), settings=settings, undecided=undecided),)
+        return (Explanation(scope=Scope(text=str(context)), settings=settings, undecided=undecided),)
     return tuple(_explain_scopes(reading))
 
 
 def _explain_scopes(reading: Reading) -> Iterator[Explanation]:
     everybody = reading.everybody
     yield Explanation(scope=GLOBAL, settings=tuple(everybody[keyword] for keyword in KEYWORDS))
-    by_block: dict[tuple[Place, str], list[Event]] = {}
+    by_block: dict[Scope, list[Event]] = {}
     for event in reading.overrides:
         assert event.block is not None  # they stand inside Match blocks
-        by_block.setdefault((event.block.place, event.block.label), []).append(event)
-    for scope in reading.scopes[1:]:
-        read = reading.resolve(scope.context or BLANK)
+        by_block.setdefault(event.block.scope, []).append(event)
+    for deciding in reading.scopes[1:]:
+        read = reading.resolve(deciding.context or BLANK)
         settings: list[Setting] = []
-        for event in by_block[scope.place, scope.text] if scope.place else ():
+        for event in by_block[deciding.scope]:
             assert event.block is not None
             setting = read[event.line.keyword]
             if setting.place != event.place:  # no connection could be made up, or an earlier block comes first for it
@@ -57,11 +57,11 @@ def _explain_scopes(reading: Reading) -> Iterator[Explanation]:
                     keyword=event.line.keyword,
                     value=str(event.number),
                     place=event.place,
-                    scope=event.block.label,
+                    scope=event.block.scope,
                     chain=event.chain,
                 )
             settings.append(setting)
-        yield Explanation(scope=str(scope), settings=tuple(settings))
+        yield Explanation(scope=deciding.scope, settings=tuple(settings))
 
 
 def find_nul_bytes(tree: Tree) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def render(tree: Tree, found: tuple[Explanation, ...]) -> str:
     """Render explanations as text: value, file and line, the line itself, its Includes and the hidden lines."""
     out: list[str] = []
     for answer in found:
-        out.append(_EVERYBODY if answer.scope == GLOBAL and len(found) > 1 else answer.scope)
+        out.append(_EVERYBODY if answer.scope == GLOBAL and len(found) > 1 else str(answer.scope))
         if answer.scope == GLOBAL and len(found) == 1:
             out[-1] = "everybody"
         for setting in answer.settings:
@@ -95,12 +95,12 @@ def to_json(found: tuple[Explanation, ...]) -> list[dict[str, object]]:
     """Convert explanations to plain values, for JSON."""
     return [
         {
-            "scope": answer.scope,
+            "scope": str(answer.scope),
             "settings": [
                 {
                     "setting": SPELLING[setting.keyword],
                     "value": setting.value,
-                    "decided_in": setting.scope,
+                    "decided_in": setting.scope.label,
                     "place": _show_place(setting.place),
                     "included_by": [_show_place(place) for place in setting.chain],
                     "hides": [_show_place(place) for place in setting.hides],

@@ -217,21 +217,21 @@ def _findings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]
         reason = said if not right or (late and keyword == INTERVAL) else ""
         if not right and setting.place is not None and setting.place.path == COMMAND_LINE:
             reason = f"an -o option of the running sshd sets the value and overrides every file; {said}"
-        yield keyword, _finding(setting, None, wanted[keyword], right=right, reason=reason)
+        yield keyword, _finding(setting, GLOBAL, wanted[keyword], right=right, reason=reason)
     few = len(reading.scopes) <= _MANY
-    contexts = {scope.place: scope for scope in reading.scopes}
+    deciding = {each.scope.place: each for each in reading.scopes}
     for event in reading.overrides:
         keyword = event.line.keyword
         assert event.block is not None  # overrides() gives lines inside Match blocks
         assert event.number is not None
         if event.place == everybody[keyword].place and match.at_start(event.block, version):
             continue  # reported as the value for everybody
-        scope = contexts[event.block.place]
-        effective = reading.resolve(scope.context) if scope.context is not None and few else everybody
-        here = {**{k: int(effective[k].value) for k in KEYWORDS}, keyword: event.number}
+        here = deciding[event.block.place]
+        effective = reading.resolve(here.context) if here.context is not None and few else everybody
+        pair = {**{k: int(effective[k].value) for k in KEYWORDS}, keyword: event.number}
         right = event.number == wanted[keyword]
         exempt = not right and is_exempt(event, policy, version)
-        reason = "" if right else consequence.compute_consequence(version, here[INTERVAL], here[COUNT_MAX]).sentence
+        reason = "" if right else consequence.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
         if exempt:
             reason = f"kept because of match_overrides: keep; {reason}"
         setting = Setting(
@@ -240,14 +240,13 @@ def _findings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]
             place=event.place,
             hides=effective[keyword].hides if effective[keyword].place == event.place else (),
         )
-        yield keyword, _finding(setting, scope, wanted[keyword], right=right or exempt, reason=reason)
+        yield keyword, _finding(setting, here.scope, wanted[keyword], right=right or exempt, reason=reason)
 
 
-def _finding(setting: Setting, scope: Scope | None, wanted: int, *, right: bool, reason: str) -> Finding:
+def _finding(setting: Setting, scope: Scope, wanted: int, *, right: bool, reason: str) -> Finding:
     return Finding(
         setting=SPELLING[setting.keyword],
-        scope=GLOBAL if scope is None else str(scope),
-        block="" if scope is None else scope.text,
+        scope=scope,
         wanted=str(wanted),
         value=setting.value,
         state=State.OK if right else State.DRIFT,
@@ -268,7 +267,6 @@ def _unreadable(policy: Policy, reason: str) -> Iterator[Finding]:
     for keyword, wanted in policy.wanted().items():
         yield Finding(
             setting=SPELLING[keyword],
-            scope=GLOBAL,
             wanted=str(wanted),
             value="",
             state=State.UNKNOWN,
@@ -289,7 +287,6 @@ def _daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:
     if started is not None:
         yield Finding(
             setting=Subject.DAEMON,
-            scope=GLOBAL,
             wanted="the start options of its unit",
             value="older options",
             state=State.DRIFT,
@@ -300,7 +297,6 @@ def _daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:
     since = f" (loaded {daemon.loaded_at:%Y-%m-%d %H:%M:%S} UTC)" if daemon.loaded_at else ""
     yield Finding(
         setting=Subject.DAEMON,
-        scope=GLOBAL,
         wanted="the present files",
         value="older files",
         state=State.DRIFT,

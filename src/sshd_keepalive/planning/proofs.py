@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final
 
 from sshd_keepalive.errors import ParseError, PlanError
-from sshd_keepalive.model import GLOBAL, Context, Edit, Line, NewContent, Prediction
+from sshd_keepalive.model import GLOBAL, Context, Edit, Line, NewContent, Prediction, Scope
 from sshd_keepalive.planning.edits import is_ours
 from sshd_keepalive.sshd_config import match, reach
 from sshd_keepalive.sshd_config.document import tokenise
@@ -140,14 +140,14 @@ def predict(before: Reading, after: Reading) -> Iterator[Prediction]:
     return islice(found, _MAX_PREDICTIONS)
 
 
-def _contexts(reading: Reading) -> Iterator[tuple[str, Context]]:
+def _contexts(reading: Reading) -> Iterator[tuple[Scope, Context]]:
     """Whom to ask about: everybody, root, the login of the tool, and one connection for each scope.
 
     A connection that needs a member of a group cannot be made up. Without a Match line all are the same.
     """
     snapshot = reading.snapshot
     refused = {dump.context for dump in snapshot.dumps if dump.error is not None}
-    found: dict[Context, str] = {} if BLANK in refused and len(snapshot.dumps) > len(refused) else {BLANK: GLOBAL}
+    found: dict[Context, Scope] = {} if BLANK in refused and len(snapshot.dumps) > len(refused) else {BLANK: GLOBAL}
     if any(event.line.keyword == "match" for event in reading.tree.events()):
         for dump in snapshot.dumps:
             if dump.context not in refused and dump.context.user is not None:
@@ -156,9 +156,9 @@ def _contexts(reading: Reading) -> Iterator[tuple[str, Context]]:
         for user in ("root", snapshot.host.user):
             if user is not None and user not in asked:
                 found.setdefault(replace(reach.STRANGER, user=user), GLOBAL)
-        for scope in reading.scopes:
-            if scope.place is not None and scope.context is not None and scope.context.groups is None:
-                found.setdefault(scope.context, str(scope))
+        for deciding in reading.scopes[1:]:
+            if deciding.context is not None and deciding.context.groups is None:
+                found.setdefault(deciding.context, deciding.scope)
         if BLANK not in found:
             found.setdefault(reach.STRANGER, GLOBAL)
     yield from ((scope, context) for context, scope in found.items())

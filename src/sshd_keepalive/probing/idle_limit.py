@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Finding, State, Subject
+from sshd_keepalive.model import Finding, State, Subject
 from sshd_keepalive.probing.proof import Loss, Values, ask, tolerance_s
 
 #: On both sides of the limits that products have: 240, 300, 350, 600, 900, 3600 s.
@@ -97,7 +97,6 @@ def finding(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
         state, reason = State.OK, f"one lost packet is enough to end a session; {advice}" if tight else ""
     return Finding(
         setting=Subject.IDLE_LIMIT,
-        scope=GLOBAL,
         wanted=f"more than {every_s} s" if every_s else "none",
         value=spoken(found),
         state=state,

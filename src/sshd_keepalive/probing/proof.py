@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Finding, State, Subject
+from sshd_keepalive.model import Finding, State, Subject
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config.version import Version
 
@@ -104,7 +104,6 @@ def finding(held: Held, values: Values | None, wanted_s: int) -> Finding:
     expected_s = values.consequence.request_after_s if values is not None else wanted_s
     return Finding(
         setting=Subject.OBSERVED,
-        scope=GLOBAL,
         wanted=f"a keep-alive every {expected_s} s, alive" if expected_s else "alive",
         value=spoken(held),
         state=state,

@@ -86,7 +86,7 @@ def timestamp(at: datetime) -> str:
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "setting": finding.setting,
-        "scope": finding.scope,
+        "scope": str(finding.scope),
         "wanted": finding.wanted,
         "value": finding.value,
         "state": finding.state,

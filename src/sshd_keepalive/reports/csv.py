@@ -36,7 +36,7 @@ def _row(run: Run, report: HostReport, finding: Finding | None) -> list[str]:
         row += [""] * 8
     else:
         place = finding.place
-        row += [finding.setting, finding.scope, finding.wanted, finding.value, finding.state]
+        row += [finding.setting, str(finding.scope), finding.wanted, finding.value, finding.state]
         row += [place.path if place else "", str(place.line) if place else "", finding.reason]
     row += [failure.kind, failure.message, failure.hint] if failure else [""] * 3
     return [*row, "; ".join(report.changes), "; ".join(report.notes), str(report.caveat or "")]

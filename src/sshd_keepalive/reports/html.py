@@ -224,7 +224,7 @@ def _details(run: Run) -> str:
         failure = report.failure
         found = []
         for finding in report.findings:
-            cells = (finding.setting, finding.scope, finding.value, finding.wanted, finding.state)
+            cells = (finding.setting, str(finding.scope), finding.value, finding.wanted, finding.state)
             places = [str(place) for place in finding.hides]
             place = str(finding.place) if finding.place else "compiled-in default"
             told = (*cells, place, "; ".join(places), finding.reason)

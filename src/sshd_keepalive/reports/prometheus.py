@@ -58,7 +58,7 @@ def render(run: Run) -> str:
 
 def _numbers(report: HostReport) -> list[tuple[str, str, int, int]]:
     return [
-        (flat(found.setting), flat(found.scope), int(found.value), int(found.wanted))
+        (flat(found.setting), flat(str(found.scope)), int(found.value), int(found.wanted))
         for found in report.findings
         if found.value.isdecimal() and found.value.isascii() and found.wanted.isdecimal() and found.wanted.isascii()
     ]

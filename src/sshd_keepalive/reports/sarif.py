@@ -84,7 +84,7 @@ def _of_finding(report: HostReport, finding: Finding) -> dict[str, Any]:
     )
     state = State.WAIVED if report.state is State.WAIVED else finding.state
     # Another release is told of line by line; the reason tells these apart, and stays when a line moves.
-    what = f"{finding.scope}\0{finding.reason}" if finding.setting is Subject.AS_IF else finding.scope
+    what = f"{finding.scope}\0{finding.reason}" if finding.setting is Subject.AS_IF else str(finding.scope)
     result = _result(report, finding.setting, _LEVELS[state], message, finding.place, what)
     if finding.hides:
         result["relatedLocations"] = [_location(report, place) for place in finding.hides]

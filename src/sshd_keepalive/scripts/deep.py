@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Snapshot, State, Subject
+from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Scope, Snapshot, State, Subject
 from sshd_keepalive.scripts import text
 from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config.patterns import matches
@@ -68,8 +68,6 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
         findings.append(
             Finding(
                 setting=Subject.TCP_KEEPALIVE,
-                scope=GLOBAL,
-                wanted="",
                 value=found[0],
                 state=State.OK,
             )
@@ -102,7 +100,7 @@ def _find_dump(dump: Dump, version: Version) -> Dump:
 
 
 def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
-    scope = GLOBAL if dump.context == Context() else str(dump.context)
+    scope = GLOBAL if dump.context == Context() else Scope(text=str(dump.context))
     if (limit_s := _channel_limit(dump)) is not None:
         yield Finding(
             setting=Subject.CHANNEL_TIMEOUT,
@@ -113,7 +111,7 @@ def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
             reason=f"a job without output for {limit_s} s loses its channel; keep-alives do not count as data",
         )
     elif told := dump.value("channeltimeout"):
-        yield Finding(setting=Subject.CHANNEL_TIMEOUT, scope=scope, wanted="", value=told, state=State.OK)
+        yield Finding(setting=Subject.CHANNEL_TIMEOUT, scope=scope, value=told, state=State.OK)
     most = dump.value("maxsessions") or ""
     if concurrency is not None and most.isdigit():
         is_enough = int(most) >= concurrency

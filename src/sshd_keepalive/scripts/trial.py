@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Finding, Snapshot, State, Subject
+from sshd_keepalive.model import Finding, Snapshot, State, Subject
 from sshd_keepalive.probing.proof import Held, Loss, Values, spoken
 from sshd_keepalive.scripts import text, variables
 from sshd_keepalive.sshd_config import keepalive as consequence
@@ -69,7 +69,6 @@ def build_finding(trial: Trial, held: Held, values: Values) -> Finding:
         right = held.loss is Loss.CLOSED and _is_near(held.quiet_s, told.dead_dropped_after_s, late)
     return Finding(
         setting=trial.subject,
-        scope=GLOBAL,
         wanted=wanted,
         value=f"with {trial.interval_s}/{trial.count_max} {spoken(held)}",
         state=State.OK if right else State.DRIFT,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Final
 
-from sshd_keepalive.model import Context, Line, Place, Token
+from sshd_keepalive.model import Context, Line, Place, Scope, Token
 from sshd_keepalive.sshd_config import patterns
 from sshd_keepalive.sshd_config.version import Tokeniser, Version
 
@@ -86,6 +86,11 @@ class Block:
         while block is not None:
             yield block
             block = block.outer
+
+    @property
+    def scope(self) -> Scope:
+        """The block as a finding names it."""
+        return Scope(text=self.label, place=self.place)
 
     @property
     def is_dead(self) -> bool:

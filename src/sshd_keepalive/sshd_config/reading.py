@@ -10,7 +10,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
-from sshd_keepalive.model import DEFAULT_CONFIG, Context, Effective, Glob, Host, NewContent, RemoteFile, Scope, Snapshot
+from sshd_keepalive.model import (
+    DEFAULT_CONFIG,
+    Context,
+    DecidingScope,
+    Effective,
+    Glob,
+    Host,
+    NewContent,
+    RemoteFile,
+    Snapshot,
+)
 from sshd_keepalive.sshd_config import match, resolve
 from sshd_keepalive.sshd_config import tree as trees
 from sshd_keepalive.sshd_config.limits import Work
@@ -46,7 +56,7 @@ class Reading:
         return resolve.overrides(self.tree)
 
     @cached_property
-    def scopes(self) -> tuple[Scope, ...]:
+    def scopes(self) -> tuple[DecidingScope, ...]:
         """Everybody, then every Match block that can decide, with a connection that reaches it."""
         return resolve.scopes(self.tree, self.overrides)
 

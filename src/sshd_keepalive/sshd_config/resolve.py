@@ -18,9 +18,9 @@ from sshd_keepalive.model import (
     GLOBAL,
     INTERVAL,
     Context,
+    DecidingScope,
     Effective,
     Place,
-    Scope,
     Setting,
 )
 from sshd_keepalive.sshd_config import match, reach, values
@@ -105,7 +105,7 @@ def overrides(tree: Tree) -> tuple[Event, ...]:
     return tuple(found)
 
 
-def scopes(tree: Tree, deciding: Sequence[Event] | None = None) -> tuple[Scope, ...]:
+def scopes(tree: Tree, deciding: Sequence[Event] | None = None) -> tuple[DecidingScope, ...]:
     """GLOBAL, then every Match block that can decide a keep-alive setting, with a connection that reaches it.
 
     Args:
@@ -114,14 +114,14 @@ def scopes(tree: Tree, deciding: Sequence[Event] | None = None) -> tuple[Scope, 
         ParseError: sshd would refuse the files.
         HostError: kind `observe`, cause `too_large`.
     """
-    found = [Scope(text=GLOBAL, place=None, context=BLANK, keywords=KEYWORDS)]
+    found = [DecidingScope(scope=GLOBAL, context=BLANK, keywords=KEYWORDS)]
     by_block: dict[Block, list[str]] = {}
     for event in overrides(tree) if deciding is None else deciding:
         assert event.block is not None
         by_block.setdefault(event.block, []).append(event.line.keyword)
     for block, keywords in by_block.items():
         context = reach.context(block, tree.version, tree.work)
-        found.append(Scope(text=block.label, place=block.place, context=context, keywords=tuple(keywords)))
+        found.append(DecidingScope(scope=block.scope, context=context, keywords=tuple(keywords)))
     return tuple(found)
 
 
@@ -227,7 +227,7 @@ class Layers:
             keyword=keyword,
             value=str(first.number),
             place=first.place,
-            scope=first.block.label if first.block else GLOBAL,
+            scope=first.block.scope if first.block else GLOBAL,
             hides=tuple(event.place for event in rest),
             chain=first.chain,
         )

@@ -85,7 +85,7 @@ def test_the_limits_of_the_host_itself_count(pair: str, version: str, seconds: i
 def test_sessions_closed_without_a_word_are_told_apart_and_are_no_proof() -> None:
     overall, of_limit = judge(study(group("unknown", 20, *[301] * 20), group("peer", 20)))
     assert overall.state is State.OK
-    assert (of_limit.scope, of_limit.state) == ("300 s", State.UNKNOWN)
+    assert (str(of_limit.scope), of_limit.state) == ("300 s", State.UNKNOWN)
 
 
 def test_before_and_since_the_values_came_into_effect() -> None:
@@ -117,7 +117,7 @@ def test_an_address_whose_sessions_are_dropped_since_does_not_answer() -> None:
         "a laptop that goes to sleep answers mostly; old sessions had other values"
     )
     silent = judge(found)[-1]
-    assert (silent.scope, silent.state) == ("192.0.2.66", State.DRIFT)
+    assert (str(silent.scope), silent.state) == ("192.0.2.66", State.DRIFT)
     assert silent.value == "does not answer keep-alives: 3 of 4 sessions were dropped"
     assert study(*groups, pair="300/0", version="8.1p1").unanswering == (), "there sshd drops clients that answer"
 
@@ -163,5 +163,5 @@ def test_what_only_the_new_values_drop_is_found() -> None:
         group("cut", 1, 300, address="192.0.2.88", new=True),
     )
     (dropped,) = losses.find_newly_dropped(found)
-    assert (dropped.scope, dropped.state) == ("192.0.2.66", State.DRIFT), "192.0.2.77 was dropped before as well"
+    assert (str(dropped.scope), dropped.state) == ("192.0.2.66", State.DRIFT), "192.0.2.77 was dropped before as well"
     assert dropped.value.startswith("3 sessions dropped since the change")

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from sshd_keepalive.history.changes import Recorded, Replaced, describe_scope, find_changes
-from sshd_keepalive.model import DecidingFile, Failure, Finding, Host, HostReport, Place, RemoteFile, State, Subject
+from sshd_keepalive.model import (
+    DecidingFile,
+    Failure,
+    Finding,
+    Host,
+    HostReport,
+    Place,
+    RemoteFile,
+    Scope,
+    State,
+    Subject,
+)
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.sshd_config.document import parse
 from tests.support.fleets import DROP_IN, MAIN, NOW, pair
@@ -17,7 +28,9 @@ from tests.support.fleets import DROP_IN, MAIN, NOW, pair
 RIGHT = pair("300", "3")
 HOST = Host(name="web-1", address="192.0.2.1")
 THEN = NOW - timedelta(days=1)
-FOR_A = replace(RIGHT[0], scope=f"Match User a ({MAIN}:9)", block="Match User a", place=Place(path=MAIN, line=10))
+FOR_A = replace(
+    RIGHT[0], scope=Scope(text="Match User a", place=Place(path=MAIN, line=9)), place=Place(path=MAIN, line=10)
+)
 
 
 def told(findings: tuple[Finding, ...] = RIGHT, **more: Any) -> HostReport:
@@ -127,8 +140,8 @@ def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> Non
             f"ClientAliveInterval for Match User a is set to 300 now, was not on 2026-01-30; {MAIN}:10 decides",
         ),
         (
-            told((replace(RIGHT[0], scope="Match User a (/etc/ssh/sshd_config:9)", block="Match User a"),)),
-            told((replace(RIGHT[0], scope="Match User a (/etc/ssh/sshd_config:7)", block="Match User a"),)),
+            told((replace(RIGHT[0], scope=Scope(text="Match User a", place=Place(path=MAIN, line=9))),)),
+            told((replace(RIGHT[0], scope=Scope(text="Match User a", place=Place(path=MAIN, line=7))),)),
             None,
         ),
         (
@@ -166,7 +179,7 @@ def test_after_a_time_in_which_it_could_not_be_judged_the_last_values_are_compar
 
 
 def test_a_scope_is_told_without_its_place_and_without_tricks() -> None:
-    match = replace(RIGHT[0], scope="Match User \udc80 (/etc/ssh/sshd_config:3)", block="Match User \udc80")
+    match = replace(RIGHT[0], scope=Scope(text="Match User \udc80", place=Place(path=MAIN, line=3)))
     assert describe_scope(match) == r"Match User \x80"
     assert describe_scope(RIGHT[0]) == "global"
 

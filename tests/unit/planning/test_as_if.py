@@ -148,7 +148,7 @@ def test_findings_fail_and_what_gets_better_is_a_note() -> None:
     reading = read_files({MAIN: b"ClientAliveInterval 300#x\n"}, version=releases.find("8.4").version)
     (finding,), notes = as_if.findings(reading, releases.find("debian-13"))
     assert (finding.state, finding.value, finding.wanted) == (State.DRIFT, "refused", "accepted")
-    assert (finding.scope, notes) == ("debian-13 (OpenSSH 10.0p2)", ())
+    assert (str(finding.scope), notes) == ("debian-13 (OpenSSH 10.0p2)", ())
     assert "write instead, for both releases: ClientAliveInterval 300 #x" in finding.reason
     reading = read_files({MAIN: GOOD.encode()}, version=releases.find("debian-12").version)
     found, (note,) = as_if.findings(reading, releases.find("debian-13"))

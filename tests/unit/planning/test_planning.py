@@ -20,6 +20,7 @@ from sshd_keepalive.model import (
     MatchOverrides,
     NewContent,
     Policy,
+    Scope,
     Strategy,
 )
 from sshd_keepalive.planning import candidate, judge, plan
@@ -85,7 +86,7 @@ def test_where_silent_clients_begin_to_be_dropped_it_is_told(before: str, versio
 
 def test_without_a_prediction_for_everybody_no_new_drop_is_told() -> None:
     planned = plan.plan(read(look({MAIN: "X11Forwarding no\n"})), Policy())
-    scoped = tuple(replace(prediction, scope="Match User bob") for prediction in planned.predictions)
+    scoped = tuple(replace(prediction, scope=Scope(text="Match User bob")) for prediction in planned.predictions)
     assert scoped
     assert plan.find_new_drop_s(replace(planned, predictions=scoped), Version.parse("9.6p1")) is None
     assert plan.find_new_drop_s(replace(planned, predictions=scoped + planned.predictions), Version.parse("9.6p1"))
@@ -103,7 +104,7 @@ def test_with_a_match_root_the_login_and_every_scope_are_asked_about() -> None:
     found = replace(found, host=replace(found.host, user="ops"))
     planned = plan.plan(read(found), Policy(match_overrides=MatchOverrides.KEEP))
     # With a Match Group before nobody knows what anybody gets: only the blank connection and bob are certain.
-    assert [(p.scope, p.context.user, pairs(p.after)) for p in planned.predictions] == [
+    assert [(str(p.scope), p.context.user, pairs(p.after)) for p in planned.predictions] == [
         ("global", None, "300/3"),
         (f"Match User bob ({MAIN}:1)", "bob", "300/9"),
     ]

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Place, State, Step, Subject
+from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, Place, Scope, State, Step, Subject
 from sshd_keepalive.secrets import redaction
 from sshd_keepalive.secrets.redaction import RedactingFormatter, redact
 from sshd_keepalive.secrets.retrieval import Secret
@@ -31,7 +31,7 @@ def report(text: str) -> HostReport:
         findings=(
             Finding(
                 setting=Subject.INTERVAL,
-                scope=f"Match user {text}",
+                scope=Scope(text=f"Match user {text}"),
                 wanted="300",
                 value=text,
                 state=State.DRIFT,

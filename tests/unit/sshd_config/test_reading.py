@@ -90,7 +90,7 @@ def test_it_answers_as_the_functions_do(seed: int, version: str) -> None:
         scopes = resolve.scopes(tree)
     except ParseError:
         return
-    assert [str(scope) for scope in reading.scopes] == [str(scope) for scope in scopes]
+    assert reading.scopes == scopes
     for context in (BLANK, *(scope.context for scope in scopes if scope.context is not None)):
         assert reading.resolve(context) == resolve.resolve(tree, context)
         assert reading.possible(context) == possible(tree, context)

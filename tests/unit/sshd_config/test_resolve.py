@@ -39,7 +39,7 @@ def test_the_winner_knows_what_it_hides_and_how_it_was_reached() -> None:
         ROOT,
     )
     setting = read[INTERVAL]
-    assert (setting.value, setting.place, setting.scope) == ("20", at(4), "Match User root")
+    assert (setting.value, setting.place, setting.scope.text) == ("20", at(4), "Match User root")
     assert setting.hides == (at(1, f"{D}/a.conf"), at(2, f"{D}/a.conf"), at(2))
     everybody = resolve.resolve(tree(f"Include {D}/*.conf\n", a="ClientAliveInterval 5m\n"))[INTERVAL]
     assert (everybody.value, everybody.scope, everybody.chain) == ("300", GLOBAL, (at(1),))
@@ -118,7 +118,7 @@ def test_a_decided_block_before_an_undecided_one_settles_it() -> None:
 
 
 def scopes(built: resolve.Tree) -> list[tuple[str, tuple[str, ...]]]:
-    return [(str(scope), scope.keywords) for scope in resolve.scopes(built)]
+    return [(str(each.scope), each.keywords) for each in resolve.scopes(built)]
 
 
 def test_every_block_that_decides_for_somebody_is_a_scope() -> None:
@@ -132,14 +132,14 @@ def test_every_block_that_decides_for_somebody_is_a_scope() -> None:
         (f"Match User bob ({MAIN}:3)", (INTERVAL,)),
         (f"Match Group g ({MAIN}:6)", (COUNT_MAX, INTERVAL)),
     ]
-    contexts = [scope.context for scope in resolve.scopes(built)]
+    contexts = [each.context for each in resolve.scopes(built)]
     assert contexts[1] is not None
     assert contexts[1].user == "bob"
     assert contexts[2] is not None
     assert contexts[2].groups == ("g",)
-    for scope in resolve.scopes(built)[1:]:
-        assert scope.context is not None
-        assert resolve.resolve(built, scope.context)[INTERVAL].scope == scope.text
+    for each in resolve.scopes(built)[1:]:
+        assert each.context is not None
+        assert resolve.resolve(built, each.context)[INTERVAL].scope == each.scope
 
 
 @pytest.mark.parametrize(
