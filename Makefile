@@ -9,6 +9,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 LAB := $(SUDO) env KEEPALIVE_REQUIRE_LAB=$(KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m tests.lab
 CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %)
+NODE_CLIENT := tests/support/real_clients/node_modules
 SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 'tests/*.sh' bench/ssh_loop.sh)
 
 .PHONY: help demo dev lint test coverage test-plain test-sshd test-readers test-lab guarantees hosts fuzz bench bench-latency bench-scale docs pictures dist test-wheel wheelhouse matrix constraints lock clean packages-ssh packages-plain packages-readers packages-lab packages-postgresql
@@ -40,13 +41,13 @@ coverage: dev ## every branch of what reads, judges and edits configurations; ha
 	$(BIN)/coverage run -m pytest -q tests/unit/sshd_config tests/unit/planning tests/unit/scripts/test_survey.py tests/unit/history/test_changes.py tests/property/test_core.py
 	$(BIN)/coverage report
 
-test-sshd: packages-ssh packages-postgresql dev ## against real sshd and PostgreSQL servers on loopback, no root needed
+test-sshd: packages-ssh packages-postgresql $(NODE_CLIENT) dev ## against real sshd and PostgreSQL servers on loopback, no root needed
 	$(PYTEST) -q -n $(WORKERS) -m sshd
 
 test-readers: packages-readers dev ## the reports in a real browser, and in front of promtool; no root needed
 	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m readers tests/readers
 
-test-lab: packages-ssh packages-lab dev ## against real hosts, Debian and layouts of others; needs root for systemd-nspawn
+test-lab: packages-ssh packages-lab $(NODE_CLIENT) dev ## against real hosts, Debian and layouts of others; needs root for systemd-nspawn
 	$(LAB) run $(PYTEST) -q -n $(WORKERS) --dist loadfile -p no:cacheprovider -rs -m lab tests/lab
 	$(SUDO) env KEEPALIVE_REQUIRE_LAB=$(KEEPALIVE_REQUIRE_LAB) PYTHONDONTWRITEBYTECODE=1 $(PYTEST) -q -n $(WORKERS) -p no:cacheprovider -rs -m lab tests/sshd
 
@@ -127,6 +128,12 @@ clean: ## forget the environments and caches of this checkout; the lab's roots s
 .venv/bin/python:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/install-packages python3-venv
 	$(PYTHON) -m venv .venv
+
+# node's ssh2, in the versions and with the hashes of its lock. Some distributors of Node bring npm with it.
+$(NODE_CLIENT): $(NODE_CLIENT:node_modules=package-lock.json)
+	@command -v npm >/dev/null || tools/install-packages nodejs npm
+	cd $(@D) && npm ci --silent
+	@touch $@
 
 packages-plain:
 	@tools/install-packages busybox mksh patch zsh fish man-db mandoc

@@ -1,4 +1,4 @@
-"""usage: asyncssh_client.py PORT USER KEY answers|silent. A quiet session; says `here`, then its own error.
+"""usage: asyncssh_client.py ADDRESS PORT USER KEY answers|silent. A quiet session; says `here`, then its own error.
 
 Silent: the program blocks its event loop until a line comes on standard input.
 """
@@ -8,12 +8,12 @@ import sys
 
 import asyncssh
 
-port, user, key, mode = sys.argv[1:]
+address, port, user, key, mode = sys.argv[1:]
 
 
 async def main() -> None:
     connection = await asyncssh.connect(
-        "127.0.0.1", int(port), username=user, client_keys=[key], known_hosts=None, config=None, agent_path=None
+        address, int(port), username=user, client_keys=[key], known_hosts=None, config=None, agent_path=None
     )
     process = await connection.create_process("echo here; exec sleep 3001")
     print(await process.stdout.readline(), end="", flush=True)

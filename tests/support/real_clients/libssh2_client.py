@@ -1,4 +1,4 @@
-"""usage: libssh2_client.py PORT USER KEY answers|silent. A quiet session; says `here`, then its own error.
+"""usage: libssh2_client.py ADDRESS PORT USER KEY answers|silent. A quiet session; says `here`, then its own error.
 
 Silent: the program does not call the library until a line comes on standard input.
 """
@@ -8,8 +8,8 @@ import sys
 
 from ssh2.session import Session
 
-port, user, key, mode = sys.argv[1:]
-connection = socket.create_connection(("127.0.0.1", int(port)))
+address, port, user, key, mode = sys.argv[1:]
+connection = socket.create_connection((address, int(port)))
 session = Session()
 session.handshake(connection)
 session.userauth_publickey_fromfile(user, key)

@@ -1,8 +1,8 @@
-// usage: node node_client.js PORT USER KEY answers|silent. A quiet session; says `here`, then its own error.
+// usage: node node_client.js ADDRESS PORT USER KEY answers|silent. A quiet session; says `here`, then its own error.
 // Silent: the program blocks its event loop until a line comes on standard input.
 const fs = require('fs');
 const { Client } = require('ssh2');
-const [port, username, key, mode] = process.argv.slice(2);
+const [host, port, username, key, mode] = process.argv.slice(2);
 const client = new Client();
 client.on('ready', () => {
   client.exec('echo here; exec sleep 3001', (error, stream) => {
@@ -16,4 +16,4 @@ client.on('ready', () => {
 client.on('close', () => {
   client.exec('true', (error) => { throw error; });
 });
-client.connect({ host: '127.0.0.1', port: Number(port), username, privateKey: fs.readFileSync(key) });
+client.connect({ host, port: Number(port), username, privateKey: fs.readFileSync(key) });
