@@ -61,14 +61,16 @@ fuzz: packages-ssh packages-lab dev ## 27,000 trees against real servers, and te
 	$(LAB) build d11 d12 d13 sid
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 KEEPALIVE_WRITE_TRIED=1 $(PYTEST) -q -s -n $(WORKERS) --dist loadfile -p no:cacheprovider -rs -m fuzz tests/sshd tests/fuzz
 
-bench: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## ours beside ssh, paramiko, pyinfra, Ansible; writes bench/results.md
+bench: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## ours beside ssh, paramiko, pyinfra, Ansible; writes bench/results.md and the figures of the README
 	$(LAB) build d12py
 	$(LAB) run $(BIN)/python -m bench
 	$(LAB) run $(BIN)/python -m bench.rollback
+	$(BIN)/python tools/write-reference
 
-bench-latency: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## one host behind a slow path, ours beside the others; writes bench/latency.md
+bench-latency: packages-ssh packages-lab .venv/run.stamp .venv-bench/stamp ## one host behind a slow path, ours beside the others; writes bench/latency.md and the figures of the README
 	$(LAB) build d12py
 	$(LAB) run $(BIN)/python -m bench.latency
+	$(BIN)/python tools/write-reference
 
 SCALE ?= --sizes 100,1000,10000
 bench-scale: packages-ssh .venv/run.stamp .venv-bench/scale.stamp ## check of 100 to 10,000 hosts on loopback; writes bench/scale.md

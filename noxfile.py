@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def dist(session: nox.Session) -> None:
     session.run("twine", "check", "--strict", *map(str, sorted(DIST.iterdir())))
     wheel = _wheel()
     session.run("check-wheel-contents", str(wheel))
+    _compare_with_git(session)
     _check_links(session, wheel)
     for folder in (DIST, again):
         _build_pyz(session, wheel, folder / PYZ.name, clock)
@@ -151,6 +153,20 @@ def _compare(session: nox.Session, one: Path, other: Path) -> None:
         if len(digests) != 1:
             session.error(f"{path.name} differs between two builds of the same sources")
         session.log(f"{digests.pop()}  {path.name}")
+
+
+def _compare_with_git(session: nox.Session) -> None:
+    """Stop the session unless the sdist, of which `build` makes the wheel, holds what git does: no cache, no gap."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (path,) = DIST.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()} - {"PKG-INFO"}
+    if differs := packed ^ set(listed.stdout.splitlines()):
+        session.error(f"only in git or only in {path.name}: {sorted(differs)}")
+    session.log(f"{path.name} holds the {len(packed)} files of git")
 
 
 def _check_links(session: nox.Session, wheel: Path) -> None:

@@ -30,7 +30,7 @@ def test_the_pages_made_from_the_program_are_current() -> None:
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     for name, page in module.PAGES.items():
-        assert (ROOT / "docs/reference" / name).read_text() == page(), "run make docs"
+        assert (ROOT / name).read_text() == page(), "run make docs"
 
 
 def test_every_kind_of_report_is_in_the_reference() -> None:
@@ -83,13 +83,29 @@ def test_the_changelog_begins_with_this_version_and_has_each_heading_once() -> N
     assert len(bullets) == len(set(bullets)) > 100
 
 
-def test_one_address_of_the_repository_is_named_everywhere() -> None:
-    """The release workflow compares `Repository` with where it runs; the other addresses must follow it."""
+def test_one_address_and_release_of_the_repository_is_named_everywhere() -> None:
+    """The release workflow compares `Repository` with where it runs; all other addresses must follow it."""
     settings = (ROOT / "pyproject.toml").read_text()
     repository = tomllib.loads(settings)["project"]["urls"]["Repository"]
-    addresses = re.findall(r"https://github\.com/[\w-]+/[\w-]+", settings)
-    assert len(addresses) > 4
+    name = repository.removeprefix("https://github.com/")
+    text = settings + "".join(page.read_text() for page in PAGES)
+    addresses = re.findall(r"https://github\.com/[\w-]+/sshd-keepalive\b", text)
+    assert len(addresses) > 6
     assert set(addresses) == {repository}
+    assert re.findall(r"uses: ([\w-]+/sshd-keepalive)@", text) == [name]
+    pipeline = (ROOT / "docs/how-to/run-it-in-a-pipeline.md").read_text()
+    releases = re.findall(r"(?:rev: |sshd-keepalive@)(\S+)", pipeline)
+    assert releases == [f"v{sshd_keepalive.__version__}"] * 2
+
+
+def test_the_workflows_call_targets_and_sessions_that_exist() -> None:
+    workflows = "".join(path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml"))
+    called = " ".join(re.findall(r"\bmake ([a-z -]+)$", workflows, re.MULTILINE)).split()
+    assert len(called) > 8
+    assert set(called) <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    sessions = re.findall(r"\bnox .*-s (\w+)", workflows)
+    assert sessions
+    assert set(sessions) <= set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
 
 
 def test_every_failure_kind_of_the_code_is_documented() -> None:

@@ -48,3 +48,10 @@ def test_the_architecture_page_names_functions_that_exist() -> None:
     assert len(names) > 5
     for name in names:
         assert resolve_name(f"sshd_keepalive.{name}")  # raises for a name that does not exist
+
+
+def test_the_architecture_page_lists_every_package() -> None:
+    page = (SOURCE.parents[1] / "docs/explanation/architecture.md").read_text()
+    first_cells = re.findall(r"^\| (`\w+/`.*?) \|", page.partition("## Packages")[2], re.MULTILINE)
+    listed = {name for cell in first_cells for name in re.findall(r"`(\w+)/`", cell)}
+    assert listed == {path.parent.name for path in SOURCE.glob("*/__init__.py")}
