@@ -23,6 +23,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "network cut": tuple(STOPS),
     "power cut": tuple(STOPS),
     "disk full": ("each file it writes", "each page it writes"),
+    "controller killed, no inode left": ("verify",),
     "sshd does not start with the new file": ("restart",),
     "new logins fail": ("verify",),
     "sshd crashes 5 s after it was confirmed": ("afterwards",),

@@ -160,6 +160,33 @@ def test_disk_full_at_each_write(two: Victims, table: guarantees.Table) -> None:
     everywhere(two, table, "disk full", cell)
 
 
+@pytest.mark.timeout(LIMIT_S)
+def test_no_inode_is_left_when_the_time_is_up(victims: Victims, table: guarantees.Table) -> None:
+    """The guard has room for its notes; without that it reverts the change as well, and says nothing of it."""
+    some = {kind: victim for kind, victim in victims.items() if ALL or kind in ("d12", "openrc")}
+
+    def cell(victim: Victim, step: str) -> str:
+        host = victim.host
+        for taken in ("", f"rm {STATE}/*/room.*; "):
+            host.run(f"mkdir -p {STATE}; mount -t tmpfs -o mode=700,nr_inodes=200 tmpfs {STATE}")
+            try:
+                with victim.stopped_before(step) as process:
+                    kill(process)
+                    host.run(f"{taken}n=0; while touch {STATE}/full.$n; do n=$((n + 1)); done 2>/dev/null")
+                assert victim.config != victim.stock
+                host.wait_until(f"test ! -e {STATE}/lock", "the guard to revert the change")
+                noted = host.run(f"cat {STATE}/taken_back {STATE}/*/decided/how", check=False).stdout
+            finally:
+                host.run(f"umount -l {STATE}")
+            assert victim.config == victim.stock
+            assert taken or ("not confirmed within" in noted and noted.endswith("\nrolled_back\n")), noted
+            assert not victim.litter(), victim.litter()
+        victim.fresh()
+        return victim.verdict()
+
+    everywhere(some, table, "controller killed, no inode left", cell)
+
+
 # ------------------------------------------------------------------------------- what goes wrong by itself
 
 

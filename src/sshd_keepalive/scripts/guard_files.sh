@@ -224,9 +224,10 @@ open_log() {
     { true >"$log"; } 2>/dev/null || { free_room; { true >"$log"; } 2>/dev/null; } || log=/dev/null
 }
 
-# reserve_room: confirming and reverting must not fail for want of room: some is put aside before anything is changed.
+# reserve_room: confirming and reverting must not fail for want of room: some is put aside before anything is changed, a
+# file for each that a revert makes: expire.log, decided, how, by, back, taken_back.
 # Reads RUN. Sets each.
-reserve_room() { for each in 1 2 3 4; do printf '%4096s' '' >"$RUN/room.$each" || return 1; done; }
+reserve_room() { for each in 1 2 3 4 5 6; do printf '%4096s' '' >"$RUN/room.$each" || return 1; done; }
 
 # free_room: give it back.
 # Reads RUN.
