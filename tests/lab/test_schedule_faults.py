@@ -24,6 +24,10 @@ MUTE = (
 )
 
 
+def wait_for_a_host_in_flight(host: LabHost) -> None:
+    host.wait_until("ss -tn state established | grep -q :2222", "a host in flight")
+
+
 def refused(host: LabHost, words: str) -> str:
     done = host.run(f"cd /root; {PROGRAM} {words}", check=False)
     assert done.returncode == 2, done.stdout + done.stderr
@@ -36,7 +40,7 @@ def test_a_run_in_progress_is_not_begun_again_and_one_that_is_killed_fails(contr
     host.run(MUTE)
     keepalive(host, "schedule install --every week -i mute.yaml --timeout 600")
     host.run(f"systemctl start --no-block {UNIT}")
-    wait_until(lambda: host.run(f"systemctl is-active {UNIT}", check=False).stdout == "activating\n", 60, "the run")
+    wait_for_a_host_in_flight(host)
     done = host.run(f"cd /root; {PROGRAM} schedule run", check=False)
     assert (done.returncode, done.stderr) == (75, "check: the previous run is still in progress; skipped\n")
     host.run(f"systemctl kill --kill-who=all --signal=KILL {UNIT}")
@@ -49,8 +53,7 @@ def test_a_run_that_is_stopped_finishes_the_hosts_in_flight(controller: Controll
     host.run(MUTE)
     keepalive(host, "schedule install --every week -i mute.yaml --timeout 10")
     host.run(f"systemctl start --no-block {UNIT}")
-    busy = "ss -tn state established | grep -q :2222"
-    wait_until(lambda: host.run(busy, check=False).returncode == 0, 60, "a host in flight")
+    wait_for_a_host_in_flight(host)
     host.run(f"systemctl stop {UNIT}", timeout_s=240)
     assert host.run(f"systemctl show --property=ExecMainStatus --value {UNIT}").stdout == "130\n"
     (run,) = json.loads(keepalive(host, "history --format json"))["runs"]

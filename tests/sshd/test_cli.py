@@ -87,7 +87,7 @@ def test_a_change_that_waits_for_its_confirmation_is_not_ok(sshd: Sshd, tmp_path
 def test_a_change_whose_run_was_killed_is_not_ok(sshd: Sshd, tmp_path: Path) -> None:
     hosts = inventory(sshd, tmp_path)
     before = sshd.config_file.read_text()
-    words = ("apply", "--yes", "--confirm-timeout", "8", "-i", str(hosts))
+    words = ("apply", "--yes", "--confirm-timeout", "15", "-i", str(hosts))
     with subprocess.Popen([*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as apply:
         while not (installed := list(sshd.folder.glob(".sshd-keepalive/*/*/installed"))) and apply.poll() is None:
             time.sleep(0.001)
@@ -130,7 +130,7 @@ def test_undo_takes_a_waiting_change_back(sshd: Sshd, tmp_path: Path) -> None:
 def test_a_revert_is_told_afterwards(sshd: Sshd, tmp_path: Path) -> None:
     hosts = inventory(sshd, tmp_path)
     before = sshd.config_file.read_text()
-    first = keepalive("apply", "--yes", "--no-confirm", "--confirm-timeout", "5", "-i", hosts, "--format", "json")
+    first = keepalive("apply", "--yes", "--no-confirm", "--confirm-timeout", "10", "-i", hosts, "--format", "json")
     assert first.host()["change"] == "applied", first.stdout
     ends_at = time.monotonic() + 60
     while (seen := keepalive("check", "-i", hosts, "--format", "json")).host()["reverted"] is None:
@@ -138,11 +138,11 @@ def test_a_revert_is_told_afterwards(sshd: Sshd, tmp_path: Path) -> None:
         assert time.monotonic() < ends_at
     assert sshd.config_file.read_text() == before
     reverted = seen.host()["reverted"]
-    assert (reverted["run_id"], reverted["reason"]) == (first.data["run_id"], "not confirmed within 5 s")
+    assert (reverted["run_id"], reverted["reason"]) == (first.data["run_id"], "not confirmed within 10 s")
     assert timedelta() <= datetime.now(UTC) - moment(reverted["at"]) < timedelta(seconds=60)
     text = keepalive("check", "-i", hosts).stdout
     at = reverted["at"].replace("T", " ").replace("Z", " UTC")
-    assert f"note: the host's guard reverted run {first.data['run_id']} at {at}: not confirmed within 5 s" in text
+    assert f"note: the host's guard reverted run {first.data['run_id']} at {at}: not confirmed within 10 s" in text
 
 
 def test_the_running_daemon_is_part_of_the_verdict(sshd: Sshd, tmp_path: Path) -> None:
@@ -242,10 +242,10 @@ def test_interrupted_before_anything_was_begun_leaves_everything_and_exits_130(s
             text=True,
             env=os.environ,
         )
-        silent.settimeout(30)
+        silent.settimeout(60)
         connection, _ = silent.accept()
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate(timeout=90)
         connection.close()
     assert process.returncode == 130
     assert "interrupted" in stderr

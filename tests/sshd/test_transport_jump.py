@@ -74,7 +74,7 @@ def test_an_interrupted_target_does_not_disturb_the_others(target: Sshd, hop: Ss
     def visit(n: int) -> bool:
         if n % 2:
             return run(host, "head -c 200000 /dev/zero").ended
-        shell = connect(host, secrets=Secrets(), timeout_s=10)
+        shell = connect(host, secrets=Secrets(), timeout_s=60)
         done = shell.run("yes", timeout_s=0.2)
         shell.close()
         return not done.ended
@@ -111,10 +111,10 @@ def test_a_target_the_hop_cannot_reach(target: Sshd, hop: Sshd) -> None:
 
 def test_a_hop_that_died_is_connected_to_again(target: Sshd, hop: Sshd) -> None:
     host = behind(target, reach(hop, name="hop"))
-    shell = connect(host, secrets=Secrets(), timeout_s=10)
+    shell = connect(host, secrets=Secrets(), timeout_s=60)
     for pid in _children(hop.pid):
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: _fails(shell), 5, "the loss of the connection to be seen")
+    wait_until(lambda: _fails(shell), 60, "the loss of the connection to be seen")
     shell.close()
     assert run(host).status == 0
 
@@ -122,8 +122,8 @@ def test_a_hop_that_died_is_connected_to_again(target: Sshd, hop: Sshd) -> None:
 def test_a_hop_that_dies_during_a_login_behind_it(hop: Sshd) -> None:
     with HostileServer(version_and_silence) as silent, ThreadPoolExecutor(1) as pool:
         host = silent.reach(jump=(reach(hop, name="hop"),), identity_file=str(hop.user_key))
-        login = pool.submit(connect, host, secrets=Secrets(), timeout_s=10)
-        wait_until(lambda: silent.n_connections == 1, 5, "the login to begin")
+        login = pool.submit(connect, host, secrets=Secrets(), timeout_s=60)
+        wait_until(lambda: silent.n_connections == 1, 60, "the login to begin")
         for pid in _children(hop.pid):
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(HostError) as caught:

@@ -201,7 +201,7 @@ def test_a_certified_user(tmp_path: Path) -> None:
 def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     path = tmp_path / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL) as process:
-        wait_until(path.exists, 5, "the agent's socket")
+        wait_until(path.exists, 60, "the agent's socket")
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         yield
         process.terminate()

@@ -27,8 +27,8 @@ def reach(sshd: Sshd, **settings: Any) -> Host:
 
 
 def run(host: Host, script: str = "echo hello", *, secrets: Secrets | None = None, timeout_s: float = 10) -> Completed:
-    """Log in, run one script, leave."""
-    shell = connect(host, secrets=secrets or Secrets(), timeout_s=timeout_s)
+    """Log in, run one script, leave. The login has its own time, since it may be slow on a busy machine."""
+    shell = connect(host, secrets=secrets or Secrets(), timeout_s=60)
     try:
         return shell.run(script, timeout_s=timeout_s)
     finally:

@@ -387,8 +387,9 @@ settle() {
 # clear_up WHY: the old files are back, and sshd has read them.
 # Reads ID STATE.
 clear_up() {
-    write_decision rolled_back
+    # In this order a survey sees the run as pending or as reverted at any time.
     note "$ID $(date -u +%Y-%m-%dT%H:%M:%SZ) $1" "$STATE/taken_back"
+    write_decision rolled_back
     cancel_timer
     remove_lock
     unhook_boot
