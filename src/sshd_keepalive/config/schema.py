@@ -1,6 +1,6 @@
 """The JSON Schema of the native inventory, from the same table that checks inventories.
 
-`python -m sshd_keepalive.config.schema` prints it; the copy beside this file is what editors use.
+`python -m sshd_keepalive.config.schema` prints it; `make docs` writes it to docs/reference.
 """
 
 from __future__ import annotations
