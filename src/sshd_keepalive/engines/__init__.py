@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol, runtime_checkable
@@ -99,115 +99,93 @@ def work_through(
 ) -> Iterator[HostReport]:
     """Run a job once for every host, in threads of this process; see `Engine.run`.
 
-    A job that computes cannot be interrupted: at the limit its thread is left alone, and another one takes its place.
+    A job that computes cannot be interrupted: at the limit its thread is left alone, and the next host starts.
     """
     waiting = iter(hosts)
-    pool = _ThreadPool(job, limit_s, lets_go)
+    threads = _Threads(job, limit_s, lets_go)
     try:
         for host in islice(waiting, workers):
-            pool.start(host)
-        while pool.running:
-            for report in pool.collect():
+            threads.start(host)
+        while threads.running:
+            for report in threads.collect():
                 # The report first, then the next host: the caller may stop the run because of this report.
                 yield report
                 for host in islice(waiting, 1):
-                    pool.start(host)
+                    threads.start(host)
     except KeyboardInterrupt:
-        pool.abandon()
+        threads.running.clear()  # nobody waits for the hosts in progress
         raise
     finally:
-        pool.finish()
+        while threads.running:
+            with contextlib.suppress(Exception):
+                for _ in threads.collect():
+                    pass
 
 
-@dataclass(slots=True, eq=False)
-class _Task:
+class _HostThread(threading.Thread):
     """One host in progress."""
 
-    host: Host
-    watch: Stopwatch = field(default_factory=Stopwatch)
+    def __init__(self, job: Job, host: Host, done: SimpleQueue[_HostThread]) -> None:
+        super().__init__(name=f"host_{host.name}", daemon=True)
+        self.host = host
+        self.watch = Stopwatch()
+        self.result: HostReport | BaseException
+        self._job = job
+        self._done = done
+
+    def run(self) -> None:
+        self.watch.start()
+        try:
+            self.result = self._job(self.host)
+        except BaseException as error:  # a defect of the job, raised again in the caller's thread
+            self.result = error
+        self._done.put(self)
 
 
-class _ThreadPool:
-    """Threads that run a job for one host after the other. A thread that exceeds the limit is replaced."""
+class _Threads:
+    """Threads that run a job, one for each host. One that exceeds the limit is left alone."""
 
     def __init__(self, job: Job, limit_s: float | None, lets_go: Callable[[Host], bool] | None) -> None:
         self._job = job
         self._limit_s = float("inf") if limit_s is None else limit_s
         self._lets_go = lets_go
         self._poll_s = None if limit_s is None and lets_go is None else min(_POLL_S, self._limit_s / 20)
-        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._done: SimpleQueue[tuple[_Task, HostReport | BaseException]] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._n_idle = 0
-        self._late: set[_Task] = set()
+        self._done: SimpleQueue[_HostThread] = SimpleQueue()
         self._polled_at_s = time.monotonic()
-        self.running: set[_Task] = set()
+        self.running: set[_HostThread] = set()
 
     def start(self, host: Host) -> None:
-        """Hand a host to an idle thread, or to a new one."""
-        task = _Task(host)
-        self.running.add(task)
-        self._tasks.put(task)
-        if self._n_idle:
-            self._n_idle -= 1
-            return
-        thread = threading.Thread(target=self._work, name=f"host_{len(self._threads)}", daemon=True)
-        self._threads.append(thread)
+        """Start a host."""
+        thread = _HostThread(self._job, host, self._done)
+        self.running.add(thread)
         thread.start()
 
     def collect(self) -> Iterator[HostReport]:
         """Wait a moment; give the reports of hosts that finished or exceeded the limit."""
         try:
-            task, result = self._done.get(timeout=self._poll_s)
+            thread = self._done.get(timeout=self._poll_s)
         except Empty:
             pass
         else:
-            self._n_idle += 1
-            if task in self._late:  # it is reported already
-                self._late.remove(task)
-            else:
-                self.running.remove(task)
-                if isinstance(result, BaseException):
-                    raise result
-                yield result
+            thread.join()
+            if thread in self.running:  # otherwise it is reported already
+                self.running.remove(thread)
+                if isinstance(thread.result, BaseException):
+                    raise thread.result
+                yield thread.result
         now_s = time.monotonic()
         if self._poll_s is None or now_s - self._polled_at_s < self._poll_s:
             return
         self._polled_at_s = now_s
-        for task in tuple(self.running):
-            if task.watch.seconds_s > self._limit_s:
-                report = report_late(task.host, self._limit_s)
-            elif self._lets_go is not None and self._lets_go(task.host):
-                report = report_not_begun(task.host, "interrupted", "the run was interrupted")
+        for thread in tuple(self.running):
+            if thread.watch.seconds_s > self._limit_s:
+                report = report_late(thread.host, self._limit_s)
+            elif self._lets_go is not None and self._lets_go(thread.host):
+                report = report_not_begun(thread.host, "interrupted", "the run was interrupted")
             else:
                 continue
-            self.running.remove(task)
-            self._late.add(task)
+            self.running.remove(thread)
             yield report
-
-    def abandon(self) -> None:
-        """Leave the hosts in progress alone: nobody waits for them."""
-        self._late |= self.running
-        self.running.clear()
-
-    def finish(self) -> None:
-        """Wait for the hosts in progress and drop their reports."""
-        while self.running:
-            with contextlib.suppress(Exception):
-                for _ in self.collect():
-                    pass
-        for _ in self._threads:
-            self._tasks.put(None)
-        for thread in () if self._late else self._threads:
-            thread.join()
-
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            task.watch.start()
-            try:
-                self._done.put((task, self._job(task.host)))
-            except BaseException as error:  # a defect of the job, raised again in the caller's thread
-                self._done.put((task, error))
 
 
 def raise_file_limit(workers: int) -> None:
