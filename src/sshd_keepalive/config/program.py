@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from tempfile import TemporaryFile
-from typing import Final
+from typing import IO, Final
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.spelling import show
@@ -18,8 +17,9 @@ from sshd_keepalive.spelling import show
 MAX_BYTES: Final = 256 * 1024 * 1024  # 1,000,000 hosts with a few variables each
 LIMIT_S: Final = 120.0
 _SAID_BYTES: Final = 64 * 1024
-_CHUNK_BYTES: Final = 1024 * 1024
-_AFTERWARDS_S: Final = 1.0  # for output of its children after the program has ended
+_LOOK_S: Final = 0.2  # how often the size of the output is looked at
+
+_Files = tuple[IO[bytes], ...]
 
 
 def run_program(
@@ -37,69 +37,57 @@ def run_program(
             process group is killed then.
     """
     name = argv[0]
-    try:
-        with TemporaryFile() as stdin:  # a file, not a pipe: writing does not wait until the program reads
-            stdin.write(given)
-            stdin.seek(0)
+    # Files, not pipes: nobody waits for a reader, nor for a child that outlives the program.
+    with TemporaryFile() as stdin, TemporaryFile() as out, TemporaryFile() as said:
+        stdin.write(given)
+        stdin.seek(0)
+        try:
             process = subprocess.Popen(
                 argv,
                 stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=out,
+                stderr=said,
                 start_new_session=True,
                 env={**os.environ, **(environment or {})},
             )
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{name} cannot be run: {getattr(error, 'strerror', None) or error}") from None
-    try:
-        out, said = _read(process, name, limit_s, most_bytes)
-        status = process.wait()
-    finally:
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream:
-                stream.close()
-    if status != 0:
-        how = f"was killed by signal {-status}" if status < 0 else f"failed with exit code {status}"
-        raise ConfigError(f"{name} {how}{_format_last_line(said)}")
-    return out
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{name} cannot be run: {getattr(error, 'strerror', None) or error}") from None
+        try:
+            status = _wait(process, limit_s, (out, said), most_bytes)
+        finally:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        last_line = _read_last_line(said)
+        if _is_flooded((out, said), most_bytes):
+            raise ConfigError(f"{name} prints more than {most_bytes // 1024 // 1024} MiB")
+        if status is None:
+            raise ConfigError(f"{name} did not end within {limit_s:g} s{last_line}", hint="run it by hand")
+        if status != 0:
+            how = f"was killed by signal {-status}" if status < 0 else f"failed with exit code {status}"
+            raise ConfigError(f"{name} {how}{last_line}")
+        out.seek(0)
+        return out.read()
 
 
-def _read(process: subprocess.Popen[bytes], name: str, limit_s: float, most_bytes: int) -> tuple[bytes, bytes]:
-    out, said = bytearray(), bytearray()
+def _wait(process: subprocess.Popen[bytes], limit_s: float, outputs: _Files, most_bytes: int) -> int | None:
+    """Wait for the exit status; None: the program printed too much, or did not end in time."""
     end_at = time.monotonic() + limit_s
-    with selectors.DefaultSelector() as selector:
-        for stream, sink in ((process.stdout, out), (process.stderr, said)):
-            if stream:
-                selector.register(stream.fileno(), selectors.EVENT_READ, sink)
-        while selector.get_map():
-            left_s = end_at - time.monotonic()
-            if left_s <= 0:
-                if process.poll() is not None:  # the program ended; a child of it holds the pipe
-                    break
-                raise ConfigError(
-                    f"{name} did not end within {limit_s:g} s{_format_last_line(said)}", hint="run it by hand"
-                )
-            for key, _ in selector.select(min(left_s, 0.2)):
-                chunk = os.read(key.fd, _CHUNK_BYTES)
-                if not chunk:
-                    selector.unregister(key.fd)
-                key.data.extend(chunk)
-            del said[:-_SAID_BYTES]
-            if len(out) > most_bytes:
-                raise ConfigError(f"{name} prints more than {most_bytes // 1024 // 1024} MiB")
-            if process.poll() is not None:
-                end_at = min(end_at, time.monotonic() + _AFTERWARDS_S)
-    if process.poll() is None:
+    while (left_s := end_at - time.monotonic()) > 0 and not _is_flooded(outputs, most_bytes):
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.0, end_at - time.monotonic()))
-        if process.poll() is None:
-            raise ConfigError(f"{name} closed its output and did not end within {limit_s:g} s")
-    return bytes(out), bytes(said)
+            return process.wait(min(left_s, _LOOK_S))
+    return None
 
 
-def _format_last_line(said: bytes | bytearray) -> str:
-    lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+def _is_flooded(outputs: _Files, most_bytes: int) -> bool:
+    return any(_measure(file) > most_bytes for file in outputs)
+
+
+def _measure(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _read_last_line(said: IO[bytes]) -> str:
+    said.seek(max(0, _measure(said) - _SAID_BYTES))
+    lines = [line.strip() for line in said.read().decode("utf-8", "replace").splitlines() if line.strip()]
     return f": {show(lines[-1], longest=200)}" if lines else ""
