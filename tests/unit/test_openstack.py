@@ -27,6 +27,7 @@ pytestmark = [  # what openstacksdk warns itself of
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Support for InfluxDB"),
     pytest.mark.filterwarnings("ignore:The 'service_type' parameter"),
+    pytest.mark.filterwarnings("ignore:The _compute_attributes method"),
 ]
 Start = Callable[..., Cloud]
 
@@ -120,7 +121,7 @@ def test_tags_and_the_cache_with_its_age(
     ("cloud", "said"),
     [
         (Cloud([], password="other"), "requires authentication"),
-        (Cloud([server(1)], ignores_marker=True), "returns the same servers for every page"),
+        (Cloud([server(1)], ignores_marker=True), "Endless pagination loop detected"),
         (Cloud([server(n) for n in range(99)], deletes_marker=99), "the servers change faster than they can be listed"),
         (Cloud([], garbage=b"<html>"), "the answer is not a list of servers"),
         (Cloud([], garbage=b'{"servers": [1]}'), "the answer is not a list of servers"),

@@ -1,7 +1,7 @@
 """The servers of an OpenStack cloud, `openstack:CLOUD`: Open Telekom Cloud, Huawei Cloud and any other.
 
-CLOUD is an entry of clouds.yaml; openstacksdk logs in and renews its token. The pages are requested here, each after
-the last server of the previous one, until one is empty: some clouds limit a page without a link to the next one.
+CLOUD is an entry of clouds.yaml. openstacksdk logs in, renews its token and requests pages until one is empty: some
+clouds limit a page without a link to the next one.
 Source: OpenStack's Compute API, "Paginated collections"; Huawei Cloud's ECS API, "Querying Data in Pages".
 """
 
@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -29,16 +29,13 @@ OPTIONS: Final = ("address", "region", "user", "prefix", "cache")
 REQUEST_LIMIT_S: Final = 60
 LISTING_LIMIT_S: Final = 900
 TRIES: Final = 3
+PAGE: Final = 1000  # servers; a cloud may give fewer
 TAGS_SINCE: Final = "2.26"  # the microversion that lists a server's tags
 _KEPT: Final = (
     "id", "name", "status", "addresses", "accessIPv4", "accessIPv6", "metadata", "tags", "image",
     "OS-EXT-AZ:availability_zone",
 )  # fmt: skip
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-
-
-class _Moved(Exception):
-    """The last server of the previous page has been deleted."""
 
 
 def can_load(head: bytes, path: str) -> bool:
@@ -144,47 +141,31 @@ def _refuse_plain(cloud: str, url: str) -> None:
 
 
 def _list_servers(connection: Any, cloud: str) -> list[dict[str, Any]]:
-    from openstack.utils import maximum_supported_microversion
+    """List all servers; start again when the last one of a page is deleted before the next page is requested."""
+    from openstack.exceptions import BadRequestException
 
-    version = maximum_supported_microversion(connection.compute, TAGS_SINCE)
     for _ in range(TRIES):
         try:
-            return _list_pages(lambda marker: _fetch_page(connection, marker, version, cloud), cloud)
-        except _Moved:
-            continue  # start again from the first page
+            return list({server["id"]: server for server in _list_pages(connection, cloud)}.values())
+        except BadRequestException:
+            continue
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ConfigError(f"openstack:{cloud}: the answer is not a list of servers") from None
     raise ConfigError(f"openstack:{cloud}: the servers change faster than they can be listed, try again")
 
 
-def _list_pages(page: Callable[[str | None], list[dict[str, Any]]], cloud: str) -> list[dict[str, Any]]:
-    """List all pages; each starts after the last server of the previous one, and an empty one is the end."""
-    found: dict[str, dict[str, Any]] = {}
-    marker: str | None = None
+def _list_pages(connection: Any, cloud: str) -> Iterator[dict[str, Any]]:
+    """List all pages: with a limit, openstacksdk requests the next page until one is empty."""
+    from openstack.compute.v2.server import Server
+    from openstack.utils import maximum_supported_microversion
+
+    version = maximum_supported_microversion(connection.compute, TAGS_SINCE)
     end_at = time.monotonic() + LISTING_LIMIT_S
-    while servers := page(marker):
-        fresh = {server["id"]: server for server in servers if server["id"] not in found}
-        if not fresh:
-            raise ConfigError(f"openstack:{cloud}: returns the same servers for every page")
+    for server in Server.list(connection.compute, base_path="/servers/detail", limit=PAGE, microversion=version):
         if time.monotonic() > end_at:
             raise ConfigError(f"openstack:{cloud}: not all servers were listed within {LISTING_LIMIT_S} s")
-        found |= fresh
-        marker = servers[-1]["id"]
-    return list(found.values())
-
-
-def _fetch_page(connection: Any, marker: str | None, version: str | None, cloud: str) -> list[dict[str, Any]]:
-    from openstack.exceptions import raise_from_response
-
-    response = connection.compute.get(
-        "/servers/detail", params={"marker": marker} if marker else {}, microversion=version
-    )
-    if marker and response.status_code == 400:
-        raise _Moved
-    raise_from_response(response)
-    try:
-        servers = response.json()["servers"]
-        return [{key: server[key] for key in _KEPT if key in server} for server in servers if server["id"]]
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"openstack:{cloud}: the answer is not a list of servers") from None
+        data = server.to_dict(computed=False, original_names=True)
+        yield {key: data[key] for key in _KEPT if data[key] is not None}
 
 
 def _fetch_systems(connection: Any, servers: list[dict[str, Any]]) -> dict[str, str]:
