@@ -84,7 +84,7 @@ def test_the_same_host_from_ansible_and_from_a_program(target: Sshd, tmp_path: P
         f'[g]\na ansible_host={target.address} ansible_port={target.port} ansible_ssh_common_args="{arguments}"\n'
         f"[g:vars]\nansible_user={getpass.getuser()}\nansible_ssh_private_key_file={target.user_key}\nansible_become=false\n"
     )
-    (host,) = inventories.load([f"ansible:{tmp_path}/site.ini?with=own"])
+    (host,) = inventories.load([f"ansible:{tmp_path}/site.ini"])
     assert run(host).stdout == b"hello\n"
 
 

@@ -31,7 +31,7 @@ PROGRAM = shutil.which("ansible-inventory", path=f"{Path(sys.executable).parent}
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_case(path: Path) -> None:
     try:
-        hosts = ansible.load(f"{path}?with=own")
+        hosts = ansible.list_known(str(path))
     except ConfigError as error:
         suffix, text = ".mistakes", f"{error}\n" + (f"hint: {error.hint}\n" if error.hint else "")
         text = text.replace(f"{path.parent}{os.sep}", "")
@@ -59,7 +59,7 @@ def test_also_a_wrong_file_is_recognised(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("path", [CASES / "groups.ini", CASES / "site" / "hosts.yml"], ids=lambda path: path.stem)
 def test_our_reading_is_that_of_ansible_inventory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{Path(str(PROGRAM)).parent}{os.pathsep}{os.environ['PATH']}")
-    assert by_name(ansible.load(str(path))) == by_name(ansible.load(f"{path}?with=own"))
+    assert by_name(ansible.load(str(path))) == by_name(ansible.list_known(str(path)))
 
 
 def by_name(hosts: tuple[Host, ...]) -> dict[str, Host]:
@@ -69,7 +69,7 @@ def by_name(hosts: tuple[Host, ...]) -> dict[str, Host]:
 
 def test_a_secret_in_plain_text_is_neither_taken_nor_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "i").write_text("[g]\na ansible_become_password=hunter2 ansible_password=hunter2\n")
-    (host,) = ansible.load(f"{tmp_path}/i?with=own")
+    (host,) = ansible.list_known(f"{tmp_path}/i")
     assert (host.password, host.become.password) == (None, None)
     assert "ansible_become_password of a is not a reference and was ignored" in caplog.text
     assert "hunter2" not in caplog.text
@@ -96,11 +96,11 @@ def script(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def test_insisting_on_what_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ansible_plain_files_are_read_and_a_directory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "i").write_text("a\n")
-    with pytest.raises(ConfigError, match="ansible-inventory is not installed"):
-        ansible.load(f"{tmp_path}/i?with=ansible-inventory")
     with pytest.raises(ConfigError, match="a directory of inventories needs ansible-inventory"):
         ansible.load(str(tmp_path))
     assert [host.name for host in ansible.load(f"{tmp_path}/i")] == ["a"]

@@ -99,7 +99,16 @@ def test_a_file_whose_name_has_a_comma_is_a_file(tmp_path: Path) -> None:
     assert [host.name for host in inventories.load([str(file)])] == ["web1"]
 
 
-@pytest.mark.parametrize("source", [",", " , ", "-oProxyCommand=x,"])
-def test_a_list_without_a_host_is_refused(source: str) -> None:
-    with pytest.raises(ConfigError):
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (",", "',' names no host"),
+        (" , ", "' , ' names no host"),
+        ("-oProxyCommand=x,", "is not a host name"),
+        ("web[3:1],", r"web\[3:1\],: \[3:1\] runs backwards"),
+        ("a@web1,b@web1,", "'web1' is given differently in a@web1,b@web1,"),
+    ],
+)
+def test_a_list_with_a_mistake_is_refused(source: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
         inventories.load([source])

@@ -125,8 +125,9 @@ def test_what_a_program_leaves_running_does_not_hold_us(script: Callable[[str], 
     assert run_program([str(path)]) == b"done\n"
 
 
-def test_a_flood_is_cut(script: Callable[[str], Path]) -> None:
-    path = script("yes")
+@pytest.mark.parametrize("text", ["yes", "yes >&2"])
+def test_a_flood_is_cut(script: Callable[[str], Path], text: str) -> None:
+    path = script(text)
     with pytest.raises(ConfigError, match="prints more than 1 MiB"):
         run_program([str(path)], most_bytes=1024 * 1024)
 
@@ -163,7 +164,7 @@ def test_all_mistakes_of_the_list_are_told(monkeypatch: pytest.MonkeyPatch) -> N
         stdin.load("")
     assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["2", "3", "4", "6"]
     assert "hunter2" not in str(caught.value)
-    assert "'a' is given differently in line 1" in str(caught.value)
+    assert "'a' is given differently in standard input:1" in str(caught.value)
 
 
 def test_an_empty_list_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.hosts import ranges
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import show
+from sshd_keepalive.spelling import cut_lines, show
+
+MOST_TOLD = 30  # mistakes in one message
 
 _NAME = re.compile(r"(?!-)\w[\w-]{0,62}(\.[\w-]{1,63})*\.?")
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
@@ -62,6 +65,29 @@ def parse_targets(texts: Iterable[str]) -> tuple[Host, ...]:
             raise ConfigError(f"{show(found[host.name][1])} and {show(text)} are the same host")
         found[host.name] = (host, text)
     return tuple(host for host, _ in found.values())
+
+
+def parse_list(entries: Iterable[tuple[str, str]]) -> tuple[Host, ...]:
+    """Parse a list of targets, each with its place; a range gives several, the same target twice is one host.
+
+    Raises:
+        ConfigError: all entries that are not targets, or that name a host of another entry with other settings.
+    """
+    hosts: dict[str, tuple[Host, str]] = {}
+    mistakes: list[str] = []
+    for place, text in entries:
+        try:
+            found = [parse_target(one) for one in ranges.expand(text)]
+        except (ConfigError, ValueError) as error:
+            mistakes.append(f"{place}: {error}")
+            continue
+        for host in found:
+            first, before = hosts.setdefault(host.name, (host, place))
+            if first != host:
+                mistakes.append(f"{place}: {host.name!r} is given differently in {before}")
+    if mistakes:
+        raise ConfigError("\n".join(cut_lines(mistakes, MOST_TOLD, "{n} more mistakes")))
+    return tuple(host for host, _ in hosts.values())
 
 
 def _split_port(text: str) -> tuple[str, str | None]:

@@ -14,7 +14,6 @@ from typing import Final
 from sshd_keepalive.config import ansible, ansible_files
 from sshd_keepalive.config.program import run_program
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts import argument
 from sshd_keepalive.model import Host
 
 PROGRAM: Final = "ansible-inventory"
@@ -51,31 +50,21 @@ def can_load(head: bytes, path: str) -> bool:
 
 def list_known(source: str) -> tuple[Host, ...]:
     """List the hosts of plain files, with our own reader."""
-    file, _ = argument.split(source, ("with",))
-    return ansible.build_hosts(ansible_files.read(Path(file).expanduser()))
+    return ansible.build_hosts(ansible_files.read(Path(source).expanduser()))
 
 
 def load(source: str) -> tuple[Host, ...]:
     """Load the hosts of an inventory of Ansible.
 
-    Options after `?`: `with=ansible-inventory` requires that program, `with=own` reads plain files without it.
-
     Raises:
         ConfigError: all mistakes.
     """
-    file, options = argument.split(source, ("with",))
-    wanted = options.get("with", "")
-    if wanted not in ("", "own", PROGRAM):
-        raise ConfigError(f"{file}: with is own or {PROGRAM}")
-    path = Path(file).expanduser()
+    path = Path(source).expanduser()
     if not path.exists():
-        raise ConfigError(f"{file}: there is no such file")
-    program = shutil.which(PROGRAM) if wanted != "own" else None
-    if program:
+        raise ConfigError(f"{source}: there is no such file")
+    if program := shutil.which(PROGRAM):
         printed = run_program([program, "--list", "-i", str(path)], environment=ENVIRONMENT)
         return ansible.build_hosts(ansible.read_json(printed, str(path)))
-    if wanted == PROGRAM:
-        raise ConfigError(f"{PROGRAM} is not installed", hint="pip install ansible-core")
     if path.is_dir():
-        raise ConfigError(f"{file}: a directory of inventories needs {PROGRAM}", hint="pip install ansible-core")
-    return ansible.build_hosts(ansible_files.read(path))
+        raise ConfigError(f"{source}: a directory of inventories needs {PROGRAM}", hint="pip install ansible-core")
+    return list_known(source)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts import ranges
-from sshd_keepalive.hosts.target import parse_target
+from sshd_keepalive.hosts.target import parse_list
 from sshd_keepalive.model import Host
 
 
@@ -14,13 +13,12 @@ def can_load(head: bytes, path: str) -> bool:
 
 
 def load(source: str) -> tuple[Host, ...]:
-    """Parse the hosts of a list; the same name twice is one host. `web[01:20]` is a range as in other inventories.
+    """Parse the hosts of a list; `web[01:20]` is a range as in other inventories.
 
     Raises:
         ConfigError: a word is not a target, or there is none.
     """
-    words = [word.strip() for word in source.split(",") if word.strip()]
-    hosts = {host.name: host for word in words for host in map(parse_target, ranges.expand(word))}
+    hosts = parse_list((source, word.strip()) for word in source.split(",") if word.strip())
     if not hosts:
         raise ConfigError(f"{source!r} names no host", hint="-i 'web1,web2,'")
-    return tuple(hosts.values())
+    return hosts

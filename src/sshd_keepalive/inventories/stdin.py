@@ -6,12 +6,10 @@ import sys
 from typing import Final
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts import ranges
-from sshd_keepalive.hosts.target import parse_target
+from sshd_keepalive.hosts.target import parse_list
 from sshd_keepalive.model import Host
 
 MAX_BYTES: Final = 64 * 1024 * 1024
-_MOST_TOLD: Final = 30
 
 
 def can_load(head: bytes, path: str) -> bool:
@@ -37,23 +35,9 @@ def load(source: str) -> tuple[Host, ...]:
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ConfigError(f"standard input: more than {MAX_BYTES // 1024 // 1024} MiB")
-    hosts: dict[str, tuple[Host, int]] = {}
-    mistakes: list[str] = []
-    for number, raw in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
-        line = raw.partition("#")[0].strip()
-        if not line:
-            continue
-        try:
-            found = [parse_target(text) for text in ranges.expand(line)]
-        except (ConfigError, ValueError) as error:
-            mistakes.append(f"standard input:{number}: {error}")
-            continue
-        for host in found:
-            first, before = hosts.setdefault(host.name, (host, number))
-            if first != host:
-                mistakes.append(f"standard input:{number}: {host.name!r} is given differently in line {before}")
-    if not hosts and not mistakes:
-        mistakes.append("standard input: there are no hosts")
-    if mistakes:
-        raise ConfigError("\n".join(mistakes[:_MOST_TOLD]))
-    return tuple(host for host, _ in hosts.values())
+    lines = enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1)
+    texts = ((f"standard input:{number}", line.partition("#")[0].strip()) for number, line in lines)
+    hosts = parse_list((place, text) for place, text in texts if text)
+    if not hosts:
+        raise ConfigError("standard input: there are no hosts")
+    return hosts
