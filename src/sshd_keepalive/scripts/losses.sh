@@ -1,6 +1,6 @@
 # Count the sessions in the log of this host: whose, from where, how they ended, and how long the lost ones lasted. Writes
-# nothing. The text logs come first, oldest first, then the journal; a line of a text log that the journal has as well is
-# left out. Only counts leave the host.
+# nothing. The text logs come first, oldest first, then the journal; a line that both have counts once. Only counts leave
+# the host.
 #
 # Given: DAYS, to look back; EFFECT, when sshd read its values, in seconds, 0 where nobody knows; STATE, where earlier runs
 # are, empty where nobody knows; LIMIT_S, for all of it; LOGS, the directory of the text logs.
@@ -182,7 +182,13 @@ count() {
             # busybox tells the facility and the level as well.
             if (tag == 5 && $5 ~ /^[a-z0-9]+\.[a-z]+$/) tag = 6
             if ($tag !~ /^sshd[a-z0-9.-]*\[[0-9]+\]:$/ || at < since) next
-            if (first != "" && !in_journal && at >= first) next
+            if (first != "" && !in_journal && at > first) next
+            # Both have lines of the second in which the journal begins, and may date one a second apart.
+            if (first != "" && at >= first - 1 && at <= first + 1) {
+                line = substr($0, index($0, $tag))
+                if (!in_journal) n_told[line]++
+                else if (n_told[line]-- > 0) next
+            }
             if (!began_at) began_at = at
             if (at < last_at - 2) n_jumps++
             last_at = at

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -95,15 +96,25 @@ def test_a_session_is_followed_through_rotated_and_compressed_logs(tmp_path: Pat
 
 def test_the_journal_continues_a_text_log_and_nothing_counts_twice(tmp_path: Path) -> None:
     write_log(tmp_path, "auth.log", "".join(BEGIN.format(h, h, h) + END.format(h, h, h) for h in (1, 2, 3)))
-    journal = "".join(
-        f"2026-01-20T0{h}:00:00+0000 h sshd[{h}]: Accepted publickey for etl from 192.0.2.9 port {h} ssh2\n"
-        f"2026-01-20T0{h}:05:00+0000 h sshd[{h}]: Timeout, client not responding from user etl 192.0.2.9 port {h}\n"
-        for h in (3, 4)
-    )
+    lines = "".join(BEGIN.format(h, h, h) + END.format(h, h, h) for h in (3, 4))
+    journal = re.sub(r"Jan 20 (\S+)", r"2026-01-20T\1+0000", lines)
     found = count(tmp_path, journal=journal)
     assert found.sources == ("1 text log", "journal")
     assert [(group.n, group.lengths) for group in found.groups] == [(4, ((300, 4),))]
     assert (found.first_at, found.n_sessions) == (datetime(2026, 1, 20, 1, tzinfo=UTC), 4)
+
+
+@pytest.mark.parametrize("began_s", [0, 1])
+def test_a_line_of_the_second_in_which_the_journal_begins_counts_once(began_s: int, tmp_path: Path) -> None:
+    write_log(tmp_path, "auth.log", "".join(BEGIN.format(1, n, n) for n in (1, 2)) + END.format(1, 1, 1))
+    begin = BEGIN.partition("h ")[2].format(2, 2)
+    journal = (
+        f"2026-01-20T01:00:0{began_s}+0000 h {begin}"
+        "2026-01-20T01:05:00+0000 h sshd[1]: Timeout, client not responding from user etl 192.0.2.9 port 1\n"
+        "2026-01-20T01:05:00+0000 h sshd[2]: Disconnected from user etl 192.0.2.9 port 2\n"
+    )
+    found = count(tmp_path, journal=journal)
+    assert sorted(map(words, found.groups)) == ["etl 192.0.2.9 peer old 1", "etl 192.0.2.9 timeout old 1 300*1"]
 
 
 def test_the_zone_of_a_text_log_is_that_of_the_host(tmp_path: Path) -> None:
