@@ -223,12 +223,12 @@ def revert_hint(directory: str, verb: str = "revert") -> str:
 
 
 def unfinished_hint(directory: str, *, verb: str = "revert") -> str:
-    """What to do about a run whose old bytes are back, but whose restart failed.
+    """What to do about a run that nothing reverts: its restart failed, or the host was rebooted in the middle of it.
 
     Args:
         verb: the guard's word for it; an earlier version's guard knows `restore` only.
     """
-    return f"correct what prevents sshd from starting, then run on the host: {revert_hint(directory, verb)}"
+    return f"if something prevents sshd from starting, correct it; then run on the host: {revert_hint(directory, verb)}"
 
 
 def expire_command(directory: str) -> str:
