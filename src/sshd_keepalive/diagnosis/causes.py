@@ -13,32 +13,42 @@ from typing import Final
 
 
 class LineKind(Enum):
-    """What a line of a log says about the end of a session."""
+    """What a line of a log says about the end of a session: the word of the JSON report, and a sentence for people."""
 
-    LOST = "lost"  # it was gone; nobody says who ended it
-    BLAMED = "blamed"  # the product says that the job failed, and leaves open whether its script did
-    NO_STATUS = "no_status"  # the command ended without an exit status: the client made up -1 or 255
-    CLOSED = "closed"  # the server's side closed it
-    RESET = "reset"  # a TCP RST came
-    BROKEN = "broken"  # noticed when something was to be sent
-    SERVER_GAVE_UP = "server_gave_up"  # sshd: the client does not answer
-    CLIENT_GAVE_UP = "client_gave_up"  # the client: the server does not answer
-    OWN_LIMIT = "own_limit"  # the product's own time limit
-    LOGIND = "logind"
-    SHELL_TMOUT = "shell_tmout"
-    UNUSED = "unused"  # sshd: UnusedConnectionTimeout
-    CHANNEL = "channel"  # sshd: ChannelTimeout
-    SERVER_STOPPED = "server_stopped"  # the daemon or the host was going down
-    KILLED = "killed"  # the command was ended by a signal, out of memory for one
-    NO_LOGIN = "no_login"  # no session came about, so none was killed
-    GRACE_OVER = "grace_over"  # sshd: nobody had logged in when LoginGraceTime was over
-    PENALISED = "penalised"  # sshd refuses the address for a while: PerSourcePenalties
-    STARTUPS = "startups"  # sshd: too many logins at once, MaxStartups
-    TURNED_AWAY = "turned_away"  # one of the two: from 9.8 on sshd says the same to both
-    FAILED = "failed"  # the command ended by itself, with a status above 0
-    SUCCEEDED = "succeeded"  # with status 0
-    STARTED = "started"
-    RAN = "ran"  # a duration, nothing more
+    LOST = "lost", "the session was lost; the line does not say who ended it"
+    # The product leaves open whether its script failed.
+    BLAMED = "blamed", "the scheduler says that the job failed, but not why"
+    NO_STATUS = "no_status", "no exit status arrived; the client reports a substitute"  # the client made up -1 or 255
+    CLOSED = "closed", "the server's side closed the connection"
+    RESET = "reset", "a TCP reset arrived"
+    BROKEN = "broken", "the client noticed the loss only when it sent data"
+    SERVER_GAVE_UP = "server_gave_up", "sshd says that the client does not respond"
+    CLIENT_GAVE_UP = "client_gave_up", "the client says that the server does not respond"
+    OWN_LIMIT = "own_limit", "the scheduler says that its own time limit was reached"
+    LOGIND = "logind", "systemd-logind says that it stopped the session"
+    SHELL_TMOUT = "shell_tmout", "the shell says that it waited too long for input"
+    UNUSED = "unused", "sshd says that the connection had no session"  # UnusedConnectionTimeout
+    CHANNEL = "channel", "sshd says that no data passed through the channel"  # ChannelTimeout
+    SERVER_STOPPED = "server_stopped", "the daemon or the host was being stopped"
+    KILLED = "killed", "the kernel ran out of memory"  # by a signal
+    NO_LOGIN = "no_login", "the login failed"  # no session came about, so none was killed
+    GRACE_OVER = "grace_over", "sshd says that the time limit for the login expired"  # LoginGraceTime
+    PENALISED = "penalised", "sshd says that it blocks this address for a while"  # PerSourcePenalties
+    STARTUPS = "startups", "sshd says that too many logins are in progress"  # MaxStartups
+    # Penalised or startups: from 9.8 on sshd says the same to both.
+    TURNED_AWAY = "turned_away", "sshd says that it does not allow the login at this time"
+    FAILED = "failed", "the command itself ended with an exit status"
+    SUCCEEDED = "succeeded", "the command ended with exit status 0"
+    STARTED = "started", "the session began"
+    RAN = "ran", "a duration"
+
+    text: str
+
+    def __new__(cls, word: str, text: str) -> LineKind:
+        """Make a member whose value is its word."""
+        kind = object.__new__(cls)
+        kind._value_, kind.text = word, text
+        return kind
 
 
 #: No session came about, so none was killed.

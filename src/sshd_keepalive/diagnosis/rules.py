@@ -441,7 +441,7 @@ def _possible_cause(rule: Rule, evidence: Evidence) -> PossibleCause:
     _, of_host = host_word(cause, evidence)
     mark = _mark(cause, evidence)
     told = sorted((rule.kinds or _LOSS) & evidence.seen, key=lambda kind: kind.value)
-    reasons = [of_host, _says_mark(mark, evidence.measured_s) if mark else "", *(SPOKEN[kind] for kind in told)]
+    reasons = [of_host, _says_mark(mark, evidence.measured_s) if mark else "", *(kind.text for kind in told)]
     return PossibleCause(
         name=cause.name,
         title=cause.title,
@@ -508,35 +508,6 @@ def host_word(cause: Cause, evidence: Evidence) -> tuple[HostWord, str]:
     if evidence.has_terminal:
         return HostWord.POSSIBLE, reason
     return HostWord.RULED_OUT, f"{reason}, for terminals; the job had none"
-
-
-#: How a kind of line is explained in a report.
-SPOKEN: Final = {
-    LineKind.LOST: "the session was lost; the line does not say who ended it",
-    LineKind.BLAMED: "the scheduler says that the job failed, but not why",
-    LineKind.NO_STATUS: "no exit status arrived; the client reports a substitute",
-    LineKind.CLOSED: "the server's side closed the connection",
-    LineKind.RESET: "a TCP reset arrived",
-    LineKind.BROKEN: "the client noticed the loss only when it sent data",
-    LineKind.SERVER_GAVE_UP: "sshd says that the client does not respond",
-    LineKind.CLIENT_GAVE_UP: "the client says that the server does not respond",
-    LineKind.OWN_LIMIT: "the scheduler says that its own time limit was reached",
-    LineKind.LOGIND: "systemd-logind says that it stopped the session",
-    LineKind.SHELL_TMOUT: "the shell says that it waited too long for input",
-    LineKind.UNUSED: "sshd says that the connection had no session",
-    LineKind.CHANNEL: "sshd says that no data passed through the channel",
-    LineKind.SERVER_STOPPED: "the daemon or the host was being stopped",
-    LineKind.KILLED: "the kernel ran out of memory",
-    LineKind.NO_LOGIN: "the login failed",
-    LineKind.GRACE_OVER: "sshd says that the time limit for the login expired",
-    LineKind.PENALISED: "sshd says that it blocks this address for a while",
-    LineKind.STARTUPS: "sshd says that too many logins are in progress",
-    LineKind.TURNED_AWAY: "sshd says that it does not allow the login at this time",
-    LineKind.FAILED: "the command itself ended with an exit status",
-    LineKind.SUCCEEDED: "the command ended with exit status 0",
-    LineKind.STARTED: "the session began",
-    LineKind.RAN: "a duration",
-}
 
 
 # ------------------------------------------------------------------------------------------- finished

@@ -153,7 +153,7 @@ class _Reader:
     def _read(self, piece: str, lines: list[str], number: int, rows: list[tuple[int, Row]]) -> None:
         """A line, or a piece of a long one; its number counts from 0 within the lines at hand."""
         lowered = piece.lower()
-        told = [(i, row, found) for i, row in rows if row.word in lowered for found in row.pattern.finditer(piece)]
+        told = [(i, row, found) for i, row in rows if row.word in lowered for found in row.find(piece)]
         if not told:  # times are dear
             return
         since = max(self._looked_to, number - _LOOKED_BACK)  # no line is looked at twice
