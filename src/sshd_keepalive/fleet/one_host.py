@@ -167,7 +167,7 @@ def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
         planned = undo.plan(reading, past, force=orders.force)
         report = replace(
             report,
-            diff=undo.render_diff(planned),
+            diff=diff.render_diff(planned),
             value_diff=diff.render_value_diff(planned) if planned.contents else "",
             fingerprint=plan.fingerprint(planned.contents),
             restarts=planned.restart,

@@ -15,7 +15,7 @@ from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import GLOBAL, Context, Edit, Line, NewContent, Prediction, Scope
 from sshd_keepalive.planning.edits import is_ours
 from sshd_keepalive.sshd_config import match, reach
-from sshd_keepalive.sshd_config.document import tokenise
+from sshd_keepalive.sshd_config.document import split_lines, tokenise
 from sshd_keepalive.sshd_config.match import Block, Criterion
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS
@@ -40,7 +40,7 @@ def prove_untouched_bytes(contents: Iterable[NewContent], edits: Iterable[Edit])
         by_line.setdefault((edit.path, edit.line), []).append(edit)
     for content in contents:
         at = 0  # how far the new content is accounted for
-        for number, raw in enumerate([*_lines(content.before or b""), None], 1):
+        for number, raw in enumerate([*split_lines(content.before or b""), None], 1):
             here = by_line.get((content.path, number), [])
             new = b"".join(edit.after for edit in here)
             kept = raw if raw is not None and not any(edit.before for edit in here) else b""
@@ -119,11 +119,6 @@ def _facts(tree: Tree, known: dict[Conditions, Conditions]) -> list[Fact]:
         for event in tree.events()
         if event.line.keyword not in KEYWORDS and event.line.keyword != "match"
     ]
-
-
-def _lines(content: bytes) -> list[bytes]:
-    lines = content.split(b"\n")
-    return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 
 
 #: More connections than these are proved by us alone.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, NewContent, Plan, Snapshot
-from sshd_keepalive.planning import diff
 from sshd_keepalive.planning.proofs import predict
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.scripts import text, variables
@@ -99,11 +98,4 @@ def plan(reading: Reading, past: Past, *, force: bool) -> Plan:
         contents=tuple(contents),
         predictions=tuple(predict(reading, after)),
         restart=bool(contents),
-    )
-
-
-def render_diff(plan: Plan) -> str:
-    """Render the unified diff of all files of an undo."""
-    return "".join(
-        diff.compare(content.path, content.before, None if content.gone else content.after) for content in plan.contents
     )

@@ -37,6 +37,11 @@ def parse(path: str, content: bytes, *, version: Version = NEWEST) -> Document:
     return Document(path=path, lines=_read(content, version))
 
 
+def split_lines(content: bytes) -> list[bytes]:
+    """Split at line feeds alone, as sshd does; the lines keep them."""
+    return _PHYSICAL.findall(content)
+
+
 def render(document: Document) -> bytes:
     """Give the file back, byte for byte."""
     return b"".join([line.raw for line in document.lines])
@@ -55,7 +60,7 @@ def _read(content: bytes, version: Version) -> tuple[Line, ...]:
     blank = _COMMENT.match if version.max_line_bytes is None else _never
     return tuple(
         Line(number=number, raw=raw) if blank(raw) else tokenise(number, raw, version)
-        for number, raw in enumerate(_PHYSICAL.findall(content), 1)
+        for number, raw in enumerate(split_lines(content), 1)
     )
 
 
@@ -85,7 +90,7 @@ def _read_with_nul(content: bytes, version: Version) -> tuple[Line, ...]:
         pending.clear()
         glued.clear()
 
-    for raw in _PHYSICAL.findall(content):
+    for raw in split_lines(content):
         seen = raw.split(b"\0", 1)[0]
         if version.tokeniser is Tokeniser.DELIMITED and b"#" in seen:
             seen = seen.split(b"#", 1)[0] + b"\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.model import MatchOverrides, Policy, Strategy
+from sshd_keepalive.model import Host, MatchOverrides, NewContent, Plan, Policy, Strategy
 from sshd_keepalive.planning import diff, plan
 from sshd_keepalive.sshd_config.reading import read
 from tests.support.plans import load
@@ -87,13 +87,19 @@ def test_patch_makes_the_new_file_of_the_old(case: object, tmp_path: Path) -> No
         assert (tmp_path / content.path.lstrip("/")).read_bytes() == content.after
 
 
+def compare(path: str, before: bytes | None, after: bytes | None) -> str:
+    """The diff of one file without known edits, as for an undo."""
+    content = NewContent(path=path, before=before, after=after or b"", gone=after is None)
+    return diff.render_diff(Plan(host=Host(name="a", address="a"), contents=(content,)))
+
+
 def test_between_two_contents() -> None:
-    assert diff.compare("/x", b"a\nb\n", b"a\nc") == (
+    assert compare("/x", b"a\nb\n", b"a\nc") == (
         "--- /x\n+++ /x\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n\\ No newline at end of file\n"
     )
-    assert diff.compare("/x", None, b"a\n") == "--- /dev/null\n+++ /x\n@@ -0,0 +1 @@\n+a\n"
-    assert diff.compare("/x", b"a\n", None) == "--- /x\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n"
-    assert diff.compare("/x", b"a\n", b"a\n") == ""
+    assert compare("/x", None, b"a\n") == "--- /dev/null\n+++ /x\n@@ -0,0 +1 @@\n+a\n"
+    assert compare("/x", b"a\n", None) == "--- /x\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n"
+    assert compare("/x", b"a\n", b"a\n") == ""
 
 
 def test_values_per_scope() -> None:
@@ -136,11 +142,11 @@ def applied(shown: str, before: bytes, folder: Path) -> bytes:
 def test_a_file_without_known_edits(before: list[str], after: list[str], tmp_path: Path) -> None:
     """Exact for a small file, one coarse change for a large one; patch takes both."""
     old, new = "".join(before).encode(), "".join(after).encode()
-    shown = diff.compare(MAIN, old, new)
+    shown = compare(MAIN, old, new)
     assert (shown == "") == (old == new)
     assert (applied(shown, old, tmp_path) if shown else old) == new
 
 
 def test_a_file_that_comes_or_goes() -> None:
-    assert diff.compare(MAIN, None, b"a\n").startswith(f"--- /dev/null\n+++ {MAIN}\n")
-    assert diff.compare(MAIN, b"a\n", None).startswith(f"--- {MAIN}\n+++ /dev/null\n")
+    assert compare(MAIN, None, b"a\n").startswith(f"--- /dev/null\n+++ {MAIN}\n")
+    assert compare(MAIN, b"a\n", None).startswith(f"--- {MAIN}\n+++ /dev/null\n")

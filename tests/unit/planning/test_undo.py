@@ -8,7 +8,7 @@ import pytest
 
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.model import Context
-from sshd_keepalive.planning import undo
+from sshd_keepalive.planning import diff, undo
 from sshd_keepalive.planning.undo import Past
 from sshd_keepalive.scripts.guard import GuardEnd
 from sshd_keepalive.sshd_config.reading import read
@@ -44,7 +44,7 @@ def test_the_old_bytes_come_back_and_what_was_made_goes() -> None:
     assert planned.restart
     (everybody,) = planned.predictions
     assert everybody.context == Context()
-    assert undo.render_diff(planned).splitlines() == [
+    assert diff.render_diff(planned).splitlines() == [
         f"--- {MAIN}",
         f"+++ {MAIN}",
         "@@ -1,2 +1 @@",
