@@ -292,21 +292,14 @@ _GONE: Final = frozenset({LineKind.LOST, LineKind.BLAMED, LineKind.NO_STATUS})  
 _CUT: Final = frozenset({LineKind.RESET, LineKind.BROKEN, LineKind.CLIENT_GAVE_UP})
 _CERTAIN, _LIKELY, _POSSIBLE = Likelihood.CERTAIN, Likelihood.LIKELY, Likelihood.POSSIBLE
 
+# fmt: off
 #: No session came about. First match wins.
 LOGIN_RULES: Final[tuple[Rule, ...]] = (
-    _rule(
-        _CERTAIN,
-        "source-penalty",
-        {LineKind.PENALISED},
-        "sshd[7]: drop connection #0 from [192.0.2.9]:50200 on [192.0.2.1]:22 penalty: failed authentication",
-    ),
+    _rule(_CERTAIN, "source-penalty", {LineKind.PENALISED},
+          "sshd[7]: drop connection #0 from [192.0.2.9]:50200 on [192.0.2.1]:22 penalty: failed authentication"),
     _rule(_CERTAIN, "max-startups", {LineKind.STARTUPS}, "Exceeded MaxStartups"),
-    _rule(
-        _CERTAIN,
-        "login-grace",
-        {LineKind.GRACE_OVER},
-        "sshd[7]: fatal: Timeout before authentication for 192.0.2.9 port 50200",
-    ),
+    _rule(_CERTAIN, "login-grace", {LineKind.GRACE_OVER},
+          "sshd[7]: fatal: Timeout before authentication for 192.0.2.9 port 50200"),
     # From 9.8 on sshd says the same to both; the log of the host tells them apart.
     _rule(_POSSIBLE, "max-startups", {LineKind.TURNED_AWAY}, "Not allowed at this time"),
     _rule(_POSSIBLE, "source-penalty", {LineKind.TURNED_AWAY}, "Not allowed at this time"),
@@ -321,64 +314,27 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule(_CERTAIN, "killed", {LineKind.KILLED}, "kernel: Out of memory: Killed process 7 (java)"),
     _rule(_CERTAIN, "server-stopped", {LineKind.SERVER_STOPPED}, "systemd-logind[6]: System is rebooting."),
     _rule(_CERTAIN, "count-zero", (), '{"exeTime":300.5} session is down', met=_host("300/0", "8.1p1")),
-    _rule(
-        _CERTAIN,
-        "dead-client",
-        {LineKind.SERVER_GAVE_UP},
-        '{"exeTime":1201} sshd: Timeout, client not responding',
-        met=_host("300/3", "9.6p1"),
-    ),
-    _rule(
-        _CERTAIN,
-        "channel-timeout",
-        (),
-        '{"exeTime":300.5} session is down',
-        met=_host("300/3", "9.6p1", channel_timeout=300),
-    ),
+    _rule(_CERTAIN, "dead-client", {LineKind.SERVER_GAVE_UP}, '{"exeTime":1201} sshd: Timeout, client not responding',
+          met=_host("300/3", "9.6p1")),
+    _rule(_CERTAIN, "channel-timeout", (), '{"exeTime":300.5} session is down',
+          met=_host("300/3", "9.6p1", channel_timeout=300)),
     _rule(_LIKELY, "dead-client", (), '{"exeTime":1201} session is down', met=_host("300/3", "9.6p1")),
-    _rule(
-        _LIKELY,
-        "count-zero",
-        {*_GONE, LineKind.CLOSED, LineKind.SERVER_GAVE_UP},
-        '{"exeTime":300.609} session is down',
-        without=_CUT,
-        at_mark=True,
-    ),
-    _rule(
-        _LIKELY,
-        "dead-client",
-        {LineKind.SERVER_GAVE_UP},
-        '{"exeTime":1201} sshd: Timeout, client not responding',
-        at_mark=True,
-    ),
-    _rule(
-        _LIKELY,
-        "count-zero",
-        {LineKind.SERVER_GAVE_UP},
-        "sshd: Timeout, client not responding",
-        without={LineKind.CLIENT_GAVE_UP},
-    ),
+    _rule(_LIKELY, "count-zero", {*_GONE, LineKind.CLOSED, LineKind.SERVER_GAVE_UP},
+          '{"exeTime":300.609} session is down', without=_CUT, at_mark=True),
+    _rule(_LIKELY, "dead-client", {LineKind.SERVER_GAVE_UP}, '{"exeTime":1201} sshd: Timeout, client not responding',
+          at_mark=True),
+    _rule(_LIKELY, "count-zero", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding",
+          without={LineKind.CLIENT_GAVE_UP}),
     _rule(_LIKELY, "dead-client", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
-    _rule(
-        _LIKELY, "idle-limit", _CUT, '{"exeTime":350.9} Socket exception: Connection reset by peer (104)', at_mark=True
-    ),
+    _rule(_LIKELY, "idle-limit", _CUT, '{"exeTime":350.9} Socket exception: Connection reset by peer (104)',
+          at_mark=True),
     _rule(_LIKELY, "idle-limit", _GONE, '{"exeTime":350.9} session is down', at_mark=True),
-    _rule(
-        _POSSIBLE,
-        "tcp-keepalive",
-        {LineKind.LOST, LineKind.RESET, LineKind.BROKEN},
-        '{"exeTime":7875} session is down',
-        at_mark=True,
-    ),
+    _rule(_POSSIBLE, "tcp-keepalive", {LineKind.LOST, LineKind.RESET, LineKind.BROKEN},
+          '{"exeTime":7875} session is down', at_mark=True),
     _rule(_POSSIBLE, "idle-limit", _CUT, "Timeout, server 192.0.2.11 not responding."),
-    _rule(
-        _POSSIBLE,
-        "count-zero",
-        {*_GONE, LineKind.CLOSED, LineKind.RESET, LineKind.BROKEN},
-        '{"exeTime":300.5} client_loop: send disconnect: Broken pipe',
-        without={LineKind.CLIENT_GAVE_UP},
-        at_mark=True,
-    ),
+    _rule(_POSSIBLE, "count-zero", {*_GONE, LineKind.CLOSED, LineKind.RESET, LineKind.BROKEN},
+          '{"exeTime":300.5} client_loop: send disconnect: Broken pipe', without={LineKind.CLIENT_GAVE_UP},
+          at_mark=True),
     _rule(_POSSIBLE, "count-zero", {*_GONE, LineKind.CLOSED}, "session is down", without={LineKind.CLIENT_GAVE_UP}),
     _rule(_POSSIBLE, "idle-limit", _GONE, "session is down"),
     _rule(_POSSIBLE, "dead-client", _GONE, '{"exeTime":1201} session is down', at_mark=True),
@@ -386,6 +342,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule(Likelihood.UNLIKELY, "idle-limit", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
     _rule(Likelihood.UNLIKELY, "server-stopped", {LineKind.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
 )
+# fmt: on
 _BY_NAME: Final = {cause.name: cause for cause in CAUSES}
 
 

@@ -8,7 +8,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, NewContent, Plan, Snapshot
 from sshd_keepalive.planning.proofs import predict
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.scripts import text, variables
+from sshd_keepalive.scripts import compose
 from sshd_keepalive.scripts.guard import GuardEnd
 from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config.limits import check_files
@@ -26,8 +26,7 @@ class Past:
 
 def runs_script(snapshot: Snapshot, run_id: str) -> str:
     """Build the script that prints one run; an empty id means the latest that can be undone."""
-    values = {"STATE": snapshot.state_dir, "WANTED": run_id}
-    return variables(values) + text("common") + text("runs")
+    return compose("runs", {"STATE": snapshot.state_dir, "WANTED": run_id})
 
 
 @legible("its runs")

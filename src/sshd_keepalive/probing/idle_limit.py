@@ -15,30 +15,8 @@ from sshd_keepalive.probing.proof import Loss, Values, ask, tolerance_s
 
 #: On both sides of the limits that products have: 240, 300, 350, 600, 900, 3600 s.
 _LADDER_S: Final = (
-    1,
-    2,
-    3,
-    5,
-    8,
-    15,
-    30,
-    60,
-    90,
-    120,
-    180,
-    235,
-    290,
-    310,
-    345,
-    355,
-    590,
-    610,
-    890,
-    910,
-    1790,
-    3590,
-    7190,
-)
+    1, 2, 3, 5, 8, 15, 30, 60, 90, 120, 180, 235, 290, 310, 345, 355, 590, 610, 890, 910, 1790, 3590, 7190,
+)  # fmt: skip
 CONNECTIONS_MAX: Final = 10  # logged in one after the other, so no MaxStartups is met
 
 

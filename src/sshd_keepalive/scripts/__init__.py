@@ -16,6 +16,11 @@ def text(name: str) -> str:
     return "\n".join(line for line in lines if not line.lstrip().startswith("#")) + "\n"
 
 
+def compose(name: str, values: dict[str, str], functions: str = "") -> str:
+    """Build what is sent to a shell: variables, functions, the parts that all scripts share, the named script."""
+    return "LC_ALL=C; export LC_ALL\n" + variables(values) + functions + text("common") + text(name)
+
+
 def variables(values: dict[str, str]) -> str:
     """Assignments of quoted values, one a line."""
     from sshd_keepalive.quoting import quote

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Scope, Snapshot, State, Subject
-from sshd_keepalive.scripts import text
+from sshd_keepalive.scripts import compose
 from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config.patterns import matches
 from sshd_keepalive.sshd_config.values import BadValue, seconds
@@ -39,7 +39,7 @@ class Deep:
 
 def build_script() -> str:
     """The script that looks."""
-    return "LC_ALL=C; export LC_ALL\n" + text("common") + text("deep")
+    return compose("deep", {})
 
 
 @legible("its limits")

@@ -14,7 +14,7 @@ from typing import Final
 
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, FailureKind, NewContent, Plan, Snapshot, Step
 from sshd_keepalive.quoting import quote, quote_bytes
-from sshd_keepalive.scripts import text, variables
+from sshd_keepalive.scripts import compose, text, variables
 from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config import include
 from sshd_keepalive.sshd_config.limits import too_large
@@ -121,7 +121,7 @@ def change_script(change: Change) -> str:
         "GUARD": guard_script(change),
     }
     functions = "write_files() {\n:\n" + "".join(writes) + "}\n"
-    return "LC_ALL=C; export LC_ALL\n" + variables(values) + functions + text("common") + text("prepare")
+    return compose("prepare", values, functions)
 
 
 def guard_script(change: Change) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sshd_keepalive.model import SessionEnd, SessionGroup
-from sshd_keepalive.scripts import text, variables
+from sshd_keepalive.scripts import compose
 from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config.limits import too_large
 
@@ -51,7 +51,7 @@ def script(
         "LIMIT_S": str(max(1, int(limit_s * _SHARE))),
         "LOGS": directory,
     }
-    return "LC_ALL=C; export LC_ALL\n" + variables(values) + text("common") + text("losses")
+    return compose("losses", values)
 
 
 @legible("its sessions")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from sshd_keepalive.scripts import text, variables
+from sshd_keepalive.scripts import compose
 from sshd_keepalive.scripts.records import decode, legible, records
 from sshd_keepalive.sshd_config.limits import too_large
 
@@ -64,8 +64,7 @@ def build_script(*, asks_heard: bool = False) -> str:
     Args:
         asks_heard: also tell how long ago each client was heard; the kernel walks through all connections for that.
     """
-    heard = variables({"HEARD": "yes" if asks_heard else ""})
-    return "LC_ALL=C; export LC_ALL\n" + heard + text("common") + text("sessions")
+    return compose("sessions", {"HEARD": "yes" if asks_heard else ""})
 
 
 @legible("its processes")

@@ -25,7 +25,7 @@ from sshd_keepalive.model import (
     RevertedChange,
     Snapshot,
 )
-from sshd_keepalive.scripts import text, variables
+from sshd_keepalive.scripts import compose
 from sshd_keepalive.scripts.records import Record, decode, legible, records
 from sshd_keepalive.sshd_config import command_line as start
 from sshd_keepalive.sshd_config.include import as_bytes
@@ -69,11 +69,11 @@ def build_script(
         "BANNER": banner,
         "AGAIN": "yes" if again else "no",
         "CR": "\r",
+        "EXTRA": "\n".join(extra),
         "AGENTS": "\n".join(f"{agent.name}|{path}" for agent in AGENTS for path in agent.paths),
         "USERS": " ".join(user for user in users if _USER.fullmatch(user)),
     }
-    patterns = "EXTRA=''\n" if not extra else "EXTRA=" + variables({"": "\n".join(extra)})[1:]
-    return variables(values) + patterns + text("common") + functions + text("survey")
+    return compose("survey", values, functions)
 
 
 _VERSION = re.compile(r"OpenSSH_(?:for_[^\W_]{1,32}_)?(\d{1,4}\.\d{1,4}(?:p\d{1,4})?)(?!\d)")

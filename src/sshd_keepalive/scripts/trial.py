@@ -11,7 +11,7 @@ from typing import Final
 
 from sshd_keepalive.model import Finding, Snapshot, State, Subject
 from sshd_keepalive.probing.proof import Held, Loss, Values, spoken
-from sshd_keepalive.scripts import text, variables
+from sshd_keepalive.scripts import compose
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config.reading import Reading
 
@@ -46,7 +46,7 @@ def build_script(snapshot: Snapshot, trial: Trial) -> str:
         "INTERVAL": str(trial.interval_s),
         "COUNT": str(trial.count_max),
     }
-    return "LC_ALL=C; export LC_ALL\n" + variables(values) + text("common") + text("trial")
+    return compose("trial", values)
 
 
 def build_finding(trial: Trial, held: Held, values: Values) -> Finding:
