@@ -111,31 +111,32 @@ def _describe_circumstances(report: HostReport) -> str:
 
 
 def _shown(report: HostReport, verbose: int) -> list[Finding]:
-    """The findings that are wrong, unless the diff of a plan says so, and the sessions; the answer tells of a probe."""
+    """The findings that are wrong, and the sessions.
+
+    Without -v only sessions where something else tells what is wrong: the diff of a plan, a change that failed.
+    """
     if verbose:
         return [f for f in report.findings if f.state is not State.OK or f.setting.is_observation]
+    is_told = outcome.would_change(report) or (report.end is not None and report.failure is not None)
     return [
         finding
         for finding in report.findings
         if finding.setting in _ALWAYS
-        or (
-            finding.state is not State.OK
-            and not outcome.would_change(report)
-            and not (report.answer and finding.setting is Subject.OBSERVED)
-        )
+        or not (is_told or finding.state is State.OK or (report.answer and finding.setting is Subject.OBSERVED))
     ]
 
 
 def _finding(finding: Finding) -> str:
-    """`ClientAliveInterval 0, wanted 300 for Match User root  /etc/ssh/sshd_config:98`."""
+    """`ClientAliveInterval 0, wanted 300 for Match User root  /etc/ssh/sshd_config:98`: one place is enough."""
     place = f"  {finding.place}" if finding.place else ""
+    whom = f" for {finding.scope.label}" if place and finding.scope != GLOBAL else finding.for_whom
     if finding.setting.is_observation:
         scope = "" if finding.scope == GLOBAL else f" ({finding.scope})"
         wanted = f", wanted {finding.wanted}" if finding.wanted and finding.state is not State.OK else ""
         return f"{finding.setting}{scope}: {finding.value}{wanted}{place}"
     value = f"{finding.setting} {finding.value}" if finding.value else finding.setting
     wanted = f", wanted {finding.wanted}" if finding.wanted else ""
-    return f"{value}{wanted}{finding.for_whom}{place}"
+    return f"{value}{wanted}{whom}{place}"
 
 
 def _headline(report: HostReport) -> str:

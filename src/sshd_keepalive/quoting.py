@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from typing import Final
+
+#: Words that every shell, also csh, fish and zsh, takes as they are. zsh expands `=` at the beginning.
+_PLAIN: Final = re.compile(r"[\w@+:,./-][\w@+=:,./-]*", re.ASCII)
+
 
 def quote(value: str) -> str:
-    """One POSIX shell word that means exactly `value`, whatever is in it.
+    """One POSIX shell word that means exactly `value`, in quotes where it needs them.
 
     Raises:
         ValueError: a NUL byte, which no shell can carry.
     """
     if "\0" in value:
         raise ValueError("a NUL byte cannot be passed to a shell")
+    if _PLAIN.fullmatch(value):
+        return value
     return "'" + value.replace("'", "'\\''") + "'"
+
+
+def join(words: Iterable[str]) -> str:
+    """Join the words of a command, each quoted."""
+    return " ".join(map(quote, words))
 
 
 def quote_bytes(value: bytes) -> str:

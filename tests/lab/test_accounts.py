@@ -73,7 +73,7 @@ def test_no_account_has_root_run_another_guard(lab: Lab, boot: Boot, tmp_path: P
     found = ran.host()
     assert (ran.status, found["change"]) == (3, "refused"), ran.stdout
     assert (found["failure"]["kind"], found["failure"]["cause"]) == ("read_only", "not_ours")
-    assert f"chown -h root '{blamed}' && chmod go-w '{blamed}'" in found["failure"]["hint"]
+    assert f"chown -h root {blamed} && chmod go-w {blamed}" in found["failure"]["hint"]
     assert host.run(f"cksum {CONFIG}; ls -d /pwned 2>/dev/null", check=False).stdout == stock
     # What the hint says is enough, where nothing was planted yet.
     host.run(f"rm -rf /var/lib/away.* {folder}/away.*; chown -h root {blamed} && chmod go-w {blamed}")

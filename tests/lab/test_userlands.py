@@ -71,7 +71,7 @@ def test_runs_of_an_earlier_version_can_be_undone_unless_others_may_have_written
     host.run("chown pwd /var/backups")
     failure = run("undo").host()["failure"]
     assert (failure["kind"], failure["cause"]) == ("read_only", "not_ours")
-    assert "chown root '/var/backups'" in failure["hint"]
+    assert "chown root /var/backups" in failure["hint"]
     host.run("chown root /var/backups")
     assert run.end("undo") == "applied"
     assert host.run(f"cksum {CONFIG}").stdout == stock

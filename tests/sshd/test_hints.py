@@ -162,6 +162,4 @@ def test_a_time_limit_is_named_with_a_value_that_is_longer(place: Place) -> None
         place.host |= {"port": silent.port}
         place.write({})
         ran = place.run("check", "--json", "--timeout", "2")
-    longer = re.match(r"add --timeout (\d+)", hint_of(ran))  # the engine may be the first to give up
-    assert longer
-    assert int(longer[1]) >= 4
+    assert hint_of(ran).startswith("add --timeout 4, ")  # the engine may be the first to give up

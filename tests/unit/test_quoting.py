@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 
 import pytest
@@ -26,6 +27,10 @@ HOSTILE = [
     "'; touch never; '",
     "\\",
     "~",
+    "~/x",
+    "=ls",
+    "{a,b}",
+    "%self",
     "!x",
     "Zoë",
     "\x1b[2J",
@@ -40,6 +45,18 @@ def test_quoted_is_one_word_in_every_shell(shell: str, value: str) -> None:
     script = f"set -- {quote(value)}\nprintf '%s.%s' $# \"$1\"\n"
     done = subprocess.run(argv_of(shell), input=script.encode(), capture_output=True, check=True)
     assert done.stdout == f"1.{value}".encode()
+
+
+@pytest.mark.parametrize("value", ["web-1.example.com", "a=b", "/var/lib/x@2", "ops@192.0.2.1:22", "10:02+00:00"])
+def test_a_word_that_needs_no_quotes_has_none(value: str) -> None:
+    assert quote(value) == value
+
+
+@pytest.mark.parametrize("shell", [shell for shell in ("bash", "zsh", "fish") if shutil.which(shell)])
+@pytest.mark.parametrize("value", ["a=b", "=ls", "%self", "~root", "{a,b}", "it's $HOME", "x!!"])
+def test_what_is_shown_means_the_same_where_people_paste_it(shell: str, value: str) -> None:
+    done = subprocess.run([shell, "-c", f"printf %s {quote(value)}"], capture_output=True, check=True, text=True)
+    assert done.stdout == value
 
 
 def test_bytes_come_through_and_nul_is_refused() -> None:
@@ -62,7 +79,7 @@ def test_a_hostile_inventory_cannot_change_what_the_scripts_do(value: str) -> No
             script = script.replace(quote(word), "WORD")
         return script
 
-    assert commands(value) == commands("x")
+    assert commands(value) == commands("a word")
 
 
 def test_what_a_host_says_cannot_move_the_cursor_or_hide() -> None:

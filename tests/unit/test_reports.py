@@ -243,7 +243,7 @@ MANY = a_run(
 
 
 def test_hosts_that_are_alike_are_told_once_worst_first() -> None:
-    assert text_report.hosts(MANY.hosts) + text_report.totals(MANY) == (
+    assert text_report.ending(MANY, MANY.hosts) == (
         "unreachable 2 hosts: o, p\n"
         "    tcp: 192.0.2.11 port 22 refused\n"
         "    next: is sshd running?\n"
@@ -290,6 +290,24 @@ def test_lines_are_wrapped_between_words_with_a_hanging_indent(width: int) -> No
     assert narrow.split() == wide.split()
     continued = [line for line in narrow.splitlines() if line not in wide.splitlines()]
     assert all(line.startswith("        ") for line in continued if not line.startswith((*outcome.WORDS, "    ")))
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_plan_with_a_long_path_breaks_no_column(width: int) -> None:
+    values = f"Match User etl (/srv/{'very-' * 20}long/sshd_config:14): ClientAliveInterval 0 -> 300\n"
+    run = a_run(replace(DRIFT, diff="+x\n", value_diff=values), command="plan")
+    (shown,) = text_report.diffs(run, width=width)
+    first, *continued = shown.splitlines()[2:-1]
+    assert first.startswith("Match User etl")
+    assert all(line.startswith("  ") and len(line) <= width for line in continued)
+    assert "".join(f"{first}{''.join(continued)}".split()) == "".join(values.split())
+
+
+def test_a_host_whose_change_failed_shows_the_failure_and_with_v_its_values() -> None:
+    failed = replace(DRIFT, end=End.ROLLED_BACK, failure=FAILURE)
+    assert "ClientAliveInterval" not in text_report.hosts([failed])
+    assert FAILURE.message in text_report.hosts([failed])
+    assert "ClientAliveInterval 0, wanted 300" in text_report.hosts([failed], verbose=1)
 
 
 def test_a_command_to_paste_is_never_wrapped() -> None:

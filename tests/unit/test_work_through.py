@@ -32,9 +32,12 @@ def test_hosts_that_hold_every_thread_do_not_hold_the_run(released: threading.Ev
             released.wait()
         return passed(host)
 
-    verdicts = {r.host.name: r.state for r in work_through(job, HOSTS, workers=2, limit_s=LIMIT_S)}
-    assert len(verdicts) == len(HOSTS)
-    assert {name for name, verdict in verdicts.items() if verdict is State.UNKNOWN} == {"h0", "h1", "h2"}
+    reports = {report.host.name: report for report in work_through(job, HOSTS, workers=2, limit_s=LIMIT_S)}
+    assert len(reports) == len(HOSTS)
+    assert {name for name, report in reports.items() if report.state is State.UNKNOWN} == {"h0", "h1", "h2"}
+    failure = reports["h0"].failure
+    assert failure is not None
+    assert str(failure.hint).startswith("add --timeout 1, "), "twice what was typed, not twice what was waited"
 
 
 def test_a_report_that_comes_after_all_is_not_given_twice(released: threading.Event) -> None:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from shlex import join
 from typing import Any, Final
 
 import click
@@ -18,6 +17,7 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Become, Host, Strategy
 from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE, override, refuse_mixture
+from sshd_keepalive.quoting import join
 from sshd_keepalive.scripts.guard import Action
 from sshd_keepalive.sshd_config.values import INT_MAX
 

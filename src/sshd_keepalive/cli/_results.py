@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from shlex import join
 from typing import TYPE_CHECKING, Final
 
 from sshd_keepalive import registry
@@ -22,7 +21,7 @@ from sshd_keepalive.history import notice
 from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, find_changes
 from sshd_keepalive.model import Host, HostReport, PastRun, Run
 from sshd_keepalive.notifiers import Notifier
-from sshd_keepalive.quoting import printable
+from sshd_keepalive.quoting import join, printable
 from sshd_keepalive.secrets.redaction import redact
 
 if TYPE_CHECKING:

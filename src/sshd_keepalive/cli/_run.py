@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import join
 from types import FrameType
 from typing import Any, Final
 
@@ -34,6 +33,7 @@ from sshd_keepalive.model import (
     Run,
     State,
 )
+from sshd_keepalive.quoting import join
 from sshd_keepalive.spelling import join_first
 
 _BY_END: Final = {

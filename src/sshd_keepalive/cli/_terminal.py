@@ -130,7 +130,7 @@ class Output:
         self._report = registry.load("reports", options.format)
         self._outs = tuple(_out(text) for text in options.out)
         self._painted = _wants_color(sys.stdout, options.color)
-        self._width = max(_NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+        self._width = _find_width(sys.stdout)
 
     def diffs(self, run: Run) -> None:
         """Every different change once, before it is asked about."""
@@ -150,9 +150,8 @@ class Output:
         if self.is_text:
             if with_diffs:
                 self.diffs(run)
-            told = [report for report in run.hosts if not (self.options.quiet and is_fine(report))]
-            self.write(text_report.hosts(told, verbose=self.options.verbose, width=self._width))
-            self.write(text_report.totals(run, width=self._width))
+            shown = [report for report in run.hosts if not (self.options.quiet and is_fine(report))]
+            self.write(text_report.ending(run, shown, verbose=self.options.verbose, width=self._width))
         elif self.options.format != "jsonl":
             self.write(self._report.render(run))
         self.files(run, lambda kind: str(registry.load("reports", kind).render(run)))
@@ -188,12 +187,17 @@ class Output:
     def say(self, text: str) -> None:
         """A line about the run itself, on standard error."""
         if self.is_text and not self.options.quiet:
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write(text_report.wrap([text], _find_width(sys.stderr)))
 
     def next_step(self, text: str) -> None:
         """The next command to type, on standard error so that a pipe stays clean."""
         if self.is_text and not self.options.quiet:
             sys.stderr.write(f"next: {text}\n")
+
+
+def _find_width(stream: TextIO) -> int | None:
+    """The columns of a terminal; None: lines of any length."""
+    return max(_NARROWEST, shutil.get_terminal_size().columns) if stream.isatty() else None
 
 
 def _wants_color(stream: TextIO, color: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet.deep import study_host
 from sshd_keepalive.model import HostReport, Run
-from sshd_keepalive.quoting import printable
+from sshd_keepalive.quoting import printable, quote
 from sshd_keepalive.secrets.redaction import redact
 
 #: What files of the usual packers begin with → the program that shows what is in them.
@@ -101,7 +100,7 @@ def _blocks(log: str | None) -> Iterator[bytes]:
     path = Path(str(log)).expanduser()
     try:
         with path.open("rb") as file:
-            yield from _pieces(file, shlex.quote(str(path)))
+            yield from _pieces(file, quote(str(path)))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -29,8 +29,8 @@ class RunOptions:
 
     workers: int  # hosts at a time; no more than that are taken from `hosts` ahead of their reports
     may_repeat: bool = False  # the job changes nothing, so a host whose worker was lost is tried once more
-    #: How long a host may take. Then it is reported as late, and the thread that works on it is left alone. None: a
-    #: change is never left alone.
+    #: --timeout: a host that takes much longer is reported as late, and the thread that works on it is left alone.
+    #: None: a change is never left alone.
     limit_s: float | None = None
     lets_go: Callable[[Host], bool] | None = None  # a host in progress that is not waited for: nothing changes there
     argument: str = ""  # what stood behind the engine's name; empty: the engine's default
@@ -86,6 +86,7 @@ def refuse_argument(name: str, argument: str) -> None:
         raise ConfigError(f"--engine {name}:{argument}: {name} takes no argument", hint=f"--engine {name}")
 
 
+_LATE: Final = 1.15  # of its time limit: then a host is no longer waited for; its own step should have ended before
 _POLL_S: Final = 1.0  # how often time limits are checked; more often where a limit is short
 
 
@@ -178,8 +179,8 @@ class _Threads:
             return
         self._polled_at_s = now_s
         for thread in tuple(self.running):
-            if thread.watch.seconds_s > self._limit_s:
-                report = report_late(thread.host, self._limit_s)
+            if thread.watch.seconds_s > _LATE * self._limit_s:
+                report = report_late(thread.host, self._limit_s, thread.watch.seconds_s)
             elif self._lets_go is not None and self._lets_go(thread.host):
                 report = report_not_begun(thread.host, "interrupted", "the run was interrupted")
             else:
@@ -210,15 +211,20 @@ def report_lost(host: Host, *, may_repeat: bool) -> HostReport:
     return HostReport(host=host, state=State.UNKNOWN, end=None if may_repeat else End.UNPROVED, failure=failure)
 
 
-def report_late(host: Host, limit_s: float) -> HostReport:
-    """Report a host that exceeded its time limit; the job changes nothing there."""
+def report_late(host: Host, limit_s: float, seconds_s: float) -> HostReport:
+    """Report a host that exceeded its time limit; the job changes nothing there.
+
+    Args:
+        limit_s: --timeout.
+        seconds_s: how long it was waited for.
+    """
     failure = Failure(
         kind=FailureKind.TIMEOUT,
         cause="deadline(host)",
-        message=f"not finished after {limit_s:.0f} s; no longer waiting for it",
-        hint=f"add --timeout {2 * limit_s:.0f}, or log in to the host by hand",
+        message=f"not finished after {seconds_s:.0f} s; no longer waiting for it",
+        hint=f"add --timeout {2 * limit_s:g}, or log in to the host by hand",
     )
-    return HostReport(host=host, state=State.UNKNOWN, failure=failure, seconds_s=limit_s)
+    return HostReport(host=host, state=State.UNKNOWN, failure=failure, seconds_s=seconds_s)
 
 
 def report_not_begun(host: Host, cause: str, why: str) -> HostReport:

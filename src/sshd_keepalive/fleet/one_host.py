@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from sshd_keepalive.secrets.retrieval import Secrets
 
 
-#: Of a host's time: what a look gets at least after a slow login; when a host is no longer waited for.
-_LOOK_SHARE, _LATE = 0.1, 1.15
+#: Of a host's time limit: what a look gets at least after a slow login.
+_LOOK_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def run(
             left alone. One that only reads is, when it takes much longer than its time limit.
         waits: it only reads, and takes as long as it takes: a quiet session is held for minutes.
     """
-    limit_s = None if changes or waits else _LATE * orders.timeout_s
+    limit_s = None if changes or waits else orders.timeout_s
     return engine.run(
         partial(job, orders=orders),
         hosts,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from sshd_keepalive.model import SPELLING, Edit, NewContent, Plan
+from sshd_keepalive.model import GLOBAL, SPELLING, Edit, NewContent, Plan
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.sshd_config.document import split_lines
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
@@ -100,17 +100,18 @@ def _render_range(first: int, count: int) -> str:
 
 
 def render_value_diff(plan: Plan) -> str:
-    """Render one line per scope and setting: `global  ClientAliveInterval  0 -> 300`, also for unchanged values."""
-    rows: dict[tuple[str, str], tuple[str, str]] = {}
+    """Render one line per scope: `everybody: ClientAliveInterval 0 -> 300, ClientAliveCountMax 3`."""
+    rows: dict[str, str] = {}
     for prediction in plan.predictions:
         before, after = dict(prediction.before), dict(prediction.after)
-        for keyword in KEYWORDS:
-            rows.setdefault((printable(str(prediction.scope)), keyword), (before[keyword], after[keyword]))
-    width = max((len(scope) for scope, _ in rows), default=0)
-    return "".join(
-        f"{scope:<{width}}  {SPELLING[keyword]:<19}  {old if old == new else f'{old} -> {new}'}\n"
-        for (scope, keyword), (old, new) in rows.items()
-    )
+        values = [
+            f"{SPELLING[keyword]} {before[keyword]}"
+            + (f" -> {after[keyword]}" if after[keyword] != before[keyword] else "")
+            for keyword in KEYWORDS
+        ]
+        scope = "everybody" if prediction.scope == GLOBAL else printable(str(prediction.scope))
+        rows.setdefault(scope, ", ".join(values))
+    return "".join(f"{scope}: {values}\n" for scope, values in rows.items())
 
 
 def _escape(line: bytes) -> str:

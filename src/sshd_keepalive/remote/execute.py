@@ -105,7 +105,6 @@ _HINTS = {
     FailureKind.OBSERVE: "this program and sshd read the files differently; please report the file",
     FailureKind.VALIDATE: "sshd would not start with it; please report the file",
     FailureKind.EFFECTIVE: "another file or option decides; look at why HOST",
-    FailureKind.RESTART: "look at the unit's log on the host: journalctl -u ssh, or /var/log/auth.log",
     "hard_link": "keep the file under one name, or add --strategy drop-in",
     "immutable": "lift the attribute on the host (lsattr, chattr -i), then run the command again",
     "masked": "unmask the unit, then run the command again",
@@ -146,6 +145,12 @@ def _hint(answer: Answer, change: Change) -> str:
         return "without a timer nothing would revert the change: correct what the host says, then run the command again"
     if answer.cause == "expired":
         return f"add --confirm-timeout {2 * change.deadline_s}"
+    if answer.kind is FailureKind.RESTART and answer.cause not in _HINTS:
+        log = {
+            "systemd": f"read its log on the host: journalctl -u {quote(change.snapshot.unit)}",
+            "command": "run that command on the host and read what it says",
+        }
+        return log.get(change.snapshot.manager, "read the host's log, /var/log/auth.log")
     return _HINTS.get(answer.cause) or _HINTS.get(answer.kind or "", "")
 
 

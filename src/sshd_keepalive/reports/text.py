@@ -18,7 +18,13 @@ _COLUMN = 12  # of the names; the longest word is rolled_back
 
 def render(run: Run) -> str:
     """What would change or was changed, the hosts, the totals."""
-    return "".join([*diffs(run), hosts(run.hosts), totals(run)])
+    return "".join([*diffs(run), ending(run, run.hosts)])
+
+
+def ending(run: Run, shown: Iterable[HostReport], *, verbose: int = 0, width: int | None = None) -> str:
+    """Render the hosts to show, then the totals of all."""
+    above, below = hosts(shown, verbose=verbose, width=width), totals(run, width=width)
+    return f"{above}\n{below}" if above and len(run.hosts) > 1 else above + below
 
 
 def hosts(reports: Iterable[HostReport], *, verbose: int = 0, width: int | None = None) -> str:
@@ -29,7 +35,7 @@ def hosts(reports: Iterable[HostReport], *, verbose: int = 0, width: int | None 
         width: columns; None: lines of any length.
     """
     told = (report for report in reports if verbose or _has_more_than_its_diff(report))
-    return _wrapped((line for group in group_alike(told, verbose=verbose) for line in _group(group)), width)
+    return wrap((line for group in group_alike(told, verbose=verbose) for line in _group(group)), width)
 
 
 def _has_more_than_its_diff(report: HostReport) -> bool:
@@ -55,7 +61,7 @@ def diffs(run: Run, *, width: int | None = None) -> list[str]:
         title = f"{len(names)} host{'s' * (len(names) > 1)}: {', '.join(names)}"
         restart = "restart sshd" if text else "restart sshd: it is older than its files"
         ending = [line for line in (beware, restart if restarts else "") if line]
-        texts.append(_wrapped([title], width) + printable(f"{text}{values}") + _wrapped([*ending, ""], width))
+        texts.append(wrap([title], width) + printable(text) + wrap([*values.splitlines(), *ending, ""], width))
     return texts
 
 
@@ -72,7 +78,7 @@ def totals(run: Run, *, width: int | None = None) -> str:
         for word in outcome.WORDS[outcome.WORDS.index(State.DRIFT) + 1 :]:
             if names := [report.host.name for report in run.hosts if outcome.word(report) is word]:
                 failed.append(f"{word}: {join_first(names, N_NAMED)}")
-    return _wrapped([*_benchmarks(run), *([""] if n_hosts > 1 else []), summary, *failed], width)
+    return wrap([*_benchmarks(run), summary, *failed], width)
 
 
 def _benchmarks(run: Run) -> list[str]:
@@ -87,8 +93,8 @@ def _benchmarks(run: Run) -> list[str]:
     return [*lines, f"benchmarks: {benchmarks.sentence(run)}"] if lines else []
 
 
-def _wrapped(lines: Iterable[str], width: int | None) -> str:
-    """Printable lines, broken between words with a hanging indent."""
+def wrap(lines: Iterable[str], width: int | None) -> str:
+    """Make lines printable, and break them between words with a hanging indent; a command to paste is never broken."""
     told: list[str] = []
     for line in lines:
         text = printable(line.replace("\n", " "))
@@ -98,8 +104,6 @@ def _wrapped(lines: Iterable[str], width: int | None) -> str:
             continue
         indent = len(text) - len(body)
         is_host = text[:_COLUMN].rstrip() in outcome.WORDS
-        hanging = " " * (_COLUMN if is_host else indent + 4)
-        told += textwrap.wrap(
-            text, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False, expand_tabs=False
-        )
+        hanging = " " * (_COLUMN if is_host else indent + 2)
+        told += textwrap.wrap(text, width, subsequent_indent=hanging, break_on_hyphens=False, expand_tabs=False)
     return "".join(f"{line}\n" for line in told)

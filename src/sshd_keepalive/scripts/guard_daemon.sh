@@ -299,7 +299,7 @@ end_listener() {
 
 # restart_and_wait: restart and wait for the proof. The manager's word alone proves nothing. It gets twenty seconds to
 # answer, sshd another five to listen.
-# Reads ACTION MANAGER RUN UNIT. Sets clock code job problem.
+# Reads ACTION MANAGER RUN UNIT. Sets clock code job problem what.
 restart_and_wait() {
     [ "$ACTION" != none ] || return 0
     # A rollback restarts only where this note is: without it nothing may be restarted.
@@ -317,7 +317,9 @@ restart_and_wait() {
     job=$! code=''
     if ! wait $clock 2>/dev/null || has_ended $job; then wait $job; code=$?; fi
     [ "$code" = 0 ] && wait_until 50 is_up && return
-    problem="$MANAGER did not bring ${UNIT:-sshd} back (exit ${code:-none in 20 s}): $(tail -n 7 "$log" | tr '\n' ' ')"
+    what="$MANAGER failed to $ACTION ${UNIT:-sshd}"
+    [ "$MANAGER" != command ] || what="the command of the inventory failed to $ACTION sshd"
+    problem="$what (${code:+exit }${code:-no end in 20 s}): $(tail -n 7 "$log" | tr '\n' ' ')"
     return 1
 }
 

@@ -36,13 +36,13 @@ def test_a_line_is_one_that_cron_reads_as_it_stands() -> None:
     "edited", ["0 7 * * * /bin/sh {}", "@daily  /bin/sh {} # by hand\n", " 0 7 * * * LANG=C /bin/sh {}\n"]
 )
 def test_a_line_that_was_edited_by_hand_is_still_that_of_the_schedule(edited: str) -> None:
-    crontab = "MAILTO=ops\n# mine\n" + edited.format(f"'{SCRIPT}'")
+    crontab = "MAILTO=ops\n# mine\n" + edited.format(SCRIPT)
     assert cron.remove_line(crontab, SCRIPT) == "MAILTO=ops\n# mine\n"
-    assert cron.add_line(crontab, SCRIPT, NIGHTLY) == f"MAILTO=ops\n# mine\n{NIGHTLY} /bin/sh '{SCRIPT}'\n"
+    assert cron.add_line(crontab, SCRIPT, NIGHTLY) == f"MAILTO=ops\n# mine\n{NIGHTLY} /bin/sh {SCRIPT}\n"
 
 
 def test_a_line_that_was_commented_out_stays() -> None:
-    crontab = f"# 0 7 * * * /bin/sh '{SCRIPT}'\n"
+    crontab = f"# 0 7 * * * /bin/sh {SCRIPT}\n"
     assert cron.remove_line(crontab, SCRIPT) == crontab
     assert cron.add_line(crontab, SCRIPT, NIGHTLY).startswith(crontab)
 
