@@ -62,7 +62,7 @@ def fill(path: Path) -> None:
 def asked(path: Path) -> dict[str, Took]:
     """Each question as a user asks it, a process of its own: the slowest of some rounds."""
     store = Store(parse_address(str(path)))
-    first, last = store.runs()[0].id, store.find()
+    first, last = store.list_runs()[0].id, store.find()
     store.close()
     questions = {
         "history": ["history"],

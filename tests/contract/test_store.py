@@ -103,7 +103,7 @@ def test_hostile_words_are_kept_and_every_report_shows_them(store: Store) -> Non
     assert found == run
     for name in registry.list_names("reports"):
         registry.load("reports", name).render(found).encode("utf-8")
-    assert store.host(store.names()[0])[0].report == FULL
+    assert store.list_records(store.list_hosts()[0])[0].report == FULL
 
 
 def test_runs_are_listed_by_their_start_and_compared_with_those_of_their_selection(store: Store) -> None:
@@ -115,11 +115,11 @@ def test_runs_are_listed_by_their_start_and_compared_with_those_of_their_selecti
         a_check(5, one("a", "300"), command="apply"),
     ):
         store.save(run)
-    listed = store.runs()
+    listed = store.list_runs()
     assert [run.id[-1] for run in listed] == ["1", "2", "3", "4", "5"]
-    assert [run.id[-1] for run in store.runs(2)] == ["4", "5"]
+    assert [run.id[-1] for run in store.list_runs(2)] == ["4", "5"]
     assert (listed[0].counts, listed[0].started_at) == ({"ok": 1, "drift": 1}, NOW + DAY)
-    assert [run.id[-1] for run in store.previous("-i /srv/hosts.yaml")] == ["1", "2"]
+    assert [run.id[-1] for run in store.list_previous("-i /srv/hosts.yaml")] == ["1", "2"]
     assert store.load(listed[1].id).past == listed[:1]
 
 
@@ -135,12 +135,12 @@ def test_counts_of_sessions_are_kept_without_names_and_are_no_record_of_the_poli
     report = HostReport(host=Host(name="a", address="192.0.2.1"), state=State.OK, losses=counted)
     store.save(a_check(1, one("a", "300")))
     store.save(a_check(2, report, command="losses"))
-    kept = store.host("a")[-1].report.losses
+    kept = store.list_records("a")[-1].report.losses
     assert kept == counted.without_names()
     assert kept is not None
     assert (kept.count(SessionEnd.CUT), kept.unanswering) == (4, ())
-    assert store.last(["a"])["a"].report == store.last(["a"], judged=True)["a"].report == one("a", "300")
-    passed = store.last_ok("a")
+    assert store.find_last(["a"])["a"].report == store.find_last(["a"], judged=True)["a"].report == one("a", "300")
+    passed = store.find_last_ok("a")
     assert passed is not None
     assert passed.run_id == a_check(1).id
 
@@ -148,9 +148,9 @@ def test_counts_of_sessions_are_kept_without_names_and_are_no_record_of_the_poli
 def test_a_clock_that_went_backwards_loses_nothing(store: Store) -> None:
     store.save(a_check(9, one("a", "300")))
     store.save(a_check(2, one("a", "0")))
-    assert [run.id[-1] for run in store.runs()] == ["2", "9"]
+    assert [run.id[-1] for run in store.list_runs()] == ["2", "9"]
     assert store.find() == a_check(2).id
-    assert store.last(["a"])["a"].report == one("a", "0")
+    assert store.find_last(["a"])["a"].report == one("a", "0")
     assert [past.id[-1] for past in store.load(a_check(2).id).past] == ["9"]
 
 
@@ -173,16 +173,16 @@ def test_the_life_of_a_host(store: Store) -> None:
     store.save(a_check(1, one("a", "300"), unbegun))
     store.save(a_check(2, one("a", "0", seconds_s=2.5)))
     store.save(a_check(3, lost))
-    life = store.host("a")
+    life = store.list_records("a")
     assert [record.report.state for record in life] == [State.OK, State.DRIFT, State.UNKNOWN]
     assert life[1] == Recorded(
         run_id=a_check(2).id, command="check", started_at=NOW + 2 * DAY, report=one("a", "0", seconds_s=2.5)
     )
-    assert store.host("a", 1) == life[-1:]
-    assert store.last_ok("a") == life[0]
-    assert store.last(["a", "c"]) == {"a": life[2]}
-    assert store.last(["a"], judged=True) == {"a": life[1]}
-    assert (store.names(), store.host("b"), store.last_ok("b")) == (("a",), (), None)
+    assert store.list_records("a", 1) == life[-1:]
+    assert store.find_last_ok("a") == life[0]
+    assert store.find_last(["a", "c"]) == {"a": life[2]}
+    assert store.find_last(["a"], judged=True) == {"a": life[1]}
+    assert (store.list_hosts(), store.list_records("b"), store.find_last_ok("b")) == (("a",), (), None)
 
 
 def test_what_apply_replaced_is_remembered_and_what_undo_did_is_not(store: Store) -> None:
@@ -194,14 +194,14 @@ def test_what_apply_replaced_is_remembered_and_what_undo_did_is_not(store: Store
     store.save(a_check(1, one("a", "300", end=End.APPLIED, replaced=gone), command="apply"))
     store.save(a_check(2, one("a", "300", end=End.ROLLED_BACK, replaced=gone), command="apply"))
     store.save(a_check(3, one("a", "0", end=End.APPLIED, replaced=gone), command="undo"))
-    (found,) = store.replaced(["a", "b"])["a"]
+    (found,) = store.list_replaced(["a", "b"])["a"]
     assert (found.run_id, found.scope, found.value) == (a_check(1).id, r"Match User \x80", "0")
 
 
 def test_between_two_runs_only_hosts_that_differ_are_told(store: Store) -> None:
     store.save(a_check(1, one("same", "300"), one("worse", "300"), one("gone", "300")))
     store.save(a_check(2, one("new", "0"), one("worse", "0"), one("same", "300", seconds_s=9.0)))
-    told = {name: (before, after) for name, before, after in store.between(a_check(1).id, a_check(2).id)}
+    told = {name: (before, after) for name, before, after in store.compare(a_check(1).id, a_check(2).id)}
     assert list(told) == ["gone", "new", "worse"]
     assert (told["gone"][1], told["new"][0]) == (None, None)
     before, after = told["worse"]
@@ -223,11 +223,11 @@ def test_what_is_older_than_wanted_is_forgotten_with_all_that_only_it_named(url:
     for number in (2, 3, 8, 9):
         store.save(a_check(number, one("a", "300")))
     assert store.prune(6 * DAY, NOW + 9 * DAY) == 1
-    assert [run.id[-1] for run in store.runs()] == ["2", "3", "8", "9"]
+    assert [run.id[-1] for run in store.list_runs()] == ["2", "3", "8", "9"]
     counted = {name: _count(url, name) for name in ("results", "documents", "replaced")}
     assert counted == {"results": 4, "documents": 1, "replaced": 0}
     assert store.prune(DAY, NOW + 900 * DAY) == 2  # the clock jumped: counted from the newest run but one
-    assert [run.id[-1] for run in store.runs()] == ["8", "9"]
+    assert [run.id[-1] for run in store.list_runs()] == ["8", "9"]
 
 
 # ----------------------------------------------------------------------------------- several at once
@@ -266,7 +266,7 @@ def test_writers_at_once_lose_nothing_not_even_when_they_make_the_history(url: s
     for writer in writers:
         said = writer.communicate(timeout=120)[1]
         assert writer.returncode == 0, said
-    assert len(store.runs()) == 24
+    assert len(store.list_runs()) == 24
     assert _count(url, "results") == 24 * 40
     for number in range(8):
         found = [store.load(f"{name}-{number}").hosts for name in ("first", "second", "third")]
@@ -293,11 +293,11 @@ def test_a_writer_killed_in_the_middle_loses_only_its_own_run(url: str, store: S
     writer.stdin.write(f"{url}\n")
     writer.stdin.flush()
     assert writer.stdout.readline() == "written\n"
-    assert [run.id for run in store.runs()] == [a_check(1).id]  # nobody sees half a run, nobody waits for it
+    assert [run.id for run in store.list_runs()] == [a_check(1).id]  # nobody sees half a run, nobody waits for it
     writer.send_signal(signal.SIGKILL)
     writer.communicate()
     store.save(a_check(2, one("a", "300")))
-    assert [run.id for run in store.runs()] == [a_check(1).id, a_check(2).id]
+    assert [run.id for run in store.list_runs()] == [a_check(1).id, a_check(2).id]
     assert (_count(url, "results"), _count(url, "documents")) == (2, 1)
 
 
@@ -305,7 +305,7 @@ def test_a_writer_killed_in_the_middle_loses_only_its_own_run(url: str, store: S
 
 
 def test_the_migrations_make_the_tables_that_the_program_believes_in(url: str, store: Store) -> None:
-    assert store.runs() == ()
+    assert store.list_runs() == ()
     with _connection(url) as connection:
         options = {"version_table": tables.VERSION_TABLE, "compare_type": True, "compare_server_default": True}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), tables.metadata) == []
@@ -317,7 +317,7 @@ def test_a_newer_history_is_left_alone(url: str, store: Store) -> None:
     for opened in (store, Store(parse_address(url))):
         opened.close()
     newer = Store(parse_address(url))
-    for use in (newer.runs, lambda: newer.save(a_check(2))):
+    for use in (newer.list_runs, lambda: newer.save(a_check(2))):
         with pytest.raises(StoreError, match="schema 0099, this release knows"):
             use()
     newer.close()
@@ -335,7 +335,7 @@ def test_a_history_that_somebody_holds_is_locked(url: str, store: Store) -> None
         impatient.save(a_check(2))
     assert caught.value.hint
     impatient.save(a_check(3))
-    assert len(store.runs()) == 2
+    assert len(store.list_runs()) == 2
     holder.close()
     impatient.close()
 
@@ -344,7 +344,7 @@ def test_a_record_that_cannot_be_read_is_damage(url: str, store: Store) -> None:
     store.save(a_check(1, one("a", "300")))
     _tell(url, "UPDATE documents SET text = '{\"host\": 7}'")
     with pytest.raises(StoreError, match="damaged"):
-        store.host("a")
+        store.list_records("a")
 
 
 @pytest.mark.parametrize("harm", ["not a database at all, but long enough to be read " * 100, "middle"])

@@ -99,7 +99,7 @@ def refused(host: Host, *, secrets: Secrets) -> HostReport:
     """Send a password that the host refuses, if there is leave to."""
     try:
         with contextlib.closing(secrets.attempts.start("credential", host.name, Deadline(30))) as attempt:
-            attempt.refused()
+            attempt.refuse()
     except AttemptRefused:
         return HostReport(host=host, state=State.OK, facts=(("sent", "no"),))
     return HostReport(host=host, state=State.OK, facts=(("sent", "yes"),))

@@ -98,14 +98,14 @@ class Recorder:
         self._store = open_store(recording.store, secrets)
         names = [host.name for host in hosts]
         with self._told():
-            self._past = self._store.previous(self._selection, command=command)
+            self._past = self._store.list_previous(self._selection, command=command)
             if command == LOG_COMMAND:
                 return
-            self._last = self._store.last(names)
+            self._last = self._store.find_last(names)
             # Nearly always the same records, and to read them is most of what recording costs.
             judged = {name: last for name, last in self._last.items() if last.report.state.is_judged}
-            self._judged = judged | self._store.last(self._last.keys() - judged, judged=True)
-            self._replaced = self._store.replaced(names)
+            self._judged = judged | self._store.find_last(self._last.keys() - judged, judged=True)
+            self._replaced = self._store.list_replaced(names)
 
     def compared(self, report: HostReport) -> HostReport:
         """A report with what changed on its host since it was last recorded."""

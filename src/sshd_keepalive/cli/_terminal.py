@@ -143,7 +143,7 @@ class Output:
     def host(self, report: HostReport) -> None:
         """One host has finished."""
         if self.options.format == "jsonl":
-            self.write(self._report.line(report))
+            self.write(self._report.render_line(report))
 
     def run(self, run: Run, *, with_diffs: bool) -> None:
         """The end of a run: the hosts, the totals, the reports for files."""

@@ -150,7 +150,7 @@ def _recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[str]:
     from sshd_keepalive.cli._results import open_to_read
 
     address = str(ctx.params.get("store") or "")
-    return [] if "://" in address else [run.id for run in open_to_read(address).runs(MOST)]
+    return [] if "://" in address else [run.id for run in open_to_read(address).list_runs(MOST)]
 
 
 def _sinks(ctx: click.Context, incomplete: str) -> Iterable[str]:

@@ -16,7 +16,7 @@ from sshd_keepalive.history import outcome
 from sshd_keepalive.history.changes import Recorded, find_changes
 from sshd_keepalive.model import GLOBAL, SCHEMA_VERSION, SPELLING, End, PastRun, State
 from sshd_keepalive.quoting import printable
-from sshd_keepalive.reports import host_data, timestamp
+from sshd_keepalive.reports import describe_host, format_time
 from sshd_keepalive.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def command(
     elif words:
         data, lines = _host(kept, words[0], last)
     else:
-        data, lines = _runs(kept.runs(last))
+        data, lines = _runs(kept.list_runs(last))
     if format == "json":
         click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "command": "history", **data}, indent=1))
         return
@@ -92,7 +92,7 @@ def _run(run: PastRun) -> dict[str, Any]:
     return {
         "run_id": run.id,
         "command": run.command,
-        "started_at": timestamp(run.started_at),
+        "started_at": format_time(run.started_at),
         "exit_code": run.exit_code,
         "selection": run.selection,
         "summary": outcome.summarize(run.counts),
@@ -100,11 +100,11 @@ def _run(run: PastRun) -> dict[str, Any]:
 
 
 def _host(kept: Store, name: str, most: int) -> _Told:
-    records = kept.host(name, most)
+    records = kept.list_records(name, most)
     if not records:
         hint = "give two runs to see what changed between them; report shows one run" if kept.has_run(name) else None
-        raise ConfigError(f"nothing is recorded of host {name}{did_you_mean(name, kept.names())}", hint=hint)
-    compliant = kept.last_ok(name)
+        raise ConfigError(f"nothing is recorded of host {name}{did_you_mean(name, kept.list_hosts())}", hint=hint)
+    compliant = kept.find_last_ok(name)
 
     def lines() -> Iterator[str]:
         for record in records:
@@ -120,11 +120,13 @@ def _host(kept: Store, name: str, most: int) -> _Told:
         )
 
     data = {"host": name, "last_ok": _record(compliant) if compliant else None}
-    return data | {"records": [_record(record) | {"report": host_data(record.report)} for record in records]}, lines()
+    return data | {
+        "records": [_record(record) | {"report": describe_host(record.report)} for record in records]
+    }, lines()
 
 
 def _record(record: Recorded) -> dict[str, Any]:
-    return {"run_id": record.run_id, "command": record.command, "started_at": timestamp(record.started_at)}
+    return {"run_id": record.run_id, "command": record.command, "started_at": format_time(record.started_at)}
 
 
 def _values(record: Recorded) -> str:
@@ -138,7 +140,7 @@ def _between(kept: Store, *words: str) -> _Told:
     earlier, later = (kept.find(word) for word in words)
     changes = {
         name: changed
-        for name, before, after in kept.between(earlier, later)
+        for name, before, after in kept.compare(earlier, later)
         if (changed := tuple(_changes(before, after)))
     }
 

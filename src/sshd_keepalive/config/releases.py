@@ -14,8 +14,8 @@ from sshd_keepalive.sshd_config.version import Build, Version
 
 
 @cache
-def table() -> dict[str, Build]:
-    """Give every distribution by its name, in the order of the file."""
+def load_table() -> dict[str, Build]:
+    """Load every distribution by its name, in the order of the file."""
     text = resources.files(__package__).joinpath("releases.yaml").read_text(encoding="utf-8")
     rows: dict[str, dict[str, Any]] = yaml.load(text, Loader=yaml.CSafeLoader)
     return {
@@ -35,12 +35,14 @@ def find(text: str) -> Build:
     Raises:
         ConfigError: it is neither.
     """
-    if (build := table().get(text.lower())) is not None:
+    if (build := load_table().get(text.lower())) is not None:
         return build
     try:
         if text[:1].isdigit() or text.lower().startswith("openssh"):
             return Build(version=Version.parse(text))
     except ParseError:
         pass
-    hint = f"write a number, 9.2, or one of {', '.join(table())}"
-    raise ConfigError(f"{text}: not a release of OpenSSH or of a distribution{did_you_mean(text, table())}", hint=hint)
+    hint = f"write a number, 9.2, or one of {', '.join(load_table())}"
+    raise ConfigError(
+        f"{text}: not a release of OpenSSH or of a distribution{did_you_mean(text, load_table())}", hint=hint
+    )

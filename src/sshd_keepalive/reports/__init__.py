@@ -18,8 +18,8 @@ class Report(Protocol):
         """The whole report, ending in a line end."""
 
 
-def host_data(report: HostReport) -> dict[str, Any]:
-    """One host of the JSON report."""
+def describe_host(report: HostReport) -> dict[str, Any]:
+    """Describe one host for the JSON report."""
     host = report.host
     return {
         "name": host.name,
@@ -44,8 +44,8 @@ def host_data(report: HostReport) -> dict[str, Any]:
     }
 
 
-def benchmark_data(run: Run) -> dict[str, Any]:
-    """What the benchmarks of a run say: every row with its source, the hosts, the pairs that satisfy all."""
+def describe_benchmarks(run: Run) -> dict[str, Any]:
+    """Describe what the benchmarks of a run say: every row with its source, the hosts, the pairs that satisfy all."""
     pairs = benchmarks.wanted_pairs(run)
     found = benchmarks.common(run.benchmarks)
     both = None
@@ -73,13 +73,13 @@ def benchmark_data(run: Run) -> dict[str, Any]:
     }
 
 
-def flat(text: str) -> str:
-    """Text from a host as one printable line."""
+def flatten(text: str) -> str:
+    """Make text from a host one printable line."""
     return text if text.isprintable() else printable(" ".join(text.splitlines()))
 
 
-def timestamp(at: datetime) -> str:
-    """UTC to the second, as `2026-01-31T02:00:00Z`."""
+def format_time(at: datetime) -> str:
+    """Format a time in UTC to the second, as `2026-01-31T02:00:00Z`."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -108,9 +108,9 @@ def _losses(losses: Losses | None) -> dict[str, Any] | None:
         return None
     return {
         "days": losses.days,
-        "from": timestamp(losses.first_at) if losses.first_at else None,
-        "to": timestamp(losses.last_at) if losses.last_at else None,
-        "in_effect_since": timestamp(losses.in_effect_since) if losses.in_effect_since else None,
+        "from": format_time(losses.first_at) if losses.first_at else None,
+        "to": format_time(losses.last_at) if losses.last_at else None,
+        "in_effect_since": format_time(losses.in_effect_since) if losses.in_effect_since else None,
         "run_id": losses.run_id,
         "was_cut": losses.was_cut,
         "sessions": {end.value: losses.count(end) for end in SessionEnd},
@@ -164,11 +164,11 @@ def _pending(report: HostReport) -> dict[str, str] | None:
     pending = report.pending
     if pending is None:
         return None
-    return {"run_id": pending.run_id, "phase": pending.phase.value, "reverts_at": timestamp(pending.reverts_at)}
+    return {"run_id": pending.run_id, "phase": pending.phase.value, "reverts_at": format_time(pending.reverts_at)}
 
 
 def _reverted(report: HostReport) -> dict[str, str] | None:
     reverted = report.reverted
     if reverted is None:
         return None
-    return {"run_id": reverted.run_id, "at": timestamp(reverted.at), "reason": reverted.reason}
+    return {"run_id": reverted.run_id, "at": format_time(reverted.at), "reason": reverted.reason}

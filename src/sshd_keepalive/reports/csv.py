@@ -4,7 +4,7 @@ import csv
 from unicodedata import normalize
 
 from sshd_keepalive.model import Finding, HostReport, Run
-from sshd_keepalive.reports import flat, timestamp
+from sshd_keepalive.reports import flatten, format_time
 
 COLUMNS = (
     "run", "ended_at", "host", "address", "groups", "state", "change", "setting", "scope", "wanted", "value",
@@ -30,7 +30,7 @@ class _Lines(list[str]):
 
 def _row(run: Run, report: HostReport, finding: Finding | None) -> list[str]:
     host, failure = report.host, report.failure
-    row = [run.id, timestamp(run.ended_at), host.name, host.address, " ".join(host.groups)]
+    row = [run.id, format_time(run.ended_at), host.name, host.address, " ".join(host.groups)]
     row += [report.state, report.end or ""]
     if finding is None:
         row += [""] * 8
@@ -48,7 +48,7 @@ def _inert(cell: str) -> str:
     A tab or a line end at the beginning counts, and so do the other forms of the four signs, such as the full-width
     ones: some spreadsheets skip the former and read the latter as the sign. Source: OWASP, "CSV Injection".
     """
-    shown = flat(cell)
+    shown = flatten(cell)
     is_formula = cell.startswith(("\t", "\r", "\n")) or normalize("NFKC", shown.lstrip()).startswith(
         ("=", "+", "-", "@")
     )

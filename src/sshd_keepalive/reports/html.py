@@ -34,7 +34,7 @@ from sshd_keepalive.model import (
     State,
 )
 from sshd_keepalive.quoting import printable
-from sshd_keepalive.reports import flat
+from sshd_keepalive.reports import flatten
 
 with require_extra("reports"):
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -61,14 +61,14 @@ def render(run: Run) -> str:
         counts={state.value: counts[state] for state in State},
         states=_states(run),
         groups=_groups(run),
-        group_names=sorted({flat(group) for report in run.hosts for group in report.host.groups}),
+        group_names=sorted({flatten(group) for report in run.hosts for group in report.host.groups}),
         percent=_percent(counts[State.OK], len(run.hosts)),
         rows=[_row(report) for report in outcome.worst_first(run)],
         details=_details(run),
         alike=_group_alike(run),
         chart=_chart(run),
         wanted=list(dict.fromkeys(_wanted(report.host.policy) for report in run.hosts)),
-        caveats=[(flat(text), len(names)) for text, names in outcome.caveats(run).items()],
+        caveats=[(flatten(text), len(names)) for text, names in outcome.caveats(run).items()],
         benchmarks=[_benchmark(run, row) for row in run.benchmarks],
         conclusion=benchmarks.sentence(run),
         n_changed=sum(bool(report.changes) for report in run.hosts),
@@ -114,7 +114,7 @@ def _groups(run: Run) -> list[dict[str, Any]]:
             counts[report.state] = counts.get(report.state, 0) + 1
     groups = [
         {
-            "name": flat(name),
+            "name": flatten(name),
             "label": ", ".join(f"{number} {state}" for state, number in counts.items()),
             "hosts": sum(counts.values()),
             "passing": counts.get(State.OK, 0),
@@ -152,9 +152,9 @@ def _group_alike(run: Run) -> list[dict[str, Any]]:
     return [
         {
             "word": group.word,
-            "title": flat(f"{group.title} {group.headline}".strip()),
+            "title": flatten(f"{group.title} {group.headline}".strip()),
             "lines": [printable(line.removeprefix("    ").replace("\n", " ")) for line in group.lines],
-            "first": flat(group.first),
+            "first": flatten(group.first),
         }
         for group in group_alike(found)
     ]
@@ -168,14 +168,14 @@ def _row(report: HostReport) -> dict[str, Any]:
     values = {f.setting: f.value for f in report.findings if f.scope == GLOBAL}
     word = outcome.word(report)
     return {
-        "name": flat(report.host.name),
-        "address": flat(f"{report.host.address}{f':{report.host.port}' if report.host.port != 22 else ''}"),
-        "groups": [flat(group) for group in report.host.groups],
+        "name": flatten(report.host.name),
+        "address": flatten(f"{report.host.address}{f':{report.host.port}' if report.host.port != 22 else ''}"),
+        "groups": [flatten(group) for group in report.host.groups],
         "word": word,
         "badness": outcome.badness(word),
-        "interval": flat(values.get(SPELLING[INTERVAL], "")),
-        "count": flat(values.get(SPELLING[COUNT_MAX], "")),
-        "why": flat(_why(report)),
+        "interval": flatten(values.get(SPELLING[INTERVAL], "")),
+        "count": flatten(values.get(SPELLING[COUNT_MAX], "")),
+        "why": flatten(_why(report)),
         "changes": len(report.changes),
     }
 
@@ -217,7 +217,7 @@ def _details(run: Run) -> str:
     pool = _Pool()
 
     def texts(lines: Iterable[str]) -> list[int]:
-        return [pool.number(flat(line)) for line in lines]
+        return [pool.number(flatten(line)) for line in lines]
 
     hosts = []
     for report in outcome.worst_first(run):
@@ -228,7 +228,7 @@ def _details(run: Run) -> str:
             places = [str(place) for place in finding.hides]
             place = str(finding.place) if finding.place else "compiled-in default"
             told = (*cells, place, "; ".join(places), finding.reason)
-            found.append(pool.number(tuple(map(flat, told))))
+            found.append(pool.number(tuple(map(flatten, told))))
         held = [(row.name, benchmarks.judge(row, report.findings)) for row in run.benchmarks]
         hint = (f"next: {failure.hint}",) if failure and failure.hint else ()
         change = report.diff + report.value_diff
@@ -337,7 +337,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["flat"] = flat
+    environment.filters["flat"] = flatten
     return environment
 
 

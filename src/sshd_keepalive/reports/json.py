@@ -4,7 +4,7 @@ import json
 
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import SCHEMA_VERSION, Run
-from sshd_keepalive.reports import benchmark_data, host_data, timestamp
+from sshd_keepalive.reports import describe_benchmarks, describe_host, format_time
 
 
 def render(run: Run) -> str:
@@ -13,12 +13,12 @@ def render(run: Run) -> str:
         "schema_version": SCHEMA_VERSION,
         "command": run.command,
         "run_id": run.id,
-        "started_at": timestamp(run.started_at),
-        "ended_at": timestamp(run.ended_at),
+        "started_at": format_time(run.started_at),
+        "ended_at": format_time(run.ended_at),
         "exit_code": run.exit_code,
         "summary": outcome.summarize(outcome.count(run)),
-        "hosts": [host_data(report) for report in run.hosts],
+        "hosts": [describe_host(report) for report in run.hosts],
     }
     if run.benchmarks:
-        document["benchmarks"] = benchmark_data(run)
+        document["benchmarks"] = describe_benchmarks(run)
     return json.dumps(document, indent=1, allow_nan=False) + "\n"

@@ -3,14 +3,14 @@
 import json
 
 from sshd_keepalive.model import HostReport, Run
-from sshd_keepalive.reports import host_data
+from sshd_keepalive.reports import describe_host
 
 
-def line(report: HostReport) -> str:
-    """One host, ending in a line end; the command line prints it as soon as the host is done."""
-    return json.dumps(host_data(report), allow_nan=False) + "\n"
+def render_line(report: HostReport) -> str:
+    """Render one host, ending in a line end; the command line prints it as soon as the host is done."""
+    return json.dumps(describe_host(report), allow_nan=False) + "\n"
 
 
 def render(run: Run) -> str:
     """All hosts, in the order of the inventory."""
-    return "".join(line(report) for report in run.hosts)
+    return "".join(render_line(report) for report in run.hosts)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from sshd_keepalive.errors import require_extra
 from sshd_keepalive.model import Finding, HostReport, Run, State
-from sshd_keepalive.reports import flat
+from sshd_keepalive.reports import flatten
 
 with require_extra("reports"):
     from junitparser import (
@@ -92,4 +92,4 @@ def _waived(report: HostReport) -> str:
 
 def _text(text: str) -> str:
     """XML 1.0 takes no control characters, escaped or not."""
-    return flat(text)
+    return flatten(text)

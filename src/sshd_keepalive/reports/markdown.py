@@ -8,7 +8,7 @@ from sshd_keepalive import benchmarks
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import HostReport, Run, State
 from sshd_keepalive.quoting import printable
-from sshd_keepalive.reports import flat, timestamp
+from sshd_keepalive.reports import flatten, format_time
 
 
 def render(run: Run) -> str:
@@ -19,7 +19,7 @@ def render(run: Run) -> str:
     parts = [
         f"# sshd-keepalive {run.command}\n",
         f"{len(hosts)} host{'s' * (len(hosts) != 1)}{': ' * bool(said)}{said}\n",
-        f"Run `{run.id}`, ended {timestamp(run.ended_at)}, exit code {run.exit_code}.\n",
+        f"Run `{run.id}`, ended {format_time(run.ended_at)}, exit code {run.exit_code}.\n",
     ]
     wrong = [report for report in hosts if outcome.word(report) is not State.OK]
     if wrong:
@@ -83,7 +83,7 @@ def _code(text: str) -> str:
 
     Source: CommonMark 0.31, 6.1; GitHub Flavored Markdown, 4.10 (a bar in a cell is escaped in code, too).
     """
-    text = flat(text).replace("|", "\\|")
+    text = flatten(text).replace("|", "\\|")
     fence = "`" * (_longest(text) + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{pad}{text}{pad}{fence}" if text.strip() else ""

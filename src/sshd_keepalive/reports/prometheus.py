@@ -4,7 +4,7 @@ from sshd_keepalive import benchmarks
 from sshd_keepalive.errors import require_extra
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import HostReport, Run, State
-from sshd_keepalive.reports import flat
+from sshd_keepalive.reports import flatten
 
 with require_extra("reports"):
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -39,9 +39,9 @@ def render(run: Run) -> str:
     value = gauge("setting_value", "The value in effect, as sshd -T prints it.", "host", "setting", "scope")
     wanted = gauge("setting_wanted", "The value the policy requires.", "host", "setting", "scope")
     for report in run.hosts:
-        name = flat(report.host.name)
+        name = flatten(report.host.name)
         compliant.labels(name).set(report.state is State.OK)
-        word.labels(name, flat(report.host.address), outcome.word(report)).set(1)
+        word.labels(name, flatten(report.host.address), outcome.word(report)).set(1)
         changes.labels(name).set(len(report.changes))
         if report.caveat is not None:
             late.labels(name).set(report.caveat.keep_alive_after_s)
@@ -58,7 +58,7 @@ def render(run: Run) -> str:
 
 def _numbers(report: HostReport) -> list[tuple[str, str, int, int]]:
     return [
-        (flat(found.setting), flat(str(found.scope)), int(found.value), int(found.wanted))
+        (flatten(found.setting), flatten(str(found.scope)), int(found.value), int(found.wanted))
         for found in report.findings
         if found.value.isdecimal() and found.value.isascii() and found.wanted.isdecimal() and found.wanted.isascii()
     ]

@@ -20,7 +20,7 @@ from sshd_keepalive.model import (
     State,
     Subject,
 )
-from sshd_keepalive.reports import flat, timestamp
+from sshd_keepalive.reports import flatten, format_time
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _FLEET = "FLEET"  # the base of all paths: one directory for each host
@@ -37,8 +37,8 @@ def render(run: Run) -> str:
     driver = {"name": "sshd-keepalive", "version": version("sshd-keepalive"), "rules": list(rules.values())}
     invocation = {
         "executionSuccessful": True,  # the program did its work; what it found are results (3.20.14)
-        "startTimeUtc": timestamp(run.started_at),
-        "endTimeUtc": timestamp(run.ended_at),
+        "startTimeUtc": format_time(run.started_at),
+        "endTimeUtc": format_time(run.ended_at),
         "exitCode": run.exit_code,
     }
     document = {
@@ -90,16 +90,16 @@ def _of_finding(report: HostReport, finding: Finding) -> dict[str, Any]:
         result["relatedLocations"] = [_location(report, place) for place in finding.hides]
     if report.host.waiver is not None and state is State.WAIVED:  # 3.35
         said = f"until {report.host.waiver.until}, {report.host.waiver.owner}: {report.host.waiver.reason}"
-        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": flat(said)}]
+        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": flatten(said)}]
     return result
 
 
 def _result(report: HostReport, rule: str, level: str, message: str, place: Place | None, what: str) -> dict[str, Any]:
     one_of_a_kind = "\0".join((report.host.name, rule, what)).encode("utf-8", "surrogateescape")
     return {
-        "ruleId": flat(rule),
+        "ruleId": flatten(rule),
         "level": level,
-        "message": {"text": flat(message)},
+        "message": {"text": flatten(message)},
         "locations": [_location(report, place)],
         "partialFingerprints": {"hostSettingScope/v1": hashlib.sha256(one_of_a_kind).hexdigest()},
     }
@@ -112,7 +112,7 @@ def _location(report: HostReport, place: Place | None) -> dict[str, Any]:
     physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(report.host.name, path), "uriBaseId": _FLEET}}
     if place is not None and in_a_file and place.line > 0:
         physical["region"] = {"startLine": place.line}
-    return {"physicalLocation": physical, "logicalLocations": [{"name": flat(report.host.name), "kind": "resource"}]}
+    return {"physicalLocation": physical, "logicalLocations": [{"name": flatten(report.host.name), "kind": "resource"}]}
 
 
 def _uri(host: str, path: str) -> str:

@@ -54,11 +54,11 @@ class Attempt:
         self._host = host
         self._open = True
 
-    def accepted(self) -> None:
+    def accept(self) -> None:
         """Record that the host accepted the password."""
         self._end(accepted=True)
 
-    def refused(self) -> None:
+    def refuse(self) -> None:
         """Record that the host refused the password."""
         self._end(accepted=False)
 

@@ -167,14 +167,14 @@ class _Proof:
                     raise
                 if method != "password" and not question.is_answered:
                     raise self._refused("it did not ask for the password") from None
-                attempt.refused()
+                attempt.refuse()
                 hint = "type it again" if reference == "prompt" else f"correct the password in {reference}"
                 raise self._refused("the password is wrong", hint) from None
             except paramiko.SSHException as error:
                 if "Illegal info request" in str(error):  # PASSWD_CHANGEREQ (RFC 4252, 8), misread by paramiko
                     raise make_error(self._host, "password-expired") from None
                 raise
-            attempt.accepted()
+            attempt.accept()
         self._accepted.append("password" if method == "password" else "password by keyboard-interactive")
         return tuple(more)
 

@@ -45,9 +45,9 @@ class RootPassword:
     def settle(self, dialogue: Dialogue) -> None:
         """Note what sudo made of it, as soon as it is known."""
         if self._attempt is not None and dialogue.accepted:
-            self._attempt.accepted()
+            self._attempt.accept()
         elif self._attempt is not None and dialogue.rejected:
-            self._attempt.refused()
+            self._attempt.refuse()
 
     def silence(self, dialogue: Dialogue, noise: bytes, *, ended: str) -> HostError:
         """Say why the shell behind sudo never came, from what was printed instead.
@@ -63,7 +63,7 @@ class RootPassword:
                 self._host, noise, ended=ended, became=self._host.become.method in ("sudo", "doas")
             )
         if self._attempt is not None and failure.cause not in _NOT_THE_PASSWORD:
-            self._attempt.refused()
+            self._attempt.refuse()
         return failure
 
     def close(self) -> None:

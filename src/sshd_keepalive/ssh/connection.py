@@ -64,7 +64,7 @@ _ORDINARY: Final[set[tuple[object, ...]]] = set()
 
 
 #: Servers at which a login of this process failed, which sshd may count: the account or the host key was wrong.
-_DISPLEASED: Final[set[tuple[object, ...]]] = set()
+_PENALISING: Final[set[tuple[object, ...]]] = set()
 
 
 def _server(host: Host) -> tuple[object, ...]:
@@ -149,7 +149,7 @@ def open_link(
         raise failure from None
     except BaseException as error:
         if isinstance(error, HostError) and error.kind in (FailureKind.AUTH, FailureKind.HOST_KEY):
-            _DISPLEASED.add(_server(host))
+            _PENALISING.add(_server(host))
         _give_up(link, wire)
         raise
     finally:
@@ -196,7 +196,7 @@ def _failure(host: Host, link: Connection | None, phase: str, error: Exception, 
         if "Exceeded MaxStartups" in said:
             return make_error(host, "busy", said)
         if "Not allowed at this time" in said:  # since 9.8 to whoever comes after MaxStartups, too
-            return make_error(host, "penalised" if _server(host) in _DISPLEASED else "turned-away", said)
+            return make_error(host, "penalised" if _server(host) in _PENALISING else "turned-away", said)
         if deadline.is_over:
             return make_error(host, "deadline(version)", "its answer is not SSH" if steps.n_early_bytes else "")
         return make_error(host, "not-ssh", said) if steps.n_early_bytes else make_error(host, "busy")

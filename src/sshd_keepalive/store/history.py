@@ -1,4 +1,4 @@
-"""Runs recorded, and what is asked of them later."""
+"""Record runs, and query them later."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Store:
         self._database = Database(address, wait_s=wait_s)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._database.close()
 
     def is_begun(self) -> bool:
-        """Whether there is anything to read; asking makes no file."""
+        """Whether there is anything to read; does not create a file."""
         return self._database.exists()
 
     # ---------------------------------------------------------------------------------------- write
@@ -53,10 +53,12 @@ class Store:
         written = [texts.write_host(report) for report in reports]
         digests = [texts.compute_digest(text) for text in written]
         with self._database.writing() as connection:
-            run_id = _run_written(connection, run, reports)
-            hosts_of = _ids(connection, hosts, hosts.c.name, {printable(report.host.name): {} for report in reports})
+            run_id = _insert_run(connection, run, reports)
+            hosts_of = _find_ids(
+                connection, hosts, hosts.c.name, {printable(report.host.name): {} for report in reports}
+            )
             host_ids = [hosts_of[printable(report.host.name)] for report in reports]
-            texts_of = _ids(
+            texts_of = _find_ids(
                 connection,
                 documents,
                 documents.c.digest,
@@ -98,7 +100,7 @@ class Store:
                 )
 
     def prune(self, keep: timedelta, now: datetime) -> int:
-        """Forget the runs that started longer ago than `keep`; gives their number.
+        """Delete the runs that started longer ago than `keep`, and give their number.
 
         Counted from now or from the newest run but one, whichever is earlier: a clock that jumped ahead does not
         take everything along.
@@ -107,27 +109,27 @@ class Store:
             newest = connection.scalars(select(runs.c.started_at).order_by(runs.c.started_at.desc()).limit(2)).all()
             before = min(now, newest[-1] if newest else now) - keep
             old = connection.scalars(select(runs.c.id).where(runs.c.started_at < before)).all()
-            for some in _pieces(old):
+            for some in _split(old):
                 named = set(
                     connection.scalars(select(results.c.document_id).distinct().where(results.c.run_id.in_(some)))
                 )
                 connection.execute(delete(runs).where(runs.c.id.in_(some)))  # its results go with it
-                for these in _pieces(sorted(named)):
+                for these in _split(sorted(named)):
                     used = select(results.c.run_id).where(results.c.document_id == documents.c.id).exists()
                     connection.execute(delete(documents).where(documents.c.id.in_(these), ~used))
             return len(old)
 
     # ----------------------------------------------------------------------------------------- runs
 
-    def runs(self, most: int | None = None) -> tuple[PastRun, ...]:
-        """The newest runs, oldest first."""
+    def list_runs(self, most: int | None = None) -> tuple[PastRun, ...]:
+        """List the newest runs, oldest first."""
         with self._database.reading() as connection:
-            return _in_order(connection.execute(_PAST.order_by(*_NEWEST).limit(most)))
+            return _build_past(connection.execute(_PAST.order_by(*_NEWEST).limit(most)))
 
-    def previous(
+    def list_previous(
         self, selection: str, *, command: str = "check", before: str | None = None, most: int = 1000
     ) -> tuple[PastRun, ...]:
-        """Earlier runs of a selection that came to their end, oldest first.
+        """List the earlier runs of a selection that were not interrupted, oldest first.
 
         Args:
             before: the id of a run; only those recorded before that one.
@@ -137,10 +139,10 @@ class Store:
         if before is not None:
             wanted = wanted.where(runs.c.id < select(runs.c.id).where(runs.c.name == before).scalar_subquery())
         with self._database.reading() as connection:
-            return _in_order(connection.execute(wanted.order_by(runs.c.id.desc()).limit(most)))
+            return _build_past(connection.execute(wanted.order_by(runs.c.id.desc()).limit(most)))
 
     def find(self, word: str = "") -> str:
-        """The id of the run that a word means: an id, the beginning of one, or nothing for the last recorded.
+        """Find the id of the run that a word means: an id, the beginning of one, or nothing for the last recorded.
 
         Raises:
             ConfigError: none or several.
@@ -161,7 +163,7 @@ class Store:
             return connection.scalar(found) is not None
 
     def load(self, run_id: str) -> Run:
-        """A run as it was recorded, with the earlier ones of its selection.
+        """Load a run as it was recorded, with the earlier ones of its selection.
 
         Raises:
             ConfigError: there is no such run.
@@ -178,10 +180,10 @@ class Store:
             )
             reports = tuple(texts.read_host(text, seconds_s) for text, seconds_s in rows)
         run = texts.read_run(row.document)
-        return replace(run, hosts=reports, past=self.previous(run.selection, command=run.command, before=run_id))
+        return replace(run, hosts=reports, past=self.list_previous(run.selection, command=run.command, before=run_id))
 
-    def between(self, earlier: str, later: str) -> Iterator[tuple[str, Recorded | None, Recorded | None]]:
-        """The hosts that are not recorded alike in two runs, by name; None: not among the hosts of that run."""
+    def compare(self, earlier: str, later: str) -> Iterator[tuple[str, Recorded | None, Recorded | None]]:
+        """Give the hosts whose records in two runs differ, by name; None: not among the hosts of that run."""
         with self._database.reading() as connection:
             sides = [
                 {row.document_id: row for row in connection.execute(_RECORDED.where(runs.c.name == name))}
@@ -191,30 +193,30 @@ class Store:
             {row.host: row for key, row in side.items() if key not in other} for side, other in (sides, reversed(sides))
         )
         for name in sorted({*before, *after}):
-            yield name, _maybe(before.get(name)), _maybe(after.get(name))
+            yield name, _build_record_or_none(before.get(name)), _build_record_or_none(after.get(name))
 
     # ---------------------------------------------------------------------------------------- hosts
 
-    def host(self, name: str, most: int | None = None) -> tuple[Recorded, ...]:
-        """The life of one host: its newest records, oldest first."""
+    def list_records(self, name: str, most: int | None = None) -> tuple[Recorded, ...]:
+        """List the newest records of a host, oldest first."""
         wanted = _RECORDED.where(hosts.c.name == name).order_by(*_NEWEST).limit(most)
         with self._database.reading() as connection:
             rows = connection.execute(wanted).all()
-        return tuple(_recorded(row) for row in reversed(rows))
+        return tuple(_build_record(row) for row in reversed(rows))
 
-    def names(self) -> tuple[str, ...]:
-        """All hosts of which something was ever recorded."""
+    def list_hosts(self) -> tuple[str, ...]:
+        """List all hosts that were ever recorded."""
         with self._database.reading() as connection:
             return tuple(connection.scalars(select(hosts.c.name).order_by(hosts.c.name)))
 
-    def last_ok(self, name: str) -> Recorded | None:
-        """The last record of a host that was compliant."""
+    def find_last_ok(self, name: str) -> Recorded | None:
+        """Find the last record in which a host was compliant."""
         wanted = _RECORDED.where(hosts.c.name == name, results.c.state == State.OK.value, _OF_POLICY)
         with self._database.reading() as connection:
-            return _maybe(connection.execute(wanted.order_by(results.c.run_id.desc()).limit(1)).first())
+            return _build_record_or_none(connection.execute(wanted.order_by(results.c.run_id.desc()).limit(1)).first())
 
-    def last(self, names: Collection[str], *, judged: bool = False) -> dict[str, Recorded]:
-        """The last record of each host; `judged`: in which it could be judged. Those of `losses` do not count."""
+    def find_last(self, names: Collection[str], *, judged: bool = False) -> dict[str, Recorded]:
+        """Find the last record of each host; `judged`: in which it could be judged. Those of `losses` do not count."""
         of_host = (
             select(results.c.run_id).join(runs).where(results.c.host_id == hosts.c.id, _OF_POLICY).correlate(hosts)
         )
@@ -223,14 +225,14 @@ class Store:
         newest = of_host.order_by(results.c.run_id.desc()).limit(1).scalar_subquery()
         found: dict[str, Recorded] = {}
         with self._database.reading() as connection:
-            for some in _pieces(sorted(names)):
+            for some in _split(sorted(names)):
                 last = select(hosts.c.id, newest.label("run_id")).where(hosts.c.name.in_(some)).subquery()
                 pairs = tuple_(results.c.host_id, results.c.run_id).in_(select(last.c.id, last.c.run_id))
-                found |= {row.host: _recorded(row) for row in connection.execute(_RECORDED.where(pairs))}
+                found |= {row.host: _build_record(row) for row in connection.execute(_RECORDED.where(pairs))}
         return found
 
-    def replaced(self, names: Collection[str]) -> dict[str, tuple[Replaced, ...]]:
-        """The values that changes of ours replaced on each host, oldest change first."""
+    def list_replaced(self, names: Collection[str]) -> dict[str, tuple[Replaced, ...]]:
+        """List the values that our changes replaced on each host, oldest change first."""
         wanted = (
             select(hosts.c.name.label("host"), runs.c.name, runs.c.started_at, *list(replaced.c)[3:])
             .select_from(replaced)
@@ -240,7 +242,7 @@ class Store:
         )
         found: dict[str, list[Replaced]] = {}
         with self._database.reading() as connection:
-            for some in _pieces(sorted(names)):
+            for some in _split(sorted(names)):
                 for row in connection.execute(wanted.where(hosts.c.name.in_(some))):
                     found.setdefault(row.host, []).append(
                         Replaced(
@@ -281,11 +283,11 @@ _RECORDED: Final[Select[Any]] = (
 )
 
 
-def _in_order(rows: Any) -> tuple[PastRun, ...]:
+def _build_past(rows: Any) -> tuple[PastRun, ...]:
     return tuple(PastRun(**row) for row in reversed(rows.mappings().all()))
 
 
-def _recorded(row: Row[Any]) -> Recorded:
+def _build_record(row: Row[Any]) -> Recorded:
     return Recorded(
         run_id=row.run,
         command=row.command,
@@ -294,12 +296,12 @@ def _recorded(row: Row[Any]) -> Recorded:
     )
 
 
-def _maybe(row: Row[Any] | None) -> Recorded | None:
-    return None if row is None else _recorded(row)
+def _build_record_or_none(row: Row[Any] | None) -> Recorded | None:
+    return None if row is None else _build_record(row)
 
 
-def _run_written(connection: Connection, run: Run, reports: Sequence[HostReport]) -> int:
-    """Insert a run; gives its number."""
+def _insert_run(connection: Connection, run: Run, reports: Sequence[HostReport]) -> int:
+    """Insert a run and give its number."""
     row = {
         "name": run.id,
         "command": run.command,
@@ -313,12 +315,12 @@ def _run_written(connection: Connection, run: Run, reports: Sequence[HostReport]
     return number
 
 
-def _ids(connection: Connection, of: Table, key: Column[Any], wanted: dict[Any, dict[str, Any]]) -> dict[Any, int]:
-    """The number of each key; what is not there yet is inserted with its other columns. Nobody else writes now."""
+def _find_ids(connection: Connection, of: Table, key: Column[Any], wanted: dict[Any, dict[str, Any]]) -> dict[Any, int]:
+    """Find the number of each key; insert missing ones with their other columns. Nobody else writes now."""
 
     def known(keys: Sequence[Any]) -> dict[Any, int]:
         found: dict[Any, int] = {}
-        for some in _pieces(keys):
+        for some in _split(keys):
             rows = connection.execute(select(key, of.c.id).where(key.in_(some)))
             found.update((name, number) for name, number in rows)
         return found
@@ -331,5 +333,5 @@ def _ids(connection: Connection, of: Table, key: Column[Any], wanted: dict[Any, 
     return numbers
 
 
-def _pieces(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+def _split(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
     return (values[at : at + _MANY] for at in range(0, len(values), _MANY))

@@ -16,7 +16,7 @@ def soon() -> Deadline:
 
 def test_a_refusal_is_final_for_the_host() -> None:
     limits = AttemptLimits()
-    limits.start(OPS, "a", soon()).refused()
+    limits.start(OPS, "a", soon()).refuse()
     with pytest.raises(AttemptRefused):
         limits.start(OPS, "a", soon())
     limits.start(OPS, "b", soon())
@@ -26,7 +26,7 @@ def test_a_refusal_is_final_for_the_host() -> None:
 def test_after_some_hosts_it_is_final_for_all() -> None:
     limits = AttemptLimits()
     for n in range(LIMIT):
-        limits.start(OPS, n, soon()).refused()
+        limits.start(OPS, n, soon()).refuse()
     with pytest.raises(AttemptRefused, match=str(LIMIT)):
         limits.start(OPS, "another", soon())
 
@@ -36,7 +36,7 @@ def test_an_unproved_password_is_tried_by_few_at_a_time() -> None:
     attempts = [limits.start(OPS, n, soon()) for n in range(LIMIT)]
     with pytest.raises(AttemptRefused, match="in time"):
         limits.start(OPS, "late", soon())
-    attempts[0].accepted()
+    attempts[0].accept()
     for n in range(20):
         limits.start(OPS, f"more {n}", soon())
 
@@ -56,7 +56,7 @@ def test_those_who_wait_go_on_with_the_verdict() -> None:
     thread = threading.Thread(target=wait)
     thread.start()
     for attempt in attempts:
-        attempt.refused()
+        attempt.refuse()
     thread.join(300)  # not the 600 s of the deadline
     assert not thread.is_alive()
     assert "hosts refused it" in outcome[0]
