@@ -50,11 +50,11 @@ def dropped_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
 def test_the_one_file_of_contributing_is_all_there_is_to_add(dropped_in: str) -> None:
     assert dropped_in in registry.list_names("services")
     module = registry.load("services", dropped_in)
-    text = services.functions({dropped_in: module}, ServiceChoice())
+    text = services.build_functions({dropped_in: module}, ServiceChoice())
     parses(text)
     assert "manager=s6" in text
     assert sh(services.Manager(module).find(ServiceChoice(unit=HOSTILE))).stdout == HOSTILE
-    own = {name for name in vars(module) if not name.startswith("_")} - {"ServiceChoice", "unit_of"}
+    own = {name for name in vars(module) if not name.startswith("_")} - {"ServiceChoice", "quote_unit"}
     assert own == {"RANK", "DETECT", "find", "is_active", "restart"}, "five definitions are a service manager"
 
 
@@ -72,7 +72,7 @@ def test_by_default_the_unit_that_runs_sshd_must_be_the_one_to_restart(
 ) -> None:
     module = registry.load("services", dropped_in)
     choice = ServiceChoice(manager=dropped_in, unit=unit)
-    text = services.functions({dropped_in: module}, choice)
+    text = services.build_functions({dropped_in: module}, choice)
     supervised = "is_supervised_by() { :; }" if seen else "is_supervised_by() { false; }"
     found = sh(f"readlink() {{ echo {seen}; }}\n{supervised}\n{text}pid=7 manager={dropped_in} unit={seen}\nobstacle")
     assert found.stdout.partition(" ")[0] == cause
@@ -85,7 +85,7 @@ def test_a_hostile_unit_stays_one_word(name: str) -> None:
         manager=name, unit=HOSTILE, pidfile=f"/{HOSTILE}", restart="restart-it now", is_active="ask-it"
     )
     module = registry.load("services", name)
-    text = services.functions({name: module}, choice)
+    text = services.build_functions({name: module}, choice)
     parses(text)
     for part in PARTS:
         shell_text = getattr(services.Manager(module), part)(choice)
@@ -97,14 +97,14 @@ def test_a_hostile_unit_stays_one_word(name: str) -> None:
 @pytest.mark.parametrize("name", registry.list_names("services"))
 def test_the_timer_gets_its_command_as_one_word(name: str) -> None:
     module = registry.load("services", name)
-    text = services.Manager(module).later("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} fire", 60)
+    text = services.Manager(module).set_timer("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} fire", 60)
     parses(text)
-    parses(services.Manager(module).cancel("sshd-keepalive-r"))
+    parses(services.Manager(module).cancel_timer("sshd-keepalive-r"))
 
 
 def test_detection_takes_the_lowest_rank_that_answers() -> None:
     managers = {name: registry.load("services", name) for name in registry.list_names("services")}
-    text = services.functions(managers, ServiceChoice())
+    text = services.build_functions(managers, ServiceChoice())
     for answer, found in {
         "is_supervised_by() { [ $1 = runsv ]; }; is_init() { :; }": "runit",
         "is_supervised_by() { [ $1 = supervisord ]; }; is_init() { :; }": "supervisord",
@@ -120,8 +120,8 @@ def test_nothing_that_lies_on_a_disk_makes_a_manager() -> None:
     """The commands and files of all of them, and an sshd of nobody's: only process 1 and the parent of sshd count."""
     common = resources.files("sshd_keepalive.scripts").joinpath("common.sh").read_text()
     managers = {name: registry.load("services", name) for name in registry.list_names("services")}
-    text = services.functions(managers, ServiceChoice())
-    text += services.guard_functions(managers, "sshd-keepalive-r", "fire", "boot", 60)
+    text = services.build_functions(managers, ServiceChoice())
+    text += services.build_guard_functions(managers, "sshd-keepalive-r", "fire", "boot", 60)
     text = text.replace("is_root || return 0", "").replace("test -d", ":").replace("test -x", ":")
     strangers = f"{common}\n{text}\npid=$$\ncomm_of() {{ comm=tini state=S parent=1; }}\n"
     found = sh(f'{strangers}detect; detect_init; echo "<$manager><$init>"; hook_boot; echo $?; obstacle')
@@ -132,7 +132,7 @@ def test_nothing_that_lies_on_a_disk_makes_a_manager() -> None:
 
 def test_only_what_steers_machines_gets_timers_and_boots() -> None:
     managers = {name: registry.load("services", name) for name in registry.list_names("services")}
-    text = services.guard_functions(managers, "sshd-keepalive-r", "fire", "boot", 60)
+    text = services.build_guard_functions(managers, "sshd-keepalive-r", "fire", "boot", 60)
     inits = [name for name, module in managers.items() if services.is_init(module)]
     assert sorted(inits) == ["openrc", "systemd", "sysv"]
     assert sorted(set(re.findall(r"init=(\w+);", text))) == sorted(inits)
@@ -142,7 +142,7 @@ def test_only_what_steers_machines_gets_timers_and_boots() -> None:
 def test_an_sshd_that_is_process_1_is_never_restarted(name: str) -> None:
     """A PID file or two commands of the inventory are believed: SIGHUP leaves process 1 where it is."""
     module = registry.load("services", name)
-    text = services.functions({name: module}, ServiceChoice(manager=name, unit="x", pidfile="/none"))
+    text = services.build_functions({name: module}, ServiceChoice(manager=name, unit="x", pidfile="/none"))
     said = sh(f"{text}\nsystemctl() {{ :; }}; pid=1 manager={name} ACTION=restart; obstacle").stdout
     assert said.startswith("process_1 ") == (module.RANK > 0)
 
@@ -150,7 +150,7 @@ def test_an_sshd_that_is_process_1_is_never_restarted(name: str) -> None:
 def test_a_manager_that_the_inventory_names_is_not_looked_for() -> None:
     managers = {"command": registry.load("services", "command")}
     choice = ServiceChoice(manager="command", restart="echo restarted", is_active="exit 3")
-    text = services.functions(managers, choice)
+    text = services.build_functions(managers, choice)
     assert sh(f"{text}detect; restart_unit; echo $manager").stdout == "restarted\ncommand\n"
     assert sh(f"{text}detect; is_active").returncode == 3
 
@@ -158,7 +158,7 @@ def test_a_manager_that_the_inventory_names_is_not_looked_for() -> None:
 @pytest.mark.parametrize("name", registry.list_names("services"))
 def test_what_a_boot_runs_is_written_and_taken_back(name: str, tmp_path: Path) -> None:
     module = registry.load("services", name)
-    text = services.Manager(module).at_boot("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} boot")
+    text = services.Manager(module).hook_boot("sshd-keepalive-r", f"/bin/sh {quote(HOSTILE)} boot")
     parses(f"f() {{\n{text}\n}}")
     if "return 2" in text:
         return
@@ -170,7 +170,7 @@ def test_what_a_boot_runs_is_written_and_taken_back(name: str, tmp_path: Path) -
     assert (done.returncode, done.stderr) == (0, "")
     written = [path for path in tmp_path.rglob("*sshd-keepalive-r*") if path.is_file() and not path.is_symlink()]
     assert len(written) == 1
-    gone = services.Manager(module).not_at_boot("sshd-keepalive-r").replace("/etc/", f"{tmp_path}/etc/")
+    gone = services.Manager(module).unhook_boot("sshd-keepalive-r").replace("/etc/", f"{tmp_path}/etc/")
     assert sh(f"command() {{ return 1; }}; {gone}").returncode == 0
     assert list(tmp_path.rglob("*sshd-keepalive-r*")) == []
 
@@ -178,7 +178,7 @@ def test_what_a_boot_runs_is_written_and_taken_back(name: str, tmp_path: Path) -
 @pytest.mark.parametrize("name", registry.list_names("services"))
 def test_an_obstacle_is_a_word_and_a_sentence(name: str) -> None:
     choice = ServiceChoice(manager=name, unit=HOSTILE)
-    text = services.Manager(registry.load("services", name)).obstacle(choice)
+    text = services.Manager(registry.load("services", name)).find_obstacle(choice)
     parses(f"f() {{\n{text}\n}}")
     said = sh(
         "systemctl() { echo LoadState=masked; }\nunit='' described='' pid=1 pidfile=/none ACTION=restart\n"
@@ -209,7 +209,7 @@ def started(name: str, tmp_path: Path, unit: str, *, also: str = "", **files: st
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
     common = resources.files("sshd_keepalive.scripts").joinpath("common.sh").read_text()
-    text = registry.load("services", name).next_start(ServiceChoice()).replace("/etc/", f"{tmp_path}/etc/")
+    text = registry.load("services", name).find_next_start(ServiceChoice()).replace("/etc/", f"{tmp_path}/etc/")
     parses(f"f() {{\n{text}\n}}")
     shown = SHOWN.format(tmp_path)
     named = unit or "sshd@0.service"
@@ -283,8 +283,8 @@ def test_an_init_scripts_next_start_has_the_words_of_its_settings(name: str, tmp
 
 def test_all_texts_together_are_clean_shell() -> None:
     managers = {name: registry.load("services", name) for name in registry.list_names("services")}
-    text = services.functions(managers, ServiceChoice())
-    text += services.guard_functions(managers, "sshd-keepalive-r", "/bin/sh x fire", "/bin/sh x boot", 60)
+    text = services.build_functions(managers, ServiceChoice())
+    text += services.build_guard_functions(managers, "sshd-keepalive-r", "/bin/sh x fire", "/bin/sh x boot", 60)
     shellcheck = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run(
         # Variables come from the scripts around them; what is written to a file is not to be expanded now.

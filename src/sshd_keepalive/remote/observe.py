@@ -75,7 +75,9 @@ def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float,
 @lru_cache(maxsize=256)
 def build_functions(service: ServiceChoice) -> str:
     """Build the service managers' shell functions for one choice of the inventory."""
-    return services.functions({name: registry.load("services", name) for name in _list_managers(service)}, service)
+    return services.build_functions(
+        {name: registry.load("services", name) for name in _list_managers(service)}, service
+    )
 
 
 def _list_managers(service: ServiceChoice) -> tuple[str, ...]:
@@ -94,7 +96,7 @@ def build_guard_functions(manager: str, name: str, directory: str, after_s: int)
     names = (manager,) if is_one else registry.list_built_in("services")
     managers = {key: registry.load("services", key) for key in names}
     expire, boot = guard.expire_command(directory), guard.boot_command(directory)
-    return services.guard_functions(managers, name, expire, boot, after_s)
+    return services.build_guard_functions(managers, name, expire, boot, after_s)
 
 
 def find_service(snapshot: Snapshot) -> ServiceChoice:

@@ -39,7 +39,7 @@ class Change:
     Args:
         candidate: name → content of the files that stand in for the tree while sshd checks it, the main file
             first; empty when nothing is written.
-        functions: the service managers' shell functions, `services.functions` and `services.guard_functions`.
+        functions: the service managers' shell functions: `services.build_functions`, `build_guard_functions`.
     """
 
     plan: Plan

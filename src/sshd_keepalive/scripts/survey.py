@@ -54,7 +54,7 @@ def build_script(
     """The observing script.
 
     Args:
-        functions: shell functions of the service managers, `services.functions`.
+        functions: shell functions of the service managers, `services.build_functions`.
         users: accounts to ask `sshd -T -C` for when a Match block is there.
         extra: absolute Include patterns that the last look missed.
         again: this run has looked at the host already; how sshd would start is not asked again.

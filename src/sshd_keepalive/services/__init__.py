@@ -4,8 +4,8 @@ One module each, which gives shell text only. A module has no access to a host a
 sh; they run as root inside the scripts of `scripts.survey` and `scripts.guard`, which offer them the variables
 `$pid` (the listener), `$unit`, `$RUN` (the directory of the run) and `$again` (not empty: an earlier restart may have
 failed), the function `flush PATH...`, to `is_active` also `$listener` (a process that was just seen to listen after a
-restart, if any), and to `obstacle` also `$pidfile` (the file sshd writes its number to) and `$ACTION` (restart, reload
-or none).
+restart, if any), and to `find_obstacle` also `$pidfile` (the file sshd writes its number to) and `$ACTION` (restart,
+reload or none).
 """
 
 from __future__ import annotations
@@ -58,62 +58,65 @@ class Manager:
 
     def find(self, service: ServiceChoice) -> str:
         """The module's text, unless the inventory names the unit."""
-        return f"printf '%s' {unit_of(service)}" if service.unit else self._module.find(service)
+        return f"printf '%s' {quote_unit(service)}" if service.unit else self._module.find(service)
 
-    def next_start(self, service: ServiceChoice) -> str:
+    def find_next_start(self, service: ServiceChoice) -> str:
         """Shell text that sets `$following` to the words sshd would be started with now; empty where it is unknown.
 
         Without quotes: `with_settings TEXT FILE...` prints a text with its `$NAME` replaced by what environment files
-        set. The output of the manager may be left in `$described`, for `obstacle`. By default: unknown.
+        set. The output of the manager may be left in `$described`, for `find_obstacle`. By default: unknown.
         """
-        return self._own("next_start", service, default=":")
+        return self._own("find_next_start", service, default=":")
 
-    def obstacle(self, service: ServiceChoice) -> str:
+    def find_obstacle(self, service: ServiceChoice) -> str:
         """Shell text that prints `CAUSE SENTENCE` when `$ACTION` would not reach the daemon `$pid`, else nothing.
 
-        `$described` is what `next_start` left of it in this run; empty where `obstacle` must ask the manager.
+        `$described` is what `find_next_start` left of it in this run; empty where `find_obstacle` must ask the manager.
         By default `find` must name the unit as the one that runs `$pid`.
         """
-        return self._own("obstacle", service, default=_found_obstacle(self._module, service))
+        return self._own("find_obstacle", service, default=_found_obstacle(self._module, service))
 
-    def later(self, name: str, command: str, after_s: int) -> str:
+    def set_timer(self, name: str, command: str, after_s: int) -> str:
         """Shell text that runs `command` in `after_s` seconds, also after the end of this session.
 
         By default a shell sleeps in a session of its own.
         """
-        return self._own("later", name, command, after_s, default=detached(name, command, after_s))
+        return self._own("set_timer", name, command, after_s, default=start_sleeper(name, command, after_s))
 
-    def cancel(self, name: str) -> str:
-        """Shell text that cancels what `later` started under this name; exit 0 when there is none."""
-        return self._own("cancel", name, default=woken(name))
+    def cancel_timer(self, name: str) -> str:
+        """Shell text that cancels what `set_timer` started under this name; exit 0 when there is none."""
+        return self._own("cancel_timer", name, default=_END_SLEEPER)
 
-    def at_boot(self, name: str, command: str) -> str:
+    def hook_boot(self, name: str, command: str) -> str:
         """Shell text that runs `command` at every boot, before sshd; `return 2` where that is not possible.
 
         By default it is not possible: the guard misses a reboot before the confirmation, and the run says so.
         """
-        return self._own("at_boot", name, command, default="return 2")
+        return self._own("hook_boot", name, command, default="return 2")
 
-    def not_at_boot(self, name: str) -> str:
-        """Shell text that removes what `at_boot` installed; exit 0 when there is nothing."""
-        return self._own("not_at_boot", name, default=":")
+    def unhook_boot(self, name: str) -> str:
+        """Shell text that removes what `hook_boot` installed; exit 0 when there is nothing."""
+        return self._own("unhook_boot", name, default=":")
 
     def _own(self, member: str, *arguments: Any, default: str) -> str:
         own: Callable[..., str] | None = getattr(self._module, member, None)
         return default if own is None else own(*arguments)
 
 
+_END_SLEEPER = "end_sleeper"  # `cancel_timer` for `start_sleeper`
+
+
 def is_init(module: Service) -> bool:
     """Whether a manager runs machines, so that it also provides timers and boot scripts."""
-    return bool(module.RANK) and hasattr(module, "at_boot")
+    return bool(module.RANK) and hasattr(module, "hook_boot")
 
 
-def unit_of(service: ServiceChoice) -> str:
+def quote_unit(service: ServiceChoice) -> str:
     """The unit as one word of shell text: the inventory's, else the one that `find` put into `$unit`."""
     return quote(service.unit) if service.unit else '"$unit"'
 
 
-def functions(managers: Mapping[str, Service], service: ServiceChoice) -> str:
+def build_functions(managers: Mapping[str, Service], service: ServiceChoice) -> str:
     """The shell functions that the scripts call: detect, find_unit, next_start, is_active, restart_unit, obstacle.
 
     `detect` sets `$manager`; the others follow it. The manager that the inventory names is not looked for.
@@ -124,16 +127,16 @@ def functions(managers: Mapping[str, Service], service: ServiceChoice) -> str:
     def by_manager(text: Callable[[Manager], str], otherwise: str = "false") -> str:
         return _cases(known, "$manager", text, otherwise)
 
-    def obstacle(module: Manager) -> str:
-        return (f"{_PROCESS_1}\n" if module.RANK else "") + module.obstacle(service)
+    def find_obstacle(module: Manager) -> str:
+        return (f"{_PROCESS_1}\n" if module.RANK else "") + module.find_obstacle(service)
 
     return (
         f"detect() {{\nmanager=''\n{tests}}}\n"
         f"find_unit() {{\n{by_manager(lambda m: m.find(service))}\n}}\n"
-        f"next_start() {{\n{by_manager(lambda m: m.next_start(service))}\n}}\n"
+        f"next_start() {{\n{by_manager(lambda m: m.find_next_start(service))}\n}}\n"
         f"is_active() {{\n{by_manager(lambda m: m.is_active(service))}\n}}\n"
         f"restart_unit() {{\n{by_manager(lambda m: m.restart(service))}\n}}\n"
-        f"obstacle() {{\n{by_manager(obstacle, _NO_MANAGER)}\n}}\n"
+        f"obstacle() {{\n{by_manager(find_obstacle, _NO_MANAGER)}\n}}\n"
     )
 
 
@@ -146,7 +149,7 @@ _NO_MANAGER = (
 )
 
 
-def guard_functions(managers: Mapping[str, Service], name: str, expire: str, boot: str, after_s: int) -> str:
+def build_guard_functions(managers: Mapping[str, Service], name: str, expire: str, boot: str, after_s: int) -> str:
     """Give the shell functions that keep a guard running after its login ends.
 
     They are detect_init, set_timer, cancel_timer, hook_boot and unhook_boot.
@@ -163,13 +166,13 @@ def guard_functions(managers: Mapping[str, Service], name: str, expire: str, boo
     def by_init(text: Callable[[Manager], str], otherwise: str) -> str:
         return _cases(ranked, "$init", text, otherwise)
 
-    sleeper = detached(name, expire, after_s)
+    sleeper = start_sleeper(name, expire, after_s)
     return (
         f"detect_init() {{\ninit=''\nis_root || return 0\n{_first(ranked, 'init')}}}\n"
-        f"set_timer() {{\n{by_init(lambda m: m.later(name, expire, after_s), 'false')} || {{ {sleeper}; }}\n}}\n"
-        f"cancel_timer() {{\n{by_init(lambda m: m.cancel(name), ':')}\n{woken(name)}\n}}\n"
-        f"hook_boot() {{\n{by_init(lambda m: m.at_boot(name, boot), 'return 2')}\n}}\n"
-        f"unhook_boot() {{\n{by_init(lambda m: m.not_at_boot(name), ':')}\n}}\n"
+        f"set_timer() {{\n{by_init(lambda m: m.set_timer(name, expire, after_s), 'false')} || {{ {sleeper}; }}\n}}\n"
+        f"cancel_timer() {{\n{by_init(lambda m: m.cancel_timer(name), ':')}\n{_END_SLEEPER}\n}}\n"
+        f"hook_boot() {{\n{by_init(lambda m: m.hook_boot(name, boot), 'return 2')}\n}}\n"
+        f"unhook_boot() {{\n{by_init(lambda m: m.unhook_boot(name), ':')}\n}}\n"
     )
 
 
@@ -183,19 +186,13 @@ def _cases(managers: Mapping[str, Service], word: str, text: Callable[[Manager],
     return f"case {word} in\n{cases}*) {otherwise} ;;\nesac"
 
 
-def detached(name: str, command: str, after_s: int) -> str:
-    """`later` for managers without timers: a shell in a session of its own, noted in `$RUN/sleeper`.
+def start_sleeper(name: str, command: str, after_s: int) -> str:
+    """`set_timer` for managers without timers: a shell in a session of its own, noted in `$RUN/sleeper`.
 
     `setsid` is in util-linux and busybox; where it is missing, `nohup` still survives the end of the login.
     """
     wait = quote(f"sleep {int(after_s)}; {command} # {name}")
     return f"$(command -v setsid || command -v nohup) sh -c {wait} </dev/null >/dev/null 2>&1 & note_sleeper $!"
-
-
-def woken(name: str) -> str:
-    """`cancel` for `detached`: ends the sleeping shell and its sleep."""
-    del name
-    return "end_sleeper"
 
 
 def find_script(service: ServiceChoice) -> str:
@@ -209,10 +206,10 @@ def write_script(path: str, lines: Iterable[str]) -> str:
     return f"printf '%s\\n' {' '.join(quote(line) for line in lines)} >{path} && chmod 0755 {path}"
 
 
-def settings_start(service: ServiceChoice) -> str:
-    """`next_start` for init scripts: Debian, Red Hat, SUSE and OpenRC keep the options in a file of one of these names.
+def find_settings_start(service: ServiceChoice) -> str:
+    """`find_next_start` for init scripts: the options stand in a file of one of these names.
 
-    They start a listener; a process for each connection is started by inetd or systemd, with its own options.
+    The scripts start a listener; a process for each connection is started by inetd or systemd, with its own options.
     Source: debian/openssh-server.ssh.init, Fedora's and SUSE's sshd.init, Gentoo's sshd.initd.
     """
     del service
@@ -225,13 +222,13 @@ def settings_start(service: ServiceChoice) -> str:
 _SETTINGS = "/etc/default/ssh /etc/sysconfig/sshd /etc/sysconfig/ssh /etc/conf.d/sshd"
 
 
-def script_obstacle(service: ServiceChoice) -> str:
-    """`obstacle` for init scripts: they stop the process of their own PID file and start sshd with their own options.
+def find_script_obstacle(service: ServiceChoice) -> str:
+    """`find_obstacle` for init scripts: they stop the process of their PID file and start it with their own options.
 
     Proved is what the script, its settings file, or OpenRC's record of what it started (`/run/openrc/daemons`) spell
     out: the PID file that names `$pid`, and every word of its command line.
     """
-    unit = unit_of(service)
+    unit = quote_unit(service)
     files = f"/etc/init.d/{unit} /run/openrc/daemons/{unit}/* /etc/conf.d/{unit} {_SETTINGS}"
     return (
         f"name={unit}\n"
@@ -255,15 +252,15 @@ def script_obstacle(service: ServiceChoice) -> str:
     )
 
 
-def believed(service: ServiceChoice) -> str:
-    """`obstacle` for managers that the inventory describes: never an obstacle."""
+def find_no_obstacle(service: ServiceChoice) -> str:
+    """`find_obstacle` for managers that the inventory describes: never an obstacle."""
     del service
     return ":"
 
 
 def _found_obstacle(module: Service, service: ServiceChoice) -> str:
     """`find` must name the unit as the one that runs the sshd that accepted this login."""
-    unit = unit_of(service)
+    unit = quote_unit(service)
     return (
         f"name={unit}\nseen=$({module.find(ServiceChoice())}\n)\n"
         'case $seen in "") echo "no_unit no unit runs the sshd that accepted this login ($pid)" ;; '

@@ -5,18 +5,18 @@ Source: rc-service(8), openrc-run(8), rc-update(8).
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.services import find_script, script_obstacle, settings_start, unit_of, write_script
+from sshd_keepalive.services import find_script, find_script_obstacle, find_settings_start, quote_unit, write_script
 
 RANK: int = 20
 DETECT: str = "test -d /run/openrc && { is_init init || is_init openrc-init; }"
-obstacle = script_obstacle
-next_start = settings_start
+find_obstacle = find_script_obstacle
+find_next_start = find_settings_start
 find = find_script
 
 
 def is_active(service: ServiceChoice) -> str:
     """Exit 0 for `started`."""
-    return f"rc-service {unit_of(service)} status"
+    return f"rc-service {quote_unit(service)} status"
 
 
 def restart(service: ServiceChoice) -> str:
@@ -25,7 +25,7 @@ def restart(service: ServiceChoice) -> str:
     No `zap`: it forgets a daemon that runs, and `restart` heals one that crashed. Source: openrc-run.c, svc_restart and
     svc_start_check; start-stop-daemon.c.
     """
-    unit = unit_of(service)
+    unit = quote_unit(service)
     return (
         "known=''\nfor record in started starting stopping inactive; do\n"
         f"[ ! -e /run/openrc/$record/{unit} ] || known=yes\ndone\n"
@@ -33,7 +33,7 @@ def restart(service: ServiceChoice) -> str:
     )
 
 
-def at_boot(name: str, command: str) -> str:
+def hook_boot(name: str, command: str) -> str:
     """A service of the default runlevel that comes before sshd."""
     script = f"/etc/init.d/{quote(name)}"
     lines = (
@@ -47,6 +47,6 @@ def at_boot(name: str, command: str) -> str:
     )
 
 
-def not_at_boot(name: str) -> str:
+def unhook_boot(name: str) -> str:
     """Shell text that removes both files."""
     return f"rm -f /etc/runlevels/default/{quote(name)} /etc/init.d/{quote(name)}"

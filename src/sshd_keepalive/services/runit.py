@@ -4,7 +4,7 @@ Source: sv(8), runsv(8). runit has no timers and no place for a command of one b
 """
 
 from sshd_keepalive.model import ServiceChoice
-from sshd_keepalive.services import unit_of
+from sshd_keepalive.services import quote_unit
 
 RANK: int = 5  # who supervises sshd counts, whatever runs the machine
 DETECT: str = "is_supervised_by runsv"
@@ -17,9 +17,9 @@ def find(service: ServiceChoice) -> str:
 
 def is_active(service: ServiceChoice) -> str:
     """Exit 0 when the process of the service runs."""
-    return f"sv status {unit_of(service)} | grep -q '^run:'"
+    return f"sv status {quote_unit(service)} | grep -q '^run:'"
 
 
 def restart(service: ServiceChoice) -> str:
     """TERM, then up again; sv waits for the new process."""
-    return f"sv -w 15 restart {unit_of(service)}"
+    return f"sv -w 15 restart {quote_unit(service)}"

@@ -5,7 +5,7 @@ Source: supervisord.org, "Running Supervisor" (supervisorctl must read the file 
 """
 
 from sshd_keepalive.model import ServiceChoice
-from sshd_keepalive.services import unit_of
+from sshd_keepalive.services import quote_unit
 
 RANK: int = 6  # who supervises sshd counts, whatever runs the machine
 DETECT: str = "is_supervised_by supervisord"
@@ -40,18 +40,18 @@ def find(service: ServiceChoice) -> str:
 
 def is_active(service: ServiceChoice) -> str:
     """Exit 0 for RUNNING."""
-    return f"( {_CONTROL}control status {unit_of(service)} | grep -q ' RUNNING ' )"
+    return f"( {_CONTROL}control status {quote_unit(service)} | grep -q ' RUNNING ' )"
 
 
 def restart(service: ServiceChoice) -> str:
     """Stops and starts; supervisorctl waits until the program has run for its `startsecs`."""
-    return f"( {_CONTROL}control restart {unit_of(service)} )"
+    return f"( {_CONTROL}control restart {quote_unit(service)} )"
 
 
-def obstacle(service: ServiceChoice) -> str:
+def find_obstacle(service: ServiceChoice) -> str:
     """`supervisorctl pid` names the process that a restart would reach."""
     return (
-        f"name={unit_of(service)}\n{_CONTROL}"
+        f"name={quote_unit(service)}\n{_CONTROL}"
         'if [ -z "$name" ]; then echo "no_unit supervisorctl lists no program for the sshd '
         'that accepted this login ($pid): $(control status 2>&1 | head -n 1)"; return; fi\n'
         'seen=$(control pid "$name" 2>&1)\n'

@@ -7,7 +7,7 @@ is restored first. `reload` is not the default: it kills a socket-activated sshd
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote, quote_unit_word
-from sshd_keepalive.services import unit_of
+from sshd_keepalive.services import quote_unit
 
 RANK: int = 10
 DETECT: str = "test -d /run/systemd/system && is_init systemd"
@@ -42,7 +42,7 @@ def _unit_of_process(number: str) -> str:
     )
 
 
-def next_start(service: ServiceChoice) -> str:
+def find_next_start(service: ServiceChoice) -> str:
     """The command of the unit, or of the template that serves each connection, with its environment files.
 
     Nothing where a variable of the command stands in the unit itself, whose quoting `systemctl show` does not keep, and
@@ -70,7 +70,7 @@ def next_start(service: ServiceChoice) -> str:
 
 def is_active(service: ServiceChoice) -> str:
     """A process of the unit that listens, or systemd's word; `activating`, as between two failed starts, is not up."""
-    unit = unit_of(service)
+    unit = quote_unit(service)
     return (
         'if [ "$listener" ]; then\nwhile IFS= read -r line; do\ncase $line in\n'
         f"*:name=systemd:*/{unit} | 0::*/{unit}) return 0 ;;\nesac\n"
@@ -83,7 +83,7 @@ def restart(service: ServiceChoice) -> str:
 
     When that fails too, the last words of the unit's processes.
     """
-    unit = unit_of(service)
+    unit = quote_unit(service)
     return (
         # Without its socket the service starts as well, and listens by itself: not as it was found.
         f'[ -z "$again" ] && systemctl restart {unit} 2>/dev/null && return\n'
@@ -98,10 +98,10 @@ def restart(service: ServiceChoice) -> str:
     )
 
 
-def obstacle(service: ServiceChoice) -> str:
+def find_obstacle(service: ServiceChoice) -> str:
     """What the unit says of itself: masked, another daemon, a kill mode that would end this very session."""
     return (
-        f"name={unit_of(service)} load='' main='' kill='' socket=''\n"
+        f"name={quote_unit(service)} load='' main='' kill='' socket=''\n"
         'if [ -z "$name" ]; then\n'
         "for name in ssh.service sshd.service; do\n"
         'main=$(systemctl show --property=MainPID "$name"); main=${main#MainPID=}\n'
@@ -131,7 +131,7 @@ def obstacle(service: ServiceChoice) -> str:
     )
 
 
-def later(name: str, command: str, after_s: int) -> str:
+def set_timer(name: str, command: str, after_s: int) -> str:
     """A transient timer: it belongs to PID 1, not to this login.
 
     PID 1 expands variables in the words of a transient command (systemd-run(1), `--expand-environment`), and does not
@@ -146,12 +146,12 @@ def later(name: str, command: str, after_s: int) -> str:
     )
 
 
-def cancel(name: str) -> str:
+def cancel_timer(name: str) -> str:
     """Stops the timer only: the service it started may be the one that asks."""
     return f"systemctl stop {quote(name + '.timer')} 2>/dev/null || :"
 
 
-def at_boot(name: str, command: str) -> str:
+def hook_boot(name: str, command: str) -> str:
     """A unit that the next boot starts before sshd and its socket; it is only written, never loaded now.
 
     No default dependencies: those would put it after sockets.target, and so after ssh.socket.
@@ -177,7 +177,7 @@ def at_boot(name: str, command: str) -> str:
     )
 
 
-def not_at_boot(name: str) -> str:
+def unhook_boot(name: str) -> str:
     """The unit was never loaded: removing the files is all."""
     file = quote(f"{name}.service")
     return f"rm -f {_UNITS}/{file} {_UNITS}/multi-user.target.wants/{file}"

@@ -6,26 +6,26 @@ only addition is a clean environment.
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.services import find_script, script_obstacle, settings_start, unit_of, write_script
+from sshd_keepalive.services import find_script, find_script_obstacle, find_settings_start, quote_unit, write_script
 
 RANK: int = 90
 DETECT: str = "is_init init"
-obstacle = script_obstacle
-next_start = settings_start
+find_obstacle = find_script_obstacle
+find_next_start = find_settings_start
 find = find_script
 
 
 def is_active(service: ServiceChoice) -> str:
     """LSB: 0 running, 3 not running."""
-    return f"/etc/init.d/{unit_of(service)} status"
+    return f"/etc/init.d/{quote_unit(service)} status"
 
 
 def restart(service: ServiceChoice) -> str:
     """`restart` of a daemon that is not running starts it."""
-    return f"/etc/init.d/{unit_of(service)} restart"
+    return f"/etc/init.d/{quote_unit(service)} restart"
 
 
-def at_boot(name: str, command: str) -> str:
+def hook_boot(name: str, command: str) -> str:
     """A script of runlevels 2 to 5, before ssh.
 
     Debian starts only what `update-rc.d` has sorted into its own list (startpar(8)); elsewhere the links are all.
@@ -45,7 +45,7 @@ def at_boot(name: str, command: str) -> str:
     )
 
 
-def not_at_boot(name: str) -> str:
+def unhook_boot(name: str) -> str:
     """The script and its links away."""
     script = f"/etc/init.d/{quote(name)}"
     return (

@@ -124,9 +124,9 @@ class Machine:
         )
         directory = f"{self.state}/{run_id}"
         expire, boot = guard.expire_command(directory), guard.boot_command(directory)
-        functions = services.functions({"command": registry.load("services", "command")}, self.service)
+        functions = services.build_functions({"command": registry.load("services", "command")}, self.service)
         # No manager of this machine: the timer is a sleeping shell, and nothing of /etc is touched.
-        functions += services.guard_functions({}, f"test-{run_id}", expire, boot, DEADLINE_S)
+        functions += services.build_guard_functions({}, f"test-{run_id}", expire, boot, DEADLINE_S)
         return Change(
             plan=plan,
             snapshot=snapshot,
@@ -309,7 +309,7 @@ def with_restart(machine: Machine, restart: str) -> Change:
     """A change whose service is restarted by something else."""
     change = machine.change()
     service = replace(machine.service, restart=restart)
-    functions = services.functions({"command": registry.load("services", "command")}, service)
+    functions = services.build_functions({"command": registry.load("services", "command")}, service)
     return replace(change, functions=functions + "detect_init" + change.functions.partition("detect_init")[2])
 
 

@@ -175,7 +175,7 @@ def test_an_init_script_must_prove_to_reach_the_sshd_that_let_us_in(
     }.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    text = registry.load("services", manager).obstacle(ServiceChoice())
+    text = registry.load("services", manager).find_obstacle(ServiceChoice())
     here = text.replace("/etc/", f"{tmp_path}/etc/").replace(" /run/openrc", f" {tmp_path}/run/openrc")
     here = here.replace('$(cat "$pidfile"', f'$(cat "{tmp_path}/${{pidfile#/var}}"')
     given = f"unit=ssh pid=7 ACTION=restart\npidfile={pidfile}\nwords='{words}'\n"
