@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sshd_keepalive.planning.policy import from_mapping as policy_from_mapping
     from sshd_keepalive.sshd_config.document import parse, render
     from sshd_keepalive.sshd_config.reading import Reading, read, read_files
-    from sshd_keepalive.sshd_config.resolve import resolve, scopes, tree_of_files
     from sshd_keepalive.sshd_config.version import Version
 
 __version__ = "0.2.0"
@@ -47,9 +46,6 @@ __all__ = [
     "render",
     "render_diff",
     "render_value_diff",
-    "resolve",
-    "scopes",
-    "tree_of_files",
 ]
 
 _HOMES = {
@@ -58,7 +54,6 @@ _HOMES = {
     "planning.judge": ("judge",),
     "planning.plan": ("plan", "plan_files"),
     "sshd_config.reading": ("Reading", "read", "read_files"),
-    "sshd_config.resolve": ("resolve", "scopes", "tree_of_files"),
     "sshd_config.version": ("Version",),
     "errors": ("ConfigError", "KeepaliveError", "ParseError", "PlanError"),
     "model": ("Context", "Effective", "Finding", "Plan", "Policy", "Setting", "Snapshot", "State"),

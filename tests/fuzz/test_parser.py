@@ -16,10 +16,11 @@ import pytest
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import Policy, Strategy
 from sshd_keepalive.planning import diff, explain, judge, plan
-from sshd_keepalive.sshd_config import document, resolve
+from sshd_keepalive.sshd_config import document
 from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config.tree import build_from_files
 from sshd_keepalive.sshd_config.version import Version
-from tests.support import configs
+from tests.support import configs, readings
 from tests.support.snapshots import look
 
 VERSIONS = [Version.parse(v) for v in ("7.4", "7.9", "8.0+include", "8.2", "8.4", "8.6", "8.7", "9.2", "9.9p1", "10.5")]
@@ -31,9 +32,9 @@ def exercise(files: dict[str, bytes], main: str, version: Version, policy: Polic
     """Everything the core does with a host's files; whether it came to a plan."""
     for path, content in files.items():
         assert document.render(document.parse(path, content, version=version)) == content
-    tree = resolve.tree_of_files(files, main=main, version=version)
+    tree = build_from_files(files, main=main, version=version)
     try:
-        resolve.resolve(tree)
+        readings.resolve(tree)
         explain.render(tree, explain.explain(read(tree)))
     except ParseError:
         pass

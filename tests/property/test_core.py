@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Context, MatchOverrides, Snapshot, State
 from sshd_keepalive.planning import diff, judge, plan
-from sshd_keepalive.sshd_config import document, resolve
+from sshd_keepalive.sshd_config import document
 from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config.tree import build_from_files
 from sshd_keepalive.sshd_config.version import Version
-from tests.support import configs
+from tests.support import configs, readings
 from tests.support.differential import snapshot_of
 from tests.support.printed import resolve_all
 from tests.support.snapshots import dump
@@ -97,10 +98,10 @@ def test_render_gives_back_what_parse_was_given(content: bytes, version: Version
 
 @given(CONTENTS, CONTENTS, VERSIONS)
 def test_any_bytes_are_read_or_refused(main: bytes, other: bytes, version: Version) -> None:
-    tree = resolve.tree_of_files({"/etc/ssh/sshd_config": main, "/etc/ssh/x": other}, version=version)
+    tree = build_from_files({"/etc/ssh/sshd_config": main, "/etc/ssh/x": other}, version=version)
     try:
-        got = resolve.resolve(tree)
-        scopes = resolve.scopes(tree)
+        got = readings.resolve(tree)
+        scopes = readings.scopes(tree)
     except ParseError:
         return
     assert got[INTERVAL].value.lstrip("-").isdigit()
@@ -137,8 +138,8 @@ def test_a_plan_keeps_every_promise(seed: int, version: str) -> None:
     again = snapshot_of(made, version, (said,))
     tree = read(again).tree
     wanted = {keyword: str(number) for keyword, number in policy.wanted().items()}
-    for each in resolve.scopes(tree):
-        got = resolve.resolve(tree, each.context) if each.context else None
+    for each in readings.scopes(tree):
+        got = readings.resolve(tree, each.context) if each.context else None
         for keyword in (INTERVAL, COUNT_MAX):
             if got is not None and (each.scope == GLOBAL or policy.match_overrides is MatchOverrides.OVERRIDE):
                 assert got[keyword].value == wanted[keyword]
@@ -165,14 +166,14 @@ def test_the_diff_tells_every_change(seed: int) -> None:
 @given(SEEDS, VERSIONS)
 def test_a_scopes_connection_reaches_it(seed: int, version: Version) -> None:
     made = configs.case(seed, "/etc/ssh/c", relative_to="/etc/ssh")
-    tree = resolve.tree_of_files(made.files, main=made.main, version=version)
+    tree = build_from_files(made.files, main=made.main, version=version)
     try:
-        scopes = resolve.scopes(tree)
+        scopes = readings.scopes(tree)
     except ParseError:
         return
     for scope in scopes[1:]:
         if scope.context is not None:
-            reached = resolve.resolve(tree, scope.context)
+            reached = readings.resolve(tree, scope.context)
             values = {s.keyword: s.scope for s in reached.settings}
             # Another block may come first for this very connection, but then it reaches that one as well.
             assert any(values[keyword] != "global" for keyword in scope.keywords)
@@ -181,7 +182,7 @@ def test_a_scopes_connection_reaches_it(seed: int, version: Version) -> None:
 @given(SEEDS)
 def test_the_blank_connection_meets_only_match_all(seed: int) -> None:
     made = configs.case(seed, "/etc/ssh/c")
-    tree = resolve.tree_of_files(made.files, main=made.main, version=Version.parse("9.2p1"))
+    tree = build_from_files(made.files, main=made.main, version=Version.parse("9.2p1"))
     try:
         got = resolve_all(tree, Context())
     except ParseError:

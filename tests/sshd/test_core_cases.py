@@ -13,11 +13,12 @@ import pytest
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
 from sshd_keepalive.planning import plan
-from sshd_keepalive.sshd_config import resolve, values
+from sshd_keepalive.sshd_config import values
 from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config.tree import build_from_files
 from sshd_keepalive.sshd_config.version import Version
 from tests.sshd.test_differential import root_of
-from tests.support import oracle, plans
+from tests.support import oracle, plans, readings
 from tests.support.printed import resolve_all, values_of
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -129,13 +130,13 @@ def test_includes_end_at_the_same_depth(kind: str) -> None:
             files = {f"{base}/f{n}": f"Include {base}/f{n + 1}\n".encode() for n in range(length)}
             files[f"{base}/f{length}"] = b"ClientAliveInterval 7\n"
             asked.write(files)
-            tree = resolve.tree_of_files(files, main=f"{base}/f0", version=version)
+            tree = build_from_files(files, main=f"{base}/f0", version=version)
             theirs = asked.ask_raw(f"{base}/f0", None)
             if theirs.error is None:
-                assert resolve.resolve(tree)[INTERVAL].value == theirs.value(INTERVAL) == "7"
+                assert readings.resolve(tree)[INTERVAL].value == theirs.value(INTERVAL) == "7"
             else:
                 with pytest.raises(ParseError, match="too many levels"):
-                    resolve.resolve(tree)
+                    readings.resolve(tree)
             assert (theirs.error is None) == (length <= 16)
 
 
@@ -197,7 +198,7 @@ def test_includes_find_the_same_files(kind: str) -> None:
             asked.write(main)
             dump = asked.ask_raw(f"{base}-main", None)
             theirs = tuple(value for keyword, value in dump.settings if keyword == "acceptenv")
-            tree = resolve.tree_of_files({**files, **main}, main=f"{base}-main", version=version)
+            tree = build_from_files({**files, **main}, main=f"{base}-main", version=version)
             ours = values_of(resolve_all(tree), "acceptenv")
             if dump.error is not None or ours != theirs:
                 wrong[pattern] = (dump.error or theirs, ours)
@@ -225,9 +226,9 @@ def test_long_lines_are_read_alike(kind: str) -> None:
         for name, content in LONG.items():
             main = f"{oracle.CONFIG_DIR}/long-{name}"
             asked.write({main: content})
-            tree = resolve.tree_of_files({main: content}, main=main, version=version)
+            tree = build_from_files({main: content}, main=main, version=version)
             for dump in asked.ask(main, [Context(), ROOT]):
-                ours = resolve.resolve(tree, dump.context)
+                ours = readings.resolve(tree, dump.context)
                 if [dump.value(keyword) for keyword in VALUES] != [ours[keyword].value for keyword in VALUES]:
                     wrong[name, dump.context.user] = dump.error or dump.settings[:0]
     assert not wrong
@@ -240,9 +241,9 @@ def test_ten_thousand_drop_ins(kind: str) -> None:
     files |= {f"{base}/d/5000.conf": b"ClientAliveCountMax 7\n", f"{base}/main": f"Include {base}/d/*.conf\n".encode()}
     with oracle.Oracle(root_of(kind)) as asked:
         asked.write(files)
-        tree = resolve.tree_of_files(files, main=f"{base}/main", version=Version.parse(asked.version))
+        tree = build_from_files(files, main=f"{base}/main", version=Version.parse(asked.version))
         for dump in asked.ask(f"{base}/main", [Context(), replace(ROOT, user="u77")]):
-            ours = resolve.resolve(tree, dump.context)
+            ours = readings.resolve(tree, dump.context)
             assert [dump.value(keyword) for keyword in VALUES] == [ours[keyword].value for keyword in VALUES]
 
 

@@ -23,11 +23,12 @@ from sshd_keepalive.model import (
     State,
 )
 from sshd_keepalive.planning import judge, plan
-from sshd_keepalive.sshd_config import include, reach, resolve
+from sshd_keepalive.sshd_config import include, match
 from sshd_keepalive.sshd_config.document import parse
 from sshd_keepalive.sshd_config.reading import read
-from sshd_keepalive.sshd_config.tree import Tree, missing_globs
+from sshd_keepalive.sshd_config.tree import Tree, build_from_files, missing_globs
 from sshd_keepalive.sshd_config.version import Version
+from tests.support import readings
 from tests.support.configs import Case, case
 from tests.support.oracle import CONFIG_DIR, Oracle
 from tests.support.printed import possible as possible_values
@@ -76,17 +77,17 @@ def _compared(oracle: Oracle, made: Case) -> Iterator[str]:
     groups = {user: oracle.groups(user) for user in {c.user for c in made.contexts if c.user}}
     contexts = [replace(c, groups=groups[c.user]) if c.user else c for c in made.contexts]
     version = Version.parse(oracle.version)
-    tree = resolve.tree_of_files(made.files, main=made.main, version=version, options=made.options)
+    tree = build_from_files(made.files, main=made.main, version=version, options=made.options)
     try:
         tree.events()
     except ParseError as error:
-        dumps = oracle.ask(made.main, [BLANK, reach.STRANGER], *made.options)
+        dumps = oracle.ask(made.main, [BLANK, match.STRANGER], *made.options)
         dump = next((dump for dump in dumps if not (dump.error and _NOT_THE_FILE in dump.error)), dumps[0])
         if dump.error is None:
             yield f"we refuse ({error}), sshd reads it"
         yield from _refused(made, oracle.version, dump)
         return
-    for scope in resolve.scopes(tree):
+    for scope in readings.scopes(tree):
         if scope.context is not None and scope.context.groups is None and scope.context not in contexts:
             contexts.append(scope.context)
     before = oracle.ask(made.main, contexts, *made.options)

@@ -14,11 +14,10 @@ from typing import Any
 
 import yaml
 
-from sshd_keepalive.errors import ParseError
-from sshd_keepalive.model import Context, Daemon, Dump, Glob, Host, RemoteFile, Snapshot
+from sshd_keepalive.model import Daemon, Glob, Host, RemoteFile, Snapshot
 from sshd_keepalive.planning import policy
-from sshd_keepalive.sshd_config import resolve
 from sshd_keepalive.sshd_config.version import Version
+from tests.support.snapshots import dump
 
 FOLDER = Path(__file__).parents[1] / "cases/plans"
 RELEASES = (
@@ -49,14 +48,9 @@ class PlanCase:
 
     def snapshot(self, release: str) -> Snapshot:
         """A look at a host whose sshd reads its files as we do."""
-        files, version = self.files(), Version.parse(release)
+        files = self.files()
         options = tuple(self.words.get("options", ()))
-        tree = resolve.tree_of_files(files, main=self.main, version=version, options=options)
-        try:
-            read = resolve.resolve(tree)
-            dump = Dump(context=Context(), settings=tuple((s.keyword, s.value) for s in read.settings))
-        except ParseError as error:
-            dump = Dump(context=Context(), error=f"{error.path} line {error.line}: {error.reason}")
+        said = dump(files, release, main=self.main, options=options)
         real = self.words.get("real", {})
         return Snapshot(
             host=Host(
@@ -66,7 +60,7 @@ class PlanCase:
             version=release,
             files=tuple(RemoteFile(path=p, content=c, real_path=real.get(p)) for p, c in files.items()),
             globs=(Glob(pattern="/etc/ssh/sshd_config.d/*.conf", paths=tuple(p for p in files if ".d/" in p)),),
-            dumps=(dump,),
+            dumps=(said,),
             daemon=Daemon(pid=1, options=options),
         )
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Final
 
 from sshd_keepalive.model import GLOBAL, Context, Effective, Line, Place, Setting
-from sshd_keepalive.sshd_config import match, resolve, values
+from sshd_keepalive.sshd_config import match, values
 from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS, Layers
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import Version
+from tests.support import readings
 
 #: Keywords of which every line counts, not only the first.
 _REPEATING: Final = frozenset({"acceptenv", "allowgroups", "allowusers", "denygroups", "denyusers", "port"})
@@ -48,20 +49,24 @@ Printed = tuple[str, ...]
 
 
 def resolve_all(tree: Tree, context: Context | None = None) -> Effective:
-    """What `resolve.resolve` gives, and after it every other keyword of the table that a line sets."""
+    """What a reading gives, and after it every other keyword of the table that a line sets."""
     context = context or BLANK
     layers = Layers(tree.events(), tree.version, lambda block: match.applies(block, context, tree.version))
     others = [k for k in dict.fromkeys((*layers.everybody, *layers.connection)) if k not in (*KEYWORDS, *_STRUCTURE)]
     more = tuple(setting for keyword in others for setting in _settings(layers, keyword))
-    effective = resolve.resolve(tree, context)
+    effective = readings.resolve(tree, context)
     return replace(effective, settings=effective.settings + more, undecided=tuple(layers.undecided))
+
+
+def lay(tree: Tree, context: Context) -> Layers:
+    """What decides the two keep-alive settings for one connection, worked out anew."""
+    lines = readings.read_tree(tree).lines
+    return Layers(lines, tree.version, lambda block: match.applies(block, context, tree.version))
 
 
 def possible(tree: Tree, context: Context) -> dict[str, tuple[int, ...]]:
     """Every value both keep-alive settings may have for a connection."""
-    return Layers(
-        resolve.lines(tree), tree.version, lambda block: match.applies(block, context, tree.version)
-    ).possible()
+    return lay(tree, context).possible()
 
 
 def values_of(effective: Effective, keyword: str) -> tuple[str, ...]:

@@ -11,10 +11,12 @@ from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, Dump, Place
 from sshd_keepalive.planning import as_if
 from sshd_keepalive.planning.as_if import Difference, Effect
-from sshd_keepalive.sshd_config import match, reach, resolve
+from sshd_keepalive.sshd_config import match, resolve
 from sshd_keepalive.sshd_config.document import parse
 from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config.tree import build_from_files
 from sshd_keepalive.sshd_config.version import Build, Version
+from tests.support import readings
 from tests.support.configs import Case, case
 from tests.support.differential import BLANK, named_lines, snapshot_of
 from tests.support.oracle import CONFIG_DIR, Oracle
@@ -77,7 +79,7 @@ def differences(
 ) -> list[str]:
     """Compare all pairs of releases for one tree; counts the trees that the release before the upgrade takes."""
     made = tree(seed)
-    contexts = [BLANK, reach.STRANGER, replace(made.contexts[1], groups=None)]
+    contexts = [BLANK, match.STRANGER, replace(made.contexts[1], groups=None)]
     answers = {name: _ask(oracle, made, contexts) for name, oracle in oracles.items()}
     wrong: list[str] = []
     for now, before in answers.items():
@@ -138,7 +140,7 @@ def _compare(
 def _same_values(
     made: Case, now: Version, version: Version, found: tuple[Difference, ...], before: list[Dump], after: list[Dump]
 ) -> Iterator[str]:
-    ours = resolve.tree_of_files(made.files, main=made.main, version=version)
+    ours = build_from_files(made.files, main=made.main, version=version)
     changed = [d for d in found if d.effect is Effect.CHANGED]
     lines = {
         (path, line.number): line.keyword
@@ -149,7 +151,7 @@ def _same_values(
     for old, new in zip(before, after, strict=True):
         if new.error:
             continue
-        effective = resolve.resolve(ours, new.context)
+        effective = readings.resolve(ours, new.context)
         for keyword in _KEYS:
             theirs = new.value(keyword)
             if theirs != effective[keyword].value and not effective.undecided:
@@ -169,7 +171,7 @@ def _same_values(
 
 def _decided(made: Case, version: Version, context: Context) -> set[str]:
     """Keywords that some line decides for a connection, and not by changing the default of the release."""
-    tree = resolve.tree_of_files(made.files, main=made.main, version=version)
+    tree = build_from_files(made.files, main=made.main, version=version)
     layers = resolve.Layers(tree.events(), version, lambda block: match.applies(block, context, version))
     decided = (next(layers.ordered(keyword), None) for keyword in (*layers.everybody, *layers.connection))
     return {
@@ -192,7 +194,7 @@ def _instead(made: Case, now: Oracle, then: Oracle, found: tuple[Difference, ...
 
 
 def _error(oracle: Oracle, made: Case) -> str | None:
-    errors = (dump.error for dump in _ask(oracle, made, [BLANK, reach.STRANGER]))
+    errors = (dump.error for dump in _ask(oracle, made, [BLANK, match.STRANGER]))
     return next((error for error in errors if error and not _has_crashed(error)), None)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import Context, Dump, Glob, Host, Policy, RemoteFile, Snapshot
-from sshd_keepalive.sshd_config import include, resolve
-from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config import include
+from sshd_keepalive.sshd_config.reading import read, read_files
 from sshd_keepalive.sshd_config.tree import missing_globs
 from sshd_keepalive.sshd_config.version import Version
 
@@ -28,12 +28,12 @@ def dump(
     options: tuple[str, ...] = (),
 ) -> Dump:
     """What an sshd that reads as we do prints for the two settings, or refuses to."""
-    tree = resolve.tree_of_files(files, main=main, version=Version.parse(version), options=options)
+    reading = read_files(files, main=main, version=Version.parse(version), options=options)
     try:
-        read = resolve.resolve(tree, context)
+        effective = reading.resolve(context)
     except ParseError as error:
         return Dump(context=context, error=f"{error.path} line {error.line}: {error.reason}")
-    return Dump(context=context, settings=tuple((s.keyword, s.value) for s in read.settings))
+    return Dump(context=context, settings=tuple((s.keyword, s.value) for s in effective.settings))
 
 
 def look(

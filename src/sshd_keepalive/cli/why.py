@@ -20,7 +20,7 @@ from sshd_keepalive.model import SCHEMA_VERSION, Context, FailureKind, Host
 from sshd_keepalive.planning import explain, judge
 from sshd_keepalive.quoting import printable_line
 from sshd_keepalive.secrets.redaction import redact
-from sshd_keepalive.sshd_config import reach
+from sshd_keepalive.sshd_config import match
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.version import NEWEST
@@ -78,7 +78,7 @@ def _context(as_user: str | None, groups: tuple[str, ...], **rest: Any) -> Conte
     """The connection that was asked about; None when nothing was said of one."""
     if as_user is None and not groups and not any(rest.values()):
         return None
-    stranger = reach.STRANGER
+    stranger = match.STRANGER
     return Context(
         user=as_user or stranger.user,
         groups=groups or None,

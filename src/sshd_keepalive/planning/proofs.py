@@ -14,7 +14,7 @@ from typing import Final
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import GLOBAL, Context, Edit, Line, NewContent, Prediction, Scope
 from sshd_keepalive.planning.edits import is_ours
-from sshd_keepalive.sshd_config import match, reach
+from sshd_keepalive.sshd_config import match
 from sshd_keepalive.sshd_config.document import split_lines, tokenise
 from sshd_keepalive.sshd_config.match import Block, Criterion
 from sshd_keepalive.sshd_config.reading import Reading
@@ -150,12 +150,12 @@ def _contexts(reading: Reading) -> Iterator[tuple[Scope, Context]]:
         asked = {context.user for context in found}
         for user in ("root", snapshot.host.user):
             if user is not None and user not in asked:
-                found.setdefault(replace(reach.STRANGER, user=user), GLOBAL)
+                found.setdefault(replace(match.STRANGER, user=user), GLOBAL)
         for deciding in reading.scopes[1:]:
             if deciding.context is not None and deciding.context.groups is None:
                 found.setdefault(deciding.context, deciding.scope)
         if BLANK not in found:
-            found.setdefault(reach.STRANGER, GLOBAL)
+            found.setdefault(match.STRANGER, GLOBAL)
     yield from ((scope, context) for context, scope in found.items())
 
 

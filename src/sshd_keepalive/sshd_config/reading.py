@@ -12,6 +12,7 @@ from functools import cached_property
 
 from sshd_keepalive.model import (
     DEFAULT_CONFIG,
+    GLOBAL,
     Context,
     DecidingScope,
     Effective,
@@ -21,11 +22,11 @@ from sshd_keepalive.model import (
     RemoteFile,
     Snapshot,
 )
-from sshd_keepalive.sshd_config import match, resolve
+from sshd_keepalive.sshd_config import match
 from sshd_keepalive.sshd_config import tree as trees
 from sshd_keepalive.sshd_config.limits import Work
 from sshd_keepalive.sshd_config.match import Block
-from sshd_keepalive.sshd_config.resolve import BLANK, Layers
+from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS, Earlier, Layers
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import NEWEST, Version
 
@@ -48,17 +49,53 @@ class Reading:
     @cached_property
     def lines(self) -> tuple[Event, ...]:
         """The lines of the two keep-alive settings, in reading order."""
-        return resolve.lines(self.tree)
+        events = self.tree.events()
+        self.tree.work.spend(len(events))
+        return tuple(event for event in events if event.line.keyword in KEYWORDS)
 
     @cached_property
     def overrides(self) -> tuple[Event, ...]:
-        """Those of the lines that can decide a setting for somebody from inside a Match block."""
-        return resolve.overrides(self.tree)
+        """The lines inside Match blocks that can decide a setting for some connection, in reading order.
+
+        Left out: blocks no connection reaches, and lines that an earlier one always beats (in the same block, in
+        `Match all`, or in a block whose conditions are among this one's).
+        """
+        found: list[Event] = []
+        decided: set[str] = set()  # keywords with a global line so far
+        earlier = Earlier(self.tree.work)
+        for event in self.lines:
+            keyword, block = event.line.keyword, event.block
+            if event.number is None:
+                continue
+            if block is None:
+                decided.add(keyword)
+                continue
+            # What no connection reaches can still count at the daemon's start, where the first value wins.
+            unreachable = block.is_dead or not match.can_match(block)
+            if unreachable and (keyword in decided or match.at_start(block, self.tree.version) is False):
+                continue
+            if not earlier.beat(keyword, block):
+                earlier.add(keyword, block)
+                found.append(event)
+        return tuple(found)
 
     @cached_property
     def scopes(self) -> tuple[DecidingScope, ...]:
-        """Everybody, then every Match block that can decide, with a connection that reaches it."""
-        return resolve.scopes(self.tree, self.overrides)
+        """Everybody, then every Match block that can decide a setting, with a connection that reaches it."""
+        keywords: dict[Block, list[str]] = {}
+        for event in self.overrides:
+            assert event.block is not None
+            keywords.setdefault(event.block, []).append(event.line.keyword)
+        version, work = self.tree.version, self.tree.work
+        blocks = (
+            DecidingScope(
+                scope=block.scope,
+                context=match.find_connection(block, version, work),
+                keywords=tuple(keywords[block]),
+            )
+            for block in keywords
+        )
+        return DecidingScope(scope=GLOBAL, context=BLANK, keywords=KEYWORDS), *blocks
 
     @cached_property
     def everybody(self) -> Effective:
@@ -66,7 +103,7 @@ class Reading:
         return self.resolve(BLANK)
 
     def resolve(self, context: Context) -> Effective:
-        """Give what one connection gets; see `resolve.resolve`."""
+        """Give the values that sshd would use for one connection, and where each comes from."""
         effective = self._effective.get(context)
         if effective is None:
             effective = self._effective[context] = self._layers_of(context).effective(context)

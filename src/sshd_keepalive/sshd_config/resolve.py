@@ -9,123 +9,23 @@ tests/sshd.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, combinations
 
-from sshd_keepalive.model import (
-    COUNT_MAX,
-    DEFAULT_CONFIG,
-    GLOBAL,
-    INTERVAL,
-    Context,
-    DecidingScope,
-    Effective,
-    Place,
-    Setting,
-)
-from sshd_keepalive.sshd_config import match, reach, values
-from sshd_keepalive.sshd_config import tree as trees
+from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Context, Effective, Place, Setting
+from sshd_keepalive.sshd_config import match, values
 from sshd_keepalive.sshd_config.keywords import fold, is_global_only
 from sshd_keepalive.sshd_config.limits import Work
 from sshd_keepalive.sshd_config.match import Block, Criterion
-from sshd_keepalive.sshd_config.tree import Event, Tree
-from sshd_keepalive.sshd_config.version import NEWEST, Version
+from sshd_keepalive.sshd_config.tree import Event
+from sshd_keepalive.sshd_config.version import Version
 
 BLANK = Context()
 KEYWORDS = (INTERVAL, COUNT_MAX)
 _FEW = 6  # conditions of which all subsets are looked up; with more, the earlier blocks are gone through
 
 
-def tree_of_files(
-    files: Mapping[str, bytes],
-    *,
-    main: str = DEFAULT_CONFIG,
-    version: Version = NEWEST,
-    options: tuple[str, ...] = (),
-    config_dir: str = trees.CONFIG_DIR,
-) -> Tree:
-    """Build a tree offline from path → bytes; Include patterns are matched against those paths."""
-    return trees.build_from_files(files, main=main, version=version, options=options, config_dir=config_dir)
-
-
-def resolve(tree: Tree, context: Context | None = None) -> Effective:
-    """Give the value sshd would use for both keep-alive settings, and where it comes from.
-
-    Args:
-        tree: every file an Include can reach.
-        context: the connection to answer for; None is the blank one, to which only `Match all` applies.
-
-    Returns:
-        Both keep-alive settings, defaults included. Blocks with a line for them that cannot be decided count as
-        not matching and are listed in `undecided`; see `Layers.possible` for what they would bring.
-
-    Raises:
-        ParseError: sshd would refuse the files.
-    """
-    context = context or BLANK
-    layers = Layers(lines(tree), tree.version, lambda block: match.applies(block, context, tree.version))
-    return layers.effective(context)
-
-
-def lines(tree: Tree) -> tuple[Event, ...]:
-    """The lines of the two keep-alive settings, in reading order.
-
-    Raises:
-        ParseError: sshd would refuse the files.
-        HostError: kind `observe`, cause `too_large`.
-    """
-    events = tree.events()
-    tree.work.spend(len(events))
-    return tuple(event for event in events if event.line.keyword in KEYWORDS)
-
-
-def overrides(tree: Tree) -> tuple[Event, ...]:
-    """The lines inside Match blocks that can decide a keep-alive setting for some connection, in reading order.
-
-    Left out: blocks no connection reaches, and lines that an earlier one always beats (in the same block, in
-    `Match all`, or in a block whose conditions are among this one's).
-    """
-    found: list[Event] = []
-    decided: set[str] = set()  # keywords with a global line so far
-    earlier = _Earlier(tree.work)
-    for event in lines(tree):
-        keyword, block = event.line.keyword, event.block
-        if event.number is None:
-            continue
-        if block is None:
-            decided.add(keyword)
-            continue
-        # What no connection reaches can still count at the daemon's start, where the first value wins.
-        unreachable = block.is_dead or not reach.can_match(block)
-        if unreachable and (keyword in decided or match.at_start(block, tree.version) is False):
-            continue
-        if not earlier.beat(keyword, block):
-            earlier.add(keyword, block)
-            found.append(event)
-    return tuple(found)
-
-
-def scopes(tree: Tree, deciding: Sequence[Event] | None = None) -> tuple[DecidingScope, ...]:
-    """GLOBAL, then every Match block that can decide a keep-alive setting, with a connection that reaches it.
-
-    Args:
-        deciding: what `overrides` has found, where that is known.
-    Raises:
-        ParseError: sshd would refuse the files.
-        HostError: kind `observe`, cause `too_large`.
-    """
-    found = [DecidingScope(scope=GLOBAL, context=BLANK, keywords=KEYWORDS)]
-    by_block: dict[Block, list[str]] = {}
-    for event in overrides(tree) if deciding is None else deciding:
-        assert event.block is not None
-        by_block.setdefault(event.block, []).append(event.line.keyword)
-    for block, keywords in by_block.items():
-        context = reach.context(block, tree.version, tree.work)
-        found.append(DecidingScope(scope=block.scope, context=context, keywords=tuple(keywords)))
-    return tuple(found)
-
-
-class _Earlier:
+class Earlier:
     """The blocks that have set a keyword so far, by their conditions."""
 
     def __init__(self, work: Work) -> None:
@@ -134,6 +34,7 @@ class _Earlier:
         self.dead: set[str] = set()
 
     def add(self, keyword: str, block: Block) -> None:
+        """Remember that a block sets a keyword."""
         if block.is_dead:
             self.dead.add(keyword)
         else:
@@ -200,7 +101,10 @@ class Layers:
                 yield event
 
     def effective(self, context: Context) -> Effective:
-        """Both keep-alive settings for a connection with these layers."""
+        """Give both keep-alive settings for a connection with these layers, defaults included.
+
+        Blocks that cannot be decided count as not matching and are listed in `undecided`; see `possible`.
+        """
         settings = tuple(self._setting(keyword) for keyword in KEYWORDS)
         return Effective(context=context, settings=settings, undecided=tuple(self.undecided))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sshd_keepalive.model import Context
 from sshd_keepalive.planning import explain
-from sshd_keepalive.sshd_config import resolve
 from sshd_keepalive.sshd_config.reading import read_files
+from sshd_keepalive.sshd_config.tree import build_from_files
 from tests.support.snapshots import MAIN
 
 D = "/etc/ssh/sshd_config.d"
@@ -85,7 +85,7 @@ def test_as_plain_values() -> None:
 
 
 def test_a_nul_byte_is_warned_of() -> None:
-    built = resolve.tree_of_files({"/etc/ssh/sshd_config": b"Port 22\n# \0\n"})
+    built = build_from_files({"/etc/ssh/sshd_config": b"Port 22\n# \0\n"})
     assert explain.find_nul_bytes(built) == (
         "/etc/ssh/sshd_config:2 holds a NUL byte: sshd takes the next line for a part of it",
     )

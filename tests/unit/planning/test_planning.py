@@ -27,9 +27,10 @@ from sshd_keepalive.planning import candidate, judge, plan
 from sshd_keepalive.planning import edits as editing
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.planning import proofs as prove
-from sshd_keepalive.sshd_config import reach, resolve
+from sshd_keepalive.sshd_config import match
 from sshd_keepalive.sshd_config.document import parse
 from sshd_keepalive.sshd_config.reading import read
+from sshd_keepalive.sshd_config.tree import build_from_files
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
 
@@ -120,7 +121,7 @@ def test_with_a_match_root_the_login_and_every_scope_are_asked_about() -> None:
 
 
 def test_what_the_host_printed_decides_a_group() -> None:
-    ops = replace(reach.STRANGER, user="ops")
+    ops = replace(match.STRANGER, user="ops")
     found = look({MAIN: "Match Group g\nClientAliveInterval 8\n"}, dumps=(says(BLANK, "0"), says(ops, "8")))
     planned = plan.plan(read(found), Policy())
     asked = {p.context.user: (pairs(p.before), pairs(p.after)) for p in planned.predictions}
@@ -129,10 +130,10 @@ def test_what_the_host_printed_decides_a_group() -> None:
 
 
 def test_a_blank_question_that_sshd_refuses_is_not_asked_again() -> None:
-    found = look({MAIN: "Match LocalPort 22\nX11Forwarding no\n"}, dumps=(LPORT, says(reach.STRANGER, "0")))
+    found = look({MAIN: "Match LocalPort 22\nX11Forwarding no\n"}, dumps=(LPORT, says(match.STRANGER, "0")))
     contexts = [p.context for p in plan.plan(read(found), Policy()).predictions]
     assert BLANK not in contexts
-    assert reach.STRANGER in contexts
+    assert match.STRANGER in contexts
 
 
 def test_questions_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,12 +313,12 @@ def test_files_that_nobody_asked_a_server_about() -> None:
 
 @pytest.mark.parametrize("pattern", ["/usr/x/*.conf", "/d*/x.conf", "~/x/*.conf", "/d/50-*.conf", "/d/50.conf"])
 def test_includes_that_cannot_take_a_drop_in(pattern: str) -> None:
-    built = resolve.tree_of_files({MAIN: f"Include {pattern}\n".encode()})
+    built = build_from_files({MAIN: f"Include {pattern}\n".encode()})
     assert list(editing.drop_in_paths(built)) == []
 
 
 def test_a_drop_in_only_where_a_global_include_looks() -> None:
-    built = resolve.tree_of_files({MAIN: f"Match User a\n{INCLUDE}".encode()})
+    built = build_from_files({MAIN: f"Match User a\n{INCLUDE}".encode()})
     assert list(editing.drop_in_paths(built)) == []
 
 
@@ -410,7 +411,7 @@ def test_a_planner_that_is_wrong_by_one_byte_is_caught(
 
 
 def test_files_that_sshd_would_refuse_afterwards() -> None:
-    before = resolve.tree_of_files({MAIN: b"Port 22\n"})
+    before = build_from_files({MAIN: b"Port 22\n"})
     with pytest.raises(PlanError, match="would refuse the edited files"):
         prove.prove_untouched_settings(before, before.with_files({MAIN: b"Port 22\nClientAliveInterval x\n"}))
 
@@ -427,7 +428,7 @@ def test_files_that_sshd_would_refuse_afterwards() -> None:
 )
 def test_another_setting_that_changes(after: str) -> None:
     files = {MAIN: b"Port 22\nMatch User a\nX11Forwarding no\n"}
-    before = resolve.tree_of_files(files)
+    before = build_from_files(files)
     with pytest.raises(PlanError):
         prove.prove_untouched_settings(before, before.with_files({MAIN: after.encode()}))
     prove.prove_untouched_settings(before, before.with_files({MAIN: b"ClientAliveInterval 1\n" + files[MAIN]}))
@@ -466,7 +467,7 @@ def test_a_stale_drop_in_of_ours_beside_a_block_that_comes_before_it() -> None:
 
 
 def test_a_comment_is_no_line_to_put_a_value_into() -> None:
-    tree = resolve.tree_of_files({MAIN: b"# x\n"})
+    tree = build_from_files({MAIN: b"# x\n"})
     wrong = edit(1, b"# x\n", b"ClientAliveInterval 300\n")
     with pytest.raises(PlanError, match="more than its value"):
         prove.prove_only_values((wrong,), Policy().wanted(), tree)

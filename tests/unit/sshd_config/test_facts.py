@@ -15,7 +15,7 @@ import pytest
 
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
-from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.tree import build_from_files
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.printed import resolve_all, values_of
 
@@ -64,7 +64,7 @@ def our_answer(fact: dict[str, Any], version: Version) -> str:
     texts = fact["f"] if isinstance(fact["f"], dict) else {"main": fact["f"]}
     files = {f"/t/{name}": text.replace("@/", "/t/").encode(fact.get("e", "utf-8")) for name, text in texts.items()}
     options = tuple(word for word in fact.get("o", ()) if word != "-o")
-    tree = resolve.tree_of_files(files, main="/t/main", version=version, options=options)
+    tree = build_from_files(files, main="/t/main", version=version, options=options)
     try:
         effective = resolve_all(tree, context_of(fact.get("c")))
         if "k" in fact:

@@ -12,17 +12,18 @@ import pytest
 from sshd_keepalive.errors import HostError, ParseError, PlanError
 from sshd_keepalive.model import Policy
 from sshd_keepalive.planning import explain, judge, plan
-from sshd_keepalive.sshd_config import command_line, limits, patterns, resolve
+from sshd_keepalive.sshd_config import command_line, limits, patterns
 from sshd_keepalive.sshd_config.reading import read, read_files
-from sshd_keepalive.sshd_config.tree import Tree, missing_globs
+from sshd_keepalive.sshd_config.tree import Tree, build_from_files, missing_globs
 from sshd_keepalive.sshd_config.version import Version
+from tests.support import readings
 from tests.support.snapshots import MAIN, look
 
 pytestmark = pytest.mark.timeout(60)
 
 
 def tree(files: dict[str, bytes]) -> Tree:
-    return resolve.tree_of_files(files)
+    return build_from_files(files)
 
 
 def blocks(n: int) -> bytes:
@@ -84,7 +85,7 @@ def test_the_budget_counts_steps_and_no_seconds() -> None:
     spent = []
     for _ in range(2):
         built = tree({MAIN: blocks(50)})
-        resolve.scopes(built)
+        readings.scopes(built)
         spent.append(limits.STEPS - built.work.left)
     assert spent[0] == spent[1] > 0
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sshd_keepalive.model import INTERVAL, Context, Place
-from sshd_keepalive.sshd_config import document, match, reach, resolve
+from sshd_keepalive.sshd_config import document, match
 from sshd_keepalive.sshd_config.match import Block, Criterion
+from sshd_keepalive.sshd_config.tree import build_from_files
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.printed import possible
 
@@ -154,7 +155,7 @@ def test_an_address_that_kills_connections_is_undecided() -> None:
     ],
 )
 def test_a_connection_can_be_made_up(text: str) -> None:
-    made = reach.context(block(text), NEW)
+    made = match.find_connection(block(text), NEW)
     assert made is not None
     assert match.applies(block(text), made, NEW) is True
     assert made.user
@@ -162,20 +163,20 @@ def test_a_connection_can_be_made_up(text: str) -> None:
 
 def test_a_connection_for_nested_blocks_meets_all_of_them() -> None:
     inner = block("Match User *b*", block("Match User a*"))
-    made = reach.context(inner, NEW)
+    made = match.find_connection(inner, NEW)
     assert made is not None
     assert match.applies(inner, made, NEW) is True
 
 
 @pytest.mark.parametrize("text", ["Match RDomain x", "Match User a,!a", "Match Invalid-User", "Match LocalPort ssh"])
 def test_where_none_can_be_made_up(text: str) -> None:
-    assert reach.context(block(text), NEW) is None
+    assert match.find_connection(block(text), NEW) is None
 
 
 def test_only_negations_match_nobody() -> None:
-    assert not reach.can_match(block("Match User !bob"))
-    assert not reach.can_match(block("Match all", block("Match Address !10.0.0.1")))
-    assert reach.can_match(block("Match User !bob,*"))
+    assert not match.can_match(block("Match User !bob"))
+    assert not match.can_match(block("Match all", block("Match Address !10.0.0.1")))
+    assert match.can_match(block("Match User !bob,*"))
 
 
 def test_text_behind_an_empty_word() -> None:
@@ -186,12 +187,12 @@ def test_text_behind_an_empty_word() -> None:
 
 def test_a_bad_network_offers_no_address() -> None:
     old = V("8.3p1")
-    assert reach.context(block("Match Address 10.0.0.1/8", version=old), old) is None
+    assert match.find_connection(block("Match Address 10.0.0.1/8", version=old), old) is None
     outer = block("Match Address 10.0.0.0/8", version=old)
-    assert reach.context(block("Match Address 10.0.0.1/8", outer, old), old) is None
+    assert match.find_connection(block("Match Address 10.0.0.1/8", outer, old), old) is None
 
 
 def test_a_mask_with_a_sign_is_read_differently_by_each_release() -> None:
-    built = resolve.tree_of_files({"/etc/ssh/sshd_config": b"Match Address 10.0.0.0/+8\nClientAliveInterval 5\n"})
+    built = build_from_files({"/etc/ssh/sshd_config": b"Match Address 10.0.0.0/+8\nClientAliveInterval 5\n"})
     assert possible(built, Context(user="a", address="10.0.0.1"))[INTERVAL] == (0, 5)
     assert possible(built, Context())[INTERVAL] == (0,)

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import Context, NewContent, Policy
-from sshd_keepalive.sshd_config import resolve
 from sshd_keepalive.sshd_config.reading import read, read_files
 from sshd_keepalive.sshd_config.resolve import BLANK
 from sshd_keepalive.sshd_config.version import Version
 from tests.support import configs
 from tests.support.passes import count_readings, judge_and_plan
-from tests.support.printed import possible
+from tests.support.printed import lay
 from tests.support.snapshots import MAIN, look
 
 EIGHT_LINES = """Port 22
@@ -82,15 +81,14 @@ def test_files_that_sshd_refuses_raise_when_they_are_asked() -> None:
 
 
 @given(st.integers(0, 2**32), st.sampled_from(["8.4p1", "9.2p1", "10.0p2"]))
-def test_it_answers_as_the_functions_do(seed: int, version: str) -> None:
+def test_connections_that_meet_the_same_blocks_share_an_answer_and_it_is_right(seed: int, version: str) -> None:
     made = configs.case(seed, "/etc/ssh/c")
     reading = read_files(made.files, main=made.main, version=Version.parse(version), options=made.options)
-    tree = resolve.tree_of_files(made.files, main=made.main, version=Version.parse(version), options=made.options)
     try:
-        scopes = resolve.scopes(tree)
+        scopes = reading.scopes
     except ParseError:
         return
-    assert reading.scopes == scopes
     for context in (BLANK, *(scope.context for scope in scopes if scope.context is not None)):
-        assert reading.resolve(context) == resolve.resolve(tree, context)
-        assert reading.possible(context) == possible(tree, context)
+        afresh = lay(reading.tree, context)
+        assert reading.resolve(context) == afresh.effective(context)
+        assert reading.possible(context) == afresh.possible()

@@ -7,8 +7,9 @@ import pickle
 import pytest
 
 from sshd_keepalive.model import COMMAND_LINE, COUNT_MAX, GLOBAL, INTERVAL, Context, Place
-from sshd_keepalive.sshd_config import resolve
+from sshd_keepalive.sshd_config.tree import Tree, build_from_files
 from sshd_keepalive.sshd_config.version import Version
+from tests.support import readings
 from tests.support.printed import possible, resolve_all, values_of
 from tests.support.snapshots import MAIN
 
@@ -16,9 +17,9 @@ ROOT = Context(user="root", host="h", address="10.0.0.1", local_address="10.0.0.
 D = "/etc/ssh/sshd_config.d"
 
 
-def tree(text: str, version: str = "9.2p1", options: tuple[str, ...] = (), **drop_ins: str) -> resolve.Tree:
+def tree(text: str, version: str = "9.2p1", options: tuple[str, ...] = (), **drop_ins: str) -> Tree:
     files = {MAIN: text.encode(), **{f"{D}/{name}.conf": more.encode() for name, more in drop_ins.items()}}
-    return resolve.tree_of_files(files, version=Version.parse(version), options=options)
+    return build_from_files(files, version=Version.parse(version), options=options)
 
 
 def at(line: int, path: str = MAIN) -> Place:
@@ -26,12 +27,12 @@ def at(line: int, path: str = MAIN) -> Place:
 
 
 def test_defaults_have_no_place() -> None:
-    read = resolve.resolve(tree(""))
+    read = readings.resolve(tree(""))
     assert [(s.keyword, s.value, s.place) for s in read.settings] == [(INTERVAL, "0", None), (COUNT_MAX, "3", None)]
 
 
 def test_the_winner_knows_what_it_hides_and_how_it_was_reached() -> None:
-    read = resolve.resolve(
+    read = readings.resolve(
         tree(
             f"Include {D}/*.conf\nClientAliveInterval 10\nMatch User root\nClientAliveInterval 20\n",
             a="ClientAliveInterval 5m\nClientAliveInterval 30\n",
@@ -41,21 +42,21 @@ def test_the_winner_knows_what_it_hides_and_how_it_was_reached() -> None:
     setting = read[INTERVAL]
     assert (setting.value, setting.place, setting.scope.text) == ("20", at(4), "Match User root")
     assert setting.hides == (at(1, f"{D}/a.conf"), at(2, f"{D}/a.conf"), at(2))
-    everybody = resolve.resolve(tree(f"Include {D}/*.conf\n", a="ClientAliveInterval 5m\n"))[INTERVAL]
+    everybody = readings.resolve(tree(f"Include {D}/*.conf\n", a="ClientAliveInterval 5m\n"))[INTERVAL]
     assert (everybody.value, everybody.scope, everybody.chain) == ("300", GLOBAL, (at(1),))
 
 
 def test_options_beat_global_lines_but_not_match() -> None:
     built = tree("ClientAliveInterval 1\nMatch User root\nClientAliveInterval 2\n", options=("ClientAliveInterval=3",))
-    everybody = resolve.resolve(built)[INTERVAL]
+    everybody = readings.resolve(built)[INTERVAL]
     assert everybody.place == Place(path=COMMAND_LINE, line=0)
     assert str(everybody.place) == COMMAND_LINE
     assert (everybody.value, everybody.hides) == ("3", (at(1),))
-    assert resolve.resolve(built, ROOT)[INTERVAL].value == "2"
+    assert readings.resolve(built, ROOT)[INTERVAL].value == "2"
 
 
 def test_a_line_that_counts_as_not_written_hides_nothing() -> None:
-    read = resolve.resolve(tree("ClientAliveCountMax -1\nClientAliveCountMax 9\n", "7.4p1"))
+    read = readings.resolve(tree("ClientAliveCountMax -1\nClientAliveCountMax 9\n", "7.4p1"))
     assert (read[COUNT_MAX].value, read[COUNT_MAX].place) == ("9", at(2))
 
 
@@ -102,7 +103,7 @@ def test_ports_below_an_include_are_lost_in_8_2() -> None:
 
 def test_a_group_leaves_two_possibilities() -> None:
     built = tree("ClientAliveInterval 1\nMatch Group g\nClientAliveInterval 2\nClientAliveInterval 9\n")
-    read = resolve.resolve(built, ROOT)
+    read = readings.resolve(built, ROOT)
     assert (read[INTERVAL].value, read.undecided) == ("1", (at(2),))
     assert possible(built, ROOT)[INTERVAL] == (1, 2, 9)
     assert possible(built, Context(user="root", groups=("g",)))[INTERVAL] == (2,)
@@ -117,8 +118,8 @@ def test_a_decided_block_before_an_undecided_one_settles_it() -> None:
 # --------------------------------------------------------------------------------------------- scopes
 
 
-def scopes(built: resolve.Tree) -> list[tuple[str, tuple[str, ...]]]:
-    return [(str(each.scope), each.keywords) for each in resolve.scopes(built)]
+def scopes(built: Tree) -> list[tuple[str, tuple[str, ...]]]:
+    return [(str(each.scope), each.keywords) for each in readings.scopes(built)]
 
 
 def test_every_block_that_decides_for_somebody_is_a_scope() -> None:
@@ -132,14 +133,14 @@ def test_every_block_that_decides_for_somebody_is_a_scope() -> None:
         (f"Match User bob ({MAIN}:3)", (INTERVAL,)),
         (f"Match Group g ({MAIN}:6)", (COUNT_MAX, INTERVAL)),
     ]
-    contexts = [each.context for each in resolve.scopes(built)]
+    contexts = [each.context for each in readings.scopes(built)]
     assert contexts[1] is not None
     assert contexts[1].user == "bob"
     assert contexts[2] is not None
     assert contexts[2].groups == ("g",)
-    for each in resolve.scopes(built)[1:]:
+    for each in readings.scopes(built)[1:]:
         assert each.context is not None
-        assert resolve.resolve(built, each.context)[INTERVAL].scope == each.scope
+        assert readings.resolve(built, each.context)[INTERVAL].scope == each.scope
 
 
 @pytest.mark.parametrize(
@@ -173,17 +174,17 @@ def test_8_2_knows_no_match_in_an_included_file() -> None:
 
 def test_all_of_it_can_be_pickled() -> None:
     built = tree(f"Include {D}/*.conf\nMatch User root\nClientAliveInterval 1\n", a="Port 22\n")
-    read = resolve.resolve(pickle.loads(pickle.dumps(built)), ROOT)
-    assert pickle.loads(pickle.dumps(read)) == resolve.resolve(built, ROOT)
-    assert pickle.loads(pickle.dumps(resolve.scopes(built))) == resolve.scopes(built)
+    read = readings.resolve(pickle.loads(pickle.dumps(built)), ROOT)
+    assert pickle.loads(pickle.dumps(read)) == readings.resolve(built, ROOT)
+    assert pickle.loads(pickle.dumps(readings.scopes(built))) == readings.scopes(built)
 
 
 def test_a_block_of_many_conditions_is_beaten_by_its_twin() -> None:
     words = "Match User a User b* User c Host h Address 1.1.1.1 LocalAddress 2.2.2.2 LocalPort 22"
     text = f"{words}\nClientAliveInterval 1\n{words} Group g\nClientAliveInterval 2\n"
     text += "Match User z\nClientAliveInterval 3\n"
-    built = resolve.tree_of_files({"/etc/ssh/sshd_config": text.encode()})
-    assert [event.number for event in resolve.overrides(built)] == [1, 3]
+    built = build_from_files({"/etc/ssh/sshd_config": text.encode()})
+    assert [event.number for event in readings.read_tree(built).overrides] == [1, 3]
 
 
 def test_a_line_in_a_block_that_counts_as_not_written_decides_for_nobody() -> None:

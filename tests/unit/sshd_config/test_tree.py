@@ -9,8 +9,10 @@ import pytest
 
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Daemon, Glob, RemoteFile
-from sshd_keepalive.sshd_config import resolve, tree
+from sshd_keepalive.sshd_config import tree
+from sshd_keepalive.sshd_config.tree import build_from_files
 from sshd_keepalive.sshd_config.version import Version
+from tests.support import readings
 from tests.support.snapshots import MAIN, look
 
 D = "/etc/ssh/sshd_config.d"
@@ -100,7 +102,7 @@ def test_an_empty_word_ends_an_old_include() -> None:
 
 
 def test_what_was_refused_once_is_refused_again() -> None:
-    built = resolve.tree_of_files({MAIN: b"Port 22\nClientAliveInterval x\n"})
+    built = build_from_files({MAIN: b"Port 22\nClientAliveInterval x\n"})
     for _ in range(2):
         with pytest.raises(ParseError, match="bad value"):
             built.events()
@@ -130,7 +132,7 @@ def test_settings_in_match_are_refused_before_7_4() -> None:
 
 def test_options_come_first_and_have_no_includes() -> None:
     built = tree.build_from_files({MAIN: b"ClientAliveInterval 5\n"}, options=("ClientAliveInterval=7", "# nothing"))
-    assert resolve.resolve(built)[INTERVAL].value == "7"
+    assert readings.resolve(built)[INTERVAL].value == "7"
     for option in ("Include /x", "Match all"):
         with pytest.raises(ParseError, match="not allowed as a daemon option"):
             tree.build_from_files({MAIN: b""}, options=(option,)).events()
@@ -146,19 +148,19 @@ def test_patterns_nobody_looked_up_are_asked_for_one_after_the_other() -> None:
     found = replace(found, globs=globs)
     assert tree.missing_globs(tree.build_from_snapshot(found)) == ("/opt/*", "/srv/x")
     with pytest.raises(ParseError, match="was not asked"):
-        resolve.resolve(tree.build_from_snapshot(found))
+        readings.resolve(tree.build_from_snapshot(found))
 
 
 def test_a_literal_file_that_was_read_needs_no_glob() -> None:
     found = look({MAIN: "Include /srv/x\n", "/srv/x": "ClientAliveCountMax 9\n"}, globs=())
     assert tree.missing_globs(tree.build_from_snapshot(found)) == ()
-    assert resolve.resolve(tree.build_from_snapshot(found))[COUNT_MAX].value == "9"
+    assert readings.resolve(tree.build_from_snapshot(found))[COUNT_MAX].value == "9"
 
 
 def test_an_unreadable_member_is_no_guess() -> None:
     found = look({MAIN: "Include /d/*\n"}, globs=(Glob(pattern="/d/*", paths=("/d/gone.conf",)),))
     with pytest.raises(ParseError, match="could not be read"):
-        resolve.resolve(tree.build_from_snapshot(found))
+        readings.resolve(tree.build_from_snapshot(found))
 
 
 def test_a_broken_tree_needs_no_glob() -> None:
@@ -171,7 +173,7 @@ def test_a_vendors_include_is_known_from_the_snapshot() -> None:
     with pytest.raises(ParseError, match="does not support Include"):
         tree.build_from_snapshot(found).events()
     found = look({MAIN: "Include /x\n", "/x": "ClientAliveInterval 5\n"}, version="8.0p1", has_include_backport=True)
-    assert resolve.resolve(tree.build_from_snapshot(found))[INTERVAL].value == "5"
+    assert readings.resolve(tree.build_from_snapshot(found))[INTERVAL].value == "5"
 
 
 @pytest.mark.parametrize(
@@ -195,12 +197,12 @@ def test_the_vendors_file_where_there_is_no_other() -> None:
 def test_new_contents_join_the_patterns_that_name_them() -> None:
     built = tree.build_from_snapshot(look({MAIN: "Include /d/*.conf\n", "/d/b.conf": "ClientAliveInterval 9\n"}))
     built = built.with_files({"/d/a.conf": b"ClientAliveInterval 8\n"})
-    assert resolve.resolve(built)[INTERVAL].value == "8"
+    assert readings.resolve(built)[INTERVAL].value == "8"
 
 
 def test_options_are_read_with_the_files() -> None:
     found = look({MAIN: ""}, daemon=Daemon(pid=1, options=("ClientAliveInterval=7",)))
-    assert resolve.resolve(tree.build_from_snapshot(found))[INTERVAL].value == "7"
+    assert readings.resolve(tree.build_from_snapshot(found))[INTERVAL].value == "7"
 
 
 def test_files_are_plain_values() -> None:
@@ -208,5 +210,5 @@ def test_files_are_plain_values() -> None:
 
 
 def test_a_tree_after_files_were_removed() -> None:
-    offline = resolve.tree_of_files({MAIN: b"Include /d/*\n", "/d/a": b"Port 22\n"})
+    offline = build_from_files({MAIN: b"Include /d/*\n", "/d/a": b"Port 22\n"})
     assert [event.place.path for event in offline.without({"/d/a"}).events()] == [MAIN]

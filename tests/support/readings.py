@@ -1,0 +1,22 @@
+"""What a tree of files says, without a host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sshd_keepalive.model import Context, DecidingScope, Effective
+from sshd_keepalive.sshd_config.reading import Reading, read_files
+from sshd_keepalive.sshd_config.resolve import BLANK
+from sshd_keepalive.sshd_config.tree import Tree
+
+
+def read_tree(tree: Tree) -> Reading:
+    return replace(read_files({}), tree=tree)
+
+
+def resolve(tree: Tree, context: Context = BLANK) -> Effective:
+    return read_tree(tree).resolve(context)
+
+
+def scopes(tree: Tree) -> tuple[DecidingScope, ...]:
+    return read_tree(tree).scopes
