@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from sshd_keepalive.model import State
 
 #: Journals and whatever else the program remembers: never the account's own directory.
 STATE_HOME = tempfile.TemporaryDirectory(prefix="sshd-keepalive-state-")
+atexit.register(STATE_HOME.cleanup)  # else its end is a warning
 
 #: How the tests start the program: this Python's package, or the file that TESTED_PROGRAM names, a .pyz for example.
 PROGRAM = (sys.executable, *([program] if (program := os.environ.get("TESTED_PROGRAM")) else ["-m", "sshd_keepalive"]))

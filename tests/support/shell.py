@@ -6,6 +6,7 @@ Scripts run for real, as the account that runs the tests: give them a `fence`, a
 
 from __future__ import annotations
 
+import atexit
 import os
 import selectors
 import shutil
@@ -34,7 +35,9 @@ def installed_shells() -> list[str]:
 
 @cache
 def _links() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="shells-")
+    folder = tempfile.TemporaryDirectory(prefix="shells-")
+    atexit.register(folder.cleanup)  # else its end is a warning
+    return folder
 
 
 @cache

@@ -478,7 +478,7 @@ case $1 in
         recall
         read_decision
         case $how in
-            applied | rolled_back | refused) unhook_boot; exit 0 ;;
+            applied | rolled_back) unhook_boot; exit 0 ;;
             unproved) [ ! -e "$RUN/back" ] || { settle; exit; } ;;
         esac
         revert 'its run was interrupted'
@@ -491,7 +491,7 @@ case $1 in
         ! is_same_boot || exit 0
         read_decision
         case $how in
-            applied | rolled_back | refused) remove_lock; unhook_boot ;;
+            applied | rolled_back) remove_lock; unhook_boot ;;
             *) open_log expire.log; revert 'the host was rebooted before the change was confirmed' >"$log" 2>&1 ;;
         esac
         ;;

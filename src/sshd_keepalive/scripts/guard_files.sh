@@ -210,11 +210,12 @@ put_back_file() {
 # --- the notes of the run -----------------------------------------------------------------------------------
 
 # note TEXT FILE: write a line, with the room that was put aside where there is no other.
+# Reads nl.
 note() {
-    { printf '%s\n' "$1" >"$2"; } 2>/dev/null && [ -s "$2" ] && return
+    write_text "$1$nl" "$2" && [ -s "$2" ] && return
     free_room
-    { printf '%s\n' "$1" >"$2"; } 2>/dev/null
-}
+    write_text "$1$nl" "$2"
+} 2>/dev/null
 
 # open_log NAME: set log to a file of the run, empty. A command whose output cannot be opened would not be run at all. Not
 # with `:`, a special built-in: dash, ksh and busybox end where its output cannot be opened (POSIX, 2.8.1).

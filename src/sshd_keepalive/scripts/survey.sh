@@ -231,7 +231,7 @@ tell_pending() {
     if [ -d "$folder/decided" ]; then
         line_of "$folder/decided/how"
         case $line in
-            applied | rolled_back | refused) return 1 ;;
+            applied | rolled_back) return 1 ;;
             unproved | unknown) phase=stuck; ! is_over "$folder" "$pid" || return 1 ;;
             *) phase=reverting ;;
         esac
