@@ -46,6 +46,23 @@ def test_count_and_rate_are_shown_before_the_hosts(hosts: Path) -> None:
     assert shown.splitlines()[-1].strip() == "4 hosts: 3 ok, 1 unreachable"
 
 
+def test_a_question_is_not_drawn_over_and_nothing_of_the_bar_is_left(hosts: Path, tmp_path: Path, sshd: Sshd) -> None:
+    """A host whose key is not known asks while the others are in progress."""
+    data = yaml.safe_load(hosts.read_text())
+    data["hosts"]["asks"] = {**sshd.inventory_host, "known_hosts": str(tmp_path / "known_hosts")}
+    hosts.write_text(yaml.safe_dump(data, sort_keys=False))
+    with Terminal("check", "-i", str(hosts), "--timeout", "6", NO_COLOR="1", COLUMNS="120") as terminal:
+        terminal.wait_for("(yes/no/fingerprint)?")
+        asked = len(terminal.raw)
+        terminal.answer("no")
+        terminal.wait_for("4/5")
+        terminal.end()
+    between = terminal.raw[asked : terminal.raw.index("no\r\n", asked)]
+    assert "check [" not in between, "the question stays as it is until it is answered"
+    last_bar = terminal.raw.rindex("check [")
+    assert "\r\x1b[K" in terminal.raw[last_bar:], "the line is erased at the end"
+
+
 def test_quiet_keeps_the_bar(hosts: Path) -> None:
     with Terminal("check", "-q", "-i", str(hosts), "--timeout", "6", NO_COLOR="1", COLUMNS="120") as terminal:
         terminal.wait_for("3/4")

@@ -6,14 +6,16 @@ import atexit
 import os
 import re
 import select
-import shutil
 import signal
 import sys
 import termios
-from collections.abc import Callable, Iterator
+import threading
+import time
+from bisect import bisect
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import Any, Final, TextIO
 
 import click
 
@@ -25,13 +27,10 @@ from sshd_keepalive.likeness import is_fine
 from sshd_keepalive.model import End, HostReport, Run, State
 from sshd_keepalive.reports import text as text_report
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Task
-
 #: The rate is that of the last so many seconds: long enough not to jump, short enough to show a stall.
 _RATE_OVER_S: Final = 30.0
-_REDRAWN_PER_S: Final = 4.0
+_REDRAWN_EVERY_S: Final = 0.25
+_NARROWEST_BAR, _WIDEST_BAR = 10, 40  # columns
 _NARROWEST: Final = 40  # columns
 _STYLES: Final[dict[str, dict[str, Any]]] = {
     State.OK: {"fg": "green"},
@@ -109,6 +108,8 @@ class Prompts:
                 line += piece
         finally:
             self._restore()
+        if echo:
+            sys.stderr.write("")  # the terminal has shown the line end: a status line may stand there again
         return line.decode(errors="surrogateescape").rstrip("\r\n")
 
     def _restore(self) -> None:
@@ -169,20 +170,28 @@ class Output:
         sys.stdout.write(text)
         sys.stdout.flush()
 
+    def write_lines(self, lines: Iterable[str]) -> None:
+        """Lines for standard output, broken between words where it is a terminal."""
+        self.write(text_report.wrap(lines, self._width))
+
     @contextmanager
     def progress(self, total: int, detail: Callable[[], str] = str) -> Iterator[Any]:
         """A bar on a terminal, nothing otherwise; yields a function that is called for each finished host."""
-        if self.options.no_progress or not sys.stderr.isatty() or total < 2:
+        if not self.has_progress or total < 2:
             yield lambda: None
             return
-        with _show_bar(self.command, total, detail, self.console()) as advance:
-            yield advance
+        pace = _Pace(total)
 
-    def console(self) -> Any:
-        """Standard error for rich, in colour as standard output would be there."""
-        from rich.console import Console
+        def render(columns: int) -> str:
+            return draw_bar(self.command, pace.share, ", ".join(filter(None, (str(pace), detail()))), columns)
 
-        return Console(file=sys.stderr, no_color=not _wants_color(sys.stderr, self.options.color))
+        with show_status(render, every_s=_REDRAWN_EVERY_S):
+            yield pace.count
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether a status line can be shown and is wanted."""
+        return not self.options.no_progress and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def say(self, text: str) -> None:
         """A line about the run itself, on standard error."""
@@ -196,8 +205,14 @@ class Output:
 
 
 def _find_width(stream: TextIO) -> int | None:
-    """The columns of a terminal; None: lines of any length."""
-    return max(_NARROWEST, shutil.get_terminal_size().columns) if stream.isatty() else None
+    """How wide lines may be; None: they may have any length."""
+    return max(_NARROWEST, _count_columns(stream)) if stream.isatty() else None
+
+
+def _count_columns(terminal: TextIO) -> int:
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) > 0:
+        return int(columns)
+    return os.get_terminal_size(terminal.fileno()).columns or 80
 
 
 def _wants_color(stream: TextIO, color: str) -> bool:
@@ -263,44 +278,122 @@ def _paint_line(line: str) -> str:
     return click.style(line, fg=color) if color else line
 
 
+class _StatusLine:
+    """One line on standard error below all that is written meanwhile."""
+
+    def __init__(self, render: Callable[[int], str]) -> None:
+        self._render = render
+        self._terminal = sys.stderr
+        self._lock = threading.RLock()  # a signal may be handled, and written about, in the middle of a write
+        self._is_shown = False
+        self._is_free = True  # the cursor is at the beginning of a line: nobody is being asked there
+
+    def draw(self) -> None:
+        """Draw the line, or draw it again."""
+        with self._lock:
+            if self._is_free:
+                self._terminal.write(f"\r{self._render(_count_columns(self._terminal) - 1)}\x1b[K")
+                self._terminal.flush()
+                self._is_shown = True
+
+    def write_above(self, stream: TextIO, text: str) -> int:
+        """Write text to a terminal in place of the line, which the next `draw` shows below it."""
+        with self._lock:
+            self.erase()
+            self._is_free = not text or text.endswith("\n")
+            n_written = stream.write(text)
+            stream.flush()
+            return n_written
+
+    def erase(self) -> None:
+        """Remove the line from the terminal."""
+        with self._lock:
+            if self._is_shown:
+                self._terminal.write("\r\x1b[K")
+                self._terminal.flush()
+                self._is_shown = False
+
+
+class _Above:
+    """A stream whose text goes above the status line."""
+
+    def __init__(self, stream: TextIO, line: _StatusLine) -> None:
+        self._stream = stream
+        self._line = line
+
+    def write(self, text: str) -> int:
+        return self._line.write_above(self._stream, text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @contextmanager
-def _show_bar(command: str, total: int, detail: Callable[[], str], console: Console) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on standard error; yields a function to call for each finished host.
+def show_status(render: Callable[[int], str], *, every_s: float) -> Iterator[None]:
+    """Show a line on standard error during the block.
 
     Args:
-        detail: asked at every redraw, `wave 2 of 4, 1 failed of 3 allowed`; from another thread.
+        render: gives the line, no longer than the number of columns it gets; called from another thread.
+        every_s: how often it is drawn.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.text import Text
+    line = _StatusLine(render)
+    ended = threading.Event()
 
-    class Words(ProgressColumn):
-        """Rate and detail."""
+    def redraw() -> None:
+        line.draw()
+        while not ended.wait(every_s):
+            line.draw()
 
-        def render(self, task: Task) -> Text:
-            return Text(", ".join(filter(None, (_format_rate(task.finished_speed or task.speed), detail()))))
-
-    columns = (
-        TextColumn(command),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        Words(),
-    )
-    with Progress(
-        *columns,
-        console=console,
-        transient=True,
-        refresh_per_second=_REDRAWN_PER_S,
-        speed_estimate_period=_RATE_OVER_S,
-        # Lines for a terminal are written above the bar; those for a file or a pipe must arrive there.
-        redirect_stdout=sys.stdout.isatty(),
-    ) as shown:
-        task = shown.add_task("", total=total)
-        yield lambda: shown.advance(task)
+    before = sys.stdout, sys.stderr
+    sys.stderr = _Above(sys.stderr, line)
+    if sys.stdout.isatty():  # lines for a file or a pipe must arrive there
+        sys.stdout = _Above(sys.stdout, line)
+    thread = threading.Thread(target=redraw, name="status", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        line.erase()
+        sys.stdout, sys.stderr = before
 
 
-def _format_rate(per_s: float | None) -> str:
+def draw_bar(label: str, share: float, words: str, columns: int) -> str:
+    """Give `check [####....] 3/10, 4 hosts/s`; on a narrow terminal the bar gives way, not the words."""
+    room = min(_WIDEST_BAR, columns - len(label) - len(words) - len(" [] "))
+    bar = f"[{'#' * int(share * room):.<{room}}] " if room >= _NARROWEST_BAR else ""
+    return f"{label} {bar}{words}"[:columns]
+
+
+class _Pace:
+    """How many hosts have finished, and how fast; any thread may ask."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._began_s = time.monotonic()
+        self._ended_s: list[float] = []
+
+    def count(self) -> None:
+        """One host has finished."""
+        self._ended_s.append(time.monotonic())
+
+    @property
+    def share(self) -> float:
+        """How much is done, 0 to 1."""
+        return len(self._ended_s) / self.total
+
+    def __str__(self) -> str:
+        n_done, now_s = len(self._ended_s), time.monotonic()
+        since_s = max(self._began_s, now_s - _RATE_OVER_S)
+        n_recent = n_done - bisect(self._ended_s, since_s)
+        if not n_recent:
+            return f"{n_done}/{self.total}"
+        per_s = n_recent / max(now_s - since_s, 0.1)
+        left_s = round((self.total - n_done) / per_s)
+        return f"{n_done}/{self.total}, {left_s // 60}:{left_s % 60:02d} left, {_format_rate(per_s)}"
+
+
+def _format_rate(per_s: float) -> str:
     """Give `12 hosts/s` or `40 hosts/min`, as whole a number as the rate allows."""
-    if not per_s:
-        return ""
     return f"{per_s:.0f} hosts/s" if per_s >= 3 else f"{per_s * 60:.0f} hosts/min"

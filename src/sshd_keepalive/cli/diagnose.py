@@ -35,8 +35,8 @@ _PACKED: Final = {
     b"\xfd7zXZ": "xzcat",
     b"\x28\xb5\x2f\xfd": "zstdcat",
 }
-_SHOWN: Final = 4  # telling lines, unless asked for more
-#: A killed session is a finding; a log that does not tell is not a pass.
+#: Without -v: how many telling lines are shown, and how much of each.
+_N_LINES, _LONGEST = 3, 150
 
 
 @click.command("diagnose", cls=Command, short_help="Read a job's run log and say what ended its session.")
@@ -83,7 +83,10 @@ def command(log: str | None, host: str | None, options: Options) -> None:
             return redact(_format_json(found, read, run, indent=1 if kind == "json" else None))
         return str(registry.load("reports", kind).render(run))
 
-    out.write(rendered(options.format))
+    if out.is_text:
+        out.write_lines(rendered("text").splitlines())
+    else:
+        out.write(rendered(options.format))
     if found.next_step:
         out.next_step(found.next_step)
     out.files(run, rendered)
@@ -118,18 +121,23 @@ def _pieces(file: IO[bytes], name: str = "") -> Iterator[bytes]:
 
 
 def _format_text(found: Diagnosis, log: RunLog, run: Run, *, verbose: bool = False) -> str:
-    """What was found, the causes, what became of the script, and why a host could not be looked at."""
+    """What was found, the causes, what became of the script, and why a host could not be looked at.
+
+    Without -v the best reason of the causes that are as likely as the first, and the other causes by their title.
+    """
     lines = [_headline(found, log)]
     shown = [s for s in found.causes if verbose or s.likelihood is not Likelihood.UNLIKELY] or found.causes[:1]
+    n_hidden = len(found.causes) - len(shown)
     for number, cause in enumerate(shown, 1):
         lines.append(f"  {number}. {cause.likelihood.value:<9} {cause.title}")
-        lines += [f"         {reason}" for reason in cause.reasons]
-    n_hidden = len(found.causes) - len(shown)
-    if n_hidden:
-        lines.append(f"     {n_hidden} unlikely ones are left out; -v shows them")
+        n_reasons = None if verbose else int(cause.likelihood is shown[0].likelihood)
+        lines += [f"         {reason}" for reason in cause.reasons[:n_reasons]]
+        n_hidden += len(cause.reasons[n_reasons:]) if n_reasons is not None else 0
     lines.append(f"did the script finish? {found.finished.value}: {found.finished_because}")
     if found.was_killed is not None or verbose:  # else its lines tell of something else
         lines += _format_lines(found, verbose=verbose)
+    if n_hidden:
+        lines.append("-v shows less likely causes and all reasons")
     failures = [(report.host.name, report.failure) for report in run.hosts if report.failure is not None]
     for name, failure in failures:
         lines.append(f"{name} could not be checked: {failure.kind}: {failure.message}")
@@ -139,10 +147,14 @@ def _format_text(found: Diagnosis, log: RunLog, run: Run, *, verbose: bool = Fal
 
 def _format_lines(found: Diagnosis, *, verbose: bool) -> list[str]:
     telling = {matched.line: matched.text for matched in reversed(found.matches)}  # one line may tell much
-    picked = sorted(telling) if verbose else sorted(telling)[:_SHOWN]
-    lines = [f"  line {number}: {telling[number]}" for number in picked]
+    picked = sorted(telling) if verbose else sorted(telling)[:_N_LINES]
+    lines = [f"  line {number}: {telling[number] if verbose else _shorten(telling[number])}" for number in picked]
     n_left = len(telling) - len(picked)
     return [*lines, f"  and {n_left} more matched lines; -v shows them"] if n_left else lines
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _headline(found: Diagnosis, log: RunLog) -> str:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import Duration, Options, probe_options
 from sshd_keepalive.cli._run import FleetRun
-from sshd_keepalive.cli._terminal import Output
+from sshd_keepalive.cli._terminal import Output, draw_bar, show_status
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import probe as probing
 
-if TYPE_CHECKING:
-    from rich.progress import Task
-
 #: Silences at once; each costs two threads that sleep.
 _AT_ONCE: Final = 1000
-_REDRAWN_PER_S: Final = 2.0  # more is felt by nobody and costs CPU for minutes
+_REDRAWN_EVERY_S: Final = 0.5  # more often is not noticed, and costs CPU for minutes
 
 
 @click.command("probe", cls=Command, short_help="Prove that a quiet session stays open.")
@@ -120,33 +116,11 @@ class WatchedOutput(Output):
     @contextmanager
     def progress(self, total: int, detail: Callable[[], str] = str) -> Iterator[Any]:
         """The countdown on a terminal, nothing otherwise."""
-        if self.options.no_progress or not sys.stderr.isatty():
+        board = self._board
+        if not self.has_progress:
             yield lambda: None
             return
-        from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
-        from rich.table import Column
-        from rich.text import Text
-
-        board = self._board
-
-        class Words(ProgressColumn):
-            def render(self, task: Task) -> Text:
-                del task
-                return Text(str(board))
-
-        class Bar(BarColumn):
-            def render(self, task: Task) -> Any:
-                task.completed = board.share
-                return super().render(task)
-
-        # On a narrow terminal the bar gives way, not the words.
-        columns = (TextColumn(self.command), Bar(bar_width=None), Words(table_column=Column(no_wrap=True)))
-        with Progress(
-            *columns,
-            console=self.console(),
-            transient=True,
-            refresh_per_second=_REDRAWN_PER_S,
-            redirect_stdout=sys.stdout.isatty(),
-        ) as bar:
-            bar.add_task("", total=1.0)
+        with show_status(
+            lambda columns: draw_bar(self.command, board.share, str(board), columns), every_s=_REDRAWN_EVERY_S
+        ):
             yield lambda: None

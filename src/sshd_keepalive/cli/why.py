@@ -64,11 +64,11 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
         from sshd_keepalive.config import releases  # reads YAML
 
         reading, warnings = read_tree(path, releases.find(openssh).version if openssh else NEWEST)
-        _tell(options, [_answered(path, reading, asked, warnings)])
+        _tell(options, [_answered(path, reading, asked, options, warnings)])
         return
     asked = _context(**connection)
     given = make_orders(options, new_run_id(now()))
-    told = [redact(_looked(host, given, asked)) for host in select_hosts(options, hosts)]
+    told = [redact(_looked(host, given, asked, options)) for host in select_hosts(options, hosts)]
     _tell(options, told)
     if any(one["failure"] for one in told):
         raise SystemExit(ExitCode.UNKNOWN)
@@ -89,7 +89,7 @@ def _context(as_user: str | None, groups: tuple[str, ...], **rest: Any) -> Conte
     )
 
 
-def _looked(host: Host, given: fleet.Orders, asked: Context | None) -> dict[str, Any]:
+def _looked(host: Host, given: fleet.Orders, asked: Context | None, options: Options) -> dict[str, Any]:
     """One host's answers, or why there are none."""
     try:
         reading = fleet.observe_host(host, given)
@@ -97,14 +97,16 @@ def _looked(host: Host, given: fleet.Orders, asked: Context | None) -> dict[str,
         if refused:
             raise HostError(f"sshd refuses the present configuration: {refused}", kind=FailureKind.CONFIG_BROKEN)
         doubts = (judge.doubt(reading, keyword) for keyword in KEYWORDS)
-        return _answered(host.name, reading, asked, tuple(sorted({doubt.reason for doubt in doubts if doubt})))
+        return _answered(host.name, reading, asked, options, tuple(sorted({doubt.reason for doubt in doubts if doubt})))
     except (HostError, ParseError) as error:
         told = error.to_failure()
         failure = {"kind": told.kind, "message": told.message, "hint": told.hint}
         return {"name": host.name, "openssh": "", "answers": [], "warnings": (), "failure": failure, "text": ""}
 
 
-def _answered(name: str, reading: Reading, asked: Context | None, warnings: tuple[str, ...]) -> dict[str, Any]:
+def _answered(
+    name: str, reading: Reading, asked: Context | None, options: Options, warnings: tuple[str, ...]
+) -> dict[str, Any]:
     found = explain.explain(reading, asked)
     return {
         "name": name,
@@ -112,7 +114,7 @@ def _answered(name: str, reading: Reading, asked: Context | None, warnings: tupl
         "answers": explain.to_json(found),
         "warnings": (*warnings, *explain.find_nul_bytes(reading.tree)),
         "failure": None,
-        "text": explain.render(reading.tree, found),
+        "text": explain.render(reading.tree, found, is_verbose=options.verbose > 0),
     }
 
 
@@ -130,7 +132,7 @@ def _tell(options: Options, told: list[dict[str, Any]]) -> None:
     for one in told:
         if len(told) > 1:
             out.write(f"{printable_line(one['name'])}\n")
-        out.write(one["text"])
+        out.write_lines(one["text"].splitlines())
         for warning in one["warnings"]:
             click.echo(f"warning: {printable_line(one['name'])}: {printable_line(warning)}", err=True)
         if one["failure"]:

@@ -493,8 +493,8 @@ def _finished(evidence: Evidence, matches: Iterable[MatchedLine], *, was_killed:
     if not evidence.has_terminal:
         return (
             Finished.PROBABLY,
-            "without a terminal a command does not notice the loss of its session: it runs to its end, "
-            "unless it writes to the lost output; look for its results before you run it again",
+            "without a terminal a command runs to its end, unless it writes to the lost output; "
+            "look for its results before you run it again",
         )
     if {matched.row.product for matched in matches} == {SSHD}:
         return Finished.UNKNOWN, "the server's log does not say whether the session had a terminal"

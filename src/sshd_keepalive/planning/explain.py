@@ -11,7 +11,7 @@ from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS
 from sshd_keepalive.sshd_config.tree import Event, Tree
 
-_EVERYBODY = "everybody whom no Match block below names"
+_EVERYBODY = "everybody, except for the Match blocks below"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,19 +74,26 @@ def find_nul_bytes(tree: Tree) -> tuple[str, ...]:
     )
 
 
-def render(tree: Tree, found: tuple[Explanation, ...]) -> str:
-    """Render explanations as text: value, file and line, the line itself, its Includes and the hidden lines."""
+def render(tree: Tree, found: tuple[Explanation, ...], *, is_verbose: bool = False) -> str:
+    """Render explanations as text: value, file and line, the line itself, its Includes and the hidden lines.
+
+    Args:
+        is_verbose: repeat hidden lines that are shown above; a Match block hides all of the global part.
+    """
     out: list[str] = []
+    shown: set[Place] = set()
     for answer in found:
         out.append(_EVERYBODY if answer.scope == GLOBAL and len(found) > 1 else str(answer.scope))
         if answer.scope == GLOBAL and len(found) == 1:
             out[-1] = "everybody"
         for setting in answer.settings:
             said = f"{SPELLING[setting.keyword]} {setting.value}"
-            where = "compiled in, no line sets it" if setting.place is None else _show_line(tree, setting.place, said)
+            where = "the default, no line sets it" if setting.place is None else _show_line(tree, setting.place, said)
             out.append(f"  {said}  {where}")
             out += [f"    included by  {_show_line(tree, place)}" for place in setting.chain]
-            out += [f"    hides        {_show_line(tree, place)}" for place in setting.hides]
+            hidden = [place for place in setting.hides if is_verbose or place not in shown]
+            out += [f"    hides        {_show_line(tree, place)}" for place in hidden]
+            shown.update(hidden, (setting.place,) if setting.place else ())
         out += [f"  may also match: {_show_line(tree, place)}" for place in answer.undecided]
     return "".join(f"{printable_line(line)}\n" for line in out)
 

@@ -22,14 +22,24 @@ def told(files: dict[str, bytes], context: Context | None = None, options: tuple
 
 def test_everybody_and_each_block() -> None:
     assert told(FILES) == (
-        "everybody whom no Match block below names\n"
+        "everybody, except for the Match blocks below\n"
         f"  ClientAliveInterval 300  {D}/a.conf:1  ClientAliveInterval 5m\n"
         f"    included by  {MAIN}:1  Include {D}/*.conf\n"
         f"    hides        {MAIN}:2  ClientAliveInterval 60\n"
-        "  ClientAliveCountMax 3  compiled in, no line sets it\n"
+        "  ClientAliveCountMax 3  the default, no line sets it\n"
         f"Match User bob ({MAIN}:3)\n"
         f"  ClientAliveCountMax 0  {MAIN}:4  ClientAliveCountMax 0 # why\n"
     )
+
+
+def test_a_hidden_line_is_shown_once_unless_asked_for_more() -> None:
+    text = b"ClientAliveInterval 1\nClientAliveInterval 2\nMatch User a\nClientAliveInterval 3\nClientAliveInterval 4\n"
+    reading = read_files({MAIN: text})
+    found = explain.explain(reading)
+    brief, full = (explain.render(reading.tree, found, is_verbose=is_verbose) for is_verbose in (False, True))
+    assert [line.split()[1] for line in brief.splitlines() if "hides" in line] == [f"{MAIN}:2", f"{MAIN}:5"]
+    in_block = [line.split()[1] for line in full.partition("Match User a")[2].splitlines() if "hides" in line]
+    assert in_block == [f"{MAIN}:5", f"{MAIN}:1", f"{MAIN}:2"]
 
 
 def test_one_connection() -> None:

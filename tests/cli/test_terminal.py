@@ -1,0 +1,49 @@
+"""The status line: how it is laid out, and that it stays below what is written."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+
+import pytest
+
+from sshd_keepalive.cli._terminal import draw_bar, show_status
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 200])
+def test_on_a_narrow_terminal_the_bar_gives_way_and_the_words_stay(columns: int) -> None:
+    line = draw_bar("check", 0.5, "37/50", columns)
+    assert len(line) <= columns
+    assert line.endswith("37/50")
+    assert ("[" in line) is (columns >= 40)
+
+
+def test_a_bar_is_as_full_as_the_work_is_done() -> None:
+    assert "#" not in draw_bar("check", 0.0, "0/2", 80)
+    assert "." not in draw_bar("check", 1.0, "2/2", 80)
+
+
+def test_what_is_written_stands_above_the_line_and_the_end_erases_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setenv("COLUMNS", "80")
+    drawn = threading.Event()
+
+    def render(columns: int) -> str:
+        drawn.set()
+        return f"working {columns}"
+
+    with show_status(render, every_s=0.01):
+        assert drawn.wait(10)
+        sys.stderr.write("a warning\n")
+        drawn.clear()
+        assert drawn.wait(10)
+        sys.stderr.write("password: ")
+        n_asked = len(shown.getvalue())
+        assert not threading.Event().wait(0.1)
+        assert len(shown.getvalue()) == n_asked, "nothing is drawn over a question"
+    assert sys.stderr is shown
+    text = shown.getvalue()
+    assert "\rworking 79\x1b[K\r\x1b[Ka warning\n\rworking 79\x1b[K" in text
+    assert text.endswith("\r\x1b[Kpassword: ")
