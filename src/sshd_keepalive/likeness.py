@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from sshd_keepalive.diagnosis import losses
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import GLOBAL, End, Finding, HostReport, State, Subject
 from sshd_keepalive.spelling import join_first
@@ -81,7 +80,10 @@ def _body(report: HostReport, verbose: int) -> Iterator[str]:
             yield f"    {_finding(finding)}"
         if reason:
             yield f"        {reason}"
-    yield from (f"    {line}" for line in (losses.table(report.losses) if report.losses else ()))
+    if report.losses:
+        from sshd_keepalive.diagnosis import losses
+
+        yield from (f"    {line}" for line in losses.table(report.losses))
     if report.caveat is not None and report.state is State.OK:
         yield f"    {report.caveat}"
     failure = report.failure

@@ -80,6 +80,14 @@ class Strategy(Enum):
     DROP_IN = "drop-in"  # in a file of ours that sshd reads first, where Include is supported
 
 
+class Action(Enum):
+    """What makes sshd read its files."""
+
+    RESTART = "restart"
+    RELOAD = "reload"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
     """The wanted behaviour for idle sessions, independent of the host's release."""

@@ -24,6 +24,11 @@ def list_names(kind: str) -> tuple[str, ...]:
     return tuple(sorted({*list_built_in(kind), *_find_entry_points(kind)}))
 
 
+def is_known(kind: str, name: str) -> bool:
+    """Tell whether there is an extension; installed distributions are read only when no built-in one has the name."""
+    return name in list_built_in(kind) or name in _find_entry_points(kind)
+
+
 @cache
 def list_built_in(kind: str) -> tuple[str, ...]:
     """List the extensions in the package's own directory, sorted, without reading installed distributions."""

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.support.cli import PROGRAM, keepalive
+from tests.support.imports import record_imports
 from tests.support.sshd import Sshd, find_sshd, make_key, wait_until, why_not
 from tests.support.terminal import Terminal
 
@@ -36,6 +37,11 @@ def inventory(server: Sshd, folder: Path, **settings: object) -> Path:
     path = folder / "hosts.yaml"
     path.write_text(yaml.safe_dump({"hosts": {"one": {**host, **settings}}}))
     return path
+
+
+def test_what_reads_a_host_is_imported_while_the_login_waits(sshd: Sshd, tmp_path: Path) -> None:
+    record = record_imports(tmp_path, "check", "-i", inventory(sshd, tmp_path))
+    assert ("imports", "sshd_keepalive.sshd_config.reading") in record
 
 
 def test_check_plan_apply_check(sshd: Sshd, tmp_path: Path) -> None:

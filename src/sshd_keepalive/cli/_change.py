@@ -22,8 +22,7 @@ from sshd_keepalive.fleet.losses import find_dropped
 from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, State, Subject
-from sshd_keepalive.scripts.guard import Action
+from sshd_keepalive.model import Action, End, Failure, FailureKind, Host, HostReport, State, Subject
 
 
 def select_change(

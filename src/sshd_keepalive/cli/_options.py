@@ -15,10 +15,9 @@ from click.core import ParameterSource
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history.notice import When
-from sshd_keepalive.model import Become, Host, Strategy
+from sshd_keepalive.model import Action, Become, Host, Strategy
 from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE, override, refuse_mixture
 from sshd_keepalive.quoting import join
-from sshd_keepalive.scripts.guard import Action
 from sshd_keepalive.sshd_config.values import INT_MAX
 
 

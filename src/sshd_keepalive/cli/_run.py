@@ -14,12 +14,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options, Recording, repeat_config, select_hosts, words_again
-from sshd_keepalive.cli._plan_file import PlanFile
 from sshd_keepalive.cli._results import Recorder
 from sshd_keepalive.cli._terminal import PROMPTS, Output
 from sshd_keepalive.fleet import one_host as fleet
@@ -35,6 +34,9 @@ from sshd_keepalive.model import (
 )
 from sshd_keepalive.quoting import join
 from sshd_keepalive.spelling import join_first
+
+if TYPE_CHECKING:
+    from sshd_keepalive.cli._plan_file import PlanFile
 
 _BY_END: Final = {
     End.REFUSED: ExitCode.UNKNOWN,

@@ -20,15 +20,12 @@ from sshd_keepalive.cli._options import (
 from sshd_keepalive.cli._results import make_sinks, send_notices
 from sshd_keepalive.cli._run import FleetRun, exit_code, new_run_id, now
 from sshd_keepalive.cli._terminal import Output
-from sshd_keepalive.config.local_tree import read_tree
+from sshd_keepalive.config import benchmarks, releases
 from sshd_keepalive.errors import ConfigError, HostError, ParseError
-from sshd_keepalive.fleet import deep as deepening
 from sshd_keepalive.fleet import one_host as fleet
-from sshd_keepalive.fleet.deep import Beside
 from sshd_keepalive.fleet.report import add_as_if, find_worst
 from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Benchmark, Host, HostReport, Policy, Run, State
-from sshd_keepalive.planning import explain, judge
 from sshd_keepalive.planning.policy import override
 from sshd_keepalive.sshd_config.version import NEWEST, Build, Version
 
@@ -44,7 +41,7 @@ class _Files:
 
 _deep_options = option_group(
     "beside",
-    Beside,
+    fleet.Beside,
     click.option(
         "--deep", is_flag=True, help="Also look for what else ends sessions: ChannelTimeout, TMOUT, logind, …"
     ),
@@ -97,7 +94,7 @@ def command(
     options: Options,
     recording: Recording,
     notifying: Notifying,
-    beside: Beside,
+    beside: fleet.Beside,
     benchmark: tuple[str, ...],
     offline: _Files,
 ) -> None:
@@ -105,8 +102,6 @@ def command(
 
     HOST is a target like ops@192.0.2.11:22, or with an inventory a pattern like web*.
     """
-    from sshd_keepalive.config import benchmarks, releases  # read YAML
-
     held = benchmarks.choose(benchmark) if benchmark else ()
     build = releases.find(offline.as_if) if offline.as_if else None
     if offline.files:
@@ -121,7 +116,9 @@ def command(
     sinks = make_sinks(notifying.notify, run.orders.secrets)
     job: fleet.Pass = partial(fleet.check_host, as_if=build)
     if beside:
-        job = partial(deepening.check_host, as_if=build, beside=beside)
+        from sshd_keepalive.fleet import deep
+
+        job = partial(deep.check_host, as_if=build, beside=beside)
     ended = run.end(run.repeat(job), benchmarks=held)
     try:
         code = run.show(ended, then="" if build else "plan")
@@ -155,6 +152,9 @@ def _check_files(
 
 def _check_file(path: str, version: Version, policy: Policy, as_if: Build | None) -> HostReport:
     """Hold a configuration on this disk against a policy; it stands in the report as a host of its path."""
+    from sshd_keepalive.config.local_tree import read_tree
+    from sshd_keepalive.planning import explain, judge
+
     host = Host(name=path, address="", policy=policy)
     try:
         reading, warnings = read_tree(path, version)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from importlib import resources
 from typing import Any
-
-import yaml
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Benchmark, Span
@@ -19,6 +16,10 @@ ALL = "all"
 @cache
 def load_table() -> tuple[Benchmark, ...]:
     """Load every row, in the order of the file."""
+    from importlib import resources
+
+    import yaml
+
     text = resources.files(__package__).joinpath("benchmarks.yaml").read_text(encoding="utf-8")
     rows: dict[str, dict[str, Any]] = yaml.load(text, Loader=yaml.CSafeLoader)
     return tuple(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from typing import Any
-
-import yaml
 
 from sshd_keepalive.errors import ConfigError, ParseError
 from sshd_keepalive.spelling import did_you_mean
@@ -16,6 +13,10 @@ from sshd_keepalive.sshd_config.version import Build, Version
 @cache
 def load_table() -> dict[str, Build]:
     """Load every distribution by its name, in the order of the file."""
+    from importlib import resources
+
+    import yaml
+
     text = resources.files(__package__).joinpath("releases.yaml").read_text(encoding="utf-8")
     rows: dict[str, dict[str, Any]] = yaml.load(text, Loader=yaml.CSafeLoader)
     return {

@@ -46,8 +46,8 @@ def _parse_become(method: str) -> Become:
 
 
 def _parse_manager(text: str) -> str:
-    known = registry.list_names("services")
-    if text not in known:
+    if not registry.is_known("services", text):
+        known = registry.list_names("services")
         raise ValueError(f"only {', '.join(known)} may stand here{did_you_mean(text, known)}")
     return text
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sshd_keepalive.diagnosis.rules import Known, known_of
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.fleet.losses import add_losses
-from sshd_keepalive.fleet.one_host import Orders, log_in_and_observe
+from sshd_keepalive.fleet.one_host import Beside, Orders, log_in_and_observe
 from sshd_keepalive.fleet.report import add_as_if, find_worst, report_error, report_errors, report_settled
 from sshd_keepalive.model import Host, HostReport, Snapshot, State
 from sshd_keepalive.scripts import deep
@@ -16,18 +16,6 @@ from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.secrets.redaction import redact
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.version import Build
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
-    """What a check looks for beside the two settings."""
-
-    deep: bool = False  # what else ends sessions
-    concurrency: int | None = None  # sessions over one connection at once; implies deep
-    losses: bool = False  # sessions that were lost, by the host's log
-
-    def __bool__(self) -> bool:
-        return self.deep or self.concurrency is not None or self.losses
 
 
 @report_errors()

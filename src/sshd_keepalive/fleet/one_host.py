@@ -6,11 +6,13 @@ host: that is the `failure` of the report, so that one host never delays or hide
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
@@ -26,6 +28,7 @@ from sshd_keepalive.fleet.report import (
 )
 from sshd_keepalive.fleet.stop import Stop
 from sshd_keepalive.model import (
+    Action,
     End,
     FailureKind,
     Host,
@@ -37,17 +40,15 @@ from sshd_keepalive.model import (
     State,
     Subject,
 )
-from sshd_keepalive.planning import candidate, diff, plan, undo
-from sshd_keepalive.scripts import sessions
-from sshd_keepalive.scripts.guard import Action, Change, GuardEnd
-from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.ssh.shell import Shell
-from sshd_keepalive.sshd_config.reading import Reading
-from sshd_keepalive.sshd_config.version import Build
 
 if TYPE_CHECKING:
     from sshd_keepalive.engines import SelectedEngine
+    from sshd_keepalive.planning.undo import Past
+    from sshd_keepalive.scripts.guard import Change
     from sshd_keepalive.secrets.retrieval import Secrets
+    from sshd_keepalive.sshd_config.reading import Reading
+    from sshd_keepalive.sshd_config.version import Build
 
 
 #: Of a host's time limit: what a look gets at least after a slow login.
@@ -71,6 +72,18 @@ class Orders:
     #: host name → fingerprint of the plan that was shown; a pass that would write anything else refuses.
     shown: dict[str, str] | None = field(default=None)
     stop: Stop = field(default_factory=Stop)  # a pass that has changed nothing yet heeds it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What a check looks for beside the two settings."""
+
+    deep: bool = False  # what else ends sessions
+    concurrency: int | None = None  # sessions over one connection at once; implies deep
+    losses: bool = False  # sessions that were lost, by the host's log
+
+    def __bool__(self) -> bool:
+        return self.deep or self.concurrency is not None or self.losses
 
 
 class Pass(Protocol):
@@ -123,6 +136,8 @@ def plan_host(host: Host, orders: Orders) -> HostReport:
         report = report_settled(reading, orders.run_id)
     if report.state is State.WAIVED or report.failure is not None:
         return report
+    from sshd_keepalive.planning import plan
+
     return add_plan(report, plan.plan(reading, host.policy))
 
 
@@ -135,6 +150,8 @@ def apply_host(host: Host, orders: Orders) -> HostReport:
             return report
         if report.failure is not None:
             return replace(report, end=End.REFUSED)
+        from sshd_keepalive.planning import plan
+
         planned = plan.plan(reading, host.policy)
         report = add_plan(report, planned)
         _refuse_other_than_shown(planned, orders, host)
@@ -164,6 +181,8 @@ def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
         past = _find_past(shell, reading.snapshot, orders, pending)
         if past is None:
             return replace(report, notes=(*report.notes, "there is no run to undo"))
+        from sshd_keepalive.planning import diff, plan, undo
+
         planned = undo.plan(reading, past, force=orders.force)
         report = replace(
             report,
@@ -179,8 +198,12 @@ def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
         return _execute(shell, change, report, orders, waiting=pending)
 
 
-def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: PendingChange | None) -> undo.Past | None:
+def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: PendingChange | None) -> Past | None:
     """Find the run to undo; one that waits for its confirmation comes first."""
+    from sshd_keepalive.planning import undo
+    from sshd_keepalive.scripts.guard import GuardEnd
+    from sshd_keepalive.scripts.records import read_output
+
     wanted = orders.undoes or (pending.run_id if pending else "")
     completed = shell.run(undo.runs_script(snapshot, wanted), timeout_s=orders.timeout_s)
     past = undo.parse(read_output(completed))
@@ -238,6 +261,8 @@ def quote_complaints(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
+    from sshd_keepalive.planning import plan
+
     if orders.shown is not None and plan.fingerprint(planned.contents) != orders.shown.get(host.name):
         raise HostError(
             "the host has changed since the plan was shown",
@@ -251,6 +276,7 @@ def _execute(
 ) -> HostReport:
     """Execute a change, or revert one that waits for its confirmation, and add the outcome to the report."""
     from sshd_keepalive.remote.execute import execute, revert
+    from sshd_keepalive.scripts import sessions
 
     # The new login must share nothing with the open one: only then it proves that logins work.
     log_in = partial(connect, change.snapshot.host, orders)
@@ -290,7 +316,9 @@ def _execute(
 
 def make_change(reading: Reading, planned: Plan, orders: Orders) -> Change:
     """Build the change from a plan: everything that its scripts need."""
+    from sshd_keepalive.planning import candidate
     from sshd_keepalive.remote.observe import build_functions, build_guard_functions, find_service
+    from sshd_keepalive.scripts.guard import Change
 
     snapshot = reading.snapshot
     directory = f"{snapshot.state_dir}/{orders.run_id}"
@@ -360,8 +388,9 @@ def connect(host: Host, orders: Orders, *, is_patient: bool = False) -> Shell:
     Raises:
         ConnectError.
     """
-    from sshd_keepalive.ssh import connect as ssh  # paramiko costs 200 ms: not before a connection is needed
+    from sshd_keepalive.ssh import connect as ssh  # paramiko costs 60 ms: not before a connection is needed
 
+    _import_readers()
     with _suggest_more_time(orders):
         return ssh.connect(
             host,
@@ -370,6 +399,17 @@ def connect(host: Host, orders: Orders, *, is_patient: bool = False) -> Shell:
             connect_timeout_s=orders.connect_timeout_s,
             is_patient=is_patient,
         )
+
+
+@cache
+def _import_readers() -> None:
+    """Import what reads and judges a host, in a thread: the login waits for the network most of its time."""
+
+    def import_all() -> None:
+        for name in ("remote.observe", "planning.judge", "planning.owners"):
+            import_module(f"sshd_keepalive.{name}")
+
+    threading.Thread(target=import_all, name="imports", daemon=True).start()
 
 
 def _observe(shell: Shell, orders: Orders, *, timeout_s: float | None = None) -> Reading:

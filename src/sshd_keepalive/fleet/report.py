@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError
 from sshd_keepalive.model import (
@@ -25,13 +25,12 @@ from sshd_keepalive.model import (
     Step,
     Waiver,
 )
-from sshd_keepalive.planning import as_if, diff, judge, plan
-from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.scripts import guard
 from sshd_keepalive.secrets.redaction import redact
-from sshd_keepalive.sshd_config.reading import Reading
-from sshd_keepalive.sshd_config.version import Build, Version
+
+if TYPE_CHECKING:
+    from sshd_keepalive.sshd_config.reading import Reading
+    from sshd_keepalive.sshd_config.version import Build
 
 Work = TypeVar("Work", bound=Callable[..., HostReport])
 
@@ -98,6 +97,8 @@ def find_pending(reading: Reading, run_id: str) -> PendingChange | None:
 
 def describe_unsettled(pending: PendingChange, host: Host) -> HostError:
     """Describe a pending change, and the next step."""
+    from sshd_keepalive.scripts import guard
+
     run = f"run {pending.run_id}"
     reverts = f"reverts at {pending.reverts_at:%Y-%m-%d %H:%M:%S} UTC"
     cause, message, hint = {
@@ -119,6 +120,8 @@ def describe_unsettled(pending: PendingChange, host: Host) -> HostError:
 
 def report_reading(reading: Reading) -> HostReport:
     """Compare a host with its policy; when that is not possible, the failure says why."""
+    from sshd_keepalive.planning import judge, owners
+
     snapshot = reading.snapshot
     host = snapshot.host
     findings = judge.judge(reading, host.policy)
@@ -155,7 +158,7 @@ def report_reading(reading: Reading) -> HostReport:
     if host.waiver is not None and state is State.DRIFT:
         state, note = _waive(host.waiver, findings, snapshot.taken_at.date())
         notes = (*notes, note)
-    deciding_files = managed.find_deciding_files(snapshot.files, findings)
+    deciding_files = owners.find_deciding_files(snapshot.files, findings)
     caveat = judge.caveat(reading, host.policy) if state is State.OK else None
     return replace(report, state=state, caveat=caveat, deciding_files=deciding_files, notes=notes)
 
@@ -173,6 +176,8 @@ def add_as_if(report: HostReport, reading: Reading, build: Build) -> HostReport:
     """Add what another release would make of the files; a host that cannot be judged now has no such findings."""
     if report.failure is not None:
         return report
+    from sshd_keepalive.planning import as_if
+
     findings, notes = as_if.findings(reading, build)
     # A waiver is about the policy, not about the next upgrade.
     state = find_worst((*report.findings, *findings)) if findings else report.state
@@ -187,6 +192,9 @@ def find_worst(findings: Sequence[Finding]) -> State:
 
 def add_plan(report: HostReport, planned: Plan) -> HostReport:
     """Add the changes of a plan."""
+    from sshd_keepalive.planning import diff, plan
+    from sshd_keepalive.sshd_config.version import Version
+
     steps = report.steps
     if planned.restart and not planned.contents:
         steps = (*steps, Step(name="pending_restart", ok=True, detail="the files are right; restart sshd to load them"))

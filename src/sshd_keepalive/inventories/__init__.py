@@ -88,12 +88,12 @@ def recognise(source: str) -> tuple[str, str]:
         return "stdin", ""
     kind, colon, argument = source.partition(":")
     path = Path(source).expanduser()
-    if "," in source and not path.exists() and kind not in registry.list_names("inventories"):
+    if "," in source and not path.exists() and not registry.is_known("inventories", kind):
         return "list", source
     if not path.exists() and colon and kind.isidentifier() and len(kind) > 1:  # one letter is a Windows drive
-        kinds = registry.list_names("inventories")
-        if kind in kinds:
+        if registry.is_known("inventories", kind):
             return kind, argument
+        kinds = registry.list_names("inventories")
         raise ConfigError(
             f"inventory {source}: there is no such file, and {kind!r} is not a kind{did_you_mean(kind, kinds)}",
             hint=f"known kinds are {', '.join(kinds)}",

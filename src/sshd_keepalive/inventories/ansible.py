@@ -11,8 +11,6 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from sshd_keepalive.config import ansible, ansible_files
-from sshd_keepalive.config.program import run_program
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
 
@@ -50,6 +48,8 @@ def can_load(head: bytes, path: str) -> bool:
 
 def list_known(source: str) -> tuple[Host, ...]:
     """List the hosts of plain files, with our own reader."""
+    from sshd_keepalive.config import ansible, ansible_files
+
     return ansible.build_hosts(ansible_files.read(Path(source).expanduser()))
 
 
@@ -63,6 +63,9 @@ def load(source: str) -> tuple[Host, ...]:
     if not path.exists():
         raise ConfigError(f"{source}: there is no such file")
     if program := shutil.which(PROGRAM):
+        from sshd_keepalive.config import ansible
+        from sshd_keepalive.config.program import run_program
+
         printed = run_program([program, "--list", "-i", str(path)], environment=ENVIRONMENT)
         return ansible.build_hosts(ansible.read_json(printed, str(path)))
     if path.is_dir():

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import SPELLING, FailureKind, Snapshot, State, Subject
+from sshd_keepalive.model import SPELLING, Action, FailureKind, Snapshot, State, Subject
 from sshd_keepalive.planning import judge
 from sshd_keepalive.remote.observe import observe
 from sshd_keepalive.scripts import guard
-from sshd_keepalive.scripts.guard import Action, Answer, Change, GuardEnd
+from sshd_keepalive.scripts.guard import Answer, Change, GuardEnd
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 

@@ -9,10 +9,10 @@ new login; `revert_command` takes it back.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Final
 
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, FailureKind, NewContent, Plan, Snapshot, Step
+from sshd_keepalive.model import COUNT_MAX, INTERVAL, Action, Context, FailureKind, NewContent, Plan, Snapshot, Step
 from sshd_keepalive.quoting import quote, quote_bytes
 from sshd_keepalive.scripts import compose, text, variables
 from sshd_keepalive.scripts.records import decode, legible, records
@@ -22,14 +22,6 @@ from sshd_keepalive.sshd_config.reading import Reading
 
 _WORD_BYTES: Final = 256 * 1024  # of each record that is read: the titles of some thousand sessions
 _MOST_STEPS: Final = 100
-
-
-class Action(Enum):
-    """What makes sshd read its files."""
-
-    RESTART = "restart"
-    RELOAD = "reload"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
