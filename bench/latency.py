@@ -41,6 +41,8 @@ def main() -> int:
         host = lab.boot("d12py")[0]
         everybody = _contenders(lab, host, Path(scratch))
         chosen = [one for one in everybody if not options.only or one.name in options.only.split(",")]
+        with SlowPath((host.address, 22), 0, address=(ADDRESS, 22)):
+            bench.warm_up(chosen, Path(scratch))
         for rtt_ms in map(int, options.rtts.split(",")):
             for number in range(options.rounds):
                 turn = number % len(chosen)
