@@ -730,7 +730,8 @@ class HostReport:
     version: str = ""  # OpenSSH version of the host
     answer: str = ""  # what `probe` and `sessions` have found, in one sentence
     n_older_sessions: int = 0  # live sessions that keep older values
-    drops_silent_after_s: int | None = None  # a change begins to drop clients that do not answer, after so long
+    drops_silent_after_s: int | None = None  # a change drops clients that do not answer, or sooner: after so long
+    n_may_not_answer: int | None = None  # live sessions that such a change may concern; None: not known
     losses: Losses | None = None  # None: the log was not looked at
     agents: tuple[str, ...] = ()  # programs on the host that are known to write sshd_config
     notes: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ import pytest
 from tests.sshd.test_probe import inventory
 from tests.support.cli import keepalive
 from tests.support.sshd import Sshd, wait_until, why_not
+from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
 
@@ -84,9 +85,10 @@ def test_apply_says_that_sessions_keep_the_old_values(tmp_path: Path) -> None:
         assert f"next: sshd-keepalive sessions -i {hosts}\n" in applied.stderr
 
 
-@pytest.mark.parametrize(("before", "is_new"), [("0", True), ("7", False)])
-def test_apply_says_once_that_it_begins_to_drop_clients_that_do_not_answer(
-    tmp_path: Path, before: str, is_new: bool
+# 70: nobody can tell either whether a client answers that was never asked.
+@pytest.mark.parametrize(("before", "asks", "is_told"), [("0", True, True), ("70", False, True), ("1", False, False)])
+def test_plan_and_apply_tell_once_that_live_clients_may_not_answer(
+    tmp_path: Path, before: str, asks: bool, is_told: bool
 ) -> None:
     with Sshd(f"ClientAliveInterval {before}\nClientAliveCountMax 3\n") as server:
         hosts = inventory(server, tmp_path)
@@ -95,21 +97,55 @@ def test_apply_says_once_that_it_begins_to_drop_clients_that_do_not_answer(
         try:
             while time.monotonic() - began_s < 1:
                 time.sleep(0.05)
-            planned = keepalive("plan", "-i", hosts, "--format", "json").host()["facts"]
-            applied = keepalive("apply", "--yes", "-i", hosts)
+            facts = keepalive("plan", "-i", hosts, "--format", "json").host()["facts"]
+            planned = keepalive("plan", "-i", hosts)
+            if asks:
+                with Terminal("apply", "-i", str(hosts), NO_COLOR="1") as terminal:
+                    terminal.wait_for("change 1 of 1 host(s)? [y/N]")
+                    assert "may not answer" in terminal.shown
+                    terminal.answer("y")
+                    code, applied = terminal.end(), terminal.shown
+            else:
+                ran = keepalive("apply", "--yes", "-i", hosts)
+                code, applied = ran.status, ran.stderr
         finally:
             old.kill()
             old.communicate()
-        assert applied.status == 0, applied.stdout
-        after_s = planned.get("silent_clients_dropped_after")
+        assert code == 0, applied
         # (3 + 1) x 2 s; OpenSSH 9.2 to 9.4 sends keep-alives half as often.
-        assert after_s in (("8", "16") if is_new else (None,))
+        after_s = facts.get("silent_clients_dropped_after")
+        assert after_s in (("8", "16") if is_told else (None,))
+        assert facts.get("sessions_that_may_not_answer") == ("1" if is_told else None)
         note = (
-            "note: 1 live session keeps the old values, and its client may not answer keep-alives. After the next "
-            f"login sshd drops such a client after {after_s} s: `losses` and `sessions --ask-clients` name it\n"
+            "note: the client of 1 live session may not answer keep-alives. With the new values sshd drops such a "
+            f"client after {after_s} s, from its next login on: `losses` and `sessions --ask-clients` name it\n"
         )
-        assert applied.stderr.count(note) == is_new, applied.stderr
-        assert ("may not answer" in applied.stderr) == is_new
+        assert [text.count(note) for text in (planned.stderr, applied)] == [is_told] * 2, applied
+        assert ("may not answer" in applied) == is_told
+
+
+def test_a_client_that_answers_is_not_doubted_when_the_limit_becomes_shorter(tmp_path: Path) -> None:
+    with Sshd("ClientAliveInterval 1\nClientAliveCountMax 100\nLogLevel DEBUG1\n") as server:
+        hosts = inventory(server, tmp_path)
+        healthy, frozen = client(server, "3006"), None
+        try:
+
+            def count_doubtful() -> str:
+                return keepalive("plan", "-i", hosts, "--format", "json").host()["facts"][
+                    "sessions_that_may_not_answer"
+                ]
+
+            wait_until(lambda: count_doubtful() == "0", 60, "its answers")
+            frozen = client(server, "3007")
+            os.kill(frozen.pid, signal.SIGSTOP)
+            asking = ("sessions", "--ask-clients", "-i", hosts)
+            wait_until(lambda: keepalive(*asking).status == 1, 60, "the frozen client to leave a keep-alive unanswered")
+            assert count_doubtful() == "1"
+        finally:
+            for process in (healthy, frozen):
+                if process is not None:
+                    process.kill()
+                    process.communicate()
 
 
 def test_a_client_that_does_not_answer_is_listed_and_one_that_does_is_not(tmp_path: Path) -> None:

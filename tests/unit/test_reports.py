@@ -84,6 +84,13 @@ def test_the_worst_host_decides() -> None:
     assert exit_code([], "check") == 0
 
 
+@pytest.mark.parametrize(("end", "told"), [(None, "unknown"), (End.REFUSED, None)])
+def test_sessions_that_could_not_be_counted_are_unknown_and_not_none(end: End | None, told: str | None) -> None:
+    report = replace(OK, end=end, drops_silent_after_s=1200)
+    facts = json.loads(registry.load("reports", "json").render(a_run(report)))["hosts"][0]["facts"]
+    assert facts.get("sessions_that_may_not_answer") == told
+
+
 def test_json_is_what_the_contract_shows() -> None:
     step = Step(name="restart", ok=True, detail="ssh.service", seconds_s=0.21)
     report = replace(
@@ -93,6 +100,7 @@ def test_json_is_what_the_contract_shows() -> None:
         backup="/var/backups/x",
         facts=(("openssh", "9.2p1"),),
         drops_silent_after_s=2400,
+        n_may_not_answer=3,
     )
     document = json.loads(registry.load("reports", "json").render(a_run(report, command="apply")))
     assert document == {
@@ -140,7 +148,11 @@ def test_json_is_what_the_contract_shows() -> None:
                 "diff": "",
                 "steps": [{"name": "restart", "ok": True, "detail": "ssh.service", "seconds": 0.21}],
                 "backup": "/var/backups/x",
-                "facts": {"openssh": "9.2p1", "silent_clients_dropped_after": "2400"},
+                "facts": {
+                    "openssh": "9.2p1",
+                    "silent_clients_dropped_after": "2400",
+                    "sessions_that_may_not_answer": "3",
+                },
                 "changes": [],
                 "pending": None,
                 "reverted": None,

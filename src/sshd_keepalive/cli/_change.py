@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -95,7 +95,6 @@ def change_fleet(
         is_interrupted = run.stop.is_set() and not rollout.is_spent
         finished = run.end(reports, interrupted=is_interrupted)
         code = run.show(finished, with_diffs=not (shows_first or run.options.quiet))
-    _warn_of_silent_clients(run, reports)
     if (is_interrupted or rollout.is_spent) and any(map(waves.has_failed, reports)):
         _suggest_resume(run)
     elif run.suggest_confirm(reports):
@@ -105,19 +104,6 @@ def change_fleet(
     elif any(report.n_older_sessions for report in reports):
         run.suggest("sessions", with_policy=False)
     return code
-
-
-def _warn_of_silent_clients(run: FleetRun, reports: Iterable[HostReport]) -> None:
-    """Say once that a new limit for clients that do not answer meets clients of which nobody knows whether they do."""
-    new = [report for report in reports if report.end is End.APPLIED and report.drops_silent_after_s]
-    if n_live := sum(report.n_older_sessions for report in new):
-        after_s = min(report.drops_silent_after_s or 0 for report in new)
-        one = "session keeps the old values, and its client"
-        many = "sessions keep the old values, and their clients"
-        run.output.say(
-            f"note: {n_live} live {one if n_live == 1 else many} may not answer keep-alives. After "
-            f"the next login sshd drops such a client after {after_s} s: `losses` and `sessions --ask-clients` name it"
-        )
 
 
 def _suggest_resume(run: FleetRun) -> None:
@@ -133,6 +119,7 @@ def _show(run: FleetRun, plan: fleet.Pass, made: PlanFile | None) -> dict[str, H
     reports = run.repeat(plan, tell=False) if made is None else made.to_reports(run.hosts)
     planned = {report.host.name: report for report in reports}
     run.output.diffs(run.make_run(planned.values()))
+    run.warn_of_silent_clients(reports)
     run.orders = replace(run.orders, shown={name: report.fingerprint for name, report in planned.items()})
     return planned
 

@@ -86,6 +86,7 @@ class FleetRun:
         self.orders = replace(make_orders(options, new_run_id(self.started_at)), **orders)
         self.stop = self.orders.stop
         self.plan_path: Path | None = None  # of the plan that is carried out
+        self._has_warned = False
         self._arguments = arguments
         self._recorder = Recorder(
             recording or Recording(), command, options, arguments, self.hosts, self.orders.secrets
@@ -169,10 +170,27 @@ class FleetRun:
             then: the command to type next when hosts have drifted from what `apply` changes.
         """
         self.output.run(run, with_diffs=with_diffs)
+        self.warn_of_silent_clients(run.hosts)
         has_drift = any(_code(report, run.command) == ExitCode.DRIFT and _can_change(report) for report in run.hosts)
         if then and not self.suggest_confirm(run.hosts) and has_drift:
             self.suggest(then)
         return run.exit_code
+
+    def warn_of_silent_clients(self, reports: Iterable[HostReport]) -> None:
+        """Say once for a run that a change meets live sessions of clients of which nobody knows whether they answer."""
+        changes = [report for report in reports if report.drops_silent_after_s and report.end in (None, End.APPLIED)]
+        if self._has_warned or not changes:
+            return
+        self._has_warned = True
+        if unread := [report.host.name for report in changes if report.n_may_not_answer is None]:
+            self.output.say(f"note: cannot find out which sessions are live on {join_first(unread, 5)}")
+        if n_live := sum(report.n_may_not_answer or 0 for report in changes):
+            after_s = min(report.drops_silent_after_s or 0 for report in changes)
+            clients = f"clients of {n_live} live sessions" if n_live != 1 else "client of 1 live session"
+            self.output.say(
+                f"note: the {clients} may not answer keep-alives. With the new values sshd drops such a client after "
+                f"{after_s} s, from its next login on: `losses` and `sessions --ask-clients` name it"
+            )
 
     def suggest(self, command: str, more: str = "", *, with_policy: bool = True) -> None:
         """Say which command to type next for the same hosts."""

@@ -9,9 +9,9 @@ from typing import Final
 
 from sshd_keepalive.diagnosis import losses as lost
 from sshd_keepalive.diagnosis.rules import known_of
+from sshd_keepalive.fleet.clients import find_loading_time
 from sshd_keepalive.fleet.one_host import Orders, log_in_and_try_to_observe
 from sshd_keepalive.fleet.report import find_worst, report_errors
-from sshd_keepalive.fleet.sessions import find_loading_time
 from sshd_keepalive.model import Host, HostReport, Losses
 from sshd_keepalive.scripts import losses
 from sshd_keepalive.scripts.losses import SessionLog

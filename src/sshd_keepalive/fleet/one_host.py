@@ -132,13 +132,18 @@ def check_host(host: Host, orders: Orders, as_if: Build | None = None) -> HostRe
 @report_errors()
 def plan_host(host: Host, orders: Orders) -> HostReport:
     """Plan what apply would change on one host; change nothing."""
-    with log_in_and_observe(host, orders) as (_, reading):
+    with log_in_and_observe(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-    if report.state is State.WAIVED or report.failure is not None:
-        return report
-    from sshd_keepalive.planning import plan
+        if report.state is State.WAIVED or report.failure is not None:
+            return report
+        from sshd_keepalive.planning import plan
 
-    return add_plan(report, plan.plan(reading, host.policy))
+        report = add_plan(report, plan.plan(reading, host.policy))
+        if report.drops_silent_after_s is not None:
+            from sshd_keepalive.fleet.clients import count_doubtful_clients
+
+            report = replace(report, n_may_not_answer=count_doubtful_clients(shell, reading, orders.timeout_s))
+    return report
 
 
 @report_errors(End.REFUSED)
@@ -303,9 +308,10 @@ def _execute(
         report = replace(report, state=State.UNKNOWN, caveat=None)
     if outcome.end is End.APPLIED:
         notes = [*report.notes, *quote_complaints(outcome.complaints)]
-        if n_older := sessions.count_logged_in(outcome.lasting):
-            facts = (*report.facts, ("older_sessions", str(n_older)))
-            report = replace(report, facts=facts, n_older_sessions=n_older)
+        n_older = sessions.count_logged_in(outcome.lasting)
+        report = replace(report, n_older_sessions=n_older, n_may_not_answer=n_older)
+        if n_older:
+            report = replace(report, facts=(*report.facts, ("older_sessions", str(n_older))))
             they = "1 session keeps" if n_older == 1 else f"{n_older} sessions keep"
             notes.append(f"{they} the old values until {'it ends' if n_older == 1 else 'they end'}")
         report = replace(report, notes=tuple(notes))

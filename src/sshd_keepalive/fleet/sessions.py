@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sshd_keepalive.diagnosis.rules import known_of
+from sshd_keepalive.fleet import clients
 from sshd_keepalive.fleet.one_host import Orders, log_in_and_observe
 from sshd_keepalive.fleet.report import report_errors, report_settled
-from sshd_keepalive.model import Finding, Host, HostReport, Scope, Snapshot, State, Subject
-from sshd_keepalive.probing.proof import tolerance_s
-from sshd_keepalive.scripts import sessions
-from sshd_keepalive.scripts.records import read_output
+from sshd_keepalive.model import Finding, Host, HostReport, Scope, State, Subject
 from sshd_keepalive.scripts.sessions import LiveSession
-from sshd_keepalive.ssh.shell import Shell
-from sshd_keepalive.sshd_config import keepalive as consequence
 
 
 @report_errors()
@@ -26,8 +21,8 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     """
     with log_in_and_observe(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        found = _observe(shell, reading.snapshot, orders)
-    since = find_loading_time(reading.snapshot)
+        found = clients.observe(shell, reading.snapshot, orders.timeout_s)
+    since = clients.find_loading_time(reading.snapshot)
     older = [session for session in found if session.is_older(since)]
     findings = [
         _build_finding(session, since, is_older=session in older) for session in found if is_all or session in older
@@ -59,15 +54,14 @@ def list_silent_clients(host: Host, orders: Orders) -> HostReport:
     """List the live sessions whose client has not answered the last keep-alive; changes nothing there."""
     with log_in_and_observe(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        found = _observe(shell, reading.snapshot, orders, asks_heard=True)
-    since = find_loading_time(reading.snapshot)
+        found = clients.observe(shell, reading.snapshot, orders.timeout_s, asks_heard=True)
+    since = clients.find_loading_time(reading.snapshot)
     findings, n_unknown = [], 0
     for session in found:
-        known = known_of(reading, session.user)
-        every_s = consequence.compute_consequence(known.version, known.interval_s, known.count_max).request_after_s
-        if since is None or session.is_older(since) or every_s is None or session.heard_ago_s is None:
+        every_s = clients.find_interval_s(session, reading, since)
+        if every_s is None:
             n_unknown += 1
-        elif session.heard_ago_s > every_s + tolerance_s(every_s):
+        elif clients.is_due(every_s, session.heard_ago_s):
             findings.append(_build_silence(session, every_s))
     notes = report.notes
     if n_unknown:
@@ -80,13 +74,6 @@ def list_silent_clients(host: Host, orders: Orders) -> HostReport:
         failure=None,
         notes=notes,
     )
-
-
-def _observe(shell: Shell, snapshot: Snapshot, orders: Orders, *, asks_heard: bool = False) -> list[LiveSession]:
-    """List the sessions of the daemon, without that of this login."""
-    completed = shell.run(sessions.build_script(asks_heard=asks_heard), timeout_s=orders.timeout_s)
-    daemon = snapshot.daemon.pid if snapshot.daemon else None
-    return [session for session in sessions.parse(read_output(completed), daemon=daemon) if not session.is_ours]
 
 
 def _build_silence(session: LiveSession, every_s: int) -> Finding:
@@ -113,13 +100,3 @@ def _build_finding(session: LiveSession, since: datetime | None, *, is_older: bo
         if is_older and since
         else "",
     )
-
-
-def find_loading_time(snapshot: Snapshot) -> datetime | None:
-    """Find the time since which new sessions get the present values; None when it is not known.
-
-    A process per connection reads the files at its start: then it is the time at which the files changed.
-    """
-    if snapshot.daemon is not None and snapshot.daemon.pid is not None:
-        return snapshot.daemon.loaded_at
-    return max((file.changed_at for file in snapshot.files if file.changed_at is not None), default=None)

@@ -18,7 +18,6 @@ from sshd_keepalive.model import (
     COMMAND_LINE,
     COUNT_MAX,
     DEFAULT_CONFIG,
-    GLOBAL,
     INTERVAL,
     SPELLING,
     NewContent,
@@ -298,12 +297,13 @@ def _note_unportable_values(after: Reading) -> Iterator[str]:
 
 
 def find_new_drop_s(planned: Plan, version: Version) -> int | None:
-    """Find after how many seconds clients that do not answer are dropped, where they are never dropped before."""
+    """Find after how many seconds clients that do not answer are dropped, where they never are now, or later."""
+    drops_s = []
     for prediction in planned.predictions:
-        if prediction.scope == GLOBAL:
-            before, after = (
-                keepalive.compute_consequence(version, int(pair[INTERVAL]), int(pair[COUNT_MAX])).dead_dropped_after_s
-                for pair in (dict(prediction.before), dict(prediction.after))
-            )
-            return after if before is None else None
-    return None
+        before_s, after_s = (
+            keepalive.compute_consequence(version, int(pair[INTERVAL]), int(pair[COUNT_MAX])).dead_dropped_after_s
+            for pair in (dict(prediction.before), dict(prediction.after))
+        )
+        if after_s is not None and (before_s is None or after_s < before_s):
+            drops_s.append(after_s)
+    return min(drops_s, default=None)

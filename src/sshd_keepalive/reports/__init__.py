@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from sshd_keepalive import benchmarks
-from sshd_keepalive.model import COMMAND_LINE, Finding, HostReport, Losses, Place, Run, SessionEnd
+from sshd_keepalive.model import COMMAND_LINE, End, Finding, HostReport, Losses, Place, Run, SessionEnd
 from sshd_keepalive.quoting import printable
 
 
@@ -100,6 +100,9 @@ def _facts(report: HostReport) -> dict[str, str]:
     facts = dict(report.facts)
     if report.drops_silent_after_s is not None:
         facts["silent_clients_dropped_after"] = str(report.drops_silent_after_s)
+        if report.end in (None, End.APPLIED):
+            n = report.n_may_not_answer
+            facts["sessions_that_may_not_answer"] = "unknown" if n is None else str(n)
     return facts | ({"notes": "; ".join(report.notes)} if report.notes else {})
 
 

@@ -20,7 +20,6 @@ from sshd_keepalive.model import (
     MatchOverrides,
     NewContent,
     Policy,
-    Scope,
     Strategy,
 )
 from sshd_keepalive.planning import candidate, judge, plan
@@ -77,20 +76,16 @@ def test_without_a_match_one_question_is_enough() -> None:
 @pytest.mark.parametrize(
     ("before", "version", "dropped_s"),
     [("", "9.6p1", 1200), ("", "9.2p1", 2400), ("ClientAliveInterval 60\n", "9.6p1", None),
+     ("ClientAliveInterval 600\n", "9.6p1", 1200),
+     ("ClientAliveInterval 60\nMatch User etl\nClientAliveInterval 0\n", "9.6p1", 1200),
      ("ClientAliveInterval 300\nClientAliveCountMax 0\n", "9.6p1", 1200),
      ("ClientAliveInterval 300\nClientAliveCountMax 0\n", "8.1p1", None)],
 )  # fmt: skip
-def test_where_silent_clients_begin_to_be_dropped_it_is_told(before: str, version: str, dropped_s: int | None) -> None:
-    planned = plan.plan(read(look({MAIN: before + "X11Forwarding no\n"}, version=version)), Policy())
+def test_where_silent_clients_are_dropped_or_sooner_it_is_told(
+    before: str, version: str, dropped_s: int | None
+) -> None:
+    planned = plan.plan(read(look({MAIN: "X11Forwarding no\n" + before}, version=version)), Policy())
     assert plan.find_new_drop_s(planned, Version.parse(version)) == dropped_s
-
-
-def test_without_a_prediction_for_everybody_no_new_drop_is_told() -> None:
-    planned = plan.plan(read(look({MAIN: "X11Forwarding no\n"})), Policy())
-    scoped = tuple(replace(prediction, scope=Scope(text="Match User bob")) for prediction in planned.predictions)
-    assert scoped
-    assert plan.find_new_drop_s(replace(planned, predictions=scoped), Version.parse("9.6p1")) is None
-    assert plan.find_new_drop_s(replace(planned, predictions=scoped + planned.predictions), Version.parse("9.6p1"))
 
 
 def test_a_fingerprint_differs_when_anything_differs() -> None:
