@@ -248,8 +248,12 @@ def test_restart_fails_with_the_new_file_only(two: Victims, table: guarantees.Ta
     def cell(victim: Victim, step: str) -> str:
         breaks_sshd(victim, "Nonsense=1", "echo no such luck >&2; exit 1")
         victim.host.restart_sshd()
-        end, message = end_of(victim, "--confirm-timeout", "120")
-        assert (end, "failed to restart ssh" in message) == ("rolled_back", True), (end, message)
+        output, _ = victim.start("--confirm-timeout", "120").communicate(timeout=240)
+        found = json.loads(output)["hosts"][0]
+        end, failure = found["change"], found["failure"]
+        assert (end, "failed to restart ssh" in failure["message"]) == ("rolled_back", True), found
+        if victim.host.kind not in ("sysv", "openrc"):
+            assert "no such luck" in victim.host.run(failure["hint"].partition("on the host: ")[2]).stdout
         assert "restart failed" in why_taken_back(victim)
         assert victim.config == victim.stock
         mends_sshd(victim)

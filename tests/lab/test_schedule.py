@@ -112,6 +112,35 @@ def test_systemd_runs_it_by_itself_and_the_result_is_recorded(controller: Callab
     assert "no schedules" in keepalive(host, "schedule list")
 
 
+def paste(host: LabHost, hint: str) -> str:
+    """Run a suggested command; gives all that it shows, which must be no complaint about the command."""
+    done = host.run(f"cd /root; {hint.replace('sshd-keepalive', PROGRAM, 1)} 2>&1", check=False)
+    assert done.returncode in (0, 1), (hint, done.stdout)
+    assert not re.search(r"^(Usage|error):", done.stdout, re.MULTILINE), (hint, done.stdout)
+    return done.stdout
+
+
+def find_hint(shown: str) -> str:
+    (hint,) = re.findall(r"next: (.+)$", shown, re.MULTILINE)
+    return hint
+
+
+@pytest.mark.parametrize("kind", ["d12py", "sysvpy"])
+def test_what_a_schedule_suggests_works_when_it_is_pasted(controller: Callable[[str], LabHost], kind: str) -> None:
+    """From one suggestion to the next, to the result of the check."""
+    host = controller(kind)
+    installed = paste(host, find_hint(paste(host, "sshd-keepalive schedule list")))
+    assert "check of 1 host, every day" in installed
+    ran = paste(host, find_hint(installed))
+    assert "check: drift\n" in ran
+    assert re.search("^drift ", paste(host, find_hint(ran)), re.MULTILINE)
+    if kind == "sysvpy":
+        host.run("crontab -r")
+        unscheduled = paste(host, "sshd-keepalive schedule list")
+        assert "NOT SCHEDULED" in unscheduled
+        assert "removed" in paste(host, find_hint(unscheduled))
+
+
 def test_a_schedule_counts_and_records_lost_sessions(controller: Callable[[str], LabHost]) -> None:
     host = controller("d12py")
     for minutes, message in (

@@ -1,5 +1,6 @@
 """Becoming root, passwords, PAM and login shells on real hosts."""
 
+import json
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from sshd_keepalive.model import Become, Completed, Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh import throttle
 from sshd_keepalive.ssh.connect import connect
+from tests.support.cli import keepalive
 from tests.support.sshd import make_key, wait_until
 
 from .hosts import Lab, LabHost
@@ -264,11 +266,17 @@ BY_QUESTION = "PasswordAuthentication no\nKbdInteractiveAuthentication yes\nChal
 
 
 @pytest.mark.parametrize("configuration", [BY_PASSWORD, BY_QUESTION], ids=["password", "keyboard-interactive"])
-def test_login_by_password(machine: LabHost, reach: Callable[..., Host], configuration: str) -> None:
+def test_login_by_password(machine: LabHost, reach: Callable[..., Host], configuration: str, tmp_path: Path) -> None:
     configure(machine, configuration)
     here = mark(machine)
     host = reach(machine, "pwd", WITH_PASSWORD, identity_file=None, password="env:LOGIN_PASSWORD")
     assert run(host).stdout == b"0\n"
+    inventory = tmp_path / "hosts.yaml"
+    settings = {"address": host.address, "user": "pwd", "known_hosts": host.known_hosts, "password": host.password}
+    become = {"method": "sudo", "password": WITH_PASSWORD.password}
+    inventory.write_text(json.dumps({"hosts": {"one": {**settings, "become": become}}}))
+    method = "password" if configuration == BY_PASSWORD else "password by keyboard-interactive"
+    assert f", login with {method}, " in keepalive("check", "-v", "-i", inventory).stdout
     assert "authentication failure" not in journal(machine, since=here)
     wrong = reach(machine, "pwd", identity_file=None, password="env:WRONG_PASSWORD")
     secrets = Secrets()

@@ -316,7 +316,7 @@ def test_a_spent_budget_begins_nothing_more_and_the_run_can_be_resumed(sshd: Ssh
     before = sshd.config_file.read_text()
     ran = keepalive("apply", "--yes", "-i", hosts, "--canary", "1", "--format", "json", **state)
     assert ran.status == 3
-    assert "stopped: 1 host(s) failed, more than the budget of 0" in ran.stderr
+    assert "stopped: 1 host(s) failed, and --max-fail allows 0" in ran.stderr
     assert ran.host("one")["failure"]["cause"] == "budget"
     assert sshd.config_file.read_text() == before
     run_id = ran.data["run_id"]

@@ -15,6 +15,8 @@ from tests.support.hostile import HostileServer, silence
 from tests.support.sshd import Sshd, make_key, why_not
 from tests.support.terminal import Terminal
 
+LOGS = Path(__file__).parents[1] / "cases/logs"
+
 pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 
 
@@ -110,6 +112,28 @@ def test_what_is_left_of_a_run_is_suggested_as_it_works(place: Place) -> None:
     (check,) = list_commands(shown)
     assert "--limit" in check
     assert "unreachable" in run_hint(place, check)
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("jenkins-channel", ["plan"]),
+        ("airflow-reset", ["probe", "--find-limit"]),
+        ("logind-idle", ["check", "--deep"]),
+        ("empty", ["probe"]),
+        ("ssh-refused-login", ["check"]),
+    ],
+)
+def test_what_diagnose_suggests_works_when_it_is_pasted(
+    place: Place, monkeypatch: pytest.MonkeyPatch, log: str, words: list[str]
+) -> None:
+    monkeypatch.setenv("SSHD_KEEPALIVE_IDLE", "2")  # seconds, so that a probe does not wait for the first keep-alive
+    ran = place.run("diagnose", str(LOGS / f"{log}.log"), "--host", "one")
+    (hint,) = list_commands(ran.stderr)
+    typed = shlex.split(hint)
+    assert typed[1 : len(words) + 1] == words
+    assert (typed[-1], str(place.inventory) in typed) == ("one", True)
+    run_hint(place, hint)
 
 
 def test_the_login_options_are_repeated(place: Place) -> None:

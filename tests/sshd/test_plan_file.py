@@ -140,7 +140,7 @@ def test_a_plan_without_changes_is_carried_out_by_doing_nothing(fleet: Fleet) ->
     ("damage", "said"),
     [
         (lambda text: text[:-20], "cannot be read"),
-        (lambda text: text.replace('_plan":1', '_plan":2'), "of another release"),
+        (lambda text: text.replace('_plan":1', '_plan":2'), "by another release"),
         (lambda text: text.replace('"fingerprint"', '"fingreprint"'), "cannot be read"),
     ],
 )
@@ -170,7 +170,7 @@ def test_passwords_are_not_in_the_plan(fleet: Fleet, tmp_path: Path) -> None:
         (("missing.plan",), "plan missing.plan: there is no such file"),
         (("./missing",), "plan ./missing: there is no such file"),
         (("other.json",), "plan other.json: this file is not a plan"),
-        (("one", "change.plan"), "plan change.plan: a plan stands alone, without hosts"),
+        (("one", "change.plan"), "plan change.plan: a plan chooses the hosts; name none beside it"),
     ],
 )
 def test_a_word_that_means_a_file_is_never_tried_as_a_host(
@@ -181,7 +181,7 @@ def test_a_word_that_means_a_file_is_never_tried_as_a_host(
     Path("other.json").write_text("{}\n")
     ran = keepalive("apply", "--yes", *words, "-i", fleet.inventory)
     assert ran.status == 2
-    assert f"{said}\nnext: sshd-keepalive plan --out '{words[-1]}' writes a plan\n" in ran.stderr
+    assert f"{said}\nnext: sshd-keepalive plan --out {words[-1]} writes a plan\n" in ran.stderr
 
 
 def test_words_that_choose_hosts_are_no_files(fleet: Fleet) -> None:

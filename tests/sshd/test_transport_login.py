@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sshd_keepalive.errors import ConnectError
 from sshd_keepalive.model import Host
@@ -17,6 +18,7 @@ from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh import throttle as ramp
 from sshd_keepalive.ssh.connect import connect
 from sshd_keepalive.ssh.known_hosts import compute_fingerprint
+from tests.support.cli import keepalive
 from tests.support.leaks import nothing_left
 from tests.support.reach import reach, run
 from tests.support.sshd import Sshd, make_key, sign_key, wait_until, why_not
@@ -209,6 +211,25 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def add_to_agent(*keys: Path | str) -> None:
     subprocess.run(["ssh-add", "-q", *keys], check=True, capture_output=True, env=os.environ)
+
+
+@pytest.mark.usefixtures("agent")
+@pytest.mark.parametrize("way", ["agent", "key"])
+def test_verbose_shows_what_the_server_accepted(sshd: Sshd, tmp_path: Path, way: str) -> None:
+    host = {**sshd.inventory_host}
+    key = make_key(tmp_path / "id", comment="ops@laptop")
+    authorize(sshd, key)
+    if way == "agent":
+        add_to_agent(key)
+        key.unlink()
+        del host["identity_file"]
+    else:
+        host["identity_file"] = str(key)
+    (tmp_path / "hosts.yaml").write_text(yaml.safe_dump({"hosts": {"one": host}}))
+    words = ("check", "-i", tmp_path / "hosts.yaml", "--interval", "0")
+    expected = "login with agent key ops@laptop, " if way == "agent" else f"login with {key}, "
+    assert expected in keepalive(*words, "-v").stdout
+    assert "login with" not in keepalive(*words).stdout
 
 
 @pytest.mark.usefixtures("agent")

@@ -209,7 +209,7 @@ def command(ctx: click.Context, config: str | None) -> None:
       sshd-keepalive check ops@192.0.2.11
     Show what would change on many:
       sshd-keepalive plan -i hosts.yaml
-    Change, restart, prove or roll back:
+    Change, restart, verify or roll back:
       sshd-keepalive apply -i hosts.yaml
     """
     _warn_of_unknown_variables(ctx)

@@ -166,7 +166,9 @@ def _plan_rollout(run: FleetRun, changing: Changing, hosts: tuple[Host, ...], *,
         workers=run.options.forks,
         stop=run.stop,
         soak_s=changing.soak,
-        soaked=lambda number, seconds: run.output.say(f"wave {number} of {len(divided)} soaks for {seconds:g} s"),
+        soaked=lambda number, seconds: run.output.say(
+            f"wave {number} of {len(divided)} changed; waiting {seconds:g} s, then it is checked again"
+        ),
     )
     rollout.count(n_failed)
     return rollout
@@ -188,10 +190,10 @@ def _roll_out(
             run.output.host(report)
         if rollout.is_spent:
             n_max = rollout.budget.n_max
-            sys.stderr.write(f"stopped: {rollout.n_failed} host(s) failed, more than the budget of {n_max}\n")
+            sys.stderr.write(f"stopped: {rollout.n_failed} host(s) failed, and --max-fail allows {n_max}\n")
         if rollout.is_spent and changing.on_failure == "undo":
             changed = [report.host for report in reports.values() if report.end is End.APPLIED]
-            for report in _take_back(run, reports, rollout, changed, "the error budget of the run is used up"):
+            for report in _take_back(run, reports, rollout, changed, "more hosts failed than --max-fail allows"):
                 reports[report.host.name] = report
                 kept.write(report)
                 run.output.host(report)

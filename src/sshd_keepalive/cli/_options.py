@@ -148,7 +148,7 @@ _LOGIN = (
     click.option(
         "--host-keys",
         type=click.Choice(("strict", "accept-new")),
-        help="Refuse unknown host keys, or write them to known_hosts; without it a person on a terminal is asked.",
+        help="strict: refuse unknown host keys; accept-new: write them to known_hosts; without it you are asked.",
     ),
     click.option(
         "--timeout",
@@ -156,7 +156,7 @@ _LOGIN = (
         type=click.FloatRange(1, 3600),
         default=60.0,
         show_default=True,
-        help="For one login, and for one script that runs over it.",
+        help="Time limit of one login, and of one script that runs over it.",
     ),
 )
 #: Option → its key in `planning.policy`.
@@ -169,13 +169,13 @@ _POLICY = (
         "--keep-alive-every",
         metavar="TIME",
         type=Duration(1, INT_MAX, whole=True),
-        help="Require a keep-alive at least this often, 300 or 5m, with the interval that the host's release needs.",
+        help="Require a keep-alive at least this often, for example 5m; the host's release decides the interval.",
     ),
     click.option(
         "--drop-dead-after",
         metavar="TIME",
         type=Duration(1, INT_MAX, whole=True),
-        help="With --keep-alive-every: require that a dead session is dropped within this time, 20m.",
+        help="With --keep-alive-every: require that a dead session is dropped within this time, for example 20m.",
     ),
     click.option(
         "--interval", metavar="TIME", type=Duration(0, INT_MAX, whole=True), help="Require this ClientAliveInterval."
@@ -184,7 +184,7 @@ _POLICY = (
     click.option(
         "--strategy",
         type=click.Choice([strategy.value for strategy in Strategy]),
-        help="Change the line that decides, or write a drop-in file that wins where Include is supported.",
+        help="edit: change the line that decides; drop-in: write a file that sshd reads first, if it knows Include.",
     ),
 )
 
@@ -213,14 +213,14 @@ _PLAN_OUT = click.option(
 )
 _SHOWN = (
     format_options(),
-    click.option("-q", "--quiet", is_flag=True, help="Only the hosts that are not compliant."),
-    click.option("-v", "--verbose", count=True, help="Every step; -vv: diagnosis."),
+    click.option("-q", "--quiet", is_flag=True, help="Show only the hosts that are not compliant."),
+    click.option("-v", "--verbose", count=True, help="Show every host and step; -vv: also what was read."),
     click.option(
         "--color",
         type=click.Choice(("auto", "always", "never")),
         default="auto",
         show_default=True,
-        help="NO_COLOR is honoured.",
+        help="Colour the output; auto: on a terminal, unless NO_COLOR is set.",
     ),
 )
 _FLEET = (
@@ -241,7 +241,7 @@ _ENGINE = (
         metavar="KIND",
         default="thread",
         show_default=True,
-        help="How hosts are worked on at once: thread, dask (a process for each processor), dask:tls://SCHEDULER.",
+        help="How hosts run in parallel: thread, dask (a process for each processor), dask:tls://SCHEDULER.",
     ),
 )
 _CHANGING = (
@@ -252,7 +252,7 @@ _CHANGING = (
         type=click.IntRange(5, 3600),
         default=60,
         show_default=True,
-        help="A host that no new login has confirmed by then reverts by itself.",
+        help="A host that no new login has confirmed within this time reverts by itself.",
     ),
     click.option(
         "--no-rehearsal", is_flag=True, help="Do not try a login through the new files before they are installed."
@@ -264,8 +264,15 @@ _CHANGING = (
         show_default=True,
         help="reload: SIGHUP, not before OpenSSH 8.0; none: the files only, a restart stays pending.",
     ),
-    click.option("--canary", metavar="N", type=click.IntRange(0), default=0, help="N hosts first, on their own."),
-    click.option("--serial", metavar="SIZES", default="100%", help="Waves: 1,10%,100%, or label:NAME."),
+    click.option(
+        "--canary", metavar="N", type=click.IntRange(0), default=0, help="Change N hosts first, in a wave of their own."
+    ),
+    click.option(
+        "--serial",
+        metavar="SIZES",
+        default="100%",
+        help="Change hosts in waves of these sizes: 1,10%,100%, or by label:NAME.",
+    ),
     click.option(
         "--soak", metavar="SECONDS", type=click.FloatRange(0), default=0.0, help="Wait and check again after each wave."
     ),
@@ -280,9 +287,9 @@ _CHANGING = (
         type=click.Choice(("stop", "continue", "undo")),
         default="stop",
         show_default=True,
-        help="Then: start no more hosts, continue, or revert what this run changed.",
+        help="After more failures than --max-fail: start no more hosts, continue, or revert what this run changed.",
     ),
-    click.option("--resume", metavar="RUN", help="Leave out what an earlier, interrupted run has done."),
+    click.option("--resume", metavar="RUN", help="Skip the hosts that an earlier, interrupted run has finished."),
 )
 _WATCHING = (
     click.option(
@@ -291,7 +298,7 @@ _WATCHING = (
         type=Duration(1, _DAY_S),
         default=0.0,
         show_default="not at all",
-        help="Wait so long after the change, 25m, then look for sessions that the new values dropped.",
+        help="Wait this long after the change, for example 25m, then look for sessions that the new values dropped.",
     ),
     click.option(
         "--on-loss",
@@ -305,18 +312,20 @@ STORE_OPTION = click.option(
     "--store",
     metavar="URL",
     default="",
-    help="Where history is kept: a file, postgresql://…, or where that is written: env:NAME, file:PATH.",
+    help="Where the history is kept: a file, postgresql://…, or a reference to it: env:NAME, file:PATH.",
 )
 _RECORDING = (
     click.option(
-        "--record", is_flag=True, help="Keep the result in the history, and show what changed since the last."
+        "--record",
+        is_flag=True,
+        help="Keep the result in the history, and show what changed since the last recorded run.",
     ),
     STORE_OPTION,
     click.option(
         "--keep",
         metavar="TIME",
         type=Duration(_DAY_S, 36500 * _DAY_S),
-        help="With --record: forget the runs that are older, 400d. Without it nothing is forgotten.",
+        help="With --record: delete runs that are older than this, for example 400d. Without it all are kept.",
     ),
 )
 _NOTIFYING = (

@@ -43,10 +43,10 @@ class PlannedHost:
     def find_changes(self, host: Host | None) -> str:
         """Name what the inventory says otherwise now; empty: nothing that matters."""
         if host is None:
-            return "is no longer among the hosts"
+            return "is no longer among the hosts of the inventory"
         names = ("address", "port", "sshd_config", "policy")
         changed = [name for name in names if getattr(host, name) != getattr(self, name)]
-        return f"has another {', '.join(changed)}" if changed else ""
+        return f"has another {', '.join(changed)} than when the plan was made" if changed else ""
 
     def to_report(self, host: Host) -> HostReport:
         """Give what `plan` reported of the host."""
@@ -79,7 +79,7 @@ class PlanFile:
         """
         found = {host.name: host for host in hosts}
         changes = [(planned.name, planned.find_changes(found.get(planned.name))) for planned in self.hosts]
-        if told := [f"{name} {change} than when the plan was made" for name, change in changes if change]:
+        if told := [f"{name} {change}" for name, change in changes if change]:
             raise ConfigError("\n".join(told), hint="make the plan again")
         return tuple(found[planned.name] for planned in self.hosts)
 
@@ -149,7 +149,7 @@ def find(words: tuple[str, ...]) -> Path | None:
             found = Path(word).expanduser()
             what = "there is no such file"
             if found.exists():
-                what = "a plan stands alone, without hosts" if _is_plan(found) else "this file is not a plan"
+                what = "a plan chooses the hosts; name none beside it" if _is_plan(found) else "this file is not a plan"
             raise ConfigError(f"plan {word}: {what}", hint=f"sshd-keepalive plan --out {quote(word)} writes a plan")
     return None
 
@@ -175,5 +175,5 @@ def read(path: Path) -> PlanFile:
     except (OSError, ValueError) as error:
         raise ConfigError(f"plan {path} cannot be read: {error}", hint="make the plan again") from None
     if plan.sshd_keepalive_plan != _VERSION:
-        raise ConfigError(f"plan {path} is of another release of this program", hint="make the plan again")
+        raise ConfigError(f"plan {path} was written by another release of this program", hint="make the plan again")
     return plan

@@ -15,7 +15,7 @@ from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 import click
 
@@ -29,7 +29,7 @@ from sshd_keepalive.reports import text as text_report
 
 #: The rate is that of the last so many seconds: long enough not to jump, short enough to show a stall.
 _RATE_OVER_S: Final = 30.0
-_REDRAWN_EVERY_S: Final = 0.25
+_REDRAWN_EVERY_S: Final = 0.5
 _NARROWEST_BAR, _WIDEST_BAR = 10, 40  # columns
 _NARROWEST: Final = 40  # columns
 _STYLES: Final[dict[str, dict[str, Any]]] = {
@@ -121,10 +121,19 @@ class Prompts:
 PROMPTS: Final = Prompts()
 
 
+class Gauge(Protocol):
+    """What the status line shows; its text says the same in words."""
+
+    @property
+    def share(self) -> float:
+        """How much is done, 0 to 1."""
+
+
 class Output:
     """Prints a run as its options ask."""
 
-    def __init__(self, options: Options, command: str) -> None:
+    def __init__(self, options: Options, command: str, *, gauge: Gauge | None = None) -> None:
+        self._gauge = gauge  # None: how many hosts have finished
         self.options = options
         self.command = command
         self.is_text = options.format == "text"
@@ -177,21 +186,18 @@ class Output:
     @contextmanager
     def progress(self, total: int, detail: Callable[[], str] = str) -> Iterator[Any]:
         """A bar on a terminal, nothing otherwise; yields a function that is called for each finished host."""
-        if not self.has_progress or total < 2:
+        pace = _Pace(total)
+        gauge = self._gauge or pace
+        is_dumb = os.environ.get("TERM") == "dumb" or not sys.stderr.isatty()
+        if self.options.no_progress or is_dumb or (gauge is pace and total < 2):
             yield lambda: None
             return
-        pace = _Pace(total)
 
         def render(columns: int) -> str:
-            return draw_bar(self.command, pace.share, ", ".join(filter(None, (str(pace), detail()))), columns)
+            return draw_bar(self.command, gauge.share, ", ".join(filter(None, (str(gauge), detail()))), columns)
 
         with show_status(render, every_s=_REDRAWN_EVERY_S):
             yield pace.count
-
-    @property
-    def has_progress(self) -> bool:
-        """Whether a status line can be shown and is wanted."""
-        return not self.options.no_progress and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def say(self, text: str) -> None:
         """A line about the run itself, on standard error."""

@@ -26,12 +26,12 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 
 
-@click.command("apply", cls=Command, short_help="Change hosts, prove it over a new login, or roll back.")
+@click.command("apply", cls=Command, short_help="Change hosts, verify them over a new login, or roll back.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]... | FILE")
 @click.option("--dry-run", "--check", is_flag=True, help="The same as plan.")
 @click.option("--diff", is_flag=True, hidden=True, expose_value=False, help="Always done: Ansible has this option.")
 @click.option(
-    "--no-confirm", is_flag=True, help="Prove the change but leave its confirmation to the command `confirm`."
+    "--no-confirm", is_flag=True, help="Verify the change but leave its confirmation to the command `confirm`."
 )
 @watch_options
 @change_options
@@ -46,9 +46,9 @@ def command(
     recording: Recording,
     options: Options,
 ) -> None:
-    """Make every host as its policy wants it, prove it over a new login, or leave it as it was.
+    """Change every host as its policy wants it, verify it over a new login, or leave it as it was.
 
-    FILE is a plan that `plan --out FILE` wrote. It chooses the hosts and says what they get. A host that is no longer
+    FILE is a plan that `plan --out FILE` wrote. It chooses the hosts and their values. A host that is no longer
     as it was planned is refused.
     """
     made = None

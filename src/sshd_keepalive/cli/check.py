@@ -51,9 +51,7 @@ _deep_options = option_group(
         type=click.IntRange(1, 10000),
         help="With --deep: check that MaxSessions allows N sessions over one connection.",
     ),
-    click.option(
-        "--losses", is_flag=True, help="Also count the sessions of 30 days that the host's log says were lost."
-    ),
+    click.option("--losses", is_flag=True, help="Also count the lost sessions of the last 30 days in the host's log."),
 )
 _file_options = option_group(
     "offline",

@@ -25,11 +25,11 @@ _HEAD: Final = {"schema_version": SCHEMA_VERSION, "command": "client-config"}
 @click.option("--for", "names", type=click.Choice(clients.NAMES), multiple=True, help="Only this client; repeatable.")
 @click.option(
     "--interval", metavar="SECONDS", type=click.IntRange(1, 86400), default=Policy().interval_s, show_default=True,
-    help="Between two keep-alives of the client.",
+    help="Seconds between two keep-alives of the client.",
 )  # fmt: skip
 @click.option(
     "--count", metavar="N", type=click.IntRange(1, 1000), default=Policy().count_max, show_default=True,
-    help="Unanswered ones after which the client gives up.",
+    help="Unanswered keep-alives after which the client gives up.",
 )  # fmt: skip
 @click.option("--check", metavar="FILE", help="Check this ssh_config for every host it names, or for HOST.")
 @format_options("text", "json")

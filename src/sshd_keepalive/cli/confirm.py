@@ -11,7 +11,7 @@ from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.fleet import one_host as fleet
 
 
-@click.command("confirm", cls=Command, short_help="Confirm the changes that wait for it.")
+@click.command("confirm", cls=Command, short_help="Confirm the changes that `apply --no-confirm` left open.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @policy_options
 def command(hosts: tuple[str, ...], options: Options) -> None:

@@ -99,7 +99,7 @@ def command(keep: bool) -> None:
     if not is_as_expected:
         _say("\na step of the demo did not end as expected; please report the output above")
         raise SystemExit(5)
-    _say("\nfour servers keep quiet sessions alive, proved over new logins; one is as it was")
+    _say("\nfour servers keep quiet sessions alive, verified over new logins; one was rolled back")
     _say("next, with a host of yours: sshd-keepalive check ops@192.0.2.11")
 
 

@@ -55,7 +55,7 @@ def command(log: str | None, host: str | None, options: Options) -> None:
     run_id = new_run_id(started_at)
     chosen = select_hosts(options, (host,)) if host else ()
     if len(chosen) > 1:
-        raise ConfigError(f"--host {host} names {len(chosen)} hosts; a log is of one")
+        raise ConfigError(f"--host {host} names {len(chosen)} hosts", hint="name one host: a log is of one host")
     read = runlog.read(_blocks(log))
     known: Known | None = None
     reports: tuple[HostReport, ...] = ()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("history", cls=Command, short_help="List recorded runs, or what changed on a host or between two runs.")
 @click.argument("words", nargs=-1, metavar="[HOST | RUN RUN]")
-@click.option("--between", nargs=2, metavar="RUN RUN", help="What changed from one run to the other.")
+@click.option("--between", nargs=2, metavar="RUN RUN", help="Show what changed from one run to the other.")
 @click.option(
     "-n",
     "--last",
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     default=20,
     show_default=True,
-    help="So many runs, the newest.",
+    help="Show the newest N runs.",
 )
 @format_options("text", "json")
 @STORE_OPTION

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import Duration, Options, probe_options
 from sshd_keepalive.cli._run import FleetRun
-from sshd_keepalive.cli._terminal import Output, draw_bar, show_status
+from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import probe as probing
 
 #: Silences at once; each costs two threads that sleep.
 _AT_ONCE: Final = 1000
-_REDRAWN_EVERY_S: Final = 0.5  # more often is not noticed, and costs CPU for minutes
 
 
 @click.command("probe", cls=Command, short_help="Prove that a quiet session stays open.")
@@ -31,7 +28,7 @@ _REDRAWN_EVERY_S: Final = 0.5  # more often is not noticed, and costs CPU for mi
     type=Duration(1, 86400),
     help="How long to stay idle: 90, 6m, 1h.  [default: past the first keep-alive that is due]",
 )
-@click.option("--fast", is_flag=True, help="Seconds instead: try the host's sshd with an interval of 1 s.")
+@click.option("--fast", is_flag=True, help="Take seconds only: test the host's sshd with an interval of 1 s.")
 @click.option(
     "--find-limit",
     is_flag=True,
@@ -49,7 +46,7 @@ def command(hosts: tuple[str, ...], options: Options, idle: float | None, fast: 
     if fast and idle is not None:
         raise ConfigError("--fast has its own duration", hint="leave out --idle")
     board = Countdown()
-    run = FleetRun("probe", options, hosts, output=WatchedOutput(options, "probe", board))
+    run = FleetRun("probe", options, hosts, output=Output(options, "probe", gauge=board))
     probe = probing.Probe(
         logins=threading.Semaphore(options.forks),
         idle_s=idle,
@@ -104,23 +101,3 @@ class Countdown:
         left_s = int(self.left_s + 0.999)
         lost = f", {self.n_lost} lost" if self.n_lost else ""
         return f"{left_s // 60}:{left_s % 60:02d} left, {self.n_quiet} quiet, {self.n_alive} alive{lost}"
-
-
-class WatchedOutput(Output):
-    """Output whose progress bar is a countdown, shown for a single host as well: the wait is long."""
-
-    def __init__(self, options: Options, command: str, board: Countdown) -> None:
-        super().__init__(options, command)
-        self._board = board
-
-    @contextmanager
-    def progress(self, total: int, detail: Callable[[], str] = str) -> Iterator[Any]:
-        """The countdown on a terminal, nothing otherwise."""
-        board = self._board
-        if not self.has_progress:
-            yield lambda: None
-            return
-        with show_status(
-            lambda columns: draw_bar(self.command, board.share, str(board), columns), every_s=_REDRAWN_EVERY_S
-        ):
-            yield lambda: None

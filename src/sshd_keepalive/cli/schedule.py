@@ -45,7 +45,9 @@ def command() -> None:
     required=True,
     help="hourly, daily or weekly; a time of systemd.time(7), 'Mon..Fri 06:00'; with cron its five fields.",
 )
-@click.option("--name", metavar="NAME", default="check", show_default=True, help="To have several.")
+@click.option(
+    "--name", metavar="NAME", default="check", show_default=True, help="The name of the schedule; you can have several."
+)
 @click.argument("words", nargs=-1, metavar="[CHECK-OPTION|HOST]...", type=click.UNPROCESSED)
 @click.pass_context
 def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -> None:

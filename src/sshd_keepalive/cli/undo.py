@@ -19,10 +19,10 @@ from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.fleet import one_host as fleet
 
 
-@click.command("undo", cls=Command, short_help="Bring back the files of an earlier run.")
+@click.command("undo", cls=Command, short_help="Restore the files from before an earlier run.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
-@click.option("--run", "run_id", metavar="ID", default="", help="The run to revert; without it each host's latest.")
-@click.option("--force", is_flag=True, help="Also where a file was edited since; the diff shows what that loses.")
+@click.option("--run", "run_id", metavar="ID", default="", help="The run to undo; without it the latest of each host.")
+@click.option("--force", is_flag=True, help="Undo also where a file was edited since; the diff shows what is lost.")
 @click.option("--dry-run", is_flag=True, help="Show the diff, change nothing.")
 @change_options
 @recording_options
@@ -36,7 +36,7 @@ def command(
     recording: Recording,
     options: Options,
 ) -> None:
-    """Bring back the files of an earlier run, byte for byte, with the same care as apply.
+    """Restore the files from before an earlier run, byte for byte, with the same care as apply.
 
     Refused where somebody edited a file since. What was there before is kept, too: an undo can be undone by its run.
     """

@@ -28,10 +28,15 @@ from sshd_keepalive.sshd_config.version import NEWEST
 _CONNECTION = (
     click.option("--as", "as_user", metavar="NAME", help="The account that logs in; with --file also --user."),
     click.option("--group", "groups", metavar="NAME", multiple=True, help="A group of that account; repeatable."),
-    click.option("--address", metavar="ADDRESS", help="Where the connection comes from."),
-    click.option("--client-host", metavar="NAME", help="The name of that address."),
-    click.option("--local-address", metavar="ADDRESS", help="The address it comes in on."),
-    click.option("--local-port", metavar="PORT", type=click.IntRange(1, 65535), help="The port it comes in on."),
+    click.option("--address", metavar="ADDRESS", help="The address of the client."),
+    click.option("--client-host", metavar="NAME", help="The host name of the client."),
+    click.option("--local-address", metavar="ADDRESS", help="The address of the host that the client connects to."),
+    click.option(
+        "--local-port",
+        metavar="PORT",
+        type=click.IntRange(1, 65535),
+        help="The port of the host that the client connects to.",
+    ),
 )
 
 

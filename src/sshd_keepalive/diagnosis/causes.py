@@ -31,7 +31,7 @@ class LineKind(Enum):
     CHANNEL = "channel", "sshd says that no data passed through the channel"  # ChannelTimeout
     SERVER_STOPPED = "server_stopped", "the daemon or the host was being stopped"
     KILLED = "killed", "the kernel ran out of memory"  # by a signal
-    NO_LOGIN = "no_login", "the login failed"  # no session came about, so none was killed
+    NO_LOGIN = "no_login", "the login failed"  # there was no session, so none was killed
     GRACE_OVER = "grace_over", "sshd says that the time limit for the login expired"  # LoginGraceTime
     PENALISED = "penalised", "sshd says that it blocks this address for a while"  # PerSourcePenalties
     STARTUPS = "startups", "sshd says that too many logins are in progress"  # MaxStartups
@@ -51,7 +51,7 @@ class LineKind(Enum):
         return kind
 
 
-#: No session came about, so none was killed.
+#: There was no session, so none was killed.
 NO_LOGINS: Final = frozenset(
     {LineKind.NO_LOGIN, LineKind.GRACE_OVER, LineKind.PENALISED, LineKind.STARTUPS, LineKind.TURNED_AWAY}
 )
@@ -170,7 +170,7 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause(
         name="server-stopped",
         title="sshd's service or the host itself was stopped",
-        next_step="read the host's log of that minute: journalctl -t sshd -t sshd-session, last -x",
+        next_step="read the host's log of that minute: journalctl -t sshd -t sshd-session; last -x",
     ),
     Cause(
         name="killed",

@@ -162,7 +162,7 @@ def _without_cause(seen: frozenset[LineKind], was_killed: bool | None, host: str
 _LOSS: Final = frozenset(LineKind) - NO_LOGINS - {LineKind.STARTED, LineKind.RAN, LineKind.FAILED, LineKind.SUCCEEDED}
 
 
-#: What is said as well when the script failed by itself, or no session came about.
+#: What is said as well when the script failed by itself, or there was no session.
 _SAID_ANYWAY: Final = frozenset({LineKind.BLAMED, LineKind.NO_STATUS})
 
 
@@ -293,7 +293,7 @@ _CUT: Final = frozenset({LineKind.RESET, LineKind.BROKEN, LineKind.CLIENT_GAVE_U
 _CERTAIN, _LIKELY, _POSSIBLE = Likelihood.CERTAIN, Likelihood.LIKELY, Likelihood.POSSIBLE
 
 # fmt: off
-#: No session came about. First match wins.
+#: There was no session. First match wins.
 LOGIN_RULES: Final[tuple[Rule, ...]] = (
     _rule(_CERTAIN, "source-penalty", {LineKind.PENALISED},
           "sshd[7]: drop connection #0 from [192.0.2.9]:50200 on [192.0.2.1]:22 penalty: failed authentication"),

@@ -73,7 +73,7 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
     began = time.monotonic()
     answer = _ask(shell, guard.revert_command(directory), _RESTORE_S)
     steps = answer.steps if answer is not None else ()
-    hint = f"look at check, and if need be run on the host: {guard.revert_hint(directory)}"
+    hint = f"run check; if the old state is not back, run on the host: {guard.revert_hint(directory)}"
     if answer is None or answer.end is not GuardEnd.ROLLED_BACK:
         said = f"the host says {answer.end}: {answer.reason}".rstrip(": ") if answer else "the connection was lost"
         end = End.REFUSED if answer is not None and answer.end in (GuardEnd.APPLIED, GuardEnd.REFUSED) else End.UNPROVED
@@ -101,10 +101,10 @@ _HINTS = {
     FailureKind.LOCKED: "wait until the other run is over, then run the command again",
     FailureKind.NO_SPACE: "make room on the host, then run the command again",
     FailureKind.READ_ONLY: "make the file, or its file system, writable; then run the command again",
-    FailureKind.CONFIG_BROKEN: "mend the configuration first: sshd -t names the line",
+    FailureKind.CONFIG_BROKEN: "correct the configuration first; sshd -t names the line",
     FailureKind.OBSERVE: "this program and sshd read the files differently; please report the file",
     FailureKind.VALIDATE: "sshd would not start with it; please report the file",
-    FailureKind.EFFECTIVE: "another file or option decides; look at why HOST",
+    FailureKind.EFFECTIVE: "another file or option decides; run why on this host",
     "hard_link": "keep the file under one name, or add --strategy drop-in",
     "immutable": "lift the attribute on the host (lsattr, chattr -i), then run the command again",
     "masked": "unmask the unit, then run the command again",

@@ -50,7 +50,7 @@ def observe(
         f"the Include of {missing[0]} could not be followed",
         kind=FailureKind.OBSERVE,
         cause="include",
-        hint="show `sshd-keepalive why` the files with --file, and report it",
+        hint="run why --file on a copy of the files, and report the output",
     )
 
 

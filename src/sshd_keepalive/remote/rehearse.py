@@ -47,7 +47,7 @@ def rehearse(shell: Shell, change: Change, *, timeout_s: float) -> tuple[Step, F
         failure = Failure(
             kind=FailureKind.LOGIN,
             cause="rehearsal",
-            message=f"no login comes about through the new files: {error}",
+            message=f"login failed through the new files: {error}",
             hint="nothing was changed; the host's log of the last minute says why",
         )
         return step(str(error), ok=False), failure

@@ -87,6 +87,6 @@ def confirm(shell: Shell, directory: str, *, timeout_s: float) -> Answer:
             f"the change could not be confirmed: the host says {answer.end if answer else 'nothing'}",
             kind=FailureKind.EFFECTIVE,
             cause="confirm",
-            hint="look at check",
+            hint="run check on this host",
         )
     return answer

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sshd_keepalive.model import Host
+from sshd_keepalive.quoting import quote
 from sshd_keepalive.ssh.errors import make_error, where
 from sshd_keepalive.ssh.known_hosts import (
     Entry,
@@ -100,8 +101,8 @@ class HostKeyVerifier:
                 self._host,
                 "hostkey-changed",
                 f"{shown}, expected {entry.kind} {compute_fingerprint(entry.blob)} at {entry.place}",
-                hint=f"find out why the key changed; only if the change is correct: ssh-keygen -R '{self._name}'"
-                f" -f {entry.path}",
+                hint="find out why the key changed; only if the change is correct: "
+                f"ssh-keygen -R {quote(self._name)} -f {quote(str(entry.path))}",
             )
         if any(entry.blob == blob for entry in self._bare):
             return

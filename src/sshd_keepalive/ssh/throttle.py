@@ -71,7 +71,7 @@ class LoginThrottle:
 
 @contextmanager
 def throttle(host: Host) -> Iterator[None]:
-    """Enter when a login to this host may begin; leave when it has come about or failed."""
+    """Enter when a login to this host may begin; leave when it has succeeded or failed."""
     with ExitStack() as steps:
         for key in _keys(host):
             steps.enter_context(_find_throttle(key))
