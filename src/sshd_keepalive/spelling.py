@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+MOST_MISTAKES = 30  # in one message
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Give `, did you mean 'X'?` for the nearest known word, or an empty string when none is near."""
@@ -22,6 +24,11 @@ def show(text: str, *, longest: int = 60) -> str:
 def join_first(texts: Sequence[object], most: int) -> str:
     """Join texts with commas, at most so many: `a, b and 3 more`."""
     return ", ".join(map(str, texts[:most])) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+
+
+def join_mistakes(mistakes: Iterable[str], source: str = "") -> str:
+    """Join the mistakes in a source as one message, one a line; after MOST_MISTAKES lines only their number."""
+    return "\n".join(cut_lines(tuple(mistakes), MOST_MISTAKES, f"{source}: " * bool(source) + "{n} more mistakes"))
 
 
 def cut_lines(lines: Sequence[str], most: int, rest: str) -> list[str]:

@@ -4,16 +4,15 @@ import selectors
 import socket
 import struct
 import sys
-import threading
 import time
-from types import TracebackType
 
-_BLOCK_BYTES = 65536
+from tests.support.proxy import BLOCK_BYTES, Proxy
+
 _TICK_S = 0.05
 _RST_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class Middlebox:
+class Middlebox(Proxy):
     """A TCP proxy with an idle limit. Use it as a context.
 
     Args:
@@ -34,49 +33,27 @@ class Middlebox:
         address: str = "127.0.0.1",
         most: int = sys.maxsize,
     ) -> None:
+        super().__init__(target, (address, 0))
         self.limit_s = limit_s
         self._n_left = most
         self.forgotten: list[float] = []
-        self._target = target
         self._resets = resets
-        self._server = socket.create_server((address, 0), backlog=64)
         self._pairs: dict[socket.socket, _Flow] = {}
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._server, selectors.EVENT_READ)
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="middlebox", daemon=True)
 
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where clients connect to."""
-        host, port = self._server.getsockname()[:2]
-        return str(host), int(port)
-
-    def __enter__(self) -> "Middlebox":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.set()
-        self._thread.join(5)
+    def _close_connections(self) -> None:
         for end in list(self._pairs):
             end.close()
-        self._server.close()
-        self._selector.close()
 
-    def _run(self) -> None:
-        while not self._ends.is_set():
-            for key, _ in self._selector.select(_TICK_S):
-                if key.fileobj is self._server:
-                    self._accept()
-                else:
-                    self._carry(key.fileobj)  # type: ignore[arg-type]
-            now = time.monotonic()
-            for flow in {id(flow): flow for flow in self._pairs.values()}.values():
-                if not flow.is_forgotten and now - flow.last_s >= self.limit_s:
-                    self._forget(flow, now)
+    def _serve(self) -> None:
+        for key, _ in self._selector.select(_TICK_S):
+            if key.fileobj is self._server:
+                self._accept()
+            else:
+                self._carry(key.fileobj)  # type: ignore[arg-type]
+        now = time.monotonic()
+        for flow in {id(flow): flow for flow in self._pairs.values()}.values():
+            if not flow.is_forgotten and now - flow.last_s >= self.limit_s:
+                self._forget(flow, now)
 
     def _accept(self) -> None:
         client, _ = self._server.accept()
@@ -100,7 +77,7 @@ class Middlebox:
             return
         other = flow.host if end is flow.client else flow.client
         try:
-            data = end.recv(_BLOCK_BYTES)
+            data = end.recv(BLOCK_BYTES)
             if data and not flow.is_forgotten:
                 flow.last_s = time.monotonic()
                 other.sendall(data)

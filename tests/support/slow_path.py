@@ -6,13 +6,12 @@ import contextlib
 import heapq
 import selectors
 import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
 
-_BLOCK_BYTES = 65536
+from tests.support.proxy import BLOCK_BYTES, Proxy
+
 _WAIT_S = 0.5
 
 
@@ -38,12 +37,11 @@ class Path:
         return self.depth_at_client
 
 
-class SlowPath:
+class SlowPath(Proxy):
     """A proxy on loopback in front of a server, with a round-trip time. Use it as a context.
 
     Args:
-        target: where connections lead.
-        address: where clients connect to; port 0 stands for a free one.
+        target, address: see Proxy.
         rtt_s: added round-trip time. A TCP handshake takes one of it and a half passes until the server sees the
             connection; then bytes take a half in either direction.
     Attributes:
@@ -51,54 +49,32 @@ class SlowPath:
     """
 
     def __init__(self, target: tuple[str, int], rtt_s: float, *, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        super().__init__(target, address)
         self.paths: list[Path] = []
-        self._target = target
         self._rtt_s = rtt_s
-        self._server = socket.create_server(address, backlog=64)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._server, selectors.EVENT_READ)
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._n = 0
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="slow path", daemon=True)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where clients connect to."""
-        host, port = self._server.getsockname()[:2]
-        return str(host), int(port)
 
     @property
     def round_trips(self) -> int:
         """Round trips of all connections, each with its TCP handshake."""
         return sum(1 + path.round_trips for path in self.paths)
 
-    def __enter__(self) -> SlowPath:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.set()
-        self._thread.join(5)
+    def _close_connections(self) -> None:
         for path in self.paths:
             path.client.close()
             if path.server is not None:
                 path.server.close()
-        self._server.close()
-        self._selector.close()
 
-    def _run(self) -> None:
-        while not self._ends.is_set():
-            wait_s = min(_WAIT_S, max(0.0, self._due[0][0] - time.monotonic())) if self._due else _WAIT_S
-            for key, _ in self._selector.select(wait_s):
-                if key.data is None:
-                    self._accept()
-                else:
-                    key.data()
-            while self._due and self._due[0][0] <= time.monotonic():
-                heapq.heappop(self._due)[2]()
+    def _serve(self) -> None:
+        wait_s = min(_WAIT_S, max(0.0, self._due[0][0] - time.monotonic())) if self._due else _WAIT_S
+        for key, _ in self._selector.select(wait_s):
+            if key.data is None:
+                self._accept()
+            else:
+                key.data()
+        while self._due and self._due[0][0] <= time.monotonic():
+            heapq.heappop(self._due)[2]()
 
     def _after(self, at_s: float, act: Callable[[], None]) -> None:
         self._n += 1
@@ -146,7 +122,7 @@ class SlowPath:
     def _read(self, end: socket.socket) -> bytes:
         data = b""
         with contextlib.suppress(OSError):
-            data = end.recv(_BLOCK_BYTES)
+            data = end.recv(BLOCK_BYTES)
         if not data:
             self._selector.unregister(end)
         return data

@@ -17,12 +17,11 @@ from sshd_keepalive.config.ansible_ssh import SshVariables
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts.assemble import Group, HostEntry, SourcedValue, assemble
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import cut_lines, join_first, show
+from sshd_keepalive.spelling import join_first, join_mistakes, show
 
 LOG: Final = logging.getLogger(__name__)
 ALL: Final = "all"
 UNGROUPED: Final = "ungrouped"
-MOST_TOLD: Final = 30
 
 Variables = dict[str, str]
 
@@ -57,8 +56,7 @@ class AnsibleInventory:
     def raise_mistakes(self) -> None:
         """Raise all mistakes as one ConfigError; do nothing when there are none."""
         if self.mistakes:
-            rest = f"{self.source}: {{n}} more mistakes"
-            raise ConfigError("\n".join(cut_lines(list(self.mistakes), MOST_TOLD, rest)))
+            raise ConfigError(join_mistakes(self.mistakes, self.source))
 
 
 class _At(NamedTuple):

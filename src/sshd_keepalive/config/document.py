@@ -17,7 +17,7 @@ from typing import Any, Final
 import yaml
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.spelling import cut_lines, did_you_mean, show
+from sshd_keepalive.spelling import did_you_mean, join_mistakes, show
 
 MAX_DEPTH: Final = 64  # an inventory with ten levels of groups needs 25
 
@@ -126,7 +126,6 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: str) -> str:
 
 
 MAX_BYTES: Final = 64 * 1024 * 1024
-MOST_TOLD: Final = 30  # mistakes in one message
 
 #: Words that YAML 1.1 reads as something else than text when they stand without quotes.
 _WORDS: Final = {
@@ -165,7 +164,7 @@ class YamlDocument:
         if not self._mistakes:
             return
         lines = [f"{self.path}:{line}:{column}: {text}" for line, column, text in sorted(self._mistakes)]
-        raise ConfigError("\n".join(cut_lines(lines, MOST_TOLD, f"{self.path}: {{n}} more mistakes")))
+        raise ConfigError(join_mistakes(lines, self.path))
 
     def read_text(self, node: Node) -> str | None:
         """Give the text of a node as it is written; None, and a mistake, when it is not a text."""

@@ -9,9 +9,7 @@ from ipaddress import ip_address
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import ranges
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import cut_lines, show
-
-MOST_TOLD = 30  # mistakes in one message
+from sshd_keepalive.spelling import join_mistakes, show
 
 _NAME = re.compile(r"(?!-)\w[\w-]{0,62}(\.[\w-]{1,63})*\.?")
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
@@ -86,7 +84,7 @@ def parse_list(entries: Iterable[tuple[str, str]]) -> tuple[Host, ...]:
             if first != host:
                 mistakes.append(f"{place}: {host.name!r} is given differently in {before}")
     if mistakes:
-        raise ConfigError("\n".join(cut_lines(mistakes, MOST_TOLD, "{n} more mistakes")))
+        raise ConfigError(join_mistakes(mistakes))
     return tuple(host for host, _ in hosts.values())
 
 

@@ -10,10 +10,9 @@ from sshd_keepalive import registry
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import target
 from sshd_keepalive.model import Host
-from sshd_keepalive.spelling import cut_lines, did_you_mean
+from sshd_keepalive.spelling import did_you_mean, join_mistakes
 
 _HEAD_BYTES: Final = 64 * 1024
-MOST_TOLD: Final = 30
 
 
 @runtime_checkable
@@ -49,8 +48,7 @@ def load(sources: Iterable[str]) -> tuple[Host, ...]:
                 twice.append(f"host {host.name!r} is in {found[host.name][1]} and in {source}")
             found[host.name] = (host, source)
     if twice:
-        lines = cut_lines(twice, MOST_TOLD, "{n} more host names are in two inventories")
-        raise ConfigError("\n".join(lines), hint="host names are unique over all inventories of a run")
+        raise ConfigError(join_mistakes(twice), hint="host names are unique over all inventories of a run")
     return tuple(host for host, _ in found.values())
 
 

@@ -23,7 +23,7 @@ from sshd_keepalive.hosts.jump import Ways, cut_at_itself
 from sshd_keepalive.hosts.proxy import find_hop
 from sshd_keepalive.hosts.target import parse_address, parse_port, parse_target, parse_user, split_target
 from sshd_keepalive.model import Host, SshRules
-from sshd_keepalive.spelling import cut_lines, join_first, show
+from sshd_keepalive.spelling import join_first, join_mistakes, show
 from sshd_keepalive.ssh import known_hosts
 
 USERS_OWN: Final = "~/.ssh/config"
@@ -51,7 +51,6 @@ NOT_FOLLOWED: Final = (
     "VerifyHostKeyDNS",
 )
 LOG: Final = logging.getLogger(__name__)
-_MOST_TOLD: Final = 30
 _AT_ONCE: Final = 2 * (os.cpu_count() or 1)  # processes of `ssh -G`
 _FIRST: Final = re.compile(
     rb"\A(?:\xef\xbb\xbf)?(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*([A-Za-z]+)[ \t]*[ \t=][ \t]*[^\s=:]"
@@ -149,8 +148,7 @@ class _ConfigReader:
             except ConfigError as error:
                 self._mistakes[f"{asked.place}: {error}"] = None
         if self._mistakes:
-            rest = f"{self._config.path}: {{n}} more mistakes"
-            raise ConfigError("\n".join(cut_lines(list(self._mistakes), _MOST_TOLD, rest)))
+            raise ConfigError(join_mistakes(self._mistakes, self._config.path))
         for option, hosts in self._not_followed.items():
             LOG.warning("%s: %s is not supported, for %s", self._config.path, option, join_first(hosts, 1))
         return tuple(found)
