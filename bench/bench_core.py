@@ -19,7 +19,7 @@ from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context, Dump, Glob, Host,
 from sshd_keepalive.planning import as_if, judge, plan
 from sshd_keepalive.sshd_config import document
 from sshd_keepalive.sshd_config.reading import Reading, read
-from sshd_keepalive.sshd_config.tree import missing_globs
+from sshd_keepalive.sshd_config.tree import find_missing_globs
 from sshd_keepalive.sshd_config.version import NEWEST
 
 #: As long and as mixed as what Debian installs: an Include, 120 lines, most of them comments.
@@ -63,7 +63,7 @@ def _snapshot() -> Snapshot:
 def _look() -> None:
     snapshot, policy = _snapshot(), Policy()
     reading = read(snapshot)
-    missing_globs(reading.tree)
+    find_missing_globs(reading.tree)
     judge.judge(reading, policy)
     assert plan.plan(reading, policy).contents
 
@@ -76,7 +76,7 @@ def _fresh_look() -> None:
 def _judged() -> Reading:
     """As `check` leaves a reading behind."""
     reading = read(_snapshot())
-    missing_globs(reading.tree)
+    find_missing_globs(reading.tree)
     judge.judge(reading, Policy())
     return reading
 

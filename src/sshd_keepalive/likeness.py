@@ -18,7 +18,7 @@ _ALWAYS: Final = (Subject.SESSION, Subject.LOST_SESSIONS, Subject.SILENT_CLIENT)
 
 def is_fine(report: HostReport) -> bool:
     """Nothing about this host wants attention."""
-    return outcome.rank(report) <= outcome.badness(End.APPLIED) and not (report.notes or report.changes)
+    return outcome.rank_report(report) <= outcome.rank_word(End.APPLIED) and not (report.notes or report.changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ def group_alike(reports: Iterable[HostReport], *, verbose: int = 0) -> list[Like
     for report in reports:
         key = report.host.name if verbose or report.losses else _likeness(report)
         groups.setdefault(key, []).append(report)
-    ranked = sorted(groups.values(), key=lambda group: (-outcome.rank(group[0]), -len(group)))
+    ranked = sorted(groups.values(), key=lambda group: (-outcome.rank_report(group[0]), -len(group)))
     return [_describe(group, verbose) for group in ranked]
 
 
@@ -46,7 +46,7 @@ def _likeness(report: HostReport) -> Hashable:
     """What hosts of one group have in common: all but line numbers, reasons and messages, which may name a host."""
     failure = report.failure
     return (
-        outcome.word(report),
+        outcome.pick_word(report),
         _headline(report),
         tuple((f.setting, f.scope.label, f.value, f.wanted, f.place and f.place.path) for f in _shown(report, 0)),
         failure and (failure.kind, failure.cause),
@@ -65,7 +65,7 @@ def _describe(group: list[HostReport], verbose: int) -> Likeness:
         title += f": {join_first(names, N_NAMED)}"
     bodies = [tuple(_body(report, verbose)) for report in group]
     return Likeness(
-        word=outcome.word(first),
+        word=outcome.pick_word(first),
         title=title,
         headline=headline,
         lines=bodies[0],
@@ -119,7 +119,7 @@ def _shown(report: HostReport, verbose: int) -> list[Finding]:
     """
     if verbose:
         return [f for f in report.findings if f.state is not State.OK or f.setting.is_observation]
-    is_told = outcome.would_change(report) or (report.end is not None and report.failure is not None)
+    is_told = outcome.is_change_planned(report) or (report.end is not None and report.failure is not None)
     return [
         finding
         for finding in report.findings

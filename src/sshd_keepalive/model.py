@@ -114,10 +114,11 @@ class Policy:
         dropped = f"after {dropped_s} s" if dropped_s is not None else f"at the {self.count_max + 1}. unanswered one"
         return f"a keep-alive every {self.goal.keep_alive_every_s} s, dead sessions dropped {dropped}"
 
+    @property
     def wanted(self) -> dict[str, int]:
         """Folded keyword → wanted number, in the order in which they are reported and inserted.
 
-        Where there is a goal, ask `planning.policy.for_release` first.
+        Where there is a goal, ask `planning.policy.adapt_to_release` first.
         """
         return {INTERVAL: self.interval_s, COUNT_MAX: self.count_max}
 
@@ -291,8 +292,8 @@ class Dump:
     text: str = ""  # its whole output
     error: str | None = None  # sshd's message
 
-    def value(self, keyword: str) -> str | None:
-        """Give the first value of a keyword in lower case; None when sshd did not print it."""
+    def find(self, keyword: str) -> str | None:
+        """Find the first value of a keyword in lower case; None when sshd did not print it."""
         return next((value for name, value in self.settings if name == keyword), None)
 
 

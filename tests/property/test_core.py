@@ -137,7 +137,7 @@ def test_a_plan_keeps_every_promise(seed: int, version: str) -> None:
     said = dump(after, version, main=made.main, options=made.options)
     again = snapshot_of(made, version, (said,))
     tree = read(again).tree
-    wanted = {keyword: str(number) for keyword, number in policy.wanted().items()}
+    wanted = {keyword: str(number) for keyword, number in policy.wanted.items()}
     for each in readings.scopes(tree):
         got = readings.resolve(tree, each.context) if each.context else None
         for keyword in (INTERVAL, COUNT_MAX):

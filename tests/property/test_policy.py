@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sshd_keepalive.model import Goal, Policy, State
 from sshd_keepalive.planning import judge, plan
-from sshd_keepalive.planning.policy import for_release, from_mapping, to_mapping
+from sshd_keepalive.planning.policy import adapt_to_release, from_mapping, to_mapping
 from sshd_keepalive.sshd_config import keepalive
 from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.version import Version
@@ -31,7 +31,7 @@ def policy_of(goal: Goal) -> Policy:
 @pytest.mark.parametrize("version", RELEASES, ids=str)
 @given(goal=goals)
 def test_the_pair_has_the_wanted_effect(version: Version, goal: Goal) -> None:
-    policy = for_release(policy_of(goal), version)
+    policy = adapt_to_release(policy_of(goal), version)
     effect = keepalive.compute_consequence(version, policy.interval_s, policy.count_max)
     assert effect.alive_dropped_after_s is None
     assert effect.request_after_s is not None
@@ -62,4 +62,6 @@ def test_a_policy_is_written_as_it_was_read(goal: Goal) -> None:
     policy = policy_of(goal)
     assert policy.goal == goal
     assert from_mapping(to_mapping(policy)) == policy
-    assert for_release(for_release(policy, RELEASES[0]), RELEASES[-1]) == for_release(policy, RELEASES[0])
+    assert adapt_to_release(adapt_to_release(policy, RELEASES[0]), RELEASES[-1]) == adapt_to_release(
+        policy, RELEASES[0]
+    )

@@ -57,9 +57,9 @@ def test_facts_hold(kind: str) -> None:
             if dump.error is not None:
                 theirs = "E"
             elif "k" in fact:
-                theirs = dump.value(fact["k"]) or ""
+                theirs = dump.find(fact["k"]) or ""
             else:
-                theirs = f"{dump.value(INTERVAL)}/{dump.value(COUNT_MAX)}"
+                theirs = f"{dump.find(INTERVAL)}/{dump.find(COUNT_MAX)}"
             if theirs != recorded(fact, version):
                 wrong[fact["id"]] = theirs
     assert not wrong
@@ -111,9 +111,9 @@ def test_values_are_read_alike(kind: str) -> None:
             for number, text in enumerate(texts):
                 main = f"{oracle.CONFIG_DIR}/value-{keyword}-{number}"
                 asked.write({main: f'{keyword} "{text}"\n'.encode()})
-                theirs = asked.ask_raw(main, None).value(keyword)
+                theirs = asked.ask_raw(main, None).find(keyword)
                 try:
-                    ours = str(values.number(keyword, text.encode(), version))
+                    ours = str(values.read_number(keyword, text.encode(), version))
                 except values.BadValue:
                     ours = None
                 if ours != theirs:
@@ -133,7 +133,7 @@ def test_includes_end_at_the_same_depth(kind: str) -> None:
             tree = build_from_files(files, main=f"{base}/f0", version=version)
             theirs = asked.ask_raw(f"{base}/f0", None)
             if theirs.error is None:
-                assert readings.resolve(tree)[INTERVAL].value == theirs.value(INTERVAL) == "7"
+                assert readings.resolve(tree)[INTERVAL].value == theirs.find(INTERVAL) == "7"
             else:
                 with pytest.raises(ParseError, match="too many levels"):
                     readings.resolve(tree)
@@ -229,7 +229,7 @@ def test_long_lines_are_read_alike(kind: str) -> None:
             tree = build_from_files({main: content}, main=main, version=version)
             for dump in asked.ask(main, [Context(), ROOT]):
                 ours = readings.resolve(tree, dump.context)
-                if [dump.value(keyword) for keyword in VALUES] != [ours[keyword].value for keyword in VALUES]:
+                if [dump.find(keyword) for keyword in VALUES] != [ours[keyword].value for keyword in VALUES]:
                     wrong[name, dump.context.user] = dump.error or dump.settings[:0]
     assert not wrong
 
@@ -244,7 +244,7 @@ def test_ten_thousand_drop_ins(kind: str) -> None:
         tree = build_from_files(files, main=f"{base}/main", version=Version.parse(asked.version))
         for dump in asked.ask(f"{base}/main", [Context(), replace(ROOT, user="u77")]):
             ours = readings.resolve(tree, dump.context)
-            assert [dump.value(keyword) for keyword in VALUES] == [ours[keyword].value for keyword in VALUES]
+            assert [dump.find(keyword) for keyword in VALUES] == [ours[keyword].value for keyword in VALUES]
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -266,10 +266,10 @@ def test_planned_files_are_read_as_wanted(kind: str) -> None:
                 for path, text in files.items()
             }
             asked.write(moved)
-            wanted = tuple((keyword, str(number)) for keyword, number in snapshot.host.policy.wanted().items())
+            wanted = tuple((keyword, str(number)) for keyword, number in snapshot.host.policy.wanted.items())
             for dump in asked.ask(f"{base}{case.main}", [Context(), ROOT]):
                 if dump.context == ROOT and snapshot.host.policy.match_overrides.value == "keep":
                     continue
-                if tuple((keyword, dump.value(keyword)) for keyword, _ in wanted) != wanted:
-                    wrong[case.name] = dump.error or str([dump.value(keyword) for keyword, _ in wanted])
+                if tuple((keyword, dump.find(keyword)) for keyword, _ in wanted) != wanted:
+                    wrong[case.name] = dump.error or str([dump.find(keyword) for keyword, _ in wanted])
     assert not wrong

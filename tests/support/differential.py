@@ -26,7 +26,7 @@ from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.sshd_config import include, match
 from sshd_keepalive.sshd_config.document import parse
 from sshd_keepalive.sshd_config.reading import read
-from sshd_keepalive.sshd_config.tree import Tree, build_from_files, missing_globs
+from sshd_keepalive.sshd_config.tree import Tree, build_from_files, find_missing_globs
 from sshd_keepalive.sshd_config.version import Version
 from tests.support import readings
 from tests.support.configs import Case, case
@@ -52,7 +52,7 @@ def snapshot_of(made: Case, version: str, dumps: tuple[Dump, ...]) -> Snapshot:
         dumps=dumps,
         daemon=Daemon(pid=1, options=made.options),
     )
-    while missing := missing_globs(read(found).tree):
+    while missing := find_missing_globs(read(found).tree):
         expanded = tuple(Glob(pattern=pattern, paths=include.expand(pattern, made.files)) for pattern in missing)
         found = replace(found, globs=found.globs + expanded)
     return found
@@ -117,7 +117,7 @@ def _is_left_to_the_host(refusal: str, made: Case, version: Version) -> bool:
 
 def _refused(made: Case, version: str, dump: Dump) -> Iterator[str]:
     snapshot = snapshot_of(made, version, (dump,))
-    if dump.error is not None and judge.broken(snapshot) is None:
+    if dump.error is not None and judge.find_refusal(snapshot) is None:
         yield f"sshd's refusal is not recognised as one: {dump.error}"
     verdicts = {finding.state for finding in judge.judge(read(snapshot), made.policy)}
     if verdicts != {State.UNKNOWN}:
@@ -173,20 +173,20 @@ def _planned(oracle: Oracle, made: Case, contexts: list[Context], before: list[D
     oracle.write({content.path: content.after for content in planned.contents})
     everyone = [*contexts, *(p.context for p in planned.predictions)]
     after = oracle.ask(made.main, everyone, *made.options)
-    wanted = {keyword: str(number) for keyword, number in policy.wanted().items()}
+    wanted = {keyword: str(number) for keyword, number in policy.wanted.items()}
     for dump in after:
         if dump.error is not None:
             yield f"sshd refuses the result for {dump.context}: {dump.error}"
             return
         if policy.match_overrides is MatchOverrides.OVERRIDE:
             for keyword in KEYS:
-                if dump.value(keyword) != wanted[keyword]:
-                    yield f"{keyword} after the plan for {dump.context}: {dump.value(keyword)}"
+                if dump.find(keyword) != wanted[keyword]:
+                    yield f"{keyword} after the plan for {dump.context}: {dump.find(keyword)}"
     for old, new in zip(before, after, strict=False):
         if _others(old) != _others(new):
             yield f"another setting changed for {old.context}"
     for prediction, dump in zip(planned.predictions, after[len(contexts) :], strict=True):
-        theirs = tuple((keyword, dump.value(keyword)) for keyword in KEYS)
+        theirs = tuple((keyword, dump.find(keyword)) for keyword in KEYS)
         if theirs != prediction.after:
             yield f"predicted {prediction.after} for {dump.context}, sshd says {theirs}"
     files = {**made.files, **{content.path: content.after for content in planned.contents}}

@@ -13,7 +13,7 @@ from sshd_keepalive.planning import candidate, judge, plan
 from sshd_keepalive.sshd_config import resolve
 from sshd_keepalive.sshd_config import tree as trees
 from sshd_keepalive.sshd_config.reading import read
-from sshd_keepalive.sshd_config.tree import missing_globs
+from sshd_keepalive.sshd_config.tree import find_missing_globs
 from tests.support.snapshots import look
 
 
@@ -38,9 +38,9 @@ def count_readings(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def judge_and_plan(found: Snapshot, policy: Policy) -> Plan:
     """All that `apply` works out: judge, plan, the candidate files, and judge what is there afterwards."""
     reading = read(found)
-    assert missing_globs(reading.tree) == ()
+    assert find_missing_globs(reading.tree) == ()
     judge.judge(reading, policy)
-    assert judge.contradiction(reading) is None
+    assert judge.find_contradiction(reading) is None
     planned = plan.plan(reading, policy)
     assert candidate.build(reading, planned, "/var/x")
     files = {file.path: file.content for file in found.files}
@@ -53,5 +53,5 @@ def judge_and_plan(found: Snapshot, policy: Policy) -> Plan:
     seen = look({**files, **contents}, version=found.version, dumps=dumps, globs=found.globs)
     after = read(seen, reading.after(planned.contents))
     assert {finding.state for finding in judge.judge(after, policy)} == {State.OK}
-    assert judge.contradiction(after) is None
+    assert judge.find_contradiction(after) is None
     return planned

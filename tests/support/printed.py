@@ -51,7 +51,7 @@ Printed = tuple[str, ...]
 def resolve_all(tree: Tree, context: Context | None = None) -> Effective:
     """What a reading gives, and after it every other keyword of the table that a line sets."""
     context = context or BLANK
-    layers = Layers(tree.events(), tree.version, lambda block: match.applies(block, context, tree.version))
+    layers = Layers(tree.events(), tree.version, lambda block: match.is_met(block, context, tree.version))
     others = [k for k in dict.fromkeys((*layers.everybody, *layers.connection)) if k not in (*KEYWORDS, *_STRUCTURE)]
     more = tuple(setting for keyword in others for setting in _settings(layers, keyword))
     effective = readings.resolve(tree, context)
@@ -61,12 +61,12 @@ def resolve_all(tree: Tree, context: Context | None = None) -> Effective:
 def lay(tree: Tree, context: Context) -> Layers:
     """What decides the two keep-alive settings for one connection, worked out anew."""
     lines = readings.read_tree(tree).lines
-    return Layers(lines, tree.version, lambda block: match.applies(block, context, tree.version))
+    return Layers(lines, tree.version, lambda block: match.is_met(block, context, tree.version))
 
 
 def possible(tree: Tree, context: Context) -> dict[str, tuple[int, ...]]:
     """Every value both keep-alive settings may have for a connection."""
-    return lay(tree, context).possible()
+    return lay(tree, context).list_possible()
 
 
 def values_of(effective: Effective, keyword: str) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ _STRUCTURE: Final = ("include", "match")
 
 def _settings(layers: Layers, keyword: str) -> Iterator[Setting]:
     """The settings of one keyword; a keyword that repeats keeps all lines of its layer."""
-    events = [*layers.ordered(keyword)]
+    events = [*layers.list_counting(keyword)]
     if keyword not in _REPEATING:
         first, *rest = events
         for value in (printed(keyword, first.line, layers.version) or ())[:1]:
@@ -87,7 +87,7 @@ def _settings(layers: Layers, keyword: str) -> Iterator[Setting]:
         return
     if keyword == "port" and "include" in layers.everybody and not layers.version.match_in_include:
         return  # bz 3169: upstream 8.2 and 8.3 lose the ports below an Include
-    layer = dict.fromkeys(layers.of_connection(keyword) or layers.everybody.get(keyword, ()))
+    layer = dict.fromkeys(layers.list_of_connection(keyword) or layers.everybody.get(keyword, ()))
     for event in layer:
         for value in printed(keyword, event.line, layers.version) or ():
             yield _setting(event, keyword, value, (other for other in events if other not in layer))
@@ -130,7 +130,7 @@ def _permit_root_login(words: list[bytes], version: Version) -> Printed | None:
 
 def _integer(words: list[bytes], version: Version) -> Printed | None:
     try:
-        number = values.count(words[0], version)
+        number = values.read_count(words[0], version)
     except values.BadValue:
         return None
     return None if number is None else (str(number),)
@@ -138,7 +138,7 @@ def _integer(words: list[bytes], version: Version) -> Printed | None:
 
 def _time(words: list[bytes], version: Version) -> Printed | None:
     try:
-        return (str(values.seconds(words[0], version)),)
+        return (str(values.read_seconds(words[0], version)),)
     except values.BadValue:
         return None
 

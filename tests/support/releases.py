@@ -153,10 +153,10 @@ def _same_values(
             continue
         effective = readings.resolve(ours, new.context)
         for keyword in _KEYS:
-            theirs = new.value(keyword)
+            theirs = new.find(keyword)
             if theirs != effective[keyword].value and not effective.undecided:
                 yield f"{keyword} for {new.context}: the server says {theirs}, we {effective[keyword].value}"
-            if old.value(keyword) != theirs and not changed:
+            if old.find(keyword) != theirs and not changed:
                 yield f"{keyword} for {new.context} changes and is not told"
         if told & {"match", "include"}:
             continue
@@ -172,8 +172,8 @@ def _same_values(
 def _decided(made: Case, version: Version, context: Context) -> set[str]:
     """Keywords that some line decides for a connection, and not by changing the default of the release."""
     tree = build_from_files(made.files, main=made.main, version=version)
-    layers = resolve.Layers(tree.events(), version, lambda block: match.applies(block, context, version))
-    decided = (next(layers.ordered(keyword), None) for keyword in (*layers.everybody, *layers.connection))
+    layers = resolve.Layers(tree.events(), version, lambda block: match.is_met(block, context, version))
+    decided = (next(layers.list_counting(keyword), None) for keyword in (*layers.everybody, *layers.connection))
     return {
         event.line.keyword
         for event in decided

@@ -11,7 +11,7 @@ from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import Context, Dump, Glob, Host, Policy, RemoteFile, Snapshot
 from sshd_keepalive.sshd_config import include
 from sshd_keepalive.sshd_config.reading import read, read_files
-from sshd_keepalive.sshd_config.tree import missing_globs
+from sshd_keepalive.sshd_config.tree import find_missing_globs
 from sshd_keepalive.sshd_config.version import Version
 
 MAIN = "/etc/ssh/sshd_config"
@@ -58,7 +58,7 @@ def look(
         dumps=(dump(contents, version, main=main, options=options),) if dumps is None else dumps,
         **({"daemon": None} | more),
     )
-    while globs is None and (missing := missing_globs(read(found).tree)):
+    while globs is None and (missing := find_missing_globs(read(found).tree)):
         looked_up = tuple(Glob(pattern=pattern, paths=include.expand(pattern, contents)) for pattern in missing)
         found = replace(found, globs=found.globs + looked_up)
     return found

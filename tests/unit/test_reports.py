@@ -75,7 +75,7 @@ def a_run(*reports: HostReport, command: str = "check") -> Run:
 )
 def test_each_end_has_its_exit_code_and_its_word(report: HostReport, command: str, code: int, word: str) -> None:
     assert exit_code([report], command) == code
-    assert outcome.word(report) == word
+    assert outcome.pick_word(report) == word
 
 
 def test_the_worst_host_decides() -> None:

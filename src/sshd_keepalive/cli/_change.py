@@ -85,7 +85,7 @@ def change_fleet(
         sys.stderr.write("nothing was changed\n")
         return ExitCode.DRIFT
     n_failed = sum(report.failure is not None for report in planned.values())
-    hosts = tuple(host for host in run.hosts if not planned or outcome.would_change(planned[host.name]))
+    hosts = tuple(host for host in run.hosts if not planned or outcome.is_change_planned(planned[host.name]))
     rollout = _plan_rollout(run, changing, hosts, n_failed=n_failed)
     with changing_hosts():  # until it is told what became of them
         with finish_changes(run.stop):
@@ -125,7 +125,7 @@ def _show(run: FleetRun, plan: fleet.Pass, made: PlanFile | None) -> dict[str, H
 
 
 def _ask(planned: dict[str, HostReport]) -> bool:
-    n_change = sum(outcome.would_change(report) for report in planned.values())
+    n_change = sum(outcome.is_change_planned(report) for report in planned.values())
     n_failed = sum(report.failure is not None for report in planned.values())
     if n_change == 0:
         return True

@@ -231,7 +231,7 @@ def _code(report: HostReport, command: str) -> int:
     if report.failure is not None:
         return ExitCode.UNKNOWN
     if command == "plan":
-        if outcome.would_change(report):
+        if outcome.is_change_planned(report):
             return ExitCode.DRIFT
         return ExitCode.OK if report.state.is_judged else ExitCode.UNKNOWN
     return _BY_STATE[report.state]

@@ -165,7 +165,7 @@ def _check_file(path: str, version: Version, policy: Policy, as_if: Build | None
         state=state,
         findings=findings,
         version=str(version),
-        caveat=judge.caveat(reading, policy) if state is State.OK else None,
+        caveat=judge.find_caveat(reading, policy) if state is State.OK else None,
         notes=(*warnings, *explain.find_nul_bytes(reading.tree)),
     )
     return report if as_if is None else add_as_if(report, reading, as_if)

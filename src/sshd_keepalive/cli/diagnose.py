@@ -61,7 +61,7 @@ def command(log: str | None, host: str | None, options: Options) -> None:
     reports: tuple[HostReport, ...] = ()
     if chosen:
         # The log may name the account; its values are what counts.
-        user = next((name for matched in read.matches if (name := matched.value("user"))), chosen[0].user)
+        user = next((name for matched in read.matches if (name := matched.find("user"))), chosen[0].user)
         known, report = study_host(chosen[0], make_orders(options, run_id), user)
         reports = (report,)
     found = diagnosis.diagnose(read, known, host=words_again(options, (host,)) if host else "HOST")

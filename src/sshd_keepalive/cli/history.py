@@ -109,7 +109,7 @@ def _host(kept: Store, name: str, most: int) -> _Told:
     def lines() -> Iterator[str]:
         for record in records:
             head = f"{record.started_at:%Y-%m-%d %H:%M}  {record.run_id}  {record.command:<5}  "
-            yield f"{head}{outcome.word(record.report):<11}  {_values(record)}".rstrip()
+            yield f"{head}{outcome.pick_word(record.report):<11}  {_values(record)}".rstrip()
             yield from (f"    changed: {change}" for change in record.report.changes)
             if record.report.failure is not None:
                 yield f"    {record.report.failure.kind}: {record.report.failure.message}"

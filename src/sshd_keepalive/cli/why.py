@@ -98,10 +98,10 @@ def _looked(host: Host, given: fleet.Orders, asked: Context | None, options: Opt
     """One host's answers, or why there are none."""
     try:
         reading = fleet.observe_host(host, given)
-        refused = judge.broken(reading.snapshot)
+        refused = judge.find_refusal(reading.snapshot)
         if refused:
             raise HostError(f"sshd refuses the present configuration: {refused}", kind=FailureKind.CONFIG_BROKEN)
-        doubts = (judge.doubt(reading, keyword) for keyword in KEYWORDS)
+        doubts = (judge.find_doubt(reading, keyword) for keyword in KEYWORDS)
         return _answered(host.name, reading, asked, options, tuple(sorted({doubt.reason for doubt in doubts if doubt})))
     except (HostError, ParseError) as error:
         told = error.to_failure()

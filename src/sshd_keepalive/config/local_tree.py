@@ -35,7 +35,7 @@ def read_tree(path: str, version: Version) -> tuple[Reading, tuple[str, ...]]:
     globs: dict[str, tuple[str, ...]] = {}
     while True:
         reading = read_files(files, main=disk.main, version=version, globs=globs)
-        missing = trees.missing_globs(reading.tree)
+        missing = trees.find_missing_globs(reading.tree)
         if not missing:
             outside = [pattern for pattern in globs if not pattern.startswith(disk.inside)]
             return reading, tuple(f"Include {pattern} {disk.outside}" for pattern in outside)
@@ -107,7 +107,7 @@ def _list_candidates(pattern: str, where: Callable[[str], Path]) -> Iterator[str
             path = f"{directory}/{name}"
             if rest:
                 yield from below(path, rest)
-            elif include.covers(pattern, path) and _is_readable(where(path), path):
+            elif include.is_match(pattern, path) and _is_readable(where(path), path):
                 yield path
 
     return below("", pattern.split("/")[1:])

@@ -76,13 +76,13 @@ class SshConfig:
         """Collect the names in a file and in those that it includes; what ssh will refuse is ignored."""
         for number, raw in enumerate(_read_file(path, depth=depth).split(b"\n"), 1):
             line = raw.strip(b" \t\r\n\f")
-            first, at = tokens.delimited(line, 0)
+            first, at = tokens.cut_word(line, 0)
             if line.startswith(b"#") or first is None or at is None:
                 continue
             keyword, place = first.text.lower(), f"{path}:{number}"
             if keyword == b"match" and not self._may_execute and _EXEC.search(line[at:]):
                 raise ConfigError(f"{place}: Match exec runs a command; allow it with ssh_config:FILE?exec=yes")
-            words = [token.text.decode("utf-8", "surrogateescape") for token in tokens.argv(line, at) or ()]
+            words = [token.text.decode("utf-8", "surrogateescape") for token in tokens.split_arguments(line, at) or ()]
             if keyword == b"host":
                 for word in words:
                     if not _WILD.search(word):

@@ -75,7 +75,7 @@ class Cause:
     next_step: str  # what to type or do; HOST is replaced
 
 
-def _marks(where_by_seconds: dict[float, str]) -> tuple[Mark, ...]:
+def _list_marks(where_by_seconds: dict[float, str]) -> tuple[Mark, ...]:
     return tuple(Mark(seconds=seconds, where=where) for seconds, where in where_by_seconds.items())
 
 
@@ -118,26 +118,26 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause(
         name="count-zero",
         title="sshd ends every quiet session: ClientAliveCountMax 0 on OpenSSH before 8.2",
-        marks=_marks(_ZERO_PAIRS),
+        marks=_list_marks(_ZERO_PAIRS),
         next_step="sshd-keepalive plan HOST",
     ),
     Cause(
         name="dead-client",
         title="sshd dropped a client that did not answer (count + 1) keep-alives",
-        marks=_marks(_DEAD_PAIRS),
+        marks=_list_marks(_DEAD_PAIRS),
         next_step="sshd-keepalive probe HOST",
     ),
     Cause(
         name="idle-limit",
         title="a NAT gateway, load balancer or firewall dropped the idle connection",
-        marks=_marks(_IDLE_LIMITS),
+        marks=_list_marks(_IDLE_LIMITS),
         next_step="sshd-keepalive probe --find-limit HOST",
     ),
     Cause(
         name="tcp-keepalive",
         title="the kernel's TCP keep-alive got no answer from the other side",
         # net.ipv4.tcp_keepalive_time 7200, then 9 probes 75 s apart: tcp(7).
-        marks=_marks({7875.0: "7200 s and 9 probes, 75 s apart", 7275.0: "7200 s and one answered by a reset"}),
+        marks=_list_marks({7875.0: "7200 s and 9 probes, 75 s apart", 7275.0: "7200 s and one answered by a reset"}),
         next_step="sshd-keepalive plan HOST",
     ),
     Cause(
@@ -148,13 +148,13 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause(
         name="logind",
         title="systemd-logind: StopIdleSessionSec ended an idle terminal session",
-        marks=_marks({900.0: "900 (DISA STIG)", 300.0: "300", 600.0: "600", 1800.0: "1800"}),
+        marks=_list_marks({900.0: "900 (DISA STIG)", 300.0: "300", 600.0: "600", 1800.0: "1800"}),
         next_step="sshd-keepalive check --deep HOST",
     ),
     Cause(
         name="shell-tmout",
         title="the shell's TMOUT ended an idle prompt; it never ends a running command",
-        marks=_marks({300.0: "300", 600.0: "600", 900.0: "900 (DISA STIG)", 1800.0: "1800"}),
+        marks=_list_marks({300.0: "300", 600.0: "600", 900.0: "900 (DISA STIG)", 1800.0: "1800"}),
         next_step="sshd-keepalive check --deep HOST",
     ),
     Cause(
@@ -180,7 +180,7 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause(
         name="login-grace",
         title="sshd's LoginGraceTime expired before the login succeeded; no session was killed",
-        marks=_marks({120.0: "LoginGraceTime 120, the default", 60.0: "60 (CIS)", 30.0: "30"}),
+        marks=_list_marks({120.0: "LoginGraceTime 120, the default", 60.0: "60 (CIS)", 30.0: "30"}),
         next_step="find out why the login takes so long: sshd-keepalive check -v HOST",
     ),
     Cause(
@@ -196,14 +196,14 @@ CAUSES: Final[tuple[Cause, ...]] = (
 )
 
 
-def slack_s(mark_s: float) -> float:
+def compute_slack_s(mark_s: float) -> float:
     """How much later than its mark a cause is seen: the login counts, and clocks of logs tick in seconds."""
     return max(3.0, 0.01 * mark_s)
 
 
-def fitting(cause: Cause, seconds: float) -> Mark | None:
+def find_mark(cause: Cause, seconds: float) -> Mark | None:
     """Give the mark of a cause that a duration shows; None: none of them."""
     for mark in cause.marks:
-        if -1.0 <= seconds - mark.seconds <= slack_s(mark.seconds):
+        if -1.0 <= seconds - mark.seconds <= compute_slack_s(mark.seconds):
             return mark
     return None

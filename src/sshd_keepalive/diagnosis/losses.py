@@ -12,8 +12,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
-from sshd_keepalive.diagnosis.causes import LineKind, slack_s
-from sshd_keepalive.diagnosis.rules import Evidence, Known, PossibleCause, possible_causes
+from sshd_keepalive.diagnosis.causes import LineKind, compute_slack_s
+from sshd_keepalive.diagnosis.rules import Evidence, Known, PossibleCause, find_causes
 from sshd_keepalive.model import (
     Finding,
     LossCluster,
@@ -187,7 +187,7 @@ def _clusters(groups: Iterable[SessionGroup], known: Known | None, name: str) ->
         for group in ended:
             lengths.update(dict(group.lengths))
         for limit_s, next_s in pairwise((*_limits_s(known), _ABOVE_S)):
-            low, high = limit_s - 1, min(limit_s + int(slack_s(limit_s)), next_s - 2)
+            low, high = limit_s - 1, min(limit_s + int(compute_slack_s(limit_s)), next_s - 2)
             width = high - low + 1
             n = _between(lengths, low, high)
             beside = _between(lengths, low - width, low - 1) + _between(lengths, high + 1, high + width)
@@ -224,7 +224,7 @@ def _limits_s(known: Known | None) -> list[int]:
 
 def _cause(kind: LineKind, limit_s: int, known: Known | None, name: str) -> PossibleCause | None:
     evidence = Evidence(seen=frozenset({kind}), measured_s=(float(limit_s),), has_terminal=True, known=known, host=name)
-    return next(possible_causes(evidence, was_killed=True), None)
+    return next(find_causes(evidence, was_killed=True), None)
 
 
 def _unanswering(groups: Iterable[SessionGroup], known: Known | None) -> Iterator[str]:

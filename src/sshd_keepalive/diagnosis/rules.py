@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from sshd_keepalive.diagnosis.causes import CAUSES, NO_LOGINS, Cause, LineKind, Mark, fitting, slack_s
+from sshd_keepalive.diagnosis.causes import CAUSES, NO_LOGINS, Cause, LineKind, Mark, compute_slack_s, find_mark
 from sshd_keepalive.diagnosis.patterns import AIRFLOW, ANSIBLE, DATAARTS, JENKINS, JSCH, RUNDECK, SSHD
 from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
-from sshd_keepalive.diagnosis.timestamps import elapsed_s
+from sshd_keepalive.diagnosis.timestamps import measure_elapsed_s
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config.reading import Reading
@@ -48,7 +48,7 @@ class Known:
     other: tuple[tuple[str, float], ...] = ()  # cause → its limit on this host, seconds
 
 
-def known_of(reading: Reading, user: str | None) -> Known:
+def read_known(reading: Reading, user: str | None) -> Known:
     """What a host does to the sessions of one account.
 
     Raises:
@@ -119,29 +119,29 @@ def diagnose(log: RunLog, known: Known | None = None, *, host: str = "HOST") -> 
         host: how the host is named on the command line, for the next step.
     """
     matches = tuple(log.matches)
-    duration_s, duration_from = _duration(log)
-    was_killed = _was_killed(matches)
-    evidence = evidence_of(log, known, host)
-    causes = () if was_killed is None else tuple(possible_causes(evidence, was_killed=was_killed))
-    finished, because = _finished(evidence, matches, was_killed=was_killed)
+    duration_s, duration_from = _find_duration(log)
+    was_killed = _judge_loss(matches)
+    evidence = gather_evidence(log, known, host)
+    causes = () if was_killed is None else tuple(find_causes(evidence, was_killed=was_killed))
+    finished, because = _judge_finish(evidence, matches, was_killed=was_killed)
     return Diagnosis(
-        product=_product(log),
+        product=_find_product(log),
         was_killed=was_killed,
         duration_s=duration_s,
         duration_from=duration_from,
-        silence_s=_silence(matches),
+        silence_s=_find_silence(matches),
         causes=causes,
         finished=finished,
         finished_because=because,
         matches=matches,
-        facts=_facts(matches),
-        next_step=causes[0].next_step if causes else _without_cause(evidence.seen, was_killed, host),
+        facts=_collect_facts(matches),
+        next_step=causes[0].next_step if causes else _advise_without_cause(evidence.seen, was_killed, host),
     )
 
 
-def evidence_of(log: RunLog, known: Known | None, host: str) -> Evidence:
+def gather_evidence(log: RunLog, known: Known | None, host: str) -> Evidence:
     """Gather what the rules are held against; see `diagnose`."""
-    measured_s = (_duration(log)[0], _silence(log.matches))
+    measured_s = (_find_duration(log)[0], _find_silence(log.matches))
     return Evidence(
         seen=frozenset(matched.row.kind for matched in log.matches),
         measured_s=tuple(seconds for seconds in measured_s if seconds is not None),
@@ -151,7 +151,7 @@ def evidence_of(log: RunLog, known: Known | None, host: str) -> Evidence:
     )
 
 
-def _without_cause(seen: frozenset[LineKind], was_killed: bool | None, host: str) -> str:
+def _advise_without_cause(seen: frozenset[LineKind], was_killed: bool | None, host: str) -> str:
     if was_killed is None:
         return f"sshd-keepalive probe {host}"
     return f"sshd-keepalive check {host}" if NO_LOGINS & seen else ""
@@ -166,7 +166,7 @@ _LOSS: Final = frozenset(LineKind) - NO_LOGINS - {LineKind.STARTED, LineKind.RAN
 _SAID_ANYWAY: Final = frozenset({LineKind.BLAMED, LineKind.NO_STATUS})
 
 
-def _was_killed(matches: Sequence[MatchedLine]) -> bool | None:
+def _judge_loss(matches: Sequence[MatchedLine]) -> bool | None:
     kinds = [(matched.row.kind, matched.line) for matched in matches]
     no_login = min((line for kind, line in kinds if kind in NO_LOGINS), default=None)
     has_status = any(kind in (LineKind.SUCCEEDED, LineKind.FAILED) for kind, _ in kinds)
@@ -180,22 +180,22 @@ def _was_killed(matches: Sequence[MatchedLine]) -> bool | None:
     return None if no_login is None and not has_status else False
 
 
-def _duration(log: RunLog) -> tuple[float | None, str]:
+def _find_duration(log: RunLog) -> tuple[float | None, str]:
     """The product's own number where it tells one, else the time from the first line to the loss."""
     lost = next((matched.line for matched in log.matches if matched.row.kind in _LOSS), 0)
-    told = [(abs(s.line - lost), -float(value)) for s in log.matches if (value := s.value("seconds"))]
+    told = [(abs(s.line - lost), -float(value)) for s in log.matches if (value := s.find("seconds"))]
     if told:  # of several runs the one that was lost, of several parts of a run the longest
         return -min(told)[1], "the duration in the log"
     limits = [
         unit_s * float(value)
         for matched in log.matches
         for name, unit_s in (("minutes", 60.0), ("milliseconds", 0.001))
-        if (value := matched.value(name))
+        if (value := matched.find(name))
     ]
     if limits:
         return max(limits), "the limit in the log"
     for end in log.matches:
-        lasted_s = _since_login(end, log.matches) if end.row.kind in _LOSS and end.value("port") else None
+        lasted_s = _find_age(end, log.matches) if end.row.kind in _LOSS and end.find("port") else None
         if lasted_s is not None:
             return lasted_s, "from the login to the loss"
     if log.lasted_s is not None and log.lasted_s > 0:
@@ -203,28 +203,28 @@ def _duration(log: RunLog) -> tuple[float | None, str]:
     return None, ""
 
 
-def _since_login(end: MatchedLine, matches: Iterable[MatchedLine]) -> float | None:
+def _find_age(end: MatchedLine, matches: Iterable[MatchedLine]) -> float | None:
     """The age of a session by sshd's own log: the login from the same address and port."""
     for start in matches:
-        same = all(start.value(name) == end.value(name) for name in ("peer", "port"))
+        same = all(start.find(name) == end.find(name) for name in ("peer", "port"))
         if start.row.kind is LineKind.STARTED and same and start.at and end.at:
-            return elapsed_s(start.at, end.at)
+            return measure_elapsed_s(start.at, end.at)
     return None
 
 
-def _silence(matches: Iterable[MatchedLine]) -> float | None:
+def _find_silence(matches: Iterable[MatchedLine]) -> float | None:
     """How long nothing was written before the first line of the loss."""
     return next((s.silence_s for s in matches if s.row.kind in _LOSS and s.silence_s), None)
 
 
-def _product(log: RunLog) -> str:
+def _find_product(log: RunLog) -> str:
     """The outermost product: a scheduler's log holds its library's messages."""
     seen = [matched.row.product for matched in log.matches] + sorted(log.names)
     schedulers = (DATAARTS, AIRFLOW, JENKINS, RUNDECK, ANSIBLE)
     return next((name for name in schedulers if name in seen), seen[0] if seen else "")
 
 
-def _facts(matches: Iterable[MatchedLine]) -> tuple[tuple[str, str], ...]:
+def _collect_facts(matches: Iterable[MatchedLine]) -> tuple[tuple[str, str], ...]:
     facts: dict[str, str] = {}
     for matched in matches:
         for name, value in matched.values:
@@ -236,7 +236,7 @@ def _facts(matches: Iterable[MatchedLine]) -> tuple[tuple[str, str], ...]:
 # ----------------------------------------------------------------------------------------------- rules
 
 
-class HostWord(Enum):
+class HostVerdict(Enum):
     """What the host's own values say of a cause."""
 
     NOTHING = "nothing"  # no look at the host, or it has no value that could say something
@@ -281,7 +281,7 @@ def _rule(
     )
 
 
-def _host(pair: str, version: str, **other: float) -> Known:
+def _make_host(pair: str, version: str, **other: float) -> Known:
     interval, count = pair.split("/")
     limits = tuple((name.replace("_", "-"), limit_s) for name, limit_s in other.items())
     return Known(name="h", version=Version.parse(version), interval_s=int(interval), count_max=int(count), other=limits)
@@ -313,12 +313,12 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule(_CERTAIN, "unused-connection", {LineKind.UNUSED}, "sshd: terminating inactive connection from 192.0.2.9"),
     _rule(_CERTAIN, "killed", {LineKind.KILLED}, "kernel: Out of memory: Killed process 7 (java)"),
     _rule(_CERTAIN, "server-stopped", {LineKind.SERVER_STOPPED}, "systemd-logind[6]: System is rebooting."),
-    _rule(_CERTAIN, "count-zero", (), '{"exeTime":300.5} session is down', met=_host("300/0", "8.1p1")),
+    _rule(_CERTAIN, "count-zero", (), '{"exeTime":300.5} session is down', met=_make_host("300/0", "8.1p1")),
     _rule(_CERTAIN, "dead-client", {LineKind.SERVER_GAVE_UP}, '{"exeTime":1201} sshd: Timeout, client not responding',
-          met=_host("300/3", "9.6p1")),
+          met=_make_host("300/3", "9.6p1")),
     _rule(_CERTAIN, "channel-timeout", (), '{"exeTime":300.5} session is down',
-          met=_host("300/3", "9.6p1", channel_timeout=300)),
-    _rule(_LIKELY, "dead-client", (), '{"exeTime":1201} session is down', met=_host("300/3", "9.6p1")),
+          met=_make_host("300/3", "9.6p1", channel_timeout=300)),
+    _rule(_LIKELY, "dead-client", (), '{"exeTime":1201} session is down', met=_make_host("300/3", "9.6p1")),
     _rule(_LIKELY, "count-zero", {*_GONE, LineKind.CLOSED, LineKind.SERVER_GAVE_UP},
           '{"exeTime":300.609} session is down', without=_CUT, at_mark=True),
     _rule(_LIKELY, "dead-client", {LineKind.SERVER_GAVE_UP}, '{"exeTime":1201} sshd: Timeout, client not responding',
@@ -346,12 +346,12 @@ RULES: Final[tuple[Rule, ...]] = (
 _BY_NAME: Final = {cause.name: cause for cause in CAUSES}
 
 
-def matching(rules: Sequence[Rule], evidence: Evidence) -> Iterator[Rule]:
+def find_rules(rules: Sequence[Rule], evidence: Evidence) -> Iterator[Rule]:
     """The rule that holds for each cause, best first; a conclusive one alone."""
-    words = {cause.name: host_word(cause, evidence)[0] for cause in CAUSES}
+    words = {cause.name: judge_by_host(cause, evidence)[0] for cause in CAUSES}
     held: dict[str, Rule] = {}
     for rule in rules:
-        if rule.cause in held or not _holds(rule, evidence, words[rule.cause]):
+        if rule.cause in held or not _is_met(rule, evidence, words[rule.cause]):
             continue
         if rule.likelihood is Likelihood.CERTAIN:
             yield rule
@@ -360,30 +360,30 @@ def matching(rules: Sequence[Rule], evidence: Evidence) -> Iterator[Rule]:
     yield from held.values()
 
 
-def _holds(rule: Rule, evidence: Evidence, word: HostWord) -> bool:
-    if rule.met and word is not HostWord.MET:
+def _is_met(rule: Rule, evidence: Evidence, word: HostVerdict) -> bool:
+    if rule.met and word is not HostVerdict.MET:
         return False
-    if word is HostWord.RULED_OUT and rule.likelihood is not Likelihood.CERTAIN:
+    if word is HostVerdict.RULED_OUT and rule.likelihood is not Likelihood.CERTAIN:
         return False
     if (rule.kinds and not rule.kinds & evidence.seen) or rule.without & evidence.seen:
         return False
-    return not rule.at_mark or _mark(_BY_NAME[rule.cause], evidence) is not None
+    return not rule.at_mark or _find_mark(_BY_NAME[rule.cause], evidence) is not None
 
 
-def _mark(cause: Cause, evidence: Evidence) -> Mark | None:
-    return next((mark for seconds in evidence.measured_s if (mark := fitting(cause, seconds))), None)
+def _find_mark(cause: Cause, evidence: Evidence) -> Mark | None:
+    return next((mark for seconds in evidence.measured_s if (mark := find_mark(cause, seconds))), None)
 
 
-def possible_causes(evidence: Evidence, *, was_killed: bool) -> Iterator[PossibleCause]:
+def find_causes(evidence: Evidence, *, was_killed: bool) -> Iterator[PossibleCause]:
     """Give the causes that fit, likeliest first, then those that the host rules out."""
-    rules = [*matching(RULES if was_killed else LOGIN_RULES, evidence)]
+    rules = [*find_rules(RULES if was_killed else LOGIN_RULES, evidence)]
     for rule in rules:
-        yield _possible_cause(rule, evidence)
+        yield _make_cause(rule, evidence)
     if not was_killed or any(rule.likelihood is Likelihood.CERTAIN for rule in rules):
         return
     for cause in CAUSES:
-        word, reason = host_word(cause, evidence)
-        if word is HostWord.RULED_OUT:
+        word, reason = judge_by_host(cause, evidence)
+        if word is HostVerdict.RULED_OUT:
             yield PossibleCause(
                 name=cause.name,
                 title=cause.title,
@@ -393,12 +393,12 @@ def possible_causes(evidence: Evidence, *, was_killed: bool) -> Iterator[Possibl
             )
 
 
-def _possible_cause(rule: Rule, evidence: Evidence) -> PossibleCause:
+def _make_cause(rule: Rule, evidence: Evidence) -> PossibleCause:
     cause = _BY_NAME[rule.cause]
-    _, of_host = host_word(cause, evidence)
-    mark = _mark(cause, evidence)
+    _, of_host = judge_by_host(cause, evidence)
+    mark = _find_mark(cause, evidence)
     told = sorted((rule.kinds or _LOSS) & evidence.seen, key=lambda kind: kind.value)
-    reasons = [of_host, _says_mark(mark, evidence.measured_s) if mark else "", *(kind.text for kind in told)]
+    reasons = [of_host, _explain_mark(mark, evidence.measured_s) if mark else "", *(kind.text for kind in told)]
     return PossibleCause(
         name=cause.name,
         title=cause.title,
@@ -408,69 +408,71 @@ def _possible_cause(rule: Rule, evidence: Evidence) -> PossibleCause:
     )
 
 
-def _says_mark(mark: Mark, measured_s: Iterable[float]) -> str:
-    seconds = next(s for s in measured_s if -1.0 <= s - mark.seconds <= slack_s(mark.seconds))
+def _explain_mark(mark: Mark, measured_s: Iterable[float]) -> str:
+    seconds = next(s for s in measured_s if -1.0 <= s - mark.seconds <= compute_slack_s(mark.seconds))
     over_s = round(seconds - mark.seconds, 3)
     signature = f"{seconds:.10g} s is {mark.seconds:.10g} s and {over_s:.10g} s" if over_s > 0 else f"{seconds:.10g} s"
     return f"{signature}: {mark.where}"
 
 
-def host_word(cause: Cause, evidence: Evidence) -> tuple[HostWord, str]:
+def judge_by_host(cause: Cause, evidence: Evidence) -> tuple[HostVerdict, str]:
     """What the host's own values say of a cause, and why."""
     known = evidence.known
     if known is None:
-        return HostWord.NOTHING, ""
+        return HostVerdict.NOTHING, ""
     said = consequence.compute_consequence(known.version, known.interval_s, known.count_max)
     has = f"{known.name} has {known.interval_s}/{known.count_max} on OpenSSH {known.version}"
 
     def met(limit_s: float) -> bool:
-        return any(-1.0 <= seconds - limit_s <= slack_s(limit_s) for seconds in evidence.measured_s)
+        return any(-1.0 <= seconds - limit_s <= compute_slack_s(limit_s) for seconds in evidence.measured_s)
 
     match cause.name:
         case "count-zero":
             limit_s = said.alive_dropped_after_s
             if limit_s is None:
-                return HostWord.RULED_OUT, f"{has}, which never ends the session of a client that is alive"
+                return HostVerdict.RULED_OUT, f"{has}, which never ends the session of a client that is alive"
             if met(limit_s):
-                return HostWord.MET, f"{has}, which ends every session that is quiet for {limit_s} s"
-            return HostWord.POSSIBLE, f"{has}, which ends a session after {limit_s} s of silence"
+                return HostVerdict.MET, f"{has}, which ends every session that is quiet for {limit_s} s"
+            return HostVerdict.POSSIBLE, f"{has}, which ends a session after {limit_s} s of silence"
         case "dead-client":
             limit_s = said.dead_dropped_after_s
             if limit_s is None:
-                return HostWord.RULED_OUT, f"{has}, which never ends the session of a dead client"
+                return HostVerdict.RULED_OUT, f"{has}, which never ends the session of a dead client"
             is_met = met(limit_s) and said.alive_dropped_after_s is None
             reason = f"{has}: a client that does not answer is dropped after {limit_s} s"
-            return (HostWord.MET if is_met else HostWord.POSSIBLE), reason
+            return (HostVerdict.MET if is_met else HostVerdict.POSSIBLE), reason
         case "idle-limit":
             every_s = said.request_after_s
             if every_s is None or said.alive_dropped_after_s is not None:
                 return (
-                    HostWord.POSSIBLE,
+                    HostVerdict.POSSIBLE,
                     f"{known.name} sends no keep-alive, so any idle limit on the path ends the session",
                 )
             if evidence.measured_s and every_s < min(evidence.measured_s) * (1 - _SHARE):
                 reason = f"{known.name} sends a keep-alive every {every_s} s: only a shorter limit ends the session"
-                return HostWord.RULED_OUT, reason
+                return HostVerdict.RULED_OUT, reason
             return (
-                HostWord.POSSIBLE,
+                HostVerdict.POSSIBLE,
                 f"{known.name} sends the first keep-alive after {every_s} s, too late for a shorter limit",
             )
     limit = dict(known.other).get(cause.name)
     if limit is None:
-        return HostWord.NOTHING, ""
+        return HostVerdict.NOTHING, ""
     reason = f"{known.name} has this limit at {limit:.10g} s"
     if cause.name not in _ENDS_TERMINALS:
-        return (HostWord.MET if met(limit) else HostWord.POSSIBLE), reason
+        return (HostVerdict.MET if met(limit) else HostVerdict.POSSIBLE), reason
     # When a terminal was last used no log of a job tells.
     if evidence.has_terminal:
-        return HostWord.POSSIBLE, reason
-    return HostWord.RULED_OUT, f"{reason}, for terminals; the job had none"
+        return HostVerdict.POSSIBLE, reason
+    return HostVerdict.RULED_OUT, f"{reason}, for terminals; the job had none"
 
 
 # ------------------------------------------------------------------------------------------- finished
 
 
-def _finished(evidence: Evidence, matches: Iterable[MatchedLine], *, was_killed: bool | None) -> tuple[Finished, str]:
+def _judge_finish(
+    evidence: Evidence, matches: Iterable[MatchedLine], *, was_killed: bool | None
+) -> tuple[Finished, str]:
     seen = evidence.seen
     if LineKind.SUCCEEDED in seen and not was_killed:
         return Finished.YES, "its exit status 0 arrived"

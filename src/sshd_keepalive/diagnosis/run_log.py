@@ -43,8 +43,8 @@ class MatchedLine:
     silence_s: float | None  # since the line before it that has a time
     values: tuple[tuple[str, str], ...]
 
-    def value(self, name: str) -> str | None:
-        """What a group of the row's pattern held."""
+    def find(self, name: str) -> str | None:
+        """Find what a group of the row's pattern held."""
         return next((value for key, value in self.values if key == name), None)
 
 
@@ -67,7 +67,7 @@ class RunLog:
         end = ends[0] if ends else self.last_at
         if self.first_at is None or end is None:
             return None
-        return moments.elapsed_s(self.first_at, end)
+        return moments.measure_elapsed_s(self.first_at, end)
 
 
 def read(blocks: Iterable[bytes]) -> RunLog:
@@ -78,22 +78,22 @@ def read(blocks: Iterable[bytes]) -> RunLog:
     """
     log = RunLog()
     reader = _Reader(log)
-    for text, is_whole in _texts(blocks, log):
+    for text, is_whole in _decode(blocks, log):
         reader.take(text, is_whole=is_whole)
     log.matches = sorted(chain.from_iterable(reader.kept.values()), key=lambda matched: matched.line)
     return log
 
 
-def _texts(blocks: Iterable[bytes], log: RunLog) -> Iterator[tuple[str, bool]]:
+def _decode(blocks: Iterable[bytes], log: RunLog) -> Iterator[tuple[str, bool]]:
     """Text that ends at a line end wherever there is one; False: the last line goes on."""
     decoder: codecs.IncrementalDecoder | None = None
     rest = ""
     for block in blocks:
         log.n_bytes += len(block)
         if decoder is None:
-            decoder = codecs.getincrementaldecoder(_encoding(block))(errors="replace")
+            decoder = codecs.getincrementaldecoder(_detect_encoding(block))(errors="replace")
         rest += decoder.decode(block)
-        end = rest.rfind(_newline(rest)) + 1
+        end = rest.rfind(_find_newline(rest)) + 1
         if end:
             yield rest[:end], True
             rest = rest[end:]
@@ -106,12 +106,12 @@ def _texts(blocks: Iterable[bytes], log: RunLog) -> Iterator[tuple[str, bool]]:
         yield rest, True
 
 
-def _newline(text: str) -> str:
+def _find_newline(text: str) -> str:
     """The end of a line; a lone return is one only where there is no other, since progress bars are full of them."""
     return "\n" if "\n" in text else "\r"
 
 
-def _encoding(head: bytes) -> str:
+def _detect_encoding(head: bytes) -> str:
     """UTF-32 and UTF-16 by their mark or zeros; anything else as UTF-8, in which every telling word is ASCII."""
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"
@@ -134,20 +134,20 @@ class _Reader:
 
     def take(self, text: str, *, is_whole: bool) -> None:
         """One piece of the log."""
-        log, newline = self._log, _newline(text)
+        log, newline = self._log, _find_newline(text)
         self._looked_to, self._known = 0, log.last_at
         lowered = text.lower()  # its letters may be more than those of the text, its lines are as many
         if log.first_at is None:
-            log.first_at = _first_time(text[:_LINE_MAX].split(newline)[:_LOOKED_BACK])
+            log.first_at = _find_time(text[:_LINE_MAX].split(newline)[:_LOOKED_BACK])
         log.names.update(name for word, name in patterns.NAMES if word in lowered)
         if words := [word for word in patterns.WORDS if word in lowered]:
             rows = [(index, row) for index, row in enumerate(patterns.ROWS) if row.word in words]
             lines = text.split(newline)
-            for number in _telling(lowered, newline, words):
+            for number in _find_lines(lowered, newline, words):
                 line = lines[number]
                 for start in range(0, len(line), _LINE_MAX):
                     self._read(line[max(0, start - _OVERLAP) : start + _LINE_MAX], lines, number, rows)
-        log.last_at = _first_time(reversed(text[-_LINE_MAX:].split(newline)[-_LOOKED_BACK:])) or log.last_at
+        log.last_at = _find_time(reversed(text[-_LINE_MAX:].split(newline)[-_LOOKED_BACK:])) or log.last_at
         log.n_lines += text.count(newline) + (is_whole and not text.endswith(newline))
 
     def _read(self, piece: str, lines: list[str], number: int, rows: list[tuple[int, Row]]) -> None:
@@ -157,8 +157,8 @@ class _Reader:
         if not told:  # times are dear
             return
         since = max(self._looked_to, number - _LOOKED_BACK)  # no line is looked at twice
-        before = _first_time(reversed(lines[since:number])) or self._known
-        at = moments.moment(piece)
+        before = _find_time(reversed(lines[since:number])) or self._known
+        at = moments.read_time(piece)
         self._looked_to, self._known = number + 1, at or before
         self._log.last_at = at or self._log.last_at
         for index, row, found in told:
@@ -170,7 +170,7 @@ class _Reader:
                     line=self._log.n_lines + number + 1,
                     text=piece[start : start + _TEXT_MAX].strip(),
                     at=at or before,
-                    silence_s=moments.elapsed_s(before, at) if before and at else None,
+                    silence_s=moments.measure_elapsed_s(before, at) if before and at else None,
                     values=tuple((key, value) for key, value in found.groupdict().items() if value is not None),
                 ),
             )
@@ -183,9 +183,9 @@ class _Reader:
         kept.append(matched)
 
 
-def _telling(lowered: str, newline: str, words: Iterable[str]) -> Iterator[int]:
+def _find_lines(lowered: str, newline: str, words: Iterable[str]) -> Iterator[int]:
     """The lines, counted from 0, in which one of the words stands."""
-    found = sorted(at for word in words for at in _places(lowered, word))
+    found = sorted(at for word in words for at in _find_word(lowered, word))
     number, counted, last = 0, 0, -1
     for at in found:
         number += lowered.count(newline, counted, at)
@@ -195,7 +195,7 @@ def _telling(lowered: str, newline: str, words: Iterable[str]) -> Iterator[int]:
         last = number
 
 
-def _places(lowered: str, word: str) -> Iterator[int]:
+def _find_word(lowered: str, word: str) -> Iterator[int]:
     """Where a word stands, once for each line at least."""
     at = lowered.find(word)
     while at >= 0:
@@ -203,5 +203,5 @@ def _places(lowered: str, word: str) -> Iterator[int]:
         at = lowered.find(word, at + len(word))
 
 
-def _first_time(lines: Iterable[str]) -> datetime | None:
-    return next((at for line in lines if (at := moments.moment(line))), None)
+def _find_time(lines: Iterable[str]) -> datetime | None:
+    return next((at for line in lines if (at := moments.read_time(line))), None)

@@ -17,7 +17,7 @@ _REACH: Final = 160  # a time stands at the beginning of a line
 _LEAP_YEAR: Final = 2000  # syslog tells no year; the 29th of February must exist
 
 
-def moment(line: str) -> datetime | None:
+def read_time(line: str) -> datetime | None:
     """The time a line begins with, naive, in UTC where an offset is told; None when there is none.
 
     A clock without a date is one of the first of January; `later` mends midnight.
@@ -26,7 +26,8 @@ def moment(line: str) -> datetime | None:
     try:
         if found := _DATED.search(head):
             year, month, day, hour, minute, second = (int(found[number]) for number in range(1, 7))
-            return datetime(year, month, day, hour, minute, second, _micro(found[7])) - _offset(found[8])  # noqa: DTZ001
+            at = datetime(year, month, day, hour, minute, second, _read_microseconds(found[7]))  # noqa: DTZ001
+            return at - _read_offset(found[8])
         if found := _SYSLOG.match(head):
             name, day, hour, minute, second = found[1].lower(), *(int(found[number]) for number in range(2, 6))
             if name not in _MONTHS:
@@ -34,13 +35,13 @@ def moment(line: str) -> datetime | None:
             return datetime(_LEAP_YEAR, _MONTHS.index(name) + 1, day, hour, minute, second)  # noqa: DTZ001
         if found := _CLOCK.match(head):
             hour, minute, second = (int(found[number]) for number in range(1, 4))
-            return datetime(_LEAP_YEAR, 1, 1, hour, minute, second, _micro(found[4]))  # noqa: DTZ001
+            return datetime(_LEAP_YEAR, 1, 1, hour, minute, second, _read_microseconds(found[4]))  # noqa: DTZ001
     except (ValueError, OverflowError):  # month 13, or the year 0001 in Kiribati
         return None
     return None
 
 
-def elapsed_s(earlier: datetime, later: datetime) -> float | None:
+def measure_elapsed_s(earlier: datetime, later: datetime) -> float | None:
     """Seconds from one line to a later one; None when the clock ran backwards and nothing explains it.
 
     Without a date midnight wraps, without a year New Year does.
@@ -54,11 +55,11 @@ def elapsed_s(earlier: datetime, later: datetime) -> float | None:
     return seconds if seconds >= 0 else None
 
 
-def _micro(digits: str | None) -> int:
+def _read_microseconds(digits: str | None) -> int:
     return int((digits or "0").ljust(6, "0")[:6])
 
 
-def _offset(text: str | None) -> timedelta:
+def _read_offset(text: str | None) -> timedelta:
     if not text or text == "Z":
         return timedelta()
     sign = -1 if text[0] == "-" else 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sshd_keepalive.diagnosis.rules import known_of
+from sshd_keepalive.diagnosis.rules import read_known
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Snapshot
-from sshd_keepalive.probing.proof import tolerance_s
+from sshd_keepalive.probing.proof import compute_tolerance_s
 from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.scripts.sessions import LiveSession
@@ -55,10 +55,10 @@ def find_interval_s(session: LiveSession, reading: Reading, since: datetime | No
     """Find the silence after which sshd asks a client; None: never, or the client cannot be judged."""
     if since is None or session.is_older(since) or session.heard_ago_s is None:
         return None
-    known = known_of(reading, session.user)
+    known = read_known(reading, session.user)
     return consequence.compute_consequence(known.version, known.interval_s, known.count_max).request_after_s
 
 
 def is_due(every_s: int, seconds: float | None) -> bool:
     """Whether a keep-alive was sent, and could be answered, in so many seconds."""
-    return seconds is not None and seconds > every_s + tolerance_s(every_s)
+    return seconds is not None and seconds > every_s + compute_tolerance_s(every_s)

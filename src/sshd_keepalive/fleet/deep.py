@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sshd_keepalive.diagnosis.rules import Known, known_of
+from sshd_keepalive.diagnosis.rules import Known, read_known
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.fleet.losses import add_losses
 from sshd_keepalive.fleet.one_host import Beside, Orders, log_in_and_observe
@@ -49,7 +49,7 @@ def study_host(host: Host, orders: Orders, user: str | None) -> tuple[Known | No
     try:
         with log_in_and_observe(host, orders) as (shell, reading):
             limits = run_deep_script(shell, reading.snapshot, orders).limits
-            known = replace(known_of(reading, user), other=limits)
+            known = replace(read_known(reading, user), other=limits)
             return known, redact(report_settled(reading, orders.run_id))
     except KeepaliveError as error:
         return None, redact(report_error(host, error))

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from sshd_keepalive.diagnosis import losses as lost
-from sshd_keepalive.diagnosis.rules import known_of
+from sshd_keepalive.diagnosis.rules import read_known
 from sshd_keepalive.fleet.clients import find_loading_time
 from sshd_keepalive.fleet.one_host import Orders, log_in_and_try_to_observe
 from sshd_keepalive.fleet.report import find_worst, report_errors
@@ -80,7 +80,7 @@ def _count(shell: Shell, reading: Reading | None, orders: Orders, days: int) -> 
 
 
 def _study(log: SessionLog, host: Host, reading: Reading | None, days: int) -> Losses:
-    return lost.study(log, days=days, known=known_of(reading, None) if reading else None, name=host.name)
+    return lost.study(log, days=days, known=read_known(reading, None) if reading else None, name=host.name)
 
 
 def _notes(log: SessionLog, days: int) -> Iterator[str]:

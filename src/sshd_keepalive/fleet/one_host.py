@@ -193,7 +193,7 @@ def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
             report,
             diff=diff.render_diff(planned),
             value_diff=diff.render_value_diff(planned) if planned.contents else "",
-            fingerprint=plan.fingerprint(planned.contents),
+            fingerprint=plan.compute_fingerprint(planned.contents),
             restarts=planned.restart,
         )
         _refuse_other_than_shown(planned, orders, host)
@@ -210,7 +210,7 @@ def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: Pendin
     from sshd_keepalive.scripts.records import read_output
 
     wanted = orders.undoes or (pending.run_id if pending else "")
-    completed = shell.run(undo.runs_script(snapshot, wanted), timeout_s=orders.timeout_s)
+    completed = shell.run(undo.build_script(snapshot, wanted), timeout_s=orders.timeout_s)
     past = undo.parse(read_output(completed))
     if past is None and orders.undoes:
         raise HostError(
@@ -268,7 +268,7 @@ def quote_complaints(lines: Sequence[str]) -> tuple[str, ...]:
 def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
     from sshd_keepalive.planning import plan
 
-    if orders.shown is not None and plan.fingerprint(planned.contents) != orders.shown.get(host.name):
+    if orders.shown is not None and plan.compute_fingerprint(planned.contents) != orders.shown.get(host.name):
         raise HostError(
             "the host has changed since the plan was shown",
             kind=FailureKind.CHANGED_MEANWHILE,

@@ -105,15 +105,15 @@ def _probe(shell: Shell, reading: Reading | HostError, orders: Orders, probe: Pr
         return _probe_limit(shell, report, values, orders, probe, gate)
     gate.leave()
     wanted_s = shell.host.policy.interval_s
-    idle_s = probe.idle_s if probe.idle_s is not None else proof.needed_s(values, wanted_s)
+    idle_s = probe.idle_s if probe.idle_s is not None else proof.compute_needed_s(values, wanted_s)
     probe.board.start_silence(time.monotonic() + idle_s)
     held = None
     try:
         held = shell.hold(idle_s, stop=probe.stop)
     finally:
         probe.board.end_silence(alive=held is not None and held.loss is None)
-    notes = [recommendation] if values and (recommendation := proof.recommendation(values, wanted_s)) else []
-    return _add_observed(report, (proof.finding(held, values, wanted_s),), values, held, tuple(notes))
+    notes = [recommendation] if values and (recommendation := proof.recommend(values, wanted_s)) else []
+    return _add_observed(report, (proof.judge(held, values, wanted_s),), values, held, tuple(notes))
 
 
 def _find_values(shell: Shell, reading: Reading | HostError) -> Values | None:
@@ -150,7 +150,7 @@ def _probe_fast(
         if finding is None:
             findings[index] = _run_trial(shell, snapshot, one, values, orders, is_last=True)
     wanted_s = shell.host.policy.interval_s
-    notes = [recommendation] if (recommendation := proof.recommendation(values, wanted_s)) else []
+    notes = [recommendation] if (recommendation := proof.recommend(values, wanted_s)) else []
     return _add_observed(report, tuple(finding for finding in findings if finding), values, None, tuple(notes))
 
 
@@ -173,7 +173,7 @@ def _probe_limit(
 ) -> HostReport:
     """Hold several connections to one host at the same time, each with its own spacing."""
     total_s = probe.idle_s if probe.idle_s is not None else _LIMIT_S
-    others, notes = _open_logins(shell, len(idle_limit.spacings(total_s)) - 1, orders)
+    others, notes = _open_logins(shell, len(idle_limit.choose_spacings(total_s)) - 1, orders)
     try:
         gate.leave()
         shells = (shell, *others)
@@ -184,7 +184,7 @@ def _probe_limit(
                 paced = tuple(
                     pool.map(
                         lambda pair: pair[0].pace(pair[1], total_s, stop=probe.stop),
-                        zip(shells, idle_limit.spacings(total_s, len(shells)), strict=True),
+                        zip(shells, idle_limit.choose_spacings(total_s, len(shells)), strict=True),
                     )
                 )
             is_alive = all(one.loss is None for one in paced)
@@ -193,13 +193,11 @@ def _probe_limit(
     finally:
         for other in others:
             other.close()
-    found = idle_limit.bounds(paced)
-    told = _add_observed(
-        report, (idle_limit.finding(found, values, shell.host.policy.interval_s),), values, None, notes
-    )
+    found = idle_limit.find_bounds(paced)
+    told = _add_observed(report, (idle_limit.judge(found, values, shell.host.policy.interval_s),), values, None, notes)
     facts = (
         *told.facts,
-        ("idle_limit", idle_limit.spoken(found)),
+        ("idle_limit", idle_limit.describe(found)),
         ("lost", str(sum(p.loss is not None for p in paced))),
     )
     return replace(told, facts=facts)
@@ -230,7 +228,7 @@ def _add_observed(
         facts["configured"] = f"{values.interval_s}/{values.count_max}"
         facts["loaded"] = "older files" if is_older else "the present files"
     if held is not None:
-        facts["observed"] = proof.spoken(held)
+        facts["observed"] = proof.describe(held)
         facts["keepalives"] = str(len(held.beats))
         facts["quiet_s"] = f"{held.quiet_s:.1f}"
         if held.spacing_s is not None:
@@ -253,7 +251,7 @@ def _add_observed(
         report,
         findings=findings,
         facts=tuple(facts.items()),
-        answer=proof.answer(observed, values),
+        answer=proof.compose_answer(observed, values),
         notes=(*report.notes, *notes),
         failure=failure,
         state=state,

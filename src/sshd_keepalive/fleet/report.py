@@ -137,7 +137,7 @@ def report_reading(reading: Reading) -> HostReport:
         pending=snapshot.pending,
         reverted=snapshot.reverted,
     )
-    complaint = judge.broken(snapshot)
+    complaint = judge.find_refusal(snapshot)
     if complaint:  # the next restart, by anybody, would lock everybody out
         failure = Failure(
             kind=FailureKind.CONFIG_BROKEN,
@@ -145,7 +145,7 @@ def report_reading(reading: Reading) -> HostReport:
             hint="correct it before sshd is restarted: after a restart nobody could log in",
         )
         return replace(report, failure=failure)
-    both = judge.contradiction(reading)
+    both = judge.find_contradiction(reading)
     if both:
         failure = Failure(
             kind=FailureKind.OBSERVE,
@@ -159,7 +159,7 @@ def report_reading(reading: Reading) -> HostReport:
         state, note = _waive(host.waiver, findings, snapshot.taken_at.date())
         notes = (*notes, note)
     deciding_files = owners.find_deciding_files(snapshot.files, findings)
-    caveat = judge.caveat(reading, host.policy) if state is State.OK else None
+    caveat = judge.find_caveat(reading, host.policy) if state is State.OK else None
     return replace(report, state=state, caveat=caveat, deciding_files=deciding_files, notes=notes)
 
 
@@ -203,7 +203,7 @@ def add_plan(report: HostReport, planned: Plan) -> HostReport:
         drops_silent_after_s=plan.find_new_drop_s(planned, Version.parse(report.version)),
         diff=diff.render_diff(planned),
         value_diff=diff.render_value_diff(planned),
-        fingerprint=plan.fingerprint(planned.contents),
+        fingerprint=plan.compute_fingerprint(planned.contents),
         caveat=planned.caveat,
         restarts=planned.restart,
         notes=(*report.notes, *planned.notes),

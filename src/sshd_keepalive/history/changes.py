@@ -52,11 +52,11 @@ def find_changes(
     """
     if last is None:
         return ()
-    told = list(_states(now, last))
+    told = list(_compare_states(now, last))
     if judged is not None and now.findings:
-        told += _settings(now, judged, replaced)
-        told += _files(now, judged.report)
-        told += _facts(now, judged.report)
+        told += _compare_settings(now, judged, replaced)
+        told += _compare_files(now, judged.report)
+        told += _compare_facts(now, judged.report)
     return tuple(told)
 
 
@@ -65,13 +65,13 @@ def describe_scope(finding: Finding) -> str:
     return printable(finding.scope.label)
 
 
-def _states(now: HostReport, last: Recorded) -> Iterator[str]:
+def _compare_states(now: HostReport, last: Recorded) -> Iterator[str]:
     before = last.report
     if before.state.is_judged and not now.state.is_judged:
         why = f": {now.failure.message}" if now.failure else ""
-        yield f"cannot be judged now, could be on {_day(last.started_at)}{why}"
+        yield f"cannot be judged now, could be on {_format_day(last.started_at)}{why}"
     elif now.state.is_judged and not before.state.is_judged:
-        yield f"can be judged again, could not be on {_day(last.started_at)}"
+        yield f"can be judged again, could not be on {_format_day(last.started_at)}"
     elif now.state is State.WAIVED and before.state is not State.WAIVED:
         yield "is waived now"
     elif before.state is State.WAIVED and now.state is State.DRIFT:
@@ -89,25 +89,26 @@ def _group_by_key(report: HostReport) -> dict[_Key, list[Finding]]:
     return found
 
 
-def _settings(now: HostReport, judged: Recorded, replaced: Sequence[Replaced]) -> Iterator[str]:
+def _compare_settings(now: HostReport, judged: Recorded, replaced: Sequence[Replaced]) -> Iterator[str]:
     present, earlier = _group_by_key(now), _group_by_key(judged.report)
     relapses = {(old.setting, old.scope, old.value): old for old in sorted(replaced, key=lambda old: old.started_at)}
     for key in dict.fromkeys((*present, *earlier)):
         for finding, before in zip_longest(present.get(key, ()), earlier.get(key, ())):
             if key[0] == Subject.DAEMON:
-                yield from _daemon(finding, before)
+                yield from _compare_daemon(finding, before)
                 continue
             some = finding or before
             assert some is not None  # the longer of the two lists goes on
             name = key[0] if some.scope == GLOBAL else f"{key[0]} for {key[1]}"
             if finding is None:
-                yield f"{name} is no longer set, was {before.value} at {_place(before)} on {_day(judged.started_at)}"
+                was = f"{before.value} at {_describe_place(before)} on {_format_day(judged.started_at)}"
+                yield f"{name} is no longer set, was {was}"
                 continue
             relapse = relapses.get((*key, finding.value)) if finding.state is State.DRIFT else None
-            yield from _setting(name, finding, before, judged, now, relapse)
+            yield from _compare_setting(name, finding, before, judged, now, relapse)
 
 
-def _setting(
+def _compare_setting(
     name: str,
     finding: Finding,
     before: Finding | None,
@@ -115,13 +116,13 @@ def _setting(
     now: HostReport,
     relapse: Replaced | None,
 ) -> Iterator[str]:
-    since = _day(judged.started_at)
-    decides = f"{_place(finding)} decides{_describe_file(_find_file(now, finding), now)}"
+    since = _format_day(judged.started_at)
+    decides = f"{_describe_place(finding)} decides{_describe_file(_find_file(now, finding), now)}"
     if not finding.value or (before is not None and not before.value):
         pass  # not judged then or now: told as such
     elif (before is None or before.value != finding.value) and relapse is not None:
         yield (
-            f"relapse: {name} is {finding.value} again, which apply replaced on {_day(relapse.started_at)} "
+            f"relapse: {name} is {finding.value} again, which apply replaced on {_format_day(relapse.started_at)} "
             f"(run {relapse.run_id}); {decides}"
         )
     elif before is None:
@@ -134,14 +135,14 @@ def _setting(
         yield f"the policy wants {name} {finding.wanted} now, wanted {before.wanted} on {since}"
 
 
-def _daemon(finding: Finding | None, before: Finding | None) -> Iterator[str]:
+def _compare_daemon(finding: Finding | None, before: Finding | None) -> Iterator[str]:
     if before is None and finding is not None:
         yield finding.reason
     elif finding is None:
         yield "the running sshd has read the present files now"
 
 
-def _files(now: HostReport, before: HostReport) -> Iterator[str]:
+def _compare_files(now: HostReport, before: HostReport) -> Iterator[str]:
     """Report changed files and managers where values and places are the same."""
     told = {
         finding.place.path
@@ -157,7 +158,7 @@ def _files(now: HostReport, before: HostReport) -> Iterator[str]:
             by = f"says that {file.owner} writes it" if file.owner else "no longer says that anybody writes it"
             yield f"{file.path} {by}{_mention_owner(was.owner)}"
         elif file.changed_at != was.changed_at and file.changed_at is not None:
-            yield f"{file.path} was changed on {_minute(file.changed_at)}, the values are the same"
+            yield f"{file.path} was changed on {_format_minute(file.changed_at)}, the values are the same"
 
 
 def _mention_owner(owner: str) -> str:
@@ -169,7 +170,7 @@ def _find_same(finding: Finding, before: HostReport) -> Finding | None:
     return next((was for was in before.findings if (was.setting, describe_scope(was)) == key), None)
 
 
-def _facts(now: HostReport, before: HostReport) -> Iterator[str]:
+def _compare_facts(now: HostReport, before: HostReport) -> Iterator[str]:
     if come := [name for name in now.agents if name not in before.agents]:
         yield f"{', '.join(come)} came to the host"
     if gone := [name for name in before.agents if name not in now.agents]:
@@ -187,23 +188,23 @@ def _describe_file(file: DecidingFile | None, now: HostReport) -> str:
     """Describe when the file was changed and its manager; without one, programs on the host that may write it."""
     if file is None:
         return ""
-    changed = f", changed on {_minute(file.changed_at)}" if file.changed_at else ""
+    changed = f", changed on {_format_minute(file.changed_at)}" if file.changed_at else ""
     if file.owner:
         return f"{changed}, written by {file.owner}"
     return f"{changed}; on this host: {', '.join(now.agents)}" if now.agents else changed
 
 
 def _mention_place(finding: Finding, before: Finding) -> str:
-    return f", {_place(before)} before" if before.place != finding.place else ""
+    return f", {_describe_place(before)} before" if before.place != finding.place else ""
 
 
-def _place(finding: Finding) -> str:
+def _describe_place(finding: Finding) -> str:
     return str(finding.place) if finding.place else "the compiled-in default"
 
 
-def _day(at: datetime) -> str:
+def _format_day(at: datetime) -> str:
     return f"{at:%Y-%m-%d}"
 
 
-def _minute(at: datetime) -> str:
+def _format_minute(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"

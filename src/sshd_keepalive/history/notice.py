@@ -40,26 +40,28 @@ def is_due(run: Run, when: When) -> bool:
     if when is When.ALWAYS:
         return True
     if when is When.DRIFT or not run.past:
-        return bool(_wrong(run)) or run.exit_code != 0
-    return any(report.changes for report in run.hosts) or _numbers(outcome.count(run)) != _numbers(run.past[-1].counts)
+        return bool(_list_wrong(run)) or run.exit_code != 0
+    return any(report.changes for report in run.hosts) or _list_counts(outcome.count(run)) != _list_counts(
+        run.past[-1].counts
+    )
 
 
 def compose(run: Run) -> Notice:
     """Compose the message about a run."""
-    wrong = _wrong(run)
-    subject = f"sshd-keepalive: {_headline(run, len(wrong))}"
-    if run.past and (before := n_wrong(run.past[-1])) != len(wrong):
+    wrong = _list_wrong(run)
+    subject = f"sshd-keepalive: {_compose_headline(run, len(wrong))}"
+    if run.past and (before := count_wrong(run.past[-1])) != len(wrong):
         subject += f", {before} before" if wrong else f"; {before} {'was' if before == 1 else 'were'} not"
     changed = [report for report in run.hosts if report.changes]
     lines = [f"Run {run.id}, {run.command}, {run.started_at:%Y-%m-%d %H:%M} UTC, exit code {run.exit_code}"]
-    lines += _section("Changed since the last recorded run:", changed, _changes)
-    lines += _section("Not compliant:", wrong, _reasons)
-    lines += _caveats(run)
+    lines += _render_section("Changed since the last recorded run:", changed, _list_changes)
+    lines += _render_section("Not compliant:", wrong, _list_reasons)
+    lines += _render_caveats(run)
     text = "\n".join(printable(" ".join(line.splitlines())) for line in lines)
     return Notice(subject=printable(subject), body=f"{text}\n")
 
 
-def _headline(run: Run, n_wrong: int) -> str:
+def _compose_headline(run: Run, n_wrong: int) -> str:
     """One clause; a waived host is told apart from those that are compliant."""
     n_hosts = len(run.hosts)
     n_waived = outcome.count(run)[State.WAIVED]
@@ -71,34 +73,36 @@ def _headline(run: Run, n_wrong: int) -> str:
     return f"{hosts}, all compliant" if n_hosts else "no hosts"
 
 
-def n_wrong(past: PastRun) -> int:
+def count_wrong(past: PastRun) -> int:
     """How many hosts of a recorded run were not compliant; a waived one is not among them."""
     return sum(past.counts.get(state, 0) for state in State if state not in (State.OK, State.WAIVED))
 
 
-def _wrong(run: Run) -> list[HostReport]:
+def _list_wrong(run: Run) -> list[HostReport]:
     """The hosts that are neither compliant nor waived, worst first."""
-    return [report for report in outcome.worst_first(run) if report.state not in (State.OK, State.WAIVED)]
+    return [report for report in outcome.sort_worst_first(run) if report.state not in (State.OK, State.WAIVED)]
 
 
-def _section(title: str, reports: list[HostReport], told: Callable[[HostReport], list[str]]) -> list[str]:
+def _render_section(title: str, reports: list[HostReport], told: Callable[[HostReport], list[str]]) -> list[str]:
     if not reports:
         return []
     lines = ["", title]
-    hosts = ["\n    ".join((f"- {report.host.name}: {outcome.word(report)}", *told(report))) for report in reports]
+    hosts = ["\n    ".join((f"- {report.host.name}: {outcome.pick_word(report)}", *told(report))) for report in reports]
     return [*lines, *cut_lines(hosts, _MOST, "- and {n} more")]
 
 
-def _caveats(run: Run) -> list[str]:
-    told = [f"- {len(names)} host{'s' * (len(names) != 1)}: {text}" for text, names in outcome.caveats(run).items()]
+def _render_caveats(run: Run) -> list[str]:
+    told = [
+        f"- {len(names)} host{'s' * (len(names) != 1)}: {text}" for text, names in outcome.group_caveats(run).items()
+    ]
     return ["", "Compliant, but:", *told] if told else []
 
 
-def _changes(report: HostReport) -> list[str]:
+def _list_changes(report: HostReport) -> list[str]:
     return list(report.changes)
 
 
-def _reasons(report: HostReport) -> list[str]:
+def _list_reasons(report: HostReport) -> list[str]:
     """Give the wrong values with their places, or why the host could not be judged."""
     if report.failure is not None:
         hint = [f"next: {report.failure.hint}"] if report.failure.hint else []
@@ -110,5 +114,5 @@ def _reasons(report: HostReport) -> list[str]:
     ]
 
 
-def _numbers(counts: Mapping[str, int]) -> tuple[int, ...]:
+def _list_counts(counts: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(counts.get(state, 0) for state in State)

@@ -26,29 +26,29 @@ WORDS: Final[tuple[Word, ...]] = (
 )
 
 
-def word(report: HostReport) -> Word:
+def pick_word(report: HostReport) -> Word:
     """How the change ended, where there was one; else the state."""
     return report.state if report.end in (None, End.UNCHANGED) else report.end
 
 
-def would_change(report: HostReport) -> bool:
+def is_change_planned(report: HostReport) -> bool:
     """Whether a plan has found something to change."""
     return report.end is None and (bool(report.diff) or report.restarts)
 
 
-def badness(word: Word) -> int:
+def rank_word(word: Word) -> int:
     """Where a word stands in the order from fine to bad."""
     return WORDS.index(word)
 
 
-def rank(report: HostReport) -> int:
+def rank_report(report: HostReport) -> int:
     """Where a host stands in the order from fine to bad."""
-    return badness(word(report))
+    return rank_word(pick_word(report))
 
 
-def worst_first(run: Run) -> list[HostReport]:
+def sort_worst_first(run: Run) -> list[HostReport]:
     """All hosts; those of one word in the order of the inventory."""
-    return sorted(run.hosts, key=rank, reverse=True)
+    return sorted(run.hosts, key=rank_report, reverse=True)
 
 
 def count(run: Run) -> Counter[str]:
@@ -66,7 +66,7 @@ def summarize(counts: Mapping[str, int]) -> dict[str, int]:
     return {"hosts": count_hosts(counts)} | {word.value: counts.get(word, 0) for word in (*State, *End)}
 
 
-def caveats(run: Run) -> dict[str, list[str]]:
+def group_caveats(run: Run) -> dict[str, list[str]]:
     """Each different caveat as a sentence, with the names of its hosts."""
     found: dict[str, list[str]] = {}
     for report in run.hosts:

@@ -147,8 +147,8 @@ class _Comparison:
 
     def _read_as_other(self) -> tuple[dict[Place, str], Tree]:
         """Read the files as the other release; return the refused lines with reasons, and the tree without them."""
-        tree = replace(self.reading.tree.as_read_by(self.then), work=Work())
-        for pattern in trees.missing_globs(tree):
+        tree = replace(self.reading.tree.read_as(self.then), work=Work())
+        for pattern in trees.find_missing_globs(tree):
             # Only a relative Include, which 8.2 does not look for: the line itself is reported.
             tree = replace(tree, globs={**(tree.globs or {}), pattern: ()}, _events=[])
         refused: dict[Place, str] = {}
@@ -161,7 +161,7 @@ class _Comparison:
                     raise
                 refused[place] = error.reason
                 is_option = place.path == COMMAND_LINE
-                tree = replace(tree, options=(), _events=[]) if is_option else tree.without_line(place)
+                tree = replace(tree, options=(), _events=[]) if is_option else tree.comment_out(place)
                 continue
             return refused, tree
 
@@ -241,7 +241,7 @@ class _Comparison:
     def _sessions(self, reported: set[Place | None]) -> Iterator[Difference]:
         """Compare the values of sessions: of everybody, and for each Match block that decides in a reading."""
         is_alike = not reported and not any(map(_depends_on_release, self.other.events()))
-        if is_alike and keepalive.are_alike(self.now, self.then):
+        if is_alike and keepalive.has_same_effect(self.now, self.then):
             return
         other = self.reading if is_alike else replace(self.reading, tree=self.other, _layers={}, _effective={})
         scopes = (scope for one in (self.reading, other) for scope in one.scopes)
@@ -310,13 +310,13 @@ class _Comparison:
         if keyword == "match":
             return _criteria(line, version)
         if keyword == "include":
-            return include.patterns(line, self.reading.tree.config_dir, version)
+            return include.list_patterns(line, self.reading.tree.config_dir, version)
         if _is_raw(keyword):
             return _raw_meaning(line, version)
         if keyword in keywords.TIMES:
-            return (values.seconds(words[0] if words else b"", version),)
+            return (values.read_seconds(words[0] if words else b"", version),)
         if keyword in keywords.INTEGERS:
-            return (values.count(words[0] if words else b"", version),)
+            return (values.read_count(words[0] if words else b"", version),)
         if keyword == "acceptenv" and any(b"=" in word for word in words):
             raise values.BadValue("the name of a variable holds no '='")
         if keyword == "ipqos" and version.at_least(10, 0):
@@ -358,12 +358,12 @@ class _Comparison:
             return words
         if _is_raw(keyword):
             return [_raw_text(line, self.now)]
-        if names := keywords.unknown_algorithms(keyword, texts, self.then):
+        if names := keywords.find_unknown_algorithms(keyword, texts, self.then):
             sign = texts[0][:1] if texts[0][:1] in (b"+", b"^") else b""
             kept = [n for n in texts[0].removeprefix(sign).split(b",") if n.decode("latin-1") not in names]
             return [sign + b",".join(kept)] if kept else None
         if keyword in keywords.TIMES:
-            return [str(values.seconds(texts[0], self.now)).encode()]
+            return [str(values.read_seconds(texts[0], self.now)).encode()]
         if keyword == "ipqos":
             return [keywords.TOS_NUMBERS.get(word.lower(), word) for word in texts]
         return [_quoted(text) for text in texts]
@@ -378,7 +378,7 @@ class _Comparison:
         except (ParseError, values.BadValue, match.BadMatch):
             return False
         keyword = event.line.keyword
-        removed = keywords.unknown_algorithms(keyword, _texts(event.line), self.then)
+        removed = keywords.find_unknown_algorithms(keyword, _texts(event.line), self.then)
         return not is_different and (is_same or bool(removed) or keyword in ("include", "ipqos"))
 
     def _absolute(self, line: Line) -> Iterator[str]:
@@ -405,10 +405,10 @@ def _objection(event: Event, version: Version) -> str:
     keyword, block = event.line.keyword, event.block
     if keywords.is_known(keyword, version) is False:
         return f"it has no keyword {_spelled(event.line)}"
-    is_conditional = block is not None and match.at_start(block, version) is False
+    is_conditional = block is not None and match.is_active_at_start(block, version) is False
     if is_conditional and not keywords.is_allowed_in_match(keyword, version):
         return f"it does not allow {_spelled(event.line)} within a Match block"
-    names = keywords.unknown_algorithms(keyword, _texts(event.line), version)
+    names = keywords.find_unknown_algorithms(keyword, _texts(event.line), version)
     return f"it does not know {', '.join(names)}" if names else ""
 
 
@@ -458,7 +458,7 @@ def _raw_meaning(line: Line, version: Version) -> tuple[object, ...]:
         return (text,)
     if version.tokeniser is Tokeniser.DELIMITED and (b"'" in text or b"\\" in text):
         return ("as it stands", text)
-    return tuple(token.text for token in tokens.argv(text, 0) or ())
+    return tuple(token.text for token in tokens.split_arguments(text, 0) or ())
 
 
 def _canonical(entries: bytes) -> bytes:

@@ -21,13 +21,13 @@ def build(reading: Reading, plan: Plan, directory: str) -> tuple[tuple[str, byte
     """
     if not plan.contents:
         return ()
-    stand_ins = _StandIns(reading, plan, directory)
+    stand_ins = _StagedFiles(reading, plan, directory)
     main = stand_ins.tree.main
     stand_ins.write(main)
     return tuple(sorted(stand_ins.contents.items(), key=lambda item: item[0] != stand_ins.name(main)))
 
 
-class _StandIns:
+class _StagedFiles:
     def __init__(self, before: Reading, plan: Plan, directory: str) -> None:
         self._gone = {content.path for content in plan.contents if content.gone}
         self._changed = {content.path for content in plan.contents} - self._gone
@@ -81,4 +81,4 @@ class _StandIns:
 
     @staticmethod
     def _members(tree: Tree, path: str, line: Line) -> tuple[str, ...]:
-        return trees.members(tree, line, Place(path=path, line=line.number))
+        return trees.list_members(tree, line, Place(path=path, line=line.number))

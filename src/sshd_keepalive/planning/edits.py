@@ -32,13 +32,13 @@ class Draft:
 
     def rewrite(self, path: str, line: Line, number: int, reason: str) -> None:
         """Put a number in place of the value of a line; every other byte of the line stays."""
-        self.replaced[path, line.number] = (rewritten(line, number), reason)
+        self.replaced[path, line.number] = (replace_value(line, number), reason)
 
     def insert(self, path: str, before_line: int, text: bytes, reason: str) -> None:
         """Put a new line before a line (number of lines + 1: at the end); it ends as its neighbour does."""
         lines = self.documents[path].lines
         neighbours = [lines[n - 1].raw for n in (before_line - 1, before_line) if 0 < n <= len(lines)]
-        ending = next((line_ending(raw) for raw in neighbours if line_ending(raw)), b"") or _usual_ending(lines)
+        ending = next((line_ending(raw) for raw in neighbours if line_ending(raw)), b"") or _find_usual_ending(lines)
         if before_line > len(lines) and lines and not line_ending(lines[-1].raw):
             raw, why = self.replaced.get((path, len(lines)), (lines[-1].raw, "the last line gets its line ending"))
             if not line_ending(raw):
@@ -87,7 +87,7 @@ class Draft:
         return b"".join(out)
 
 
-def rewritten(line: Line, number: int) -> bytes:
+def replace_value(line: Line, number: int) -> bytes:
     """The line with another value: quotes around it stay, and a comment glued to it gets its space."""
     token: Token = line.arguments[0]
     old, text = line.raw[token.start : token.end], str(number).encode()
@@ -97,7 +97,7 @@ def rewritten(line: Line, number: int) -> bytes:
     return line.raw[: token.start] + text + (b" " if rest.startswith(b"#") else b"") + rest
 
 
-def _usual_ending(lines: tuple[Line, ...]) -> bytes:
+def _find_usual_ending(lines: tuple[Line, ...]) -> bytes:
     return next((line_ending(line.raw) for line in lines if line_ending(line.raw)), b"\n")
 
 
@@ -105,29 +105,29 @@ def _usual_ending(lines: tuple[Line, ...]) -> bytes:
 _COMMENTED: Final = rb"[ \t]*#+ ?%b(?:[ \t]*=[ \t]*|[ \t]+)\"?[0-9]\w*\"?[ \t\r]*(?:#.*)?\n?\Z"
 
 
-def spots(main: Document, keywords: Sequence[str], events: Sequence[Event]) -> dict[str, int]:
+def choose_lines(main: Document, keywords: Sequence[str], events: Sequence[Event]) -> dict[str, int]:
     """For each missing keyword, the line of the main file it goes before (number of lines + 1: the end).
 
     Below its commented default; else beside the other keep-alive setting, written or about to be; else before
     the first Match line, above the comment that belongs to it; else at the end.
     """
     limit = next((line.number for line in main.lines if line.keyword == "match"), len(main.lines) + 1)
-    own = {keyword: _commented_default(main, keyword, limit) for keyword in KEYWORDS}
+    own = {keyword: _find_commented_default(main, keyword, limit) for keyword in KEYWORDS}
     found: dict[str, int] = {}
     for keyword, other in zip(KEYWORDS, reversed(KEYWORDS), strict=True):
         if keyword not in keywords:
             continue
-        written = _written(main, other, events)
+        written = _find_written(main, other, events)
         spot = own[keyword]
         if spot is None and written is not None:
             spot = written + (keyword == KEYWORDS[1])  # the count goes below the interval
         if spot is None and other in keywords:
             spot = found.get(other, own[other])
-        found[keyword] = spot if spot is not None else _above_comment(main, limit)
+        found[keyword] = spot if spot is not None else _skip_comment(main, limit)
     return found
 
 
-def _commented_default(main: Document, keyword: str, limit: int) -> int | None:
+def _find_commented_default(main: Document, keyword: str, limit: int) -> int | None:
     """The line below the first `#Keyword value` before `limit`."""
     pattern = re.compile(_COMMENTED % keyword.encode(), re.IGNORECASE)
     for line in main.lines[: limit - 1]:
@@ -136,14 +136,14 @@ def _commented_default(main: Document, keyword: str, limit: int) -> int | None:
     return None
 
 
-def _written(main: Document, keyword: str, events: Sequence[Event]) -> int | None:
+def _find_written(main: Document, keyword: str, events: Sequence[Event]) -> int | None:
     return next(
         (e.place.line for e in events if e.line.keyword == keyword and e.block is None and e.place.path == main.path),
         None,
     )
 
 
-def _above_comment(main: Document, limit: int) -> int:
+def _skip_comment(main: Document, limit: int) -> int:
     """`limit`, or where the comment begins that stands directly above it. The end of the file has none."""
     if limit > len(main.lines):
         return limit
@@ -161,12 +161,12 @@ DROP_IN_NAMES: Final = ("00-sshd-keepalive.conf", "0-sshd-keepalive.conf", "+00-
 _HEADER: Final = "# Written by sshd-keepalive. The first value of a setting wins, so this file must sort first.\n"
 
 
-def drop_in_content(policy: Policy, *, shield: bool) -> bytes:
+def render_drop_in(policy: Policy, *, shield: bool) -> bytes:
     """Both settings; with `shield` also for every connection that a later Match block would decide for.
 
     A `Match all` read first beats all later blocks, and it ends with the file.
     """
-    settings = [f"{SPELLING[keyword]} {number}\n" for keyword, number in policy.wanted().items()]
+    settings = [f"{SPELLING[keyword]} {number}\n" for keyword, number in policy.wanted.items()]
     text = _HEADER + "".join(settings)
     if shield:
         text += "Match all\n" + "".join(f"\t{line}" for line in settings)
@@ -178,7 +178,7 @@ def is_ours(document: Document) -> bool:
     return bool(document.lines) and document.lines[0].raw == _HEADER.encode()
 
 
-def drop_in_paths(tree: Tree) -> Iterator[str]:
+def list_drop_in_paths(tree: Tree) -> Iterator[str]:
     """Where such a file could stand: each directory that a global Include of the tree reads, by reading order.
 
     Whether it wins there is for the caller to prove.
@@ -187,10 +187,10 @@ def drop_in_paths(tree: Tree) -> Iterator[str]:
     for event in tree.events():
         if event.line.keyword != "include" or event.block is not None:
             continue
-        for pattern in include.patterns(event.line, tree.config_dir, tree.version):
+        for pattern in include.list_patterns(event.line, tree.config_dir, tree.version):
             directory, _, name = pattern.rpartition("/")
             if not directory or not include.is_literal(directory) or is_foreign(directory + "/"):
                 continue
-            if include.covers(name, DROP_IN_NAMES[0]) and directory not in directories:
+            if include.is_match(name, DROP_IN_NAMES[0]) and directory not in directories:
                 directories[directory] = None
                 yield from (f"{directory}/{own}" for own in DROP_IN_NAMES)

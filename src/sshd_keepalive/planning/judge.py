@@ -30,7 +30,7 @@ from sshd_keepalive.model import (
     State,
     Subject,
 )
-from sshd_keepalive.planning.policy import for_release
+from sshd_keepalive.planning.policy import adapt_to_release
 from sshd_keepalive.sshd_config import command_line as start
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config import match
@@ -62,17 +62,20 @@ def judge(reading: Reading, policy: Policy) -> tuple[Finding, ...]:
         somebody, then `daemon` where the running sshd has not read the present files.
     """
     snapshot = reading.snapshot
-    policy = for_release(policy, reading.tree.version)
-    refusal = broken(snapshot)
+    policy = adapt_to_release(policy, reading.tree.version)
+    refusal = find_refusal(snapshot)
     if refusal:
-        return (*_unreadable(policy, f"sshd refuses the configuration: {refusal}"), *_daemon(snapshot, None))
+        return (
+            *_report_unreadable(policy, f"sshd refuses the configuration: {refusal}"),
+            *_judge_daemon(snapshot, None),
+        )
     try:
-        unknown = unknown_start(snapshot)
-        doubts = {keyword: unknown or doubt(reading, keyword) for keyword in KEYWORDS}
-        findings = [_with_doubt(finding, doubts[keyword]) for keyword, finding in _findings(reading, policy)]
+        unknown = find_unknown_start(snapshot)
+        doubts = {keyword: unknown or find_doubt(reading, keyword) for keyword in KEYWORDS}
+        findings = [_apply_doubt(finding, doubts[keyword]) for keyword, finding in _judge_settings(reading, policy)]
     except ParseError as error:
-        return (*_unreadable(policy, _one_sided(snapshot, error)), *_daemon(snapshot, None))
-    return (*findings, *_daemon(snapshot, other_start(reading)))
+        return (*_report_unreadable(policy, _describe_one_sided(snapshot, error)), *_judge_daemon(snapshot, None))
+    return (*findings, *_judge_daemon(snapshot, find_other_start(reading)))
 
 
 def judge_files(reading: Reading, policy: Policy) -> tuple[Finding, ...]:
@@ -81,27 +84,27 @@ def judge_files(reading: Reading, policy: Policy) -> tuple[Finding, ...]:
     Raises:
         ParseError: sshd would refuse the files.
     """
-    return tuple(finding for _, finding in _findings(reading, for_release(policy, reading.tree.version)))
+    return tuple(finding for _, finding in _judge_settings(reading, adapt_to_release(policy, reading.tree.version)))
 
 
-def caveat(reading: Reading, policy: Policy) -> Caveat | None:
+def find_caveat(reading: Reading, policy: Policy) -> Caveat | None:
     """Say where the release does not keep the interval that the files set; None where it does.
 
     A policy by effect has taken that into account.
     """
     version = reading.tree.version
     interval_s = int(reading.everybody[INTERVAL].value)
-    if policy.goal is not None or interval_s <= 0 or not consequence.probes_late(version):
+    if policy.goal is not None or interval_s <= 0 or not consequence.has_doubled_interval(version):
         return None
     return Caveat(
         interval_s=interval_s,
-        keep_alive_after_s=consequence.intervals_per_request(version) * interval_s,
+        keep_alive_after_s=consequence.count_intervals(version) * interval_s,
         release=f"{version.major}.{version.minor}",
         cure_interval_s=consequence.choose_pair(version, interval_s, None, 0)[0],
     )
 
 
-def broken(snapshot: Snapshot) -> str | None:
+def find_refusal(snapshot: Snapshot) -> str | None:
     """sshd's own words, if it refuses the files of the host; None if it takes them or was not asked."""
     for dump in snapshot.dumps:
         if dump.error is not None and any(map(_is_refusal, dump.error.split("\n"))):
@@ -131,7 +134,7 @@ class Doubt:
     kind: DoubtKind
 
 
-def doubt(reading: Reading, keyword: str) -> Doubt | None:
+def find_doubt(reading: Reading, keyword: str) -> Doubt | None:
     """Compare our reading of a setting with `sshd -T`; None if they agree.
 
     A dump may be missing for some connections as long as one is there and none contradicts.
@@ -142,10 +145,10 @@ def doubt(reading: Reading, keyword: str) -> Doubt | None:
         if dump.error is not None:
             errors.append(" ".join(dump.error.split()))
             continue
-        theirs = dump.value(keyword)
+        theirs = dump.find(keyword)
         if theirs is None:
             return Doubt(reason=f"sshd -T does not print {SPELLING[keyword]}", kind=DoubtKind.CONTRADICTED)
-        ours = [str(number) for number in reading.possible(dump.context)[keyword]]
+        ours = [str(number) for number in reading.list_possible(dump.context)[keyword]]
         if theirs not in ours:
             reason = f"sshd -T reports {theirs} for {dump.context}, this program reads {' or '.join(ours)} in the files"
             return Doubt(reason=reason, kind=DoubtKind.CONTRADICTED)
@@ -156,7 +159,7 @@ def doubt(reading: Reading, keyword: str) -> Doubt | None:
     return Doubt(reason=reason, kind=DoubtKind.NOT_ASKED)
 
 
-def other_start(reading: Reading) -> str | None:
+def find_other_start(reading: Reading) -> str | None:
     """How the next start of sshd would differ from the last one in what decides the settings; None: in nothing.
 
     The options come from the unit and its environment files, which may have changed since.
@@ -165,17 +168,17 @@ def other_start(reading: Reading) -> str | None:
     if daemon is None or daemon.pid is None or daemon.next_command is None:
         return None
     commands = (daemon.next_command, daemon.command_line)
-    then, now = (trees.deciding_options(start.options(command), reading.tree) for command in commands)
+    then, now = (trees.find_deciding_options(start.read_options(command), reading.tree) for command in commands)
     if then != now:
         spoken = [" ".join(f"-o {option}" for option in options) or "no such option" for options in (then, now)]
         return f"after a restart sshd would use {spoken[0]}; the running sshd uses {spoken[1]}"
-    file = start.config(daemon.next_command)  # an init script may name one where nobody sees it
-    if file is not None and file != start.config(daemon.command_line):
+    file = start.find_config(daemon.next_command)  # an init script may name one where nobody sees it
+    if file is not None and file != start.find_config(daemon.command_line):
         return f"after a restart sshd would read {file}; the running sshd reads {reading.tree.main}"
     return None
 
 
-def unknown_start(snapshot: Snapshot) -> Doubt | None:
+def find_unknown_start(snapshot: Snapshot) -> Doubt | None:
     """Say that the -o options of a daemon that is started for each connection are not known; None: they are."""
     daemon = snapshot.daemon
     if daemon is None or daemon.pid is not None or daemon.next_command is not None:
@@ -184,16 +187,16 @@ def unknown_start(snapshot: Snapshot) -> Doubt | None:
     return Doubt(reason=reason, kind=DoubtKind.OPTIONS)
 
 
-def contradiction(reading: Reading) -> str | None:
+def find_contradiction(reading: Reading) -> str | None:
     """Both readings, where the host's sshd reads its files otherwise than we do; None: not so, as far as it was asked.
 
     Whatever we would write then rests on a misreading.
     """
     snapshot = reading.snapshot
     try:
-        doubts = [doubt(reading, keyword) for keyword in KEYWORDS]
+        doubts = [find_doubt(reading, keyword) for keyword in KEYWORDS]
     except ParseError as error:
-        return _one_sided(snapshot, error) if any(dump.error is None for dump in snapshot.dumps) else None
+        return _describe_one_sided(snapshot, error) if any(dump.error is None for dump in snapshot.dumps) else None
     return next((found.reason for found in doubts if found is not None and found.kind is DoubtKind.CONTRADICTED), None)
 
 
@@ -201,30 +204,30 @@ def is_exempt(event: Event, policy: Policy, version: Version) -> bool:
     """Whether the policy leaves a line inside a Match block alone; one that counts for everybody never is."""
     if policy.match_overrides is not MatchOverrides.KEEP or event.block is None:
         return False
-    return not match.at_start(event.block, version)
+    return not match.is_active_at_start(event.block, version)
 
 
-def _findings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]:
+def _judge_settings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]:
     """Give each finding with its folded keyword."""
-    wanted = policy.wanted()
+    wanted = policy.wanted
     version, everybody = reading.tree.version, reading.everybody
     pair = {keyword: int(everybody[keyword].value) for keyword in KEYWORDS}
     said = consequence.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
-    late = consequence.probes_late(version) and pair[INTERVAL] > 0
+    late = consequence.has_doubled_interval(version) and pair[INTERVAL] > 0
     for keyword in KEYWORDS:
         setting = everybody[keyword]
         right = pair[keyword] == wanted[keyword]
         reason = said if not right or (late and keyword == INTERVAL) else ""
         if not right and setting.place is not None and setting.place.path == COMMAND_LINE:
             reason = f"an -o option of the running sshd sets the value and overrides every file; {said}"
-        yield keyword, _finding(setting, GLOBAL, wanted[keyword], right=right, reason=reason)
+        yield keyword, _make_finding(setting, GLOBAL, wanted[keyword], right=right, reason=reason)
     few = len(reading.scopes) <= _MANY
     deciding = {each.scope.place: each for each in reading.scopes}
     for event in reading.overrides:
         keyword = event.line.keyword
         assert event.block is not None  # overrides() gives lines inside Match blocks
         assert event.number is not None
-        if event.place == everybody[keyword].place and match.at_start(event.block, version):
+        if event.place == everybody[keyword].place and match.is_active_at_start(event.block, version):
             continue  # reported as the value for everybody
         here = deciding[event.block.place]
         effective = reading.resolve(here.context) if here.context is not None and few else everybody
@@ -240,10 +243,10 @@ def _findings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Finding]]
             place=event.place,
             hides=effective[keyword].hides if effective[keyword].place == event.place else (),
         )
-        yield keyword, _finding(setting, here.scope, wanted[keyword], right=right or exempt, reason=reason)
+        yield keyword, _make_finding(setting, here.scope, wanted[keyword], right=right or exempt, reason=reason)
 
 
-def _finding(setting: Setting, scope: Scope, wanted: int, *, right: bool, reason: str) -> Finding:
+def _make_finding(setting: Setting, scope: Scope, wanted: int, *, right: bool, reason: str) -> Finding:
     return Finding(
         setting=SPELLING[setting.keyword],
         scope=scope,
@@ -256,15 +259,15 @@ def _finding(setting: Setting, scope: Scope, wanted: int, *, right: bool, reason
     )
 
 
-def _with_doubt(finding: Finding, doubt: Doubt | None) -> Finding:
+def _apply_doubt(finding: Finding, doubt: Doubt | None) -> Finding:
     """A contradicted reading is UNKNOWN; an unconfirmed one is not a PASS, but a value that is wrong stays wrong."""
     if doubt is None or (finding.state is State.DRIFT and doubt.kind is DoubtKind.NOT_ASKED):
         return finding
     return replace(finding, state=State.UNKNOWN, reason=doubt.reason)
 
 
-def _unreadable(policy: Policy, reason: str) -> Iterator[Finding]:
-    for keyword, wanted in policy.wanted().items():
+def _report_unreadable(policy: Policy, reason: str) -> Iterator[Finding]:
+    for keyword, wanted in policy.wanted.items():
         yield Finding(
             setting=SPELLING[keyword],
             wanted=str(wanted),
@@ -274,15 +277,15 @@ def _unreadable(policy: Policy, reason: str) -> Iterator[Finding]:
         )
 
 
-def _one_sided(snapshot: Snapshot, error: ParseError) -> str:
+def _describe_one_sided(snapshot: Snapshot, error: ParseError) -> str:
     said = next((dump for dump in snapshot.dumps if dump.error is None), None)
     if said is None:
         return f"cannot read the configuration: {error}"
-    pair = "/".join(said.value(keyword) or "?" for keyword in KEYWORDS)
+    pair = "/".join(said.find(keyword) or "?" for keyword in KEYWORDS)
     return f"sshd -T reads {pair} for {said.context}, but this program cannot read the files: {error}"
 
 
-def _daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:
+def _judge_daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:
     daemon = snapshot.daemon
     if started is not None:
         yield Finding(

@@ -31,7 +31,7 @@ from sshd_keepalive.planning import judge
 from sshd_keepalive.planning import owners as managed
 from sshd_keepalive.planning import proofs as prove
 from sshd_keepalive.planning.edits import Draft
-from sshd_keepalive.planning.policy import for_release
+from sshd_keepalive.planning.policy import adapt_to_release
 from sshd_keepalive.planning.proofs import predict
 from sshd_keepalive.spelling import cut_lines, join_first
 from sshd_keepalive.sshd_config import document as documents
@@ -54,20 +54,20 @@ def plan(reading: Reading, policy: Policy) -> Plan:
             in a vendor's tree, …), or a proof failed. Nothing was written.
     """
     snapshot, tree = reading.snapshot, reading.tree
-    asked, policy = policy, for_release(policy, tree.version)
+    asked, policy = policy, adapt_to_release(policy, tree.version)
     wrong = _find_wrong(reading, policy)
-    started = judge.other_start(reading)
+    started = judge.find_other_start(reading)
     if started is not None:  # after the restart other files or values might be needed
         raise PlanError(started, hint="restart sshd, or undo the change of its start options, and run this again")
-    if unknown := judge.unknown_start(snapshot):
+    if unknown := judge.find_unknown_start(snapshot):
         raise PlanError(unknown.reason, hint="name its unit in the inventory: service: {unit: sshd@0.service}")
     if wrong:
         _refuse_nul(tree)
-    draft, told = _draft(reading, policy, wrong) if wrong else (Draft(tree.documents), ())
+    draft, told = _write_draft(reading, policy, wrong) if wrong else (Draft(tree.documents), ())
     edits, contents = draft.edits(), draft.contents()
     after = reading.after(contents)
     prove.prove_untouched_bytes(contents, edits)
-    prove.prove_only_values(edits, policy.wanted(), tree)
+    prove.prove_only_values(edits, policy.wanted, tree)
     prove.prove_untouched_settings(tree, after.tree)
     if wrong and _find_wrong(after, policy):
         raise PlanError("the edited files would still not be compliant")
@@ -77,7 +77,7 @@ def plan(reading: Reading, policy: Policy) -> Plan:
         edits=edits,
         contents=contents,
         predictions=tuple(predict(reading, after)),
-        caveat=judge.caveat(after, asked),
+        caveat=judge.find_caveat(after, asked),
         restart=bool(contents) or stale,
         notes=(
             *told,
@@ -87,7 +87,7 @@ def plan(reading: Reading, policy: Policy) -> Plan:
     )
 
 
-def fingerprint(contents: Iterable[NewContent]) -> str:
+def compute_fingerprint(contents: Iterable[NewContent]) -> str:
     """Give a text that differs when a plan would write other files, other bytes, or over other bytes: SHA-256."""
     digest = sha256()
     for content in contents:
@@ -120,7 +120,7 @@ class _Wrong:
 
 
 def _find_wrong(reading: Reading, policy: Policy) -> _Wrong:
-    wanted = policy.wanted()
+    wanted = policy.wanted
     everybody, version = reading.everybody, reading.tree.version
     return _Wrong(
         tuple(everybody[keyword] for keyword in KEYWORDS if int(everybody[keyword].value) != wanted[keyword]),
@@ -143,7 +143,7 @@ def _refuse_nul(tree: Tree) -> None:
 # ------------------------------------------------------------------------------------------ the edits
 
 
-def _draft(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tuple[str, ...]]:
+def _write_draft(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tuple[str, ...]]:
     for setting in wrong.settings:
         if setting.place is not None and setting.place.path == COMMAND_LINE:
             raise PlanError(
@@ -171,7 +171,7 @@ def _draft(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tupl
 def _edit_in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
     """Edit the lines that decide, where they stand; None when one stands in a file that is never edited."""
     tree, everybody = reading.tree, reading.everybody
-    wanted = policy.wanted()
+    wanted = policy.wanted
     wrong_keywords = {setting.keyword for setting in wrong.settings}
     rewrites = [(event, "decides for a Match block") for event in wrong.lines]
     missing: list[str] = []
@@ -188,7 +188,7 @@ def _edit_in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[s
     draft = Draft(tree.documents)
     for event, reason in rewrites:
         draft.rewrite(event.place.path, event.line, wanted[event.line.keyword], reason)
-    for keyword, line in editing.spots(tree.documents[tree.main], missing, tree.events()).items():
+    for keyword, line in editing.choose_lines(tree.documents[tree.main], missing, tree.events()).items():
         text = f"{SPELLING[keyword]} {wanted[keyword]}".encode()
         draft.insert(tree.main, line, text, "nothing decides: the compiled-in default applies")
     return draft
@@ -209,20 +209,22 @@ def _write_drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[s
     """
     tree = reading.tree
     exempt = any(judge.is_exempt(event, policy, tree.version) for event in reading.overrides)
-    paths = [p for p in editing.drop_in_paths(tree) if p not in tree.documents or editing.is_ours(tree.documents[p])]
+    paths = [
+        p for p in editing.list_drop_in_paths(tree) if p not in tree.documents or editing.is_ours(tree.documents[p])
+    ]
     foreign = any(managed.is_foreign(real.get(event.place.path, event.place.path)) for event in wrong.lines)
     ways = ((False, False), *(() if exempt else ((True, False),)), *(() if foreign else ((False, True),)))
     for shield, edited in ways:
         for path in paths:
             draft = Draft(tree.documents)
-            text = editing.drop_in_content(policy, shield=shield)
+            text = editing.render_drop_in(policy, shield=shield)
             if path in tree.documents:
                 _update_drop_in(draft, path, text)
             else:
                 draft.create(path, text, "read before every other place of the two settings")
             for event in wrong.lines if edited else ():
                 if event.place.path != path:
-                    number = policy.wanted()[event.line.keyword]
+                    number = policy.wanted[event.line.keyword]
                     draft.rewrite(event.place.path, event.line, number, "decides for a Match block")
             if not _find_wrong(reading.after(draft.contents()), policy):
                 return draft
@@ -265,7 +267,7 @@ def _note_owners(before: Reading, after: Reading, contents: Sequence[NewContent]
 
 
 def _note_kept_values(after: Reading, policy: Policy) -> Iterator[str]:
-    wanted = policy.wanted()
+    wanted = policy.wanted
     lines = [event for event in after.overrides if event.number != wanted[event.line.keyword]]
     kept = [
         f"{event.place}: {SPELLING[event.line.keyword]} {event.number} for {event.block.text} is kept"
@@ -277,7 +279,7 @@ def _note_kept_values(after: Reading, policy: Policy) -> Iterator[str]:
 
 def _note_inert_lines(after: Reading, policy: Policy) -> Iterator[str]:
     numbers = {(event.place, event.line.keyword): event.number for event in after.lines}
-    for keyword, wanted in policy.wanted().items():
+    for keyword, wanted in policy.wanted.items():
         setting = after.everybody[keyword]
         inert = [place for place in setting.hides if numbers[place, keyword] != wanted]
         if inert:

@@ -48,7 +48,7 @@ def from_mapping(mapping: Mapping[str, object]) -> Policy:
             mistakes.append(str(error))
     try:
         refuse_mixture(given)
-        policy = _by_effect(given) if any(name in given for name in BY_EFFECT) else _by_value(given)
+        policy = _read_by_effect(given) if any(name in given for name in BY_EFFECT) else _read_by_value(given)
     except ValueError as error:
         mistakes.append(str(error))
     if mistakes:
@@ -65,7 +65,7 @@ def read_value(key: str, value: object) -> tuple[str, Any]:
     name = next((known for known in _KEYS if known.lower() == str(key).lower()), None)
     if name is None:
         raise ValueError(f"unknown policy setting {key!r}{did_you_mean(str(key), _KEYS)}")
-    return name, _choice(name, value) if name in _CHOICES else _number(name, value)
+    return name, _read_choice(name, value) if name in _CHOICES else _read_number(name, value)
 
 
 def refuse_mixture(names: Collection[str]) -> None:
@@ -85,12 +85,12 @@ def refuse_mixture(names: Collection[str]) -> None:
 def to_mapping(policy: Policy) -> dict[str, int]:
     """Give what a policy asks for in the words of an inventory."""
     if policy.goal is None:
-        return dict(zip(BY_VALUE, policy.wanted().values(), strict=True))
+        return dict(zip(BY_VALUE, policy.wanted.values(), strict=True))
     goal = {KEEP_ALIVE_EVERY: policy.goal.keep_alive_every_s}
     return goal if policy.goal.drop_dead_after_s is None else goal | {DROP_DEAD_AFTER: policy.goal.drop_dead_after_s}
 
 
-def for_release(policy: Policy, version: Version) -> Policy:
+def adapt_to_release(policy: Policy, version: Version) -> Policy:
     """Give the policy by value that has the wanted effect on one release; a policy by value stays as it is."""
     goal = policy.goal
     if goal is None:
@@ -107,7 +107,7 @@ def override(policy: Policy, values: Mapping[str, int | str]) -> Policy:
     Raises:
         ConfigError: the result is not a policy.
     """
-    chosen: dict[str, Any] = {name: _choice(name, values[name]) for name in _CHOICES if name in values}
+    chosen: dict[str, Any] = {name: _read_choice(name, values[name]) for name in _CHOICES if name in values}
     policy = replace(policy, **chosen)
     values = {name: value for name, value in values.items() if name not in _CHOICES}
     if not values:
@@ -124,7 +124,7 @@ def override(policy: Policy, values: Mapping[str, int | str]) -> Policy:
     return replace(made, count_max=policy.count_max or made.count_max) if has_count else made
 
 
-def _by_value(given: Mapping[str, Any]) -> Policy:
+def _read_by_value(given: Mapping[str, Any]) -> Policy:
     policy = Policy(
         interval_s=given.get(BY_VALUE[0], Policy().interval_s), count_max=given.get(BY_VALUE[1], Policy().count_max)
     )
@@ -136,7 +136,7 @@ def _by_value(given: Mapping[str, Any]) -> Policy:
     return policy
 
 
-def _by_effect(given: Mapping[str, Any]) -> Policy:
+def _read_by_effect(given: Mapping[str, Any]) -> Policy:
     goal = Goal(
         keep_alive_every_s=given.get(KEEP_ALIVE_EVERY, Goal().keep_alive_every_s),
         drop_dead_after_s=given.get(DROP_DEAD_AFTER),
@@ -155,20 +155,20 @@ def _by_effect(given: Mapping[str, Any]) -> Policy:
     return Policy(interval_s=interval_s, count_max=count_max, goal=goal)
 
 
-def _number(name: str, value: object) -> int:
+def _read_number(name: str, value: object) -> int:
     keyword = COUNT_MAX if name == SPELLING[COUNT_MAX] else INTERVAL
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= values.INT_MAX:
         return value
     if isinstance(value, str) and values.is_portable(keyword, value.encode()):
         try:
-            return values.number(keyword, value.encode(), NEWEST) or 0
+            return values.read_number(keyword, value.encode(), NEWEST) or 0
         except values.BadValue:
             pass
     kind = "seconds or a time such as 5m" if keyword == INTERVAL else "a number"
     raise ValueError(f"{name}: {value!r} is not {kind} from 0 to {values.INT_MAX}")
 
 
-def _choice(name: str, value: object) -> Enum:
+def _read_choice(name: str, value: object) -> Enum:
     kind = _CHOICES[name]
     known = [str(member.value) for member in kind]
     if value in known:

@@ -66,13 +66,13 @@ def prove_only_values(edits: Iterable[Edit], wanted: Mapping[str, int], tree: Tr
         if not edit.before or edit.after in before or is_ours(tree.documents[edit.path]):
             continue
         new = tokenise(edit.line, edit.after, tree.version)
-        frames = [_frame(tokenise(edit.line, raw, tree.version)) for raw in before]
+        frames = [_cut_frame(tokenise(edit.line, raw, tree.version)) for raw in before]
         number = str(wanted.get(new.keyword, "")).encode()
-        if not new.arguments or new.arguments[0].text != number or _frame(new) not in frames:
+        if not new.arguments or new.arguments[0].text != number or _cut_frame(new) not in frames:
             raise PlanError(f"{edit.path}:{edit.line} would change in more than its value")
 
 
-def _frame(line: Line) -> tuple[bytes, bytes] | None:
+def _cut_frame(line: Line) -> tuple[bytes, bytes] | None:
     """What stands before and after the value; None where there is none."""
     if not line.arguments:
         return None
@@ -89,16 +89,16 @@ def prove_untouched_settings(before: Tree, after: Tree) -> None:
         PlanError: it does not.
     """
     conditions: dict[Conditions, Conditions] = {}
-    facts = _facts(before, conditions)
+    facts = _list_facts(before, conditions)
     try:
-        same = facts == _facts(after, conditions)
+        same = facts == _list_facts(after, conditions)
     except ParseError as error:
         raise PlanError(f"sshd would refuse the edited files: {error}") from error
     if not same:
         raise PlanError("a setting other than the keep-alive ones would change")
 
 
-def _facts(tree: Tree, known: dict[Conditions, Conditions]) -> list[Fact]:
+def _list_facts(tree: Tree, known: dict[Conditions, Conditions]) -> list[Fact]:
     """Every line that must stay.
 
     Args:
@@ -114,7 +114,7 @@ def _facts(tree: Tree, known: dict[Conditions, Conditions]) -> list[Fact]:
             event.line.keyword,
             tuple(token.text for token in event.line.arguments),
             of_block[event.block] if event.block else (),
-            match.at_start(event.block, tree.version) if event.block else True,
+            match.is_active_at_start(event.block, tree.version) if event.block else True,
         )
         for event in tree.events()
         if event.line.keyword not in KEYWORDS and event.line.keyword != "match"
@@ -129,13 +129,13 @@ def predict(before: Reading, after: Reading) -> Iterator[Prediction]:
     """What `sshd -T -C` must print before and after, for connections about which nothing is undecided."""
     found = (
         Prediction(context=context, before=old, after=new, scope=scope)
-        for scope, context in _contexts(before)
+        for scope, context in _list_contexts(before)
         if (old := _list_decided(before, context)) and (new := _list_decided(after, context))
     )
     return islice(found, _MAX_PREDICTIONS)
 
 
-def _contexts(reading: Reading) -> Iterator[tuple[Scope, Context]]:
+def _list_contexts(reading: Reading) -> Iterator[tuple[Scope, Context]]:
     """Whom to ask about: everybody, root, the login of the tool, and one connection for each scope.
 
     A connection that needs a member of a group cannot be made up. Without a Match line all are the same.
@@ -166,8 +166,8 @@ def _list_decided(reading: Reading, context: Context) -> tuple[tuple[str, str], 
     """
     dump = next((d for d in reading.snapshot.dumps if d.context == context and d.error is None), None)
     pair: list[tuple[str, str]] = []
-    for keyword, numbers in reading.possible(context).items():
-        said = None if dump is None else dump.value(keyword)
+    for keyword, numbers in reading.list_possible(context).items():
+        said = None if dump is None else dump.find(keyword)
         if said is not None and said in [str(number) for number in numbers]:
             pair.append((keyword, said))
         elif len(numbers) == 1:

@@ -10,7 +10,7 @@ from sshd_keepalive.planning.proofs import predict
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.scripts import compose
 from sshd_keepalive.scripts.guard import GuardEnd
-from sshd_keepalive.scripts.records import decode, legible, records
+from sshd_keepalive.scripts.records import decode, legible, read_records
 from sshd_keepalive.sshd_config.limits import check_files
 from sshd_keepalive.sshd_config.reading import Reading
 
@@ -24,21 +24,21 @@ class Past:
     files: tuple[tuple[str, bytes | None, bytes | None], ...]  # real path, before, after; None: no file
 
 
-def runs_script(snapshot: Snapshot, run_id: str) -> str:
+def build_script(snapshot: Snapshot, run_id: str) -> str:
     """Build the script that prints one run; an empty id means the latest that can be undone."""
     return compose("runs", {"STATE": snapshot.state_dir, "WANTED": run_id})
 
 
 @legible("its runs")
 def parse(stdout: bytes) -> Past | None:
-    """Parse the output of `runs_script`; None when there is no such run.
+    """Parse the output of `build_script`; None when there is no such run.
 
     Raises:
         HostError: kind `observe`, the output is cut; `read_only`, other accounts may write where the runs are kept.
     """
     run_id = how = unsafe = ""
     files: list[tuple[str, bytes | None, bytes | None]] = []
-    for kind, value in records(stdout):
+    for kind, value in read_records(stdout):
         match kind:
             case "run":
                 run_id = decode(value)

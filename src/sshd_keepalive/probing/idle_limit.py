@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sshd_keepalive.model import Finding, State, Subject
-from sshd_keepalive.probing.proof import Loss, Values, ask, tolerance_s
+from sshd_keepalive.probing.proof import Loss, Values, compute_tolerance_s, suggest_idle
 
 #: On both sides of the limits that products have: 240, 300, 350, 600, 900, 3600 s.
 _LADDER_S: Final = (
@@ -43,12 +43,12 @@ class Bounds:
         return None if self.at_most_s is None else max(1, int(self.at_least_s / 2))
 
 
-def spacings(idle_s: float, most: int = CONNECTIONS_MAX) -> tuple[int, ...]:
+def choose_spacings(idle_s: float, most: int = CONNECTIONS_MAX) -> tuple[int, ...]:
     """The spacings to try, shortest first; the longest ones that fit into the time, one for each connection."""
     return tuple(spacing for spacing in _LADDER_S if spacing <= idle_s)[-most:]
 
 
-def bounds(paced: tuple[Paced, ...]) -> Bounds:
+def find_bounds(paced: tuple[Paced, ...]) -> Bounds:
     """Give the longest idle time that a connection survived, and the shortest that ended one."""
     lethal = [one.lethal_s for one in paced if one.lethal_s is not None]
     at_most_s = min(lethal, default=None)
@@ -57,14 +57,14 @@ def bounds(paced: tuple[Paced, ...]) -> Bounds:
     return Bounds(at_least_s=max(proven, default=0.0), at_most_s=at_most_s)
 
 
-def finding(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
+def judge(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
     """Compare the limit with the keep-alives of the host, or those that the policy requires."""
     every_s = values.consequence.request_after_s if values is not None else wanted_s
     advice = f"configure ClientAliveInterval {found.advised_s} or less" if found.advised_s else ""
     if values is not None and values.consequence.request_after_s not in (None, values.interval_s) and found.advised_s:
         advice = f"configure ClientAliveInterval {max(1, found.advised_s // 2)} or less (this release doubles it)"
     if found.at_most_s is None:
-        state, reason = _none_met(found.at_least_s, every_s)
+        state, reason = _judge_without_limit(found.at_least_s, every_s)
     elif every_s is None:
         state, reason = State.DRIFT, f"the host sends no keep-alive; {advice}"
     elif every_s >= found.at_least_s:
@@ -76,24 +76,27 @@ def finding(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
     return Finding(
         setting=Subject.IDLE_LIMIT,
         wanted=f"more than {every_s} s" if every_s else "none",
-        value=spoken(found),
+        value=describe(found),
         state=state,
         reason=reason,
     )
 
 
-def _none_met(proven_s: float, every_s: int | None) -> tuple[State, str]:
+def _judge_without_limit(proven_s: float, every_s: int | None) -> tuple[State, str]:
     """No limit was met; that is enough where the host's keep-alives are closer together than what was proved."""
     if every_s is None:
         return State.UNKNOWN, f"the host sends no keep-alive: idle times above {proven_s:.0f} s were not tested"
-    if proven_s + tolerance_s(every_s) < every_s:
-        return State.UNKNOWN, f"the host sends a keep-alive every {every_s} s; test for longer: --idle {ask(every_s)}"
+    if proven_s + compute_tolerance_s(every_s) < every_s:
+        return (
+            State.UNKNOWN,
+            f"the host sends a keep-alive every {every_s} s; test for longer: --idle {suggest_idle(every_s)}",
+        )
     if every_s > proven_s * 1.2:
         return State.OK, ""
     return State.OK, f"the host's keep-alive every {every_s} s keeps the connection open and hides limits above that"
 
 
-def spoken(found: Bounds) -> str:
+def describe(found: Bounds) -> str:
     """`between 290 s and 310 s`."""
     if found.at_most_s is None:
         return f"none up to {found.at_least_s:.0f} s"

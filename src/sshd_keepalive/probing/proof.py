@@ -83,7 +83,7 @@ class Values:
         return f"{self.interval_s}/{self.count_max} on OpenSSH {self.version}"
 
 
-def needed_s(values: Values | None, policy_interval_s: int) -> float:
+def compute_needed_s(values: Values | None, policy_interval_s: int) -> float:
     """How long a silence must be to prove something: past the first keep-alive, for short intervals the second."""
     first_s = policy_interval_s
     if values is not None:
@@ -93,25 +93,25 @@ def needed_s(values: Values | None, policy_interval_s: int) -> float:
     return 2 * first_s + 5.0 if first_s <= _SHORT_S else first_s + _SPARE_S
 
 
-def finding(held: Held, values: Values | None, wanted_s: int) -> Finding:
+def judge(held: Held, values: Values | None, wanted_s: int) -> Finding:
     """Judge a silence.
 
     Args:
         values: None: the configuration could not be read, so the policy alone says what to expect.
         wanted_s: the policy's interval.
     """
-    state, reason = _judged(held, values, wanted_s)
+    state, reason = _judge_silence(held, values, wanted_s)
     expected_s = values.consequence.request_after_s if values is not None else wanted_s
     return Finding(
         setting=Subject.OBSERVED,
         wanted=f"a keep-alive every {expected_s} s, alive" if expected_s else "alive",
-        value=spoken(held),
+        value=describe(held),
         state=state,
         reason=reason,
     )
 
 
-def spoken(held: Held) -> str:
+def describe(held: Held) -> str:
     """`a keep-alive every 2.0 s (7 seen), alive after 15 s`."""
     ending = f"alive after {held.quiet_s:.0f} s" if held.loss is None else f"dead after {held.quiet_s:.1f} s"
     ending += ", when the test was interrupted" if held.was_stopped else ""
@@ -120,7 +120,7 @@ def spoken(held: Held) -> str:
     return f"a keep-alive every {held.spacing_s:.1f} s ({len(held.beats)} seen), {ending}"
 
 
-def answer(observed: Sequence[Finding], values: Values | None) -> str:
+def compose_answer(observed: Sequence[Finding], values: Values | None) -> str:
     """Say in one sentence what happens to a quiet session: the effect of the values, or what was measured instead."""
     told = next((finding for finding in observed if finding.state is not State.OK), observed[0])
     if told.state is State.OK and told.setting is not Subject.IDLE_LIMIT and values is not None:
@@ -139,9 +139,9 @@ def _format_duration(seconds: int) -> str:
     return f"{seconds // 60} min" if seconds >= 120 and seconds % 60 == 0 else f"{seconds} s"
 
 
-def recommendation(values: Values, wanted_s: int) -> str:
+def recommend(values: Values, wanted_s: int) -> str:
     """What to configure where the release does not keep the interval; empty where it does."""
-    if not consequence.probes_late(values.version) or values.consequence.request_after_s == wanted_s:
+    if not consequence.has_doubled_interval(values.version) or values.consequence.request_after_s == wanted_s:
         return ""
     interval_s = values.interval_s if values.interval_s > 0 else wanted_s
     return (
@@ -151,9 +151,9 @@ def recommendation(values: Values, wanted_s: int) -> str:
     )
 
 
-def _judged(held: Held, values: Values | None, wanted_s: int) -> tuple[State, str]:
+def _judge_silence(held: Held, values: Values | None, wanted_s: int) -> tuple[State, str]:
     if held.loss is not None:
-        return State.DRIFT, _why_dead(held, values)
+        return State.DRIFT, _explain_loss(held, values)
     expected_s = values.consequence.request_after_s if values is not None else wanted_s
     if values is not None and values.interval_s <= 0:
         if held.beats:
@@ -162,14 +162,14 @@ def _judged(held: Held, values: Values | None, wanted_s: int) -> tuple[State, st
     if expected_s is None:  # never together with an interval above 0
         return State.UNKNOWN, ""
     if held.spacing_s is None:
-        if held.quiet_s < expected_s + tolerance_s(expected_s):
+        if held.quiet_s < expected_s + compute_tolerance_s(expected_s):
             return (
                 State.UNKNOWN,
-                f"the first keep-alive is due after {expected_s} s; test for longer: --idle {ask(expected_s)}",
+                f"the first keep-alive is due after {expected_s} s; test for longer: --idle {suggest_idle(expected_s)}",
             )
         return State.DRIFT, f"no keep-alive in {held.quiet_s:.0f} s, although one was due after {expected_s} s"
-    least_s = earliest_s(values) if values is not None else expected_s
-    if not least_s - tolerance_s(least_s) <= held.spacing_s <= expected_s + tolerance_s(expected_s):
+    least_s = compute_earliest_s(values) if values is not None else expected_s
+    if not least_s - compute_tolerance_s(least_s) <= held.spacing_s <= expected_s + compute_tolerance_s(expected_s):
         source = f"{values} means" if values is not None else "the policy requires"
         return (
             State.DRIFT,
@@ -178,35 +178,35 @@ def _judged(held: Held, values: Values | None, wanted_s: int) -> tuple[State, st
     return State.OK, ""
 
 
-def earliest_s(values: Values) -> int:
+def compute_earliest_s(values: Values) -> int:
     """The spacing that is expected at least.
 
     OpenSSH 9.2 to 9.4 wake up after one interval and then find, in whole seconds, that it is not over yet; where the
     host is busy they wake up late enough to ask after one already (seen on 9.2 under load: 10 s, then 20 s).
     """
     expected_s = values.consequence.request_after_s or 0
-    return values.interval_s if consequence.probes_late(values.version) else expected_s
+    return values.interval_s if consequence.has_doubled_interval(values.version) else expected_s
 
 
-def tolerance_s(expected_s: float) -> float:
+def compute_tolerance_s(expected_s: float) -> float:
     """How far from its time a keep-alive may come."""
     return max(_TOLERANCE_S, _TOLERANCE * expected_s)
 
 
-def ask(expected_s: int) -> str:
+def suggest_idle(expected_s: int) -> str:
     """The `--idle` that shows a keep-alive due after so many seconds: `13`, `6m`."""
     if expected_s <= _SHORT_S:
         return str(2 * expected_s + 5)
     return f"{int(expected_s + _SPARE_S) // 60 + 1}m"
 
 
-def _why_dead(held: Held, values: Values | None) -> str:
+def _explain_loss(held: Held, values: Values | None) -> str:
     loss = held.loss.value if held.loss is not None else ""
     words = f" with the message {held.farewell!r}" if held.farewell else ""
     after = f"{loss}{words}"
     if values is not None and held.loss is Loss.CLOSED:
         limit_s = values.consequence.alive_dropped_after_s
-        if limit_s is not None and abs(held.quiet_s - limit_s) <= tolerance_s(limit_s):
+        if limit_s is not None and abs(held.quiet_s - limit_s) <= compute_tolerance_s(limit_s):
             return f"{after}: {values.consequence.sentence}"
     if held.loss in (Loss.RESET, Loss.NO_ANSWER):
         last_s = held.beats[-1].at_s if held.beats else 0.0

@@ -14,7 +14,7 @@ from sshd_keepalive.scripts import guard, survey
 from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading, read
-from sshd_keepalive.sshd_config.tree import missing_globs
+from sshd_keepalive.sshd_config.tree import find_missing_globs
 
 _ATTEMPTS = 4  # one look, and three more for Includes within Includes that only our own reading finds
 
@@ -42,7 +42,7 @@ def observe(
     for _ in range(_ATTEMPTS):
         snapshot = _look(shell, now, extra, deadline.left_s(), again=again)
         reading = read(snapshot, expected)
-        missing = missing_globs(reading.tree)
+        missing = find_missing_globs(reading.tree)
         if not missing:
             return reading
         extra = (*extra, *missing)

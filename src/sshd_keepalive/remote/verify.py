@@ -59,7 +59,7 @@ def find_difference(seen: Snapshot, change: Change) -> str:
     for content in change.plan.contents:
         if now_there[content.path] != content.before:
             return f"{content.path} does not hold its old content"
-    if complaint := judge.broken(seen):
+    if complaint := judge.find_refusal(seen):
         return f"sshd refuses the old files: {complaint}"
     said = {dump.context: dump for dump in seen.dumps if dump.error is None}
     if not said:
@@ -69,8 +69,8 @@ def find_difference(seen: Snapshot, change: Change) -> str:
         if dump is None:  # the guard has checked all contexts; an observation covers fewer
             continue
         for keyword, value in prediction.before:
-            if dump.value(keyword) != value:
-                return f"sshd reads {SPELLING[keyword]} as {dump.value(keyword)}, before it was {value}"
+            if dump.find(keyword) != value:
+                return f"sshd reads {SPELLING[keyword]} as {dump.find(keyword)}, before it was {value}"
     return "" if seen.active else f"{seen.unit or 'sshd'} is not active"
 
 

@@ -63,12 +63,12 @@ def render(run: Run) -> str:
         groups=_groups(run),
         group_names=sorted({flatten(group) for report in run.hosts for group in report.host.groups}),
         percent=_percent(counts[State.OK], len(run.hosts)),
-        rows=[_row(report) for report in outcome.worst_first(run)],
+        rows=[_row(report) for report in outcome.sort_worst_first(run)],
         details=_details(run),
         alike=_group_alike(run),
         chart=_chart(run),
         wanted=list(dict.fromkeys(_wanted(report.host.policy) for report in run.hosts)),
-        caveats=[(flatten(text), len(names)) for text, names in outcome.caveats(run).items()],
+        caveats=[(flatten(text), len(names)) for text, names in outcome.group_caveats(run).items()],
         benchmarks=[_benchmark(run, row) for row in run.benchmarks],
         conclusion=benchmarks.sentence(run),
         n_changed=sum(bool(report.changes) for report in run.hosts),
@@ -78,7 +78,7 @@ def render(run: Run) -> str:
 def _wanted(policy: Policy) -> str:
     if policy.goal is not None:
         return str(policy)
-    return ", ".join(f"{SPELLING[keyword]} {number}" for keyword, number in policy.wanted().items())
+    return ", ".join(f"{SPELLING[keyword]} {number}" for keyword, number in policy.wanted.items())
 
 
 # ----------------------------------------------------------------------------------------- state by group
@@ -129,8 +129,8 @@ def _groups(run: Run) -> list[dict[str, Any]]:
 def _states(run: Run) -> list[tuple[str, int]]:
     """The words that occur, worst first, with the number of hosts."""
     words: dict[str, int] = {}
-    for report in outcome.worst_first(run):
-        word = outcome.word(report)
+    for report in outcome.sort_worst_first(run):
+        word = outcome.pick_word(report)
         words[word] = words.get(word, 0) + 1
     return list(words.items())
 
@@ -166,13 +166,13 @@ def _group_alike(run: Run) -> list[dict[str, Any]]:
 def _row(report: HostReport) -> dict[str, Any]:
     """What the table shows of a host."""
     values = {f.setting: f.value for f in report.findings if f.scope == GLOBAL}
-    word = outcome.word(report)
+    word = outcome.pick_word(report)
     return {
         "name": flatten(report.host.name),
         "address": flatten(f"{report.host.address}{f':{report.host.port}' if report.host.port != 22 else ''}"),
         "groups": [flatten(group) for group in report.host.groups],
         "word": word,
-        "badness": outcome.badness(word),
+        "badness": outcome.rank_word(word),
         "interval": flatten(values.get(SPELLING[INTERVAL], "")),
         "count": flatten(values.get(SPELLING[COUNT_MAX], "")),
         "why": flatten(_why(report)),
@@ -220,7 +220,7 @@ def _details(run: Run) -> str:
         return [pool.number(flatten(line)) for line in lines]
 
     hosts = []
-    for report in outcome.worst_first(run):
+    for report in outcome.sort_worst_first(run):
         failure = report.failure
         found = []
         for finding in report.findings:

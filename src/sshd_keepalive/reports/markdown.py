@@ -13,18 +13,18 @@ from sshd_keepalive.reports import flatten, format_time
 
 def render(run: Run) -> str:
     """The whole page. Text from a host stands in code spans and code blocks only, where nothing is interpreted."""
-    hosts = outcome.worst_first(run)
-    words = Counter(outcome.word(report) for report in hosts)
-    said = ", ".join(f"**{words[word]}** {word}" for word in sorted(words, key=outcome.badness, reverse=True))
+    hosts = outcome.sort_worst_first(run)
+    words = Counter(outcome.pick_word(report) for report in hosts)
+    said = ", ".join(f"**{words[word]}** {word}" for word in sorted(words, key=outcome.rank_word, reverse=True))
     parts = [
         f"# sshd-keepalive {run.command}\n",
         f"{len(hosts)} host{'s' * (len(hosts) != 1)}{': ' * bool(said)}{said}\n",
         f"Run `{run.id}`, ended {format_time(run.ended_at)}, exit code {run.exit_code}.\n",
     ]
-    wrong = [report for report in hosts if outcome.word(report) is not State.OK]
+    wrong = [report for report in hosts if outcome.pick_word(report) is not State.OK]
     if wrong:
         parts.append(_table(("Host", "Groups", "State", "Why"), [_host_row(report) for report in wrong]))
-    if caveats := outcome.caveats(run):
+    if caveats := outcome.group_caveats(run):
         parts.append("## Values that do not mean what they read\n")
         rows = [(_code(text), " ".join(map(_code, names))) for text, names in caveats.items()]
         parts.append(_table(("Caveat", "Hosts"), rows))
@@ -47,7 +47,7 @@ def render(run: Run) -> str:
 def _host_row(report: HostReport) -> tuple[str, ...]:
     host = report.host
     groups = " ".join(_code(group) for group in host.groups)
-    return _code(host.name), groups, outcome.word(report), "<br>".join(_reasons(report))
+    return _code(host.name), groups, outcome.pick_word(report), "<br>".join(_reasons(report))
 
 
 def _reasons(report: HostReport) -> list[str]:

@@ -41,7 +41,7 @@ def render(run: Run) -> str:
     for report in run.hosts:
         name = flatten(report.host.name)
         compliant.labels(name).set(report.state is State.OK)
-        word.labels(name, flatten(report.host.address), outcome.word(report)).set(1)
+        word.labels(name, flatten(report.host.address), outcome.pick_word(report)).set(1)
         changes.labels(name).set(len(report.changes))
         if report.caveat is not None:
             late.labels(name).set(report.caveat.keep_alive_after_s)

@@ -39,7 +39,7 @@ def hosts(reports: Iterable[HostReport], *, verbose: int = 0, width: int | None 
 
 
 def _has_more_than_its_diff(report: HostReport) -> bool:
-    return not outcome.would_change(report) or bool(report.notes or report.changes or report.failure)
+    return not outcome.is_change_planned(report) or bool(report.notes or report.changes or report.failure)
 
 
 def _group(group: Likeness) -> Iterator[str]:
@@ -67,16 +67,16 @@ def diffs(run: Run, *, width: int | None = None) -> list[str]:
 
 def totals(run: Run, *, width: int | None = None) -> str:
     """What the benchmarks say, `5 hosts: 3 ok, 2 drift`, and of many hosts the names of those that failed."""
-    counts = Counter(outcome.word(report) for report in run.hosts)
+    counts = Counter(outcome.pick_word(report) for report in run.hosts)
     told = ", ".join(f"{counts[word]} {word}" for word in outcome.WORDS if counts[word])
-    if n_change := sum(map(outcome.would_change, run.hosts)):
+    if n_change := sum(map(outcome.is_change_planned, run.hosts)):
         told += f"; {n_change} to change"
     n_hosts = len(run.hosts)
     summary = f"{n_hosts} host{'s' * (n_hosts != 1)}: {told}" if told else "no hosts"
     failed = []
     if n_hosts > N_NAMED:  # the first lines may have left the screen
         for word in outcome.WORDS[outcome.WORDS.index(State.DRIFT) + 1 :]:
-            if names := [report.host.name for report in run.hosts if outcome.word(report) is word]:
+            if names := [report.host.name for report in run.hosts if outcome.pick_word(report) is word]:
                 failed.append(f"{word}: {join_first(names, N_NAMED)}")
     return wrap([*_benchmarks(run), summary, *failed], width)
 

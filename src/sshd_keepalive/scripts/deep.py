@@ -14,9 +14,9 @@ from typing import Final
 
 from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Scope, Snapshot, State, Subject
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import decode, legible, records
-from sshd_keepalive.sshd_config.patterns import matches
-from sshd_keepalive.sshd_config.values import BadValue, seconds
+from sshd_keepalive.scripts.records import decode, legible, read_records
+from sshd_keepalive.sshd_config.patterns import is_match
+from sshd_keepalive.sshd_config.values import BadValue, read_seconds
 from sshd_keepalive.sshd_config.version import Version
 
 #: The channel types of a job's command, as ChannelTimeout names them: sshd_config(5).
@@ -51,19 +51,19 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
     Raises:
         HostError: kind `observe`, the output is cut.
     """
-    words = {kind: decode(value[:_WORD_BYTES]) for kind, value in records(stdout)}
+    words = {kind: decode(value[:_WORD_BYTES]) for kind, value in read_records(stdout)}
     findings, notes, limits = [], [], []
     version = Version.parse(snapshot.version)
     for dump in (dump for dump in snapshot.dumps if dump.error is None):
         dump = _find_dump(dump, version)
-        findings += [finding for finding in _from_dump(dump, concurrency) if finding not in findings]
+        findings += [finding for finding in _judge_dump(dump, concurrency) if finding not in findings]
         notes += [note for note in _list_notes(dump, concurrency) if note not in notes]
-        if (limit_s := _channel_limit(dump)) is not None:
+        if (limit_s := _find_channel_limit(dump)) is not None:
             limits.append(("channel-timeout", float(limit_s)))
-        if limit_s := _seconds(dump.value("unusedconnectiontimeout")):
+        if limit_s := _read_seconds(dump.find("unusedconnectiontimeout")):
             limits.append(("unused-connection", float(limit_s)))
-    facts = dict(_facts(words, snapshot))
-    if (found := _tcp_keep_alive(words, snapshot)) is not None:
+    facts = dict(_list_facts(words, snapshot))
+    if (found := _find_tcp_keep_alive(words, snapshot)) is not None:
         facts["tcp_keepalive"] = ", ".join(found)
         findings.append(
             Finding(
@@ -72,13 +72,13 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
                 state=State.OK,
             )
         )
-    for path, line, limit_s in _tmouts(words.get("tmout", "")):
+    for path, line, limit_s in _list_tmouts(words.get("tmout", "")):
         notes.append(
             f"TMOUT={limit_s} ({path}:{line}) ends a shell that waits at its prompt for {limit_s} s; "
             "it never ends a running command"
         )
         limits.append(("shell-tmout", float(limit_s)))
-    if (idle_s := _logind_s(words)) is not None:
+    if (idle_s := _find_logind_s(words)) is not None:
         notes.append(
             f"logind's StopIdleSessionSec ends sessions whose terminal is idle for {idle_s} s, also while a command "
             "runs on it; a session without a terminal is not idle"
@@ -99,20 +99,20 @@ def _find_dump(dump: Dump, version: Version) -> Dump:
     return replace(dump, settings=tuple(pair for pair in dump.settings if pair[0] != "channeltimeout"))
 
 
-def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
+def _judge_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
     scope = GLOBAL if dump.context == Context() else Scope(text=str(dump.context))
-    if (limit_s := _channel_limit(dump)) is not None:
+    if (limit_s := _find_channel_limit(dump)) is not None:
         yield Finding(
             setting=Subject.CHANNEL_TIMEOUT,
             scope=scope,
             wanted="no timeout for the channel of a job",
-            value=str(dump.value("channeltimeout")),
+            value=str(dump.find("channeltimeout")),
             state=State.DRIFT,
             reason=f"a job without output for {limit_s} s loses its channel; keep-alives do not count as data",
         )
-    elif told := dump.value("channeltimeout"):
+    elif told := dump.find("channeltimeout"):
         yield Finding(setting=Subject.CHANNEL_TIMEOUT, scope=scope, value=told, state=State.OK)
-    most = dump.value("maxsessions") or ""
+    most = dump.find("maxsessions") or ""
     if concurrency is not None and most.isdigit():
         is_enough = int(most) >= concurrency
         yield Finding(
@@ -128,41 +128,41 @@ def _from_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
 
 
 def _list_notes(dump: Dump, concurrency: int | None) -> Iterator[str]:
-    if limit_s := _seconds(dump.value("unusedconnectiontimeout")):
+    if limit_s := _read_seconds(dump.find("unusedconnectiontimeout")):
         yield (
             f"UnusedConnectionTimeout {limit_s}: a connection that a scheduler keeps open between two jobs is closed "
             f"after {limit_s} s, also with keep-alives"
         )
-    starts = (dump.value("maxstartups") or "").partition(":")[0]
+    starts = (dump.find("maxstartups") or "").partition(":")[0]
     if concurrency is not None and starts.isdigit() and int(starts) < concurrency:
         yield (
-            f"MaxStartups {dump.value('maxstartups')}: when {concurrency} connections log in at the same time, "
+            f"MaxStartups {dump.find('maxstartups')}: when {concurrency} connections log in at the same time, "
             f"sshd refuses some of those after the first {starts}"
         )
 
 
-def _channel_limit(dump: Dump) -> int | None:
+def _find_channel_limit(dump: Dump) -> int | None:
     """The shortest time after which a job's quiet channel is closed."""
     limits = []
-    for entry in (dump.value("channeltimeout") or "").split():
+    for entry in (dump.find("channeltimeout") or "").split():
         pattern, equals, told = entry.strip('"').partition("=")
-        limit_s = _seconds(told) if equals else 0
-        if limit_s and any(matches(channel, pattern.encode("utf-8", "surrogateescape")) for channel in _JOB_CHANNELS):
+        limit_s = _read_seconds(told) if equals else 0
+        if limit_s and any(is_match(channel, pattern.encode("utf-8", "surrogateescape")) for channel in _JOB_CHANNELS):
             limits.append(limit_s)
     return min(limits, default=None)
 
 
-def _seconds(told: str | None) -> int:
+def _read_seconds(told: str | None) -> int:
     """A time of `sshd -T`; 0 for none and for what cannot be read."""
     if not told or told == "none":
         return 0
     try:
-        return seconds(told.encode("utf-8", "surrogateescape"), _TIMES_9_2)
+        return read_seconds(told.encode("utf-8", "surrogateescape"), _TIMES_9_2)
     except BadValue:
         return 0
 
 
-def _tmouts(said: str) -> Iterator[tuple[str, int, int]]:
+def _list_tmouts(said: str) -> Iterator[tuple[str, int, int]]:
     for line in said.splitlines():
         found = _TMOUT.match(line)
         if found and int(found["seconds"]) > 0:
@@ -170,21 +170,21 @@ def _tmouts(said: str) -> Iterator[tuple[str, int, int]]:
             yield place.path, place.line, int(found["seconds"])
 
 
-def _logind_s(words: dict[str, str]) -> int | None:
+def _find_logind_s(words: dict[str, str]) -> int | None:
     """`t 900000000` of busctl, in effect; else the last line of its files, which systemd reads in this order."""
     told = words.get("logind", "").split()
     if len(told) == 2 and told[0] == "t" and told[1].isdigit():
         return None if int(told[1]) >= _NEVER_USEC else int(told[1]) // 1_000_000
     for line in reversed(words.get("files", "").splitlines()):
         value = line.partition("StopIdleSessionSec=")[2].strip()
-        return None if value in ("", "infinity") else _seconds(value.replace("min", "m")) or None
+        return None if value in ("", "infinity") else _read_seconds(value.replace("min", "m")) or None
     return None
 
 
-def _tcp_keep_alive(words: dict[str, str], snapshot: Snapshot) -> tuple[str, ...] | None:
+def _find_tcp_keep_alive(words: dict[str, str], snapshot: Snapshot) -> tuple[str, ...] | None:
     """`no`, or after which silence the kernel asks, and when it gives up; None: not known."""
     dump = next((dump for dump in snapshot.dumps if dump.error is None), None)
-    if dump is not None and dump.value("tcpkeepalive") in ("no", "false"):  # 10.6 prints true and false
+    if dump is not None and dump.find("tcpkeepalive") in ("no", "false"):  # 10.6 prints true and false
         return ("no",)
     told = words.get("kernel", "").split()
     if len(told) != 3:
@@ -194,9 +194,9 @@ def _tcp_keep_alive(words: dict[str, str], snapshot: Snapshot) -> tuple[str, ...
     return f"first after {time_s} s", f"then {probes} every {every_s} s: given up after {lost_s} s"
 
 
-def _facts(words: dict[str, str], snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+def _list_facts(words: dict[str, str], snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     dump = next((dump for dump in snapshot.dumps if dump.error is None), None)
     if dump is not None:
         for keyword in ("maxsessions", "maxstartups"):
-            if value := dump.value(keyword):
+            if value := dump.find(keyword):
                 yield keyword, value

@@ -15,9 +15,9 @@ from typing import Final
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Action, Context, FailureKind, NewContent, Plan, Snapshot, Step
 from sshd_keepalive.quoting import quote, quote_bytes
 from sshd_keepalive.scripts import compose, text, variables
-from sshd_keepalive.scripts.records import decode, legible, records
+from sshd_keepalive.scripts.records import decode, legible, read_records
 from sshd_keepalive.sshd_config import include
-from sshd_keepalive.sshd_config.limits import too_large
+from sshd_keepalive.sshd_config.limits import make_too_large
 from sshd_keepalive.sshd_config.reading import Reading
 
 _WORD_BYTES: Final = 256 * 1024  # of each record that is read: the titles of some thousand sessions
@@ -265,14 +265,14 @@ def parse(stdout: bytes) -> Answer:
     """
     words: dict[str, str] = {}
     steps: list[Step] = []
-    for kind, value in records(stdout):
+    for kind, value in read_records(stdout):
         if kind == "step":
             name, result, since, until, *detail = decode(value).split(" ", 4)
             seconds_s = float(until) - float(since)
             # Not a number, endless, a day: a host says what it likes.
             seconds_s = round(seconds_s, 2) if 0 <= seconds_s < 86_400 else 0.0
             if len(steps) == _MOST_STEPS:
-                raise too_large(f"its answer has more than {_MOST_STEPS} steps")
+                raise make_too_large(f"its answer has more than {_MOST_STEPS} steps")
             steps.append(Step(name=name, ok=result == "ok", detail=" ".join(detail), seconds_s=seconds_s))
         else:
             words[kind] = decode(value[:_WORD_BYTES])

@@ -8,8 +8,8 @@ from typing import Final
 
 from sshd_keepalive.model import SessionEnd, SessionGroup
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import decode, legible, records
-from sshd_keepalive.sshd_config.limits import too_large
+from sshd_keepalive.scripts.records import decode, legible, read_records
+from sshd_keepalive.sshd_config.limits import make_too_large
 
 _MOST_GROUPS: Final = 5_000
 _SHARE: Final = 0.6  # of the time of an exchange: the rest is for the login shell, sudo and the way back
@@ -67,7 +67,7 @@ def parse(stdout: bytes) -> SessionLog:
     was_cut = False
     n_sessions, n_left_out, first_at, last_at = 0, 0, None, None
     in_effect_since, run_id = None, ""
-    for kind, value in records(stdout):
+    for kind, value in read_records(stdout):
         said = decode(value)
         if kind == "unread":
             unread.append(said)
@@ -92,7 +92,7 @@ def parse(stdout: bytes) -> SessionLog:
                     n_sessions = int(words[1])
                     first_at, last_at = map(_moment, words[2:4])
     if len(groups) > _MOST_GROUPS:
-        raise too_large(f"its log has more than {_MOST_GROUPS} groups of sessions")
+        raise make_too_large(f"its log has more than {_MOST_GROUPS} groups of sessions")
     groups.sort(key=lambda group: (-group.n, group.account, group.address, group.end, group.is_new))
     return SessionLog(
         groups=tuple(groups),

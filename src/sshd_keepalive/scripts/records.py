@@ -8,7 +8,7 @@ from typing import Final
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Completed, FailureKind
-from sshd_keepalive.sshd_config.limits import MAX_ANSWER_BYTES, MAX_RECORDS, too_large
+from sshd_keepalive.sshd_config.limits import MAX_ANSWER_BYTES, MAX_RECORDS, make_too_large
 
 Record = tuple[str, bytes]
 
@@ -17,7 +17,7 @@ _MOST_DIGITS: Final = 12
 _MOST_HEAD: Final = 64  # bytes of a record's first line
 
 
-def records(stdout: bytes) -> Iterator[Record]:
+def read_records(stdout: bytes) -> Iterator[Record]:
     """Each record in order; nothing in a value can be taken for a record.
 
     Raises:
@@ -28,18 +28,18 @@ def records(stdout: bytes) -> Iterator[Record]:
     while position < len(stdout):
         n_records += 1
         if n_records > MAX_RECORDS:
-            raise too_large(f"an answer has more than {MAX_RECORDS} records")
+            raise make_too_large(f"an answer has more than {MAX_RECORDS} records")
         end = stdout.find(b"\n", position, position + _MOST_HEAD)
         kind, _, length = stdout[position : end if end >= 0 else position].partition(b" ")
         if end < 0 or not kind.isalpha() or not length.isdigit() or len(length) > _MOST_DIGITS:
-            raise _broken(position)
+            raise _make_error(position)
         start, position = end + 1, end + 1 + int(length) + 1
         if position > len(stdout) or stdout[position - 1 : position] != b"\n":
-            raise _broken(start)
+            raise _make_error(start)
         yield kind.decode("ascii"), stdout[start : position - 1]
 
 
-def _broken(position: int) -> HostError:
+def _make_error(position: int) -> HostError:
     return HostError(
         f"cannot parse the output of the host at byte {position}: it was cut off, or a file changed while it was read",
         kind=FailureKind.OBSERVE,
@@ -57,7 +57,7 @@ def read_output(completed: Completed) -> bytes:
     if completed.ended:
         return completed.stdout
     if len(completed.stdout) >= MAX_ANSWER_BYTES:
-        raise too_large(f"an answer has more than {MAX_ANSWER_BYTES >> 20} MiB")
+        raise make_too_large(f"an answer has more than {MAX_ANSWER_BYTES >> 20} MiB")
     message = "the connection broke before the answer was complete"
     raise HostError(message, kind=FailureKind.TIMEOUT, cause="lost", hint="run the command again")
 

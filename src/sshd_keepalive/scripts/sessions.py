@@ -14,8 +14,8 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import decode, legible, records
-from sshd_keepalive.sshd_config.limits import too_large
+from sshd_keepalive.scripts.records import decode, legible, read_records
+from sshd_keepalive.sshd_config.limits import make_too_large
 
 # The title of a session's process: `sshd: ops [priv]`, `sshd-session: root@pts/0`; before a login `[accepted]`.
 _TITLE: Final = re.compile(r"sshd(?:-session)?: (?P<user>[^\s@\[]+)(?:@(?P<line>\S+))?(?: \[(?P<part>\w+)\])?")
@@ -127,9 +127,9 @@ def _read_processes(stdout: bytes) -> tuple[dict[str, str], dict[int, _Process],
     processes: dict[int, _Process] = {}
     commands: dict[int, list[str]] = {}
     current = 0
-    for kind, value in records(stdout):
+    for kind, value in read_records(stdout):
         if value.count(b"\n") > _MOST_LINES:
-            raise too_large(f"its answer has more than {_MOST_LINES} lines of kind {kind}")
+            raise make_too_large(f"its answer has more than {_MOST_LINES} lines of kind {kind}")
         words = decode(value)
         if kind == "processes":
             processes = {process.pid: process for process in _read_table(words)}

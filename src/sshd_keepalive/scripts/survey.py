@@ -26,16 +26,16 @@ from sshd_keepalive.model import (
     Snapshot,
 )
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import Record, decode, legible, records
+from sshd_keepalive.scripts.records import Record, decode, legible, read_records
 from sshd_keepalive.sshd_config import command_line as start
-from sshd_keepalive.sshd_config.include import as_bytes
+from sshd_keepalive.sshd_config.include import encode_path
 from sshd_keepalive.sshd_config.limits import (
     MAX_CONFIG_BYTES,
     MAX_FILES,
     MAX_GLOBS,
     MAX_RECORDS,
     check_files,
-    too_large,
+    make_too_large,
 )
 
 #: Clock ticks are 10 ms wide and the two clocks are read one after the other: this much earlier proves nothing.
@@ -185,14 +185,14 @@ def _limit_records(stdout: bytes) -> Iterator[Record]:
         HostError: kind `observe`, cause `too_large`.
     """
     n_of: Counter[str] = Counter()
-    for kind, value in records(stdout):
+    for kind, value in read_records(stdout):
         n_of[kind] += 1
         if n_of[kind] > _MOST.get(kind, MAX_RECORDS):
-            raise too_large(f"its answer has more than {_MOST[kind]} records of kind {kind}")
+            raise make_too_large(f"its answer has more than {_MOST[kind]} records of kind {kind}")
         if kind in _SHOWN_BYTES:
             value = value[: _SHOWN_BYTES[kind]]
         elif len(value) > _MOST_BYTES.get(kind, _WORD_BYTES):
-            raise too_large(f"its answer has {len(value)} bytes of kind {kind}")
+            raise make_too_large(f"its answer has {len(value)} bytes of kind {kind}")
         yield kind, value
 
 
@@ -299,7 +299,9 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
         version=version,
         has_include_backport="include" in words,
         files=tuple(look.files),
-        globs=tuple(Glob(pattern=pattern, paths=tuple(sorted(paths, key=as_bytes))) for pattern, paths in look.globs),
+        globs=tuple(
+            Glob(pattern=pattern, paths=tuple(sorted(paths, key=encode_path))) for pattern, paths in look.globs
+        ),
         dumps=tuple(look.dumps),
         daemon=daemon,
         manager=words.get("manager", ""),
@@ -351,7 +353,8 @@ def _read_daemon(look: _Look, host: Host) -> Daemon | None:
         command = " ".join(words.get("command", "").split())
         if following is None and command and not command.split()[0].endswith(":"):
             following = command
-        return Daemon(pid=None, command_line=command, options=start.options(following or ""), next_command=following)
+        options = start.read_options(following or "")
+        return Daemon(pid=None, command_line=command, options=options, next_command=following)
     loaded, certain, folders = _read_times(words)
     if len(folders) != len(look.directories):
         raise _report_vanished("directory")
@@ -362,7 +365,7 @@ def _read_daemon(look: _Look, host: Host) -> Daemon | None:
         loaded_at=datetime.fromtimestamp(loaded, UTC),
         binary=words.get("binary", ""),
         command_line=" ".join(words.get("command", "").split()),
-        options=start.options(words.get("command", "")),
+        options=start.read_options(words.get("command", "")),
         next_command=following,
         stale=tuple(dict.fromkeys(newer)),
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sshd_keepalive.model import Finding, Snapshot, State, Subject
-from sshd_keepalive.probing.proof import Held, Loss, Values, spoken
+from sshd_keepalive.probing.proof import Held, Loss, Values, describe
 from sshd_keepalive.scripts import compose
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config.reading import Reading
@@ -52,7 +52,7 @@ def build_script(snapshot: Snapshot, trial: Trial) -> str:
 def build_finding(trial: Trial, held: Held, values: Values) -> Finding:
     """Compare a trial with what the release should do."""
     told = consequence.compute_consequence(values.version, trial.interval_s, trial.count_max)
-    late = 2 if consequence.probes_late(values.version) else 1
+    late = 2 if consequence.has_doubled_interval(values.version) else 1
     if trial.subject is Subject.OBSERVED:
         wanted = f"a keep-alive every {told.request_after_s} s"
         right = (
@@ -70,7 +70,7 @@ def build_finding(trial: Trial, held: Held, values: Values) -> Finding:
     return Finding(
         setting=trial.subject,
         wanted=wanted,
-        value=f"with {trial.interval_s}/{trial.count_max} {spoken(held)}",
+        value=f"with {trial.interval_s}/{trial.count_max} {describe(held)}",
         state=State.OK if right else State.DRIFT,
         reason=""
         if right

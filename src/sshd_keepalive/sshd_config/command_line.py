@@ -12,7 +12,7 @@ from typing import Final
 _CONFIG: Final = re.compile(r"\s-[46DdeiqtTG]*f\s*(\S+)")
 
 
-def options(command: str) -> tuple[str, ...]:
+def read_options(command: str) -> tuple[str, ...]:
     """The values of the -o options, in order."""
     words = command.split("[listener]")[0].split()
     found: list[str] = []
@@ -32,7 +32,7 @@ def _is_whole(option: str) -> bool:
     return "=" in option or " " in option
 
 
-def config(command: str) -> str | None:
+def find_config(command: str) -> str | None:
     """The file that -f names; None: the one that was compiled in."""
     found = _CONFIG.search(command)
     return found[1] if found else None

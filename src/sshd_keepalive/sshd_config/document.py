@@ -115,9 +115,9 @@ def tokenise(number: int, raw: bytes, version: Version) -> Line:
     if start < len(body):  # the first byte of the line is never stripped from its end
         trailing = _TRAILING + b"\f" if version.at_least(7, 5) else _TRAILING
         body = body[: start + 1] + body[start + 1 :].rstrip(trailing)
-    keyword, at = tokens.delimited(body, start)
+    keyword, at = tokens.cut_word(body, start)
     if keyword is not None and not keyword.text and at is not None:
-        keyword, at = tokens.delimited(body, at)
+        keyword, at = tokens.cut_word(body, at)
     if keyword is None or not keyword.text or keyword.text.startswith(b"#"):
         return Line(number=number, raw=raw)
     folded = keyword.text.decode("latin-1").lower()
@@ -133,10 +133,10 @@ def tokenise(number: int, raw: bytes, version: Version) -> Line:
 def _arguments(keyword: str, body: bytes, at: int, version: Version) -> tuple[tuple[Token, ...], bool]:
     if version.tokeniser is Tokeniser.DELIMITED:
         # An open quote just ends the list here; a keyword that wants a word finds none and refuses.
-        return tokens.delimited_words(body, at), True
-    split = tokens.argv(body, at)
+        return tokens.cut_words(body, at), True
+    split = tokens.split_arguments(body, at)
     if split is None:
         return (), False
     if keyword == "match" and version.match_tokeniser is Tokeniser.DELIMITED:
-        return tokens.delimited_words(body, at), True
+        return tokens.cut_words(body, at), True
     return split, True

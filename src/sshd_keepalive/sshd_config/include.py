@@ -39,7 +39,7 @@ def make_absolute(pattern: str, config_dir: str, version: Version) -> str | None
     return f"{config_dir.rstrip('/')}/{pattern}"
 
 
-def patterns(line: Line, config_dir: str, version: Version) -> tuple[str, ...]:
+def list_patterns(line: Line, config_dir: str, version: Version) -> tuple[str, ...]:
     """The absolute patterns of an Include line that can find a file, in order."""
     words = [token.text.decode("utf-8", "surrogateescape") for token in line.arguments]
     if not version.at_least(8, 7) and "" in words:  # an empty word ends the list there
@@ -67,32 +67,34 @@ def collapse(pattern: str, paths: Iterable[str]) -> str:
 def expand(pattern: str, paths: Iterable[str]) -> tuple[str, ...]:
     """Those of `paths` that a pattern names, in the order of sshd."""
     compiled = _compile(pattern)
-    return tuple(path for raw, path in sorted((as_bytes(path), path) for path in paths) if compiled.match(_text(raw)))
+    return tuple(
+        path for raw, path in sorted((encode_path(path), path) for path in paths) if compiled.match(_decode_bytes(raw))
+    )
 
 
-def steps(pattern: str, n_paths: int) -> int:
+def estimate_steps(pattern: str, n_paths: int) -> int:
     """What `expand` costs; see `limits.Work`."""
     return 20 + 10 * len(pattern) + n_paths * (8 + len(pattern) // 4)
 
 
-def covers(pattern: str, path: str) -> bool:
+def is_match(pattern: str, path: str) -> bool:
     """Whether a pattern names the path."""
-    return _compile(pattern).match(_text(as_bytes(path))) is not None
+    return _compile(pattern).match(_decode_bytes(encode_path(path))) is not None
 
 
-def as_bytes(path: str) -> bytes:
+def encode_path(path: str) -> bytes:
     """A path as the kernel and sshd see it; also the order of glob()."""
     return path.encode("utf-8", "surrogateescape")
 
 
-def _text(raw: bytes) -> str:
+def _decode_bytes(raw: bytes) -> str:
     """One letter for each byte: in the C locale `?` is a byte."""
     return raw.decode("latin-1")
 
 
 @lru_cache(maxsize=256)
 def _compile(pattern: str) -> re.Pattern[str]:
-    chars = _CHARS.findall(_text(as_bytes(pattern)))
+    chars = _CHARS.findall(_decode_bytes(encode_path(pattern)))
     components: list[list[str]] = [[""]]  # of each: what stands between its stars
     at = 0
     while at < len(chars):
@@ -107,7 +109,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
         if char == "?":
             piece += "[^/]"
         elif char == "[":
-            text, at = _set(chars, at) or (r"\[", at)
+            text, at = _compile_set(chars, at) or (r"\[", at)
             piece += text
         elif char != "*":
             piece += re.escape(char[-1])
@@ -128,7 +130,7 @@ def _join(pieces: list[str]) -> str:
     return first + "".join(f"(?>[^/]*?{piece})" for piece in middle if piece) + f"[^/]*{last}"
 
 
-def _set(chars: list[str], at: int) -> tuple[str, int] | None:
+def _compile_set(chars: list[str], at: int) -> tuple[str, int] | None:
     """A set that begins behind `[`; None when it is not closed and so means itself."""
     start, padded = at, [*chars, "", "", ""]
     negated = padded[at] == "!"

@@ -45,8 +45,8 @@ def compute_consequence(version: Version, interval_s: int, count_max: int) -> Co
             sentence=f"{broken}no keep-alives: a firewall or load balancer may drop idle sessions, "
             "and sshd never notices a dead client",
         )
-    every_s = intervals_per_request(version) * interval_s
-    if count_max <= 0 and not zero_means_never(version):
+    every_s = count_intervals(version) * interval_s
+    if count_max <= 0 and not can_disable_dropping(version):
         return Consequence(
             request_after_s=interval_s,
             alive_dropped_after_s=interval_s,
@@ -81,27 +81,29 @@ def choose_pair(
     The greatest values that ask at least every `keep_alive_every_s` (2 or more) and drop a dead client within
     `drop_dead_after_s` (twice the former or more); with None, `count_max` stays.
     """
-    interval_s = keep_alive_every_s // intervals_per_request(version)
+    interval_s = keep_alive_every_s // count_intervals(version)
     if drop_dead_after_s is None:
         return interval_s, count_max
-    return interval_s, drop_dead_after_s // (interval_s * intervals_per_request(version)) - 1
+    return interval_s, drop_dead_after_s // (interval_s * count_intervals(version)) - 1
 
 
-def intervals_per_request(version: Version) -> int:
+def count_intervals(version: Version) -> int:
     """How many intervals of silence pass before a keep-alive is sent."""
-    return 2 if probes_late(version) else 1
+    return 2 if has_doubled_interval(version) else 1
 
 
-def probes_late(version: Version) -> bool:
+def has_doubled_interval(version: Version) -> bool:
     """9.2, 9.3 and 9.4 ask after two intervals instead of one; fixed in 9.5."""
     return (9, 2) <= (version.major, version.minor) <= (9, 4)
 
 
-def are_alike(one: Version, other: Version) -> bool:
+def has_same_effect(one: Version, other: Version) -> bool:
     """Whether every pair of values does the same in both releases."""
-    return probes_late(one) == probes_late(other) and zero_means_never(one) == zero_means_never(other)
+    return has_doubled_interval(one) == has_doubled_interval(other) and can_disable_dropping(
+        one
+    ) == can_disable_dropping(other)
 
 
-def zero_means_never(version: Version) -> bool:
+def can_disable_dropping(version: Version) -> bool:
     """From 8.2 a count of 0 switches dropping off; RHEL 8's 8.0p1 does the same from build 13, one after Include."""
     return version.at_least(8, 2) or version.include_backport

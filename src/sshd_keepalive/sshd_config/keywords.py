@@ -194,7 +194,7 @@ def is_global_only(keyword: str, version: Version) -> bool:
     return row is not None and row.in_match == ()
 
 
-def unknown_algorithms(keyword: str, words: Iterable[bytes], version: Version) -> tuple[str, ...]:
+def find_unknown_algorithms(keyword: str, words: Iterable[bytes], version: Version) -> tuple[str, ...]:
     """Give the algorithms of a list that a release does not know and refuses."""
     text = next(iter(words), b"").decode("latin-1")
     if keyword not in _ALGORITHM_LISTS or text.startswith("-"):

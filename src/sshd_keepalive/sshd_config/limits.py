@@ -46,10 +46,10 @@ class Work:
         """
         self.left -= steps
         if self.left < 0:
-            raise too_large("its Match blocks, Include lines and patterns need too much work to evaluate")
+            raise make_too_large("its Match blocks, Include lines and patterns need too much work to evaluate")
 
 
-def too_large(what: str) -> HostError:
+def make_too_large(what: str) -> HostError:
     """Make the error for a configuration that exceeds a limit.
 
     Args:
@@ -70,18 +70,18 @@ def check_files(contents: list[bytes]) -> None:
         HostError: kind `observe`, cause `too_large`.
     """
     if len(contents) > MAX_FILES:
-        raise too_large(f"it has {len(contents)} files; the limit is {MAX_FILES}")
+        raise make_too_large(f"it has {len(contents)} files; the limit is {MAX_FILES}")
     n_bytes = sum(map(len, contents))
     if n_bytes > MAX_CONFIG_BYTES:
-        raise too_large(f"its files have {n_bytes} bytes; sshd reads at most {MAX_CONFIG_BYTES}")
+        raise make_too_large(f"its files have {n_bytes} bytes; sshd reads at most {MAX_CONFIG_BYTES}")
     n_lines = sum(content.count(b"\n") for content in contents)
     if n_lines > MAX_LINES:
-        raise too_large(f"its files have {n_lines} lines; the limit is {MAX_LINES}")
+        raise make_too_large(f"its files have {n_lines} lines; the limit is {MAX_LINES}")
     n_words = sum(content.count(end) for content in contents for end in _WORD_ENDS)
     if n_words > MAX_WORDS:
-        raise too_large(f"its files have {n_words} words; the limit is {MAX_WORDS}")
+        raise make_too_large(f"its files have {n_words} words; the limit is {MAX_WORDS}")
     if any(_has_long_line(content) for content in contents):
-        raise too_large(f"a line has more than {MAX_LINE_BYTES} bytes")
+        raise make_too_large(f"a line has more than {MAX_LINE_BYTES} bytes")
 
 
 def _has_long_line(content: bytes) -> bool:

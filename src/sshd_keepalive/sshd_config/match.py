@@ -57,7 +57,7 @@ class Criterion:
     @property
     def steps(self) -> int:
         """What it costs to ask whether a connection meets it; see `limits.Work`."""
-        return 4 + patterns.steps(self.argument)
+        return 4 + patterns.estimate_steps(self.argument)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,19 +157,19 @@ def render_text(arguments: tuple[Token, ...]) -> str:
 def _check(name: str, value: bytes, version: Version) -> None:
     if name in ("address", "localaddress") and version.at_least(8, 4):
         try:
-            patterns.address_result(None, value)
+            patterns.match_addresses(None, value)
         except patterns.BadPattern as error:
             raise BadMatch(str(error)) from None
-    if name == "localport" and value[:1] in b"-+0123456789" and _port(value) is None:
+    if name == "localport" and value[:1] in b"-+0123456789" and _read_port(value) is None:
         raise BadMatch(f"{value.decode('latin-1')} is not a port")
 
 
-def _port(value: bytes) -> int | None:
+def _read_port(value: bytes) -> int | None:
     found = _PORT.match(value)
     return int(found[1]) if found and int(found[1]) <= 65535 else None
 
 
-def at_start(block: Block, version: Version) -> bool | None:
+def is_active_at_start(block: Block, version: Version) -> bool | None:
     """Whether the block is active when the daemon reads its file, before any connection.
 
     Only `all` and `Version` can be; global-only keywords are allowed there, and values count as global.
@@ -179,62 +179,62 @@ def at_start(block: Block, version: Version) -> bool | None:
         for criterion in around.criteria:
             if criterion.name == "all":
                 continue
-            met = _version(criterion.argument, version) if criterion.name == "version" else False
+            met = _is_version_met(criterion.argument, version) if criterion.name == "version" else False
             answer = _and(answer, met)
     return answer
 
 
-def applies(block: Block, context: Context, version: Version) -> bool | None:
+def is_met(block: Block, context: Context, version: Version) -> bool | None:
     """Whether a connection meets every criterion of the block and of those around it; None: cannot be told."""
     answer: bool | None = True
     for around in block.chain():
         if around.dead:
             return False
         for criterion in around.criteria:
-            answer = _and(answer, meets(criterion, context, version))
+            answer = _and(answer, is_criterion_met(criterion, context, version))
             if answer is False:
                 return False
     return answer
 
 
-def meets(criterion: Criterion, context: Context, version: Version) -> bool | None:
+def is_criterion_met(criterion: Criterion, context: Context, version: Version) -> bool | None:
     """Whether a connection meets one criterion. What a context leaves out, only `all` and `Version` survive."""
     name, argument = criterion.name, criterion.argument
     if name == "all":
         return True
     if name == "version":
-        return _version(argument, version)
+        return _is_version_met(argument, version)
     if name == "user":
-        return context.user is not None and patterns.list_result(_bytes(context.user), argument) == 1
+        return context.user is not None and patterns.match_list(_bytes(context.user), argument) == 1
     if name == "group":
-        return _group(argument, context)
+        return _is_group_met(argument, context)
     if name == "host":
-        return context.host is not None and patterns.list_result(_bytes(context.host), argument, fold=True) == 1
+        return context.host is not None and patterns.match_list(_bytes(context.host), argument, fold=True) == 1
     if name in ("address", "localaddress"):
         address = context.address if name == "address" else context.local_address
         if address is not None and b"/+" in argument:
             return None  # 8.4 and 10.0 take +8 for the length of a mask, 9.2 does not
         try:
-            return address is not None and patterns.address_result(address, argument) == 1
+            return address is not None and patterns.match_addresses(address, argument) == 1
         except patterns.BadPattern:
             return None  # up to 8.3 such a line passes every test and kills the connection
     if name == "localport":
-        port = _port(argument)
+        port = _read_port(argument)
         if context.local_port is None:
             return False
         return None if port is None else port == context.local_port
     return None if context.user is not None else False  # rdomain, invalid-user: nothing here says
 
 
-def _group(argument: bytes, context: Context) -> bool | None:
+def _is_group_met(argument: bytes, context: Context) -> bool | None:
     if context.groups is None:
-        return None if context.user is not None and patterns.positive(argument) else False
-    results = [patterns.list_result(_bytes(group), argument) for group in context.groups]
+        return None if context.user is not None and patterns.list_positive(argument) else False
+    results = [patterns.match_list(_bytes(group), argument) for group in context.groups]
     return -1 not in results and 1 in results
 
 
-def _version(argument: bytes, version: Version) -> bool | None:
-    results = {patterns.list_result(version.release.encode() + suffix, argument) == 1 for suffix in _SUFFIXES}
+def _is_version_met(argument: bytes, version: Version) -> bool | None:
+    results = {patterns.match_list(version.release.encode() + suffix, argument) == 1 for suffix in _SUFFIXES}
     return results.pop() if len(results) == 1 else None
 
 
@@ -277,7 +277,7 @@ def _is_hopeless(criterion: Criterion) -> bool:
         return False
     if criterion.name == "localport":
         return not criterion.argument.strip(b"0")
-    return not patterns.positive(criterion.argument)
+    return not patterns.list_positive(criterion.argument)
 
 
 def find_connection(block: Block, version: Version, work: Work | None = None) -> Context | None:
@@ -300,7 +300,7 @@ def find_connection(block: Block, version: Version, work: Work | None = None) ->
         for criterion in around.criteria:
             wanted.setdefault(criterion.name, []).append(criterion)
     fields = ("user", "group", "host", "address", "localaddress", "localport")
-    choices = [_choices(name, wanted.get(name, []), work) for name in fields]
+    choices = [_list_choices(name, wanted.get(name, []), work) for name in fields]
     for user, group, host, address, local_address, local_port in islice(product(*choices), _TRIES):
         made = Context(
             user=user if user is not None else STRANGER.user,
@@ -311,21 +311,21 @@ def find_connection(block: Block, version: Version, work: Work | None = None) ->
             groups=None if group is None else (group,),
         )
         work.spend(4 + block.steps)
-        if applies(block, made, version):
+        if is_met(block, made, version):
             return made
     return None
 
 
-def _choices(name: str, criteria: list[Criterion], work: Work) -> list[str | None]:
+def _list_choices(name: str, criteria: list[Criterion], work: Work) -> list[str | None]:
     """Values to try for one field; [None] when no criterion speaks of it."""
     if not criteria:
         return [None]
     if name == "localport":
         return [c.argument.decode("latin-1") for c in criteria if c.argument.strip(b"0").isdigit()] or [None]
-    offers = _addresses if "address" in name else _names
+    offers = _make_addresses if "address" in name else _make_names
     steps = sum(criterion.steps for criterion in criteria)
     work.spend(steps)
-    positive = (pattern for c in criteria for pattern in patterns.positive(c.argument)[:8])
+    positive = (pattern for c in criteria for pattern in patterns.list_positive(c.argument)[:8])
     offered = (value for pattern in positive if len(pattern) <= MAX_NAME_BYTES for value in offers(pattern))
     meeting: dict[str | None, None] = {}
     for value in islice(offered, _OFFERS):
@@ -340,26 +340,26 @@ def _choices(name: str, criteria: list[Criterion], work: Work) -> list[str | Non
 def _is_met(name: str, criterion: Criterion, value: str) -> bool:
     if "address" in name:
         try:
-            return patterns.address_result(value, criterion.argument) == 1
+            return patterns.match_addresses(value, criterion.argument) == 1
         except patterns.BadPattern:
             return False
     text = value.encode("utf-8", "surrogateescape")
-    return patterns.list_result(text, criterion.argument, fold=name == "host") == 1
+    return patterns.match_list(text, criterion.argument, fold=name == "host") == 1
 
 
-def _names(pattern: bytes) -> Iterator[str]:
+def _make_names(pattern: bytes) -> Iterator[str]:
     text = pattern.decode("utf-8", "surrogateescape")
     for filling in _FILLINGS if "*" in text or "?" in text else ("",):
         yield text.replace("*", filling).replace("?", filling[:1] or "z")
 
 
-def _addresses(pattern: bytes) -> Iterator[str]:
+def _make_addresses(pattern: bytes) -> Iterator[str]:
     try:
         network = patterns.parse_network(pattern)
     except patterns.BadPattern:
         return
     if network is None:
-        yield from _names(pattern)
+        yield from _make_names(pattern)
         return
     for offset in (0, 1, 2, 10, network.num_addresses // 2, network.num_addresses - 1):
         if offset < network.num_addresses:

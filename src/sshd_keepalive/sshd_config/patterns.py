@@ -21,10 +21,10 @@ class BadPattern(ValueError):
     """sshd would refuse this list."""
 
 
-def matches(text: bytes, pattern: bytes) -> bool:
-    """Match one pattern with `*` and `?`; see `steps` for what it costs."""
+def is_match(text: bytes, pattern: bytes) -> bool:
+    """Match one pattern with `*` and `?`; see `estimate_steps` for what it costs."""
     if b"?" in pattern:
-        return _matches_bytewise(text, pattern)
+        return _is_match_bytewise(text, pattern)
     first, *middle = pattern.split(b"*")
     if not middle:
         return text == pattern
@@ -40,7 +40,7 @@ def matches(text: bytes, pattern: bytes) -> bool:
     return True
 
 
-def steps(patterns: bytes) -> int:
+def estimate_steps(patterns: bytes) -> int:
     """What it costs to hold a name or an address against a list; see `limits.Work`.
 
     Entries are cut and compared in C, addresses are parsed; only `?` is followed byte by byte, in time at most the
@@ -49,7 +49,7 @@ def steps(patterns: bytes) -> int:
     return 16 * len(patterns) if b"?" in patterns else len(patterns) // 2
 
 
-def _matches_bytewise(text: bytes, pattern: bytes) -> bool:
+def _is_match_bytewise(text: bytes, pattern: bytes) -> bool:
     at = seen = 0
     star, resume = -1, 0
     while seen < len(text):
@@ -67,29 +67,29 @@ def _matches_bytewise(text: bytes, pattern: bytes) -> bool:
     return not pattern[at:].strip(b"*")
 
 
-def list_result(text: bytes, patterns: bytes, *, fold: bool = False) -> int:
+def match_list(text: bytes, patterns: bytes, *, fold: bool = False) -> int:
     """Match a comma-separated list: 1 for a match, -1 when a `!` pattern matches (it wins), 0 otherwise."""
     if fold:
         text, patterns = text.lower(), patterns.lower()
     result = 0
-    for pattern in _items(patterns):
+    for pattern in _split(patterns):
         negated = pattern.startswith(b"!")
         bare = pattern[negated:]
         if len(bare) >= _MAX_PATTERN:
             return 0
-        if matches(text, bare):
+        if is_match(text, bare):
             if negated:
                 return -1
             result = 1
     return result
 
 
-def positive(patterns: bytes) -> tuple[bytes, ...]:
+def list_positive(patterns: bytes) -> tuple[bytes, ...]:
     """The patterns of a list that are not negated; a list without any matches nothing."""
-    return tuple(pattern for pattern in _items(patterns) if not pattern.startswith(b"!"))
+    return tuple(pattern for pattern in _split(patterns) if not pattern.startswith(b"!"))
 
 
-def address_result(address: str | None, entries: bytes) -> int:
+def match_addresses(address: str | None, entries: bytes) -> int:
     """Match an address list: 1, 0, or -1 for a negated match; 0 for no address or one that is none.
 
     Raises:
@@ -106,7 +106,7 @@ def address_result(address: str | None, entries: bytes) -> int:
             raise BadPattern("an empty entry in an address list")
         network = parse_network(bare)
         if network is None:
-            hit = address is not None and matches(address.encode("utf-8", "surrogateescape"), bare)
+            hit = address is not None and is_match(address.encode("utf-8", "surrogateescape"), bare)
         else:
             hit = wanted is not None and wanted.version == network.version and wanted in network
         if hit and negated:
@@ -150,10 +150,10 @@ def parse_address(text: str) -> Address | None:
     try:
         return ipaddress.ip_address(text)
     except ValueError:
-        return _classful(text)
+        return _read_classful(text)
 
 
-def _classful(text: str) -> ipaddress.IPv4Address | None:
+def _read_classful(text: str) -> ipaddress.IPv4Address | None:
     """inet_aton(3): one to four numbers, decimal, octal or hexadecimal; the last one fills the rest."""
     parts = text.split(".")
     if not 1 <= len(parts) <= 4:
@@ -174,7 +174,7 @@ def _classful(text: str) -> ipaddress.IPv4Address | None:
     return ipaddress.IPv4Address(sum(number << (24 - 8 * n) for n, number in enumerate(head)) + last)
 
 
-def _items(patterns: bytes) -> list[bytes]:
+def _split(patterns: bytes) -> list[bytes]:
     """Split at commas; nothing follows a final comma."""
     items = patterns.split(b",")
     return items[:-1] if not items[-1] else items

@@ -72,9 +72,9 @@ class Reading:
                 continue
             # What no connection reaches can still count at the daemon's start, where the first value wins.
             unreachable = block.is_dead or not match.can_match(block)
-            if unreachable and (keyword in decided or match.at_start(block, self.tree.version) is False):
+            if unreachable and (keyword in decided or match.is_active_at_start(block, self.tree.version) is False):
                 continue
-            if not earlier.beat(keyword, block):
+            if not earlier.is_beaten(keyword, block):
                 earlier.add(keyword, block)
                 found.append(event)
         return tuple(found)
@@ -106,18 +106,18 @@ class Reading:
         """Give the values that sshd would use for one connection, and where each comes from."""
         effective = self._effective.get(context)
         if effective is None:
-            effective = self._effective[context] = self._layers_of(context).effective(context)
+            effective = self._effective[context] = self._lay(context).resolve(context)
         return effective
 
-    def possible(self, context: Context) -> dict[str, tuple[int, ...]]:
-        """Give every value that both settings may have for a connection; see `Layers.possible`."""
-        return self._layers_of(context).possible()
+    def list_possible(self, context: Context) -> dict[str, tuple[int, ...]]:
+        """Give every value that both settings may have for a connection; see `Layers.list_possible`."""
+        return self._lay(context).list_possible()
 
-    def _layers_of(self, context: Context) -> Layers:
+    def _lay(self, context: Context) -> Layers:
         """Resolve once for all connections that meet the same of the blocks that matter."""
         version, work = self.tree.version, self.tree.work
         work.spend(len(self._blocks) + sum(4 + block.steps for block in self._blocks))
-        states = tuple(match.applies(block, context, version) for block in self._blocks)
+        states = tuple(match.is_met(block, context, version) for block in self._blocks)
         layers = self._layers.get(states)
         if layers is None:
             work.spend(len(self.lines))
@@ -140,8 +140,8 @@ class Reading:
     def _read_after(self, contents: tuple[NewContent, ...]) -> Reading:
         written = {content.path: content.after for content in contents if not content.gone}
         gone = {content.path for content in contents if content.gone}
-        tree = self.tree.with_files(written)
-        tree = tree.without(gone) if gone else tree
+        tree = self.tree.add_files(written)
+        tree = tree.remove_files(gone) if gone else tree
         files = {file.path: file for file in self.snapshot.files if file.path not in gone}
         for path, content in written.items():
             file = files.get(path)

@@ -38,13 +38,13 @@ class Earlier:
         if block.is_dead:
             self.dead.add(keyword)
         else:
-            self.conditions.setdefault(keyword, set()).add(_conditions(block))
+            self.conditions.setdefault(keyword, set()).add(_list_conditions(block))
 
-    def beat(self, keyword: str, block: Block) -> bool:
+    def is_beaten(self, keyword: str, block: Block) -> bool:
         """Whether one of them applies whenever `block` does: all its conditions are among those of `block`."""
         if block.is_dead and keyword in self.dead:
             return True
-        before, mine = self.conditions.get(keyword, set()), _conditions(block)
+        before, mine = self.conditions.get(keyword, set()), _list_conditions(block)
         self._work.spend(block.steps + (len(before) if len(mine) > _FEW else 2 ** len(mine)))
         if len(mine) > _FEW:
             return any(theirs <= mine for theirs in before)
@@ -52,7 +52,7 @@ class Earlier:
         return any(frozenset(subset) in before for subset in subsets)
 
 
-def _conditions(block: Block) -> frozenset[Criterion]:
+def _list_conditions(block: Block) -> frozenset[Criterion]:
     return frozenset(c for around in block.chain() for c in around.criteria if c.name != "all")
 
 
@@ -78,54 +78,54 @@ class Layers:
                 continue
             state = states.get(block)
             if state is None:
-                state = states[block] = match.at_start(block, version), applies(block)
+                state = states[block] = match.is_active_at_start(block, version), applies(block)
                 if None in state:
                     self.undecided.append(block.place)
             if state[0]:
                 self.everybody.setdefault(keyword, []).append(event)
             if state[1]:
                 self.connection.setdefault(keyword, []).append(event)
-            elif state[1] is None and not any(_counts(e) for e in self.connection.get(keyword, ())):
+            elif state[1] is None and not any(_is_counted(e) for e in self.connection.get(keyword, ())):
                 self.maybe.setdefault(keyword, []).append(event)
 
-    def of_connection(self, keyword: str) -> Sequence[Event]:
+    def list_of_connection(self, keyword: str) -> Sequence[Event]:
         """The connection's layer; what only the daemon's start reads has none, also below `Match all`."""
         return () if is_global_only(keyword, self.version) else self.connection.get(keyword, ())
 
-    def ordered(self, keyword: str) -> Iterator[Event]:
+    def list_counting(self, keyword: str) -> Iterator[Event]:
         """All lines that count, the deciding one first; lines that count as not written are left out."""
         seen: set[Event] = set()
-        for event in (*self.of_connection(keyword), *self.everybody.get(keyword, ())):
-            if event not in seen and _counts(event):
+        for event in (*self.list_of_connection(keyword), *self.everybody.get(keyword, ())):
+            if event not in seen and _is_counted(event):
                 seen.add(event)
                 yield event
 
-    def effective(self, context: Context) -> Effective:
+    def resolve(self, context: Context) -> Effective:
         """Give both keep-alive settings for a connection with these layers, defaults included.
 
-        Blocks that cannot be decided count as not matching and are listed in `undecided`; see `possible`.
+        Blocks that cannot be decided count as not matching and are listed in `undecided`; see `list_possible`.
         """
         settings = tuple(self._setting(keyword) for keyword in KEYWORDS)
         return Effective(context=context, settings=settings, undecided=tuple(self.undecided))
 
-    def possible(self) -> dict[str, tuple[int, ...]]:
+    def list_possible(self) -> dict[str, tuple[int, ...]]:
         """Every value both keep-alive settings may have: one, or more if some block is undecided.
 
-        The first is the one of `effective`.
+        The first is the one of `resolve`.
         """
         answer: dict[str, tuple[int, ...]] = {}
         for keyword in KEYWORDS:
-            decided = next(self.ordered(keyword), None)
-            sure = values.default(keyword) if decided is None or decided.number is None else decided.number
+            decided = next(self.list_counting(keyword), None)
+            sure = values.get_default(keyword) if decided is None or decided.number is None else decided.number
             maybe = (event.number for event in self.maybe.get(keyword, ()) if event.number is not None)
             answer[keyword] = tuple(dict.fromkeys((sure, *maybe)))
         return answer
 
     def _setting(self, keyword: str) -> Setting:
         """The deciding value and what it hides."""
-        events = [*self.ordered(keyword)]
+        events = [*self.list_counting(keyword)]
         if not events:
-            return Setting(keyword=keyword, value=str(values.default(keyword)), place=None)
+            return Setting(keyword=keyword, value=str(values.get_default(keyword)), place=None)
         first, *rest = events
         return Setting(
             keyword=keyword,
@@ -137,5 +137,5 @@ class Layers:
         )
 
 
-def _counts(event: Event) -> bool:
+def _is_counted(event: Event) -> bool:
     return event.number is not None or event.line.keyword not in KEYWORDS

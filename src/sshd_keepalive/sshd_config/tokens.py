@@ -19,7 +19,7 @@ _PLAIN_WORD: Final = re.compile(rb"[^ \t]+")
 _ESCAPABLE: Final = b"'\"\\"
 
 
-def delimited(line: bytes, at: int) -> tuple[Token | None, int | None]:
+def cut_word(line: bytes, at: int) -> tuple[Token | None, int | None]:
     """Cut one word from `line` at offset `at`.
 
     A word ends at a blank, at `=`, or at the closing of a double quote anywhere in it. Blanks after it are
@@ -44,18 +44,18 @@ def delimited(line: bytes, at: int) -> tuple[Token | None, int | None]:
     return Token(line[at:stop], at, stop), following
 
 
-def delimited_words(line: bytes, at: int | None) -> tuple[Token, ...]:
-    """Cut the rest of a line with `delimited`: all words, empty ones included, up to a quote that stays open."""
+def cut_words(line: bytes, at: int | None) -> tuple[Token, ...]:
+    """Cut the rest of a line with `cut_word`: all words, empty ones included, up to a quote that stays open."""
     words: list[Token] = []
     while at is not None:
-        word, at = delimited(line, at)
+        word, at = cut_word(line, at)
         if word is None:
             break
         words.append(word)
     return tuple(words)
 
 
-def argv(line: bytes, at: int) -> tuple[Token, ...] | None:
+def split_arguments(line: bytes, at: int) -> tuple[Token, ...] | None:
     r"""Split the rest of a line into arguments as OpenSSH 8.7 and later do.
 
     Blanks are space and tab only. Single and double quotes group; `\'`, `\"`, `\\` and, outside quotes, `\ `
@@ -74,7 +74,7 @@ def argv(line: bytes, at: int) -> tuple[Token, ...] | None:
             continue
         if line[at] == 0x23:
             break
-        word = _argument(line, at)
+        word = _cut_argument(line, at)
         if word is None:
             return None
         words.append(word)
@@ -82,7 +82,7 @@ def argv(line: bytes, at: int) -> tuple[Token, ...] | None:
     return tuple(words)
 
 
-def _argument(line: bytes, start: int) -> Token | None:
+def _cut_argument(line: bytes, start: int) -> Token | None:
     text = bytearray()
     quote = 0
     at, end = start, len(line)

@@ -26,7 +26,7 @@ from sshd_keepalive.model import (
 from sshd_keepalive.sshd_config import command_line as start
 from sshd_keepalive.sshd_config import include, keywords, match, values
 from sshd_keepalive.sshd_config.document import parse, tokenise
-from sshd_keepalive.sshd_config.limits import MAX_GLOB_BYTES, Work, too_large
+from sshd_keepalive.sshd_config.limits import MAX_GLOB_BYTES, Work, make_too_large
 from sshd_keepalive.sshd_config.match import Block
 from sshd_keepalive.sshd_config.version import NEWEST, Version
 
@@ -74,7 +74,7 @@ class Tree:
             self._events[:] = [*_Unrolling(self).run()]  # all of them, or none
         return self._events
 
-    def as_read_by(self, version: Version) -> Tree:
+    def read_as(self, version: Version) -> Tree:
         """The same files as another release reads them."""
         documents = {
             path: parse(path, b"".join([line.raw for line in document.lines]), version=version)
@@ -82,27 +82,27 @@ class Tree:
         }
         return replace(self, version=version, documents=documents, _events=[])
 
-    def without_line(self, place: Place) -> Tree:
+    def comment_out(self, place: Place) -> Tree:
         """The same tree after one line was made a comment."""
         lines = self.documents[place.path].lines
         kept = tuple(Line(number=n, raw=line.raw) if n == place.line else line for n, line in enumerate(lines, 1))
         documents = {**self.documents, place.path: Document(path=place.path, lines=kept)}
         return replace(self, documents=documents, _events=[])
 
-    def with_files(self, contents: Mapping[str, bytes]) -> Tree:
+    def add_files(self, contents: Mapping[str, bytes]) -> Tree:
         """The same tree after some files got new contents or came to be."""
         documents = {**self.documents, **{path: parse(path, c, version=self.version) for path, c in contents.items()}}
         globs = self.globs
         if globs is not None:
             for pattern, paths in globs.items():
-                self.work.spend(include.steps(pattern, len(paths) + len(contents)))
+                self.work.spend(include.estimate_steps(pattern, len(paths) + len(contents)))
             globs = {
-                pattern: include.expand(pattern, {*paths, *(p for p in contents if include.covers(pattern, p))})
+                pattern: include.expand(pattern, {*paths, *(p for p in contents if include.is_match(pattern, p))})
                 for pattern, paths in globs.items()
             }
         return replace(self, documents=documents, globs=globs, _events=[])
 
-    def without(self, gone: Collection[str]) -> Tree:
+    def remove_files(self, gone: Collection[str]) -> Tree:
         """The same tree after some files were removed."""
         documents = {path: document for path, document in self.documents.items() if path not in gone}
         globs = self.globs
@@ -139,7 +139,7 @@ def build_from_snapshot(snapshot: Snapshot) -> Tree:
     built = build_from_files(
         files,
         main=_main_path(snapshot, files),
-        version=release(snapshot),
+        version=read_release(snapshot),
         globs={glob.pattern: glob.paths for glob in snapshot.globs},
         options=daemon.options if daemon else (),
     )
@@ -158,11 +158,11 @@ def _inputs(snapshot: Snapshot) -> tuple[object, ...]:
         {file.path: (file.content, file.real_path) for file in snapshot.files},
         {glob.pattern: glob.paths for glob in snapshot.globs},
         (snapshot.version, snapshot.has_include_backport, snapshot.config_path, snapshot.host.sshd_config),
-        (snapshot.daemon.options, start.config(snapshot.daemon.command_line)) if snapshot.daemon else None,
+        (snapshot.daemon.options, start.find_config(snapshot.daemon.command_line)) if snapshot.daemon else None,
     )
 
 
-def release(snapshot: Snapshot) -> Version:
+def read_release(snapshot: Snapshot) -> Version:
     """Give the release that reads the files of a host.
 
     Raises:
@@ -177,7 +177,7 @@ def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
 
     The look at the host names the one it used; where a snapshot does not say, the daemon's words do.
     """
-    named = start.config(snapshot.daemon.command_line) if snapshot.daemon else None
+    named = start.find_config(snapshot.daemon.command_line) if snapshot.daemon else None
     choices = [snapshot.config_path, *([named] if named else []), snapshot.host.sshd_config, _VENDOR_CONFIG]
     return next((path for path in choices if path in files), snapshot.host.sshd_config)
 
@@ -250,14 +250,14 @@ class _Unrolling:
     def _is_misplaced(self, keyword: str, block: Block | None) -> bool:
         if block is None or not keywords.is_global_only(keyword, self.version):
             return False
-        return match.at_start(block, self.version) is False
+        return match.is_active_at_start(block, self.version) is False
 
     def _number(self, line: Line, place: Place) -> int | None:
         first = line.arguments[0].text if line.arguments else b""
         try:
             if not first:
                 raise values.BadValue("no value")
-            number = values.number(line.keyword, first, self.version)
+            number = values.read_number(line.keyword, first, self.version)
         except values.BadValue as error:
             shown = first.decode("utf-8", "backslashreplace")
             message = f"bad value {shown!r} for {line.keyword}: {error}"
@@ -286,15 +286,15 @@ class _Unrolling:
             following = line.arguments[words.index(b"") + 1 :][:1]
             if any(keywords.is_garbage(token, self.version) for token in following):
                 raise ParseError("text after the file names", path=place.path, line=place.line)
-        for pattern in include.patterns(line, self.tree.config_dir, self.version):
+        for pattern in include.list_patterns(line, self.tree.config_dir, self.version):
             yield from (self.tree.same.get(path, path) for path in self._expand(pattern, place))
 
     def _expand(self, pattern: str, place: Place) -> tuple[str, ...]:
         tree = self.tree
         if len(pattern) > MAX_GLOB_BYTES:
-            raise too_large(f"{place} includes a pattern of more than {MAX_GLOB_BYTES} bytes")
+            raise make_too_large(f"{place} includes a pattern of more than {MAX_GLOB_BYTES} bytes")
         if tree.globs is None:
-            tree.work.spend(include.steps(pattern, len(tree.documents)))
+            tree.work.spend(include.estimate_steps(pattern, len(tree.documents)))
             return include.expand(include.collapse(pattern, tree.documents), tree.documents)
         known = tree.globs.get(pattern)
         if known is not None:
@@ -310,7 +310,7 @@ class _Unrolling:
         return ()
 
 
-def deciding_options(options: Collection[str], tree: Tree) -> tuple[str, ...]:
+def find_deciding_options(options: Collection[str], tree: Tree) -> tuple[str, ...]:
     """Those daemon options that decide: the first of each keep-alive setting, and what sshd would not start with."""
     found: dict[str, str] = {}
     for option in options:
@@ -336,12 +336,12 @@ def read_line(tree: Tree, event: Event, raw: bytes) -> Event:
     return _Unrolling(tree)._event(line, event.place, event.block, event.chain)
 
 
-def members(tree: Tree, line: Line, place: Place) -> tuple[str, ...]:
+def list_members(tree: Tree, line: Line, place: Place) -> tuple[str, ...]:
     """The files that one Include line brings in, in the order in which sshd reads them."""
     return tuple(_Unrolling(tree)._members(line, place))
 
 
-def missing_globs(tree: Tree) -> tuple[str, ...]:
+def find_missing_globs(tree: Tree) -> tuple[str, ...]:
     """Absolute Include patterns that reading the tree needs and nobody looked up; ask the host, then ask again.
 
     Files that cannot be read further, for another reason, need nothing more: the reason is told by `events`.

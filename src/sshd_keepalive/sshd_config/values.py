@@ -29,7 +29,7 @@ class BadValue(ValueError):
     """sshd would refuse this value; the text says why."""
 
 
-def number(keyword: str, text: bytes, version: Version) -> int | None:
+def read_number(keyword: str, text: bytes, version: Version) -> int | None:
     """Read the value of one of the two keep-alive settings: seconds, or a count.
 
     Returns:
@@ -39,34 +39,34 @@ def number(keyword: str, text: bytes, version: Version) -> int | None:
     Raises:
         BadValue: `version` refuses the text.
     """
-    return seconds(text, version) if keyword == INTERVAL else count(text, version)
+    return read_seconds(text, version) if keyword == INTERVAL else read_count(text, version)
 
 
-def seconds(text: bytes, version: Version) -> int:
+def read_seconds(text: bytes, version: Version) -> int:
     """Read a time: one or more numbers with an optional unit, added up.
 
     Raises:
         BadValue: not a time for this release.
     """
     if version.at_least(10, 3):
-        total = _seconds_with_fraction(text)
+        total = _add_parts_with_fraction(text)
     elif version.at_least(9, 8):
-        total = _sum(_PART, text)
+        total = _add_parts(_PART, text)
     else:
-        total = _sum(_LOOSE_PART, text, unit_sticks=version.at_least(7, 5) and not version.at_least(8, 4))
+        total = _add_parts(_LOOSE_PART, text, unit_sticks=version.at_least(7, 5) and not version.at_least(8, 4))
     if version.at_least(8, 5):
         if total > INT_MAX:
             raise BadValue("the time does not fit into 31 bits")
         return total
     if total > _LONG_MAX:
         raise BadValue("the time does not fit into 63 bits")
-    wrapped = _as_int32(total)
+    wrapped = _wrap_int32(total)
     if wrapped == -1:
         raise BadValue("the time overflows to -1")
     return wrapped
 
 
-def count(text: bytes, version: Version) -> int | None:
+def read_count(text: bytes, version: Version) -> int | None:
     """Read an integer of at least 0.
 
     Raises:
@@ -74,33 +74,33 @@ def count(text: bytes, version: Version) -> int | None:
     """
     found = _LOOSE_INT.match(text)
     if version.at_least(7, 7):
-        if found is None or found.end() != len(text) or not 0 <= _integer(found[1]) <= INT_MAX:
+        if found is None or found.end() != len(text) or not 0 <= _read_integer(found[1]) <= INT_MAX:
             raise BadValue("not an integer from 0 to 2147483647")
-        return _integer(found[1])
+        return _read_integer(found[1])
     # C's atoi, which takes anything; a stored -1 means "not set yet", so a later line can still win.
-    value = 0 if found is None else _as_int32(max(-_LONG_MAX - 1, min(_LONG_MAX, _integer(found[1]))))
+    value = 0 if found is None else _wrap_int32(max(-_LONG_MAX - 1, min(_LONG_MAX, _read_integer(found[1]))))
     return None if value == -1 else value
 
 
 def is_portable(keyword: str, text: bytes) -> bool:
     """Whether every release, old and new, reads the text as the same number."""
     pattern = _PLAIN_TIME if keyword == INTERVAL else _PLAIN_INT
-    return pattern.match(text) is not None and _integer(re.sub(rb"\D", b"", text)) <= INT_MAX
+    return pattern.match(text) is not None and _read_integer(re.sub(rb"\D", b"", text)) <= INT_MAX
 
 
-def default(keyword: str) -> int:
+def get_default(keyword: str) -> int:
     """The compiled-in value of a keep-alive setting: 0 seconds, 3 misses (sshd_config(5), all releases)."""
     return {INTERVAL: 0, COUNT_MAX: 3}[keyword]
 
 
-def _sum(part: re.Pattern[bytes], text: bytes, *, unit_sticks: bool = False) -> int:
+def _add_parts(part: re.Pattern[bytes], text: bytes, *, unit_sticks: bool = False) -> int:
     """Add up the parts of a time. `unit_sticks`: 7.5 to 8.3 kept the last larger unit for parts without one."""
     total, at, unit_s = 0, 0, 1
     while at < len(text) or not at:
         found = part.match(text, at)
         if found is None:
             raise BadValue("not a time")
-        amount, unit = _integer(found[1]), found[2].decode().lower()
+        amount, unit = _read_integer(found[1]), found[2].decode().lower()
         if amount < 0:
             raise BadValue("the time is negative")
         if not unit and found.end() < len(text):
@@ -112,7 +112,7 @@ def _sum(part: re.Pattern[bytes], text: bytes, *, unit_sticks: bool = False) -> 
     return total
 
 
-def _seconds_with_fraction(text: bytes) -> int:
+def _add_parts_with_fraction(text: bytes) -> int:
     """Add up the parts of a time; the part in seconds may have a fraction, which is dropped, and comes once."""
     total, at, seen_seconds = 0, 0, False
     while at < len(text) or not at:
@@ -125,16 +125,16 @@ def _seconds_with_fraction(text: bytes) -> int:
             if seen_seconds:
                 raise BadValue("a time may give seconds only once")
             seen_seconds = True
-        total += _integer(whole if amount is None else amount) * _UNIT_S[unit]
+        total += _read_integer(whole if amount is None else amount) * _UNIT_S[unit]
         at = found.end()
     return total
 
 
-def _integer(digits: bytes) -> int:
+def _read_integer(digits: bytes) -> int:
     """A decimal number with an optional sign; one that is too long for every use is cut, not computed."""
     bare = digits.lstrip(b"+-").lstrip(b"0")[:40]
     return int(bare or b"0") * (-1 if digits.startswith(b"-") else 1)
 
 
-def _as_int32(value: int) -> int:
+def _wrap_int32(value: int) -> int:
     return (value + 2**31) % 2**32 - 2**31

@@ -20,12 +20,12 @@ from sshd_keepalive.diagnosis.rules import (
     RULES,
     Diagnosis,
     Evidence,
-    HostWord,
+    HostVerdict,
     Known,
     Likelihood,
     Rule,
-    host_word,
-    known_of,
+    judge_by_host,
+    read_known,
 )
 from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config.reading import read
@@ -254,8 +254,8 @@ def test_every_rule_holds_for_its_example(rule: Rule) -> None:
     assert ranked(found)[rule.cause] is rule.likelihood
     rules = RULES if found.was_killed else LOGIN_RULES
     above = rules[: rules.index(rule)]
-    evidence = diagnosis.evidence_of(runlog.read([rule.example.encode()]), rule.example_host, "HOST")
-    assert rule in [*diagnosis.matching(rules, evidence)]
+    evidence = diagnosis.gather_evidence(runlog.read([rule.example.encode()]), rule.example_host, "HOST")
+    assert rule in [*diagnosis.find_rules(rules, evidence)]
     assert rule.likelihood is Likelihood.CERTAIN or [*Likelihood].index(rule.likelihood) >= max(
         ([*Likelihood].index(one.likelihood) for one in above), default=0
     )
@@ -336,7 +336,7 @@ def test_libraries(log: str, product: str, first: str) -> None:
 
 def test_a_look_at_the_host_says_what_it_does_to_an_account() -> None:
     found = look({MAIN: "ClientAliveInterval 60\nMatch User ops\nClientAliveCountMax 0\n"}, version="8.0p1")
-    everybody, ops = known_of(read(found), None), known_of(read(found), "ops")
+    everybody, ops = read_known(read(found), None), read_known(read(found), "ops")
     assert (everybody.interval_s, everybody.count_max) == (60, 3)
     assert (ops.interval_s, ops.count_max, ops.version) == (60, 0, Version.parse("8.0p1"))
 
@@ -347,9 +347,9 @@ def test_a_limit_of_the_host_counts_only_where_it_was_met() -> None:
     )
     cause = next(cause for cause in CAUSES if cause.name == "channel-timeout")
 
-    def word(lasted_s: float) -> HostWord:
+    def word(lasted_s: float) -> HostVerdict:
         evidence = Evidence(seen=frozenset(), measured_s=(lasted_s,), has_terminal=True, known=limits, host="one")
-        return host_word(cause, evidence)[0]
+        return judge_by_host(cause, evidence)[0]
 
-    assert word(900.4) is HostWord.MET
-    assert word(300.0) is HostWord.POSSIBLE
+    assert word(900.4) is HostVerdict.MET
+    assert word(300.0) is HostVerdict.POSSIBLE

@@ -164,7 +164,7 @@ def test_one_answer_is_enough() -> None:
 )
 def test_a_configuration_that_sshd_refuses(error: str) -> None:
     found = look({MAIN: GOOD}, dumps=(Dump(context=Context(), error=error),))
-    assert judge.broken(found) == " ".join(error.split())
+    assert judge.find_refusal(found) == " ".join(error.split())
     findings = judge.judge(read(found), Policy())
     assert verdicts(findings) == ["unknown", "unknown"]
     assert "line" in findings[0].reason or "No such file" in findings[0].reason
@@ -183,7 +183,7 @@ def test_a_configuration_that_sshd_refuses(error: str) -> None:
 )
 def test_a_question_that_was_refused_is_no_broken_configuration(error: str) -> None:
     found = look({MAIN: GOOD}, dumps=(Dump(context=Context(), error=error),))
-    assert judge.broken(found) is None
+    assert judge.find_refusal(found) is None
     assert verdicts(judge.judge(read(found), Policy())) == ["unknown", "unknown"]
 
 
@@ -236,7 +236,7 @@ TITLE = "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"
     ],
 )
 def test_start_options_that_wait_for_a_restart(now: str, then: str | None, told: str | None) -> None:
-    daemon = Daemon(pid=1, command_line=now, options=start.options(now), next_command=then)
+    daemon = Daemon(pid=1, command_line=now, options=start.read_options(now), next_command=then)
     files = {"/srv/c" if "/srv/c" in now else MAIN: GOOD}
     found = look(files, daemon=daemon)
     waiting = [finding for finding in judge.judge(read(found), Policy()) if finding.setting == "daemon"]
@@ -277,26 +277,26 @@ def test_a_refused_question_names_its_connection() -> None:
     ],
 )
 def test_two_readings_that_differ(text: str, dumps: tuple[Dump, ...], told: str | None) -> None:
-    both = judge.contradiction(read(look({MAIN: text}, dumps=dumps)))
+    both = judge.find_contradiction(read(look({MAIN: text}, dumps=dumps)))
     assert both is None if told is None else told in (both or "")
 
 
 @pytest.mark.parametrize(("version", "after_s"), [("9.1p1", None), ("9.2p1", 600), ("9.4p1", 600), ("9.5p1", None)])
 def test_a_caveat_where_the_release_doubles_the_interval(version: str, after_s: int | None) -> None:
-    found = judge.caveat(read(look({MAIN: GOOD}, version=version)), USUAL)
+    found = judge.find_caveat(read(look({MAIN: GOOD}, version=version)), USUAL)
     assert (None if found is None else found.keep_alive_after_s) == after_s
 
 
 def test_no_caveat_without_keep_alives_or_where_the_effect_was_asked_for() -> None:
     off = Policy(interval_s=0)
-    assert judge.caveat(read(look({MAIN: ""})), off) is None
+    assert judge.find_caveat(read(look({MAIN: ""})), off) is None
     by_effect = from_mapping({"keep_alive_every": 300})
     reading = read(look({MAIN: GOOD.replace("5m", "150")}))
-    assert judge.caveat(reading, by_effect) is None
+    assert judge.find_caveat(reading, by_effect) is None
 
 
 def test_a_caveat_offers_no_cure_where_there_is_none() -> None:
-    found = judge.caveat(read(look({MAIN: "ClientAliveInterval 1\n"})), Policy(interval_s=1))
+    found = judge.find_caveat(read(look({MAIN: "ClientAliveInterval 1\n"})), Policy(interval_s=1))
     assert str(found) == "the first keep-alive comes after 2 s: OpenSSH 9.2 doubles the interval"
 
 

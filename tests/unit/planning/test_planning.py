@@ -91,8 +91,8 @@ def test_where_silent_clients_are_dropped_or_sooner_it_is_told(
 def test_a_fingerprint_differs_when_anything_differs() -> None:
     (content,) = plan.plan(read(look({MAIN: "X11Forwarding no\n"})), Policy()).contents
     others = [replace(content, path="/x"), replace(content, after=b"y"), replace(content, before=b"z")]
-    assert len({plan.fingerprint((one,)) for one in (content, *others)}) == 4
-    assert plan.fingerprint((content,)) == plan.fingerprint((replace(content),))
+    assert len({plan.compute_fingerprint((one,)) for one in (content, *others)}) == 4
+    assert plan.compute_fingerprint((content,)) == plan.compute_fingerprint((replace(content),))
 
 
 def test_with_a_match_root_the_login_and_every_scope_are_asked_about() -> None:
@@ -271,7 +271,7 @@ def test_a_drop_in_of_an_earlier_run_grows() -> None:
 
 def test_a_drop_in_of_an_earlier_run_beside_blocks_it_cannot_beat() -> None:
     own = f"{D}/{editing.DROP_IN_NAMES[0]}"
-    stale = editing.drop_in_content(Policy(interval_s=120), shield=True)
+    stale = editing.render_drop_in(Policy(interval_s=120), shield=True)
     text = INCLUDE + "ClientAliveInterval 9\nMatch User a\nClientAliveInterval 9\n"
     planned = plan.plan(read(look({MAIN: text, own: stale}, version="8.3p1")), DROP_IN)
     assert {content.path for content in planned.contents} == {MAIN, own}
@@ -279,7 +279,7 @@ def test_a_drop_in_of_an_earlier_run_beside_blocks_it_cannot_beat() -> None:
 
 def test_a_drop_in_that_only_changes_its_own_block() -> None:
     own = f"{D}/{editing.DROP_IN_NAMES[0]}"
-    broken = editing.drop_in_content(Policy(), shield=True).replace(
+    broken = editing.render_drop_in(Policy(), shield=True).replace(
         b"\tClientAliveInterval 300", b"\tClientAliveInterval 30"
     )
     kept = Policy(strategy=Strategy.DROP_IN, match_overrides=MatchOverrides.KEEP)
@@ -309,12 +309,12 @@ def test_files_that_nobody_asked_a_server_about() -> None:
 @pytest.mark.parametrize("pattern", ["/usr/x/*.conf", "/d*/x.conf", "~/x/*.conf", "/d/50-*.conf", "/d/50.conf"])
 def test_includes_that_cannot_take_a_drop_in(pattern: str) -> None:
     built = build_from_files({MAIN: f"Include {pattern}\n".encode()})
-    assert list(editing.drop_in_paths(built)) == []
+    assert list(editing.list_drop_in_paths(built)) == []
 
 
 def test_a_drop_in_only_where_a_global_include_looks() -> None:
     built = build_from_files({MAIN: f"Match User a\n{INCLUDE}".encode()})
-    assert list(editing.drop_in_paths(built)) == []
+    assert list(editing.list_drop_in_paths(built)) == []
 
 
 # ------------------------------------------------------------------------------------ proofs that fail
@@ -400,7 +400,7 @@ def test_a_planner_that_is_wrong_by_one_byte_is_caught(
     found = look({MAIN: "Port 22\n \tClientAliveInterval  60  # nat \r\nClientAliveCountMax 3\n"})
     assert plan.plan(read(found), Policy()).contents
     wrong = lambda line, number: mutant(line.raw, line.arguments[0].start, line.arguments[0].end)  # noqa: E731
-    monkeypatch.setattr(editing, "rewritten", wrong)
+    monkeypatch.setattr(editing, "replace_value", wrong)
     with pytest.raises(PlanError):
         plan.plan(read(found), Policy())
 
@@ -408,7 +408,7 @@ def test_a_planner_that_is_wrong_by_one_byte_is_caught(
 def test_files_that_sshd_would_refuse_afterwards() -> None:
     before = build_from_files({MAIN: b"Port 22\n"})
     with pytest.raises(PlanError, match="would refuse the edited files"):
-        prove.prove_untouched_settings(before, before.with_files({MAIN: b"Port 22\nClientAliveInterval x\n"}))
+        prove.prove_untouched_settings(before, before.add_files({MAIN: b"Port 22\nClientAliveInterval x\n"}))
 
 
 @pytest.mark.parametrize(
@@ -425,12 +425,12 @@ def test_another_setting_that_changes(after: str) -> None:
     files = {MAIN: b"Port 22\nMatch User a\nX11Forwarding no\n"}
     before = build_from_files(files)
     with pytest.raises(PlanError):
-        prove.prove_untouched_settings(before, before.with_files({MAIN: after.encode()}))
-    prove.prove_untouched_settings(before, before.with_files({MAIN: b"ClientAliveInterval 1\n" + files[MAIN]}))
+        prove.prove_untouched_settings(before, before.add_files({MAIN: after.encode()}))
+    prove.prove_untouched_settings(before, before.add_files({MAIN: b"ClientAliveInterval 1\n" + files[MAIN]}))
 
 
 def test_a_plan_that_would_not_help_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(editing, "spots", lambda main, keywords, events: dict.fromkeys(keywords, 2))
+    monkeypatch.setattr(editing, "choose_lines", lambda main, keywords, events: dict.fromkeys(keywords, 2))
     with pytest.raises(PlanError, match="still not be compliant"):
         plan.plan(read(look({MAIN: "Match User a\nX11Forwarding no\n"})), Policy())
 
@@ -449,7 +449,7 @@ def test_unknown_versions_are_refused() -> None:
 
 def test_a_stale_drop_in_of_ours_beside_a_block_that_comes_before_it() -> None:
     own, early = f"{D}/{editing.DROP_IN_NAMES[0]}", "/etc/ssh/early/10-a.conf"
-    stale = editing.drop_in_content(Policy(interval_s=120), shield=True)
+    stale = editing.render_drop_in(Policy(interval_s=120), shield=True)
     files = {
         MAIN: f"Include /etc/ssh/early/10-*.conf\n{INCLUDE}ClientAliveInterval 9\n",
         early: "Match User a\nClientAliveInterval 9\n",
@@ -465,7 +465,7 @@ def test_a_comment_is_no_line_to_put_a_value_into() -> None:
     tree = build_from_files({MAIN: b"# x\n"})
     wrong = edit(1, b"# x\n", b"ClientAliveInterval 300\n")
     with pytest.raises(PlanError, match="more than its value"):
-        prove.prove_only_values((wrong,), Policy().wanted(), tree)
+        prove.prove_only_values((wrong,), Policy().wanted, tree)
 
 
 def test_a_plan_has_the_caveat_of_what_it_would_write() -> None:

@@ -76,8 +76,8 @@ def test_a_policy_by_effect_is_300_and_3_where_the_release_keeps_the_interval() 
     goal = Goal(keep_alive_every_s=300, drop_dead_after_s=1200)
     assert read == Policy(interval_s=300, count_max=3, goal=goal, strategy=Strategy.DROP_IN)
     assert str(read) == "a keep-alive every 300 s, dead sessions dropped after 1200 s"
-    assert policy.for_release(read, V("9.6p1")) == Policy(strategy=Strategy.DROP_IN)
-    assert policy.for_release(read, V("9.2p1")) == Policy(interval_s=150, strategy=Strategy.DROP_IN)
+    assert policy.adapt_to_release(read, V("9.6p1")) == Policy(strategy=Strategy.DROP_IN)
+    assert policy.adapt_to_release(read, V("9.2p1")) == Policy(interval_s=150, strategy=Strategy.DROP_IN)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_run_may_want_something_else(own: dict[str, int], values: dict[str, in
 
 def test_a_count_of_the_policy_is_kept_with_a_goal_that_does_not_say_when_to_drop() -> None:
     changed = policy.override(Policy(count_max=5), {"keep_alive_every": 300})
-    assert policy.for_release(changed, V("9.2p1")) == Policy(interval_s=150, count_max=5)
+    assert policy.adapt_to_release(changed, V("9.2p1")) == Policy(interval_s=150, count_max=5)
 
 
 def test_a_run_cannot_want_what_no_policy_may() -> None:

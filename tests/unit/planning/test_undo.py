@@ -21,7 +21,7 @@ PAST = Past(run_id="r1", how=GuardEnd.APPLIED, files=((MAIN, OLD.encode(), NEW.e
 
 def test_the_script_names_the_run_as_one_word() -> None:
     found = replace(look({MAIN: NEW}), state_dir="/var/x")
-    assert "WANTED='it'\\''s'" in undo.runs_script(found, "it's")
+    assert "WANTED='it'\\''s'" in undo.build_script(found, "it's")
 
 
 def test_a_run_is_read_from_its_records() -> None:

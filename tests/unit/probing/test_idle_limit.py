@@ -19,12 +19,12 @@ def values(interval_s: int, version: str = "9.6p1") -> Values:
 
 def under(limit_s: float, idle_s: float) -> Bounds:
     """What all connections find behind a box with this limit."""
-    return idle_limit.bounds(
+    return idle_limit.find_bounds(
         tuple(
             Paced(spacing_s=s, proven_s=float(s))
             if s < limit_s
             else Paced(spacing_s=s, proven_s=0.0, lethal_s=float(s), loss=Loss.NO_ANSWER)
-            for s in idle_limit.spacings(idle_s)
+            for s in idle_limit.choose_spacings(idle_s)
         )
     )
 
@@ -46,20 +46,20 @@ def test_the_usual_limits_are_told_apart_in_six_minutes(limit_s: float) -> None:
 
 
 def test_300_loses_the_race_against_300() -> None:
-    found = idle_limit.finding(under(300, 360), values(300), 300)
+    found = idle_limit.judge(under(300, 360), values(300), 300)
     assert found.state is State.DRIFT
     assert "or only just in time; configure ClientAliveInterval 145 or less" in found.reason
-    assert idle_limit.finding(under(300, 360), values(120), 300).state is State.OK
-    assert "one lost packet" in idle_limit.finding(under(300, 360), values(200), 300).reason
+    assert idle_limit.judge(under(300, 360), values(120), 300).state is State.OK
+    assert "one lost packet" in idle_limit.judge(under(300, 360), values(200), 300).reason
 
 
 def test_a_release_that_doubles_the_interval_gets_half_the_advice() -> None:
-    assert "ClientAliveInterval 72 or less" in idle_limit.finding(under(300, 360), values(300, "9.2p1"), 300).reason
+    assert "ClientAliveInterval 72 or less" in idle_limit.judge(under(300, 360), values(300, "9.2p1"), 300).reason
 
 
 def test_without_keep_alives_every_limit_is_lethal() -> None:
-    assert idle_limit.finding(under(300, 360), values(0), 300).state is State.DRIFT
-    beyond = idle_limit.finding(under(9000, 360), values(0), 300)
+    assert idle_limit.judge(under(300, 360), values(0), 300).state is State.DRIFT
+    beyond = idle_limit.judge(under(9000, 360), values(0), 300)
     assert (beyond.state, "idle times above 355 s were not tested" in beyond.reason) == (State.UNKNOWN, True)
 
 
@@ -75,15 +75,15 @@ def test_without_keep_alives_every_limit_is_lethal() -> None:
 def test_no_limit_below_the_keep_alives_is_a_pass(
     proven_s: float, interval_s: int, version: str, verdict: State
 ) -> None:
-    found = idle_limit.finding(Bounds(at_least_s=proven_s, at_most_s=None), values(interval_s, version), 300)
+    found = idle_limit.judge(Bounds(at_least_s=proven_s, at_most_s=None), values(interval_s, version), 300)
     assert found.state is verdict
     assert ("--idle" in found.reason) is (verdict is State.UNKNOWN)
 
 
 def test_what_the_hosts_own_keep_alives_hide_is_said() -> None:
     masked = Bounds(at_least_s=60.0, at_most_s=None)
-    assert "hides limits above" in idle_limit.finding(masked, values(60), 300).reason
+    assert "hides limits above" in idle_limit.judge(masked, values(60), 300).reason
 
 
 def test_at_most_ten_connections() -> None:
-    assert all(len(idle_limit.spacings(idle_s)) <= 10 for idle_s in (1, 10, 360, 86400))
+    assert all(len(idle_limit.choose_spacings(idle_s)) <= 10 for idle_s in (1, 10, 360, 86400))

@@ -37,49 +37,51 @@ def test_the_silence_a_host_needs_proves_what_its_release_does(pair: str, versio
     effect = values(pair, version)
     told = effect.consequence
     assert told.request_after_s is not None
-    held_s = proof.needed_s(effect, 300)
+    held_s = proof.compute_needed_s(effect, 300)
     if told.alive_dropped_after_s is not None:  # OpenSSH up to 8.1 with count 0
-        found = proof.finding(silence(told.alive_dropped_after_s + 0.4, loss=Loss.CLOSED), effect, 300)
+        found = proof.judge(silence(told.alive_dropped_after_s + 0.4, loss=Loss.CLOSED), effect, 300)
         assert found.state is State.DRIFT
         assert "known-harmful pair" in found.reason
         assert held_s > told.alive_dropped_after_s
         return
-    assert proof.finding(silence(held_s, told.request_after_s), effect, 300).state is State.OK
-    assert proof.finding(silence(held_s), effect, 300).state is State.DRIFT
+    assert proof.judge(silence(held_s, told.request_after_s), effect, 300).state is State.OK
+    assert proof.judge(silence(held_s), effect, 300).state is State.DRIFT
     other = 1 if told.request_after_s > 6 else 3 * told.request_after_s
-    assert proof.finding(silence(held_s, other), effect, 300).state is State.DRIFT
-    short = proof.finding(silence(told.request_after_s + proof.tolerance_s(told.request_after_s) - 0.1), effect, 300)
+    assert proof.judge(silence(held_s, other), effect, 300).state is State.DRIFT
+    short = proof.judge(
+        silence(told.request_after_s + proof.compute_tolerance_s(told.request_after_s) - 0.1), effect, 300
+    )
     assert (short.state, "test for longer" in short.reason) == (State.UNKNOWN, True)
 
 
 def test_a_busy_host_of_a_late_release_may_keep_its_interval() -> None:
     mixed = Held(idle_s=45, quiet_s=45, beats=(Beat(at_s=10.0), Beat(at_s=30.2)))
-    assert proof.finding(mixed, values("10/3", "9.2p1"), 10).state is State.OK
-    assert proof.finding(silence(45, 20), values("10/3", "9.2p1"), 10).state is State.OK
-    assert proof.finding(mixed, values("10/3", "9.5p1"), 10).state is State.DRIFT
-    assert proof.finding(silence(45, 5), values("10/3", "9.2p1"), 10).state is State.DRIFT
+    assert proof.judge(mixed, values("10/3", "9.2p1"), 10).state is State.OK
+    assert proof.judge(silence(45, 20), values("10/3", "9.2p1"), 10).state is State.OK
+    assert proof.judge(mixed, values("10/3", "9.5p1"), 10).state is State.DRIFT
+    assert proof.judge(silence(45, 5), values("10/3", "9.2p1"), 10).state is State.DRIFT
 
 
 def test_half_the_rate_is_explained_and_the_cure_has_a_number() -> None:
-    assert "configure ClientAliveInterval 150" in proof.recommendation(values("300/3", "9.2p1"), 300)
-    assert proof.recommendation(values("300/3", "9.5p1"), 300) == ""
-    assert "every 600 s where 300 is configured" in proof.recommendation(values("0/3", "9.2p1"), 300)
+    assert "configure ClientAliveInterval 150" in proof.recommend(values("300/3", "9.2p1"), 300)
+    assert proof.recommend(values("300/3", "9.5p1"), 300) == ""
+    assert "every 600 s where 300 is configured" in proof.recommend(values("0/3", "9.2p1"), 300)
 
 
 def test_no_keep_alives_configured_is_never_a_pass() -> None:
     for held in (silence(360), silence(360, 60)):
-        assert proof.finding(held, values("0/3"), 300).state is State.DRIFT
+        assert proof.judge(held, values("0/3"), 300).state is State.DRIFT
 
 
 def test_without_the_files_the_policy_says_what_to_expect() -> None:
-    assert proof.finding(silence(360, 300), None, 300).state is State.OK
-    assert proof.finding(silence(360, 120), None, 300).state is State.DRIFT
-    assert proof.finding(silence(60), None, 300).state is State.UNKNOWN
+    assert proof.judge(silence(360, 300), None, 300).state is State.OK
+    assert proof.judge(silence(360, 120), None, 300).state is State.DRIFT
+    assert proof.judge(silence(60), None, 300).state is State.UNKNOWN
 
 
 @pytest.mark.parametrize("loss", list(Loss))
 def test_every_death_is_a_failure_with_a_side(loss: Loss) -> None:
-    found = proof.finding(silence(42, 10, loss), values("10/3"), 10)
+    found = proof.judge(silence(42, 10, loss), values("10/3"), 10)
     assert found.state is State.DRIFT
     assert loss.value in found.reason
     assert "dead after 42.0 s" in found.value
@@ -87,7 +89,7 @@ def test_every_death_is_a_failure_with_a_side(loss: Loss) -> None:
 
 def test_an_interrupted_silence_is_no_failure() -> None:
     held = replace(silence(5), idle_s=60, was_stopped=True)
-    assert proof.finding(held, values("4/3"), 4).state is State.UNKNOWN
+    assert proof.judge(held, values("4/3"), 4).state is State.UNKNOWN
 
 
 @given(st.lists(st.floats(min_value=0.01, max_value=1e4), max_size=20))
@@ -116,8 +118,8 @@ def test_each_trial_is_judged_by_what_the_release_does(version: str) -> None:
 
 
 def test_without_an_interval_a_silence_is_long_and_keep_alives_are_somebody_elses() -> None:
-    assert proof.needed_s(values("0/3"), 300) == proof.needed_s(None, 0) > 300
-    verdict = proof.finding(silence(60, 10.0), values("0/3"), 300)
+    assert proof.compute_needed_s(values("0/3"), 300) == proof.compute_needed_s(None, 0) > 300
+    verdict = proof.judge(silence(60, 10.0), values("0/3"), 300)
     assert verdict.state is State.DRIFT
     assert "other values" in verdict.reason
 
@@ -130,11 +132,15 @@ def test_options_of_ours_do_not_win_over_a_match() -> None:
 
 
 def test_the_answer_is_one_sentence_with_what_the_values_do_or_with_what_was_seen_instead() -> None:
-    alive = proof.finding(silence(630, 600), values("300/3", "9.2p1"), 600)
-    assert proof.answer([alive], values("300/3", "9.2p1")) == (
+    alive = proof.judge(silence(630, 600), values("300/3", "9.2p1"), 600)
+    assert proof.compose_answer([alive], values("300/3", "9.2p1")) == (
         "a quiet session gets a keep-alive every 600 s and stays open; a dead client is dropped after 40 min"
     )
-    assert proof.answer([alive], values("300/0", "9.6p1")).endswith("and stays open; a dead client is never dropped")
-    dead = proof.finding(silence(4, None, Loss.RESET), values("300/3"), 300)
-    assert proof.answer([dead], values("300/3")).startswith("a quiet session: no keep-alive, dead after 4.0 s; ")
-    assert proof.answer([alive], None).startswith("a quiet session: a keep-alive every 600.0 s")
+    assert proof.compose_answer([alive], values("300/0", "9.6p1")).endswith(
+        "and stays open; a dead client is never dropped"
+    )
+    dead = proof.judge(silence(4, None, Loss.RESET), values("300/3"), 300)
+    assert proof.compose_answer([dead], values("300/3")).startswith(
+        "a quiet session: no keep-alive, dead after 4.0 s; "
+    )
+    assert proof.compose_answer([alive], None).startswith("a quiet session: a keep-alive every 600.0 s")

@@ -18,7 +18,7 @@ from sshd_keepalive.planning import undo
 from sshd_keepalive.planning.undo import Past
 from sshd_keepalive.scripts import deep, sessions, trial
 from sshd_keepalive.scripts.guard import GuardEnd
-from sshd_keepalive.scripts.records import records
+from sshd_keepalive.scripts.records import read_records
 from tests.support.shell import LocalShell, installed_shells, write_command
 
 SHELLS = installed_shells()
@@ -70,7 +70,7 @@ def test_a_run_is_told_from_a_directory_of_root_alone(shell: str, tmp_path: Path
     (run / "decided").mkdir(parents=True)
     for name, content in (("decided/how", "applied\n"), ("1.target", "/a"), ("1.before", "x\n"), ("1.after", "y\n")):
         (run / name).write_text(content)
-    script = undo.runs_script(replace(SNAPSHOT, state_dir=str(state)), "")
+    script = undo.build_script(replace(SNAPSHOT, state_dir=str(state)), "")
     local = LocalShell(shell=shell)
     past = undo.parse(local.run(script, timeout_s=20).stdout)
     assert past == Past(run_id=run.name, how="applied", files=(("/a", b"x\n", b"y\n"),))
@@ -96,7 +96,7 @@ def test_a_run_that_was_not_confirmed_is_told_with_what_became_of_it(
     run = tmp_path / "20260101T000000Z-aaaaaa"
     (run / "decided").mkdir(parents=True)
     (run / "decided/how").write_text(f"{word}\n")
-    script = undo.runs_script(replace(SNAPSHOT, state_dir=str(tmp_path)), run.name)
+    script = undo.build_script(replace(SNAPSHOT, state_dir=str(tmp_path)), run.name)
     assert undo.parse(LocalShell().run(script, timeout_s=20).stdout) == Past(run_id=run.name, how=how, files=())
 
 
@@ -110,7 +110,7 @@ def test_sessions_tell_nothing_of_what_is_no_sshds(shell: str) -> None:
         other = stack.enter_context(subprocess.Popen(["/bin/sleep", "600", *["0" * 100_000] * 10]))
         stdout = LocalShell(shell=shell).run(sessions.build_script(), timeout_s=30).stdout
         other.kill()
-    told = dict(records(stdout))
+    told = dict(read_records(stdout))
     assert len(stdout) < 100_000
     assert f":{port:04X}".encode() not in told["network"]
     assert f"{os.getpid()} ".encode() in told["processes"], "what the script itself runs in"

@@ -15,11 +15,11 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Daemon, Host, Phase, ServiceChoice, Snapshot
 from sshd_keepalive.remote.observe import build_functions, observe
 from sshd_keepalive.scripts import survey
-from sshd_keepalive.scripts.records import records
+from sshd_keepalive.scripts.records import read_records
 from sshd_keepalive.sshd_config import command_line as start
 from sshd_keepalive.sshd_config import limits
 from sshd_keepalive.sshd_config.reading import read
-from sshd_keepalive.sshd_config.tree import missing_globs
+from sshd_keepalive.sshd_config.tree import find_missing_globs
 from tests.support.shell import LOCAL, LocalShell, installed_shells, write_command
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -79,7 +79,7 @@ def test_all_files_that_an_include_can_reach_are_brought(host: Host, shell: str)
     globs = {glob.pattern: glob.paths for glob in snapshot.globs}
     assert globs[f"{folder}/d/*.conf"] == (f"{folder}/d/a.conf", f"{folder}/d/b.conf")
     assert globs[f"{folder}/missing"] == ()
-    assert missing_globs(read(snapshot).tree) == ()
+    assert find_missing_globs(read(snapshot).tree) == ()
 
 
 def test_an_include_that_the_shell_did_not_understand_is_asked_for_again(host: Host) -> None:
@@ -190,7 +190,7 @@ def test_output_that_was_cut_off_is_never_taken_for_an_answer(host: Host, at: in
 def test_no_value_can_be_taken_for_a_record() -> None:
     hostile = b"x\nend 7\napplied\n"
     data = b"reason %d\n%s\nend 7\nrefused\n" % (len(hostile), hostile)
-    assert list(records(data)) == [("reason", hostile), ("end", b"refused")]
+    assert list(read_records(data)) == [("reason", hostile), ("end", b"refused")]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_no_value_can_be_taken_for_a_record() -> None:
     ],
 )
 def test_daemon_options_are_read_from_arguments_and_from_a_title(command_line: str, options: tuple[str, ...]) -> None:
-    assert start.options(command_line) == options
+    assert start.read_options(command_line) == options
 
 
 STATE = "/var/lib/sshd-keepalive/etc-ssh-sshd_config"

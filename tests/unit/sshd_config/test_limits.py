@@ -14,7 +14,7 @@ from sshd_keepalive.model import Policy
 from sshd_keepalive.planning import explain, judge, plan
 from sshd_keepalive.sshd_config import command_line, limits, patterns
 from sshd_keepalive.sshd_config.reading import read, read_files
-from sshd_keepalive.sshd_config.tree import Tree, build_from_files, missing_globs
+from sshd_keepalive.sshd_config.tree import Tree, build_from_files, find_missing_globs
 from sshd_keepalive.sshd_config.version import Version
 from tests.support import readings
 from tests.support.snapshots import MAIN, look
@@ -66,7 +66,7 @@ def test_work_ends_with_the_budget(name: str) -> None:
     built = read(snapshot).tree
     outcomes = set()
     for part in (
-        lambda: missing_globs(built),
+        lambda: find_missing_globs(built),
         lambda: judge.judge(read(snapshot), Policy()),
         lambda: plan.plan(read(snapshot), Policy()),
         lambda: explain.render(built, explain.explain(read(snapshot))),
@@ -138,11 +138,11 @@ def test_the_largest_sizes_are_taken() -> None:
 @pytest.mark.parametrize(
     "search",
     [
-        lambda: command_line.options("sshd " + "-o a " * 200_000),
-        lambda: command_line.options("sshd " + "-oa=b " * 200_000),
-        lambda: command_line.config("sshd" + " -46" * 500_000),
+        lambda: command_line.read_options("sshd " + "-o a " * 200_000),
+        lambda: command_line.read_options("sshd " + "-oa=b " * 200_000),
+        lambda: command_line.find_config("sshd" + " -46" * 500_000),
         lambda: Version.parse("1" * 2_000_000 + " 9.2p1"),
-        lambda: patterns.matches(b"a" * 255, b"*a" * 500_000 + b"b"),
+        lambda: patterns.is_match(b"a" * 255, b"*a" * 500_000 + b"b"),
         lambda: judge._is_refusal("line 1" * 300_000 + "in configuration but"),
         lambda: judge._is_refusal("line 1: " * 300_000 + "in configuration but 'user' not in connection test"),
     ],

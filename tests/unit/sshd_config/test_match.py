@@ -50,7 +50,7 @@ def block(text: str, outer: Block | None = None, version: Version = NEW, *, dead
     ],
 )
 def test_answers(text: str, context: Context, expected: bool | None) -> None:
-    assert match.applies(block(text), context, NEW) is expected
+    assert match.is_met(block(text), context, NEW) is expected
 
 
 @pytest.mark.parametrize(
@@ -59,20 +59,20 @@ def test_answers(text: str, context: Context, expected: bool | None) -> None:
 )
 def test_groups_that_are_known(groups: tuple[str, ...], listed: str, expected: bool) -> None:
     context = Context(user="root", groups=groups)
-    assert match.applies(block(f"Match Group {listed}"), context, NEW) is expected
+    assert match.is_met(block(f"Match Group {listed}"), context, NEW) is expected
 
 
 def test_a_block_inside_another_needs_both() -> None:
     outer = block("Match User root")
     inner = block("Match Address 10.0.0.0/8", outer)
-    assert match.applies(inner, ROOT, NEW) is True
-    assert match.applies(block("Match all", block("Match User bob")), ROOT, NEW) is False
+    assert match.is_met(inner, ROOT, NEW) is True
+    assert match.is_met(block("Match all", block("Match User bob")), ROOT, NEW) is False
     assert inner.label == "Match User root / Match Address 10.0.0.0/8"
 
 
 def test_a_dead_block_reaches_nobody() -> None:
-    assert match.applies(block("Match all", dead=True), ROOT, NEW) is False
-    assert match.at_start(block("Match all", dead=True), NEW) is True
+    assert match.is_met(block("Match all", dead=True), ROOT, NEW) is False
+    assert match.is_active_at_start(block("Match all", dead=True), NEW) is True
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_dead_block_reaches_nobody() -> None:
     ],
 )
 def test_what_is_active_at_the_start(text: str, expected: bool | None) -> None:
-    assert match.at_start(block(text), NEW) is expected
+    assert match.is_active_at_start(block(text), NEW) is expected
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_where_releases_differ(text: str, good: str, bad: str) -> None:
 
 def test_an_address_that_kills_connections_is_undecided() -> None:
     old = V("8.3p1")
-    assert match.applies(block("Match Address 10.0.0.1/8", version=old), ROOT, old) is None
+    assert match.is_met(block("Match Address 10.0.0.1/8", version=old), ROOT, old) is None
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_an_address_that_kills_connections_is_undecided() -> None:
 def test_a_connection_can_be_made_up(text: str) -> None:
     made = match.find_connection(block(text), NEW)
     assert made is not None
-    assert match.applies(block(text), made, NEW) is True
+    assert match.is_met(block(text), made, NEW) is True
     assert made.user
 
 
@@ -165,7 +165,7 @@ def test_a_connection_for_nested_blocks_meets_all_of_them() -> None:
     inner = block("Match User *b*", block("Match User a*"))
     made = match.find_connection(inner, NEW)
     assert made is not None
-    assert match.applies(inner, made, NEW) is True
+    assert match.is_met(inner, made, NEW) is True
 
 
 @pytest.mark.parametrize("text", ["Match RDomain x", "Match User a,!a", "Match Invalid-User", "Match LocalPort ssh"])

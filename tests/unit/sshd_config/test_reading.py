@@ -75,7 +75,7 @@ def test_an_edit_is_read_once(counted: Counter[str]) -> None:
 
 def test_files_that_sshd_refuses_raise_when_they_are_asked() -> None:
     reading = read(look({MAIN: "Match x\n"}))
-    for ask in (lambda: reading.everybody, lambda: reading.scopes, lambda: reading.possible(BLANK)):
+    for ask in (lambda: reading.everybody, lambda: reading.scopes, lambda: reading.list_possible(BLANK)):
         with pytest.raises(ParseError):
             ask()
 
@@ -90,5 +90,5 @@ def test_connections_that_meet_the_same_blocks_share_an_answer_and_it_is_right(s
         return
     for context in (BLANK, *(scope.context for scope in scopes if scope.context is not None)):
         afresh = lay(reading.tree, context)
-        assert reading.resolve(context) == afresh.effective(context)
-        assert reading.possible(context) == afresh.possible()
+        assert reading.resolve(context) == afresh.resolve(context)
+        assert reading.list_possible(context) == afresh.list_possible()

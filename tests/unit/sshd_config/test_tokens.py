@@ -28,15 +28,15 @@ from sshd_keepalive.sshd_config import tokens
 def test_a_word_ends_at_blanks_at_one_equals_sign_and_at_a_closing_quote(
     line: bytes, word: bytes, rest: bytes | None
 ) -> None:
-    found, at = tokens.delimited(line, 0)
+    found, at = tokens.cut_word(line, 0)
     assert found is not None
     assert found.text == word
     assert (None if at is None else line[at:]) == rest
 
 
 def test_an_open_quote_gives_no_word() -> None:
-    assert tokens.delimited(b'"I 300', 0) == (None, None)
-    assert [word.text for word in tokens.delimited_words(b'a "b', 0)] == [b"a"]
+    assert tokens.cut_word(b'"I 300', 0) == (None, None)
+    assert [word.text for word in tokens.cut_words(b'a "b', 0)] == [b"a"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_an_open_quote_gives_no_word() -> None:
     ],
 )
 def test_arguments_of_8_7_and_later(line: bytes, words: list[bytes]) -> None:
-    found = tokens.argv(line, 0)
+    found = tokens.split_arguments(line, 0)
     assert found is not None
     assert [word.text for word in found] == words
     for word in found:
@@ -68,13 +68,13 @@ def test_arguments_of_8_7_and_later(line: bytes, words: list[bytes]) -> None:
 
 @pytest.mark.parametrize("line", [b'"300', b"300 'x", b"\"a'", b'a\\\\"'])
 def test_an_open_quote_has_no_arguments(line: bytes) -> None:
-    assert tokens.argv(line, 0) is None
+    assert tokens.split_arguments(line, 0) is None
 
 
 def test_offsets_name_the_bytes_with_their_quotes() -> None:
-    (first, second) = tokens.argv(b"  'a b' c", 0) or ()
+    (first, second) = tokens.split_arguments(b"  'a b' c", 0) or ()
     assert (first.start, first.end) == (2, 7)
     assert (second.start, second.end) == (8, 9)
-    word, _ = tokens.delimited(b'x "60" y', 2)
+    word, _ = tokens.cut_word(b'x "60" y', 2)
     assert word is not None
     assert (word.text, word.start, word.end) == (b"60", 2, 6)

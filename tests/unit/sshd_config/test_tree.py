@@ -143,17 +143,17 @@ def test_options_come_first_and_have_no_includes() -> None:
 
 def test_patterns_nobody_looked_up_are_asked_for_one_after_the_other() -> None:
     found = look({MAIN: f"Include {D}/*.conf more/*\n", f"{D}/a.conf": "Include /opt/*\nInclude /srv/x\n"}, globs=())
-    assert tree.missing_globs(tree.build_from_snapshot(found)) == (f"{D}/*.conf", "/etc/ssh/more/*")
+    assert tree.find_missing_globs(tree.build_from_snapshot(found)) == (f"{D}/*.conf", "/etc/ssh/more/*")
     globs = tuple(Glob(pattern=p, paths=q) for p, q in ((f"{D}/*.conf", (f"{D}/a.conf",)), ("/etc/ssh/more/*", ())))
     found = replace(found, globs=globs)
-    assert tree.missing_globs(tree.build_from_snapshot(found)) == ("/opt/*", "/srv/x")
+    assert tree.find_missing_globs(tree.build_from_snapshot(found)) == ("/opt/*", "/srv/x")
     with pytest.raises(ParseError, match="was not asked"):
         readings.resolve(tree.build_from_snapshot(found))
 
 
 def test_a_literal_file_that_was_read_needs_no_glob() -> None:
     found = look({MAIN: "Include /srv/x\n", "/srv/x": "ClientAliveCountMax 9\n"}, globs=())
-    assert tree.missing_globs(tree.build_from_snapshot(found)) == ()
+    assert tree.find_missing_globs(tree.build_from_snapshot(found)) == ()
     assert readings.resolve(tree.build_from_snapshot(found))[COUNT_MAX].value == "9"
 
 
@@ -164,8 +164,10 @@ def test_an_unreadable_member_is_no_guess() -> None:
 
 
 def test_a_broken_tree_needs_no_glob() -> None:
-    assert tree.missing_globs(tree.build_from_files({MAIN: b"Include /x/*\n"})) == ()  # offline there is nobody to ask
-    assert tree.missing_globs(tree.build_from_snapshot(look({MAIN: "Match x\nInclude /x/*\n"}, globs=()))) == ()
+    assert (
+        tree.find_missing_globs(tree.build_from_files({MAIN: b"Include /x/*\n"})) == ()
+    )  # offline there is nobody to ask
+    assert tree.find_missing_globs(tree.build_from_snapshot(look({MAIN: "Match x\nInclude /x/*\n"}, globs=()))) == ()
 
 
 def test_a_vendors_include_is_known_from_the_snapshot() -> None:
@@ -196,7 +198,7 @@ def test_the_vendors_file_where_there_is_no_other() -> None:
 
 def test_new_contents_join_the_patterns_that_name_them() -> None:
     built = tree.build_from_snapshot(look({MAIN: "Include /d/*.conf\n", "/d/b.conf": "ClientAliveInterval 9\n"}))
-    built = built.with_files({"/d/a.conf": b"ClientAliveInterval 8\n"})
+    built = built.add_files({"/d/a.conf": b"ClientAliveInterval 8\n"})
     assert readings.resolve(built)[INTERVAL].value == "8"
 
 
@@ -211,4 +213,4 @@ def test_files_are_plain_values() -> None:
 
 def test_a_tree_after_files_were_removed() -> None:
     offline = build_from_files({MAIN: b"Include /d/*\n", "/d/a": b"Port 22\n"})
-    assert [event.place.path for event in offline.without({"/d/a"}).events()] == [MAIN]
+    assert [event.place.path for event in offline.remove_files({"/d/a"}).events()] == [MAIN]

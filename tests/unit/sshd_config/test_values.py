@@ -14,14 +14,14 @@ REFUSED = "refused"
 
 def seconds(text: str, version: str) -> int | str:
     try:
-        return values.seconds(text.encode(), V(version))
+        return values.read_seconds(text.encode(), V(version))
     except values.BadValue:
         return REFUSED
 
 
 def count(text: str, version: str) -> int | str | None:
     try:
-        return values.count(text.encode(), V(version))
+        return values.read_count(text.encode(), V(version))
     except values.BadValue:
         return REFUSED
 
@@ -97,4 +97,4 @@ def test_which_spellings_every_release_reads_alike() -> None:
 
 
 def test_defaults() -> None:
-    assert (values.default(INTERVAL), values.default(COUNT_MAX)) == (0, 3)
+    assert (values.get_default(INTERVAL), values.get_default(COUNT_MAX)) == (0, 3)
