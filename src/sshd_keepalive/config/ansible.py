@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final, NamedTuple
 
 from sshd_keepalive.config.ansible_ssh import SshVariables
@@ -28,7 +29,7 @@ Variables = dict[str, str]
 
 @dataclass(slots=True)
 class AnsibleGroup:
-    """One group as it was inventory."""
+    """One group as it is written."""
 
     hosts: dict[str, None] = field(default_factory=dict)
     children: dict[str, None] = field(default_factory=dict)
@@ -38,14 +39,14 @@ class AnsibleGroup:
 
 @dataclass(slots=True)
 class AnsibleInventory:
-    """One inventory as it was inventory."""
+    """One inventory as it is written."""
 
     source: str
     groups: dict[str, AnsibleGroup] = field(default_factory=dict)
     hosts: dict[str, Variables] = field(default_factory=dict)
     mistakes: dict[str, None] = field(default_factory=dict)
 
-    def group(self, name: str) -> AnsibleGroup:
+    def get_group(self, name: str) -> AnsibleGroup:
         """Give the group of a name; create it when it is new."""
         return self.groups.setdefault(name, AnsibleGroup())
 
@@ -82,7 +83,7 @@ def read_json(text: bytes, source: str) -> AnsibleInventory:
     if not isinstance(hostvars, dict):
         raise ConfigError(f"{source}: _meta.hostvars is not an object")
     for name, group in data.items():
-        members = inventory.group(name)
+        members = inventory.get_group(name)
         group = {"hosts": group} if isinstance(group, list) else group  # the short form
         if not isinstance(group, dict):
             inventory.add_mistake(f"group {show(name)} is not an object")
@@ -193,7 +194,7 @@ class _GroupOrder:
     def __init__(self, inventory: AnsibleInventory) -> None:
         self._groups = inventory.groups
         for name in (ALL, UNGROUPED, *[child for group in inventory.groups.values() for child in group.children]):
-            inventory.group(name)
+            inventory.get_group(name)
         self._parents: dict[str, list[str]] = {name: [] for name in self._groups}
         self._members: dict[str, list[str]] = {}
         for name, group in self._groups.items():
@@ -212,24 +213,11 @@ class _GroupOrder:
 
     def _measure(self, inventory: AnsibleInventory) -> None:
         """Measure the longest way from `all` down to each group; a group above itself is a mistake."""
-        for start in self._groups:
-            stack = [(start, iter(self._parents[start]))]
-            line = {start: None}
-            while stack:
-                name, parents = stack[-1]
-                parent = next((one for one in parents if one not in self._depths), None)
-                if parent is None:
-                    self._depths[name] = 1 + max((self._depths[one] for one in self._parents[name]), default=-1)
-                    stack.pop()
-                    line.pop(name, None)
-                elif parent in line:
-                    names = list(line)
-                    loop = [*names[names.index(parent) :], parent]
-                    inventory.add_mistake(f"group loop: {' → '.join(reversed(loop))}")
-                    return
-                else:
-                    stack.append((parent, iter(self._parents[parent])))
-                    line[parent] = None
+        try:
+            for name in TopologicalSorter(self._parents).static_order():
+                self._depths[name] = 1 + max((self._depths[one] for one in self._parents[name]), default=-1)
+        except CycleError as error:
+            inventory.add_mistake(f"group loop: {' → '.join(error.args[1])}")
 
     def list_groups(self, host: str) -> tuple[str, ...]:
         """List the groups above a host, the weakest first."""

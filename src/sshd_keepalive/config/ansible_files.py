@@ -60,7 +60,7 @@ def _add_hosts(inventory: AnsibleInventory, pattern: str, group: str, variables:
         text = found[1]
     own = {**({"ansible_port": number} if number else {}), **variables}
     for name in ranges.expand(text):
-        inventory.group(group).hosts[name] = None
+        inventory.get_group(group).hosts[name] = None
         inventory.hosts.setdefault(name, {}).update(own)
 
 
@@ -74,7 +74,7 @@ class _Ini:
     def read(self) -> None:
         """Read all lines; each mistake names its line."""
         group, kind = UNGROUPED, "hosts"
-        used: dict[str, int] = {}
+        variables: dict[str, tuple[int, Variables]] = {}  # a section may stand before that of its group
         for number, raw in enumerate(self._lines, 1):
             line = raw.strip()
             if not line or line[0] in "#;":
@@ -87,30 +87,33 @@ class _Ini:
                     if section:
                         group, kind = section[1], section[2] or "hosts"
                         if kind == "vars":
-                            used.setdefault(group, number)
+                            variables.setdefault(group, (number, {}))
                         else:
-                            self._inventory.group(group)
+                            self._inventory.get_group(group)
                         continue
-                self._read_line(line, group, kind)
+                if kind == "vars":
+                    key, equals, value = line.partition("=")
+                    if not equals:
+                        raise ValueError("name=value is expected here")
+                    variables[group][1][key.strip()] = _parse_literal(value.strip())
+                else:
+                    self._read_member(line, group, kind)
             except ValueError as error:
                 self._inventory.add_mistake(f"{number}: {error}")
         known = {*self._inventory.groups, ALL, UNGROUPED}
         known |= {child for members in self._inventory.groups.values() for child in members.children}
-        for name, number in used.items():
-            if name not in known:
+        for name, (number, own) in variables.items():
+            if name in known:
+                self._inventory.get_group(name).variables.update(own)
+            else:
                 self._inventory.add_mistake(f"{number}: [{name}:vars], but there is no group {name!r}")
 
-    def _read_line(self, line: str, group: str, kind: str) -> None:
-        if kind == "vars":
-            key, equals, value = line.partition("=")
-            if not equals:
-                raise ValueError("name=value is expected here")
-            self._read_vars(group)[key.strip()] = _parse_literal(value.strip())
-        elif kind == "children":
+    def _read_member(self, line: str, group: str, kind: str) -> None:
+        if kind == "children":
             found = _NAME.fullmatch(line)
             if not found:
                 raise ValueError(f"the name of a group is expected here, not {show(line)}")
-            self._inventory.group(group).children[found[1]] = None
+            self._inventory.get_group(group).children[found[1]] = None
         else:
             words = shlex.split(line, comments=True)
             pairs = [word.partition("=") for word in words[1:]]
@@ -118,11 +121,6 @@ class _Ini:
             if wrong is not None:
                 raise ValueError(f"name=value is expected behind the host, not {show(wrong)}")
             _add_hosts(self._inventory, words[0], group, {key: _parse_literal(value) for key, _, value in pairs})
-
-    def _read_vars(self, group: str) -> Variables:
-        if group not in self._inventory.groups:
-            self._inventory.groups[group] = type(self._inventory.group(ALL))()
-        return self._inventory.groups[group].variables
 
 
 def _parse_literal(text: str) -> str:
@@ -156,7 +154,7 @@ class _Yaml:
         self._document.raise_mistakes()
 
     def _read_group(self, name: str, node: Node, depth: int) -> None:
-        members = self._inventory.group(name)
+        members = self._inventory.get_group(name)
         if depth > _DEPTH_MAX or (id(node), name) in self._seen:
             return  # an alias inside itself; Ansible's own reader fails on it
         self._seen.add((id(node), name))
@@ -200,7 +198,7 @@ def _read_vars_files(inventory: AnsibleInventory, folder: Path) -> None:
     if (folder / "group_vars").is_dir():
         for name in {ALL: None, UNGROUPED: None, **dict.fromkeys(inventory.groups)}:
             for file in _find_files(folder / "group_vars", name):
-                inventory.group(name).files.update(_read_vars_file(file))
+                inventory.get_group(name).files.update(_read_vars_file(file))
     if (folder / "host_vars").is_dir():
         for name, own in inventory.hosts.items():
             for file in _find_files(folder / "host_vars", name):

@@ -164,4 +164,4 @@ class SshVariables:
 
 def _parse_path(text: str) -> str:
     """Parse a path as ssh does: `~`, or relative to the working directory."""
-    return str(Path(values.parse_local_path(text)).expanduser().absolute())
+    return str(Path(values.parse_line(text)).expanduser().absolute())

@@ -24,15 +24,7 @@ def load_table() -> tuple[Benchmark, ...]:
     rows: dict[str, dict[str, Any]] = yaml.load(text, Loader=yaml.CSafeLoader)
     return tuple(
         Benchmark(
-            name=name,
-            title=row["title"],
-            rule=row["rule"],
-            interval_s=_parse_span(row["interval"]),
-            count_max=_parse_span(row["count"]),
-            source=row["source"],
-            dated=row["dated"],
-            checked=row["checked"],
-            note=row.get("note", ""),
+            name=name, interval_s=_parse_span(row.pop("interval")), count_max=_parse_span(row.pop("count")), **row
         )
         for name, row in rows.items()
     )

@@ -43,15 +43,6 @@ def parse_name(text: str) -> str:
     return text
 
 
-def parse_local_path(text: str) -> str:
-    """Parse a path on this machine.
-
-    Raises:
-        ValueError: empty, or with control characters.
-    """
-    return parse_line(text)
-
-
 def parse_remote_path(text: str) -> str:
     """Parse a path on the host.
 

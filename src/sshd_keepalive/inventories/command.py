@@ -31,7 +31,7 @@ def can_load(head: bytes, path: str) -> bool:
     """Recognise an executable file with `#!`, which Ansible runs too.
 
     Raises:
-        ConfigError: another account may have inventory the program. It is run only when its kind is named.
+        ConfigError: another account may have written the program. It is run only when its kind is named.
     """
     if not (head.startswith(b"#!") and os.access(path, os.X_OK)):
         return False

@@ -28,14 +28,9 @@ def resolve(reference: str, purpose: str) -> str:
         ConfigError: the reference does not lead to a value.
     """
     kind, _, argument = reference.partition(":")
-    if kind == "env" and argument:
-        return _from_environment(argument)
-    if kind == "file" and argument:
-        return _from_file(argument)
-    if kind == "keyring" and argument:
-        return _from_keyring(argument)
-    if kind == "command" and argument:
-        return _from_command(argument)
+    read = {"env": _read_environment, "file": _read_file, "keyring": _read_keyring, "command": _run_command}.get(kind)
+    if read is not None and argument:
+        return read(argument)
     # The text is not repeated: it may be the secret itself instead of its reference.
     raise ConfigError(
         f"{purpose}: not a secret reference",
@@ -43,14 +38,14 @@ def resolve(reference: str, purpose: str) -> str:
     )
 
 
-def _from_environment(name: str) -> str:
+def _read_environment(name: str) -> str:
     value = os.environ.get(name)
     if value is None:
         raise ConfigError(f"env:{name}: not set", hint=f"export {name} before the run")
-    return _one_line(value, f"env:{name}")
+    return _check_line(value, f"env:{name}")
 
 
-def _from_file(argument: str) -> str:
+def _read_file(argument: str) -> str:
     """Read a file under the rules of ssh(1) for private keys: refuse our own file when others may read it.
 
     Files of another owner are accepted (authfile.c, sshkey_perm_ok), such as secrets that an orchestrator mounts.
@@ -64,10 +59,10 @@ def _from_file(argument: str) -> str:
             content = file.read(SIZE_MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"file:{argument}: {error.strerror or error}") from None
-    return _text(content, f"file:{argument}")
+    return _decode(content, f"file:{argument}")
 
 
-def _from_keyring(argument: str) -> str:
+def _read_keyring(argument: str) -> str:
     service, _, user = argument.rpartition("/")
     if not service or not user:
         raise ConfigError(f"keyring:{argument}: write keyring:SERVICE/USER")
@@ -83,7 +78,7 @@ def _from_keyring(argument: str) -> str:
     return str(value)
 
 
-def _from_command(argument: str) -> str:
+def _run_command(argument: str) -> str:
     """Run a command, without a shell and without input; its standard output is the secret."""
     try:
         argv = shlex.split(argument)
@@ -101,10 +96,10 @@ def _from_command(argument: str) -> str:
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise ConfigError(f"{name}: exit status {done.returncode}" + (f", {said[-1][:200]}" if said else ""))
-    return _text(done.stdout, name)
+    return _decode(done.stdout, name)
 
 
-def _text(content: bytes, name: str) -> str:
+def _decode(content: bytes, name: str) -> str:
     """Decode a secret; one final newline is not part of it."""
     if len(content) > SIZE_MAX_BYTES:
         raise ConfigError(f"{name}: longer than {SIZE_MAX_BYTES} bytes")
@@ -112,10 +107,10 @@ def _text(content: bytes, name: str) -> str:
         text = content.decode()
     except UnicodeDecodeError:
         raise ConfigError(f"{name}: not UTF-8") from None
-    return _one_line(text.removesuffix("\n").removesuffix("\r"), name)
+    return _check_line(text.removesuffix("\n").removesuffix("\r"), name)
 
 
-def _one_line(text: str, name: str) -> str:
+def _check_line(text: str, name: str) -> str:
     """Refuse a text that cannot be typed at a password prompt."""
     if not text:
         raise ConfigError(f"{name}: empty")
