@@ -54,7 +54,7 @@ def test_waived_and_unknown_hosts_do_not_count_as_wanted() -> None:
     [(0, 0, "none"), (0, 3, "0 %"), (9999, 10000, "99.9 %"), (3, 3, "100 %"), (1, 8, "12.5 %")],
 )
 def test_all_of_them_is_said_only_when_it_is_all_of_them(part: int, whole: int, said: str) -> None:
-    assert html._percent(part, whole) == said
+    assert html._format_percent(part, whole) == said
 
 
 def test_a_clock_that_went_backwards_changes_neither_this_run_nor_the_one_before() -> None:

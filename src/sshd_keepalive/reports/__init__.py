@@ -27,20 +27,20 @@ def describe_host(report: HostReport) -> dict[str, Any]:
         "groups": list(host.groups),
         "state": report.state,
         "change": report.end,
-        "findings": [_finding(finding) for finding in report.findings],
-        "caveat": _caveat(report),
+        "findings": [_describe_finding(finding) for finding in report.findings],
+        "caveat": _describe_caveat(report),
         "diff": report.diff,
         "steps": [
             {"name": step.name, "ok": step.ok, "detail": step.detail, "seconds": step.seconds_s}
             for step in report.steps
         ],
         "backup": report.backup,
-        "facts": _facts(report),
+        "facts": _describe_facts(report),
         "changes": list(report.changes),
-        "losses": _losses(report.losses),
-        "pending": _pending(report),
-        "reverted": _reverted(report),
-        "failure": _failure(report),
+        "losses": _describe_losses(report.losses),
+        "pending": _describe_pending(report),
+        "reverted": _describe_reverted(report),
+        "failure": _describe_failure(report),
     }
 
 
@@ -83,20 +83,20 @@ def format_time(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _describe_finding(finding: Finding) -> dict[str, Any]:
     return {
         "setting": finding.setting,
         "scope": str(finding.scope),
         "wanted": finding.wanted,
         "value": finding.value,
         "state": finding.state,
-        "place": _place(finding.place),
-        "hides": [_place(place) for place in finding.hides],
+        "place": _describe_place(finding.place),
+        "hides": [_describe_place(place) for place in finding.hides],
         "reason": finding.reason,
     }
 
 
-def _facts(report: HostReport) -> dict[str, str]:
+def _describe_facts(report: HostReport) -> dict[str, str]:
     facts = dict(report.facts)
     if report.drops_silent_after_s is not None:
         facts["silent_clients_dropped_after"] = str(report.drops_silent_after_s)
@@ -106,7 +106,7 @@ def _facts(report: HostReport) -> dict[str, str]:
     return facts | ({"notes": "; ".join(report.notes)} if report.notes else {})
 
 
-def _losses(losses: Losses | None) -> dict[str, Any] | None:
+def _describe_losses(losses: Losses | None) -> dict[str, Any] | None:
     if losses is None:
         return None
     return {
@@ -145,32 +145,32 @@ def _losses(losses: Losses | None) -> dict[str, Any] | None:
     }
 
 
-def _caveat(report: HostReport) -> dict[str, Any] | None:
+def _describe_caveat(report: HostReport) -> dict[str, Any] | None:
     caveat = report.caveat
     return None if caveat is None else {"keep_alive_after": caveat.keep_alive_after_s, "message": str(caveat)}
 
 
-def _place(place: Place | None) -> dict[str, Any] | None:
+def _describe_place(place: Place | None) -> dict[str, Any] | None:
     if place is None:
         return None
     return {"path": place.path, "line": 0 if place.path == COMMAND_LINE else place.line}
 
 
-def _failure(report: HostReport) -> dict[str, str] | None:
+def _describe_failure(report: HostReport) -> dict[str, str] | None:
     failure = report.failure
     if failure is None:
         return None
     return {"kind": failure.kind, "cause": failure.cause, "message": failure.message, "hint": failure.hint}
 
 
-def _pending(report: HostReport) -> dict[str, str] | None:
+def _describe_pending(report: HostReport) -> dict[str, str] | None:
     pending = report.pending
     if pending is None:
         return None
     return {"run_id": pending.run_id, "phase": pending.phase.value, "reverts_at": format_time(pending.reverts_at)}
 
 
-def _reverted(report: HostReport) -> dict[str, str] | None:
+def _describe_reverted(report: HostReport) -> dict[str, str] | None:
     reverted = report.reverted
     if reverted is None:
         return None

@@ -20,7 +20,7 @@ def render(run: Run) -> str:
     writer.writerow(COLUMNS)
     for report in run.hosts:
         for finding in report.findings or (None,):
-            writer.writerow(_inert(cell) for cell in _row(run, report, finding))
+            writer.writerow(_disarm(cell) for cell in _build_row(run, report, finding))
     return "".join(lines)
 
 
@@ -28,7 +28,7 @@ class _Lines(list[str]):
     write = list.append
 
 
-def _row(run: Run, report: HostReport, finding: Finding | None) -> list[str]:
+def _build_row(run: Run, report: HostReport, finding: Finding | None) -> list[str]:
     host, failure = report.host, report.failure
     row = [run.id, format_time(run.ended_at), host.name, host.address, " ".join(host.groups)]
     row += [report.state, report.end or ""]
@@ -42,7 +42,7 @@ def _row(run: Run, report: HostReport, finding: Finding | None) -> list[str]:
     return [*row, "; ".join(report.changes), "; ".join(report.notes), str(report.caveat or "")]
 
 
-def _inert(cell: str) -> str:
+def _disarm(cell: str) -> str:
     """One line that a spreadsheet takes for text: what begins like a formula gets an apostrophe before it.
 
     A tab or a line end at the beginning counts, and so do the other forms of the four signs, such as the full-width

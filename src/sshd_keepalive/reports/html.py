@@ -48,34 +48,34 @@ _WIDTH, _HEIGHT = 720, 250  # of the chart's area, in its own units
 
 def render(run: Run) -> str:
     """The whole page; text from hosts is made printable here and escaped by the template."""
-    style, script = _source("page.css"), _source("page.js")
+    style, script = _read_source("page.css"), _read_source("page.js")
     counts = outcome.count(run)
-    page = _environment().get_template("page.html")
+    page = _open_environment().get_template("page.html")
     return page.render(
         run=run,
         version=__version__,
         order=[word.value for word in reversed(outcome.WORDS)],
         style=style,
         script=script,
-        policy=_policy(style, script),
+        policy=_build_security_policy(style, script),
         counts={state.value: counts[state] for state in State},
-        states=_states(run),
-        groups=_groups(run),
+        states=_count_states(run),
+        groups=_summarize_groups(run),
         group_names=sorted({flatten(group) for report in run.hosts for group in report.host.groups}),
-        percent=_percent(counts[State.OK], len(run.hosts)),
-        rows=[_row(report) for report in outcome.sort_worst_first(run)],
-        details=_details(run),
+        percent=_format_percent(counts[State.OK], len(run.hosts)),
+        rows=[_build_row(report) for report in outcome.sort_worst_first(run)],
+        details=_collect_details(run),
         alike=_group_alike(run),
-        chart=_chart(run),
-        wanted=list(dict.fromkeys(_wanted(report.host.policy) for report in run.hosts)),
+        chart=_build_chart(run),
+        wanted=list(dict.fromkeys(_describe_policy(report.host.policy) for report in run.hosts)),
         caveats=[(flatten(text), len(names)) for text, names in outcome.group_caveats(run).items()],
-        benchmarks=[_benchmark(run, row) for row in run.benchmarks],
+        benchmarks=[_describe_benchmark(run, row) for row in run.benchmarks],
         conclusion=benchmarks.sentence(run),
         n_changed=sum(bool(report.changes) for report in run.hosts),
     )
 
 
-def _wanted(policy: Policy) -> str:
+def _describe_policy(policy: Policy) -> str:
     if policy.goal is not None:
         return str(policy)
     return ", ".join(f"{SPELLING[keyword]} {number}" for keyword, number in policy.wanted.items())
@@ -94,7 +94,7 @@ class _Share:
     width: float
 
 
-def _shares(counts: Mapping[str, int]) -> list[_Share]:
+def _compute_shares(counts: Mapping[str, int]) -> list[_Share]:
     total = sum(counts.values())
     shares, start = [], 0.0
     for state in _ORDER:
@@ -105,7 +105,7 @@ def _shares(counts: Mapping[str, int]) -> list[_Share]:
     return shares
 
 
-def _groups(run: Run) -> list[dict[str, Any]]:
+def _summarize_groups(run: Run) -> list[dict[str, Any]]:
     """Each group with its bar; the one with the smallest share of compliant hosts first."""
     found: dict[str, dict[str, int]] = {}
     for report in run.hosts:
@@ -118,15 +118,15 @@ def _groups(run: Run) -> list[dict[str, Any]]:
             "label": ", ".join(f"{number} {state}" for state, number in counts.items()),
             "hosts": sum(counts.values()),
             "passing": counts.get(State.OK, 0),
-            "percent": _percent(counts.get(State.OK, 0), sum(counts.values())),
-            "shares": _shares(counts),
+            "percent": _format_percent(counts.get(State.OK, 0), sum(counts.values())),
+            "shares": _compute_shares(counts),
         }
         for name, counts in found.items()
     ]
     return sorted(groups, key=lambda group: (group["passing"] / group["hosts"], -group["hosts"], group["name"]))
 
 
-def _states(run: Run) -> list[tuple[str, int]]:
+def _count_states(run: Run) -> list[tuple[str, int]]:
     """The words that occur, worst first, with the number of hosts."""
     words: dict[str, int] = {}
     for report in outcome.sort_worst_first(run):
@@ -135,7 +135,7 @@ def _states(run: Run) -> list[tuple[str, int]]:
     return list(words.items())
 
 
-def _percent(part: int, whole: int) -> str:
+def _format_percent(part: int, whole: int) -> str:
     """Rounded towards the bad side: 100 % is said only when it is all of them."""
     if not whole:
         return "none"
@@ -163,7 +163,7 @@ def _group_alike(run: Run) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------------------------------- a host
 
 
-def _row(report: HostReport) -> dict[str, Any]:
+def _build_row(report: HostReport) -> dict[str, Any]:
     """What the table shows of a host."""
     values = {f.setting: f.value for f in report.findings if f.scope == GLOBAL}
     word = outcome.pick_word(report)
@@ -175,12 +175,12 @@ def _row(report: HostReport) -> dict[str, Any]:
         "badness": outcome.rank_word(word),
         "interval": flatten(values.get(SPELLING[INTERVAL], "")),
         "count": flatten(values.get(SPELLING[COUNT_MAX], "")),
-        "why": flatten(_why(report)),
+        "why": flatten(_explain(report)),
         "changes": len(report.changes),
     }
 
 
-def _why(report: HostReport) -> str:
+def _explain(report: HostReport) -> str:
     """The first thing that is wrong, or the line that decides."""
     if report.failure is not None:
         return report.failure.message
@@ -212,11 +212,11 @@ class _Pool:
         return list(self._numbers)
 
 
-def _details(run: Run) -> str:
+def _collect_details(run: Run) -> str:
     """JSON for the script: `parts`, and for each row of the table what it is made of, as numbers of parts."""
     pool = _Pool()
 
-    def texts(lines: Iterable[str]) -> list[int]:
+    def number_all(lines: Iterable[str]) -> list[int]:
         return [pool.number(flatten(line)) for line in lines]
 
     hosts = []
@@ -234,15 +234,15 @@ def _details(run: Run) -> str:
         change = report.diff + report.value_diff
         hosts.append(
             {
-                "groups": texts(report.host.groups),
+                "groups": number_all(report.host.groups),
                 "findings": found,
                 "diff": pool.number(printable(change)) if change else None,
-                "changes": texts(report.changes),
-                "failure": texts((f"{failure.kind}: {failure.message}", *hint)) if failure else [],
-                "steps": texts(f"{'did' if s.ok else 'failed'} {s.name}: {s.detail}" for s in report.steps),
-                "losses": texts(losses.table(report.losses) if report.losses else ()),
-                "notes": texts([*([str(report.caveat)] if report.caveat else []), *report.notes]),
-                "facts": texts(f"{name}: {value}" for name, value in report.facts),
+                "changes": number_all(report.changes),
+                "failure": number_all((f"{failure.kind}: {failure.message}", *hint)) if failure else [],
+                "steps": number_all(f"{'did' if s.ok else 'failed'} {s.name}: {s.detail}" for s in report.steps),
+                "losses": number_all(losses.table(report.losses) if report.losses else ()),
+                "notes": number_all([*([str(report.caveat)] if report.caveat else []), *report.notes]),
+                "facts": number_all(f"{name}: {value}" for name, value in report.facts),
                 "benchmarks": [pool.number(one) for one in held],
             }
         )
@@ -261,8 +261,8 @@ class _Moment:
     at: datetime
     counts: Mapping[str, int]
 
-    def share(self, upto: State) -> float:
-        """The part of the hosts from the ground up to a state, 0 to 1."""
+    def compute_share(self, upto: State) -> float:
+        """Compute the part of the hosts from the ground up to a state, 0 to 1."""
         total = outcome.count_hosts(self.counts)
         below = sum(self.counts.get(state, 0) for state in _ORDER[: _ORDER.index(upto) + 1])
         return below / total if total else 0.0
@@ -270,34 +270,34 @@ class _Moment:
     @property
     def percent(self) -> str:
         """The part of the hosts that is compliant."""
-        return _percent(self.counts.get(State.OK, 0), outcome.count_hosts(self.counts))
+        return _format_percent(self.counts.get(State.OK, 0), outcome.count_hosts(self.counts))
 
 
-def _chart(run: Run) -> dict[str, Any] | None:
+def _build_chart(run: Run) -> dict[str, Any] | None:
     """Areas over time, from the ground: one for each state. None when nothing was recorded before."""
-    past = [_past(one) for one in run.past[-_MOST_PAST:] if one.id != run.id]
+    past = [_build_past_moment(one) for one in run.past[-_MOST_PAST:] if one.id != run.id]
     if not past:
         return None
-    moments = sorted([*past, _this(run)], key=lambda moment: moment.at)  # a clock may have gone backwards
+    moments = sorted([*past, _build_moment(run)], key=lambda moment: moment.at)  # a clock may have gone backwards
     begin, end = moments[0].at, moments[-1].at
     length_s = (end - begin).total_seconds() or 1.0
 
-    def x(moment: _Moment) -> float:
+    def place(moment: _Moment) -> float:
         return round(_WIDTH * (moment.at - begin).total_seconds() / length_s, 1)
 
-    areas, floor = [], [f"{x(moment)},{_HEIGHT}" for moment in moments]
+    areas, floor = [], [f"{place(moment)},{_HEIGHT}" for moment in moments]
     for state in _ORDER:
-        top = [f"{x(moment)},{round(_HEIGHT * (1 - moment.share(state)), 1)}" for moment in moments]
+        top = [f"{place(moment)},{round(_HEIGHT * (1 - moment.compute_share(state)), 1)}" for moment in moments]
         if any(moment.counts.get(state) for moment in moments):
             areas.append({"name": state.value, "points": " ".join([*top, *reversed(floor)])})
         floor = top
-    line = [(x(moment), round(_HEIGHT * (1 - moment.share(State.OK)), 1)) for moment in moments]
+    line = [(place(moment), round(_HEIGHT * (1 - moment.compute_share(State.OK)), 1)) for moment in moments]
     return {
         "width": _WIDTH,
         "height": _HEIGHT,
         "areas": areas,
         "line": " ".join(f"{across},{down}" for across, down in line),
-        "here": line[moments.index(_this(run))],
+        "here": line[moments.index(_build_moment(run))],
         "begin": begin,
         "end": end,
         "before": past[-1].percent,
@@ -306,18 +306,18 @@ def _chart(run: Run) -> dict[str, Any] | None:
     }
 
 
-def _this(run: Run) -> _Moment:
+def _build_moment(run: Run) -> _Moment:
     return _Moment(at=run.started_at, counts=outcome.count(run))
 
 
-def _past(one: PastRun) -> _Moment:
+def _build_past_moment(one: PastRun) -> _Moment:
     return _Moment(at=one.started_at, counts=one.counts)
 
 
 # ----------------------------------------------------------------------------------------------- the rest
 
 
-def _benchmark(run: Run, row: Benchmark) -> dict[str, Any]:
+def _describe_benchmark(run: Run, row: Benchmark) -> dict[str, Any]:
     of = benchmarks.count_states(run, row)
     return {
         "row": row,
@@ -327,7 +327,7 @@ def _benchmark(run: Run, row: Benchmark) -> dict[str, Any]:
 
 
 @cache
-def _environment() -> Environment:
+def _open_environment() -> Environment:
     loader = PackageLoader("sshd_keepalive.reports", "_html")
     environment = Environment(
         loader=loader,
@@ -341,19 +341,19 @@ def _environment() -> Environment:
     return environment
 
 
-def _source(name: str) -> str:
+def _read_source(name: str) -> str:
     from importlib import resources
 
     return resources.files(__package__).joinpath("_html", name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str) -> str:
+def _build_security_policy(style: str, script: str) -> str:
     """A Content-Security-Policy under which this one style and this one script run, and nothing is ever loaded."""
 
-    def allowed(text: str) -> str:
+    def hash_source(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
     return (
-        f"default-src 'none'; style-src {allowed(style)}; script-src {allowed(script)}; base-uri 'none'; "
+        f"default-src 'none'; style-src {hash_source(style)}; script-src {hash_source(script)}; base-uri 'none'; "
         "form-action 'none'"
     )

@@ -23,76 +23,80 @@ def render(run: Run) -> str:
     ]
     wrong = [report for report in hosts if outcome.pick_word(report) is not State.OK]
     if wrong:
-        parts.append(_table(("Host", "Groups", "State", "Why"), [_host_row(report) for report in wrong]))
+        parts.append(_render_table(("Host", "Groups", "State", "Why"), [_build_host_row(report) for report in wrong]))
     if caveats := outcome.group_caveats(run):
         parts.append("## Values that do not mean what they read\n")
-        rows = [(_code(text), " ".join(map(_code, names))) for text, names in caveats.items()]
-        parts.append(_table(("Caveat", "Hosts"), rows))
-    changed = [(_code(report.host.name), _code(change)) for report in hosts for change in report.changes]
+        rows = [(_render_code(text), " ".join(map(_render_code, names))) for text, names in caveats.items()]
+        parts.append(_render_table(("Caveat", "Hosts"), rows))
+    changed = [(_render_code(report.host.name), _render_code(change)) for report in hosts for change in report.changes]
     if changed:
         parts.append("## Changed since the last recorded run\n")
-        parts.append(_table(("Host", "Change"), changed))
+        parts.append(_render_table(("Host", "Change"), changed))
     if run.benchmarks:
-        parts += ["## Benchmarks\n", _benchmarks(run), f"{benchmarks.sentence(run)}\n"]
+        parts += ["## Benchmarks\n", _render_benchmarks(run), f"{benchmarks.sentence(run)}\n"]
     diffs: dict[str, list[str]] = {}
     for report in hosts:
         if report.diff:
-            diffs.setdefault(report.diff, []).append(_code(report.host.name))
+            diffs.setdefault(report.diff, []).append(_render_code(report.host.name))
     if diffs:
         parts.append("## Changes\n")
-        parts += [f"{', '.join(names)}:\n\n{_block(diff)}" for diff, names in diffs.items()]
+        parts += [f"{', '.join(names)}:\n\n{_render_block(diff)}" for diff, names in diffs.items()]
     return "\n".join(parts)
 
 
-def _host_row(report: HostReport) -> tuple[str, ...]:
+def _build_host_row(report: HostReport) -> tuple[str, ...]:
     host = report.host
-    groups = " ".join(_code(group) for group in host.groups)
-    return _code(host.name), groups, outcome.pick_word(report), "<br>".join(_reasons(report))
+    groups = " ".join(_render_code(group) for group in host.groups)
+    return _render_code(host.name), groups, outcome.pick_word(report), "<br>".join(_list_reasons(report))
 
 
-def _reasons(report: HostReport) -> list[str]:
+def _list_reasons(report: HostReport) -> list[str]:
     told = []
     for finding in report.findings:
         if finding.state is not State.OK:
             place = f" {finding.place}" if finding.place else ""
-            told.append(_code(f"{finding.setting} {finding.value}, wanted {finding.wanted}{finding.for_whom}{place}"))
+            told.append(
+                _render_code(f"{finding.setting} {finding.value}, wanted {finding.wanted}{finding.for_whom}{place}")
+            )
     if report.failure:
-        told.append(_code(f"{report.failure.kind}: {report.failure.message}"))
+        told.append(_render_code(f"{report.failure.kind}: {report.failure.message}"))
     if report.host.waiver and report.state is State.WAIVED:
         waiver = report.host.waiver
-        told.append(_code(f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"))
-    return told + [_code(note) for note in report.notes]
+        told.append(_render_code(f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"))
+    return told + [_render_code(note) for note in report.notes]
 
 
-def _benchmarks(run: Run) -> str:
+def _render_benchmarks(run: Run) -> str:
     rows = []
     for row in run.benchmarks:
         of = benchmarks.count_states(run, row)
         numbers = tuple(str(of[state]) for state in (State.OK, State.DRIFT, State.UNKNOWN))
-        rows.append((_code(row.name), _code(row.title), str(row.interval_s), str(row.count_max), *numbers))
-    return _table(("Benchmark", "Title", "Interval", "Count", "ok", "drift", "unknown"), rows)
+        rows.append(
+            (_render_code(row.name), _render_code(row.title), str(row.interval_s), str(row.count_max), *numbers)
+        )
+    return _render_table(("Benchmark", "Title", "Interval", "Count", "ok", "drift", "unknown"), rows)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = (head, ("---",) * len(head), *rows)
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _code(text: str) -> str:
+def _render_code(text: str) -> str:
     """A code span for a cell: its fence is longer than any run of backticks in it, and no bar ends the cell.
 
     Source: CommonMark 0.31, 6.1; GitHub Flavored Markdown, 4.10 (a bar in a cell is escaped in code, too).
     """
     text = flatten(text).replace("|", "\\|")
-    fence = "`" * (_longest(text) + 1)
+    fence = "`" * (_measure_longest(text) + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{pad}{text}{pad}{fence}" if text.strip() else ""
 
 
-def _block(text: str) -> str:
-    fence = "`" * max(3, _longest(text) + 1)
+def _render_block(text: str) -> str:
+    fence = "`" * max(3, _measure_longest(text) + 1)
     return f"{fence}diff\n{printable(text).rstrip()}\n{fence}\n"
 
 
-def _longest(text: str) -> int:
+def _measure_longest(text: str) -> int:
     return max((len(run) for run in re.findall(r"`+", text)), default=0)

@@ -16,28 +16,28 @@ def render(run: Run) -> str:
     """Gauges of one run. Only a host that passes is compliant: 0 also stands for one that could not be judged."""
     registry = CollectorRegistry()
 
-    def gauge(name: str, about: str, *labels: str) -> Gauge:
+    def make_gauge(name: str, about: str, *labels: str) -> Gauge:
         return Gauge(f"{_PREFIX}_{name}", about, labels, registry=registry)
 
-    gauge("run_timestamp_seconds", "When the run ended.").set(run.ended_at.timestamp())
-    gauge("run_duration_seconds", "How long the run took.").set((run.ended_at - run.started_at).total_seconds())
-    gauge("run_exit_code", "0 ok, 1 drift, 3 unknown, 4 rolled_back, 5 unproved.").set(run.exit_code)
-    hosts = gauge("hosts", "Hosts of the run by state.", "state")
+    make_gauge("run_timestamp_seconds", "When the run ended.").set(run.ended_at.timestamp())
+    make_gauge("run_duration_seconds", "How long the run took.").set((run.ended_at - run.started_at).total_seconds())
+    make_gauge("run_exit_code", "0 ok, 1 drift, 3 unknown, 4 rolled_back, 5 unproved.").set(run.exit_code)
+    hosts = make_gauge("hosts", "Hosts of the run by state.", "state")
     counts = outcome.count(run)
     for state in State:
         hosts.labels(state).set(counts[state])
-    compliant = gauge("host_compliant", "1 when the host passes, otherwise 0.", "host")
-    word = gauge(
+    compliant = make_gauge("host_compliant", "1 when the host passes, otherwise 0.", "host")
+    word = make_gauge(
         "host_state", "1 for the one state the host is in, or for how its change ended.", "host", "address", "state"
     )
-    changes = gauge("host_changes", "What changed since the last recorded run.", "host")
-    late = gauge(
+    changes = make_gauge("host_changes", "What changed since the last recorded run.", "host")
+    late = make_gauge(
         "first_keep_alive_seconds",
         "Idle time before the first keep-alive, for hosts whose OpenSSH (9.2 to 9.4) doubles the ClientAliveInterval.",
         "host",
     )
-    value = gauge("setting_value", "The value in effect, as sshd -T prints it.", "host", "setting", "scope")
-    wanted = gauge("setting_wanted", "The value the policy requires.", "host", "setting", "scope")
+    value = make_gauge("setting_value", "The value in effect, as sshd -T prints it.", "host", "setting", "scope")
+    wanted = make_gauge("setting_wanted", "The value the policy requires.", "host", "setting", "scope")
     for report in run.hosts:
         name = flatten(report.host.name)
         compliant.labels(name).set(report.state is State.OK)
@@ -45,10 +45,10 @@ def render(run: Run) -> str:
         changes.labels(name).set(len(report.changes))
         if report.caveat is not None:
             late.labels(name).set(report.caveat.keep_alive_after_s)
-        for setting, scope, is_value, should_be in _numbers(report):
+        for setting, scope, is_value, should_be in _list_numbers(report):
             value.labels(name, setting, scope).set(is_value)
             wanted.labels(name, setting, scope).set(should_be)
-    held = gauge("benchmark_hosts", "Hosts by benchmark and state.", "benchmark", "state")
+    held = make_gauge("benchmark_hosts", "Hosts by benchmark and state.", "benchmark", "state")
     for row in run.benchmarks:
         for state, number in benchmarks.count_states(run, row).items():
             held.labels(row.name, state).set(number)
@@ -56,7 +56,7 @@ def render(run: Run) -> str:
     return text
 
 
-def _numbers(report: HostReport) -> list[tuple[str, str, int, int]]:
+def _list_numbers(report: HostReport) -> list[tuple[str, str, int, int]]:
     return [
         (flatten(found.setting), flatten(str(found.scope)), int(found.value), int(found.wanted))
         for found in report.findings

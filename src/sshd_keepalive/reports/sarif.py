@@ -32,8 +32,8 @@ def render(run: Run) -> str:
     """The whole log, of one run. A host that passes leaves no result, except for a caveat and what changed on it."""
     from importlib.metadata import version
 
-    results = [result for report in run.hosts for result in _results(report)]
-    rules = {result["ruleId"]: _rule(result["ruleId"]) for result in results}
+    results = [result for report in run.hosts for result in _build_results(report)]
+    rules = {result["ruleId"]: _build_rule(result["ruleId"]) for result in results}
     driver = {"name": "sshd-keepalive", "version": version("sshd-keepalive"), "rules": list(rules.values())}
     invocation = {
         "executionSuccessful": True,  # the program did its work; what it found are results (3.20.14)
@@ -57,27 +57,27 @@ def render(run: Run) -> str:
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
-def _results(report: HostReport) -> Iterator[dict[str, Any]]:
+def _build_results(report: HostReport) -> Iterator[dict[str, Any]]:
     for finding in report.findings:
         if finding.state is not State.OK:
-            yield _of_finding(report, finding)
+            yield _build_finding_result(report, finding)
     if report.failure is not None:
         failure = report.failure
         message = f"{report.host.name}: {failure.message}" + (f"; next: {failure.hint}" if failure.hint else "")
-        yield _result(report, f"failure-{failure.kind}", "error", message, None, failure.kind)
+        yield _build_result(report, f"failure-{failure.kind}", "error", message, None, failure.kind)
     if report.caveat is not None:
         message = f"{report.host.name}: {report.caveat}"
-        yield _result(report, "caveat", "note", message, _place_of_interval(report), report.caveat.release)
+        yield _build_result(report, "caveat", "note", message, _find_interval(report), report.caveat.release)
     for change in report.changes:
-        yield _result(report, "changed", "note", f"{report.host.name}: {change}", None, change)
+        yield _build_result(report, "changed", "note", f"{report.host.name}: {change}", None, change)
 
 
-def _place_of_interval(report: HostReport) -> Place | None:
+def _find_interval(report: HostReport) -> Place | None:
     """Where the interval that everybody gets is set."""
     return next((f.place for f in report.findings if (f.setting, f.scope) == (SPELLING[INTERVAL], GLOBAL)), None)
 
 
-def _of_finding(report: HostReport, finding: Finding) -> dict[str, Any]:
+def _build_finding_result(report: HostReport, finding: Finding) -> dict[str, Any]:
     reason = f": {finding.reason}" if finding.reason else ""
     message = (
         f"{report.host.name}: {finding.setting} {finding.value}, wanted {finding.wanted}{finding.for_whom}{reason}"
@@ -85,48 +85,50 @@ def _of_finding(report: HostReport, finding: Finding) -> dict[str, Any]:
     state = State.WAIVED if report.state is State.WAIVED else finding.state
     # Another release is told of line by line; the reason tells these apart, and stays when a line moves.
     what = f"{finding.scope}\0{finding.reason}" if finding.setting is Subject.AS_IF else str(finding.scope)
-    result = _result(report, finding.setting, _LEVELS[state], message, finding.place, what)
+    result = _build_result(report, finding.setting, _LEVELS[state], message, finding.place, what)
     if finding.hides:
-        result["relatedLocations"] = [_location(report, place) for place in finding.hides]
+        result["relatedLocations"] = [_build_location(report, place) for place in finding.hides]
     if report.host.waiver is not None and state is State.WAIVED:  # 3.35
         said = f"until {report.host.waiver.until}, {report.host.waiver.owner}: {report.host.waiver.reason}"
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": flatten(said)}]
     return result
 
 
-def _result(report: HostReport, rule: str, level: str, message: str, place: Place | None, what: str) -> dict[str, Any]:
+def _build_result(
+    report: HostReport, rule: str, level: str, message: str, place: Place | None, what: str
+) -> dict[str, Any]:
     one_of_a_kind = "\0".join((report.host.name, rule, what)).encode("utf-8", "surrogateescape")
     return {
         "ruleId": flatten(rule),
         "level": level,
         "message": {"text": flatten(message)},
-        "locations": [_location(report, place)],
+        "locations": [_build_location(report, place)],
         "partialFingerprints": {"hostSettingScope/v1": hashlib.sha256(one_of_a_kind).hexdigest()},
     }
 
 
-def _location(report: HostReport, place: Place | None) -> dict[str, Any]:
+def _build_location(report: HostReport, place: Place | None) -> dict[str, Any]:
     """Where the deciding line stands; a compiled-in default and a daemon option stand in no line of the file (3.28)."""
     in_a_file = place is not None and place.path != COMMAND_LINE
     path = place.path if place is not None and in_a_file else report.host.sshd_config
-    physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(report.host.name, path), "uriBaseId": _FLEET}}
+    physical: dict[str, Any] = {"artifactLocation": {"uri": _build_uri(report.host.name, path), "uriBaseId": _FLEET}}
     if place is not None and in_a_file and place.line > 0:
         physical["region"] = {"startLine": place.line}
     return {"physicalLocation": physical, "logicalLocations": [{"name": flatten(report.host.name), "kind": "resource"}]}
 
 
-def _uri(host: str, path: str) -> str:
+def _build_uri(host: str, path: str) -> str:
     """A relative URI without anything that has to be escaped (RFC 3986, 2.3)."""
     parts = [part for part in (host, *path.split("/")) if part not in ("", ".", "..")]
-    return "/".join(_percent(part) for part in parts)
+    return "/".join(_encode(part) for part in parts)
 
 
-def _percent(text: str) -> str:
+def _encode(text: str) -> str:
     data = text.encode("utf-8", "surrogateescape")
     return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in data)
 
 
-def _rule(name: str) -> dict[str, Any]:
+def _build_rule(name: str) -> dict[str, Any]:
     return {"id": name, "shortDescription": {"text": _RULES.get(name, f"{name} is not compliant")}}
 
 
