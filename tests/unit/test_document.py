@@ -34,7 +34,8 @@ def test_nodes_know_their_place() -> None:
         ("x\na: é\n".encode("latin-1"), "f.yaml:2: not UTF-8, the byte is 0xe9"),
         (b"a: 1\nb: \x07\n", "f.yaml:2: the character '\\x07' is not allowed in YAML"),
         (b"a: \x00\n", "f.yaml:1: the character '\\x00' is not allowed in YAML"),
-        (b"[" * 100_000, "f.yaml:1:65: nested more than 64 levels deep"),
+        # From 6.0.4 on PyYAML itself refuses 1,000 of these, before the limit of this program is reached.
+        (b"[" * 500, "f.yaml:1:65: nested more than 64 levels deep"),
         (b"- " * 100_000, "f.yaml:1:129: nested more than 64 levels deep"),
         (b"{a: " * 100_000, "f.yaml:1:257: nested more than 64 levels deep"),
     ],
