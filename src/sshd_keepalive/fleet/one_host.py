@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -353,19 +353,15 @@ def log_in_and_observe(host: Host, orders: Orders) -> Iterator[tuple[Shell, Read
     Raises:
         HostError.
     """
-    shell = connect(host, orders, is_patient=True)
-    try:
+    with closing(connect(host, orders, is_patient=True)) as shell:
         left_s = orders.timeout_s - shell.login_s
         yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s * _LOOK_SHARE))
-    finally:
-        shell.close()
 
 
 @contextmanager
 def log_in_and_try_to_observe(host: Host, orders: Orders) -> Iterator[tuple[Shell, Reading | HostError]]:
-    """Like `logged_in`, for work that needs no reading: the error stands for it where it cannot be had."""
-    shell = connect(host, orders, is_patient=True)
-    try:
+    """Log in and observe, for work that needs no reading: the error stands for it where it cannot be had."""
+    with closing(connect(host, orders, is_patient=True)) as shell:
         reading: Reading | HostError
         try:
             reading = _observe(shell, orders)
@@ -374,8 +370,6 @@ def log_in_and_try_to_observe(host: Host, orders: Orders) -> Iterator[tuple[Shel
                 raise
             reading = error
         yield shell, reading
-    finally:
-        shell.close()
 
 
 def observe_host(host: Host, orders: Orders) -> Reading:
