@@ -703,13 +703,17 @@ class Losses:
         groups = []
         for end in SessionEnd:
             for is_new in (False, True):
-                if n := sum(group.n for group in self.groups if (group.end, group.is_new) == (end, is_new)):
+                if n := self.count(end, is_new=is_new):
                     groups.append(SessionGroup(account="*", address="*", end=end, is_new=is_new, n=n))
         return replace(self, groups=tuple(groups), unanswering=())
 
-    def count(self, *ends: SessionEnd) -> int:
+    def count(self, *ends: SessionEnd, is_new: bool | None = None, address: str | None = None) -> int:
         """How many sessions ended so; without an argument all."""
-        return sum(group.n for group in self.groups if not ends or group.end in ends)
+        return sum(
+            group.n
+            for group in self.groups
+            if (not ends or group.end in ends) and is_new in (None, group.is_new) and address in (None, group.address)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

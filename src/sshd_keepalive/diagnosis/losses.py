@@ -32,6 +32,7 @@ _LIMITS_S: Final = (240, 300, 350, 600, 900, 1200, 1800, 3600, 7200)
 _ABOVE_S: Final = 10_000  # longer ones are rounded
 _LEAST: Final = 3  # sessions of one length that are no accident
 _TIMES: Final = 3  # so many more than beside it
+_LOST: Final = (SessionEnd.TIMEOUT, SessionEnd.CUT)
 #: What the log says at the end of such a session, for the rules.
 _KINDS: Final = {
     SessionEnd.TIMEOUT: LineKind.SERVER_GAVE_UP,
@@ -82,28 +83,24 @@ def hide_accounts(log: SessionLog) -> SessionLog:
 
 def judge(losses: Losses) -> Iterator[Finding]:
     """Make the findings: how many were lost, then each length, then each address."""
-    n, n_lost = losses.count(), losses.count(SessionEnd.TIMEOUT, SessionEnd.CUT)
-    told = [f"{count} {_SPOKEN[end]}" for end in (SessionEnd.TIMEOUT, SessionEnd.CUT) if (count := losses.count(end))]
+    n, n_lost, n_new = losses.count(), losses.count(*_LOST), losses.count(*_LOST, is_new=True)
+    parts = [f", {count} {_SPOKEN[end]}" for end in _LOST if (count := losses.count(end))]
     state = State.DRIFT if n_lost else State.OK
     if not n or (losses.was_cut and not n_lost):
         state = State.UNKNOWN
-    if n_lost and has_stopped(losses, losses.groups):
+    if _has_stopped(losses, n_lost - n_new, n_new):
         state = State.OK
     yield Finding(
         setting=Subject.LOST_SESSIONS,
-        value=f"{n_lost} of {n} in {losses.days} days" + "".join(f", {part}" for part in told),
+        value=f"{n_lost} of {n} in {losses.days} days" + "".join(parts),
         state=state,
-        reason=_since(losses, SessionEnd.TIMEOUT, SessionEnd.CUT) if n_lost else "",
+        reason=_tell_since(losses, n_lost - n_new, n_new) if n_lost else "",
     )
     for cluster in losses.clusters:
         yield _finding(losses, cluster)
     for address in losses.unanswering:
-        n_new = sum(group.n for group in losses.groups if group.address == address and group.is_new)
-        n_dropped = sum(
-            group.n
-            for group in losses.groups
-            if group.address == address and group.is_new and group.end is SessionEnd.TIMEOUT
-        )
+        n_dropped = losses.count(SessionEnd.TIMEOUT, is_new=True, address=address)
+        n_new = losses.count(is_new=True, address=address)
         yield Finding(
             setting=Subject.SILENT_CLIENT,
             scope=Scope(text=address),
@@ -130,20 +127,12 @@ def find_newly_dropped(losses: Losses) -> Iterator[Finding]:
         )
 
 
-def has_stopped(losses: Losses, groups: Iterable[SessionGroup]) -> bool:
+def _has_stopped(losses: Losses, n_old: int, n_new: int) -> bool:
     """Whether losses came to an end with the values in effect, and not only because few sessions began since.
 
     With the old share, three lost ones or more would be expected by now.
     """
-    lost = [group for group in groups if group.end in (SessionEnd.TIMEOUT, SessionEnd.CUT)]
-    n_new = sum(group.n for group in lost if group.is_new)
-    n_old = sum(group.n for group in lost if not group.is_new)
-    return _has_stopped(losses, n_old, n_new)
-
-
-def _has_stopped(losses: Losses, n_old: int, n_new: int) -> bool:
-    n_sessions = {is_new: sum(g.n for g in losses.groups if g.is_new is is_new) for is_new in (False, True)}
-    return n_new == 0 and n_old * n_sessions[True] >= _LEAST * max(1, n_sessions[False])
+    return n_new == 0 and n_old * losses.count(is_new=True) >= _LEAST * max(1, losses.count(is_new=False))
 
 
 def _finding(losses: Losses, cluster: LossCluster) -> Finding:
@@ -161,16 +150,11 @@ def _finding(losses: Losses, cluster: LossCluster) -> Finding:
     )
 
 
-def _since(losses: Losses, *ends: SessionEnd) -> str:
-    n_new = sum(group.n for group in losses.groups if group.end in ends and group.is_new)
-    return _tell_since(losses, losses.count(*ends) - n_new, n_new)
-
-
 def _tell_since(losses: Losses, n_old: int, n_new: int) -> str:
     """Tell `before run 20261121T080000Z-3f9a1c (2026-11-21 08:00 UTC): 37; since: none of 120 sessions`."""
     if losses.in_effect_since is None:
         return ""
-    n_sessions = sum(group.n for group in losses.groups if group.is_new)
+    n_sessions = losses.count(is_new=True)
     since = f"{n_new or 'none'} of {n_sessions} sessions" if n_sessions else "no session began"
     at = f"{losses.in_effect_since:%Y-%m-%d %H:%M} UTC"
     effect = f"run {losses.run_id} ({at})" if losses.run_id else f"{at}, when sshd read its values"
@@ -251,7 +235,7 @@ def table(losses: Losses) -> Iterator[str]:
     of: dict[tuple[str, str], Counter[SessionEnd]] = {}
     for group in losses.groups:
         of.setdefault((group.account, group.address), Counter())[group.end] += group.n
-    lost = {who: ends[SessionEnd.TIMEOUT] + ends[SessionEnd.CUT] for who, ends in of.items()}
+    lost = {who: sum(ends[end] for end in _LOST) for who, ends in of.items()}
     ranked = sorted((who for who in of if lost[who]), key=lambda who: (-lost[who], who))
     for account, address in ranked[:_MOST_NAMED]:
         ends = of[account, address]
@@ -265,7 +249,7 @@ def table(losses: Losses) -> Iterator[str]:
 def _histogram(losses: Losses) -> Iterator[str]:
     lengths: Counter[int] = Counter()
     for group in losses.groups:
-        if group.end in (SessionEnd.TIMEOUT, SessionEnd.CUT):
+        if group.end in _LOST:
             lengths.update(dict(group.lengths))
     rows = []
     for low, high in pairwise((*_EDGES_S, *_EDGES_ABOVE_S, 1 << 62)):

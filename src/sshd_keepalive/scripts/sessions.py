@@ -91,10 +91,8 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
         children.setdefault(process.parent, []).append(process)
     found = []
     for process in processes.values():
-        title = _TITLE.match(process.title)
-        if title is None or not _is_session(process.title):
-            continue
-        if process.title.endswith("startups") or "[listener]" in process.title or _is_inner(process, processes):
+        title = _match_session(process.title)
+        if title is None or _is_inner(process, processes):
             continue
         family = [process, *(p for p in children.get(process.pid, ()) if _TITLE.match(p.title))]
         line = next((m["line"] for p in family if (m := _TITLE.match(p.title)) and m["line"]), "")
@@ -153,13 +151,15 @@ def count_logged_in(titles: Iterable[str]) -> int:
     Args:
         titles: theirs, as `tell_lasting` of the guard gives them.
     """
-    return sum(_is_session(title) for title in titles)
+    return sum(_match_session(title) is not None for title in titles)
 
 
-def _is_session(title: str) -> bool:
-    """Whether somebody has logged in on it, by its title."""
+def _match_session(title: str) -> re.Match[str] | None:
+    """Match the title of a process on which somebody has logged in; None for others, and for the listener."""
     match = _TITLE.match(title)
-    return match is not None and match["part"] not in _BEFORE_LOGIN and match["user"] != "unknown"
+    if match is None or match["part"] in _BEFORE_LOGIN or match["user"] == "unknown":
+        return None
+    return None if title.endswith("startups") or "[listener]" in title else match
 
 
 def _read_table(said: str) -> Iterator[_Process]:
