@@ -149,7 +149,7 @@ def table() -> Iterator[dict[str, Run]]:
 def with_table(page: str, tried: dict[str, Run]) -> str:
     """The page with a new table between its two marks."""
     begin, end = "<!-- tried: begin -->\n", "<!-- tried: end -->"
-    rows = ["| answer of one host | what it came to | honest hosts judged | CPU s | MB |", "|---|---|---:|---:|---:|"]
+    rows = ["| answer of one host | result | normal hosts judged | CPU s | MB |", "|---|---|---:|---:|---:|"]
     for name, run in tried.items():
         host = run.hosts["hostile-0"]
         failure = host["failure"]
