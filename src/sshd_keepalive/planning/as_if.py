@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import takewhile
 from typing import Final
 
 from sshd_keepalive.errors import HostError, ParseError
@@ -38,6 +39,7 @@ from sshd_keepalive.sshd_config.version import Build, Tokeniser, Version
 
 _MAX_REFUSED: Final = 200  # refused lines that are reported; each needs one more reading of the files
 _SPECIAL: Final = re.compile(rb"[\"'\\#]")
+_RAW: Final = keywords.RAW | {"setenv"}  # sshd reads the rest of the line itself
 _PLAIN: Final = re.compile(rb"[^\s\"'\\#=]+\Z")
 
 
@@ -130,7 +132,7 @@ class _Comparison:
             if (place in never_applied[0]) != (place in never_applied[1]) and place not in self.refused:
                 now, then = ("never applied" if place in places else "applied" for places in never_applied)
                 reason = "OpenSSH 8.2 and 8.3 never apply the Match blocks of a globally included file"
-                found[place] = Difference(effect=Effect.CHANGED, place=place, now=now, then=then, reason=reason)
+                found[place] = _change(place, now, then, reason)
                 continue
             key = keywords.fold(event.line.keyword), event.block
             difference = self._compare_line(event, others.get(place), is_first=key not in seen)
@@ -217,7 +219,7 @@ class _Comparison:
             for event in group:
                 if event is not counts and _texts(event.line) != _texts(counts.line):
                     why = f"now {counts.place} decides {_spelled(event.line)}, then another line would"
-                    yield replace(_change(event.place, "no effect", "in effect", why), instead=b"")
+                    yield _change(event.place, "no effect", "in effect", why, instead=b"")
 
     def _keyboard_interactive(self, events: Iterable[Event]) -> Iterator[Difference]:
         """Compare keyboard-interactive logins: up to 8.6 they had two settings, and one that is `yes` was enough."""
@@ -236,7 +238,7 @@ class _Comparison:
         if now != then:
             why = "up to 8.6 ChallengeResponseAuthentication and KbdInteractiveAuthentication were two settings"
             instead = b"ChallengeResponseAuthentication " + (b"yes" if now else b"no")
-            yield replace(_change(lines[0].place, _on(now), _on(then), why), instead=instead)
+            yield _change(lines[0].place, _on(now), _on(then), why, instead=instead)
 
     def _sessions(self, reported: set[Place | None]) -> Iterator[Difference]:
         """Compare the values of sessions: of everybody, and for each Match block that decides in a reading."""
@@ -258,29 +260,24 @@ class _Comparison:
         for keyword, number, other_number in zip(KEYWORDS, pair, other_pair, strict=True):
             if number != other_number:
                 place = others[keyword].place or settings[keyword].place
-                yield Difference(
-                    effect=Effect.CHANGED, place=place, now=f"{SPELLING[keyword]} {number}",
-                    then=f"{SPELLING[keyword]} {other_number}",
-                    reason=f"another value for {context}, because of the other lines that are reported",
-                )  # fmt: skip
+                now, then = (f"{SPELLING[keyword]} {value}" for value in (number, other_number))
+                reason = f"another value for {context}, because of the other lines that are reported"
+                yield _change(place, now, then, reason)
         if pair != other_pair:
             return
-        now, then = keepalive.compute_consequence(self.now, *pair), keepalive.compute_consequence(self.then, *pair)
-        if now.times == then.times:
+        before, after = (keepalive.compute_consequence(version, *pair) for version in (self.now, self.then))
+        if before.times == after.times:
             return
-        worse = now.is_better_than(then)
         keyword = COUNT_MAX if pair[1] == 0 else INTERVAL
         place, instead = settings[keyword].place, None
         if place is not None and place.path != COMMAND_LINE:
             cure = 3 if keyword == COUNT_MAX else keepalive.choose_pair(self.then, pair[0], None, pair[1])[0]
             instead = f"{SPELLING[keyword]} {cure}".encode()
-        yield Difference(
-            effect=Effect.CHANGED if worse else Effect.BETTER, place=place, now=_timing(now), then=_timing(then),
-            reason=f"{then.sentence}; now {now.sentence}" if worse else f"{then.sentence} (now: {now.sentence})",
-            instead=instead,
-        )  # fmt: skip
+        reason = f"{after.sentence} (now: {before.sentence})"
+        difference = _change(place, _timing(before), _timing(after), reason, instead=instead)
+        yield difference if before.is_better_than(after) else replace(difference, effect=Effect.BETTER)
 
-    def _read_meanings(self, event: Event, other: Event) -> tuple[tuple[object, ...], tuple[object, ...]]:
+    def _read_meanings(self, event: Event, other: Event) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         """Return what both releases read in a line.
 
         Raises:
@@ -297,26 +294,28 @@ class _Comparison:
                     raise values.BadValue(f"{_shown(word)} is not a value of {_spelled(other.line)}")
         return now, then
 
-    def _read_meaning(self, event: Event, version: Version) -> tuple[object, ...]:
-        """Return what a release reads in a line, in a form that can be compared.
+    def _read_meaning(self, event: Event, version: Version) -> tuple[bytes, ...]:
+        """Return what a release reads in a line, as words that can be compared.
 
         Raises:
             BadValue: the release refuses the value, as far as is known.
         """
         line = event.line
         keyword, words = line.keyword, _texts(line)
+        first = words[0] if words else b""
         if keyword in KEYWORDS:
-            return (event.number,)
+            return (_number(event.number),)
         if keyword == "match":
-            return _criteria(line, version)
+            return _read_criteria(line, version)
         if keyword == "include":
-            return include.list_patterns(line, self.reading.tree.config_dir, version)
-        if _is_raw(keyword):
+            patterns = include.list_patterns(line, self.reading.tree.config_dir, version)
+            return tuple(pattern.encode("utf-8", "surrogateescape") for pattern in patterns)
+        if keyword in _RAW:
             return _raw_meaning(line, version)
         if keyword in keywords.TIMES:
-            return (values.read_seconds(words[0] if words else b"", version),)
+            return (_number(values.read_seconds(first, version)),)
         if keyword in keywords.INTEGERS:
-            return (values.read_count(words[0] if words else b"", version),)
+            return (_number(values.read_count(first, version)),)
         if keyword == "acceptenv" and any(b"=" in word for word in words):
             raise values.BadValue("the name of a variable holds no '='")
         if keyword == "ipqos" and version.at_least(10, 0):
@@ -328,16 +327,13 @@ class _Comparison:
         line, keyword = event.line, event.line.keyword
         if not keywords.is_known(keyword, self.then) and keyword == "pamauthenticationviakbdint":
             return b""  # without effect since 3.7
-        try:
-            words = self._choose_words(event)
-        except values.BadValue:
-            return None
+        words = self._choose_words(event)
         if not words or b"\0" in line.raw:
             return None
         name = line.raw[: line.arguments[0].start].replace(b'"', b"").strip(b" \t\r=")
         indent = line.raw[: len(line.raw) - len(line.raw.lstrip(b" \t"))]
         _, mark, comment = line.raw.partition(b"#")
-        has_comment = mark and self.now.tokeniser is Tokeniser.DELIMITED and not _is_raw(keyword)
+        has_comment = mark and self.now.tokeniser is Tokeniser.DELIMITED and keyword not in _RAW
         raw = indent + name + b" " + b" ".join(words)
         raw += (b" #" + comment.rstrip(b"\r\n") if has_comment else b"") + document.line_ending(line.raw)
         return raw if self._is_portable(event, raw) else None
@@ -346,27 +342,23 @@ class _Comparison:
         line, keyword, texts = event.line, event.line.keyword, _texts(event.line)
         if not texts:
             return None
-        if keyword in KEYWORDS:
-            return None if event.number is None or event.number < 0 else [str(event.number).encode()]
         if keyword == "include":
             return [_quoted(pattern.encode("utf-8", "surrogateescape")) for pattern in self._absolute(line)]
-        if keyword == "match":
-            words: list[bytes] = []
-            for criterion in _criteria(line, self.now):
-                argument = [_quoted(criterion.argument)] if criterion.argument else []
-                words += [match.SPELLING[criterion.name].encode(), *argument]
-            return words
-        if _is_raw(keyword):
+        if keyword in _RAW:
             return [_raw_text(line, self.now)]
+        if keyword == "ipqos":
+            return [keywords.TOS_NUMBERS.get(word.lower(), word) for word in texts]
         if names := keywords.find_unknown_algorithms(keyword, texts, self.then):
             sign = texts[0][:1] if texts[0][:1] in (b"+", b"^") else b""
             kept = [n for n in texts[0].removeprefix(sign).split(b",") if n.decode("latin-1") not in names]
             return [sign + b",".join(kept)] if kept else None
-        if keyword in keywords.TIMES:
-            return [str(values.read_seconds(texts[0], self.now)).encode()]
-        if keyword == "ipqos":
-            return [keywords.TOS_NUMBERS.get(word.lower(), word) for word in texts]
-        return [_quoted(text) for text in texts]
+        try:
+            words = self._read_meaning(event, self.now)
+        except values.BadValue:  # a word such as `none`
+            words = tuple(texts)
+        if keyword in KEYWORDS and not words[0].isdigit():
+            return None
+        return list(map(_quoted, words))
 
     def _is_portable(self, event: Event, raw: bytes) -> bool:
         """Whether both releases accept the new line, and read in it what the present one reads in the old line."""
@@ -392,8 +384,8 @@ def _refuse(place: Place, reason: str) -> Difference:
     return Difference(effect=Effect.REFUSED, place=place, now="accepted", then="refused", reason=reason)
 
 
-def _change(place: Place, now: str, then: str, reason: str) -> Difference:
-    return Difference(effect=Effect.CHANGED, place=place, now=now, then=then, reason=reason)
+def _change(place: Place | None, now: str, then: str, reason: str, *, instead: bytes | None = None) -> Difference:
+    return Difference(effect=Effect.CHANGED, place=place, now=now, then=then, reason=reason, instead=instead)
 
 
 def _not_known(place: Place | None, reason: str) -> Difference:
@@ -412,11 +404,19 @@ def _objection(event: Event, version: Version) -> str:
     return f"it does not know {', '.join(names)}" if names else ""
 
 
-def _criteria(line: Line, version: Version) -> tuple[match.Criterion, ...]:
-    return tuple(
-        replace(criterion, argument=_canonical(criterion.argument)) if "address" in criterion.name else criterion
-        for criterion in match.parse_criteria(line, version)
-    )
+def _read_criteria(line: Line, version: Version) -> tuple[bytes, ...]:
+    words: list[bytes] = []
+    for criterion in match.parse_criteria(line, version):
+        argument = criterion.argument
+        if "address" in criterion.name:
+            argument = b",".join(map(_canonical, argument.split(b",")))
+        words += filter(None, (match.SPELLING[criterion.name].encode(), argument))
+    return tuple(words)
+
+
+def _number(number: int | None) -> bytes:
+    """Return a number as a word; empty: the line sets nothing."""
+    return b"" if number is None else str(number).encode()
 
 
 def _depends_on_release(event: Event) -> bool:
@@ -432,16 +432,7 @@ def _never_applied(events: Iterable[Event]) -> set[Place]:
 
 def _texts(line: Line) -> list[bytes]:
     """Return the words of a line up to the first empty one, where sshd stops reading."""
-    texts: list[bytes] = []
-    for token in line.arguments:
-        if not token.text:
-            break
-        texts.append(token.text)
-    return texts
-
-
-def _is_raw(keyword: str) -> bool:
-    return keyword in keywords.RAW or keyword == "setenv"
+    return list(takewhile(bool, (token.text for token in line.arguments)))
 
 
 def _raw_text(line: Line, version: Version) -> bytes:
@@ -452,21 +443,17 @@ def _raw_text(line: Line, version: Version) -> bytes:
     return text.rstrip(b" \t\r\n\f")
 
 
-def _raw_meaning(line: Line, version: Version) -> tuple[object, ...]:
+def _raw_meaning(line: Line, version: Version) -> tuple[bytes, ...]:
     text = _raw_text(line, version)
     if line.keyword != "setenv":
         return (text,)
     if version.tokeniser is Tokeniser.DELIMITED and (b"'" in text or b"\\" in text):
-        return ("as it stands", text)
+        return (b"as it stands", text)
     return tuple(token.text for token in tokens.split_arguments(text, 0) or ())
 
 
-def _canonical(entries: bytes) -> bytes:
-    """Return an address list without host bits."""
-    return b",".join(_canonical_entry(entry) for entry in entries.split(b","))
-
-
-def _canonical_entry(entry: bytes) -> bytes:
+def _canonical(entry: bytes) -> bytes:
+    """Return an entry of an address list without host bits."""
     text = entry.removeprefix(b"!").decode("latin-1")
     try:
         network = ipaddress.ip_network(text, strict=False) if "/" in text else text
@@ -489,14 +476,9 @@ def _shown(text: bytes) -> str:
     return text.decode("utf-8", "backslashreplace")
 
 
-def _words(meaning: tuple[object, ...]) -> str:
+def _words(meaning: tuple[bytes, ...]) -> str:
     """Render what is read in a line for people."""
-    texts = []
-    for part in meaning:
-        if isinstance(part, match.Criterion):
-            part = f"{match.SPELLING[part.name]} {_shown(part.argument)}".strip()
-        texts.append(_shown(part) if isinstance(part, bytes) else str(part))
-    return " ".join(texts) or "nothing"
+    return " ".join(map(_shown, meaning)).strip() or "nothing"
 
 
 def _on(is_on: bool) -> str:
