@@ -136,10 +136,10 @@ def test_killed_in_the_middle_nobody_knows(server: FencedServer) -> None:
 
 def test_out_of_time_in_the_middle_nobody_knows(server: FencedServer) -> None:
     shell = connect(server.reach(), secrets=Secrets(), timeout_s=30)
-    done = shell.run("echo first; sleep 30", timeout_s=0.5)
+    done = shell.run("echo first; sleep 30", timeout_s=2)
     shell.close()
     assert (done.begun, done.ended, done.stdout) == (True, False, b"first\n")
-    assert 0.4 < done.seconds_s < 20
+    assert 1.9 < done.seconds_s < 20
 
 
 def test_a_shell_that_runs_nothing(server: FencedServer) -> None:

@@ -17,8 +17,8 @@ from sshd_keepalive.ssh import shell as shells
 from tests.support.mock import FencedServer
 
 
-def orders(timeout_s: float = 5) -> Orders:
-    return Orders(run_id="20260131T020000Z-000000", secrets=Secrets(), timeout_s=timeout_s, connect_timeout_s=2)
+def orders(timeout_s: float = 30) -> Orders:
+    return Orders(run_id="20260131T020000Z-000000", secrets=Secrets(), timeout_s=timeout_s, connect_timeout_s=5)
 
 
 def test_a_server_that_is_not_openssh_is_left_alone(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_silent_host_costs_its_own_time_only(tmp_path: Path) -> None:
         hosts = [bad, *(server.reach(name=f"h{number}") for number in range(5))]
         finished = [
             report.host.name
-            for report in fleet.run(fleet.check_host, hosts, orders(2), engines.select("thread"), workers=2)
+            for report in fleet.run(fleet.check_host, hosts, orders(6), engines.select("thread"), workers=2)
         ]
     assert sorted(finished) == ["h0", "h1", "h2", "h3", "h4", "silent"]
     assert finished[-1] == "silent"
