@@ -513,16 +513,20 @@ def test_the_second_interrupt_leaves_the_rest_to_the_guard(victims: Victims) -> 
 
 @pytest.mark.timeout(LIMIT_S)
 def test_rounds_of_random_kill(victims: Victims, table: guarantees.Table) -> None:
-    """A few rounds here; 200 for the page, 50 on each kind of host."""
+    """A few rounds here; 200 for the page, 50 on each kind of host: at moments of a run, whatever it takes here."""
     chance = random.Random(os.environ.get("KEEPALIVE_SEED", "7"))
-    delays_s = {kind: [chance.uniform(0.2, 3.0) for _ in range(ROUNDS)] for kind in victims}
+    moments = {kind: [chance.uniform(0.1, 1.1) for _ in range(ROUNDS)] for kind in victims}
 
     def cell(victim: Victim, step: str) -> str:
         found = Counter[str]()
-        for delay_s in delays_s[victim.host.kind]:
+        began_s = time.monotonic()
+        victim.start("--confirm-timeout", "60").communicate()
+        took_s = time.monotonic() - began_s
+        victim.settled()
+        for moment in moments[victim.host.kind]:
             victim.fresh()
             process = victim.start()
-            time.sleep(delay_s)  # the fault itself, not a wait for anything
+            time.sleep(moment * took_s)  # the fault itself, not a wait for anything
             kill(process)
             found[victim.verdict()] += 1
         return ", ".join(f"{n} {word}" for word, n in sorted(found.items(), reverse=True))
