@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sshd_keepalive.errors import ConfigError, KeepaliveError, ParseError, PlanError
-    from sshd_keepalive.model import Context, Effective, Finding, Plan, Policy, Setting, Snapshot, State
+    from sshd_keepalive.model import Context, Finding, Plan, Policy, Snapshot, State
     from sshd_keepalive.planning.diff import render_diff, render_value_diff
     from sshd_keepalive.planning.judge import judge
     from sshd_keepalive.planning.plan import plan, plan_files
     from sshd_keepalive.planning.policy import from_mapping as policy_from_mapping
     from sshd_keepalive.sshd_config.document import parse, render
     from sshd_keepalive.sshd_config.reading import Reading, read, read_files
+    from sshd_keepalive.sshd_config.resolve import Effective, Setting
     from sshd_keepalive.sshd_config.version import Version
 
 __version__ = "0.2.0"
@@ -53,10 +54,11 @@ _HOMES = {
     "sshd_config.document": ("parse", "render"),
     "planning.judge": ("judge",),
     "planning.plan": ("plan", "plan_files"),
+    "sshd_config.resolve": ("Effective", "Setting"),
     "sshd_config.reading": ("Reading", "read", "read_files"),
     "sshd_config.version": ("Version",),
     "errors": ("ConfigError", "KeepaliveError", "ParseError", "PlanError"),
-    "model": ("Context", "Effective", "Finding", "Plan", "Policy", "Setting", "Snapshot", "State"),
+    "model": ("Context", "Finding", "Plan", "Policy", "Snapshot", "State"),
 }
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sshd_keepalive.model import Context, DecidingScope, Effective
-from sshd_keepalive.sshd_config.reading import Reading, read_files
-from sshd_keepalive.sshd_config.resolve import BLANK
+from sshd_keepalive.model import Context
+from sshd_keepalive.sshd_config.reading import DecidingScope, Reading, read_files
+from sshd_keepalive.sshd_config.resolve import BLANK, Effective
 from sshd_keepalive.sshd_config.tree import Tree
 
 

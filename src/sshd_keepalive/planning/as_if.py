@@ -23,7 +23,6 @@ from sshd_keepalive.model import (
     SPELLING,
     Context,
     Finding,
-    Line,
     Place,
     Scope,
     State,
@@ -31,6 +30,7 @@ from sshd_keepalive.model import (
 )
 from sshd_keepalive.sshd_config import document, include, keepalive, keywords, match, tokens, values
 from sshd_keepalive.sshd_config import tree as trees
+from sshd_keepalive.sshd_config.document import Line
 from sshd_keepalive.sshd_config.limits import Work
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import KEYWORDS

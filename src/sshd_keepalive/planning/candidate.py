@@ -7,8 +7,9 @@ changed ones by their staged copies. Several arguments of an Include keep their 
 
 from __future__ import annotations
 
-from sshd_keepalive.model import Line, Place, Plan
+from sshd_keepalive.model import Place, Plan
 from sshd_keepalive.sshd_config import tree as trees
+from sshd_keepalive.sshd_config.document import Line
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.tree import Tree
 

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sshd_keepalive.model import SPELLING, Document, Edit, Line, NewContent, Policy, Token
+from sshd_keepalive.model import SPELLING, Edit, NewContent, Policy
 from sshd_keepalive.planning.owners import is_foreign
 from sshd_keepalive.sshd_config import include
-from sshd_keepalive.sshd_config.document import line_ending, render
+from sshd_keepalive.sshd_config.document import Document, Line, line_ending, render
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
+from sshd_keepalive.sshd_config.tokens import Token
 from sshd_keepalive.sshd_config.tree import Event, Tree
 
 _QUOTES = (b'"', b"'")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place, Scope, Setting
+from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place, Scope
 from sshd_keepalive.quoting import printable_line
 from sshd_keepalive.sshd_config.reading import Reading
-from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS
+from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS, Setting
 from sshd_keepalive.sshd_config.tree import Event, Tree
 
 _EVERYBODY = "everybody, except for the Match blocks below"

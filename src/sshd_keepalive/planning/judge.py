@@ -25,7 +25,6 @@ from sshd_keepalive.model import (
     MatchOverrides,
     Policy,
     Scope,
-    Setting,
     Snapshot,
     State,
     Subject,
@@ -36,7 +35,7 @@ from sshd_keepalive.sshd_config import keepalive as consequence
 from sshd_keepalive.sshd_config import match
 from sshd_keepalive.sshd_config import tree as trees
 from sshd_keepalive.sshd_config.reading import Reading
-from sshd_keepalive.sshd_config.resolve import KEYWORDS
+from sshd_keepalive.sshd_config.resolve import KEYWORDS, Setting
 from sshd_keepalive.sshd_config.tree import Event
 from sshd_keepalive.sshd_config.version import Version
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sshd_keepalive.model import DecidingFile, Document, Finding, RemoteFile
-from sshd_keepalive.sshd_config.document import parse, render
+from sshd_keepalive.model import DecidingFile, Finding, RemoteFile
+from sshd_keepalive.sshd_config.document import Document, parse, render
 
 _HEAD_LINES: Final = 40
 _SIGNS: Final = {

@@ -23,7 +23,6 @@ from sshd_keepalive.model import (
     NewContent,
     Plan,
     Policy,
-    Setting,
     Strategy,
 )
 from sshd_keepalive.planning import edits as editing
@@ -37,7 +36,7 @@ from sshd_keepalive.spelling import cut_lines, join_first
 from sshd_keepalive.sshd_config import document as documents
 from sshd_keepalive.sshd_config import keepalive, values
 from sshd_keepalive.sshd_config.reading import Reading, read_files
-from sshd_keepalive.sshd_config.resolve import KEYWORDS
+from sshd_keepalive.sshd_config.resolve import KEYWORDS, Setting
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import NEWEST, Version
 

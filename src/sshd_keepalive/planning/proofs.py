@@ -12,10 +12,10 @@ from itertools import islice
 from typing import Final
 
 from sshd_keepalive.errors import ParseError, PlanError
-from sshd_keepalive.model import GLOBAL, Context, Edit, Line, NewContent, Prediction, Scope
+from sshd_keepalive.model import GLOBAL, Context, Edit, NewContent, Prediction, Scope
 from sshd_keepalive.planning.edits import is_ours
 from sshd_keepalive.sshd_config import match
-from sshd_keepalive.sshd_config.document import split_lines, tokenise
+from sshd_keepalive.sshd_config.document import Line, split_lines, tokenise
 from sshd_keepalive.sshd_config.match import Block, Criterion
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS

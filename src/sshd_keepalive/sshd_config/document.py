@@ -7,11 +7,12 @@ line means to its neighbours (Match, Include, first wins) is `resolve`'s busines
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from sshd_keepalive.model import Document, Line, Token
 from sshd_keepalive.sshd_config import tokens
+from sshd_keepalive.sshd_config.tokens import Token
 from sshd_keepalive.sshd_config.version import NEWEST, Tokeniser, Version
 
 _PHYSICAL: Final = re.compile(rb"[^\n]*\n|[^\n]+")
@@ -25,6 +26,25 @@ _REMEMBERED_BYTES: Final = 8 * 1024
 
 NO_ARGUMENT: Final = "no argument after the keyword"
 OPEN_QUOTE: Final = "a quote is not closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One physical line as one OpenSSH release reads it. Blank, comment and ignored lines have no keyword."""
+
+    number: int  # 1-based
+    raw: bytes  # with its line ending, if it has one
+    keyword: str = ""  # folded
+    arguments: tuple[Token, ...] = ()
+    problem: str = ""  # why sshd would refuse the line, as far as the line itself shows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One file without loss: the joined `raw` of all lines is the file."""
+
+    path: str
+    lines: tuple[Line, ...]
 
 
 def parse(path: str, content: bytes, *, version: Version = NEWEST) -> Document:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from sshd_keepalive.model import Line
+from sshd_keepalive.sshd_config.document import Line
 from sshd_keepalive.sshd_config.version import Version
 
 _MAGIC: Final = re.compile(r"[*?\[]")

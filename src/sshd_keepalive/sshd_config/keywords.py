@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, Token
+from sshd_keepalive.model import COUNT_MAX, INTERVAL
+from sshd_keepalive.sshd_config.tokens import Token
 from sshd_keepalive.sshd_config.version import Version
 
 Release = tuple[int, int]

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from itertools import islice, product, takewhile
 from typing import Final
 
-from sshd_keepalive.model import Context, Line, Place, Scope, Token
+from sshd_keepalive.model import Context, Place, Scope
 from sshd_keepalive.sshd_config import patterns
+from sshd_keepalive.sshd_config.document import Line
 from sshd_keepalive.sshd_config.limits import MAX_NAME_BYTES, Work
+from sshd_keepalive.sshd_config.tokens import Token
 from sshd_keepalive.sshd_config.version import Tokeniser, Version
 
 #: Criterion → the first release that knows it.

@@ -10,25 +10,23 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
-from sshd_keepalive.model import (
-    DEFAULT_CONFIG,
-    GLOBAL,
-    Context,
-    DecidingScope,
-    Effective,
-    Glob,
-    Host,
-    NewContent,
-    RemoteFile,
-    Snapshot,
-)
+from sshd_keepalive.model import DEFAULT_CONFIG, GLOBAL, Context, Glob, Host, NewContent, RemoteFile, Scope, Snapshot
 from sshd_keepalive.sshd_config import match
 from sshd_keepalive.sshd_config import tree as trees
 from sshd_keepalive.sshd_config.limits import Work
 from sshd_keepalive.sshd_config.match import Block
-from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS, Earlier, Layers
+from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS, Earlier, Effective, Layers
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import NEWEST, Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecidingScope:
+    """A Match block that decides, with a connection that reaches it; GLOBAL for all other connections."""
+
+    scope: Scope
+    context: Context | None  # an example of a connection that reaches the block; None: none can be constructed
+    keywords: tuple[str, ...]  # the settings that the block decides, in lower case
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,9 +10,10 @@ tests/sshd.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, combinations
 
-from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Context, Effective, Place, Setting
+from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Context, Place, Scope
 from sshd_keepalive.sshd_config import match, values
 from sshd_keepalive.sshd_config.keywords import fold, is_global_only
 from sshd_keepalive.sshd_config.limits import Work
@@ -23,6 +24,34 @@ from sshd_keepalive.sshd_config.version import Version
 BLANK = Context()
 KEYWORDS = (INTERVAL, COUNT_MAX)
 _FEW = 6  # conditions of which all subsets are looked up; with more, the earlier blocks are gone through
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """The value in effect for one keyword in one scope, its place, and the lines that it hides."""
+
+    keyword: str  # folded
+    value: str  # canonical: what sshd -T would print
+    place: Place | None  # None: compiled-in default
+    scope: Scope = GLOBAL  # of the deciding line
+    hides: tuple[Place, ...] = ()  # lines of the same keyword without effect
+    chain: tuple[Place, ...] = ()  # the Include lines that lead to the place, outermost first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effective:
+    """The settings that sshd would use for one connection."""
+
+    context: Context
+    settings: tuple[Setting, ...]  # the two keep-alive settings
+    undecided: tuple[Place, ...] = ()  # Match lines for which file and context do not tell whether they match
+
+    def __getitem__(self, keyword: str) -> Setting:
+        """Give the setting of a keyword in lower case."""
+        for setting in self.settings:
+            if setting.keyword == keyword:
+                return setting
+        raise KeyError(keyword)
 
 
 class Earlier:

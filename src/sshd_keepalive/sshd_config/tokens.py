@@ -8,15 +8,21 @@ servers in tests/sshd.
 from __future__ import annotations
 
 import re
-from typing import Final
-
-from sshd_keepalive.model import Token
+from typing import Final, NamedTuple
 
 _DELIMITER: Final = re.compile(rb'[ \t\r\n"=]')
 _BLANKS: Final = re.compile(rb"[ \t\r\n]*")
 _SPECIAL: Final = re.compile(rb"[\"'\\#]")
 _PLAIN_WORD: Final = re.compile(rb"[^ \t]+")
 _ESCAPABLE: Final = b"'\"\\"
+
+
+class Token(NamedTuple):
+    """One word of a line without quotes and escapes, and its bytes in `Line.raw`."""
+
+    text: bytes
+    start: int  # offset of the first byte in Line.raw, an opening quote included
+    end: int  # offset after the last byte, a closing quote included
 
 
 def cut_word(line: bytes, at: int) -> tuple[Token | None, int | None]:

@@ -13,19 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sshd_keepalive.errors import ParseError
-from sshd_keepalive.model import (
-    COMMAND_LINE,
-    COUNT_MAX,
-    DEFAULT_CONFIG,
-    INTERVAL,
-    Document,
-    Line,
-    Place,
-    Snapshot,
-)
+from sshd_keepalive.model import COMMAND_LINE, COUNT_MAX, DEFAULT_CONFIG, INTERVAL, Place, Snapshot
 from sshd_keepalive.sshd_config import command_line as start
 from sshd_keepalive.sshd_config import include, keywords, match, values
-from sshd_keepalive.sshd_config.document import parse, tokenise
+from sshd_keepalive.sshd_config.document import Document, Line, parse, tokenise
 from sshd_keepalive.sshd_config.limits import MAX_GLOB_BYTES, Work, make_too_large
 from sshd_keepalive.sshd_config.match import Block
 from sshd_keepalive.sshd_config.version import NEWEST, Version
