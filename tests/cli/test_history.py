@@ -86,7 +86,7 @@ def test_the_life_of_a_host_and_what_changed_between_two_runs(kept: Path) -> Non
     changed = keepalive("history", "20260201", "20260202", "--store", kept).stdout
     assert changed.endswith(" hosts changed between 20260201T020000Z-3f9a1c and 20260202T020000Z-3f9a1c\n")
     assert not changed.startswith("0 hosts")
-    same = keepalive("history", "--between", "20260131", "20260201", "--store", kept).stdout
+    same = keepalive("history", "20260131", "20260201", "--store", kept).stdout
     assert same.startswith("0 hosts changed")
     data = json.loads(keepalive("history", "20260201", "20260202", "--store", kept, "--format", "json").stdout)
     assert all(host["name"] in changed and host["changes"][0] in changed for host in data["hosts"])

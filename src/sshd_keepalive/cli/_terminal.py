@@ -13,7 +13,7 @@ import threading
 import time
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
@@ -346,9 +346,10 @@ def show_status(render: Callable[[int], str], *, every_s: float) -> Iterator[Non
     ended = threading.Event()
 
     def redraw() -> None:
-        line.draw()
-        while not ended.wait(every_s):
+        with suppress(OSError):  # the terminal is gone; the run goes on
             line.draw()
+            while not ended.wait(every_s):
+                line.draw()
 
     before = sys.stdout, sys.stderr
     sys.stderr = _Above(sys.stderr, line)

@@ -210,7 +210,6 @@ _OFFERS: Final[dict[str, _Offered]] = {
     "run_id": _Offered(_own_runs),
     "run": _Offered(_recorded_runs),
     "words": _Offered(_recorded_runs),
-    "between": _Offered(_recorded_runs),
     "log": _Offered(_files),
     "store": _Offered(_files),
 }

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 @click.command("history", cls=Command, short_help="List recorded runs, or what changed on a host or between two runs.")
 @click.argument("words", nargs=-1, metavar="[HOST | RUN RUN]")
-@click.option("--between", nargs=2, metavar="RUN RUN", help="Show what changed from one run to the other.")
 @click.option(
     "-n",
     "--last",
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 @STORE_OPTION
 def command(
     words: tuple[str, ...],
-    between: tuple[str, str] | None,
     last: int,
     format: str,  # noqa: A002 (the option's name)
     store: str,
@@ -53,13 +51,11 @@ def command(
 
     The beginning of a run's id is enough.
     """
-    if between is None and len(words) == 2:
-        between = words[0], words[1]
-    elif len(words) > 1 or (words and between):
+    if len(words) > 2:
         raise ConfigError("history takes one host, or two runs")
     kept = open_to_read(store)
-    if between is not None:
-        data, lines = _between(kept, *between)
+    if len(words) == 2:
+        data, lines = _between(kept, *words)
     elif words:
         data, lines = _host(kept, words[0], last)
     else:
