@@ -33,6 +33,7 @@ def compared(text: str | dict[str, str], now: str, then: str) -> tuple[Differenc
         ("X11Forwarding no#x\n", "8.4", "9.2", b"X11Forwarding no #x\n"),
         ("LoginGraceTime +60\n", "9.7", "9.8", b"LoginGraceTime 60\n"),
         ("MaxAuthTries 4x\n", "7.6", "9.8", b"MaxAuthTries 4\n"),
+        ("ClientAliveCountMax -2\n", "7.6", "9.8", None),
         ("Match User = root\n", "9.8", "9.9p2", b"Match User root\n"),
         ("Match User=root\n", "9.8", "9.9p1", b"Match User root\n"),
         ("Match Address 10.0.0.1/8,!10.1.2.3/16\n", "8.3", "8.4", b"Match Address 10.0.0.0/8,!10.1.0.0/16\n"),
