@@ -35,7 +35,7 @@ class PlannedHost:
     port: int
     sshd_config: str
     policy: Policy
-    fingerprint: str  # see planning.plan.fingerprint
+    fingerprint: str  # see planning.plan.compute_fingerprint
     diff: str
     value_diff: str
     restarts: bool
