@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from random import Random
 
 import pytest
@@ -17,10 +18,9 @@ from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import Policy, Strategy
 from sshd_keepalive.planning import diff, explain, judge, plan
 from sshd_keepalive.sshd_config import document
-from sshd_keepalive.sshd_config.reading import read
-from sshd_keepalive.sshd_config.tree import build_from_files
+from sshd_keepalive.sshd_config.reading import read, read_files
 from sshd_keepalive.sshd_config.version import Version
-from tests.support import configs, readings
+from tests.support import configs
 from tests.support.snapshots import look
 
 VERSIONS = [Version.parse(v) for v in ("7.4", "7.9", "8.0+include", "8.2", "8.4", "8.6", "8.7", "9.2", "9.9p1", "10.5")]
@@ -32,12 +32,9 @@ def exercise(files: dict[str, bytes], main: str, version: Version, policy: Polic
     """Everything the core does with a host's files; whether it came to a plan."""
     for path, content in files.items():
         assert document.render(document.parse(path, content, version=version)) == content
-    tree = build_from_files(files, main=main, version=version)
-    try:
-        readings.resolve(tree)
-        explain.render(tree, explain.explain(read(tree)))
-    except ParseError:
-        pass
+    reading = read_files(files, main=main, version=version)
+    with suppress(ParseError):
+        explain.render(reading.tree, explain.explain(reading))
     ordered = dict(sorted(files.items(), key=lambda item: item[0] != main))
     snapshot = look(ordered, version=str(version), policy=policy)
     judge.judge(read(snapshot), policy)
