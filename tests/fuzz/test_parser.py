@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 
-from sshd_keepalive.errors import ParseError, PlanError
+from sshd_keepalive.errors import HostError, ParseError, PlanError
 from sshd_keepalive.model import Policy, Strategy
 from sshd_keepalive.planning import diff, explain, judge, plan
 from sshd_keepalive.sshd_config import document
@@ -61,7 +61,8 @@ def test_mutated_files() -> None:
         try:
             n_plans += exercise(files, made.main, version, policy)
         except Exception as error:
-            raise AssertionError(f"{version} {policy}: {files!r}") from error
+            if not (isinstance(error, HostError) and error.cause == "too_large"):
+                raise AssertionError(f"{version} {policy}: {files!r}") from error
         took_s = time.process_time() - began
         assert took_s < LONGEST_S, f"{took_s:.1f} s: {files!r}"
         slowest_s = max(slowest_s, took_s)
