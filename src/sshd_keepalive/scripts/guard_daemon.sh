@@ -319,7 +319,7 @@ restart_and_wait() {
     [ "$code" = 0 ] && wait_until 50 is_up && return
     what="$MANAGER failed to $ACTION ${UNIT:-sshd}"
     [ "$MANAGER" != command ] || what="the command of the inventory failed to $ACTION sshd"
-    problem="$what (${code:+exit }${code:-no end in 20 s}): $(tail -n 7 "$log" | tr '\n' ' ')"
+    problem="$what (${code:+exit }${code:-still running after 20 s}): $(tail -n 7 "$log" | tr '\n' ' ')"
     return 1
 }
 
