@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,8 +24,8 @@ from sshd_keepalive.sshd_config.version import Version
 _JOB_CHANNELS: Final = (b"session:command", b"session")
 _WORD_BYTES: Final = 16 * 1024  # of each record that is read
 _NEVER_USEC: Final = 2**64 - 1
+_SYSTEMD_TIMES: Final = Version(9, 2)  # reads 1h30m as systemd does
 _TMOUT: Final = re.compile(r"^(?P<path>[^:]+):(?P<line>\d+):.*?TMOUT=(?P<seconds>\d+)")
-_TIMES_9_2: Final = Version(9, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +57,12 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
     version = Version.parse(snapshot.version)
     for dump in (dump for dump in snapshot.dumps if dump.error is None):
         dump = _find_dump(dump, version)
-        findings += [finding for finding in _judge_dump(dump, concurrency) if finding not in findings]
-        notes += [note for note in _list_notes(dump, concurrency) if note not in notes]
-        if (limit_s := _find_channel_limit(dump)) is not None:
-            limits.append(("channel-timeout", float(limit_s)))
-        if limit_s := _read_seconds(dump.find("unusedconnectiontimeout")):
+        findings += [finding for finding in _judge_dump(dump, version, concurrency) if finding not in findings]
+        notes += [note for note in _list_notes(dump, version, concurrency) if note not in notes]
+        with suppress(BadValue):
+            if (limit_s := _find_channel_limit(dump, version)) is not None:
+                limits.append(("channel-timeout", float(limit_s)))
+        if limit_s := _read_seconds(dump.find("unusedconnectiontimeout"), version):
             limits.append(("unused-connection", float(limit_s)))
     facts = dict(_list_facts(words, snapshot))
     if (found := _find_tcp_keep_alive(words, snapshot)) is not None:
@@ -99,19 +101,10 @@ def _find_dump(dump: Dump, version: Version) -> Dump:
     return replace(dump, settings=tuple(pair for pair in dump.settings if pair[0] != "channeltimeout"))
 
 
-def _judge_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
+def _judge_dump(dump: Dump, version: Version, concurrency: int | None) -> Iterator[Finding]:
     scope = GLOBAL if dump.context == Context() else Scope(text=str(dump.context))
-    if (limit_s := _find_channel_limit(dump)) is not None:
-        yield Finding(
-            setting=Subject.CHANNEL_TIMEOUT,
-            scope=scope,
-            wanted="no timeout for the channel of a job",
-            value=str(dump.find("channeltimeout")),
-            state=State.DRIFT,
-            reason=f"a job without output for {limit_s} s loses its channel; keep-alives do not count as data",
-        )
-    elif told := dump.find("channeltimeout"):
-        yield Finding(setting=Subject.CHANNEL_TIMEOUT, scope=scope, value=told, state=State.OK)
+    if timeouts := dump.find("channeltimeout"):
+        yield _judge_channels(timeouts, dump, version, scope)
     most = dump.find("maxsessions") or ""
     if concurrency is not None and most.isdigit():
         is_enough = int(most) >= concurrency
@@ -127,8 +120,24 @@ def _judge_dump(dump: Dump, concurrency: int | None) -> Iterator[Finding]:
         )
 
 
-def _list_notes(dump: Dump, concurrency: int | None) -> Iterator[str]:
-    if limit_s := _read_seconds(dump.find("unusedconnectiontimeout")):
+def _judge_channels(timeouts: str, dump: Dump, version: Version, scope: Scope) -> Finding:
+    finding = Finding(setting=Subject.CHANNEL_TIMEOUT, scope=scope, value=timeouts, state=State.OK)
+    try:
+        limit_s = _find_channel_limit(dump, version)
+    except BadValue:
+        return replace(finding, state=State.UNKNOWN, reason="sshd accepts a time there that this program cannot read")
+    if limit_s is None:
+        return finding
+    return replace(
+        finding,
+        wanted="no timeout for the channel of a job",
+        state=State.DRIFT,
+        reason=f"a job without output for {limit_s} s loses its channel; keep-alives do not count as data",
+    )
+
+
+def _list_notes(dump: Dump, version: Version, concurrency: int | None) -> Iterator[str]:
+    if limit_s := _read_seconds(dump.find("unusedconnectiontimeout"), version):
         yield (
             f"UnusedConnectionTimeout {limit_s}: a connection that a scheduler keeps open between two jobs is closed "
             f"after {limit_s} s, also with keep-alives"
@@ -141,23 +150,26 @@ def _list_notes(dump: Dump, concurrency: int | None) -> Iterator[str]:
         )
 
 
-def _find_channel_limit(dump: Dump) -> int | None:
-    """The shortest time after which a job's quiet channel is closed."""
+def _find_channel_limit(dump: Dump, version: Version) -> int | None:
+    """Find the shortest time after which a job's quiet channel is closed.
+
+    Raises:
+        BadValue: the time for a job's channel is none that we know of this release.
+    """
     limits = []
     for entry in (dump.find("channeltimeout") or "").split():
-        pattern, equals, told = entry.strip('"').partition("=")
-        limit_s = _read_seconds(told) if equals else 0
-        if limit_s and any(is_match(channel, pattern.encode("utf-8", "surrogateescape")) for channel in _JOB_CHANNELS):
-            limits.append(limit_s)
-    return min(limits, default=None)
+        pattern, equals, time = (part.encode("utf-8", "surrogateescape") for part in entry.strip('"').partition("="))
+        if equals and any(is_match(channel, pattern) for channel in _JOB_CHANNELS):
+            limits.append(0 if time == b"none" else read_seconds(time, version))
+    return min(filter(None, limits), default=None)
 
 
-def _read_seconds(told: str | None) -> int:
-    """A time of `sshd -T`; 0 for none and for what cannot be read."""
-    if not told or told == "none":
+def _read_seconds(time: str | None, version: Version) -> int:
+    """Read a time; 0 for none and for what cannot be read."""
+    if not time or time == "none":
         return 0
     try:
-        return read_seconds(told.encode("utf-8", "surrogateescape"), _TIMES_9_2)
+        return read_seconds(time.encode("utf-8", "surrogateescape"), version)
     except BadValue:
         return 0
 
@@ -177,7 +189,7 @@ def _find_logind_s(words: dict[str, str]) -> int | None:
         return None if int(told[1]) >= _NEVER_USEC else int(told[1]) // 1_000_000
     for line in reversed(words.get("files", "").splitlines()):
         value = line.partition("StopIdleSessionSec=")[2].strip()
-        return None if value in ("", "infinity") else _read_seconds(value.replace("min", "m")) or None
+        return None if value in ("", "infinity") else _read_seconds(value.replace("min", "m"), _SYSTEMD_TIMES) or None
     return None
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from sshd_keepalive.model import Context, Dump, Host, Snapshot, State
 from sshd_keepalive.scripts import deep
+from sshd_keepalive.sshd_config.version import Version
 
 
 def snapshot(**values: str) -> Snapshot:
@@ -49,6 +50,21 @@ def test_a_channel_timeout_that_a_job_can_meet_is_a_finding(channeltimeout: str,
     if limit_s is not None:
         assert f"without output for {limit_s} s" in finding.reason
         assert ("channel-timeout", limit_s) in found.limits
+
+
+@pytest.mark.parametrize(
+    ("version", "time", "state"),
+    [
+        ("10.3p1", "300.5", State.DRIFT),  # fractions came with 10.3
+        ("10.2p1", "300.5", State.UNKNOWN),
+        ("10.3p1", "1f", State.UNKNOWN),
+        ("10.3p1", "none", State.OK),
+    ],
+)
+def test_a_channel_timeout_that_cannot_be_read_is_never_ok(version: str, time: str, state: State) -> None:
+    asked = replace(snapshot(channeltimeout=f"session={time}"), version=version)
+    (finding,) = deep.judge(b"", asked).findings
+    assert finding.state is state
 
 
 @pytest.mark.parametrize(("version", "limit_s"), [("10.4p1", None), ("10.5p1", 300)])
@@ -107,8 +123,8 @@ def test_logind_says_what_is_in_effect(logind: str, files: str, limit_s: int | N
 
 def test_logins_at_the_same_moment_are_counted_against_max_startups() -> None:
     dump = snapshot(maxstartups="10:30:100", unusedconnectiontimeout="soon").dumps[0]
-    assert "MaxStartups 10:30:100: when 20 connections" in "".join(deep._list_notes(dump, 20))
-    assert list(deep._list_notes(dump, 5)) == []
+    assert "MaxStartups 10:30:100: when 20 connections" in "".join(deep._list_notes(dump, Version(9, 6), 20))
+    assert list(deep._list_notes(dump, Version(9, 6), 5)) == []
 
 
 def test_keep_alives_of_tcp_that_are_off_are_told() -> None:
