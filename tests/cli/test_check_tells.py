@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from sshd_keepalive import registry
 from tests.support import sinks
 from tests.support.cli import PROGRAM, keepalive
 
 NOBODY = "ops@127.0.0.1:1"
-KINDS = ("csv", "html", "json", "jsonl", "junit", "markdown", "prometheus", "sarif", "text")
+KINDS = registry.list_built_in("reports")
 
 
 def test_a_notice_is_sent_and_does_not_change_the_exit_code(tmp_path: Path) -> None:

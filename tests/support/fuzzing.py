@@ -17,6 +17,7 @@ from unittest import mock
 
 from click.testing import CliRunner, Result
 
+from sshd_keepalive import registry
 from sshd_keepalive.cli import command as program
 from sshd_keepalive.errors import ConnectError, HostError
 from sshd_keepalive.model import Completed, FailureKind, Host
@@ -68,7 +69,7 @@ COMMANDS: Final = (
     ("probe", "--fast"), ("probe", "--idle", "1s"), ("diagnose",),
 )  # fmt: skip
 HOSTS: Final = ("ops@192.0.2.1", "ops@192.0.2.2")
-FORMATS: Final = ("json", "text", "csv", "html", "markdown", "junit", "sarif", "prometheus", "jsonl")
+FORMATS: Final = registry.list_built_in("reports")
 
 
 class Hostile:

@@ -347,7 +347,7 @@ def test_text_tells_the_caveat_of_a_change_with_its_diff() -> None:
     assert text_report.totals(run) == "1 host: 1 drift; 1 to change\n"
 
 
-@pytest.mark.parametrize("kind", ["csv", "html", "jsonl", "json", "junit", "markdown", "sarif", "text"])
+@pytest.mark.parametrize("kind", sorted({*registry.list_built_in("reports")} - {"prometheus"}))  # it tells a number
 def test_every_report_tells_a_caveat(kind: str) -> None:
     report = registry.load("reports", kind)
     assert SENTENCE in report.render(a_run(replace(OK, caveat=LATE)))
