@@ -86,7 +86,7 @@ def plan(reading: Reading, past: Past, *, force: bool) -> Plan:
                 f"{path} was edited since run {past.run_id}",
                 kind=FailureKind.CHANGED_MEANWHILE,
                 cause="edited-since",
-                hint="undo --force brings the old content back all the same; its diff shows what would be lost",
+                hint="undo --force --dry-run shows what would be lost; undo --force discards that edit",
             )
         shown = file.path if file is not None else path
         contents.append(NewContent(path=shown, before=now, after=old or b"", gone=old is None))
