@@ -13,7 +13,7 @@ from sshd_keepalive.hosts.assemble import Settings, SourcedValue
 from sshd_keepalive.hosts.target import parse_address, parse_user
 from sshd_keepalive.model import Become, ServiceChoice, Waiver
 from sshd_keepalive.planning.policy import read_value, refuse_mixture
-from sshd_keepalive.spelling import did_you_mean
+from sshd_keepalive.spelling import show
 
 STRING: Final = {"type": "string", "minLength": 1}
 NAME: Final = Text(
@@ -48,7 +48,7 @@ def _parse_become(method: str) -> Become:
 def _parse_manager(text: str) -> str:
     if not registry.is_known("services", text):
         known = registry.list_names("services")
-        raise ValueError(f"only {', '.join(known)} may stand here{did_you_mean(text, known)}")
+        raise ValueError(f"{show(text)} is not valid here: use {values.list_choices(known)}")
     return text
 
 
@@ -61,8 +61,14 @@ def _build_service(given: dict[str, Any]) -> ServiceChoice:
     if missing := [key for key in needed if key not in given]:
         raise ValueError(f"manager {manager} needs {' and '.join(missing)}")
     if surplus := [key for key in given if key not in ("manager", *(needed or ("unit",)))]:
+        owners = {key: owner for owner, keys in _SERVICE_NEEDS.items() for key in keys}
         raise ValueError(
-            f"{' and '.join(surplus)} does not go with {f'manager {manager}' if manager else 'no manager'}"
+            "; ".join(
+                f"`{key}` needs `manager: {owners[key]}`"
+                if key in owners
+                else f"`{key}` does not go with `manager: {manager}`"
+                for key in surplus
+            )
         )
     return ServiceChoice(**given)
 
@@ -120,7 +126,7 @@ POLICY: Final = Record(
 BECOME: Final = Record(
     {
         "method": Field(METHOD, "How the login becomes root."),
-        "password": Field(SECRET, "Reference to the password that sudo or doas asks for."),
+        "password": Field(SECRET, "Reference to the password that sudo asks for. doas needs `permit nopass`."),
     },
     build=lambda given: Become(**given),
     short=Text(_parse_become, METHOD.json),
@@ -151,7 +157,10 @@ HOST: Final[Mapping[str, Field]] = {
     "identity_file": Field(LOCAL_PATH, "Private key. Default: the agent, then the usual files of ssh."),
     "certificate_file": Field(LOCAL_PATH, "Certificate that belongs to the private key."),
     "password": Field(SECRET, "Reference to the login password."),
-    "become": Field(BECOME, "How the login becomes root: sudo (default), doas, none, or a method with a password."),
+    "become": Field(
+        BECOME,
+        "How the login becomes root: sudo (default), doas, none, or a mapping with `method: sudo` and `password`.",
+    ),
     "jump": Field(
         Many(Text(values.parse_hop, STRING)),
         "Hosts to go through, first hop first: names of this inventory or user@name:port. none: go directly.",

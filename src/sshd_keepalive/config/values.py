@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, Final
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts.target import parse_port, parse_target
-from sshd_keepalive.spelling import did_you_mean, show
+from sshd_keepalive.spelling import show
 
 _ENVIRONMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
@@ -121,6 +121,11 @@ def parse_day(text: str) -> date:
         raise ValueError(f"{show(text)} is not a day, a day is written 2027-01-31") from None
 
 
+def list_choices(words: Sequence[str]) -> str:
+    """List two words or more: `sudo, doas or none`."""
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
 def allow_only(*words: str) -> Callable[[str], str]:
     """Make the check for one of a few words.
 
@@ -129,7 +134,7 @@ def allow_only(*words: str) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         if text not in words:
-            raise ValueError(f"only {', '.join(words)} may stand here{did_you_mean(text, words)}")
+            raise ValueError(f"this value is not valid here: use {list_choices(words)}")
         return text
 
     return check
