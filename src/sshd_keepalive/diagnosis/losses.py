@@ -40,12 +40,18 @@ _KINDS: Final = {
     SessionEnd.UNKNOWN: LineKind.LOST,
 }
 _SPOKEN: Final = {
-    SessionEnd.TIMEOUT: "dropped: the client did not respond",
+    SessionEnd.TIMEOUT: "dropped (client did not respond)",
     SessionEnd.CUT: "cut by a reset or a broken connection",
     SessionEnd.UNKNOWN: "ended without a reason in the log",
     SessionEnd.PEER: "ended by the client",
     SessionEnd.HOST: "ended by the host",
     SessionEnd.OPEN: "without an end in the log",
+}
+#: The same after a length that many share.
+_SPOKEN_AFTER: Final = {
+    SessionEnd.TIMEOUT: "were dropped after {} s (client did not respond)",
+    SessionEnd.CUT: "were cut after {} s by a reset or a broken connection",
+    SessionEnd.UNKNOWN: "ended after {} s without a reason in the log",
 }
 #: Where the rows of the histogram begin, seconds; every limit begins one.
 _EDGES_S: Final = (0, 10, 60, 120, *_LIMITS_S[:3], 420, 600, 720, 900, 1020, 1200, 1320, 1800, 2400, 3600, 3720, 7200)
@@ -144,7 +150,7 @@ def _finding(losses: Losses, cluster: LossCluster) -> Finding:
     return Finding(
         setting=Subject.LOST_SESSIONS,
         scope=Scope(text=f"{cluster.limit_s} s"),
-        value=f"{cluster.n} sessions of {accounts} lasted {cluster.limit_s} s: {_SPOKEN[cluster.end]}",
+        value=f"{cluster.n} sessions of {accounts} {_SPOKEN_AFTER[cluster.end].format(cluster.limit_s)}",
         state=state,
         reason="; ".join(filter(None, (since, cluster.cause and f"{cluster.likelihood}: {cluster.cause}"))),
     )

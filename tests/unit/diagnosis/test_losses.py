@@ -59,7 +59,7 @@ def test_lengths_near_a_limit_are_a_cluster_with_its_cause() -> None:
         "8 of 38 in 30 days, 8 cut by a reset or a broken connection",
         State.DRIFT,
     )
-    assert of_limit.value == "7 sessions of 2 accounts lasted 350 s: cut by a reset or a broken connection"
+    assert of_limit.value == "7 sessions of 2 accounts were cut after 350 s by a reset or a broken connection"
 
 
 def test_lengths_spread_over_everything_are_no_cluster() -> None:
@@ -133,7 +133,7 @@ def test_accounts_can_be_hidden_and_counts_stay() -> None:
 def test_the_table_names_the_worst_and_draws_the_lengths() -> None:
     found = study(group("timeout", 40, *[300] * 40), group("cut", 1, 5, account="ops"), group("peer", 3))
     assert list(losses.table(found)) == [
-        "etl from 192.0.2.9: 40 dropped: the client did not respond, 3 ended by the client",
+        "etl from 192.0.2.9: 40 dropped (client did not respond), 3 ended by the client",
         "ops from 192.0.2.9: 1 cut by a reset or a broken connection",
         "     0 s to 10 s # 1",
         "  300 s to 350 s " + "#" * 40 + " 40",
