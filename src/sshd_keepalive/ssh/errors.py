@@ -59,13 +59,13 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     "hostkey-unknown": (
         Kind.HOST_KEY,
         "its host key is not known",
-        "compare the fingerprint and add it to known_hosts, as a login with ssh does; or pin it as `host_key`, or "
-        "allow `host_keys: accept-new`",
+        "compare the fingerprint, then log in once with ssh to add the key to known_hosts; or pin the fingerprint as "
+        "`host_key`, or allow `host_keys: accept-new`",
     ),
     "hostkey-changed": (
         Kind.HOST_KEY,
         "its host key is not the expected one",
-        "find out why the key changed; only if the change is correct: ssh-keygen -R",
+        "find out why the key changed; if the change is correct, write the new fingerprint into `host_key`",
     ),
     "hostkey-revoked": (Kind.HOST_KEY, "its host key is marked as revoked", "give the host a new key"),
     "hostkey-certificate": (Kind.HOST_KEY, "its host certificate is not valid", "sign its host key again"),
@@ -125,7 +125,11 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     ),
     "sudo-missing": (Kind.BECOME, "neither sudo nor doas is installed", "log in as root: -u root"),
     "sudo-broken": (Kind.BECOME, "sudo does not work", "try it on the host by hand"),
-    "doas-denied": (Kind.BECOME, "doas does not let this account run a shell without a password", "use nopass"),
+    "doas-denied": (
+        Kind.BECOME,
+        "doas does not let this account run a shell without a password",
+        "add `permit nopass USER` to /etc/doas.conf",
+    ),
     "become-secret": (Kind.BECOME, "cannot read the sudo password", "check the secret reference"),
     "deadline": (Kind.TIMEOUT, "no progress before the time limit", "raise --timeout, or look at the host's load"),
     "lost": (Kind.TCP, "the connection broke", "try again; if it happens again, read sshd's log on the host"),

@@ -146,6 +146,7 @@ class HostKeyVerifier:
                 self._host,
                 "hostkey-changed",
                 f"{shown}, another run has just recorded a different key at {other.place}",
+                hint="find out which of the two keys is the right one, then run the command again",
             )
 
     def _check_certificate(self, certificate: bytes) -> None:

@@ -89,6 +89,7 @@ def test_a_pin_counts_more_than_the_file(keys: Keys, tmp_path: Path) -> None:
     check(keys, tmp_path, f"web.example {keys.text(keys.other)}\n", host_key=pin)
     failure = refusal(keys, tmp_path, f"web.example {keys.text(keys.host)}\n", host_key="SHA256:other")
     assert failure.cause == "hostkey-changed"
+    assert (failure.hint or "").endswith("write the new fingerprint into `host_key`")
 
 
 def test_revoked_counts_most(keys: Keys, tmp_path: Path) -> None:
