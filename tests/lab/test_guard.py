@@ -246,7 +246,7 @@ def test_a_login_bound_to_an_address_cannot_be_rehearsed_and_is_changed_all_the_
 def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
     ran = target("apply", "--confirm-timeout", "40", "--no-confirm")
     assert (ran.status, ran.host()["change"]) == (0, "applied")
-    assert "left to you" in str(steps(ran)["confirm"]["detail"])
+    assert "not confirmed (--no-confirm)" in str(steps(ran)["confirm"]["detail"])
     for words in (("check",), ("plan",), ("apply",)):
         waits = target(*words)
         assert (waits.status, waits.host()["failure"]["cause"]) == (3, "not_confirmed")

@@ -357,7 +357,9 @@ def test_sudo_that_fails_in_between_leaves_it_to_the_guard(two: Victims, table: 
         output, _ = process.communicate(timeout=240)
         victim.host.run("mv /root/rules/* /etc/sudoers.d/; rmdir /root/rules")
         host = json.loads(output)["hosts"][0]
-        assert (host["change"], "reverts by itself at" in host["failure"]["hint"]) == ("unproved", True), host
+        assert (host["change"], "reverts by itself shortly after" in host["failure"]["hint"]) == ("unproved", True), (
+            host
+        )
         assert f"sudo sh {STATE}/" in host["failure"]["hint"]  # what to type
         found = victim.verdict()
         assert found == "old"

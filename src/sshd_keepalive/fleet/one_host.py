@@ -221,10 +221,11 @@ def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: Pendin
         )
     if past is not None and past.how is not GuardEnd.APPLIED and pending is None:
         raise HostError(
-            f"run {past.run_id} is {past.how or 'not confirmed'}",
+            f"cannot undo run {past.run_id}: it is not an applied run ({past.how or 'not confirmed'})",
             kind=FailureKind.OBSERVE,
             cause="not-applied",
-            hint=None,
+            hint="name an applied run: sshd-keepalive undo --run ID; the directories of the runs are below "
+            + snapshot.state_dir,
         )
     return past
 

@@ -53,12 +53,12 @@ def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float)
     outcome = _Execution(shell, connect, change, timeout_s).run()
     if outcome.end is End.UNPROVED and outcome.failure is not None:
         hint = (
-            f"unless it was confirmed the host reverts by itself at {fires_at:%H:%M:%S} UTC or soon after; "
-            f"look now, and if need be type there: {guard.revert_hint(change.directory)}"
+            f"an unconfirmed change reverts by itself shortly after {fires_at:%H:%M:%S} UTC; check the host then. "
+            f"To revert now, run on the host: {guard.revert_hint(change.directory)}"
         )
         return replace(outcome, failure=replace(outcome.failure, hint=hint))
     if outcome.end is End.APPLIED and not change.confirmed:
-        detail = f"left to you: the host reverts by itself at {fires_at:%H:%M:%S} UTC"
+        detail = f"not confirmed (--no-confirm): the host reverts at {fires_at:%H:%M:%S} UTC"
         return replace(outcome, steps=(*outcome.steps, Step(name="confirm", ok=True, detail=detail)))
     return outcome
 
@@ -104,7 +104,7 @@ _HINTS = {
     FailureKind.CONFIG_BROKEN: "correct the configuration first; sshd -t names the line",
     FailureKind.OBSERVE: "this program and sshd read the files differently; please report the file",
     FailureKind.VALIDATE: "sshd would not start with it; please report the file",
-    FailureKind.EFFECTIVE: "another file or option decides; run why on this host",
+    FailureKind.EFFECTIVE: "another file or option decides: sshd-keepalive why HOST",
     "hard_link": "keep the file under one name, or add --strategy drop-in",
     "immutable": "lift the attribute on the host (lsattr, chattr -i), then run the command again",
     "masked": "unmask the unit, then run the command again",
@@ -148,10 +148,11 @@ def _hint(answer: Answer, change: Change) -> str:
     if answer.kind is FailureKind.RESTART and answer.cause not in _HINTS:
         log = {
             "systemd": f"read its log on the host: journalctl -u {quote(change.snapshot.unit)}",
-            "command": "run that command on the host and read what it says",
+            "command": f"run on the host and read what it says: {change.snapshot.host.service.restart}",
         }
         return log.get(change.snapshot.manager, "read the host's log, /var/log/auth.log")
-    return _HINTS.get(answer.cause) or _HINTS.get(answer.kind or "", "")
+    hint = _HINTS.get(answer.cause) or _HINTS.get(answer.kind or "", "")
+    return hint.replace("HOST", quote(change.snapshot.host.name))
 
 
 class _Execution:

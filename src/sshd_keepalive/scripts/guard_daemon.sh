@@ -299,7 +299,7 @@ end_listener() {
 
 # restart_and_wait: restart and wait for the proof. The manager's word alone proves nothing. It gets twenty seconds to
 # answer, sshd another five to listen.
-# Reads ACTION MANAGER RUN UNIT. Sets clock code job problem what.
+# Reads ACTION MANAGER RUN UNIT. Sets clock code ending job problem what.
 restart_and_wait() {
     [ "$ACTION" != none ] || return 0
     # A rollback restarts only where this note is: without it nothing may be restarted.
@@ -319,7 +319,9 @@ restart_and_wait() {
     [ "$code" = 0 ] && wait_until 50 is_up && return
     what="$MANAGER failed to $ACTION ${UNIT:-sshd}"
     [ "$MANAGER" != command ] || what="the command of the inventory failed to $ACTION sshd"
-    problem="$what (${code:+exit }${code:-still running after 20 s}): $(tail -n 7 "$log" | tr '\n' ' ')"
+    ending=$(tail -n 7 "$log")
+    [ -z "$ending" ] || ending=": $(printf %s "$ending" | tr '\n' ' ')"
+    problem="$what (${code:+exit }${code:-still running after 20 s})$ending"
     return 1
 }
 
