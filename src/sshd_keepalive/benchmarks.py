@@ -129,8 +129,8 @@ def sentence(run: Run) -> str:
     found = common(run.benchmarks)
     all_of_them = "all of them" if len(run.benchmarks) > 1 else "it"
     if isinstance(found, BenchmarkConflict):
-        lower, upper = (f"{b.name} wants {span(b, found.setting.lower())}" for b in (found.lower, found.upper))
-        return f"no pair satisfies all of them: of {found.setting} {lower}, {upper}"
+        lower, upper = (f"{b.name} requires {span(b, found.setting.lower())}" for b in (found.lower, found.upper))
+        return f"no pair satisfies all benchmarks: for {found.setting}, {lower} and {upper}"
     told = f"ClientAliveInterval {found.interval_s} with ClientAliveCountMax {found.count_max} satisfies {all_of_them}"
     for pair in wanted_pairs(run):
         near = found.nearest(pair)

@@ -113,7 +113,7 @@ def test_markdown_puts_the_worst_first_and_shows_a_shared_diff_once() -> None:
     assert text.index("unreachable |") < text.index("drift |")
     assert len([report for report in FLEET.hosts if report.diff]) > 1
     assert text.count("```diff") == 1
-    assert "no pair satisfies all of them: of ClientAliveCountMax cis-sle-15 wants 0" in text
+    assert "no pair satisfies all benchmarks: for ClientAliveCountMax, cis-sle-15 requires 0 and " in text
 
 
 # -------------------------------------------------------------------------------------------------- junit
