@@ -104,7 +104,7 @@ def test_systemd_runs_it_by_itself_and_the_result_is_recorded(controller: Callab
     exposure = host.run(f"systemd-analyze security --no-pager {unit} | tail -n 1").stdout
     assert float(re.search(r"([\d.]+)", exposure.split(":")[1])[1]) <= 2.0, exposure
 
-    assert keepalive(host, "schedule install --every '*:*:0/10' -i hosts.yaml").startswith("as it was")
+    assert keepalive(host, "schedule install --every '*:*:0/10' -i hosts.yaml").startswith("unchanged")
     assert " 06:0" in keepalive(host, "schedule install --every day -i hosts.yaml")
     keepalive(host, "schedule remove")
     assert host.run("ls /etc/systemd/system | grep sshd-keepalive", check=False).stdout == ""
@@ -189,7 +189,7 @@ def test_cron_runs_it_where_there_is_no_systemd(controller: Callable[[str], LabH
     assert "by cron, next * * * * *" in said
     crontab = host.run("crontab -l").stdout
     assert crontab.startswith(FOREIGN + "\n")
-    assert keepalive(host, "schedule install --every '* * * * *' -i hosts.yaml").startswith("as it was")
+    assert keepalive(host, "schedule install --every '* * * * *' -i hosts.yaml").startswith("unchanged")
     assert host.run("crontab -l").stdout == crontab
     wait_until(lambda: bool(recorded(host)), 150, "cron to start it")
     assert recorded(host)[0]["summary"]["drift"] == 1

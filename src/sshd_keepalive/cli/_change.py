@@ -12,7 +12,7 @@ import click
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode, changing_hosts
 from sshd_keepalive.cli._journal import Journal, done_in
-from sshd_keepalive.cli._options import Changing, Options, Recording, Watching
+from sshd_keepalive.cli._options import Changing, Options, Recording, Watching, words_again
 from sshd_keepalive.cli._plan_file import PlanFile
 from sshd_keepalive.cli._run import FleetRun, finish_changes, new_run_id, now
 from sshd_keepalive.errors import ConfigError
@@ -237,12 +237,15 @@ def _take_back(
     for undone in fleet.run(fleet.undo_host, changed, undo, rollout.engine, workers=rollout.workers):
         before = reports[undone.host.name]
         if undone.end is End.APPLIED:
+            silent = [finding for finding in before.findings if finding.setting is Subject.SILENT_CLIENT]
             failure = Failure(
                 kind=FailureKind.EFFECTIVE,
                 cause="taken-back",
                 message=f"changed, verified, and reverted because {why}",
-                hint="look at the hosts that failed",
+                hint=f"see which client does not answer: sshd-keepalive losses "
+                f"{words_again(run.options, (undone.host.name,), with_policy=False)}"
+                if silent
+                else "look at the hosts that failed",
             )
-            silent = [finding for finding in before.findings if finding.setting is Subject.SILENT_CLIENT]
             undone = replace(undone, end=End.ROLLED_BACK, failure=failure, findings=(*undone.findings, *silent))
         yield replace(undone, diff=before.diff, value_diff=before.value_diff)

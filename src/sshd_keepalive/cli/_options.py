@@ -297,7 +297,7 @@ _WATCHING = (
         metavar="TIME",
         type=Duration(1, _DAY_S),
         default=0.0,
-        show_default="not at all",
+        show_default=False,
         help="Wait this long after the change, for example 25m, then look for sessions that the new values dropped.",
     ),
     click.option(

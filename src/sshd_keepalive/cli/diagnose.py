@@ -44,7 +44,7 @@ _N_LINES, _LONGEST = 3, 150
 @click.option("--host", metavar="HOST", help="Look at this host too, and say which cause fits it.")
 @host_options
 def command(log: str | None, host: str | None, options: Options) -> None:
-    """Read the run log of a job and say what killed its session.
+    """Read the run log of a job and say what ended its session.
 
     LOG is a file, or - or nothing for standard input; paste there and end with Ctrl-D. It knows the logs of
     DataArts Studio, Airflow, Jenkins, Rundeck, Ansible, JSch, ssh and sshd. Works offline; nothing is changed

@@ -57,7 +57,8 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
     sshd-keepalive schedule install --every daily -i hosts.yaml
     sshd-keepalive schedule install --every hourly --name etl -i hosts.yaml --limit etl --notify command:./tell
 
-    A time that was missed while the machine was down is made up for; two runs never overlap.
+    With systemd, a run that was missed while the machine was down starts as soon as possible; with cron it is lost. Two
+    runs never overlap.
     """
     from sshd_keepalive.schedule import jobs
 
@@ -83,12 +84,14 @@ def _print_installed(schedule: Schedule, n_hosts: int, *, is_new: bool) -> None:
     manager = "systemd" if systemd.is_installed(name) else "cron"
     number = "1 host" if n_hosts == 1 else f"{n_hosts} hosts"
     coming = f", next {at}" if (at := jobs.find_next_run(name)) else ""
-    done = "installed" if is_new else "as it was"
+    done = "installed" if is_new else "unchanged"
     click.echo(f"{done:<11} {name}: check of {number}, every {schedule.every}, by {manager}{coming}")
     if manager == "cron" and not cron.is_running():
         click.echo("note: cron does not run on this machine, so nothing will start the check")
     if manager == "systemd" and not systemd.is_root():
-        click.echo("note: systemd ends the timers of an account that is not logged in, unless: loginctl enable-linger")
+        click.echo(
+            "note: systemd stops the timers of this account when it logs out; to keep them: loginctl enable-linger"
+        )
     click.echo(f"next: sshd-keepalive schedule run {name}", err=True)
 
 

@@ -25,8 +25,8 @@ from sshd_keepalive.fleet.sessions import list_sessions, list_silent_clients
 def command(hosts: tuple[str, ...], options: Options, is_all: bool, asks_clients: bool) -> None:
     """List the live sessions that are older than the configuration in effect.
 
-    A session keeps the values it began with for life, so these still run with the old ones: they end as before,
-    until the user logs in again. Nothing is changed, no session is ended. Exit code 1: there are such sessions.
+    A session keeps the values with which it started. To get the new ones, the user logs in again. Nothing is changed,
+    no session is ended. Exit code 1: there are such sessions.
     """
     run = FleetRun("sessions", options, hosts)
     job = list_silent_clients if asks_clients else partial(list_sessions, is_all=is_all)

@@ -36,9 +36,10 @@ def command(
     recording: Recording,
     options: Options,
 ) -> None:
-    """Restore the files from before an earlier run, byte for byte, with the same care as apply.
+    """Restore the files from before an earlier run, byte for byte, with the same checks as apply.
 
-    Refused where somebody edited a file since. What was there before is kept, too: an undo can be undone by its run.
+    Refused where somebody edited a file since. The undo keeps a backup too: `undo --run ID` with its run reverts
+    it.
     """
     run_id = _journal.find(run_id) or run_id if run_id else ""  # one of another machine is known to the hosts alone
     if dry_run:

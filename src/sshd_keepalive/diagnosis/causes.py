@@ -186,7 +186,8 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause(
         name="max-startups",
         title="sshd refused the login: too many logins at once (MaxStartups)",
-        next_step="start fewer logins at once, or raise MaxStartups: sshd-keepalive check --deep --concurrency 20 HOST",
+        next_step="start fewer logins at once, or raise MaxStartups in sshd_config; this shows the limit: "
+        "sshd-keepalive check --deep --concurrency 20 HOST",
     ),
     Cause(
         name="source-penalty",
