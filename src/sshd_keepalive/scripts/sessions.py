@@ -97,7 +97,8 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
         family = [process, *(p for p in children.get(process.pid, ()) if _TITLE.match(p.title))]
         line = next((m["line"] for p in family if (m := _TITLE.match(p.title)) and m["line"]), "")
         local, peer = next((peers[s] for p in family for s in sorted(p.sockets) if s in peers), (None, ""))
-        if peers and local is None and any(p.sockets for p in family):
+        # Whoever may read the sockets of the listener may read these: then a process without any is about to end.
+        if local is None and (ports or (peers and any(p.sockets for p in family))):
             continue  # its connection is closed or closing, or it serves a pipe: nobody is there
         if ports and local is not None and local not in ports:
             continue

@@ -83,6 +83,14 @@ def test_a_session_whose_connection_is_closing_is_none() -> None:
     assert root.user == "root"
 
 
+def test_a_session_that_is_about_to_end_belongs_to_no_daemon() -> None:
+    """It has closed its sockets already; those of a listener are read by whoever may read these, too."""
+    ending = told(network="0A 00000000:0016 00000000:0000 100\n" + NETWORK.removeprefix(V4))
+    ending = ending.replace(record("sockets", "200"), record("sockets", ""))
+    assert sessions.parse(ending, daemon=10) == ()
+    assert len(sessions.parse(ending)) == 2, "whose it is was not asked"
+
+
 def test_what_cannot_be_read_or_is_gone_is_left_out() -> None:
     usual = told(network=NETWORK)
     odd = record("child", "77 1") + record("command", "ghost ") + record("title", "ghost") + record("sockets", "9")
