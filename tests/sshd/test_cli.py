@@ -140,7 +140,7 @@ def test_a_revert_is_told_afterwards(sshd: Sshd, tmp_path: Path) -> None:
     assert first.host()["change"] == "applied", first.stdout
     ends_at = time.monotonic() + 60
     while (seen := keepalive("check", "-i", hosts, "--format", "json")).host()["reverted"] is None:
-        assert (seen.status, seen.host()["failure"]["kind"]) == (3, "locked")
+        assert (seen.status, seen.host()["failure"]["kind"]) == (3, "locked"), seen.stdout
         assert time.monotonic() < ends_at
     assert sshd.config_file.read_text() == before
     reverted = seen.host()["reverted"]

@@ -13,6 +13,7 @@ import pytest
 from sshd_keepalive import scripts
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Daemon, Host, Phase, ServiceChoice, Snapshot
+from sshd_keepalive.planning.judge import find_contradiction
 from sshd_keepalive.remote.observe import build_functions, observe
 from sshd_keepalive.scripts import survey
 from sshd_keepalive.scripts.records import read_records
@@ -84,10 +85,32 @@ def test_all_files_that_an_include_can_reach_are_brought(host: Host, shell: str)
 
 def test_an_include_that_the_shell_did_not_understand_is_asked_for_again(host: Host) -> None:
     folder = tree(host, sshd_config='Include "@/with space.conf"\n')
-    (folder / "with space.conf").write_text("ClientAliveInterval 7\n")
+    (folder / "with space.conf").write_text("ClientAliveInterval 0\n")
     shell = LocalShell(host)
     snapshot = observe(shell, NOW, timeout_s=20).snapshot
     assert [Path(file.path).name for file in snapshot.files] == ["sshd_config", "with space.conf"]
+    assert len(shell.scripts) == 2
+
+
+def test_a_file_written_during_the_look_is_looked_at_again(host: Host) -> None:
+    """The stand-in writes the file when sshd is asked: we have read the old state, sshd tells the new one."""
+    config = Path(host.sshd_config)
+    Path(host.sshd).write_text(
+        "#!/bin/sh\ncase $1 in -V) echo OpenSSH_9.2p1 >&2; exit 1 ;; esac\n"
+        f"echo ClientAliveInterval 300 >{config}\nprintf '{DUMP.replace('interval 0', 'interval 300')}'\n"
+    )
+    shell = LocalShell(host)
+    reading = observe(shell, NOW, timeout_s=20)
+    assert reading.everybody["clientaliveinterval"].value == "300"
+    assert len(shell.scripts) == 2
+
+
+def test_a_difference_that_stays_is_looked_at_twice_and_told(host: Host) -> None:
+    Path(host.sshd_config).write_text("ClientAliveInterval 5\n")
+    shell = LocalShell(host)
+    message = find_contradiction(observe(shell, NOW, timeout_s=20))
+    assert message is not None
+    assert "sshd -T reports 0 for everybody, this program reads 5" in message
     assert len(shell.scripts) == 2
 
 
