@@ -23,7 +23,8 @@ from statistics import median
 from bench.measure import Cost, measured
 from sshd_keepalive import engines
 from sshd_keepalive.engines import dask
-from sshd_keepalive.fleet.one_host import Orders, check_host
+from sshd_keepalive.fleet.check import check_host
+from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import Host, HostReport, State
 from sshd_keepalive.secrets.retrieval import Secrets
 

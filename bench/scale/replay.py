@@ -16,7 +16,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from sshd_keepalive.fleet.one_host import Orders, check_host
+from sshd_keepalive.fleet.check import check_host
+from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import Host, HostReport, State
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh import channel as session

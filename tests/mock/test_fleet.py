@@ -10,6 +10,7 @@ import pytest
 
 from sshd_keepalive import engines
 from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.check import check_host
 from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import End, Host, HostReport, State
 from sshd_keepalive.secrets.retrieval import Secrets
@@ -35,8 +36,7 @@ def test_a_silent_host_costs_its_own_time_only(tmp_path: Path) -> None:
         bad = replace(server.reach(), name="silent", port=silent.getsockname()[1])
         hosts = [bad, *(server.reach(name=f"h{number}") for number in range(5))]
         finished = [
-            report.host.name
-            for report in fleet.run(fleet.check_host, hosts, orders(6), engines.select("thread"), workers=2)
+            report.host.name for report in fleet.run(check_host, hosts, orders(6), engines.select("thread"), workers=2)
         ]
     assert sorted(finished) == ["h0", "h1", "h2", "h3", "h4", "silent"]
     assert finished[-1] == "silent"
@@ -48,7 +48,7 @@ def test_a_defect_of_ours_is_one_hosts_failure(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(fleet, "connect", broken)
     host = Host(name="one", address="192.0.2.1")
-    checked: HostReport = fleet.check_host(host, orders())
+    checked: HostReport = check_host(host, orders())
     assert checked.failure is not None
     assert (checked.failure.kind, checked.state, checked.end) == ("internal", State.UNKNOWN, None)
     assert fleet.apply_host(host, orders()).end is End.UNPROVED

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sshd_keepalive import engines
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet import rollout as rollouts
 from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget, divide, has_failed
@@ -134,7 +134,7 @@ def test_a_wave_that_is_as_it_was_when_it_was_proved_holds_even_without_the_poli
     def undone(host: Host, orders: Orders) -> HostReport:
         return HostReport(host=host, state=State.DRIFT, findings=(old,), end=End.APPLIED)
 
-    monkeypatch.setattr(fleet, "check_host", seen)
+    monkeypatch.setattr(rollouts, "check_host", seen)
     engine = engines.select("serial")
     rollout = Rollout(divide(some_hosts(4), "2"), Budget(0), engine, 1, threading.Event(), soak_s=0.001)
     ends = [r.end for r in rollout.run(undone, Orders(run_id="r", secrets=Secrets()))]
@@ -148,7 +148,7 @@ def test_a_wave_that_did_not_hold_while_it_soaked_counts_and_stops(monkeypatch: 
     def applied(host: Host, orders: Orders) -> HostReport:
         return HostReport(host=host, state=State.OK, end=End.APPLIED)
 
-    monkeypatch.setattr(fleet, "check_host", relapsed)
+    monkeypatch.setattr(rollouts, "check_host", relapsed)
     stop = threading.Event()
     soaks: list[tuple[int, float]] = []
     rollout = Rollout(

@@ -22,7 +22,7 @@ from sshd_keepalive.cli._run import FleetRun, exit_code, new_run_id, now
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.config import benchmarks, releases
 from sshd_keepalive.errors import ConfigError, HostError, ParseError
-from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.check import Extras, check_host
 from sshd_keepalive.fleet.report import add_as_if, find_worst
 from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Benchmark, Host, HostReport, Policy, Run, State
@@ -40,8 +40,8 @@ class _Files:
 
 
 _deep_options = option_group(
-    "beside",
-    fleet.Beside,
+    "extras",
+    Extras,
     click.option(
         "--deep", is_flag=True, help="Also look for what else ends sessions: ChannelTimeout, TMOUT, logind, …"
     ),
@@ -92,7 +92,7 @@ def command(
     options: Options,
     recording: Recording,
     notifying: Notifying,
-    beside: fleet.Beside,
+    extras: Extras,
     benchmark: tuple[str, ...],
     offline: _Files,
 ) -> None:
@@ -100,24 +100,19 @@ def command(
 
     HOST is a target like ops@192.0.2.11:22, or with an inventory a pattern like web*.
     """
-    held = benchmarks.choose(benchmark) if benchmark else ()
+    chosen = benchmarks.choose(benchmark) if benchmark else ()
     build = releases.find(offline.as_if) if offline.as_if else None
     if offline.files:
         # A pre-commit hook puts the names of further files behind the options.
         if build and not offline.openssh:
             raise ConfigError("--as-if compares two releases", hint="say which reads --file now: --openssh 9.2")
         version = releases.find(offline.openssh).version if offline.openssh else NEWEST
-        raise SystemExit(_check_files((*offline.files, *hosts), version, build, options, held))
+        raise SystemExit(_check_files((*offline.files, *hosts), version, build, options, chosen))
     if build and recording.record:
         raise ConfigError("--as-if is not recorded: it shows what another release would do", hint="leave out --record")
     run = FleetRun("check", options, hosts, recording=recording)
     sinks = make_sinks(notifying.notify, run.orders.secrets)
-    job: fleet.Pass = partial(fleet.check_host, as_if=build)
-    if beside:
-        from sshd_keepalive.fleet import deep
-
-        job = partial(deep.check_host, as_if=build, beside=beside)
-    ended = run.end(run.repeat(job), benchmarks=held)
+    ended = run.end(run.repeat(partial(check_host, as_if=build, extras=extras)), benchmarks=chosen)
     try:
         code = run.show(ended, then="" if build else "plan")
     finally:  # also when a file could not be written
@@ -126,7 +121,7 @@ def command(
 
 
 def _check_files(
-    paths: tuple[str, ...], version: Version, as_if: Build | None, options: Options, held: tuple[Benchmark, ...]
+    paths: tuple[str, ...], version: Version, as_if: Build | None, options: Options, chosen: tuple[Benchmark, ...]
 ) -> int:
     """Check configurations on this disk; gives the exit code."""
     started_at = now()
@@ -142,7 +137,7 @@ def _check_files(
         ended_at=now(),
         exit_code=exit_code(reports, "check"),
         hosts=reports,
-        benchmarks=held,
+        benchmarks=chosen,
     )
     output.run(run, with_diffs=False)
     return run.exit_code

@@ -22,7 +22,7 @@ from sshd_keepalive.diagnosis import run_log as runlog
 from sshd_keepalive.diagnosis.rules import Diagnosis, Known, Likelihood, PossibleCause
 from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.fleet.deep import study_host
+from sshd_keepalive.fleet.check import study_host
 from sshd_keepalive.model import HostReport, Run
 from sshd_keepalive.quoting import printable, quote
 from sshd_keepalive.secrets.redaction import redact

@@ -17,7 +17,7 @@ from sshd_keepalive.sshd_config.reading import Reading
 
 
 def observe(shell: Shell, snapshot: Snapshot, timeout_s: float, *, asks_heard: bool = False) -> list[LiveSession]:
-    """List the sessions of the daemon, without that of this login.
+    """List the sessions of the daemon, without the one of this login.
 
     Raises:
         HostError: as Shell.run and `read_output`.
@@ -38,17 +38,17 @@ def find_loading_time(snapshot: Snapshot) -> datetime | None:
 
 
 def count_doubtful_clients(shell: Shell, reading: Reading, timeout_s: float) -> int | None:
-    """Count the live sessions whose client is not seen to answer keep-alives; None: the host does not tell."""
+    """Count the live sessions whose client is not seen to answer keep-alives; None: the host cannot list them."""
     try:
-        found = observe(shell, reading.snapshot, timeout_s, asks_heard=True)
+        live = observe(shell, reading.snapshot, timeout_s, asks_heard=True)
     except HostError:
         return None
     since, n_answering = find_loading_time(reading.snapshot), 0
-    for session in found:
+    for session in live:
         every_s = find_interval_s(session, reading, since)
         if every_s is not None and is_due(every_s, session.age_s) and not is_due(every_s, session.heard_ago_s):
             n_answering += 1
-    return len(found) - n_answering
+    return len(live) - n_answering
 
 
 def find_interval_s(session: LiveSession, reading: Reading, since: datetime | None) -> int | None:

@@ -19,54 +19,54 @@ from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
-DAYS: Final = 30  # of the log, where nobody says how far to look back
-#: A log that begins so much later than asked for is told; a host's first login of a day may come late.
+DAYS: Final = 30  # how far to look back by default
+#: A note names a log that begins so much later than asked for; the first login of a day may come late.
 _LATE: Final = timedelta(days=1)
 
 
 @report_errors()
 def count_losses(host: Host, orders: Orders, *, days: int, is_anonymous: bool) -> HostReport:
-    """Count the sessions in the log of a host, by how they ended; changes nothing there.
+    """Count the sessions in the log of a host, by how they ended; change nothing there.
 
     Args:
         days: how far to look back.
         is_anonymous: the names of accounts are replaced by numbers.
     """
     with log_in_and_try_to_observe(host, orders) as (shell, reading):
-        known = reading if isinstance(reading, Reading) else None
-        log = _count(shell, known, orders, days)
-    found = _study(lost.hide_accounts(log) if is_anonymous else log, host, known, days)
-    findings = tuple(lost.judge(found))
-    snapshot = known.snapshot if known else None
+        present = reading if isinstance(reading, Reading) else None
+        log = _count(shell, present, orders, days)
+    counts = _study(lost.hide_accounts(log) if is_anonymous else log, host, present, days)
+    findings = tuple(lost.judge(counts))
+    snapshot = present.snapshot if present else None
     return HostReport(
         host=host,
         state=find_worst(findings),
         findings=findings,
-        losses=found,
+        losses=counts,
         facts=(*(snapshot.facts if snapshot else ()), ("log", ", ".join(log.sources))),
         version=snapshot.version if snapshot else "",
-        notes=(*_notes(log, days), *([str(reading)] if known is None else [])),
+        notes=(*_notes(log, days), *([str(reading)] if present is None else [])),
     )
 
 
 @report_errors()
 def find_dropped(host: Host, orders: Orders) -> HostReport:
-    """Find the addresses whose sessions the present values dropped, and never dropped before; changes nothing there."""
+    """Find the addresses whose sessions sshd drops only since the present values are in effect; change nothing."""
     report = count_losses(host, orders, days=DAYS, is_anonymous=False)
     dropped = lost.find_newly_dropped(report.losses) if report.losses else ()
     return replace(report, findings=tuple(dropped))
 
 
 def add_losses(report: HostReport, shell: Shell, reading: Reading, orders: Orders) -> HostReport:
-    """Add what the log of a host tells, over an open login; the state stays that of the policy.
+    """Add what the log of a host shows, over an open login; the state stays that of the policy.
 
     Raises:
-        HostError: as Shell.run and `output_of`.
+        HostError: as Shell.run and `read_output`.
     """
     log = _count(shell, reading, orders, DAYS)
-    found = _study(log, report.host, reading, DAYS)
-    told = [f"{finding.setting}: {finding.value}" for finding in lost.judge(found)]
-    return replace(report, losses=found, notes=(*report.notes, *told, *_notes(log, DAYS)))
+    counts = _study(log, report.host, reading, DAYS)
+    sentences = [f"{finding.setting}: {finding.value}" for finding in lost.judge(counts)]
+    return replace(report, losses=counts, notes=(*report.notes, *sentences, *_notes(log, DAYS)))
 
 
 def _count(shell: Shell, reading: Reading | None, orders: Orders, days: int) -> SessionLog:
@@ -84,7 +84,7 @@ def _study(log: SessionLog, host: Host, reading: Reading | None, days: int) -> L
 
 
 def _notes(log: SessionLog, days: int) -> Iterator[str]:
-    """What the counts leave out."""
+    """List what the counts leave out."""
     if log.unread:
         yield f"not read: {', '.join(log.unread)}; log in as root, or set become: sudo"
     if not log.groups:

@@ -18,7 +18,6 @@ from zlib import crc32
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet.report import (
-    add_as_if,
     add_plan,
     describe_unsettled,
     find_pending,
@@ -48,11 +47,10 @@ if TYPE_CHECKING:
     from sshd_keepalive.scripts.guard import Change
     from sshd_keepalive.secrets.retrieval import Secrets
     from sshd_keepalive.sshd_config.reading import Reading
-    from sshd_keepalive.sshd_config.version import Build
 
 
-#: Of a host's time limit: what a look gets at least after a slow login.
-_LOOK_SHARE = 0.1
+#: Share of a host's time limit that remains for the observation at least, after a slow login.
+_OBSERVE_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,27 +65,15 @@ class Orders:
     action: Action = Action.RESTART
     rehearses: bool = True  # a login through the new files comes before the change
     confirms: bool = True  # the verification confirms; otherwise `confirm` does it later
-    undoes: str = ""  # undo: the run to take back; empty: the latest that can be
+    undoes: str = ""  # undo: the run to revert; empty: the latest that can be
     force: bool = False  # undo: also over edits made since
     #: host name → fingerprint of the plan that was shown; a pass that would write anything else refuses.
     shown: dict[str, str] | None = field(default=None)
     stop: Stop = field(default_factory=Stop)  # a pass that has changed nothing yet heeds it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
-    """What a check looks for beside the two settings."""
-
-    deep: bool = False  # what else ends sessions
-    concurrency: int | None = None  # sessions over one connection at once; implies deep
-    losses: bool = False  # sessions that were lost, by the host's log
-
-    def __bool__(self) -> bool:
-        return self.deep or self.concurrency is not None or self.losses
-
-
 class Pass(Protocol):
-    """One of the functions below."""
+    """A function for one host, like those below."""
 
     def __call__(self, host: Host, orders: Orders) -> HostReport:
         """Run the pass; never raises for a failure of the host."""
@@ -108,7 +94,7 @@ def run(
     Args:
         changes: the pass may change a host: it is never begun a second time, even when its worker is lost, and never
             left alone. One that only reads is, when it takes much longer than its time limit.
-        waits: it only reads, and takes as long as it takes: a quiet session is held for minutes.
+        waits: it only reads, and takes as long as its idle session.
     """
     limit_s = None if changes or waits else orders.timeout_s
     return engine.run(
@@ -119,14 +105,6 @@ def run(
         limit_s=limit_s,
         lets_go=(lambda host: orders.stop.lets_go(host.name)) if changes else None,
     )
-
-
-@report_errors()
-def check_host(host: Host, orders: Orders, as_if: Build | None = None) -> HostReport:
-    """Compare one host with its policy, and with another release on request; changes nothing there."""
-    with log_in_and_observe(host, orders) as (_, reading):
-        report = report_settled(reading, orders.run_id)
-    return report if as_if is None else add_as_if(report, reading, as_if)
 
 
 @report_errors()
@@ -356,12 +334,12 @@ def log_in_and_observe(host: Host, orders: Orders) -> Iterator[tuple[Shell, Read
     """
     with closing(connect(host, orders, is_patient=True)) as shell:
         left_s = orders.timeout_s - shell.login_s
-        yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s * _LOOK_SHARE))
+        yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s * _OBSERVE_SHARE))
 
 
 @contextmanager
 def log_in_and_try_to_observe(host: Host, orders: Orders) -> Iterator[tuple[Shell, Reading | HostError]]:
-    """Log in and observe, for work that needs no reading: the error stands for it where it cannot be had."""
+    """Log in and observe, for work that does not need a reading: give the error in its place."""
     with closing(connect(host, orders, is_patient=True)) as shell:
         reading: Reading | HostError
         try:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -72,28 +73,13 @@ class Probe:
 @report_errors()
 def probe_host(host: Host, orders: Orders, probe: Probe) -> HostReport:
     """Hold an idle session with one host; change nothing."""
-    gate = _Gate(probe.logins)
-    try:
+    with ExitStack() as slot:  # of a login; closed before the long silence
+        slot.enter_context(probe.logins)
         with log_in_and_try_to_observe(host, orders) as (shell, reading):
-            return _probe(shell, reading, orders, probe, gate)
-    finally:
-        gate.leave()
+            return _probe(shell, reading, orders, probe, slot)
 
 
-class _Gate:
-    """A slot for a login; it is released once."""
-
-    def __init__(self, logins: threading.Semaphore) -> None:
-        self._logins = logins
-        self._is_in = logins.acquire()
-
-    def leave(self) -> None:
-        is_in, self._is_in = self._is_in, False
-        if is_in:
-            self._logins.release()
-
-
-def _probe(shell: Shell, reading: Reading | HostError, orders: Orders, probe: Probe, gate: _Gate) -> HostReport:
+def _probe(shell: Shell, reading: Reading | HostError, orders: Orders, probe: Probe, slot: ExitStack) -> HostReport:
     if isinstance(reading, Reading):
         report = report_settled(reading, orders.run_id)
     else:
@@ -102,18 +88,18 @@ def _probe(shell: Shell, reading: Reading | HostError, orders: Orders, probe: Pr
     if probe.is_fast:
         return _probe_fast(shell, reading, report, values, orders)
     if probe.finds_limit:
-        return _probe_limit(shell, report, values, orders, probe, gate)
-    gate.leave()
+        return _probe_limit(shell, report, values, orders, probe, slot)
+    slot.close()
     wanted_s = shell.host.policy.interval_s
     idle_s = probe.idle_s if probe.idle_s is not None else proof.compute_needed_s(values, wanted_s)
     probe.board.start_silence(time.monotonic() + idle_s)
-    held = None
+    result = None
     try:
-        held = shell.hold(idle_s, stop=probe.stop)
+        result = shell.hold(idle_s, stop=probe.stop)
     finally:
-        probe.board.end_silence(alive=held is not None and held.loss is None)
+        probe.board.end_silence(alive=result is not None and result.loss is None)
     notes = [recommendation] if values and (recommendation := proof.recommend(values, wanted_s)) else []
-    return _add_observed(report, (proof.judge(held, values, wanted_s),), values, held, tuple(notes))
+    return _add_observed(report, (proof.judge(result, values, wanted_s),), values, result, tuple(notes))
 
 
 def _find_values(shell: Shell, reading: Reading | HostError) -> Values | None:
@@ -143,8 +129,7 @@ def _probe_fast(
     if obstacle:
         return _add_observed(report, (_report_not_tried(obstacle),), values, None, ())
     with ThreadPoolExecutor(max_workers=len(TRIALS)) as pool:
-        tried = pool.map(lambda one: _run_trial(shell, snapshot, one, values, orders), TRIALS)
-        findings = list(tried)
+        findings = list(pool.map(lambda one: _run_trial(shell, snapshot, one, values, orders), TRIALS))
     # MaxSessions may allow one channel only: trials without a channel are repeated alone.
     for index, (finding, one) in enumerate(zip(findings, TRIALS, strict=True)):
         if finding is None:
@@ -158,24 +143,24 @@ def _run_trial(
     shell: Shell, snapshot: Snapshot, one: Trial, values: Values, orders: Orders, *, is_last: bool = False
 ) -> Finding | None:
     try:
-        held = shell.rehearse(
+        result = shell.rehearse(
             trial.build_script(snapshot, one), one.idle_s, answers=one.answers, timeout_s=orders.timeout_s
         )
     except HostError as error:
         if error.cause == "no-session" and not is_last:
             return None
         return _report_not_tried(str(error), one.subject)
-    return trial.build_finding(one, held, values)
+    return trial.build_finding(one, result, values)
 
 
 def _probe_limit(
-    shell: Shell, report: HostReport, values: Values | None, orders: Orders, probe: Probe, gate: _Gate
+    shell: Shell, report: HostReport, values: Values | None, orders: Orders, probe: Probe, slot: ExitStack
 ) -> HostReport:
-    """Hold several connections to one host at the same time, each with its own spacing."""
+    """Keep several connections to one host at the same time, each with its own spacing."""
     total_s = probe.idle_s if probe.idle_s is not None else _LIMIT_S
     others, notes = _open_logins(shell, len(idle_limit.choose_spacings(total_s)) - 1, orders)
     try:
-        gate.leave()
+        slot.close()
         shells = (shell, *others)
         probe.board.start_silence(time.monotonic() + total_s)
         is_alive = False
@@ -193,25 +178,27 @@ def _probe_limit(
     finally:
         for other in others:
             other.close()
-    found = idle_limit.find_bounds(paced)
-    told = _add_observed(report, (idle_limit.judge(found, values, shell.host.policy.interval_s),), values, None, notes)
+    bounds = idle_limit.find_bounds(paced)
+    report = _add_observed(
+        report, (idle_limit.judge(bounds, values, shell.host.policy.interval_s),), values, None, notes
+    )
     facts = (
-        *told.facts,
-        ("idle_limit", idle_limit.describe(found)),
+        *report.facts,
+        ("idle_limit", idle_limit.describe(bounds)),
         ("lost", str(sum(p.loss is not None for p in paced))),
     )
-    return replace(told, facts=facts)
+    return replace(report, facts=facts)
 
 
 def _open_logins(shell: Shell, n: int, orders: Orders) -> tuple[list[Shell], tuple[str, ...]]:
-    """As many further logins as come about, and what to say when some do not: fewer tell less, but not nothing."""
-    found: list[Shell] = []
-    for _ in range(n):  # one after the other: no MaxStartups is met
+    """Open further logins, as many as succeed, and give a note where some failed: fewer are less exact."""
+    others: list[Shell] = []
+    for _ in range(n):  # one after the other, so that MaxStartups does not matter
         try:
-            found.append(connect(shell.host, orders))
+            others.append(connect(shell.host, orders))
         except HostError as error:
-            return found, (f"only {len(found) + 1} of {n + 1} connections, so the limit is less exact: {error}",)
-    return found, ()
+            return others, (f"only {len(others) + 1} of {n + 1} connections, so the limit is less exact: {error}",)
+    return others, ()
 
 
 def _report_not_tried(reason: str, subject: Subject = Subject.OBSERVED) -> Finding:
@@ -219,22 +206,26 @@ def _report_not_tried(reason: str, subject: Subject = Subject.OBSERVED) -> Findi
 
 
 def _add_observed(
-    report: HostReport, observed: tuple[Finding, ...], values: Values | None, held: Held | None, notes: tuple[str, ...]
+    report: HostReport,
+    observed: tuple[Finding, ...],
+    values: Values | None,
+    result: Held | None,
+    notes: tuple[str, ...],
 ) -> HostReport:
-    """The report of the look with what was observed; without root the observation stands alone."""
+    """Add what was observed in sessions; without root the report has nothing else."""
     facts = dict(report.facts)
     if values is not None:
         is_older = any(finding.setting is Subject.DAEMON for finding in report.findings)
         facts["configured"] = f"{values.interval_s}/{values.count_max}"
         facts["loaded"] = "older files" if is_older else "the present files"
-    if held is not None:
-        facts["observed"] = proof.describe(held)
-        facts["keepalives"] = str(len(held.beats))
-        facts["quiet_s"] = f"{held.quiet_s:.1f}"
-        if held.spacing_s is not None:
-            facts["spacing_s"] = f"{held.spacing_s:.2f}"
-        if held.loss is not None:
-            facts["loss"] = held.loss.name.lower()
+    if result is not None:
+        facts["observed"] = proof.describe(result)
+        facts["keepalives"] = str(len(result.beats))
+        facts["quiet_s"] = f"{result.quiet_s:.1f}"
+        if result.spacing_s is not None:
+            facts["spacing_s"] = f"{result.spacing_s:.2f}"
+        if result.loss is not None:
+            facts["loss"] = result.loss.name.lower()
     findings = (*report.findings, *observed)
     failure = report.failure
     if (

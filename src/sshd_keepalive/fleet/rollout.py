@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from sshd_keepalive.engines import SelectedEngine, report_not_begun
 from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.check import check_host
 from sshd_keepalive.fleet.one_host import Orders, Pass
 from sshd_keepalive.fleet.waves import Budget, Wave, has_failed
 from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, Scope, State
@@ -40,19 +41,19 @@ class Rollout:
     soaked: Callable[[int, float], None] = field(default=lambda wave, seconds: None)
 
     def run(self, job: Pass, orders: Orders) -> Iterator[HostReport]:
-        """Yield reports as hosts finish; those of a wave that soaks come after its second check."""
+        """Yield reports as hosts finish; a changed host of a wave that soaks comes after its second check."""
         for number, wave in enumerate(self.waves, 1):
             self.number = number
-            last = number == len(self.waves)
-            held: list[HostReport] = []
+            is_last = number == len(self.waves)
+            soaking: list[HostReport] = []
             for report in fleet.run(job, self._list_until_stop(wave), orders, self.engine, workers=self.workers):
                 self.count(has_failed(report))
-                if self.soak_s and not last and report.end is End.APPLIED:
-                    held.append(report)
+                if self.soak_s and not is_last and report.end is End.APPLIED:
+                    soaking.append(report)
                 else:
                     yield report
-            if held:
-                yield from self._check_again(number, held, orders)
+            if soaking:
+                yield from self._check_again(number, soaking, orders)
 
     def __str__(self) -> str:
         """Describe the progress: the wave, and the budget."""
@@ -77,21 +78,21 @@ class Rollout:
             self.is_spent = True
             self.stop.set()
 
-    def _check_again(self, number: int, held: list[HostReport], orders: Orders) -> Iterator[HostReport]:
-        """Check that the hosts of a wave are still compliant after the soak, also when it was interrupted."""
+    def _check_again(self, number: int, soaking: list[HostReport], orders: Orders) -> Iterator[HostReport]:
+        """Check the hosts of a wave again after the soak, also when it was interrupted."""
         self.soaked(number, self.soak_s)
         self.stop.wait(self.soak_s)
-        by_name = {report.host.name: report for report in held}
-        hosts = [report.host for report in held]
-        for seen in fleet.run(fleet.check_host, hosts, orders, self.engine, workers=self.workers, changes=False):
-            report = by_name[seen.host.name]
-            # After an undo, or without a restart, the policy is not met, as it was not when the host was verified.
-            if seen.state is State.OK or (
-                seen.failure is None and _list_values(seen) and _list_values(seen) == _list_values(report)
+        by_name = {report.host.name: report for report in soaking}
+        hosts = [report.host for report in soaking]
+        for checked in fleet.run(check_host, hosts, orders, self.engine, workers=self.workers, changes=False):
+            report = by_name[checked.host.name]
+            # After an undo, or without a restart, the host differs from its policy, as when it was verified.
+            if checked.state is State.OK or (
+                checked.failure is None and _list_values(checked) and _list_values(checked) == _list_values(report)
             ):
                 yield report
                 continue
-            failure = seen.failure or Failure(
+            failure = checked.failure or Failure(
                 kind=FailureKind.EFFECTIVE,
                 cause="relapse",
                 message="the settings changed again during the soak",
@@ -100,8 +101,8 @@ class Rollout:
             report = replace(
                 report,
                 end=End.UNPROVED,
-                state=seen.state,
-                findings=seen.findings or report.findings,
+                state=checked.state,
+                findings=checked.findings or report.findings,
                 failure=failure,
             )
             self.count(has_failed(report))

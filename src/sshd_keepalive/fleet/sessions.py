@@ -21,20 +21,20 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     """
     with log_in_and_observe(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        found = clients.observe(shell, reading.snapshot, orders.timeout_s)
+        live = clients.observe(shell, reading.snapshot, orders.timeout_s)
     since = clients.find_loading_time(reading.snapshot)
-    older = [session for session in found if session.is_older(since)]
+    older = [session for session in live if session.is_older(since)]
     findings = [
-        _build_finding(session, since, is_older=session in older) for session in found if is_all or session in older
+        _build_finding(session, since, is_older=session in older) for session in live if is_all or session in older
     ]
-    facts = {**dict(report.facts), "sessions": str(len(found)), "older_sessions": str(len(older))}
+    facts = {**dict(report.facts), "sessions": str(len(live)), "older_sessions": str(len(older))}
     if since is not None:
         facts["in_effect_since"] = f"{since:%Y-%m-%dT%H:%M:%SZ}"
-    state = State.DRIFT if older else State.OK if since is not None or not found else State.UNKNOWN
+    state = State.DRIFT if older else State.OK if since is not None or not live else State.UNKNOWN
     notes = report.notes
     if state is State.UNKNOWN:
         notes = (*notes, "cannot find out when the configuration came into effect; list all sessions with --all")
-    all_of_them = f"{len(found)} session{'s' * (len(found) != 1)}"
+    all_of_them = f"{len(live)} session{'s' * (len(live) != 1)}"
     answer = f"{len(older)} of {all_of_them} older than the values in effect" if older else ""
     if state is State.OK:
         answer = f"{all_of_them}, none older than the values in effect"
@@ -51,13 +51,13 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
 
 @report_errors()
 def list_silent_clients(host: Host, orders: Orders) -> HostReport:
-    """List the live sessions whose client has not answered the last keep-alive; changes nothing there."""
+    """List the live sessions whose client has not answered the last keep-alive; change nothing."""
     with log_in_and_observe(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        found = clients.observe(shell, reading.snapshot, orders.timeout_s, asks_heard=True)
+        live = clients.observe(shell, reading.snapshot, orders.timeout_s, asks_heard=True)
     since = clients.find_loading_time(reading.snapshot)
     findings, n_unknown = [], 0
-    for session in found:
+    for session in live:
         every_s = clients.find_interval_s(session, reading, since)
         if every_s is None:
             n_unknown += 1
@@ -69,7 +69,7 @@ def list_silent_clients(host: Host, orders: Orders) -> HostReport:
     return replace(
         report,
         findings=tuple(findings),
-        facts=(*report.facts, ("sessions", str(len(found))), ("silent_sessions", str(len(findings)))),
+        facts=(*report.facts, ("sessions", str(len(live))), ("silent_sessions", str(len(findings)))),
         state=State.DRIFT if findings else State.UNKNOWN if n_unknown else State.OK,
         failure=None,
         notes=notes,

@@ -42,13 +42,13 @@ def divide(hosts: Sequence[Host], serial: str = "100%", *, canary: int = 0) -> t
 def _parse_sizes(serial: str, n_hosts: int) -> list[int]:
     sizes = []
     for text in serial.split(","):
-        found = _SIZE.fullmatch(text.strip())
-        if found is None or int(found[1]) == 0 or (found[2] and int(found[1]) > 100):
+        match = _SIZE.fullmatch(text.strip())
+        if match is None or int(match[1]) == 0 or (match[2] and int(match[1]) > 100):
             raise ConfigError(
                 f"--serial {serial}: {text.strip()!r} is not a valid wave size",
                 hint="for example 1,10%,100% or label:zone",
             )
-        sizes.append(max(1, n_hosts * int(found[1]) // 100) if found[2] else int(found[1]))
+        sizes.append(max(1, n_hosts * int(match[1]) // 100) if match[2] else int(match[1]))
     return sizes
 
 
@@ -85,12 +85,12 @@ class Budget:
         Raises:
             ConfigError: neither.
         """
-        found = _SIZE.fullmatch(text.strip())
-        if found is None or (found[2] and int(found[1]) > 100):
+        match = _SIZE.fullmatch(text.strip())
+        if match is None or (match[2] and int(match[1]) > 100):
             raise ConfigError(
                 f"--max-fail {text}: not a number of hosts or a share of them", hint="for example 0 or 5%"
             )
-        return cls(math.floor(n_hosts * int(found[1]) / 100) if found[2] else int(found[1]))
+        return cls(math.floor(n_hosts * int(match[1]) / 100) if match[2] else int(match[1]))
 
     def is_spent(self, n_failed: int) -> bool:
         """Whether more hosts failed than may."""

@@ -15,7 +15,7 @@ import pytest
 from sshd_keepalive import engines
 from sshd_keepalive.engines import dask
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.fleet import one_host as fleet
+from sshd_keepalive.fleet.check import check_host
 from sshd_keepalive.fleet.one_host import Orders
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.attempts import LIMIT
@@ -39,7 +39,7 @@ def test_no_value_is_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = Secrets(lambda purpose: "hush-hush")
     secrets.get("env:OUR_PASSWORD", purpose="test")
     secrets.ask("test")
-    sent, named = dask._pack(partial(fleet.check_host, orders=Orders(run_id="r", secrets=secrets)))
+    sent, named = dask._pack(partial(check_host, orders=Orders(run_id="r", secrets=secrets)))
     assert list(named.values()) == [secrets]
     assert b"open-sesame" not in sent
     assert b"hush-hush" not in sent
