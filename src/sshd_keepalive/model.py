@@ -138,6 +138,14 @@ class Span(NamedTuple):
         return str(self.low) if self.low == self.high else f"{self.low} to {self.high}"
 
 
+class Checked(StrEnum):
+    """Where the numbers of a benchmark were read."""
+
+    TEXT = "text"  # the rule's own text
+    COPY = "copy"  # a copy of it
+    TOLD = "told"  # somebody's account of it
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
     """The two settings in a published benchmark."""
@@ -149,7 +157,7 @@ class Benchmark:
     count_max: Span
     source: str  # where the numbers were read
     dated: date  # of the edition, or of what was read
-    checked: str  # text: the rule's own text was read; copy: a copy of it; told: somebody's account of it
+    checked: Checked
     note: str = ""
 
 
@@ -179,6 +187,10 @@ class Waiver:
     reason: str
     owner: str
     until: date
+
+    def __str__(self) -> str:
+        """`waived until 2026-06-30 by ops: vendor appliance`."""
+        return f"waived until {self.until} by {self.owner}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,8 +389,13 @@ class Place:
     path: str
     line: int
 
+    @property
+    def is_option(self) -> bool:
+        """Whether it is an -o option of the daemon, not a line of a file."""
+        return self.path == COMMAND_LINE
+
     def __str__(self) -> str:
-        return self.path if self.path == COMMAND_LINE else f"{self.path}:{self.line}"
+        return self.path if self.is_option else f"{self.path}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,6 +452,11 @@ class Finding:
     def for_whom(self) -> str:
         """` for Match User root (/etc/ssh/sshd_config:98)`; empty where it holds for everybody."""
         return "" if self.scope == GLOBAL else f" for {self.scope}"
+
+    def __str__(self) -> str:
+        """`ClientAliveInterval 0, wanted 300 for Match User root (/etc/ssh/sshd_config:98)`."""
+        value = f"{self.setting} {self.value}" if self.value else self.setting
+        return f"{value}{f', wanted {self.wanted}' if self.wanted else ''}{self.for_whom}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -566,8 +588,8 @@ class Failure:
     """Why a host could not be judged or changed; `kind` and `cause` are the words of the JSON contract."""
 
     kind: FailureKind
-    message: str
     cause: str = ""
+    message: str
     hint: str = ""
 
 

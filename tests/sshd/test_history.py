@@ -34,7 +34,7 @@ def test_a_value_that_we_replaced_and_that_comes_back_is_a_relapse(tmp_path: Pat
         assert relapsed.status == 1
         assert "    changed: relapse: ClientAliveCountMax is 0 again, which apply replaced on " in relapsed.stdout
         assert f"; {sshd.config_file}:" in relapsed.stdout
-        assert ", written by Puppet" in relapsed.stdout
+        assert ", managed by Puppet" in relapsed.stdout
         assert "changed:" not in run("check").stdout
 
         assert run("undo", "--yes", "--force").status == 0
@@ -66,11 +66,11 @@ def test_values_are_compared_with_the_last_time_the_host_could_be_judged(tmp_pat
         gone.mkdir()
         unreached = keepalive("check", "-i", inventory(sshd, gone, port=1), *store)
         assert unreached.status == 3
-        assert "    changed: cannot be judged now, could be on " in unreached.stdout
+        assert "    changed: cannot be judged; could be judged on " in unreached.stdout
 
         text = sshd.config_file.read_text()
         sshd.config_file.write_text(text.replace("ClientAliveCountMax 0", "ClientAliveCountMax 5"))
         sshd.reload()
         back = keepalive("check", "-i", hosts, *store).stdout
-        assert "    changed: can be judged again, could not be on " in back
+        assert "    changed: can be judged again; could not be judged on " in back
         assert "    changed: ClientAliveCountMax is 5, was 0 on " in back

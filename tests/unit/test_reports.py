@@ -187,7 +187,7 @@ def test_text_never_passes_a_control_character_on() -> None:
     drifted = replace(DRIFT, findings=(replace(WRONG, value="\x1b[31m", scope=Scope(text="Match User \x9b")),))
     shown = registry.load("reports", "text").render(a_run(report, drifted))
     assert not any((ch < " " and ch != "\n") or ch in "\x7f\x9b\u202e" for ch in shown)
-    assert text_report.hosts([report]).count("\n") == 3
+    assert text_report.render_hosts([report]).count("\n") == 3
 
 
 def test_same_diff_is_shown_once_with_its_hosts() -> None:
@@ -205,11 +205,11 @@ def test_a_probe_answers_in_one_sentence_for_all_hosts_and_tells_more_when_asked
     proved = replace(
         OK, findings=(RIGHT, OBSERVED), answer="a quiet session gets a keep-alive every 300 s and stays open"
     )
-    assert text_report.hosts(named(proved, "ab")) == f"ok          2 hosts  {proved.answer}\n"
-    assert "    observed: alive\n" in text_report.hosts(named(proved, "ab"), verbose=1)
+    assert text_report.render_hosts(named(proved, "ab")) == f"ok          2 hosts  {proved.answer}\n"
+    assert "    observed: alive\n" in text_report.render_hosts(named(proved, "ab"), verbose=1)
     dead = replace(OBSERVED, value="dead after 4.0 s", state=State.DRIFT, reason="ended by a TCP reset")
     lost = replace(DRIFT, findings=(WRONG, dead), answer="a quiet session: dead after 4.0 s; ended by a TCP reset")
-    assert text_report.hosts([lost]).splitlines()[:2] == [
+    assert text_report.render_hosts([lost]).splitlines()[:2] == [
         f"drift       ecs-01  {lost.answer}",
         "    ClientAliveInterval 0, wanted 300",
     ]
@@ -236,7 +236,7 @@ def test_a_reason_that_several_findings_share_is_said_once() -> None:
         )
         for pid in (7, 8)
     )
-    assert text_report.hosts([replace(DRIFT, findings=sessions)]).splitlines()[1:] == [
+    assert text_report.render_hosts([replace(DRIFT, findings=sessions)]).splitlines()[1:] == [
         "    session (process 7): ops",
         "    session (process 8): ops",
         "        older",
@@ -255,7 +255,7 @@ MANY = a_run(
 
 
 def test_hosts_that_are_alike_are_told_once_worst_first() -> None:
-    assert text_report.ending(MANY, MANY.hosts) == (
+    assert text_report.render_ending(MANY, MANY.hosts) == (
         "unreachable 2 hosts: o, p\n"
         "    tcp: 192.0.2.11 port 22 refused\n"
         "    next: is sshd running?\n"
@@ -277,27 +277,27 @@ def test_hosts_that_are_alike_are_told_once_worst_first() -> None:
 def test_lines_that_differ_within_a_group_are_those_of_its_first_host() -> None:
     moved = replace(DRIFT, findings=(replace(WRONG, place=Place(path="/etc/ssh/sshd_config", line=7)),))
     again = replace(moved, findings=(replace(WRONG, place=Place(path="/etc/ssh/sshd_config", line=9)),))
-    shown = text_report.hosts([*named(moved, "a"), *named(again, "b")])
+    shown = text_report.render_hosts([*named(moved, "a"), *named(again, "b")])
     assert "/etc/ssh/sshd_config:7\n" in shown
     assert "(the lines above are those of a; -v shows every host)\n" in shown
-    assert "/etc/ssh/sshd_config:9" in text_report.hosts([*named(moved, "a"), *named(again, "b")], verbose=1)
+    assert "/etc/ssh/sshd_config:9" in text_report.render_hosts([*named(moved, "a"), *named(again, "b")], verbose=1)
 
 
 def test_verbose_tells_every_host_with_release_deciding_line_unit_and_time() -> None:
     told = replace(
         OK, version="9.2p1", facts=(("unit", "ssh.service"), ("files", "/etc/ssh/sshd_config")), seconds_s=0.4
     )
-    assert text_report.hosts(named(told, "ab"), verbose=1) == "".join(
+    assert text_report.render_hosts(named(told, "ab"), verbose=1) == "".join(
         f"ok          {name}  ClientAliveInterval 300\n    OpenSSH 9.2p1, /etc/ssh/sshd_config:98, ssh.service, 0.4 s\n"
         for name in "ab"
     )
-    assert "    files: /etc/ssh/sshd_config\n" in text_report.hosts([told], verbose=2)
+    assert "    files: /etc/ssh/sshd_config\n" in text_report.render_hosts([told], verbose=2)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_lines_are_wrapped_between_words_with_a_hanging_indent(width: int) -> None:
     reports = [*MANY.hosts, *named(replace(OK, caveat=LATE), "xyz")]
-    wide, narrow = text_report.hosts(reports), text_report.hosts(reports, width=width)
+    wide, narrow = text_report.render_hosts(reports), text_report.render_hosts(reports, width=width)
     assert max(map(len, narrow.splitlines())) <= width
     assert narrow.split() == wide.split()
     continued = [line for line in narrow.splitlines() if line not in wide.splitlines()]
@@ -308,7 +308,7 @@ def test_lines_are_wrapped_between_words_with_a_hanging_indent(width: int) -> No
 def test_a_plan_with_a_long_path_breaks_no_column(width: int) -> None:
     values = f"Match User etl (/srv/{'very-' * 20}long/sshd_config:14): ClientAliveInterval 0 -> 300\n"
     run = a_run(replace(DRIFT, diff="+x\n", value_diff=values), command="plan")
-    (shown,) = text_report.diffs(run, width=width)
+    (shown,) = text_report.render_diffs(run, width=width)
     first, *continued = shown.splitlines()[2:-1]
     assert first.startswith("Match User etl")
     assert all(line.startswith("  ") and len(line) <= width for line in continued)
@@ -317,15 +317,15 @@ def test_a_plan_with_a_long_path_breaks_no_column(width: int) -> None:
 
 def test_a_host_whose_change_failed_shows_the_failure_and_with_v_its_values() -> None:
     failed = replace(DRIFT, end=End.ROLLED_BACK, failure=FAILURE)
-    assert "ClientAliveInterval" not in text_report.hosts([failed])
-    assert FAILURE.message in text_report.hosts([failed])
-    assert "ClientAliveInterval 0, wanted 300" in text_report.hosts([failed], verbose=1)
+    assert "ClientAliveInterval" not in text_report.render_hosts([failed])
+    assert FAILURE.message in text_report.render_hosts([failed])
+    assert "ClientAliveInterval 0, wanted 300" in text_report.render_hosts([failed], verbose=1)
 
 
 def test_a_command_to_paste_is_never_wrapped() -> None:
     hint = f"sshd-keepalive confirm {'-i hosts.yaml ' * 9}web-1"
     report = replace(UNREACHABLE, failure=replace(FAILURE, hint=hint))
-    assert f"    next: {hint}\n" in text_report.hosts([report], width=40)
+    assert f"    next: {hint}\n" in text_report.render_hosts([report], width=40)
 
 
 LATE = Caveat(interval_s=300, keep_alive_after_s=600, release="9.2", cure_interval_s=150)
@@ -336,15 +336,15 @@ SENTENCE = (
 
 def test_text_tells_a_caveat_once_for_all_hosts() -> None:
     late = named(replace(OK, caveat=LATE), "abc")
-    assert text_report.hosts([*late, *named(OK, "d")]) == (
+    assert text_report.render_hosts([*late, *named(OK, "d")]) == (
         f"ok          3 hosts  ClientAliveInterval 300\n    {SENTENCE}\nok          d  ClientAliveInterval 300\n"
     )
 
 
 def test_text_tells_the_caveat_of_a_change_with_its_diff() -> None:
     run = a_run(replace(DRIFT, diff="+x\n", restarts=True, caveat=LATE), command="plan")
-    assert f"beware: {SENTENCE}\nrestart sshd\n" in "".join(text_report.diffs(run))
-    assert text_report.totals(run) == "1 host: 1 drift; 1 to change\n"
+    assert f"beware: {SENTENCE}\nrestart sshd\n" in "".join(text_report.render_diffs(run))
+    assert text_report.render_totals(run) == "1 host: 1 drift; 1 to change\n"
 
 
 @pytest.mark.parametrize("kind", sorted({*registry.list_built_in("reports")} - {"prometheus"}))  # it tells a number

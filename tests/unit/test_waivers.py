@@ -11,6 +11,7 @@ from sshd_keepalive.cli._run import exit_code
 from sshd_keepalive.fleet.report import report_reading
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import Context, Dump, HostReport, Run, State, Waiver
+from sshd_keepalive.reports import markdown
 from sshd_keepalive.reports import text as text_report
 from sshd_keepalive.sshd_config.reading import read
 from tests.support.snapshots import MAIN, NOON, look
@@ -41,7 +42,7 @@ def test_a_waiver_holds_to_its_last_day(text: str, until: date, verdict: State, 
     assert report.state is verdict
     assert report.notes == ((note,) if note else ())
     assert exit_code([report], "check") == code
-    assert note in text_report.hosts([report])
+    assert note in text_report.render_hosts([report])
 
 
 def test_what_could_not_be_told_was_never_waived() -> None:
@@ -56,7 +57,8 @@ def test_a_waived_host_is_counted_apart() -> None:
     run = Run(id="r", command="check", started_at=NOON, ended_at=NOON, exit_code=0, hosts=(waived, passing))
     counted = outcome.count(run)
     assert counted == {State.OK: 1, State.WAIVED: 1}
-    assert text_report.totals(run) == "2 hosts: 1 ok, 1 waived\n"
+    assert text_report.render_totals(run) == "2 hosts: 1 ok, 1 waived\n"
+    assert markdown.render(run).count("waived until") == 1
 
 
 def _says(interval: str, count: str) -> Dump:

@@ -144,7 +144,7 @@ class Output:
 
     def diffs(self, run: Run) -> None:
         """Every different change once, before it is asked about."""
-        for diff in text_report.diffs(run, width=self._width):
+        for diff in text_report.render_diffs(run, width=self._width):
             if self.is_text:
                 self.write(diff)
             else:  # standard output is for the document alone
@@ -161,7 +161,7 @@ class Output:
             if with_diffs:
                 self.diffs(run)
             shown = [report for report in run.hosts if not (self.options.quiet and is_fine(report))]
-            self.write(text_report.ending(run, shown, verbose=self.options.verbose, width=self._width))
+            self.write(text_report.render_ending(run, shown, verbose=self.options.verbose, width=self._width))
         elif self.options.format != "jsonl":
             self.write(self._report.render(run))
         self.files(run, lambda kind: str(registry.load("reports", kind).render(run)))

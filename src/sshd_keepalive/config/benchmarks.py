@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import Benchmark, Span
+from sshd_keepalive.model import Benchmark, Checked, Span
 from sshd_keepalive.spelling import did_you_mean
 
 ALL = "all"
@@ -24,7 +24,11 @@ def load_table() -> tuple[Benchmark, ...]:
     rows: dict[str, dict[str, Any]] = yaml.load(text, Loader=yaml.CSafeLoader)
     return tuple(
         Benchmark(
-            name=name, interval_s=_parse_span(row.pop("interval")), count_max=_parse_span(row.pop("count")), **row
+            name=name,
+            interval_s=_parse_span(row.pop("interval")),
+            count_max=_parse_span(row.pop("count")),
+            checked=Checked(row.pop("checked")),
+            **row,
         )
         for name, row in rows.items()
     )

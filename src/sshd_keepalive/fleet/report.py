@@ -169,7 +169,7 @@ def _waive(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[St
         return State.DRIFT, f"the waiver of {waiver.owner} ended on {waiver.until}: {waiver.reason}"
     unknown = any(finding.state is State.UNKNOWN for finding in findings)
     state = State.UNKNOWN if unknown else State.WAIVED
-    return state, f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"
+    return state, str(waiver)
 
 
 def add_as_if(report: HostReport, reading: Reading, build: Build) -> HostReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -12,7 +12,7 @@ from sshd_keepalive.model import HostReport, PastRun, Run, State
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.spelling import cut_lines
 
-_MOST: Final = 20  # hosts told one by one: a message is read on a telephone
+_MOST: Final = 20  # hosts listed one by one: a message is read on a telephone
 
 
 class When(Enum):
@@ -41,9 +41,8 @@ def is_due(run: Run, when: When) -> bool:
         return True
     if when is When.DRIFT or not run.past:
         return bool(_list_wrong(run)) or run.exit_code != 0
-    return any(report.changes for report in run.hosts) or _list_counts(outcome.count(run)) != _list_counts(
-        run.past[-1].counts
-    )
+    now, before = _list_counts(outcome.count(run)), _list_counts(run.past[-1].counts)
+    return now != before or any(report.changes for report in run.hosts)
 
 
 def compose(run: Run) -> Notice:
@@ -54,7 +53,7 @@ def compose(run: Run) -> Notice:
         subject += f", {before} before" if wrong else f"; {before} {'was' if before == 1 else 'were'} not"
     changed = [report for report in run.hosts if report.changes]
     lines = [f"Run {run.id}, {run.command}, {run.started_at:%Y-%m-%d %H:%M} UTC, exit code {run.exit_code}"]
-    lines += _render_section("Changed since the last recorded run:", changed, _list_changes)
+    lines += _render_section("Changed since the last recorded run:", changed, lambda report: report.changes)
     lines += _render_section("Not compliant:", wrong, _list_reasons)
     lines += _render_caveats(run)
     text = "\n".join(printable(" ".join(line.splitlines())) for line in lines)
@@ -83,23 +82,20 @@ def _list_wrong(run: Run) -> list[HostReport]:
     return [report for report in outcome.sort_worst_first(run) if report.state not in (State.OK, State.WAIVED)]
 
 
-def _render_section(title: str, reports: list[HostReport], told: Callable[[HostReport], list[str]]) -> list[str]:
-    if not reports:
-        return []
-    lines = ["", title]
-    hosts = ["\n    ".join((f"- {report.host.name}: {outcome.pick_word(report)}", *told(report))) for report in reports]
-    return [*lines, *cut_lines(hosts, _MOST, "- and {n} more")]
+def _render_section(
+    title: str, reports: list[HostReport], list_lines: Callable[[HostReport], Iterable[str]]
+) -> list[str]:
+    hosts = [
+        "\n    ".join((f"- {report.host.name}: {outcome.pick_word(report)}", *list_lines(report))) for report in reports
+    ]
+    return ["", title, *cut_lines(hosts, _MOST, "- and {n} more")] if hosts else []
 
 
 def _render_caveats(run: Run) -> list[str]:
-    told = [
+    lines = [
         f"- {len(names)} host{'s' * (len(names) != 1)}: {text}" for text, names in outcome.group_caveats(run).items()
     ]
-    return ["", "Compliant, but:", *told] if told else []
-
-
-def _list_changes(report: HostReport) -> list[str]:
-    return list(report.changes)
+    return ["", "Compliant, but:", *lines] if lines else []
 
 
 def _list_reasons(report: HostReport) -> list[str]:
@@ -108,7 +104,7 @@ def _list_reasons(report: HostReport) -> list[str]:
         hint = [f"next: {report.failure.hint}"] if report.failure.hint else []
         return [report.failure.message, *hint]
     return [
-        f"{finding.setting} {finding.value}, wanted {finding.wanted}" + (f", {finding.place}" if finding.place else "")
+        f"{finding}, {finding.place}" if finding.place else str(finding)
         for finding in report.findings
         if finding.state is not State.OK
     ]

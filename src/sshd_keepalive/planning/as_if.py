@@ -17,7 +17,6 @@ from typing import Final
 
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.model import (
-    COMMAND_LINE,
     COUNT_MAX,
     INTERVAL,
     SPELLING,
@@ -127,7 +126,7 @@ class _Comparison:
         seen: set[tuple[str, object]] = set()
         for event in events:
             place = event.place
-            if place in found or place.path == COMMAND_LINE:
+            if place in found or place.is_option:
                 continue  # a file that is included twice; or a daemon option, which only its effect can report
             if (place in never_applied[0]) != (place in never_applied[1]) and place not in self.refused:
                 now, then = ("never applied" if place in places else "applied" for places in never_applied)
@@ -162,7 +161,7 @@ class _Comparison:
                 if place in refused or len(refused) == _MAX_REFUSED:
                     raise
                 refused[place] = error.reason
-                is_option = place.path == COMMAND_LINE
+                is_option = place.is_option
                 tree = replace(tree, options=(), _events=[]) if is_option else tree.comment_out(place)
                 continue
             return refused, tree
@@ -209,7 +208,7 @@ class _Comparison:
         """Find lines of keywords whose first line counts in one release, and whose last line counts in the other."""
         groups: dict[tuple[str, object], list[Event]] = {}
         for event in events:
-            if event.line.keyword in keywords.FIRST_COUNTS_SINCE and event.place.path != COMMAND_LINE:
+            if event.line.keyword in keywords.FIRST_COUNTS_SINCE and not event.place.is_option:
                 groups.setdefault((event.line.keyword, event.block), []).append(event)
         for (keyword, _), group in groups.items():
             release = keywords.FIRST_COUNTS_SINCE[keyword]
@@ -270,7 +269,7 @@ class _Comparison:
             return
         keyword = COUNT_MAX if pair[1] == 0 else INTERVAL
         place, instead = settings[keyword].place, None
-        if place is not None and place.path != COMMAND_LINE:
+        if place is not None and not place.is_option:
             cure = 3 if keyword == COUNT_MAX else keepalive.choose_pair(self.then, pair[0], None, pair[1])[0]
             instead = f"{SPELLING[keyword]} {cure}".encode()
         reason = f"{after.sentence} (now: {before.sentence})"
@@ -423,7 +422,7 @@ def _depends_on_release(event: Event) -> bool:
     """Whether a line can decide differently although both read it alike: an option, or one below `Match Version`."""
     blocks = event.block.chain() if event.block is not None else ()
     is_versioned = any(criterion.name == "version" for block in blocks for criterion in block.criteria)
-    return is_versioned or event.place.path == COMMAND_LINE
+    return is_versioned or event.place.is_option
 
 
 def _never_applied(events: Iterable[Event]) -> set[Place]:

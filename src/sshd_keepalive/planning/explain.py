@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from sshd_keepalive.model import COMMAND_LINE, GLOBAL, SPELLING, Context, Place, Scope
+from sshd_keepalive.model import GLOBAL, SPELLING, Context, Place, Scope
 from sshd_keepalive.quoting import printable_line
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS, Setting
@@ -108,13 +108,13 @@ def to_json(found: tuple[Explanation, ...]) -> list[dict[str, object]]:
                     "setting": SPELLING[setting.keyword],
                     "value": setting.value,
                     "decided_in": setting.scope.label,
-                    "place": _show_place(setting.place),
-                    "included_by": [_show_place(place) for place in setting.chain],
-                    "hides": [_show_place(place) for place in setting.hides],
+                    "place": setting.place and asdict(setting.place),
+                    "included_by": [*map(asdict, setting.chain)],
+                    "hides": [*map(asdict, setting.hides)],
                 }
                 for setting in answer.settings
             ],
-            "may_also_match": [_show_place(place) for place in answer.undecided],
+            "may_also_match": [*map(asdict, answer.undecided)],
         }
         for answer in found
     ]
@@ -122,11 +122,7 @@ def to_json(found: tuple[Explanation, ...]) -> list[dict[str, object]]:
 
 def _show_line(tree: Tree, place: Place, known: str = "") -> str:
     """Render a place and its line, unless the line only repeats the known text."""
-    if place.path == COMMAND_LINE or place.path not in tree.documents:
+    if place.is_option or place.path not in tree.documents:
         return str(place)
     line = tree.documents[place.path].lines[place.line - 1].raw.strip().decode("utf-8", "surrogateescape")
     return str(place) if line == known else f"{place}  {line}"
-
-
-def _show_place(place: Place | None) -> dict[str, object] | None:
-    return None if place is None else {"path": place.path, "line": place.line}

@@ -15,7 +15,6 @@ from typing import Final
 
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import (
-    COMMAND_LINE,
     COUNT_MAX,
     GLOBAL,
     INTERVAL,
@@ -217,7 +216,7 @@ def _judge_settings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Fin
         setting = everybody[keyword]
         right = pair[keyword] == wanted[keyword]
         reason = said if not right or (late and keyword == INTERVAL) else ""
-        if not right and setting.place is not None and setting.place.path == COMMAND_LINE:
+        if not right and setting.place is not None and setting.place.is_option:
             reason = f"an -o option of the running sshd sets the value and overrides every file; {said}"
         yield keyword, _make_finding(setting, GLOBAL, wanted[keyword], right=right, reason=reason)
     few = len(reading.scopes) <= _MANY

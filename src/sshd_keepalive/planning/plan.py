@@ -15,7 +15,6 @@ from typing import Final
 from sshd_keepalive import agents
 from sshd_keepalive.errors import ParseError, PlanError
 from sshd_keepalive.model import (
-    COMMAND_LINE,
     COUNT_MAX,
     DEFAULT_CONFIG,
     INTERVAL,
@@ -144,7 +143,7 @@ def _refuse_nul(tree: Tree) -> None:
 
 def _write_draft(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tuple[str, ...]]:
     for setting in wrong.settings:
-        if setting.place is not None and setting.place.path == COMMAND_LINE:
+        if setting.place is not None and setting.place.is_option:
             raise PlanError(
                 f"the running sshd has -o {SPELLING[setting.keyword]}={setting.value}, which overrides every file",
                 hint="remove the option from the unit or its environment file, then restart sshd",
@@ -178,7 +177,7 @@ def _edit_in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[s
         first = _find_first_global(reading, keyword)
         if first is not None and first.number != wanted[keyword] and keyword in wrong_keywords:
             # A daemon option that `Match all` overrides is not a line to edit; the block is edited above.
-            rewrites += [(first, "decides for everybody")] if first.place.path != COMMAND_LINE else []
+            rewrites += [(first, "decides for everybody")] if not first.place.is_option else []
         elif first is None and (keyword in wrong_keywords or everybody[keyword].place is None):
             missing.append(keyword)
     for path in {event.place.path for event, _ in rewrites} | ({tree.main} if missing else set()):

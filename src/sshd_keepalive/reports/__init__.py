@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from sshd_keepalive import benchmarks
-from sshd_keepalive.model import COMMAND_LINE, End, Finding, HostReport, Losses, Place, Run, SessionEnd
+from sshd_keepalive.model import End, Finding, HostReport, Losses, Run, SessionEnd
 from sshd_keepalive.quoting import printable
 
 
@@ -20,7 +21,12 @@ class Report(Protocol):
 
 def describe_host(report: HostReport) -> dict[str, Any]:
     """Describe one host for the JSON report."""
-    host = report.host
+    host, caveat, reverted = report.host, report.caveat, report.reverted
+    pending = report.pending and {
+        "run_id": report.pending.run_id,
+        "phase": report.pending.phase.value,
+        "reverts_at": format_time(report.pending.reverts_at),
+    }
     return {
         "name": host.name,
         "address": host.address,
@@ -28,7 +34,7 @@ def describe_host(report: HostReport) -> dict[str, Any]:
         "state": report.state,
         "change": report.end,
         "findings": [_describe_finding(finding) for finding in report.findings],
-        "caveat": _describe_caveat(report),
+        "caveat": caveat and {"keep_alive_after": caveat.keep_alive_after_s, "message": str(caveat)},
         "diff": report.diff,
         "steps": [
             {"name": step.name, "ok": step.ok, "detail": step.detail, "seconds": step.seconds_s}
@@ -37,20 +43,20 @@ def describe_host(report: HostReport) -> dict[str, Any]:
         "backup": report.backup,
         "facts": _describe_facts(report),
         "changes": list(report.changes),
-        "losses": _describe_losses(report.losses),
-        "pending": _describe_pending(report),
-        "reverted": _describe_reverted(report),
-        "failure": _describe_failure(report),
+        "losses": report.losses and _describe_losses(report.losses),
+        "pending": pending,
+        "reverted": reverted and asdict(reverted) | {"at": format_time(reverted.at)},
+        "failure": report.failure and asdict(report.failure),
     }
 
 
 def describe_benchmarks(run: Run) -> dict[str, Any]:
     """Describe what the benchmarks of a run say: every row with its source, the hosts, the pairs that satisfy all."""
     pairs = benchmarks.wanted_pairs(run)
-    found = benchmarks.common(run.benchmarks)
-    both = None
-    if isinstance(found, benchmarks.Common):
-        both = {"interval": list(found.interval_s), "count": list(found.count_max)}
+    common = benchmarks.common(run.benchmarks)
+    spans = None
+    if isinstance(common, benchmarks.Common):
+        spans = {"interval": list(common.interval_s), "count": list(common.count_max)}
     return {
         "all": [
             {
@@ -68,7 +74,7 @@ def describe_benchmarks(run: Run) -> dict[str, Any]:
             }
             for row in run.benchmarks
         ],
-        "common": both,
+        "common": spans,
         "conclusion": benchmarks.sentence(run),
     }
 
@@ -90,8 +96,8 @@ def _describe_finding(finding: Finding) -> dict[str, Any]:
         "wanted": finding.wanted,
         "value": finding.value,
         "state": finding.state,
-        "place": _describe_place(finding.place),
-        "hides": [_describe_place(place) for place in finding.hides],
+        "place": finding.place and asdict(finding.place),
+        "hides": [*map(asdict, finding.hides)],
         "reason": finding.reason,
     }
 
@@ -106,14 +112,12 @@ def _describe_facts(report: HostReport) -> dict[str, str]:
     return facts | ({"notes": "; ".join(report.notes)} if report.notes else {})
 
 
-def _describe_losses(losses: Losses | None) -> dict[str, Any] | None:
-    if losses is None:
-        return None
+def _describe_losses(losses: Losses) -> dict[str, Any]:
     return {
         "days": losses.days,
-        "from": format_time(losses.first_at) if losses.first_at else None,
-        "to": format_time(losses.last_at) if losses.last_at else None,
-        "in_effect_since": format_time(losses.in_effect_since) if losses.in_effect_since else None,
+        "from": losses.first_at and format_time(losses.first_at),
+        "to": losses.last_at and format_time(losses.last_at),
+        "in_effect_since": losses.in_effect_since and format_time(losses.in_effect_since),
         "run_id": losses.run_id,
         "was_cut": losses.was_cut,
         "sessions": {end.value: losses.count(end) for end in SessionEnd},
@@ -143,35 +147,3 @@ def _describe_losses(losses: Losses | None) -> dict[str, Any] | None:
         ],
         "unanswering": list(losses.unanswering),
     }
-
-
-def _describe_caveat(report: HostReport) -> dict[str, Any] | None:
-    caveat = report.caveat
-    return None if caveat is None else {"keep_alive_after": caveat.keep_alive_after_s, "message": str(caveat)}
-
-
-def _describe_place(place: Place | None) -> dict[str, Any] | None:
-    if place is None:
-        return None
-    return {"path": place.path, "line": 0 if place.path == COMMAND_LINE else place.line}
-
-
-def _describe_failure(report: HostReport) -> dict[str, str] | None:
-    failure = report.failure
-    if failure is None:
-        return None
-    return {"kind": failure.kind, "cause": failure.cause, "message": failure.message, "hint": failure.hint}
-
-
-def _describe_pending(report: HostReport) -> dict[str, str] | None:
-    pending = report.pending
-    if pending is None:
-        return None
-    return {"run_id": pending.run_id, "phase": pending.phase.value, "reverts_at": format_time(pending.reverts_at)}
-
-
-def _describe_reverted(report: HostReport) -> dict[str, str] | None:
-    reverted = report.reverted
-    if reverted is None:
-        return None
-    return {"run_id": reverted.run_id, "at": format_time(reverted.at), "reason": reverted.reason}

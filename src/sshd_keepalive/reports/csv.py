@@ -48,8 +48,6 @@ def _disarm(cell: str) -> str:
     A tab or a line end at the beginning counts, and so do the other forms of the four signs, such as the full-width
     ones: some spreadsheets skip the former and read the latter as the sign. Source: OWASP, "CSV Injection".
     """
-    shown = flatten(cell)
-    is_formula = cell.startswith(("\t", "\r", "\n")) or normalize("NFKC", shown.lstrip()).startswith(
-        ("=", "+", "-", "@")
-    )
-    return f"'{shown}" if is_formula else shown
+    line = flatten(cell)
+    sign = normalize("NFKC", line.lstrip())[:1]
+    return f"'{line}" if sign in tuple("=+-@") or cell[:1] in tuple("\t\r\n") else line

@@ -1,4 +1,4 @@
-"""HTML: one page for a manager and for whoever is on call. It is whole in itself and loads nothing.
+"""HTML: one page for a manager and for whoever is on call. It is self-contained and loads nothing.
 
 The rows of the table are written here and work without a script; the script pages, filters, sorts and opens them.
 What is to be seen of an opened host travels as JSON beside them, each different part once: a fleet of 5,000 hosts
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,7 +29,6 @@ from sshd_keepalive.model import (
     SPELLING,
     Benchmark,
     HostReport,
-    PastRun,
     Policy,
     Run,
     State,
@@ -59,7 +59,7 @@ def render(run: Run) -> str:
         script=script,
         policy=_build_security_policy(style, script),
         counts={state.value: counts[state] for state in State},
-        states=_count_states(run),
+        states=list(Counter(map(outcome.pick_word, outcome.sort_worst_first(run))).items()),
         groups=_summarize_groups(run),
         group_names=sorted({flatten(group) for report in run.hosts for group in report.host.groups}),
         percent=_format_percent(counts[State.OK], len(run.hosts)),
@@ -97,42 +97,31 @@ class _Share:
 def _compute_shares(counts: Mapping[str, int]) -> list[_Share]:
     total = sum(counts.values())
     shares, start = [], 0.0
-    for state in _ORDER:
-        width = 100 * counts.get(state, 0) / total if total else 0.0
-        if width:
-            shares.append(_Share(name=state.value, number=counts[state], start=start, width=width))
+    for state in filter(counts.get, _ORDER):
+        width = 100 * counts[state] / total
+        shares.append(_Share(name=state.value, number=counts[state], start=start, width=width))
         start += width
     return shares
 
 
 def _summarize_groups(run: Run) -> list[dict[str, Any]]:
     """Each group with its bar; the one with the smallest share of compliant hosts first."""
-    found: dict[str, dict[str, int]] = {}
+    counts_of: dict[str, Counter[str]] = {}
     for report in run.hosts:
         for group in report.host.groups or ("",):
-            counts = found.setdefault(group, {})
-            counts[report.state] = counts.get(report.state, 0) + 1
+            counts_of.setdefault(group, Counter())[report.state] += 1
     groups = [
         {
             "name": flatten(name),
             "label": ", ".join(f"{number} {state}" for state, number in counts.items()),
-            "hosts": sum(counts.values()),
-            "passing": counts.get(State.OK, 0),
-            "percent": _format_percent(counts.get(State.OK, 0), sum(counts.values())),
+            "hosts": counts.total(),
+            "passing": counts[State.OK],
+            "percent": _format_percent(counts[State.OK], counts.total()),
             "shares": _compute_shares(counts),
         }
-        for name, counts in found.items()
+        for name, counts in counts_of.items()
     ]
     return sorted(groups, key=lambda group: (group["passing"] / group["hosts"], -group["hosts"], group["name"]))
-
-
-def _count_states(run: Run) -> list[tuple[str, int]]:
-    """The words that occur, worst first, with the number of hosts."""
-    words: dict[str, int] = {}
-    for report in outcome.sort_worst_first(run):
-        word = outcome.pick_word(report)
-        words[word] = words.get(word, 0) + 1
-    return list(words.items())
 
 
 def _format_percent(part: int, whole: int) -> str:
@@ -144,7 +133,7 @@ def _format_percent(part: int, whole: int) -> str:
 
 def _group_alike(run: Run) -> list[dict[str, Any]]:
     """What is wrong, in the words of the text report; a plan's diffs are with the hosts."""
-    found = [
+    wrong = [
         replace(report, diff="", value_diff="", restarts=False)
         for report in run.hosts
         if not is_fine(report) and report.state is not State.WAIVED
@@ -156,7 +145,7 @@ def _group_alike(run: Run) -> list[dict[str, Any]]:
             "lines": [printable(line.removeprefix("    ").replace("\n", " ")) for line in group.lines],
             "first": flatten(group.first),
         }
-        for group in group_alike(found)
+        for group in group_alike(wrong)
     ]
 
 
@@ -185,7 +174,7 @@ def _explain(report: HostReport) -> str:
     if report.failure is not None:
         return report.failure.message
     if report.state is State.WAIVED and report.host.waiver is not None:
-        return f"waived until {report.host.waiver.until}: {report.host.waiver.reason}"
+        return str(report.host.waiver)
     wrong = [finding for finding in report.findings if finding.state is not State.OK]
     if report.caveat is not None and not wrong:
         return report.caveat.effect
@@ -196,58 +185,44 @@ def _explain(report: HostReport) -> str:
     return ""
 
 
-class _Pool:
-    """Values by number, each different one once."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Hashable, int] = {}
-
-    def number(self, value: Hashable) -> int:
-        """The number of a value, a new one if it is new."""
-        return self._numbers.setdefault(value, len(self._numbers))
-
-    @property
-    def values(self) -> list[Hashable]:
-        """All of them, in the order of their numbers."""
-        return list(self._numbers)
-
-
 def _collect_details(run: Run) -> str:
     """JSON for the script: `parts`, and for each row of the table what it is made of, as numbers of parts."""
-    pool = _Pool()
+    parts: dict[Hashable, int] = {}  # each different one, and its number
+
+    def number(part: Hashable) -> int:
+        return parts.setdefault(part, len(parts))
 
     def number_all(lines: Iterable[str]) -> list[int]:
-        return [pool.number(flatten(line)) for line in lines]
+        return [number(flatten(line)) for line in lines]
 
     hosts = []
     for report in outcome.sort_worst_first(run):
         failure = report.failure
-        found = []
+        findings = []
         for finding in report.findings:
-            cells = (finding.setting, str(finding.scope), finding.value, finding.wanted, finding.state)
-            places = [str(place) for place in finding.hides]
             place = str(finding.place) if finding.place else "compiled-in default"
-            told = (*cells, place, "; ".join(places), finding.reason)
-            found.append(pool.number(tuple(map(flatten, told))))
+            values = (finding.setting, str(finding.scope), finding.value, finding.wanted, finding.state)
+            cells = (*values, place, "; ".join(map(str, finding.hides)), finding.reason)
+            findings.append(number(tuple(map(flatten, cells))))
         held = [(row.name, benchmarks.judge(row, report.findings)) for row in run.benchmarks]
         hint = (f"next: {failure.hint}",) if failure and failure.hint else ()
         change = report.diff + report.value_diff
         hosts.append(
             {
                 "groups": number_all(report.host.groups),
-                "findings": found,
-                "diff": pool.number(printable(change)) if change else None,
+                "findings": findings,
+                "diff": number(printable(change)) if change else None,
                 "changes": number_all(report.changes),
                 "failure": number_all((f"{failure.kind}: {failure.message}", *hint)) if failure else [],
                 "steps": number_all(f"{'did' if s.ok else 'failed'} {s.name}: {s.detail}" for s in report.steps),
                 "losses": number_all(losses.table(report.losses) if report.losses else ()),
                 "notes": number_all([*([str(report.caveat)] if report.caveat else []), *report.notes]),
                 "facts": number_all(f"{name}: {value}" for name, value in report.facts),
-                "benchmarks": [pool.number(one) for one in held],
+                "benchmarks": [*map(number, held)],
             }
         )
     sparse = [{key: value for key, value in host.items() if value not in ([], None)} for host in hosts]
-    text = json.dumps({"parts": pool.values, "hosts": sparse}, separators=(",", ":"))
+    text = json.dumps({"parts": list(parts), "hosts": sparse}, separators=(",", ":"))
     return text.replace("<", "\\u003c")  # so that no text ends the script element
 
 
@@ -275,10 +250,11 @@ class _Moment:
 
 def _build_chart(run: Run) -> dict[str, Any] | None:
     """Areas over time, from the ground: one for each state. None when nothing was recorded before."""
-    past = [_build_past_moment(one) for one in run.past[-_MOST_PAST:] if one.id != run.id]
+    past = [_Moment(at=one.started_at, counts=one.counts) for one in run.past[-_MOST_PAST:] if one.id != run.id]
     if not past:
         return None
-    moments = sorted([*past, _build_moment(run)], key=lambda moment: moment.at)  # a clock may have gone backwards
+    now = _Moment(at=run.started_at, counts=outcome.count(run))
+    moments = sorted([*past, now], key=lambda moment: moment.at)  # a clock may have gone backwards
     begin, end = moments[0].at, moments[-1].at
     length_s = (end - begin).total_seconds() or 1.0
 
@@ -297,7 +273,7 @@ def _build_chart(run: Run) -> dict[str, Any] | None:
         "height": _HEIGHT,
         "areas": areas,
         "line": " ".join(f"{across},{down}" for across, down in line),
-        "here": line[moments.index(_build_moment(run))],
+        "here": line[moments.index(now)],
         "begin": begin,
         "end": end,
         "before": past[-1].percent,
@@ -306,31 +282,21 @@ def _build_chart(run: Run) -> dict[str, Any] | None:
     }
 
 
-def _build_moment(run: Run) -> _Moment:
-    return _Moment(at=run.started_at, counts=outcome.count(run))
-
-
-def _build_past_moment(one: PastRun) -> _Moment:
-    return _Moment(at=one.started_at, counts=one.counts)
-
-
 # ----------------------------------------------------------------------------------------------- the rest
 
 
 def _describe_benchmark(run: Run, row: Benchmark) -> dict[str, Any]:
-    of = benchmarks.count_states(run, row)
     return {
         "row": row,
         "allows": [(f"{pair[0]}/{pair[1]}", benchmarks.allows(row, pair)) for pair in benchmarks.wanted_pairs(run)],
-        "counts": [(state.value, number) for state, number in of.items()],
+        "counts": [(state.value, number) for state, number in benchmarks.count_states(run, row).items()],
     }
 
 
 @cache
 def _open_environment() -> Environment:
-    loader = PackageLoader("sshd_keepalive.reports", "_html")
     environment = Environment(
-        loader=loader,
+        loader=PackageLoader("sshd_keepalive.reports", "_html"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

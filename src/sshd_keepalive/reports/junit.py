@@ -51,8 +51,8 @@ def _build_suite(run: Run, report: HostReport, number: int) -> TestSuite:
         suite.add_property(flatten(name), flatten(value))
     for case in _build_cases(report):
         suite.add_testcase(case)
-    told = (*report.changes, *report.notes, *([str(report.caveat)] if report.caveat else []), report.diff)
-    suite.append(SystemOut(flatten("\n".join(told))))
+    lines = (*report.changes, *report.notes, *([str(report.caveat)] if report.caveat else []), report.diff)
+    suite.append(SystemOut(flatten("\n".join(lines))))
     suite.append(SystemErr(flatten(report.failure.hint) if report.failure else ""))
     suite._elem.attrib.pop("skipped", None)  # not in the schema; the cases say it
     return suite
@@ -69,23 +69,18 @@ def _build_cases(report: HostReport) -> Iterator[TestCase]:
     bad = Error(flatten(failure.message), failure.kind) if failure else None
     yield build_case("reached and looked at", bad, report.seconds_s)
     for finding in report.findings:
-        said = flatten(_describe_finding(finding))
+        message = flatten(_describe_finding(finding))
         result: FinalResult | None = None
         if report.state is State.WAIVED and finding.state is not State.OK:
-            result = Skipped(flatten(_describe_waiver(report)))
+            result = Skipped(flatten(str(report.host.waiver or State.WAIVED)))
         elif finding.state is State.DRIFT:
-            result = Failure(said, State.DRIFT)
+            result = Failure(message, State.DRIFT)
         elif finding.state is not State.OK:
-            result = Error(said, finding.state)
+            result = Error(message, finding.state)
         yield build_case(f"{finding.setting}{finding.for_whom}", result)
 
 
 def _describe_finding(finding: Finding) -> str:
     place = f", {finding.place}" if finding.place else ""
     reason = f": {finding.reason}" if finding.reason else ""
-    return f"{finding.setting} {finding.value}, wanted {finding.wanted}{place}{reason}"
-
-
-def _describe_waiver(report: HostReport) -> str:
-    waiver = report.host.waiver
-    return f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}" if waiver else "waived"
+    return f"{finding}{place}{reason}"

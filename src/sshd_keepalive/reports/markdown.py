@@ -15,10 +15,10 @@ def render(run: Run) -> str:
     """The whole page. Text from a host stands in code spans and code blocks only, where nothing is interpreted."""
     hosts = outcome.sort_worst_first(run)
     words = Counter(outcome.pick_word(report) for report in hosts)
-    said = ", ".join(f"**{words[word]}** {word}" for word in sorted(words, key=outcome.rank_word, reverse=True))
+    totals = ", ".join(f"**{words[word]}** {word}" for word in sorted(words, key=outcome.rank_word, reverse=True))
     parts = [
         f"# sshd-keepalive {run.command}\n",
-        f"{len(hosts)} host{'s' * (len(hosts) != 1)}{': ' * bool(said)}{said}\n",
+        f"{len(hosts)} host{'s' * (len(hosts) != 1)}{': ' * bool(totals)}{totals}\n",
         f"Run `{run.id}`, ended {format_time(run.ended_at)}, exit code {run.exit_code}.\n",
     ]
     wrong = [report for report in hosts if outcome.pick_word(report) is not State.OK]
@@ -51,30 +51,28 @@ def _build_host_row(report: HostReport) -> tuple[str, ...]:
 
 
 def _list_reasons(report: HostReport) -> list[str]:
-    told = []
-    for finding in report.findings:
-        if finding.state is not State.OK:
-            place = f" {finding.place}" if finding.place else ""
-            told.append(
-                _render_code(f"{finding.setting} {finding.value}, wanted {finding.wanted}{finding.for_whom}{place}")
-            )
+    reasons = [
+        f"{finding} {finding.place}" if finding.place else str(finding)
+        for finding in report.findings
+        if finding.state is not State.OK
+    ]
     if report.failure:
-        told.append(_render_code(f"{report.failure.kind}: {report.failure.message}"))
+        reasons.append(f"{report.failure.kind}: {report.failure.message}")
     if report.host.waiver and report.state is State.WAIVED:
-        waiver = report.host.waiver
-        told.append(_render_code(f"waived until {waiver.until} by {waiver.owner}: {waiver.reason}"))
-    return told + [_render_code(note) for note in report.notes]
+        reasons.append(str(report.host.waiver))
+    return [*map(_render_code, dict.fromkeys((*reasons, *report.notes)))]  # the waiver of a check is among the notes
 
 
 def _render_benchmarks(run: Run) -> str:
+    states = (State.OK, State.DRIFT, State.UNKNOWN)
     rows = []
     for row in run.benchmarks:
-        of = benchmarks.count_states(run, row)
-        numbers = tuple(str(of[state]) for state in (State.OK, State.DRIFT, State.UNKNOWN))
+        counts = benchmarks.count_states(run, row)
+        numbers = (str(counts[state]) for state in states)
         rows.append(
-            (_render_code(row.name), _render_code(row.title), str(row.interval_s), str(row.count_max), *numbers)
+            (_render_code(row.name), _render_code(row.title), f"{row.interval_s}", f"{row.count_max}", *numbers)
         )
-    return _render_table(("Benchmark", "Title", "Interval", "Count", "ok", "drift", "unknown"), rows)
+    return _render_table(("Benchmark", "Title", "Interval", "Count", *states), rows)
 
 
 def _render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from sshd_keepalive.model import (
-    COMMAND_LINE,
     GLOBAL,
     INTERVAL,
     SPELLING,
@@ -79,18 +78,16 @@ def _find_interval(report: HostReport) -> Place | None:
 
 def _build_finding_result(report: HostReport, finding: Finding) -> dict[str, Any]:
     reason = f": {finding.reason}" if finding.reason else ""
-    message = (
-        f"{report.host.name}: {finding.setting} {finding.value}, wanted {finding.wanted}{finding.for_whom}{reason}"
-    )
+    message = f"{report.host.name}: {finding}{reason}"
     state = State.WAIVED if report.state is State.WAIVED else finding.state
-    # Another release is told of line by line; the reason tells these apart, and stays when a line moves.
+    # What another release does is reported line by line; the reason tells these apart, and stays when a line moves.
     what = f"{finding.scope}\0{finding.reason}" if finding.setting is Subject.AS_IF else str(finding.scope)
     result = _build_result(report, finding.setting, _LEVELS[state], message, finding.place, what)
     if finding.hides:
         result["relatedLocations"] = [_build_location(report, place) for place in finding.hides]
     if report.host.waiver is not None and state is State.WAIVED:  # 3.35
-        said = f"until {report.host.waiver.until}, {report.host.waiver.owner}: {report.host.waiver.reason}"
-        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": flatten(said)}]
+        justification = flatten(str(report.host.waiver))
+        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": justification}]
     return result
 
 
@@ -109,7 +106,7 @@ def _build_result(
 
 def _build_location(report: HostReport, place: Place | None) -> dict[str, Any]:
     """Where the deciding line stands; a compiled-in default and a daemon option stand in no line of the file (3.28)."""
-    in_a_file = place is not None and place.path != COMMAND_LINE
+    in_a_file = place is not None and not place.is_option
     path = place.path if place is not None and in_a_file else report.host.sshd_config
     physical: dict[str, Any] = {"artifactLocation": {"uri": _build_uri(report.host.name, path), "uriBaseId": _FLEET}}
     if place is not None and in_a_file and place.line > 0:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from sshd_keepalive import benchmarks
 from sshd_keepalive.history import outcome
 from sshd_keepalive.likeness import N_NAMED, NEXT, Likeness, group_alike
-from sshd_keepalive.model import HostReport, Run, State
+from sshd_keepalive.model import Checked, HostReport, Run, State
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.spelling import join_first
 
@@ -18,38 +18,38 @@ _COLUMN = 12  # of the names; the longest word is rolled_back
 
 def render(run: Run) -> str:
     """What would change or was changed, the hosts, the totals."""
-    return "".join([*diffs(run), ending(run, run.hosts)])
+    return "".join([*render_diffs(run), render_ending(run, run.hosts)])
 
 
-def ending(run: Run, shown: Iterable[HostReport], *, verbose: int = 0, width: int | None = None) -> str:
+def render_ending(run: Run, shown: Iterable[HostReport], *, verbose: int = 0, width: int | None = None) -> str:
     """Render the hosts to show, then the totals of all."""
-    above, below = hosts(shown, verbose=verbose, width=width), totals(run, width=width)
+    above, below = render_hosts(shown, verbose=verbose, width=width), render_totals(run, width=width)
     return f"{above}\n{below}" if above and len(run.hosts) > 1 else above + below
 
 
-def hosts(reports: Iterable[HostReport], *, verbose: int = 0, width: int | None = None) -> str:
-    """Tell of hosts that are alike once, worst first.
+def render_hosts(reports: Iterable[HostReport], *, verbose: int = 0, width: int | None = None) -> str:
+    """Render hosts that are alike once, worst first.
 
     Args:
         verbose: 1: every host by itself, with its steps; 2: also what was read.
         width: columns; None: lines of any length.
     """
-    told = (report for report in reports if verbose or _has_more_than_its_diff(report))
-    return wrap((line for group in group_alike(told, verbose=verbose) for line in _group(group)), width)
+    shown = (report for report in reports if verbose or _has_more_than_its_diff(report))
+    return wrap((line for group in group_alike(shown, verbose=verbose) for line in _render_group(group)), width)
 
 
 def _has_more_than_its_diff(report: HostReport) -> bool:
     return not outcome.is_change_planned(report) or bool(report.notes or report.changes or report.failure)
 
 
-def _group(group: Likeness) -> Iterator[str]:
+def _render_group(group: Likeness) -> Iterator[str]:
     yield f"{group.word:<{_COLUMN}}{group.title}{f'  {group.headline}' if group.headline else ''}"
     yield from group.lines
     if group.first:
         yield f"    (the lines above are those of {group.first}; -v shows every host)"
 
 
-def diffs(run: Run, *, width: int | None = None) -> list[str]:
+def render_diffs(run: Run, *, width: int | None = None) -> list[str]:
     """Each different change once, with the hosts it is for."""
     groups: dict[tuple[str, str, str, bool], list[str]] = {}
     for report in run.hosts:
@@ -65,45 +65,44 @@ def diffs(run: Run, *, width: int | None = None) -> list[str]:
     return texts
 
 
-def totals(run: Run, *, width: int | None = None) -> str:
+def render_totals(run: Run, *, width: int | None = None) -> str:
     """What the benchmarks say, `5 hosts: 3 ok, 2 drift`, and of many hosts the names of those that failed."""
     counts = Counter(outcome.pick_word(report) for report in run.hosts)
-    told = ", ".join(f"{counts[word]} {word}" for word in outcome.WORDS if counts[word])
-    if n_change := sum(map(outcome.is_change_planned, run.hosts)):
-        told += f"; {n_change} to change"
     n_hosts = len(run.hosts)
-    summary = f"{n_hosts} host{'s' * (n_hosts != 1)}: {told}" if told else "no hosts"
+    words = ", ".join(f"{counts[word]} {word}" for word in outcome.WORDS if counts[word])
+    summary = f"{n_hosts} host{'s' * (n_hosts != 1)}: {words}" if words else "no hosts"
+    if n_change := sum(map(outcome.is_change_planned, run.hosts)):
+        summary += f"; {n_change} to change"
     failed = []
     if n_hosts > N_NAMED:  # the first lines may have left the screen
         for word in outcome.WORDS[outcome.WORDS.index(State.DRIFT) + 1 :]:
             if names := [report.host.name for report in run.hosts if outcome.pick_word(report) is word]:
                 failed.append(f"{word}: {join_first(names, N_NAMED)}")
-    return wrap([*_benchmarks(run), summary, *failed], width)
+    return wrap([*_describe_benchmarks(run), summary, *failed], width)
 
 
-def _benchmarks(run: Run) -> list[str]:
+def _describe_benchmarks(run: Run) -> list[str]:
     """One line a benchmark, what it asks and how many hosts pass, then what would satisfy all of them."""
     lines = []
     for row in run.benchmarks:
-        of = benchmarks.count_states(run, row)
-        asks = f"interval {row.interval_s}, count {row.count_max}"
-        unknown = f", {of[State.UNKNOWN]} unknown" if of[State.UNKNOWN] else ""
-        told = "" if row.checked != "told" else "  (not verified)"
-        lines.append(f"benchmark {row.name}: {of[State.OK]} ok, {of[State.DRIFT]} drift{unknown}; {asks}{told}")
+        counts = benchmarks.count_states(run, row)
+        states = ", ".join(f"{n} {state}" for state, n in counts.items() if n or state is not State.UNKNOWN)
+        doubt = "  (not verified)" if row.checked is Checked.TOLD else ""
+        lines.append(f"benchmark {row.name}: {states}; interval {row.interval_s}, count {row.count_max}{doubt}")
     return [*lines, f"benchmarks: {benchmarks.sentence(run)}"] if lines else []
 
 
 def wrap(lines: Iterable[str], width: int | None) -> str:
     """Make lines printable, and break them between words with a hanging indent; a command to paste is never broken."""
-    told: list[str] = []
+    wrapped: list[str] = []
     for line in lines:
         text = printable(line.replace("\n", " "))
         body = text.lstrip()
         if width is None or len(text) <= width or body.startswith(NEXT):
-            told.append(text)
+            wrapped.append(text)
             continue
         indent = len(text) - len(body)
         is_host = text[:_COLUMN].rstrip() in outcome.WORDS
         hanging = " " * (_COLUMN if is_host else indent + 2)
-        told += textwrap.wrap(text, width, subsequent_indent=hanging, break_on_hyphens=False, expand_tabs=False)
-    return "".join(f"{line}\n" for line in told)
+        wrapped += textwrap.wrap(text, width, subsequent_indent=hanging, break_on_hyphens=False, expand_tabs=False)
+    return "".join(f"{line}\n" for line in wrapped)

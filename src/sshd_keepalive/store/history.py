@@ -11,8 +11,8 @@ from sqlalchemy import Column, Connection, Row, Select, Table, delete, insert, s
 
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
-from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, describe_scope
-from sshd_keepalive.model import End, HostReport, PastRun, Run, State, Subject
+from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced
+from sshd_keepalive.model import End, HostReport, PastRun, Run, Scope, State, Subject
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.store import documents as texts
 from sshd_keepalive.store.address import Address
@@ -92,7 +92,7 @@ class Store:
                             "position": position,
                             "host_id": host_id,
                             "setting": finding.setting,
-                            "scope": describe_scope(finding),
+                            "scope": finding.scope.text,
                             "value": finding.value,
                         }
                         for position, (host_id, finding) in enumerate(gone)
@@ -249,7 +249,7 @@ class Store:
                             run_id=row.name,
                             started_at=row.started_at,
                             setting=Subject(row.setting),
-                            scope=row.scope,
+                            scope=Scope(text=row.scope),
                             value=row.value,
                         )
                     )

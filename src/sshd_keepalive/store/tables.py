@@ -124,6 +124,6 @@ replaced = Table(
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("host_id", Number, ForeignKey("hosts.id"), nullable=False, index=True),
     Column("setting", Words, nullable=False),
-    Column("scope", Words, nullable=False),  # without its place: a line moves
+    Column("scope", Words, nullable=False),  # without its place, since a line moves; empty: everybody
     Column("value", Words, nullable=False),
 )

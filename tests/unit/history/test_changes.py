@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from sshd_keepalive.history.changes import Recorded, Replaced, describe_scope, find_changes
+from sshd_keepalive.history.changes import Recorded, Replaced, drop_place, find_changes
 from sshd_keepalive.model import (
+    GLOBAL,
     DecidingFile,
     Failure,
     Finding,
@@ -60,7 +61,7 @@ def test_a_value_that_changed_names_the_line_the_file_and_who_writes_it() -> Non
     )
     assert changes(told(), now) == (
         f"ClientAliveInterval is 0, was 300 on 2026-01-30; {DROP_IN}:1 decides, changed on 2026-01-31 02:00 UTC, "
-        f"written by Puppet, {MAIN}:98 before",
+        f"managed by Puppet, {MAIN}:98 before",
     )
 
 
@@ -75,9 +76,7 @@ def test_where_no_file_names_its_writer_those_who_might_have_written_it_are_told
 
 
 def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> None:
-    old = Replaced(
-        run_id="r1", started_at=THEN - timedelta(days=9), setting=Subject.INTERVAL, scope="global", value="0"
-    )
+    old = Replaced(run_id="r1", started_at=THEN - timedelta(days=9), setting=Subject.INTERVAL, scope=GLOBAL, value="0")
     sentence = (
         f"relapse: ClientAliveInterval is 0 again, which apply replaced on 2026-01-21 (run r1); {MAIN}:98 decides"
     )
@@ -88,6 +87,19 @@ def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> Non
     assert changes(told(), told(pair("60", "3")), old)[0].startswith("ClientAliveInterval is 60, was 300")
     assert changes(told(pair("0", "3")), told(), replace(old, value="300"))[0].startswith("ClientAliveInterval is 300")
     assert changes(told(pair("0", "3")), told(pair("0", "3")), old) == ()
+
+
+def test_a_relapse_inside_a_match_block_is_found_although_the_block_has_moved() -> None:
+    old = Replaced(run_id="r1", started_at=THEN, setting=Subject.INTERVAL, scope=drop_place(FOR_A.scope), value="0")
+    moved = replace(
+        FOR_A,
+        value="0",
+        state=State.DRIFT,
+        scope=Scope(text="Match User a", place=Place(path=MAIN, line=7)),
+        place=Place(path=MAIN, line=8),
+    )
+    (sentence,) = changes(told((*RIGHT, FOR_A)), told((*RIGHT, moved)), old)
+    assert sentence.startswith("relapse: ClientAliveInterval for Match User a is 0 again")
 
 
 @pytest.mark.parametrize(
@@ -106,19 +118,19 @@ def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> Non
         (
             told(deciding_files=(DecidingFile(path=MAIN, owner="Chef"),)),
             told(deciding_files=(DecidingFile(path=MAIN, owner="Salt"),)),
-            f"{MAIN} says that Salt writes it, before it was Chef",
+            f"{MAIN} is managed by Salt now, by Chef before",
         ),
         (
             told(deciding_files=(DecidingFile(path=MAIN, owner="Chef"),)),
             told(deciding_files=(DecidingFile(path=MAIN),)),
-            f"{MAIN} no longer says that anybody writes it, before it was Chef",
+            f"{MAIN} is managed by no program now, by Chef before",
         ),
         (
             told(agents=("Salt",)),
             told(agents=("Host Security Service", "Salt")),
-            "Host Security Service came to the host",
+            "new on the host: Host Security Service",
         ),
-        (told(agents=("Salt",)), told(), "Salt left the host"),
+        (told(agents=("Salt",)), told(), "no longer on the host: Salt"),
         (
             told(version="8.4p1"),
             told(version="9.2p1"),
@@ -159,9 +171,9 @@ def test_a_value_that_our_change_replaced_and_that_is_back_is_a_relapse() -> Non
         (
             told(),
             told((), state=State.UNKNOWN, failure=Failure(kind="tcp", message="port 22 refused")),
-            "cannot be judged now, could be on 2026-01-30: port 22 refused",
+            "cannot be judged; could be judged on 2026-01-30: port 22 refused",
         ),
-        (told((), state=State.UNKNOWN), told(), "can be judged again, could not be on 2026-01-30"),
+        (told((), state=State.UNKNOWN), told(), "can be judged again; could not be judged on 2026-01-30"),
         (told(pair("0", "3")), told(pair("0", "3"), state=State.WAIVED), "is waived now"),
         (told(pair("0", "3"), state=State.WAIVED), told(pair("0", "3")), "is no longer waived"),
     ],
@@ -174,14 +186,14 @@ def test_after_a_time_in_which_it_could_not_be_judged_the_last_values_are_compar
     lost = recorded(told((), state=State.UNKNOWN))
     known = replace(recorded(told()), started_at=THEN - timedelta(days=3))
     again, changed = find_changes(told(pair("0", "3")), lost, known)
-    assert again == "can be judged again, could not be on 2026-01-30"
+    assert again == "can be judged again; could not be judged on 2026-01-30"
     assert changed.startswith("ClientAliveInterval is 0, was 300 on 2026-01-27")
 
 
-def test_a_scope_is_told_without_its_place_and_without_tricks() -> None:
+def test_a_scope_is_compared_printable_and_without_its_place() -> None:
     match = replace(RIGHT[0], scope=Scope(text="Match User \udc80", place=Place(path=MAIN, line=3)))
-    assert describe_scope(match) == r"Match User \x80"
-    assert describe_scope(RIGHT[0]) == "global"
+    assert drop_place(match.scope) == Scope(text=r"Match User \x80")
+    assert drop_place(GLOBAL) == GLOBAL
 
 
 @pytest.mark.parametrize(

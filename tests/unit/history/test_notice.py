@@ -8,7 +8,7 @@ import pytest
 
 from sshd_keepalive.history import notice, outcome
 from sshd_keepalive.history.notice import When
-from sshd_keepalive.model import PastRun, Run, State
+from sshd_keepalive.model import Finding, PastRun, Run, Scope, State, Subject
 from tests.contract.test_reports import FULL, a_run
 from tests.support.fleets import NOW, a_fleet
 
@@ -66,6 +66,14 @@ def test_the_message_tells_changes_then_what_is_wrong_with_its_line() -> None:
     assert notice.compose(some).subject.endswith(f"{len(some.hosts)} hosts, {len(FINE.hosts)} compliant, 1 waived")
     assert notice.compose(after(FINE, n_fail_more=1)).subject.endswith("all compliant; 1 was not")
     assert notice.compose(FINE).subject == f"sshd-keepalive: {len(FINE.hosts)} hosts, all compliant"
+
+
+def test_a_message_names_the_match_block_of_a_wrong_value() -> None:
+    for_a = Finding(
+        setting=Subject.INTERVAL, scope=Scope(text="Match User a"), wanted="300", value="0", state=State.DRIFT
+    )
+    run = replace(FLEET, hosts=(replace(FLEET.hosts[0], findings=(for_a,)),))
+    assert "    ClientAliveInterval 0, wanted 300 for Match User a\n" in notice.compose(run).body
 
 
 def test_a_message_is_short_whatever_the_fleet() -> None:
