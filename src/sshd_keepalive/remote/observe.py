@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 
 from sshd_keepalive import registry, services
 from sshd_keepalive.deadline import Deadline
-from sshd_keepalive.errors import HostError
+from sshd_keepalive.errors import HostError, MomentaryError
 from sshd_keepalive.model import FailureKind, ServiceChoice, Snapshot
 from sshd_keepalive.planning import judge
 from sshd_keepalive.scripts import guard, survey
@@ -18,6 +19,7 @@ from sshd_keepalive.sshd_config.reading import Reading, read
 from sshd_keepalive.sshd_config.tree import find_missing_globs
 
 _ATTEMPTS = 5  # one look; three more for Includes within Includes that only our own reading finds; one for a doubt
+_PAUSE_S = 0.5  # before a doubtful look is repeated: a restart of sshd is mostly over then
 
 
 def observe(
@@ -25,8 +27,8 @@ def observe(
 ) -> Reading:
     """Observe the host; write nothing there.
 
-    A file that somebody writes during the look may be read in its old state by us and in its new one by `sshd -T`:
-    where the two readings differ the host is looked at once more, and that look counts.
+    Somebody may write a file or restart sshd during the look: part of it then tells of before, part of after. A look
+    that does not add up, or whose file contents `sshd -T` reads otherwise, is repeated once, and that look counts.
 
     Args:
         again: see `scripts.survey.build_script`.
@@ -45,15 +47,20 @@ def observe(
     deadline = Deadline(timeout_s)
     doubted = False
     for _ in range(_ATTEMPTS):
-        snapshot = _look(shell, now, extra, deadline.left_s(), again=again)
-        reading = read(snapshot, expected)
-        missing = find_missing_globs(reading.tree)
-        if missing:
-            extra = (*extra, *missing)
-        elif doubted or judge.find_contradiction(reading) is None:
-            return reading
-        else:
-            doubted = True
+        try:
+            snapshot = _look(shell, now, extra, deadline.left_s(), again=again)
+            reading = read(snapshot, expected)
+            missing = find_missing_globs(reading.tree)
+            if missing:
+                extra = (*extra, *missing)
+                continue
+            if doubted or judge.find_contradiction(reading) is None:
+                return reading
+        except MomentaryError:
+            if doubted:
+                raise
+        doubted = True
+        time.sleep(min(_PAUSE_S, deadline.left_s() / 2))
     raise HostError(
         f"the Include of {missing[0]} could not be followed",
         kind=FailureKind.OBSERVE,
