@@ -1,7 +1,7 @@
-"""Programs that write sshd_config, or run what somebody elsewhere tells them: how a host shows them, and what they do.
+"""Programs that write sshd_config, or run orders from another machine: how to recognise them, and what they write.
 
-`sets` and `change` are for people. Where `sets` is empty, no version that was read touches the two settings by itself;
-the program may still be told to.
+`sets` and `change` are for people. Where `sets` is empty, no version that was read changes the two settings unless a
+user configures it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Agent:
     name: str
     paths: tuple[str, ...]  # it installs or reads one of them
     source: str  # where this was read: an address, or repository and path
-    sets: str = ""  # what it writes, and when; empty: nothing by itself
-    change: str = ""  # where the values are to be changed instead
+    sets: str = ""  # what it writes, and when; a clause with a verb; empty: nothing by itself
+    change: str = ""  # where to change the values instead
     dated: date = date(2026, 11, 27)  # when it was read
 
 
@@ -124,14 +124,14 @@ AGENTS: Final = (
 _BY_NAME: Final = {agent.name: agent for agent in AGENTS}
 
 
-def notes(names: Iterable[str]) -> tuple[str, ...]:
-    """Sentences for somebody who is about to change a host on which these programs are."""
-    found = [_BY_NAME[name] for name in names if name in _BY_NAME]
-    told = [
-        f"{agent.name} is on this host and sets the values back: it {agent.sets}; change {agent.change} too"
-        for agent in found
+def list_notes(names: Iterable[str]) -> tuple[str, ...]:
+    """List the notes of a plan for a host with these programs."""
+    agents = [_BY_NAME[name] for name in names if name in _BY_NAME]
+    notes = [
+        f"{agent.name} on this host {agent.sets}: change {agent.change} too, or the old values come back"
+        for agent in agents
         if agent.sets
     ]
-    if others := [agent.name for agent in found if not agent.sets]:
-        told.append(f"if {' or '.join(others)} of this host writes sshd_config, change the values there too")
-    return tuple(told)
+    if others := [agent.name for agent in agents if not agent.sets]:
+        notes.append(f"{' or '.join(others)} on this host may write sshd_config: if so, change the values there too")
+    return tuple(notes)

@@ -15,7 +15,7 @@ import pytest
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh import jump as bastion
+from sshd_keepalive.ssh import jump
 from sshd_keepalive.ssh.connect import connect
 from sshd_keepalive.ssh.shell import Shell
 from tests.support.hostile import HostileServer, version_and_silence
@@ -36,7 +36,7 @@ def target() -> Iterator[Sshd]:
 def hop() -> Iterator[Sshd]:
     with Sshd() as sshd:
         yield sshd
-        bastion.close_idle()
+        jump.close_idle()
 
 
 def behind(target: Sshd, *hops: Host) -> Host:
@@ -48,15 +48,15 @@ def test_one_hop(target: Sshd, hop: Sshd) -> None:
         host = behind(target, reach(hop, name="hop"))
         assert run(host, "head -c 3000000 /dev/zero").status == 0
         assert run(host, "cat\n" + "# comment\n" * 60_000).status == 0
-        bastion.close_idle()
+        jump.close_idle()
     assert hop.log.count("Accepted publickey") == 1
 
 
 def test_two_hops(target: Sshd, hop: Sshd) -> None:
     with Sshd() as second, nothing_left():
         assert run(behind(target, reach(hop, name="hop"), reach(second, name="second"))).status == 0
-        bastion.close_idle()
-        bastion.close_idle()  # the first hop is free once the second is gone
+        jump.close_idle()
+        jump.close_idle()  # the first hop is free once the second is gone
 
 
 def test_many_targets_share_a_connection(target: Sshd, hop: Sshd) -> None:
@@ -97,7 +97,7 @@ def test_a_hop_that_lets_us_in_no_more_is_asked_once(target: Sshd, hop: Sshd, tm
 def test_a_hop_that_does_not_forward(target: Sshd) -> None:
     with Sshd("AllowTcpForwarding no") as hop, pytest.raises(HostError) as caught:
         run(behind(target, reach(hop, name="hop")))
-    bastion.close_idle()
+    jump.close_idle()
     assert caught.value.cause == "bastion-denied"
 
 
@@ -130,6 +130,27 @@ def test_a_hop_that_dies_during_a_login_behind_it(hop: Sshd) -> None:
             login.result()
     assert (caught.value.kind, caught.value.cause) == ("tcp", "bastion-lost")
     assert "hop" in str(caught.value)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_hop_that_dies_while_a_script_runs_is_named(target: Sshd, hop: Sshd, tmp_path: Path, n: int) -> None:
+    with Sshd() as second:
+        host = behind(target, reach(hop, name="first-hop"), reach(second, name="second-hop"))
+        begun = tmp_path / "begun"
+        with nothing_left(), ThreadPoolExecutor(1) as pool:
+            done = pool.submit(run, host, f"echo some output; echo > {begun}; sleep 60", timeout_s=60)
+            wait_until(begun.exists, 60, "the script to begin")
+            for pid in _children((hop, second)[n].pid):
+                os.kill(pid, signal.SIGKILL)
+            with pytest.raises(HostError) as caught:
+                done.result()
+            jump.close_idle()
+            jump.close_idle()
+    assert (caught.value.kind, caught.value.cause) == ("tcp", "bastion-lost")
+    name = ("first-hop", "second-hop")[n]
+    assert str(caught.value).startswith(f"{name} ("), caught.value
+    assert "the connection to this jump host was lost (while a script ran on target)" in str(caught.value)
+    assert "jump host" in str(caught.value.hint)
 
 
 def _fails(shell: Shell) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sshd_keepalive.agents import AGENTS, notes
+from sshd_keepalive.agents import AGENTS, list_notes
 from sshd_keepalive.planning import plan
 from sshd_keepalive.sshd_config.reading import read
 from tests.support.snapshots import MAIN, USUAL, look
 
 
-def test_whatever_sets_the_values_names_its_own_place_and_where_it_was_read() -> None:
+def test_a_program_that_sets_the_values_has_a_place_to_change_them_and_a_source() -> None:
     for agent in AGENTS:
         assert all(path.startswith("/") and "|" not in path for path in agent.paths)
         assert not {"|", ","} & set(agent.name)
@@ -20,19 +20,20 @@ def test_whatever_sets_the_values_names_its_own_place_and_where_it_was_read() ->
     assert len({agent.name for agent in AGENTS}) == len(AGENTS)
 
 
-def test_a_plan_that_writes_says_who_sets_the_values_back_and_where_to_change_it() -> None:
-    found = replace(look({MAIN: ""}), agents=("secScanner", "Puppet", "cloud-init"))
-    told = plan.plan(read(found), USUAL).notes
-    assert any(
-        "secScanner is on this host" in note and "change /etc/secScanner/secscanner.cfg" in note for note in told
-    )
-    assert any("if Puppet or cloud-init of this host writes sshd_config" in note for note in told)
-    right = replace(look({MAIN: "ClientAliveInterval 300\nClientAliveCountMax 3\n"}), agents=found.agents)
+def test_a_plan_that_writes_names_the_programs_that_set_the_values_back() -> None:
+    snapshot = replace(look({MAIN: ""}), agents=("secScanner", "Puppet", "cloud-init"))
+    notes = plan.plan(read(snapshot), USUAL).notes
+    assert (
+        "secScanner on this host writes ClientAliveInterval 900 and ClientAliveCountMax 0 to the main file when its "
+        "level 3 is applied: change /etc/secScanner/secscanner.cfg too, or the old values come back"
+    ) in notes
+    assert ("Puppet or cloud-init on this host may write sshd_config: if so, change the values there too") in notes
+    right = replace(look({MAIN: "ClientAliveInterval 300\nClientAliveCountMax 3\n"}), agents=snapshot.agents)
     assert not [note for note in plan.plan(read(right), USUAL).notes if "secScanner" in note]
 
 
-def test_nothing_is_said_where_there_is_none() -> None:
-    assert notes(()) == ()
+def test_a_host_without_such_programs_has_no_notes() -> None:
+    assert list_notes(()) == ()
 
 
 def test_the_page_names_them_all() -> None:

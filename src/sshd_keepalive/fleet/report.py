@@ -84,8 +84,7 @@ def report_settled(reading: Reading, run_id: str) -> HostReport:
     """Report on a host; it cannot be judged while a change of another run is pending."""
     report = report_reading(reading)
     pending = find_pending(reading, run_id)
-    is_broken = report.failure is not None and report.failure.kind is FailureKind.CONFIG_BROKEN
-    if pending is None or is_broken:
+    if pending is None or report.failure is not None:
         return report
     return replace(report, state=State.UNKNOWN, failure=describe_unsettled(pending, report.host).to_failure())
 

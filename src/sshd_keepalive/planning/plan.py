@@ -80,7 +80,7 @@ def plan(reading: Reading, policy: Policy) -> Plan:
         notes=(
             *told,
             *_collect_notes(reading, after, policy, contents),
-            *(agents.notes(snapshot.agents) if contents else ()),
+            *(agents.list_notes(snapshot.agents) if contents else ()),
         ),
     )
 

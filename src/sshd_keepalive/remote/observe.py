@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 
 from sshd_keepalive import registry, services
 from sshd_keepalive.deadline import Deadline
-from sshd_keepalive.errors import HostError, MomentaryError
+from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, ServiceChoice, Snapshot
 from sshd_keepalive.planning import judge
 from sshd_keepalive.scripts import guard, survey
@@ -18,8 +17,7 @@ from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading, read
 from sshd_keepalive.sshd_config.tree import find_missing_globs
 
-_ATTEMPTS = 5  # one look; three more for Includes within Includes that only our own reading finds; one for a doubt
-_PAUSE_S = 0.5  # before a doubtful look is repeated: a restart of sshd is mostly over then
+_ATTEMPTS = 5  # one; three more for Includes within Includes that only our own reading finds; one for a doubt
 
 
 def observe(
@@ -27,8 +25,8 @@ def observe(
 ) -> Reading:
     """Observe the host; write nothing there.
 
-    Somebody may write a file or restart sshd during the look: part of it then tells of before, part of after. A look
-    that does not add up, or whose file contents `sshd -T` reads otherwise, is repeated once, and that look counts.
+    This program may read the old state of a file that is written meanwhile, and `sshd -T` the new one. Where the two
+    readings differ, the host is observed once more.
 
     Args:
         again: see `scripts.survey.build_script`.
@@ -38,34 +36,29 @@ def observe(
     """
     if "OpenSSH" not in shell.server_version:
         raise HostError(
-            f"the server introduces itself as {shell.server_version!r}, which is not OpenSSH",
+            f"the server is {shell.server_version!r}, not OpenSSH",
             kind=FailureKind.BANNER,
             cause="not-openssh",
-            hint="this program supports OpenSSH only; remove the host from the inventory",
+            hint="this program supports OpenSSH only; leave the host out: -l '!HOST'",
         )
     extra: tuple[str, ...] = ()
     deadline = Deadline(timeout_s)
     doubted = False
-    for _ in range(_ATTEMPTS):
-        try:
-            snapshot = _look(shell, now, extra, deadline.left_s(), again=again)
-            reading = read(snapshot, expected)
-            missing = find_missing_globs(reading.tree)
-            if missing:
-                extra = (*extra, *missing)
-                continue
-            if doubted or judge.find_contradiction(reading) is None:
-                return reading
-        except MomentaryError:
-            if doubted:
-                raise
-        doubted = True
-        time.sleep(min(_PAUSE_S, deadline.left_s() / 2))
+    for n_left in reversed(range(_ATTEMPTS)):
+        snapshot = _look(shell, now, extra, deadline.left_s(), again=again)
+        reading = read(snapshot, expected)
+        missing = find_missing_globs(reading.tree)
+        if missing:
+            extra = (*extra, *missing)
+        elif doubted or not n_left or judge.find_contradiction(reading) is None:
+            return reading
+        else:
+            doubted = True
     raise HostError(
-        f"the Include of {missing[0]} could not be followed",
+        f"cannot read all files: Include {missing[0]} is nested too deeply",
         kind=FailureKind.OBSERVE,
         cause="include",
-        hint="run why --file on a copy of the files, and report the output",
+        hint="copy the host's /etc/ssh, run sshd-keepalive why --file COPY, and report the output",
     )
 
 
@@ -79,7 +72,7 @@ def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float,
     snapshot = survey.parse(read_output(completed), host, now, banner=shell.server_version)
     if snapshot.manager and snapshot.manager not in _list_managers(host.service):
         raise HostError(
-            f"the host names a service manager that was not looked for: {snapshot.manager!r}",
+            f"the host reported the service manager {snapshot.manager!r}, which this program did not ask for",
             kind=FailureKind.OBSERVE,
             cause="output-cut",
             hint="name one in the inventory, service: {manager: …}",

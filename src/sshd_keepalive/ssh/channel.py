@@ -29,24 +29,24 @@ _COMMAND: Final = "sh -s"  # survives every login shell: tcsh, fish and rbash in
 class Session:
     """A single use; the login survives it unless the deadline cuts it off."""
 
-    def __init__(self, host: Host, link: Connection, secrets: Secrets, deadline: Deadline) -> None:
+    def __init__(self, host: Host, connection: Connection, secrets: Secrets, deadline: Deadline) -> None:
         self._host = host
-        self._link = link
+        self._connection = connection
         self._secrets = secrets
         self._deadline = deadline
         self._password = RootPassword(host, secrets, deadline)
 
     def run(self, script: str) -> Completed:
         """Run a script; see Shell.run."""
-        resting = self._link.client.resume()
+        resting = self._connection.client.resume()
         if resting is not None and (completed := self._run(script, resting)) is not None:
             return completed
         try:
             completed = self._run(script, None)
         except HostError as error:
-            if error.cause != "sudo-tty" or self._link.sudo_needs_terminal:
+            if error.cause != "sudo-tty" or self._connection.sudo_needs_terminal:
                 raise
-            self._link.sudo_needs_terminal = True  # sudo refused before it asked for anything
+            self._connection.sudo_needs_terminal = True  # sudo refused before it asked for anything
             completed = self._run(script, None)
         assert completed is not None
         return completed
@@ -56,14 +56,14 @@ class Session:
         self._phase = "channel"
         way = _way(self._host) if resting is None else Way.RESUMED
         nonce = randomness.token_hex(8)
-        exchange = Exchange(script, way=way, nonce=nonce, terminal=self._link.sudo_needs_terminal)
+        exchange = Exchange(script, way=way, nonce=nonce, terminal=self._connection.sudo_needs_terminal)
         started_s = time.monotonic()
-        self._limit = Limit(self._deadline, self._link.interrupt)
+        self._limit = Limit(self._deadline, self._connection.interrupt)
         channel = resting
         lost: Exception | None = None
         try:
             try:
-                self._link.client.wait_until(self._deadline)
+                self._connection.client.wait_until(self._deadline)
                 if channel is None:
                     channel = self._open()
                     self._converse(channel, exchange, self._start(channel, exchange.opening()))
@@ -78,13 +78,13 @@ class Session:
             self._limit.cancel()
             self._password.close()
             if channel is not None and exchange.done:
-                self._link.client.leave(channel, rests=exchange.rests)
+                self._connection.client.leave(channel, rests=exchange.rests)
             elif channel is not None:
                 _close(channel)
 
     def _open(self) -> paramiko.Channel:
         try:
-            return self._link.client.open_session(timeout=self._deadline.left_s())
+            return self._connection.client.open_session(timeout=self._deadline.left_s())
         except paramiko.ChannelException as error:
             raise make_error(self._host, "no-session", str(error.text)) from None
 
@@ -93,7 +93,7 @@ class Session:
         self._phase = "exec"
         try:
             # Has no time limit of its own; the reaper has.
-            n_sent = self._link.client.execute(channel, _COMMAND, opening, self._deadline.left_s())
+            n_sent = self._connection.client.execute(channel, _COMMAND, opening, self._deadline.left_s())
         except paramiko.SSHException:
             # A refusal makes paramiko say EOF and CLOSE; a lost connection leaves it silent.
             if channel.eof_sent:
@@ -144,15 +144,19 @@ class Session:
             raise
         except OSError:
             # The shell ended without reading on. What it said on the way is still to be read, and says why.
-            if not self._link.client.is_active():
+            if not self._connection.client.is_active():
                 raise
         self._phase = "read"
 
     def _judge(
         self, exchange: Exchange, channel: paramiko.Channel | None, lost: Exception | None, seconds_s: float
     ) -> Completed:
-        """Turn what was seen into a result; only what surely did not run is an error."""
-        if not exchange.begun and lost is None and channel is not None and ended_by_peer(channel):
+        """Turn what was seen into a result; an error where it surely did not run, or a jump host was lost."""
+        is_ended = channel is not None and ended_by_peer(channel)
+        is_cut = not (is_ended or exchange.done or exchange.overflow or self._deadline.is_over)
+        if is_cut and (hop := self._connection.find_lost_hop()) is not None:
+            raise make_error(hop, "bastion-lost", f"while a script ran on {self._host.name}")
+        if not exchange.begun and lost is None and is_ended:
             raise self._silence(exchange, channel)
         if not exchange.begun and not (exchange.sent and self._phase == "read"):
             if exchange.dialogue.rejected:

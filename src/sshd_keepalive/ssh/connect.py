@@ -6,28 +6,25 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sshd_keepalive.deadline import Deadline, waiting
 from sshd_keepalive.errors import ConnectError, HostError
 from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh import throttle as ramp
+from sshd_keepalive.ssh import throttle
 from sshd_keepalive.ssh.auth import prepare
 from sshd_keepalive.ssh.channel import Session
 from sshd_keepalive.ssh.connection import Connection, log_in
 from sshd_keepalive.ssh.errors import make_error
-from sshd_keepalive.ssh.jump import is_lost, open_wire
+from sshd_keepalive.ssh.jump import open_wire
 from sshd_keepalive.ssh.shell import Shell
 
 if TYPE_CHECKING:
     from sshd_keepalive.probing.idle_limit import Paced
     from sshd_keepalive.probing.proof import Held
-
-#: What the end of a jump host's connection looks like from behind it.
-_LOOKS_LIKE_LOSS: Final = frozenset({"lost", "busy", "account-closed"})
 
 
 def connect(
@@ -53,26 +50,21 @@ def connect(
         with waiting():
             for hop in (*host.jump, host):
                 prepare(hop, secrets)
-        link, login_s = _log_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient)
+        return _log_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient)
     except HostError as error:
-        if host.jump and error.cause.partition("(")[0] in _LOOKS_LIKE_LOSS and is_lost(host.jump):
-            error = make_error(host.jump[-1], "bastion-lost", f"while connecting to {host.name}")
         raise ConnectError(str(error), kind=error.kind, cause=error.cause, hint=error.hint) from None
-    return SshShell(host, link, secrets, login_s)
 
 
-def _log_in(
-    host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s: float, *, is_patient: bool
-) -> tuple[Connection, float]:
+def _log_in(host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s: float, *, is_patient: bool) -> SshShell:
     for n_tries in itertools.count(1):
         try:
-            with ramp.throttle(host):
+            with throttle.throttle(host):
                 deadline = Deadline(timeout_s)  # neither a person's time to answer nor a queue's is the host's
                 dial = partial(open_wire, host, secrets, deadline, connect_timeout_s)
-                link = log_in(host, dial, secrets, deadline, opens_ahead=True)
-                return link, timeout_s - deadline.left_s()
+                connection = log_in(host, dial, secrets, deadline, opens_ahead=True)
+                return SshShell(host, timeout_s - deadline.left_s(), connection, secrets)
         except HostError as error:
-            wait_s = ramp.wait_s(error, n_tries) if is_patient or error.cause == "lost(hostkey)" else None
+            wait_s = throttle.wait_s(error, n_tries) if is_patient or error.cause == "lost(hostkey)" else None
             if wait_s is None:
                 raise
         with waiting():
@@ -80,73 +72,54 @@ def _log_in(
     raise AssertionError
 
 
+@dataclass(frozen=True)
 class SshShell:
-    """A login on one host; see ssh.shell.Shell."""
+    """A login on one host; see ssh.shell.Shell for its members."""
 
-    def __init__(self, host: Host, link: Connection, secrets: Secrets, login_s: float) -> None:
-        self._host = host
-        self._link = link
-        self._secrets = secrets
-        self._login_s = login_s
-
-    @property
-    def host(self) -> Host:
-        """The host behind it."""
-        return self._host
+    host: Host
+    login_s: float
+    _connection: Connection
+    _secrets: Secrets
 
     @property
-    def login_s(self) -> float:
-        """How long the login took."""
-        return self._login_s
+    def server_version(self) -> str:  # noqa: D102
+        return str(self._connection.client.remote_version)
 
     @property
-    def server_version(self) -> str:
-        """The version line of the server."""
-        return str(self._link.client.remote_version)
+    def login_method(self) -> str:  # noqa: D102
+        return self._connection.login_method
 
-    @property
-    def login_method(self) -> str:
-        """What the server accepted; see Shell.login_method."""
-        return self._link.login_method
+    def run(self, script: str, *, timeout_s: float) -> Completed:  # noqa: D102
+        return Session(self.host, self._connection, self._secrets, Deadline(timeout_s)).run(script)
 
-    def run(self, script: str, *, timeout_s: float) -> Completed:
-        """Run a script as root; see Shell.run."""
-        return Session(self._host, self._link, self._secrets, Deadline(timeout_s)).run(script)
+    def open_ahead(self) -> None:  # noqa: D102
+        self._connection.open_ahead()
 
-    def open_ahead(self) -> None:
-        """Ask for a session; see Shell.open_ahead."""
-        self._link.open_ahead()
-
-    def login_through(self, command: str, *, timeout_s: float) -> None:
-        """Log in once more through a command of the host; see Shell.login_through."""
+    def login_through(self, command: str, *, timeout_s: float) -> None:  # noqa: D102
         from sshd_keepalive.ssh.nested import login_through
 
-        login_through(self._host, self._link, self._secrets, command, Deadline(timeout_s))
+        login_through(self.host, self._connection, self._secrets, command, Deadline(timeout_s))
 
-    def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> Held:
-        """Hold one quiet session; see Shell.hold."""
+    def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> Held:  # noqa: D102
         from sshd_keepalive.probing.proof import Loss
         from sshd_keepalive.ssh.idle import hold
 
-        held = hold(self._host, self._link, idle_s, stop=stop)
-        if held.loss in (Loss.CLOSED, Loss.RESET) and self._host.jump and is_lost(self._host.jump):
+        held = hold(self.host, self._connection, idle_s, stop=stop)
+        if held.loss in (Loss.CLOSED, Loss.RESET) and self._connection.find_lost_hop() is not None:
             return replace(held, loss=Loss.BASTION)
         return held
 
-    def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
-        """Speak at a spacing; see Shell.pace."""
+    def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:  # noqa: D102
         from sshd_keepalive.ssh.idle import pace
 
-        return pace(self._link, spacing_s, total_s, stop=stop)
+        return pace(self._connection, spacing_s, total_s, stop=stop)
 
-    def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> Held:
-        """Hold a quiet connection to an sshd started for it; see Shell.rehearse."""
+    def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> Held:  # noqa: D102
         from sshd_keepalive.ssh.idle import rehearse
 
         deadline = Deadline(timeout_s)
-        return rehearse(self._host, self._link, self._secrets, script, idle_s, answers=answers, deadline=deadline)
+        return rehearse(self.host, self._connection, self._secrets, script, idle_s, answers=answers, deadline=deadline)
 
-    def close(self) -> None:
-        """End the login."""
+    def close(self) -> None:  # noqa: D102
         with contextlib.suppress(Exception):
-            self._link.close()
+            self._connection.close()

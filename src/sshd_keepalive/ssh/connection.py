@@ -20,10 +20,14 @@ from sshd_keepalive.ssh.transport import Client
 from sshd_keepalive.ssh.wire import Wire
 
 _JOIN_S: Final = 1.0
+#: Servers that cannot take what is sent ahead, with the way to them; known for the life of the process.
+_ORDINARY: Final[set[tuple[object, ...]]] = set()
+#: Servers at which a login of this process failed, which sshd may count: the account or the host key was wrong.
+_PENALISING: Final[set[tuple[object, ...]]] = set()
 
 
 class Connection:
-    """A connection whose other end has shown who it is and has let us in."""
+    """A connection over a wire, which it owns; `log_in` gives those that are logged in."""
 
     def __init__(self, wire: Wire, client: Client) -> None:
         self._wire = wire
@@ -35,6 +39,10 @@ class Connection:
     def is_alive(self) -> bool:
         """Whether channels can still be opened."""
         return self.client.is_active()
+
+    def find_lost_hop(self) -> Host | None:
+        """Find the jump host whose connection was lost, and this one with it; waits a moment."""
+        return self._wire.find_lost_hop()
 
     def open_ahead(self) -> None:
         """Ask for the next session, without waiting for it; whoever takes it finds out when the connection is lost."""
@@ -59,15 +67,8 @@ class SentTooEarlyError(HostError):
     """The server closed the connection before it had answered what was sent ahead; see Client."""
 
 
-#: Servers that cannot take what is sent ahead, with the way to them; known for the life of the process.
-_ORDINARY: Final[set[tuple[object, ...]]] = set()
-
-
-#: Servers at which a login of this process failed, which sshd may count: the account or the host key was wrong.
-_PENALISING: Final[set[tuple[object, ...]]] = set()
-
-
-def _server(host: Host) -> tuple[object, ...]:
+def _identify(host: Host) -> tuple[object, ...]:
+    """Identify a server, with the way to it."""
     return (host.address, host.port, *((hop.address, hop.port) for hop in host.jump))
 
 
@@ -86,75 +87,74 @@ def log_in(
         opens_ahead: a session will be opened.
 
     Raises:
-        HostError: as for open_link, and whatever `dial` raises.
+        HostError: as for open_connection.
     """
-    server = _server(host)
+    server = _identify(host)
     if server not in _ORDINARY:
         try:
-            return open_link(host, dial(), secrets, deadline, sends_ahead=True, opens_ahead=opens_ahead)
+            return open_connection(host, dial, secrets, deadline, sends_ahead=True, opens_ahead=opens_ahead)
         except SentTooEarlyError:
             _ORDINARY.add(server)
-    return open_link(host, dial(), secrets, deadline)
+    return open_connection(host, dial, secrets, deadline)
 
 
-def open_link(
+def open_connection(
     host: Host,
-    wire: Wire,
+    dial: Callable[[], Wire],
     secrets: Secrets,
     deadline: Deadline,
     *,
     sends_ahead: bool = False,
     opens_ahead: bool = False,
 ) -> Connection:
-    """Exchange keys, check the host key, log in.
-
-    The connection owns the wire from here on, also when this fails.
+    """Exchange keys, verify the host key, log in.
 
     Args:
         sends_ahead, opens_ahead: see Client.
 
     Raises:
         SentTooEarlyError: try again without `sends_ahead`.
-        HostError: with the phase the deadline or the loss of the connection fell into.
+        HostError: of `dial`; or with the phase in which the deadline passed or the connection was lost.
     """
+    verifier = HostKeyVerifier(host)
+    algorithms = verifier.offer()
+    wire = dial()
     limit = Limit(deadline, wire.shutdown)
+    client = Client(wire, deadline, algorithms, sends_ahead=sends_ahead, opens_ahead=opens_ahead)
+    connection = Connection(wire, client)
 
     def confirm(question: str, expected: str) -> bool:
         with limit.paused():
             return secrets.confirm(question, expected)
 
-    trust = link = None
     phase = "version"
     try:
-        trust = HostKeyVerifier(host, confirm)
-        client = Client(wire, deadline, trust.offer(), sends_ahead=sends_ahead, opens_ahead=opens_ahead)
-        link = Connection(wire, client)
         if missing := client.limit(host.ssh_rules):
             raise make_error(host, "incompatible", f"the ssh_config allows no {missing} that this program supports")
         _exchange_keys(client, deadline)
         phase = "hostkey"
         key = client.get_remote_server_key()
         certificate = key.public_blob.key_blob if key.public_blob else None
-        trust.check(key.get_name(), key.asbytes(), certificate)
+        verifier.check(key.get_name(), key.asbytes(), certificate, confirm)
         phase = "auth"
-        link.login_method = authenticate(client, host, secrets, deadline)
+        connection.login_method = authenticate(client, host, secrets, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
-        failure = _failure(host, link, phase, error, deadline)
-        if trust is not None and trust.was_confirmed and failure.kind is not FailureKind.TIMEOUT:
+        failure = _explain(host, connection, phase, error, deadline)
+        if verifier.was_confirmed and failure.kind is not FailureKind.TIMEOUT:
             # sshd waits LoginGraceTime for a login, and a person may take longer.
             failure = make_error(host, "lost(hostkey)", "while waiting for the answer about the host key")
-        elif _was_too_early(link, error, deadline):
+        elif failure.cause != "bastion-lost" and _was_too_early(client, error, deadline):
             failure = SentTooEarlyError(str(failure), kind=failure.kind, cause=failure.cause, hint=failure.hint)
-        _give_up(link, wire)
+        connection.close()
         raise failure from None
     except BaseException as error:
         if isinstance(error, HostError) and error.kind in (FailureKind.AUTH, FailureKind.HOST_KEY):
-            _PENALISING.add(_server(host))
-        _give_up(link, wire)
+            _PENALISING.add(_identify(host))
+        connection.close()
         raise
     finally:
         limit.cancel()
-    return link
+    return connection
 
 
 def _exchange_keys(client: Client, deadline: Deadline) -> None:
@@ -166,40 +166,31 @@ def _exchange_keys(client: Client, deadline: Deadline) -> None:
         raise client.get_exception() or EOFError()
 
 
-def _was_too_early(link: Connection | None, error: Exception, deadline: Deadline) -> bool:
+def _was_too_early(client: Client, error: Exception, deadline: Deadline) -> bool:
     # A connection that is gone before the first answer: EOF, a reset, or what paramiko then calls a failed
     # authentication. Where it still stands, that is one: no algorithm in common for the signature.
-    if link is None or deadline.is_over:
+    if deadline.is_over or (isinstance(error, paramiko.AuthenticationException) and client.is_active()):
         return False
-    if isinstance(error, paramiko.AuthenticationException) and link.client.is_active():
-        return False
-    return link.client.awaits_what_was_sent_ahead
+    return client.awaits_what_was_sent_ahead
 
 
-def _give_up(link: Connection | None, wire: Wire) -> None:
-    if link is not None:
-        link.close()
-    else:
-        wire.close()
-
-
-def _failure(host: Host, link: Connection | None, phase: str, error: Exception, deadline: Deadline) -> HostError:
+def _explain(host: Host, connection: Connection, phase: str, error: Exception, deadline: Deadline) -> HostError:
     """Find the cause of a failed login from the state of the connection, not from paramiko's messages."""
-    if link is None:
-        return make_error(host, f"lost({phase})", str(error))
-    client = link.client
+    client = connection.client
     steps = client.steps
+    if not deadline.is_over and (hop := connection.find_lost_hop()) is not None:
+        return make_error(hop, "bastion-lost", f"while connecting to {host.name}")
     if phase == "version" and client.remote_version:
         phase = "kex"
     if phase == "version":
-        said = " ".join(steps.lines)
-        if "Exceeded MaxStartups" in said:
-            return make_error(host, "busy", said)
-        if "Not allowed at this time" in said:  # since 9.8 to whoever comes after MaxStartups, too
-            return make_error(host, "penalised" if _server(host) in _PENALISING else "turned-away", said)
+        refusal = " ".join(steps.lines)
+        if "Exceeded MaxStartups" in refusal:
+            return make_error(host, "busy", refusal)
+        if "Not allowed at this time" in refusal:  # since 9.8 to whoever comes after MaxStartups, too
+            return make_error(host, "penalised" if _identify(host) in _PENALISING else "turned-away", refusal)
         if deadline.is_over:
             return make_error(host, "deadline(version)", "its answer is not SSH" if steps.n_early_bytes else "")
-        return make_error(host, "not-ssh", said) if steps.n_early_bytes else make_error(host, "busy")
+        return make_error(host, "not-ssh", refusal) if steps.n_early_bytes else make_error(host, "busy")
     if deadline.is_over:
         return make_error(host, f"deadline({phase})")
     software = client.remote_version.split("-", 2)[-1].partition(" ")[0]

@@ -85,7 +85,7 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     "no-key": (
         Kind.AUTH,
         "no key to log in with",
-        "name a key with --private-key or `identity_file`, start an agent, or log in with a password: -k",
+        "name a key with --private-key or `identity_file`, or start an agent",
     ),
     "key-file": (Kind.AUTH, "cannot use the key", "check `identity_file`"),
     "secret": (Kind.AUTH, "cannot read the login password", "check the secret reference"),
@@ -133,8 +133,12 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     "become-secret": (Kind.BECOME, "cannot read the sudo password", "check the secret reference"),
     "deadline": (Kind.TIMEOUT, "no progress before the time limit", "raise --timeout, or look at the host's load"),
     "lost": (Kind.TCP, "the connection broke", "try again; if it happens again, read sshd's log on the host"),
-    "bastion-lost": (Kind.TCP, "the jump host's connection broke", "try again"),
-    "bastion-denied": (Kind.TCP, "the jump host does not forward", "see AllowTcpForwarding and PermitOpen there"),
+    "bastion-lost": (
+        Kind.TCP,
+        "the connection to this jump host was lost",
+        "run the command again; if it happens again, read sshd's log on the jump host",
+    ),
+    "bastion-denied": (Kind.TCP, "this jump host does not forward", "see AllowTcpForwarding and PermitOpen there"),
 }
 
 

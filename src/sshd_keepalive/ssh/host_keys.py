@@ -36,14 +36,9 @@ _KEY_FIELDS: Final = {"ssh-ed25519": 1, "ssh-rsa": 2, **dict.fromkeys(_ECDSA, 2)
 class HostKeyVerifier:
     """The check of one host's key."""
 
-    def __init__(self, host: Host, confirm: Callable[[str, str], bool] = lambda _question, _fingerprint: False) -> None:
-        """Look up what is known.
-
-        Args:
-            confirm: asks a person about an unknown key, given the question and the key's fingerprint.
-        """
+    def __init__(self, host: Host) -> None:
+        """Look up what is known."""
         self._host = host
-        self._confirm = confirm
         self.was_confirmed = False
         self._name = host.host_key_alias or name_of(host.address, host.port)
         self._known: KnownHosts = known_hosts(host.known_hosts, host.more_known_hosts)
@@ -73,12 +68,19 @@ class HostKeyVerifier:
             )
         return offered
 
-    def check(self, kind: str, blob: bytes, certificate: bytes | None) -> None:
+    def check(
+        self,
+        kind: str,
+        blob: bytes,
+        certificate: bytes | None,
+        confirm: Callable[[str, str], bool] = lambda _question, _fingerprint: False,
+    ) -> None:
         """Accept the key, or refuse it.
 
         Args:
             kind, blob: the plain public key.
             certificate: the host certificate that came in its place.
+            confirm: asks a person about an unknown key, given the question and the key's fingerprint.
         Raises:
             HostError: kind `host_key`.
         """
@@ -109,7 +111,7 @@ class HostKeyVerifier:
         if self._host.host_keys == "ask":
             known = self._known.paths[0]
             question = f"the host key of {where(self._host)} is not in {known}:\n  {shown}"
-            self.was_confirmed = self._confirm(question, compute_fingerprint(blob))
+            self.was_confirmed = confirm(question, compute_fingerprint(blob))
         if self._host.host_keys != "accept-new" and not self.was_confirmed:
             raise make_error(self._host, "hostkey-unknown", shown)
         self._accept(kind, blob, shown)

@@ -22,7 +22,7 @@ from sshd_keepalive.probing.proof import Beat, Held, Loss
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connection import Connection
 from sshd_keepalive.ssh.errors import make_error
-from sshd_keepalive.ssh.nested import link_through
+from sshd_keepalive.ssh.nested import connect_through
 from sshd_keepalive.ssh.transport import Client, ended_by_peer
 
 KEEPALIVE: Final = "keepalive@openssh.com"
@@ -55,30 +55,37 @@ class _Watch:
         return self._answers
 
 
-def hold(host: Host, link: Connection, idle_s: float, *, stop: Callable[[], bool]) -> Held:
+def hold(host: Host, connection: Connection, idle_s: float, *, stop: Callable[[], bool]) -> Held:
     """Open a session, stay silent, and at the end ask the host whether it is still there.
 
     Raises:
         HostError: kind shell, no session can be opened.
     """
     deadline = Deadline(_OPEN_S)
-    alarm = REAPER.arm(deadline, link.interrupt)
+    alarm = REAPER.arm(deadline, connection.interrupt)
     try:
-        link.client.wait_until(deadline)
-        channel = link.client.open_session(timeout=deadline.left_s())
+        connection.client.wait_until(deadline)
+        channel = connection.client.open_session(timeout=deadline.left_s())
         channel.exec_command(_QUIET_COMMAND)
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise make_error(host, "no-session", str(error)) from None
     finally:
         alarm.cancel()
-    held = _silence(link, idle_s, stop=stop, channel=channel)
+    held = _silence(connection, idle_s, stop=stop, channel=channel)
     with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
         channel.close()
     return held
 
 
 def rehearse(
-    host: Host, link: Connection, secrets: Secrets, script: str, idle_s: float, *, answers: bool, deadline: Deadline
+    host: Host,
+    connection: Connection,
+    secrets: Secrets,
+    script: str,
+    idle_s: float,
+    *,
+    answers: bool,
+    deadline: Deadline,
 ) -> Held:
     """Be a silent client of an sshd that a script starts for this one connection (`sshd -i`).
 
@@ -87,19 +94,19 @@ def rehearse(
     Raises:
         HostError: as for any login; kind shell when the script cannot be run.
     """
-    inner = link_through(host, link, secrets, script, deadline)
+    inner = connect_through(host, connection, secrets, script, deadline)
     try:
-        return _silence(inner, idle_s, stop=lambda: not link.is_alive, answers=answers)
+        return _silence(inner, idle_s, stop=lambda: not connection.is_alive, answers=answers)
     finally:
         inner.close()
 
 
-def pace(link: Connection, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
+def pace(connection: Connection, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
     """Speak every `spacing_s` seconds, be silent in between, and see whether anybody still answers.
 
     Without a session: nothing is run on the host. Its keep-alives are answered and end the silence.
     """
-    client = link.client
+    client = connection.client
     client.wait_until(Deadline(total_s + _OPEN_S))
     watch = _Watch(answers=True)
     client.steps.listener = watch.hear
@@ -114,7 +121,7 @@ def pace(link: Connection, spacing_s: float, total_s: float, *, stop: Callable[[
         spoken_s = time.monotonic() - watch.began_s
         traffic = [last_s, *(beat.at_s for beat in watch.beats if last_s < beat.at_s < spoken_s), spoken_s]
         gaps = [later - earlier for earlier, later in pairwise(traffic)]
-        loss = asked(link) if client.is_active() else _loss(client)
+        loss = asked(connection) if client.is_active() else _loss(client)
         # The last gap is the one that nobody has answered yet.
         proven_s = max([proven_s, *(gaps[:-1] if loss is not None else gaps)])
         if loss is not None:
@@ -126,14 +133,14 @@ def pace(link: Connection, spacing_s: float, total_s: float, *, stop: Callable[[
 
 
 def _silence(
-    link: Connection,
+    connection: Connection,
     idle_s: float,
     *,
     stop: Callable[[], bool],
     answers: bool = True,
     channel: paramiko.Channel | None = None,
 ) -> Held:
-    client = link.client
+    client = connection.client
     client.wait_until(Deadline(idle_s + _OPEN_S))  # the server may want new keys meanwhile
     watch = _Watch(answers=answers)
     client.steps.listener = watch.hear
@@ -153,7 +160,7 @@ def _silence(
     elif is_closed:
         loss = Loss.CHANNEL
     elif answers:
-        loss = asked(link)
+        loss = asked(connection)
     return Held(
         idle_s=idle_s,
         quiet_s=quiet_s,
@@ -171,14 +178,14 @@ def _loss(client: Client) -> Loss:
     return Loss.RESET if isinstance(error, OSError) else Loss.CLOSED
 
 
-def asked(link: Connection, *, within_s: float = ANSWER_S) -> Loss | None:
+def asked(connection: Connection, *, within_s: float = ANSWER_S) -> Loss | None:
     """Send one keep-alive of ours; a reply, of whatever kind, proves the whole way there and back."""
-    alarm = REAPER.arm(Deadline(within_s), link.interrupt)
+    alarm = REAPER.arm(Deadline(within_s), connection.interrupt)
     try:
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-            link.client.global_request(KEEPALIVE, wait=True)
+            connection.client.global_request(KEEPALIVE, wait=True)
     finally:
         alarm.cancel()
     if alarm.fired:
         return Loss.NO_ANSWER
-    return None if link.client.is_active() else _loss(link.client)
+    return None if connection.client.is_active() else _loss(connection.client)

@@ -7,6 +7,7 @@ configuration can be tried with a whole handshake, host key and login before it 
 from __future__ import annotations
 
 import secrets as randomness
+from functools import partial
 from typing import Final
 
 import paramiko
@@ -15,7 +16,7 @@ from sshd_keepalive.deadline import Deadline, Limit
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.become import RootPassword
-from sshd_keepalive.ssh.connection import Connection, open_link
+from sshd_keepalive.ssh.connection import Connection, open_connection
 from sshd_keepalive.ssh.errors import make_error, make_timeout_error
 from sshd_keepalive.ssh.sudo import Dialogue, root_shell
 from sshd_keepalive.ssh.wire import ChannelWire
@@ -25,12 +26,14 @@ _HEARD_BYTES: Final = 8 * 1024
 READY: Final = b"SKA1 READY\n"
 
 
-def login_through(host: Host, link: Connection, secrets: Secrets, command: str, deadline: Deadline) -> None:
-    """Log in to the host once more, through `command` run there as root, and hang up; see link_through."""
-    link_through(host, link, secrets, f"exec {command}\n", deadline).close()
+def login_through(host: Host, connection: Connection, secrets: Secrets, command: str, deadline: Deadline) -> None:
+    """Log in to the host once more, through `command` run there as root, and hang up; see connect_through."""
+    connect_through(host, connection, secrets, f"exec {command}\n", deadline).close()
 
 
-def link_through(host: Host, link: Connection, secrets: Secrets, script: str, deadline: Deadline) -> Connection:
+def connect_through(
+    host: Host, connection: Connection, secrets: Secrets, script: str, deadline: Deadline
+) -> Connection:
     """Log in to the host once more, through a script run there as root.
 
     Args:
@@ -39,15 +42,15 @@ def link_through(host: Host, link: Connection, secrets: Secrets, script: str, de
     Raises:
         HostError: as for any login; kinds `shell` and `become` when the script cannot be run at all.
     """
-    limit = Limit(deadline, link.interrupt)
+    limit = Limit(deadline, connection.interrupt)
     try:
-        link.client.wait_until(deadline)
-        channel = link.client.open_session(timeout=deadline.left_s())
+        connection.client.wait_until(deadline)
+        channel = connection.client.open_session(timeout=deadline.left_s())
         if host.become.method == "none":
-            _start(link, channel, script, deadline)
+            _start(connection, channel, script, deadline)
             heard = b"\n"
         else:
-            heard = _run_as_root(host, link, secrets, channel, script, limit, deadline)
+            heard = _run_as_root(host, connection, secrets, channel, script, limit, deadline)
         _wait_until_ready(host, channel, heard, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
         if deadline.is_over:
@@ -55,19 +58,19 @@ def link_through(host: Host, link: Connection, secrets: Secrets, script: str, de
         raise make_error(host, "no-session", str(error)) from None
     finally:
         limit.cancel()
-    wire = ChannelWire(channel)
-    channel.wire_lock = wire.lock  # type: ignore[attr-defined]  # read by client._on_channel_close
-    return open_link(host, wire, secrets, deadline, sends_ahead=link.client.sends_ahead)
+    return open_connection(
+        host, partial(ChannelWire, channel), secrets, deadline, sends_ahead=connection.client.sends_ahead
+    )
 
 
-def _start(link: Connection, channel: paramiko.Channel, text: str, deadline: Deadline) -> None:
+def _start(connection: Connection, channel: paramiko.Channel, text: str, deadline: Deadline) -> None:
     data = text.encode("utf-8", "surrogateescape")
-    channel.sendall(data[link.client.execute(channel, "sh -s", data, deadline.left_s()) :])
+    channel.sendall(data[connection.client.execute(channel, "sh -s", data, deadline.left_s()) :])
 
 
 def _run_as_root(
     host: Host,
-    link: Connection,
+    connection: Connection,
     secrets: Secrets,
     channel: paramiko.Channel,
     script: str,
@@ -80,7 +83,7 @@ def _run_as_root(
     text = root_shell(
         nonce,
         password=has_password,
-        terminal=link.sudo_needs_terminal,
+        terminal=connection.sudo_needs_terminal,
         sudo=host.become.method == "sudo",
         script=script,
     )
@@ -88,7 +91,7 @@ def _run_as_root(
     password = RootPassword(host, secrets, deadline)
     heard = b"\n"
     try:
-        _start(link, channel, text, deadline)
+        _start(connection, channel, text, deadline)
         while not (dialogue.is_ready or (dialogue.has_met_sudo and not has_password)):
             data = _heard(channel, deadline)
             heard = (heard + data)[-_HEARD_BYTES:]

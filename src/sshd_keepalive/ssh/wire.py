@@ -1,4 +1,4 @@
-"""What the SSH protocol travels on: a TCP socket, or a channel through a jump host.
+"""What the SSH protocol travels on: a TCP socket, or a channel of another connection.
 
 Both give paramiko the few methods it asks of a socket, and us a way to end a wait from another thread.
 """
@@ -9,7 +9,12 @@ import contextlib
 import socket
 import threading
 import time
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from sshd_keepalive.model import Host
+
+if TYPE_CHECKING:
+    import paramiko
 
 _READ_BYTES: Final = 32 * 1024
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux
@@ -36,6 +41,9 @@ class Wire(Protocol):
 
     def close(self) -> None:
         """Give the descriptor back."""
+
+    def find_lost_hop(self) -> Host | None:
+        """Find the jump host whose connection was lost, and this wire with it."""
 
 
 class SocketWire:
@@ -82,39 +90,23 @@ class SocketWire:
         self._closed = True
         self._sock.close()
 
-
-class Buffer(Protocol):
-    """What was received and not read."""
-
-    def close(self) -> None: ...  # noqa: D102
-
-
-class Channel(Protocol):
-    """What a ChannelWire needs of a channel."""
-
-    closed: bool
-
-    @property
-    def in_buffer(self) -> Buffer: ...  # noqa: D102
-    def recv(self, nbytes: int) -> bytes: ...  # noqa: D102
-    def send(self, s: bytes) -> int: ...  # noqa: D102
-    def send_ready(self) -> bool: ...  # noqa: D102
-    def settimeout(self, timeout: float | None) -> None: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
+    def find_lost_hop(self) -> None:
+        """There is no jump host in between."""
 
 
 class ChannelWire:
-    """A direct-tcpip channel of a connection that other threads use as well.
+    """A channel of a connection that other threads use as well: to a host behind it, or to a program on it.
 
     Data sent after the channel's CLOSE makes sshd end the whole connection to the jump host, and with it every
     other host behind it. So sending and closing exclude each other, and a send never waits for the window while
     it holds the lock.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
         self._closed = False
-        self.lock = threading.Lock()  # taken by the connection's thread too, when the peer closes
+        self.lock = threading.Lock()
+        channel.wire_lock = self.lock  # type: ignore[attr-defined]  # the connection's thread takes it on a close
 
     def recv(self, n_bytes: int, /) -> bytes:
         """Read from the channel."""
@@ -144,3 +136,7 @@ class ChannelWire:
         with self.lock, contextlib.suppress(Exception):  # paramiko's thread, which calls this, would print it
             self._closed = True
             self._channel.close()
+
+    def find_lost_hop(self) -> Host | None:
+        """None: the other end is on the host itself."""
+        return None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import paramiko
 import pytest
 
-from sshd_keepalive.ssh.wire import Buffer, ChannelWire
+from sshd_keepalive.ssh.wire import ChannelWire
 
 
 class Gone:
     """A channel of a connection that is gone."""
 
     closed = False
-    in_buffer: Buffer
 
     def recv(self, nbytes: int) -> bytes:
         raise EOFError
@@ -31,7 +33,7 @@ class Gone:
 
 def test_closing_says_nothing_and_nothing_is_sent_any_more() -> None:
     """The library's thread closes it last of all, and would print whatever that raises."""
-    wire = ChannelWire(Gone())
+    wire = ChannelWire(cast(paramiko.Channel, Gone()))
     wire.close()
     wire.close()
     with pytest.raises(EOFError):
