@@ -4,7 +4,8 @@
 
     KeepaliveError               .hint: one sentence the user can act on, or None
     ├─ ConfigError               command line, inventory, policy or configuration; no host was contacted
-    ├─ ExtensionError            unknown extension, contract not met, extra not installed
+    │  └─ ExtensionError         unknown extension, contract not met
+    │     └─ ExtraError          an extra is not installed: .extra
     ├─ ParseError                a line of sshd_config that sshd would refuse; .path and .line
     ├─ NotifyError               a notice was not delivered; the run is not affected
     ├─ PlanError                 no edit passed the proofs; nothing was written
@@ -55,19 +56,27 @@ class ConfigError(KeepaliveError):
 
 
 class ExtensionError(ConfigError):
-    """A `KIND` is unknown, does not satisfy its Protocol, or needs an extra."""
+    """A `KIND` is unknown, or does not satisfy its Protocol."""
+
+
+class ExtraError(ExtensionError):
+    """An extra of this program is not installed; `program.suggest_extra` says how to install it."""
+
+    def __init__(self, message: str, *, extra: str = "") -> None:
+        super().__init__(message, hint=f"install 'sshd-keepalive[{extra}]'")
+        self.extra = extra
 
 
 @contextmanager
 def require_extra(name: str) -> Iterator[None]:
-    """Turn the failed import of a package inside the block into an ExtensionError that says what to install."""
+    """Turn the failed import of a package inside the block into an ExtraError."""
     try:
         yield
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
         if package == "sshd_keepalive":
             raise
-        raise ExtensionError(f"{package} is not installed", hint=f"pip install 'sshd-keepalive[{name}]'") from None
+        raise ExtraError(f"{package} is not installed", extra=name) from None
 
 
 class ParseError(KeepaliveError):

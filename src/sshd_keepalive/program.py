@@ -1,10 +1,13 @@
-"""The command that starts this program again."""
+"""How this program was installed: the commands that start it again and that add an extra."""
 
 from __future__ import annotations
 
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
+
+from sshd_keepalive.quoting import join
 
 
 def argv() -> tuple[str, ...]:
@@ -13,6 +16,30 @@ def argv() -> tuple[str, ...]:
     The single file (`sshd-keepalive.pyz`) is started by its path, since `-m` does not find its modules. `-P` ignores
     modules in the working directory.
     """
-    if zipfile.is_zipfile(sys.argv[0]):
+    if _is_single_file():
         return (sys.executable, str(Path(sys.argv[0]).absolute()))
     return (sys.executable, "-P", "-m", "sshd_keepalive")
+
+
+def suggest_extra(extra: str) -> str:
+    """Write what adds an extra to this installation, for a shell.
+
+    pipx and uv leave a file in the environment of each tool. `pipx inject` keeps the extras that are installed;
+    `uv tool install` removes those that it is not told. Measured with pipx 1.1.0 and 1.18.4.
+    """
+    package = f"sshd-keepalive[{extra}]"
+    if _is_single_file():
+        return f"this file cannot be extended; install the program: {join(('pipx', 'install', package))}"
+    prefix = Path(sys.prefix)
+    if (prefix / "pipx_metadata.json").exists():
+        return join(("pipx", "inject", prefix.name, package))
+    receipt = prefix / "uv-receipt.toml"
+    if receipt.exists():
+        requirements = tomllib.loads(receipt.read_text(encoding="utf-8"))["tool"]["requirements"]
+        extras = {extra}.union(*(one.get("extras", ()) for one in requirements if one["name"] == "sshd-keepalive"))
+        return join(("uv", "tool", "install", f"sshd-keepalive[{','.join(sorted(extras))}]"))
+    return join((sys.executable, "-m", "pip", "install", package))
+
+
+def _is_single_file() -> bool:
+    return zipfile.is_zipfile(sys.argv[0])

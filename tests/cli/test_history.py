@@ -115,7 +115,7 @@ def test_what_was_never_recorded_is_no_history_and_makes_no_file(tmp_path: Path)
     for command in ("history", "report"):
         ran = keepalive(command, "--store", tmp_path / "typo.db")
         assert ran.status == 2
-        assert f"nothing is recorded in {tmp_path}/typo.db yet" in ran.stderr
+        assert f"no run is recorded in {tmp_path}/typo.db\nnext: " in ran.stderr
     assert not (tmp_path / "typo.db").exists()
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sshd_keepalive.quoting import join
+
 NOBODY = "ops@127.0.0.1:1"
 #: Where the extras are installed, their packages cannot be imported all the same.
 HIDDEN = """
@@ -58,4 +60,5 @@ def test_commands_that_connect_need_no_extra(command: str) -> None:
 def test_what_needs_an_extra_says_what_to_install(words: tuple[str, ...], package: str, extra: str) -> None:
     ran = run(*words)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == f"error: {package} is not installed\nnext: pip install 'sshd-keepalive[{extra}]'\n"
+    install = join((sys.executable, "-m", "pip", "install", f"sshd-keepalive[{extra}]"))
+    assert ran.stderr == f"error: {package} is not installed\nnext: {install}\n"

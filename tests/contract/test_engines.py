@@ -13,7 +13,7 @@ import pytest
 
 from sshd_keepalive import engines, registry, serialization
 from sshd_keepalive.engines import SelectedEngine, dask
-from sshd_keepalive.errors import ConfigError, ExtensionError
+from sshd_keepalive.errors import ConfigError, ExtraError
 from sshd_keepalive.model import End, Host, HostReport, State
 from tests.support import jobs
 from tests.support.dask import Cluster
@@ -276,6 +276,6 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ExtensionError) as caught:
+    with pytest.raises(ExtraError) as caught:
         next(engines.select("dask:tcp://127.0.0.1:1").run(jobs.passing, HOSTS, workers=2))
-    assert "sshd-keepalive[dask]" in str(caught.value.hint)
+    assert caught.value.extra == "dask"

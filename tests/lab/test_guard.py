@@ -198,7 +198,7 @@ def test_what_the_hint_of_a_locked_host_says_helps(target: Target, lab: Lab, tmp
     only = ("-i", other, "--limit", target.host.name, "--format", "json", "--yes", "--confirm-timeout", "30")
     failure = keepalive("apply", *only).host()["failure"]
     assert (failure["kind"], failure["cause"]) == ("locked", "not_confirmed"), failure
-    assert f"sshd-keepalive confirm {target.host.name}" in failure["hint"]
+    assert failure["hint"] == f"sshd-keepalive confirm -i {other} {target.host.name}"
     assert target("confirm").host()["change"] == "applied"
     assert keepalive("apply", *only).host()["change"] == "applied"
 

@@ -12,6 +12,7 @@ from sshd_keepalive import engines
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import rollout as rollouts
 from sshd_keepalive.fleet.one_host import Orders
+from sshd_keepalive.fleet.report import RepeatedWords
 from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget, divide, has_failed
 from sshd_keepalive.model import End, Failure, Finding, Host, HostReport, State, Subject
@@ -160,8 +161,11 @@ def test_a_wave_that_did_not_hold_while_it_soaked_counts_and_stops(monkeypatch: 
         soak_s=0.001,
         soaked=lambda number, seconds: soaks.append((number, seconds)),
     )
-    reports = {r.host.name: r for r in rollout.run(applied, Orders(run_id="r", secrets=Secrets()))}
+    repeated = RepeatedWords(inventory=("-i", "my hosts.yaml"), policy=("--interval", "60"), hosts=("--limit", "etl"))
+    orders = Orders(run_id="r", secrets=Secrets(), repeated=repeated)
+    reports = {r.host.name: r for r in rollout.run(applied, orders)}
     assert (sorted(reports), soaks) == (["h0", "h1"], [(1, 0.001)])
     assert (reports["h0"].end, reports["h1"].end) == (End.UNPROVED, End.APPLIED)
     assert reports["h0"].failure is not None
     assert reports["h0"].failure.cause == "relapse"
+    assert reports["h0"].failure.hint.endswith(": sshd-keepalive why -i 'my hosts.yaml' h0")

@@ -82,7 +82,7 @@ def test_a_change_that_waits_for_its_confirmation_is_not_ok(sshd: Sshd, tmp_path
     said = keepalive("check", "-i", hosts)
     shown = reverts_at.replace("T", " ")[:15]  # to the tens of minutes
     assert f"    locked: not confirmed: run {run_id} reverts at {shown}" in said.stdout
-    assert " UTC\n    next: sshd-keepalive confirm one\n" in said.stdout
+    assert f" UTC\n    next: sshd-keepalive confirm -i {hosts} one\n" in said.stdout
     assert said.stderr == f"next: sshd-keepalive confirm -i {hosts}\n"
     confirmed = keepalive("confirm", "-i", hosts, "--format", "json")
     assert (confirmed.status, confirmed.host()["change"], confirmed.host()["pending"]) == (0, "applied", None)

@@ -96,7 +96,9 @@ def test_a_plan_in_a_file_and_a_change_that_waits_are_suggested_as_they_work(pla
     (confirm,) = list_commands(waiting.stderr)
     (again,) = list_commands(place.run("check").stderr)
     assert confirm == again
-    assert "applied" in run_hint(place, confirm)
+    failure = place.run("check", "--format", "json").host()["failure"]["hint"]
+    assert failure == f"{confirm} one"
+    assert "applied" in run_hint(place, failure)
 
 
 def test_what_is_left_of_a_run_is_suggested_as_it_works(place: Place) -> None:

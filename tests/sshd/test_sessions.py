@@ -89,9 +89,12 @@ def test_apply_says_that_sessions_keep_the_old_values(tmp_path: Path) -> None:
 
 
 # 70: nobody can tell either whether a client answers that was never asked.
-@pytest.mark.parametrize(("before", "asks", "is_told"), [("0", True, True), ("70", False, True), ("1", False, False)])
+@pytest.mark.parametrize(
+    ("before", "asks", "is_told"),
+    [("0", (), True), ("0", ("-q",), True), ("0", ("--json",), True), ("70", None, True), ("1", None, False)],
+)
 def test_plan_and_apply_tell_once_that_live_clients_may_not_answer(
-    tmp_path: Path, before: str, asks: bool, is_told: bool
+    tmp_path: Path, before: str, asks: tuple[str, ...] | None, is_told: bool
 ) -> None:
     with Sshd(f"ClientAliveInterval {before}\nClientAliveCountMax 3\n") as server:
         hosts = inventory(server, tmp_path)
@@ -101,8 +104,8 @@ def test_plan_and_apply_tell_once_that_live_clients_may_not_answer(
             wait_until_a_second_after(began_s)
             facts = keepalive("plan", "-i", hosts, "--format", "json").host()["facts"]
             planned = keepalive("plan", "-i", hosts)
-            if asks:
-                with Terminal("apply", "-i", str(hosts), NO_COLOR="1") as terminal:
+            if asks is not None:
+                with Terminal("apply", "-i", str(hosts), *asks, NO_COLOR="1") as terminal:
                     terminal.wait_for("change 1 of 1 host(s)? [y/N]")
                     assert "may not answer" in " ".join(terminal.shown.split())
                     terminal.answer("y")

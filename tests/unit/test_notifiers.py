@@ -12,7 +12,7 @@ import pytest
 
 from sshd_keepalive import registry
 from sshd_keepalive.cli import _results as results
-from sshd_keepalive.errors import ConfigError, ExtensionError
+from sshd_keepalive.errors import ConfigError, ExtraError
 from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Run
 from sshd_keepalive.secrets.retrieval import Secrets
@@ -206,9 +206,9 @@ def test_a_url_that_no_service_takes_is_refused_and_not_shown(
 
 def test_a_missing_library_is_named_with_its_extra(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    with pytest.raises(ExtensionError, match="not installed") as caught:
+    with pytest.raises(ExtraError, match="not installed") as caught:
         results.make_sinks([secret], Secrets())
-    assert "sshd-keepalive[notify]" in (caught.value.hint or "")
+    assert caught.value.extra == "notify"
 
 
 def test_a_sink_shows_no_secret_when_it_is_printed(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sshd_keepalive import inventories
-from sshd_keepalive.errors import ConfigError, ExtensionError
+from sshd_keepalive.errors import ConfigError, ExtraError
 from sshd_keepalive.hosts.servers import ServerSelection, build_hosts
 from sshd_keepalive.inventories import openstack
 from tests.support.cloud import Cloud, running, server
@@ -165,9 +165,9 @@ def test_a_cloud_that_is_none_is_told(start: Start, place: Path) -> None:
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openstack", None)
-    with pytest.raises(ExtensionError) as caught:
+    with pytest.raises(ExtraError) as caught:
         names("openstack:one")
-    assert caught.value.hint == "pip install 'sshd-keepalive[openstack]'"
+    assert caught.value.extra == "openstack"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import click
 
 from sshd_keepalive import __version__
 from sshd_keepalive.cli._command import CommandGroup, find_options, write_sections
-from sshd_keepalive.errors import KeepaliveError, StoreError
+from sshd_keepalive.errors import ExtraError, KeepaliveError, StoreError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -110,7 +110,9 @@ class _Commands(CommandGroup):
             if error.possibilities:
                 raise
             name = error.option_name
-            text = f"{name} is not an option of the program; if a command has it: sshd-keepalive check {name} …"
+            text = (
+                f"{name} is not an option of the program; one of a command goes after it: sshd-keepalive check {name} …"
+            )
             raise click.UsageError(text, ctx) from None
 
     def resolve_command(
@@ -129,6 +131,11 @@ class _Commands(CommandGroup):
             return super().invoke(ctx)
         except StoreError as error:
             raise OutOfReach(error) from None
+        except ExtraError as error:
+            from sshd_keepalive import program
+
+            error.hint = program.suggest_extra(error.extra)
+            raise Wrong(error) from None
         except KeepaliveError as error:
             raise Wrong(error) from None
 

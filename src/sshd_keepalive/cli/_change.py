@@ -12,7 +12,7 @@ import click
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode, changing_hosts
 from sshd_keepalive.cli._journal import Journal, done_in
-from sshd_keepalive.cli._options import Changing, Options, Recording, Watching, words_again
+from sshd_keepalive.cli._options import Changing, Options, Recording, Watching
 from sshd_keepalive.cli._plan_file import PlanFile
 from sshd_keepalive.cli._run import FleetRun, finish_changes, new_run_id, now
 from sshd_keepalive.errors import ConfigError
@@ -77,11 +77,12 @@ def change_fleet(
         watching: whether the sessions of changed hosts are watched.
     """
     _plan_rollout(run, changing, run.hosts)  # a mistake in the options is told before any host is contacted
-    shows_first = not changing.yes or run.orders.force or made is not None
-    planned = _show(run, plan, made) if shows_first else {}
+    asks = not changing.yes
+    shows_first = asks or run.orders.force or made is not None
+    planned = _show(run, plan, made, asks=asks) if shows_first else {}
     if run.stop.is_set():
         raise KeyboardInterrupt
-    if shows_first and not changing.yes and not _ask(planned):
+    if asks and not _ask(planned):
         sys.stderr.write("nothing was changed\n")
         return ExitCode.DRIFT
     n_failed = sum(report.failure is not None for report in planned.values())
@@ -100,26 +101,26 @@ def change_fleet(
     elif run.suggest_confirm(reports):
         pass
     elif failed and len(reports) > 1:
-        run.suggest("check", f"--limit @{failed}")
+        run.suggest("check", "--limit", f"@{failed}")
     elif any(report.n_older_sessions for report in reports):
-        run.suggest("sessions", with_policy=False)
+        run.suggest("sessions")
     return code
 
 
 def _suggest_resume(run: FleetRun) -> None:
     words = ("--resume", run.orders.run_id)
     if run.plan_path is None:
-        run.suggest(run.command, " ".join(words))
+        run.suggest(run.command, *words)
     else:
         run.suggest_plan(run.plan_path, *words)
 
 
-def _show(run: FleetRun, plan: fleet.Pass, made: PlanFile | None) -> dict[str, HostReport]:
+def _show(run: FleetRun, plan: fleet.Pass, made: PlanFile | None, *, asks: bool) -> dict[str, HostReport]:
     """Show every change; from then on a host is changed only as shown."""
     reports = run.repeat(plan, tell=False) if made is None else made.to_reports(run.hosts)
     planned = {report.host.name: report for report in reports}
     run.output.diffs(run.make_run(planned.values()))
-    run.warn_of_silent_clients(reports)
+    run.warn_of_silent_clients(reports, always=asks)  # the answer may depend on it
     run.orders = replace(run.orders, shown={name: report.fingerprint for name, report in planned.items()})
     return planned
 
@@ -242,8 +243,8 @@ def _take_back(
                 kind=FailureKind.EFFECTIVE,
                 cause="taken-back",
                 message=f"changed, verified, and reverted because {why}",
-                hint=f"see which client does not answer: sshd-keepalive losses "
-                f"{words_again(run.options, (undone.host.name,), with_policy=False)}"
+                hint="see which client does not answer: "
+                + run.orders.repeated.write_command("losses", host=undone.host)
                 if silent
                 else "look at the hosts that failed",
             )

@@ -14,10 +14,10 @@ import click
 from click.core import ParameterSource
 
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.fleet.report import RepeatedWords
 from sshd_keepalive.history.notice import When
 from sshd_keepalive.model import Action, Become, Host, Strategy
 from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE, override, refuse_mixture
-from sshd_keepalive.quoting import join
 from sshd_keepalive.sshd_config.values import INT_MAX
 
 
@@ -470,25 +470,30 @@ _SHORT: Final = {"inventory": "-i", "user": "-u", "port": "-p", "ask_pass": "-k"
 }
 
 
-def words_again(options: Options, hosts: Sequence[str], *, with_policy: bool = True) -> str:
-    """The same hosts, login and policy, quoted, for the command to type next."""
-    names = [name for name in (*CHOOSING, *LOGIN) if with_policy or name not in _POLICY_KEYS]
-    words = [word for name in names for word in _words(name, getattr(options, name))]
-    return join([*repeat_config(), *words, *hosts])
+def repeat_words(options: Options, arguments: Sequence[str]) -> RepeatedWords:
+    """Spell again what chooses hosts, their policy and the login."""
+    return RepeatedWords(
+        config=repeat_config(),
+        inventory=tuple(_spell(options, "inventory")),
+        policy=tuple(_spell(options, *_POLICY_KEYS)),
+        login=tuple(_spell(options, *LOGIN)),
+        hosts=(*_spell(options, "limit"), *arguments),
+    )
 
 
-def repeat_config() -> list[str]:
-    """Give the words that name the configuration file again; a variable still names it for the next command."""
+def repeat_config() -> tuple[str, ...]:
+    """Spell the option again that names the configuration file; a variable still names it for the next command."""
     root = click.get_current_context().find_root()
     is_typed = root.get_parameter_source("config") is ParameterSource.COMMANDLINE
-    return ["--config", root.params["config"]] if is_typed else []
+    return ("--config", root.params["config"]) if is_typed else ()
 
 
-def _words(name: str, value: Any) -> Iterator[str]:
-    option = _SHORT.get(name, f"--{name.replace('_', '-')}")
-    if value == getattr(Options(), name):  # what is left at its default needs no word
-        return
-    for one in value if isinstance(value, tuple) else (value,):
-        yield option
-        if one is not True:  # a flag has no value
-            yield f"{one:g}" if isinstance(one, float) else str(one)
+def _spell(options: Options, *names: str) -> Iterator[str]:
+    for name in names:
+        value = getattr(options, name)
+        if value == getattr(Options(), name):  # what is left at its default needs no word
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            yield _SHORT.get(name, f"--{name.replace('_', '-')}")
+            if one is not True:  # a flag has no value
+                yield f"{one:g}" if isinstance(one, float) else str(one)

@@ -64,7 +64,7 @@ def open_to_read(text: str) -> Store:
     store = open_store(text, Secrets())
     if not store.is_begun():
         raise ConfigError(
-            f"nothing is recorded in {store.address} yet", hint="sshd-keepalive check --record, with the hosts to check"
+            f"no run is recorded in {store.address}", hint="record one: sshd-keepalive check --record -i hosts.yaml"
         )
     return store
 

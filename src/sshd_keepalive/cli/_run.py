@@ -8,7 +8,7 @@ import platform
 import secrets as randomness
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli._options import Options, Recording, repeat_config, select_hosts, words_again
+from sshd_keepalive.cli._options import Options, Recording, repeat_config, repeat_words, select_hosts
 from sshd_keepalive.cli._results import Recorder
 from sshd_keepalive.cli._terminal import PROMPTS, Output
 from sshd_keepalive.fleet import one_host as fleet
@@ -83,11 +83,10 @@ class FleetRun:
         hosts = select_hosts(options, arguments)
         self.hosts = tuple(host for host in (planned.select(hosts) if planned else hosts) if host.name not in skip)
         self.started_at = now()
-        self.orders = replace(make_orders(options, new_run_id(self.started_at)), **orders)
+        self.orders = replace(make_orders(options, new_run_id(self.started_at), arguments), **orders)
         self.stop = self.orders.stop
         self.plan_path: Path | None = None  # of the plan that is carried out
         self._has_warned = False
-        self._arguments = arguments
         self._recorder = Recorder(
             recording or Recording(), command, options, arguments, self.hosts, self.orders.secrets
         )
@@ -176,26 +175,30 @@ class FleetRun:
             self.suggest(then)
         return run.exit_code
 
-    def warn_of_silent_clients(self, reports: Iterable[HostReport]) -> None:
-        """Say once for a run that a change meets live sessions of clients of which nobody knows whether they answer."""
+    def warn_of_silent_clients(self, reports: Iterable[HostReport], *, always: bool = False) -> None:
+        """Say once for a run that a change meets live sessions whose clients may not answer.
+
+        Args:
+            always: also with -q and beside a document.
+        """
         changes = [report for report in reports if report.drops_silent_after_s and report.end in (None, End.APPLIED)]
         if self._has_warned or not changes:
             return
         self._has_warned = True
         if unread := [report.host.name for report in changes if report.n_may_not_answer is None]:
-            self.output.say(f"note: cannot find out which sessions are live on {join_first(unread, 5)}")
+            self.output.say(f"note: cannot find out which sessions are live on {join_first(unread, 5)}", always=always)
         if n_live := sum(report.n_may_not_answer or 0 for report in changes):
             after_s = min(report.drops_silent_after_s or 0 for report in changes)
             clients = f"clients of {n_live} live sessions" if n_live != 1 else "client of 1 live session"
             self.output.say(
                 f"note: the {clients} may not answer keep-alives. With the new values sshd drops such a client after "
-                f"{after_s} s, from its next login on: `losses` and `sessions --ask-clients` name it"
+                f"{after_s} s, from its next login on: `losses` and `sessions --ask-clients` name it",
+                always=always,
             )
 
-    def suggest(self, command: str, more: str = "", *, with_policy: bool = True) -> None:
+    def suggest(self, command: str, *more: str) -> None:
         """Say which command to type next for the same hosts."""
-        again = words_again(self.options, self._arguments, with_policy=with_policy)
-        self.output.next_step(" ".join(filter(None, ("sshd-keepalive", command, again, more))))
+        self.output.next_step(self.orders.repeated.write_command(command, *more))
 
     def suggest_plan(self, path: Path, *more: str) -> None:
         """Say how a plan is carried out; passwords are asked for again."""
@@ -242,7 +245,7 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%SZ}-{randomness.token_hex(3)}"
 
 
-def make_orders(options: Options, run_id: str) -> fleet.Orders:
+def make_orders(options: Options, run_id: str, arguments: Sequence[str] = ()) -> fleet.Orders:
     """The orders of a pass; passwords are asked for on the terminal, when there is one."""
     from sshd_keepalive.secrets.retrieval import Secrets
 
@@ -259,6 +262,7 @@ def make_orders(options: Options, run_id: str) -> fleet.Orders:
         run_id=run_id,
         secrets=Secrets(PROMPTS.ask_secret, PROMPTS.confirm_key) if can_ask else Secrets(),
         timeout_s=options.timeout,
+        repeated=repeat_words(options, arguments),
     )
 
 

@@ -199,9 +199,9 @@ class Output:
         with show_status(render, every_s=_REDRAWN_EVERY_S):
             yield pace.count
 
-    def say(self, text: str) -> None:
-        """A line about the run itself, on standard error."""
-        if self.is_text and not self.options.quiet:
+    def say(self, text: str, *, always: bool = False) -> None:
+        """Write a line about the run itself on standard error; with -q, or beside a document, only if `always`."""
+        if always or (self.is_text and not self.options.quiet):
             sys.stderr.write(text_report.wrap([text], _find_width(sys.stderr)))
 
     def next_step(self, text: str) -> None:

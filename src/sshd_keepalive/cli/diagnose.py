@@ -14,7 +14,7 @@ import click
 from sshd_keepalive import registry
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import Options, host_options, select_hosts, words_again
+from sshd_keepalive.cli._options import Options, host_options, repeat_words, select_hosts
 from sshd_keepalive.cli._run import make_orders, new_run_id, now
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.diagnosis import rules as diagnosis
@@ -24,7 +24,7 @@ from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet.check import study_host
 from sshd_keepalive.model import HostReport, Run
-from sshd_keepalive.quoting import printable, quote
+from sshd_keepalive.quoting import join, printable, quote
 from sshd_keepalive.secrets.redaction import redact
 
 #: What files of the usual packers begin with → the program that shows what is in them.
@@ -64,7 +64,9 @@ def command(log: str | None, host: str | None, options: Options) -> None:
         user = next((name for matched in read.matches if (name := matched.find("user"))), chosen[0].user)
         known, report = study_host(chosen[0], make_orders(options, run_id), user)
         reports = (report,)
-    found = diagnosis.diagnose(read, known, host=words_again(options, (host,)) if host else "HOST")
+    again = repeat_words(options, ())
+    repeated = join((*again.config, *again.inventory, *again.login, host)) if host else "HOST"
+    found = diagnosis.diagnose(read, known, host=repeated)
     code = {True: ExitCode.DRIFT, False: ExitCode.OK, None: ExitCode.UNKNOWN}[found.was_killed]
     code = max(code, ExitCode.UNKNOWN) if any(report.failure for report in reports) else code
     run = Run(

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.fleet.one_host import Orders, log_in_and_observe
-from sshd_keepalive.fleet.report import add_as_if, find_worst, report_error, report_errors, report_settled
+from sshd_keepalive.fleet.report import (
+    add_as_if,
+    find_worst,
+    report_error,
+    report_errors,
+    report_settled,
+    suggest_command,
+)
 from sshd_keepalive.model import Host, HostReport, Snapshot, State
 from sshd_keepalive.secrets.redaction import redact
 
@@ -70,9 +77,9 @@ def study_host(host: Host, orders: Orders, user: str | None) -> tuple[Known | No
         with log_in_and_observe(host, orders) as (shell, reading):
             limits = run_deep_script(shell, reading.snapshot, orders).limits
             known = replace(read_known(reading, user), other=limits)
-            return known, redact(report_settled(reading, orders.run_id))
+            return known, redact(suggest_command(report_settled(reading, orders.run_id), orders.repeated))
     except KeepaliveError as error:
-        return None, redact(report_error(host, error))
+        return None, redact(suggest_command(report_error(host, error), orders.repeated))
 
 
 def run_deep_script(shell: Shell, snapshot: Snapshot, orders: Orders, concurrency: int | None = None) -> Deep:

@@ -18,6 +18,7 @@ from zlib import crc32
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet.report import (
+    RepeatedWords,
     add_plan,
     describe_unsettled,
     find_pending,
@@ -70,6 +71,7 @@ class Orders:
     #: host name → fingerprint of the plan that was shown; a pass that would write anything else refuses.
     shown: dict[str, str] | None = field(default=None)
     stop: Stop = field(default_factory=Stop)  # a pass that has changed nothing yet heeds it
+    repeated: RepeatedWords = field(default_factory=RepeatedWords)  # for hints
 
 
 class Pass(Protocol):
@@ -160,7 +162,7 @@ def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
         report = replace(report_reading(reading), end=None if only_plan else End.UNCHANGED)
         pending = find_pending(reading, orders.run_id)
         if pending is not None and (pending.phase is not Phase.WAITING or orders.undoes not in ("", pending.run_id)):
-            raise describe_unsettled(pending, host)
+            raise describe_unsettled(pending)
         past = _find_past(shell, reading.snapshot, orders, pending)
         if past is None:
             return replace(report, notes=(*report.notes, "there is no run to undo"))
@@ -220,7 +222,7 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
         if pending is None:
             return replace(report, notes=(*report.notes, "no change waits for a confirmation"))
         if pending.phase is not Phase.WAITING:
-            raise describe_unsettled(pending, host)
+            raise describe_unsettled(pending)
         if report.state is not State.OK:
             raise HostError(
                 "not confirmed: this login does not find the change in effect",

@@ -6,11 +6,12 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sshd_keepalive.errors import ConnectError, HostError, KeepaliveError
+from sshd_keepalive import program
+from sshd_keepalive.errors import ConnectError, ExtraError, HostError, KeepaliveError
 from sshd_keepalive.model import (
     End,
     Failure,
@@ -25,7 +26,7 @@ from sshd_keepalive.model import (
     Step,
     Waiver,
 )
-from sshd_keepalive.quoting import quote
+from sshd_keepalive.quoting import join
 from sshd_keepalive.secrets.redaction import redact
 
 if TYPE_CHECKING:
@@ -33,6 +34,36 @@ if TYPE_CHECKING:
     from sshd_keepalive.sshd_config.version import Build
 
 Work = TypeVar("Work", bound=Callable[..., HostReport])
+
+_WITH_POLICY: Final = frozenset({"check", "plan", "apply", "confirm"})
+#: Failures without a hint of their own → the reason for the command to type next, and the command.
+_NEXT_COMMANDS: Final = {
+    (FailureKind.LOCKED, "not_confirmed"): ("", "confirm"),
+    (FailureKind.EFFECTIVE, ""): ("another file or option decides: ", "why"),
+    (FailureKind.EFFECTIVE, "value"): ("another file or option decides: ", "why"),
+    (FailureKind.EFFECTIVE, "relapse"): ("another program on the host writes the file: ", "why"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedWords:
+    """Words of the command line that the next command needs as well."""
+
+    config: tuple[str, ...] = ()
+    inventory: tuple[str, ...] = ()
+    policy: tuple[str, ...] = ()
+    login: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()  # out of the inventory
+
+    def write_command(self, command: str, *more: str, host: Host | None = None) -> str:
+        """Write a command for the same hosts, or for one of them, as it is typed in a shell."""
+        policy = self.policy if command in _WITH_POLICY else ()
+        hosts = self.hosts if host is None else (self._name(host),)
+        return join(("sshd-keepalive", command, *self.config, *self.inventory, *policy, *self.login, *hosts, *more))
+
+    def _name(self, host: Host) -> str:
+        """Name a host of the inventory, or write a target."""
+        return host.name if self.inventory or host.user is None else f"{host.user}@{host.name}"
 
 
 def report_errors(end: End | None = None) -> Callable[[Work], Work]:
@@ -44,12 +75,13 @@ def report_errors(end: End | None = None) -> Callable[[Work], Work]:
 
     def decorate(work: Work) -> Work:
         @functools.wraps(work)
-        def call(host: Host, *args: Any, **more: Any) -> HostReport:
+        def call(host: Host, orders: Any, *args: Any, **more: Any) -> HostReport:
             began = time.monotonic()
             try:
-                report = work(host, *args, **more)
+                report = work(host, orders, *args, **more)
             except Exception as error:  # a defect must not stop the other hosts
                 report = report_error(host, error, end)
+            report = suggest_command(report, orders.repeated)
             return redact(replace(report, seconds_s=round(time.monotonic() - began, 3)))
 
         return call  # type: ignore[return-value]  # of the same signature
@@ -61,8 +93,10 @@ def report_error(host: Host, error: Exception, end: End | None = None) -> HostRe
     """Report what ended a pass.
 
     Args:
-        end: as for `reported`.
+        end: as for `report_errors`.
     """
+    if isinstance(error, ExtraError):
+        error.hint = program.suggest_extra(error.extra)
     if isinstance(error, KeepaliveError):
         failure = error.to_failure()
         if isinstance(error, ConnectError):
@@ -80,13 +114,23 @@ def report_error(host: Host, error: Exception, end: End | None = None) -> HostRe
     return HostReport(host=host, state=State.UNKNOWN, end=End.UNPROVED if end else None, failure=failure)
 
 
+def suggest_command(report: HostReport, repeated: RepeatedWords) -> HostReport:
+    """Add the command to type next to a failure that has no hint of its own."""
+    failure = report.failure
+    if failure is None or failure.hint or (failure.kind, failure.cause) not in _NEXT_COMMANDS:
+        return report
+    reason, command = _NEXT_COMMANDS[failure.kind, failure.cause]
+    hint = reason + repeated.write_command(command, host=report.host)
+    return replace(report, failure=replace(failure, hint=hint))
+
+
 def report_settled(reading: Reading, run_id: str) -> HostReport:
     """Report on a host; it cannot be judged while a change of another run is pending."""
     report = report_reading(reading)
     pending = find_pending(reading, run_id)
     if pending is None or report.failure is not None:
         return report
-    return replace(report, state=State.UNKNOWN, failure=describe_unsettled(pending, report.host).to_failure())
+    return replace(report, state=State.UNKNOWN, failure=describe_unsettled(pending).to_failure())
 
 
 def find_pending(reading: Reading, run_id: str) -> PendingChange | None:
@@ -95,8 +139,8 @@ def find_pending(reading: Reading, run_id: str) -> PendingChange | None:
     return None if pending is None or pending.run_id == run_id else pending
 
 
-def describe_unsettled(pending: PendingChange, host: Host) -> HostError:
-    """Describe a pending change, and the next step."""
+def describe_unsettled(pending: PendingChange) -> HostError:
+    """Describe a pending change, and the next step where `suggest_command` does not add it."""
     from sshd_keepalive.scripts import guard
 
     run = f"run {pending.run_id}"
@@ -107,11 +151,7 @@ def describe_unsettled(pending: PendingChange, host: Host) -> HostError:
             f"{run} is changing the host; if it is interrupted, it {reverts}",
             "run the command again then",
         ),
-        Phase.WAITING: (
-            "not_confirmed",
-            f"not confirmed: {run} {reverts}",
-            f"sshd-keepalive confirm {quote(host.name)}",
-        ),
+        Phase.WAITING: ("not_confirmed", f"not confirmed: {run} {reverts}", None),
         Phase.REVERTING: ("reverting", f"the host is reverting {run}", "run the command again in a minute"),
         Phase.STUCK: ("not_taken_back", f"{run} was not reverted", guard.unfinished_hint(pending.directory)),
     }[pending.phase]

@@ -13,6 +13,7 @@ from sshd_keepalive.engines import SelectedEngine, report_not_begun
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.check import check_host
 from sshd_keepalive.fleet.one_host import Orders, Pass
+from sshd_keepalive.fleet.report import suggest_command
 from sshd_keepalive.fleet.waves import Budget, Wave, has_failed
 from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, Scope, State
 
@@ -96,7 +97,6 @@ class Rollout:
                 kind=FailureKind.EFFECTIVE,
                 cause="relapse",
                 message="the settings changed again during the soak",
-                hint="run why HOST: another program on the host writes the file",
             )
             report = replace(
                 report,
@@ -106,7 +106,7 @@ class Rollout:
                 failure=failure,
             )
             self.count(has_failed(report))
-            yield report
+            yield suggest_command(report, orders.repeated)
 
 
 def _list_values(report: HostReport) -> list[tuple[str, Scope, str]]:

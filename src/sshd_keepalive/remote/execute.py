@@ -104,7 +104,6 @@ _HINTS = {
     FailureKind.CONFIG_BROKEN: "correct the configuration first; sshd -t names the line",
     FailureKind.OBSERVE: "this program and sshd read the files differently; please report the file",
     FailureKind.VALIDATE: "sshd would not start with it; please report the file",
-    FailureKind.EFFECTIVE: "another file or option decides: sshd-keepalive why HOST",
     "hard_link": "keep the file under one name, or add --strategy drop-in",
     "immutable": "lift the attribute on the host (lsattr, chattr -i), then run the command again",
     "masked": "unmask the unit, then run the command again",
@@ -129,7 +128,7 @@ def _hint(answer: Answer, change: Change) -> str:
     if answer.cause == "earlier_run":
         return guard.unfinished_hint(answer.holder, verb="restore")
     if answer.cause == "not_confirmed":
-        return "confirm that change, or wait until the host has reverted it"
+        return ""  # `fleet` suggests the command
     if answer.cause in _UNSTEERED:
         service = "{manager: command, restart: COMMAND, is_active: COMMAND}"
         if answer.pidfile:
@@ -151,8 +150,7 @@ def _hint(answer: Answer, change: Change) -> str:
             "command": f"run on the host and read what it says: {change.snapshot.host.service.restart}",
         }
         return log.get(change.snapshot.manager, "read the host's log, /var/log/auth.log")
-    hint = _HINTS.get(answer.cause) or _HINTS.get(answer.kind or "", "")
-    return hint.replace("HOST", quote(change.snapshot.host.name))
+    return _HINTS.get(answer.cause) or _HINTS.get(answer.kind or "", "")
 
 
 class _Execution:

@@ -9,6 +9,7 @@ import contextlib
 import resource
 import threading
 from collections.abc import Callable
+from copy import copy
 from uuid import uuid4
 
 from sshd_keepalive.errors import ConfigError, KeepaliveError
@@ -88,7 +89,7 @@ class Secrets:
                     answer.error = error
         if answer.value is None:
             failure = answer.error or ConfigError(f"{purpose}: nothing was answered")
-            raise type(failure)(str(failure), hint=failure.hint) from None
+            raise copy(failure) from None
         return answer.value
 
     def ask(self, purpose: str) -> Secret:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.errors import ConfigError, KeepaliveError
+from sshd_keepalive.errors import ConfigError, ExtraError, KeepaliveError
 from sshd_keepalive.secrets.retrieval import Secret, Secrets
 
 
@@ -114,7 +114,9 @@ def test_what_is_no_reference_is_not_repeated(reference: str) -> None:
 
 def test_keyring_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "keyring", None)
-    assert "keyring" in (error("keyring:service/ops").hint or "")
+    failure = error("keyring:service/ops")
+    assert isinstance(failure, ExtraError)
+    assert failure.extra == "keyring"
 
 
 def test_each_is_resolved_once_by_all_threads(tmp_path: Path) -> None:
