@@ -83,7 +83,7 @@ def _body(report: HostReport, verbose: int) -> Iterator[str]:
     if report.losses:
         from sshd_keepalive.diagnosis import losses
 
-        yield from (f"    {line}" for line in losses.table(report.losses))
+        yield from (f"    {line}" for line in losses.render_table(report.losses))
     if report.caveat is not None and report.state is State.OK:
         yield f"    {report.caveat}"
     failure = report.failure

@@ -378,6 +378,11 @@ class Snapshot:
     agents: tuple[str, ...] = ()  # programs of `agents.AGENTS` that are on the host
     facts: tuple[tuple[str, str], ...] = ()  # os, kernel, login user, …: for display only
 
+    @property
+    def answers(self) -> dict[Context, Dump]:
+        """The dumps without an error, by their context."""
+        return {dump.context: dump for dump in self.dumps if dump.error is None}
+
 
 # ----------------------------------------------------------------------------------------- understood
 

@@ -11,7 +11,7 @@ from sshd_keepalive.model import Host, ServiceChoice
 from sshd_keepalive.quoting import printable, quote, quote_bytes
 from sshd_keepalive.remote.observe import build_functions
 from sshd_keepalive.scripts import survey
-from sshd_keepalive.scripts.guard import revert_hint
+from sshd_keepalive.scripts.guard import show_command
 from tests.support.shell import argv_of, installed_shells
 
 HOSTILE = [
@@ -88,6 +88,6 @@ def test_what_a_host_says_cannot_move_the_cursor_or_hide() -> None:
 
 
 def test_the_command_that_is_shown_can_be_typed() -> None:
-    done = subprocess.run(["dash", "-c", f"sudo() {{ printf '%s|' \"$@\"; }}; {revert_hint('/var/it s $HOME')}"],
+    done = subprocess.run(["dash", "-c", f"sudo() {{ printf '%s|' \"$@\"; }}; {show_command('/var/it s $HOME')}"],
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert done.stdout == "sh|/var/it s $HOME/guard.sh|revert|"

@@ -25,7 +25,7 @@ from sshd_keepalive.model import (
     Subject,
 )
 from sshd_keepalive.scripts.losses import SessionLog
-from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config import keepalive
 
 #: Idle limits that load balancers, gateways and guides share; those of the host come beside them.
 _LIMITS_S: Final = (240, 300, 350, 600, 900, 1200, 1800, 3600, 7200)
@@ -206,7 +206,7 @@ def _limits_s(known: Known | None) -> list[int]:
     """The limits that lengths are held against: usual ones, and those of the values that the host has now."""
     limits = set(_LIMITS_S)
     if known is not None and known.interval_s > 0:
-        said = consequence.compute_consequence(known.version, known.interval_s, known.count_max)
+        said = keepalive.compute_consequence(known.version, known.interval_s, known.count_max)
         limits |= {known.interval_s, known.interval_s * known.count_max}
         limits |= {limit for limit in (said.alive_dropped_after_s, said.dead_dropped_after_s) if limit}
     return sorted(limit for limit in limits if 1 < limit < _ABOVE_S)
@@ -221,7 +221,7 @@ def _unanswering(groups: Iterable[SessionGroup], known: Known | None) -> Iterato
     """Addresses most of whose sessions are dropped though sshd asks before it drops; twice at least."""
     if (
         known is None
-        or consequence.compute_consequence(known.version, known.interval_s, known.count_max).alive_dropped_after_s
+        or keepalive.compute_consequence(known.version, known.interval_s, known.count_max).alive_dropped_after_s
     ):
         return
     dropped: Counter[str] = Counter()
@@ -236,8 +236,8 @@ def _unanswering(groups: Iterable[SessionGroup], known: Known | None) -> Iterato
 # ------------------------------------------------------------------------------------------------- shown
 
 
-def table(losses: Losses) -> Iterator[str]:
-    """Who lost sessions, most first, and how long the lost ones had lasted."""
+def render_table(losses: Losses) -> Iterator[str]:
+    """Render who lost sessions, most first, and how long the lost ones had lasted."""
     of: dict[tuple[str, str], Counter[SessionEnd]] = {}
     for group in losses.groups:
         of.setdefault((group.account, group.address), Counter())[group.end] += group.n

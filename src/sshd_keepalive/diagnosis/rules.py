@@ -17,7 +17,7 @@ from sshd_keepalive.diagnosis.patterns import AIRFLOW, ANSIBLE, DATAARTS, JENKIN
 from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.diagnosis.timestamps import measure_elapsed_s
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
-from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config import keepalive
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import BLANK
 from sshd_keepalive.sshd_config.version import Version
@@ -420,7 +420,7 @@ def judge_by_host(cause: Cause, evidence: Evidence) -> tuple[HostVerdict, str]:
     known = evidence.known
     if known is None:
         return HostVerdict.NOTHING, ""
-    said = consequence.compute_consequence(known.version, known.interval_s, known.count_max)
+    said = keepalive.compute_consequence(known.version, known.interval_s, known.count_max)
     has = f"{known.name} has {known.interval_s}/{known.count_max} on OpenSSH {known.version}"
 
     def met(limit_s: float) -> bool:

@@ -15,8 +15,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Final
 
-from sshd_keepalive.diagnosis import patterns
-from sshd_keepalive.diagnosis import timestamps as moments
+from sshd_keepalive.diagnosis import patterns, timestamps
 from sshd_keepalive.diagnosis.causes import NO_LOGINS, LineKind
 from sshd_keepalive.diagnosis.patterns import Row
 
@@ -67,7 +66,7 @@ class RunLog:
         end = ends[0] if ends else self.last_at
         if self.first_at is None or end is None:
             return None
-        return moments.measure_elapsed_s(self.first_at, end)
+        return timestamps.measure_elapsed_s(self.first_at, end)
 
 
 def read(blocks: Iterable[bytes]) -> RunLog:
@@ -158,7 +157,7 @@ class _Reader:
             return
         since = max(self._looked_to, number - _LOOKED_BACK)  # no line is looked at twice
         before = _find_time(reversed(lines[since:number])) or self._known
-        at = moments.read_time(piece)
+        at = timestamps.read_time(piece)
         self._looked_to, self._known = number + 1, at or before
         self._log.last_at = at or self._log.last_at
         for index, row, found in told:
@@ -170,7 +169,7 @@ class _Reader:
                     line=self._log.n_lines + number + 1,
                     text=piece[start : start + _TEXT_MAX].strip(),
                     at=at or before,
-                    silence_s=moments.measure_elapsed_s(before, at) if before and at else None,
+                    silence_s=timestamps.measure_elapsed_s(before, at) if before and at else None,
                     values=tuple((key, value) for key, value in found.groupdict().items() if value is not None),
                 ),
             )
@@ -204,4 +203,4 @@ def _find_word(lowered: str, word: str) -> Iterator[int]:
 
 
 def _find_time(lines: Iterable[str]) -> datetime | None:
-    return next((at for line in lines if (at := moments.read_time(line))), None)
+    return next((at for line in lines if (at := timestamps.read_time(line))), None)

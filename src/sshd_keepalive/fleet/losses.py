@@ -70,7 +70,7 @@ def add_losses(report: HostReport, shell: Shell, reading: Reading, orders: Order
 
 
 def _count(shell: Shell, reading: Reading | None, orders: Orders, days: int) -> SessionLog:
-    script = losses.script(
+    script = losses.build_script(
         days=days,
         loaded_at=find_loading_time(reading.snapshot) if reading else None,
         limit_s=orders.timeout_s,

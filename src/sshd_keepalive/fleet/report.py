@@ -153,7 +153,7 @@ def describe_unsettled(pending: PendingChange) -> HostError:
         ),
         Phase.WAITING: ("not_confirmed", f"not confirmed: {run} {reverts}", None),
         Phase.REVERTING: ("reverting", f"the host is reverting {run}", "run the command again in a minute"),
-        Phase.STUCK: ("not_taken_back", f"{run} was not reverted", guard.unfinished_hint(pending.directory)),
+        Phase.STUCK: ("not_taken_back", f"{run} was not reverted", guard.show_remedy(pending.directory)),
     }[pending.phase]
     return HostError(message, kind=FailureKind.LOCKED, cause=cause, hint=hint)
 
@@ -218,7 +218,7 @@ def add_as_if(report: HostReport, reading: Reading, build: Build) -> HostReport:
         return report
     from sshd_keepalive.planning import as_if
 
-    findings, notes = as_if.findings(reading, build)
+    findings, notes = as_if.judge(reading, build)
     # A waiver is about the policy, not about the next upgrade.
     state = find_worst((*report.findings, *findings)) if findings else report.state
     return replace(report, findings=(*report.findings, *findings), notes=(*report.notes, *notes), state=state)

@@ -63,7 +63,7 @@ class Difference:
     instead: bytes | None = None  # a line that works in both; empty: delete it; None: none is known
 
 
-def findings(reading: Reading, build: Build) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+def judge(reading: Reading, build: Build) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
     """Return the differences that need action as findings, and improvements as notes. Raises nothing."""
     found: list[Finding] = []
     notes: list[str] = []
@@ -334,7 +334,7 @@ class _Comparison:
         _, mark, comment = line.raw.partition(b"#")
         has_comment = mark and self.now.tokeniser is Tokeniser.DELIMITED and keyword not in _RAW
         raw = indent + name + b" " + b" ".join(words)
-        raw += (b" #" + comment.rstrip(b"\r\n") if has_comment else b"") + document.line_ending(line.raw)
+        raw += (b" #" + comment.rstrip(b"\r\n") if has_comment else b"") + document.find_line_ending(line.raw)
         return raw if self._is_portable(event, raw) else None
 
     def _choose_words(self, event: Event) -> list[bytes] | None:

@@ -14,7 +14,7 @@ from typing import Final
 from sshd_keepalive.model import SPELLING, Edit, NewContent, Policy
 from sshd_keepalive.planning.owners import is_foreign
 from sshd_keepalive.sshd_config import include
-from sshd_keepalive.sshd_config.document import Document, Line, line_ending, render
+from sshd_keepalive.sshd_config.document import Document, Line, find_line_ending, render
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.tokens import Token
 from sshd_keepalive.sshd_config.tree import Event, Tree
@@ -39,10 +39,12 @@ class Draft:
         """Put a new line before a line (number of lines + 1: at the end); it ends as its neighbour does."""
         lines = self.documents[path].lines
         neighbours = [lines[n - 1].raw for n in (before_line - 1, before_line) if 0 < n <= len(lines)]
-        ending = next((line_ending(raw) for raw in neighbours if line_ending(raw)), b"") or _find_usual_ending(lines)
-        if before_line > len(lines) and lines and not line_ending(lines[-1].raw):
+        ending = next(
+            (find_line_ending(raw) for raw in neighbours if find_line_ending(raw)), b""
+        ) or _find_usual_ending(lines)
+        if before_line > len(lines) and lines and not find_line_ending(lines[-1].raw):
             raw, why = self.replaced.get((path, len(lines)), (lines[-1].raw, "the last line gets its line ending"))
-            if not line_ending(raw):
+            if not find_line_ending(raw):
                 self.replaced[path, len(lines)] = (raw + ending, why)
         self.inserted.setdefault((path, before_line), []).append((text + ending, reason))
 
@@ -99,7 +101,7 @@ def replace_value(line: Line, number: int) -> bytes:
 
 
 def _find_usual_ending(lines: tuple[Line, ...]) -> bytes:
-    return next((line_ending(line.raw) for line in lines if line_ending(line.raw)), b"\n")
+    return next((find_line_ending(line.raw) for line in lines if find_line_ending(line.raw)), b"\n")
 
 
 # A default that was commented out, not a sentence about it nor a line of an indented example.

@@ -29,9 +29,7 @@ from sshd_keepalive.model import (
     Subject,
 )
 from sshd_keepalive.planning.policy import adapt_to_release
-from sshd_keepalive.sshd_config import command_line as start
-from sshd_keepalive.sshd_config import keepalive as consequence
-from sshd_keepalive.sshd_config import match
+from sshd_keepalive.sshd_config import command_line, keepalive, match
 from sshd_keepalive.sshd_config import tree as trees
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import KEYWORDS, Setting
@@ -92,13 +90,13 @@ def find_caveat(reading: Reading, policy: Policy) -> Caveat | None:
     """
     version = reading.tree.version
     interval_s = int(reading.everybody[INTERVAL].value)
-    if policy.goal is not None or interval_s <= 0 or not consequence.has_doubled_interval(version):
+    if policy.goal is not None or interval_s <= 0 or not keepalive.has_doubled_interval(version):
         return None
     return Caveat(
         interval_s=interval_s,
-        keep_alive_after_s=consequence.count_intervals(version) * interval_s,
+        keep_alive_after_s=keepalive.count_intervals(version) * interval_s,
         release=f"{version.major}.{version.minor}",
-        cure_interval_s=consequence.choose_pair(version, interval_s, None, 0)[0],
+        cure_interval_s=keepalive.choose_pair(version, interval_s, None, 0)[0],
     )
 
 
@@ -137,24 +135,19 @@ def find_doubt(reading: Reading, keyword: str) -> Doubt | None:
 
     A dump may be missing for some connections as long as one is there and none contradicts.
     """
-    confirmed = False
-    errors: list[str] = []
-    for dump in reading.snapshot.dumps:
-        if dump.error is not None:
-            errors.append(" ".join(dump.error.split()))
-            continue
+    snapshot = reading.snapshot
+    for context, dump in snapshot.answers.items():
         theirs = dump.find(keyword)
         if theirs is None:
             return Doubt(reason=f"sshd -T does not print {SPELLING[keyword]}", kind=DoubtKind.CONTRADICTED)
-        ours = [str(number) for number in reading.list_possible(dump.context)[keyword]]
+        ours = [str(number) for number in reading.list_possible(context)[keyword]]
         if theirs not in ours:
-            reason = f"sshd -T reports {theirs} for {dump.context}, this program reads {' or '.join(ours)} in the files"
+            reason = f"sshd -T reports {theirs} for {context}, this program reads {' or '.join(ours)} in the files"
             return Doubt(reason=reason, kind=DoubtKind.CONTRADICTED)
-        confirmed = True
-    if confirmed:
+    if snapshot.answers:
         return None
-    reason = "cannot run sshd -T" + (f": {errors[0]}" if errors else "")
-    return Doubt(reason=reason, kind=DoubtKind.NOT_ASKED)
+    error = next((f": {' '.join(dump.error.split())}" for dump in snapshot.dumps if dump.error), "")
+    return Doubt(reason=f"cannot run sshd -T{error}", kind=DoubtKind.NOT_ASKED)
 
 
 def find_other_start(reading: Reading) -> str | None:
@@ -166,12 +159,12 @@ def find_other_start(reading: Reading) -> str | None:
     if daemon is None or daemon.pid is None or daemon.next_command is None:
         return None
     commands = (daemon.next_command, daemon.command_line)
-    then, now = (trees.find_deciding_options(start.read_options(command), reading.tree) for command in commands)
+    then, now = (trees.find_deciding_options(command_line.read_options(command), reading.tree) for command in commands)
     if then != now:
         spoken = [" ".join(f"-o {option}" for option in options) or "no such option" for options in (then, now)]
         return f"after a restart sshd would use {spoken[0]}; the running sshd uses {spoken[1]}"
-    file = start.find_config(daemon.next_command)  # an init script may name one where nobody sees it
-    if file is not None and file != start.find_config(daemon.command_line):
+    file = command_line.find_config(daemon.next_command)  # an init script may name one where nobody sees it
+    if file is not None and file != command_line.find_config(daemon.command_line):
         return f"after a restart sshd would read {file}; the running sshd reads {reading.tree.main}"
     return None
 
@@ -194,8 +187,8 @@ def find_contradiction(reading: Reading) -> str | None:
     try:
         doubts = [find_doubt(reading, keyword) for keyword in KEYWORDS]
     except ParseError as error:
-        return _describe_one_sided(snapshot, error) if any(dump.error is None for dump in snapshot.dumps) else None
-    return next((found.reason for found in doubts if found is not None and found.kind is DoubtKind.CONTRADICTED), None)
+        return _describe_one_sided(snapshot, error) if snapshot.answers else None
+    return next((doubt.reason for doubt in doubts if doubt and doubt.kind is DoubtKind.CONTRADICTED), None)
 
 
 def is_exempt(event: Event, policy: Policy, version: Version) -> bool:
@@ -210,8 +203,8 @@ def _judge_settings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Fin
     wanted = policy.wanted
     version, everybody = reading.tree.version, reading.everybody
     pair = {keyword: int(everybody[keyword].value) for keyword in KEYWORDS}
-    said = consequence.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
-    late = consequence.has_doubled_interval(version) and pair[INTERVAL] > 0
+    said = keepalive.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
+    late = keepalive.has_doubled_interval(version) and pair[INTERVAL] > 0
     for keyword in KEYWORDS:
         setting = everybody[keyword]
         right = pair[keyword] == wanted[keyword]
@@ -232,7 +225,7 @@ def _judge_settings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Fin
         pair = {**{k: int(effective[k].value) for k in KEYWORDS}, keyword: event.number}
         right = event.number == wanted[keyword]
         exempt = not right and is_exempt(event, policy, version)
-        reason = "" if right else consequence.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
+        reason = "" if right else keepalive.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
         if exempt:
             reason = f"kept because of match_overrides: keep; {reason}"
         setting = Setting(
@@ -276,11 +269,10 @@ def _report_unreadable(policy: Policy, reason: str) -> Iterator[Finding]:
 
 
 def _describe_one_sided(snapshot: Snapshot, error: ParseError) -> str:
-    said = next((dump for dump in snapshot.dumps if dump.error is None), None)
-    if said is None:
-        return f"cannot read the configuration: {error}"
-    pair = "/".join(said.find(keyword) or "?" for keyword in KEYWORDS)
-    return f"sshd -T reads {pair} for {said.context}, but this program cannot read the files: {error}"
+    for context, dump in snapshot.answers.items():
+        pair = "/".join(dump.find(keyword) or "?" for keyword in KEYWORDS)
+        return f"sshd -T reads {pair} for {context}, but this program cannot read the files: {error}"
+    return f"cannot read the configuration: {error}"
 
 
 def _judge_daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:

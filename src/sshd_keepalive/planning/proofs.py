@@ -127,12 +127,12 @@ _MAX_PREDICTIONS: Final = 64
 
 def predict(before: Reading, after: Reading) -> Iterator[Prediction]:
     """What `sshd -T -C` must print before and after, for connections about which nothing is undecided."""
-    found = (
+    predictions = (
         Prediction(context=context, before=old, after=new, scope=scope)
         for scope, context in _list_contexts(before)
         if (old := _list_decided(before, context)) and (new := _list_decided(after, context))
     )
-    return islice(found, _MAX_PREDICTIONS)
+    return islice(predictions, _MAX_PREDICTIONS)
 
 
 def _list_contexts(reading: Reading) -> Iterator[tuple[Scope, Context]]:
@@ -141,22 +141,21 @@ def _list_contexts(reading: Reading) -> Iterator[tuple[Scope, Context]]:
     A connection that needs a member of a group cannot be made up. Without a Match line all are the same.
     """
     snapshot = reading.snapshot
-    refused = {dump.context for dump in snapshot.dumps if dump.error is not None}
-    found: dict[Context, Scope] = {} if BLANK in refused and len(snapshot.dumps) > len(refused) else {BLANK: GLOBAL}
+    answers = snapshot.answers
+    is_blank_refused = any(dump.context == BLANK for dump in snapshot.dumps) and BLANK not in answers
+    scopes: dict[Context, Scope] = {} if is_blank_refused and answers else {BLANK: GLOBAL}
     if any(event.line.keyword == "match" for event in reading.tree.events()):
-        for dump in snapshot.dumps:
-            if dump.context not in refused and dump.context.user is not None:
-                found.setdefault(dump.context, GLOBAL)
-        asked = {context.user for context in found}
+        scopes |= dict.fromkeys((context for context in answers if context.user is not None), GLOBAL)
+        asked = {context.user for context in scopes}
         for user in ("root", snapshot.host.user):
             if user is not None and user not in asked:
-                found.setdefault(replace(match.STRANGER, user=user), GLOBAL)
+                scopes.setdefault(replace(match.STRANGER, user=user), GLOBAL)
         for deciding in reading.scopes[1:]:
             if deciding.context is not None and deciding.context.groups is None:
-                found.setdefault(deciding.context, deciding.scope)
-        if BLANK not in found:
-            found.setdefault(match.STRANGER, GLOBAL)
-    yield from ((scope, context) for context, scope in found.items())
+                scopes.setdefault(deciding.context, deciding.scope)
+        if BLANK not in scopes:
+            scopes.setdefault(match.STRANGER, GLOBAL)
+    yield from ((scope, context) for context, scope in scopes.items())
 
 
 def _list_decided(reading: Reading, context: Context) -> tuple[tuple[str, str], ...] | None:
@@ -164,12 +163,12 @@ def _list_decided(reading: Reading, context: Context) -> tuple[tuple[str, str], 
 
     What the host has printed for this very connection decides where it can.
     """
-    dump = next((d for d in reading.snapshot.dumps if d.context == context and d.error is None), None)
+    dump = reading.snapshot.answers.get(context)
     pair: list[tuple[str, str]] = []
     for keyword, numbers in reading.list_possible(context).items():
-        said = None if dump is None else dump.find(keyword)
-        if said is not None and said in [str(number) for number in numbers]:
-            pair.append((keyword, said))
+        value = None if dump is None else dump.find(keyword)
+        if value is not None and value in map(str, numbers):
+            pair.append((keyword, value))
         elif len(numbers) == 1:
             pair.append((keyword, str(numbers[0])))
         else:

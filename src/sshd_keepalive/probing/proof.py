@@ -14,7 +14,7 @@ from statistics import median
 from typing import Final
 
 from sshd_keepalive.model import Finding, State, Subject
-from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config import keepalive
 from sshd_keepalive.sshd_config.version import Version
 
 #: sshd's timer counts whole seconds, and a busy host is late by a little; 2 % for long intervals.
@@ -75,9 +75,9 @@ class Values:
     count_max: int
 
     @property
-    def consequence(self) -> consequence.Consequence:
+    def consequence(self) -> keepalive.Consequence:
         """What that means in seconds."""
-        return consequence.compute_consequence(self.version, self.interval_s, self.count_max)
+        return keepalive.compute_consequence(self.version, self.interval_s, self.count_max)
 
     def __str__(self) -> str:
         return f"{self.interval_s}/{self.count_max} on OpenSSH {self.version}"
@@ -141,7 +141,7 @@ def _format_duration(seconds: int) -> str:
 
 def recommend(values: Values, wanted_s: int) -> str:
     """What to configure where the release does not keep the interval; empty where it does."""
-    if not consequence.has_doubled_interval(values.version) or values.consequence.request_after_s == wanted_s:
+    if not keepalive.has_doubled_interval(values.version) or values.consequence.request_after_s == wanted_s:
         return ""
     interval_s = values.interval_s if values.interval_s > 0 else wanted_s
     return (
@@ -185,7 +185,7 @@ def compute_earliest_s(values: Values) -> int:
     host is busy they wake up late enough to ask after one already (seen on 9.2 under load: 10 s, then 20 s).
     """
     expected_s = values.consequence.request_after_s or 0
-    return values.interval_s if consequence.has_doubled_interval(values.version) else expected_s
+    return values.interval_s if keepalive.has_doubled_interval(values.version) else expected_s
 
 
 def compute_tolerance_s(expected_s: float) -> float:

@@ -54,7 +54,7 @@ def execute(shell: Shell, connect: Connect, change: Change, *, timeout_s: float)
     if outcome.end is End.UNPROVED and outcome.failure is not None:
         hint = (
             f"an unconfirmed change reverts by itself shortly after {fires_at:%H:%M:%S} UTC; check the host then. "
-            f"To revert now, run on the host: {guard.revert_hint(change.directory)}"
+            f"To revert now, run on the host: {guard.show_command(change.directory)}"
         )
         return replace(outcome, failure=replace(outcome.failure, hint=hint))
     if outcome.end is End.APPLIED and not change.confirmed:
@@ -71,9 +71,9 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
         directory: of the run that waits, on the host.
     """
     began = time.monotonic()
-    answer = _ask(shell, guard.revert_command(directory), _RESTORE_S)
+    answer = _ask(shell, guard.build_revert_command(directory), _RESTORE_S)
     steps = answer.steps if answer is not None else ()
-    hint = f"run check; if the old state is not back, run on the host: {guard.revert_hint(directory)}"
+    hint = f"run check; if the old state is not back, run on the host: {guard.show_command(directory)}"
     if answer is None or answer.end is not GuardEnd.ROLLED_BACK:
         said = f"the host says {answer.end}: {answer.reason}".rstrip(": ") if answer else "the connection was lost"
         end = End.REFUSED if answer is not None and answer.end in (GuardEnd.APPLIED, GuardEnd.REFUSED) else End.UNPROVED
@@ -124,9 +124,9 @@ _UNSTEERED = frozenset({"no_manager", "no_unit", "other_daemon", "no_pidfile"})
 
 def _hint(answer: Answer, change: Change) -> str:
     if answer.cause == "not_taken_back":
-        return guard.unfinished_hint(answer.holder)
+        return guard.show_remedy(answer.holder)
     if answer.cause == "earlier_run":
-        return guard.unfinished_hint(answer.holder, verb="restore")
+        return guard.show_remedy(answer.holder, verb="restore")
     if answer.cause == "not_confirmed":
         return ""  # `fleet` suggests the command
     if answer.cause in _UNSTEERED:
@@ -171,16 +171,16 @@ class _Execution:
         change = self._change
         if change.rehearsed:
             self._shell.open_ahead()
-        answer = self._tell(guard.change_script(change))
+        answer = self._tell(guard.build_change_script(change))
         if answer is not None and answer.end is GuardEnd.READY:
             step, failure = rehearse(self._shell, change, timeout_s=self._timeout_s)
             self._steps.append(step)
             if failure is not None:
-                withdrawn = _ask(self._shell, guard.revert_command(change.directory), _RESTORE_S)
+                withdrawn = _ask(self._shell, guard.build_revert_command(change.directory), _RESTORE_S)
                 if withdrawn is not None and withdrawn.end is GuardEnd.REFUSED:
                     return self._outcome(End.REFUSED, failure)
                 return self._take_back(None, failure)
-            answer = self._tell(guard.install_command(change.directory))
+            answer = self._tell(guard.build_install_command(change.directory))
         if answer is None:
             lost = Failure(
                 kind=FailureKind.TIMEOUT, cause="lost", message="the connection was lost while the change was made"
@@ -253,7 +253,7 @@ class _Execution:
         return self._connect()
 
     def _confirm(self, fresh: Shell) -> None:
-        answer = _ask(fresh, guard.confirm_command(self._change.directory), self._timeout_s)
+        answer = _ask(fresh, guard.build_confirm_command(self._change.directory), self._timeout_s)
         if answer is not None:
             self._steps += answer.steps
             self._complaints = answer.complaints
@@ -263,7 +263,7 @@ class _Execution:
 
     def _take_back(self, shell: Shell | None, failure: Failure) -> Outcome:
         """Revert over the old login, else over a new one, else leave it to the guard and check after its deadline."""
-        revert = guard.revert_command(self._change.directory)
+        revert = guard.build_revert_command(self._change.directory)
         answer = _ask(shell, revert, _RESTORE_S) if shell is not None else None
         while answer is None:
             answer = self._restored_over_new_login(revert)

@@ -103,7 +103,7 @@ def build_guard_functions(manager: str, name: str, directory: str, after_s: int)
     is_one = bool(manager) and services.is_init(registry.load("services", manager))
     names = (manager,) if is_one else registry.list_built_in("services")
     managers = {key: registry.load("services", key) for key in names}
-    expire, boot = guard.expire_command(directory), guard.boot_command(directory)
+    expire, boot = guard.build_timed_command(directory, "expire"), guard.build_timed_command(directory, "boot")
     return services.build_guard_functions(managers, name, expire, boot, after_s)
 
 

@@ -35,13 +35,13 @@ def rehearse(shell: Shell, change: Change, *, timeout_s: float) -> tuple[Step, F
         return Step(name="rehearse", ok=ok, detail=text, seconds_s=round(time.monotonic() - began, 2))
 
     try:
-        shell.login_through(guard.rehearse_command(change), timeout_s=limit_s)
+        shell.login_through(guard.build_rehearse_command(change), timeout_s=limit_s)
     except HostError as error:
         if error.cause == "bad-password":  # the login that verifies the change would fail too
             failure = error.to_failure()
             return step(str(error), ok=False), failure
         try:
-            shell.login_through(guard.rehearse_command(change, present=True), timeout_s=limit_s)
+            shell.login_through(guard.build_rehearse_command(change, present=True), timeout_s=limit_s)
         except HostError as other:
             return step(f"not possible here: {other}"), None
         failure = Failure(

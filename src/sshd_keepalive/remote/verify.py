@@ -61,11 +61,11 @@ def find_difference(seen: Snapshot, change: Change) -> str:
             return f"{content.path} does not hold its old content"
     if complaint := judge.find_refusal(seen):
         return f"sshd refuses the old files: {complaint}"
-    said = {dump.context: dump for dump in seen.dumps if dump.error is None}
-    if not said:
+    answers = seen.answers
+    if not answers:
         return "cannot run sshd -T to see how it reads the old files"
     for prediction in change.plan.predictions:
-        dump = said.get(prediction.context)
+        dump = answers.get(prediction.context)
         if dump is None:  # the guard has checked all contexts; an observation covers fewer
             continue
         for keyword, value in prediction.before:
@@ -80,7 +80,7 @@ def confirm(shell: Shell, directory: str, *, timeout_s: float) -> Answer:
     Raises:
         HostError: kind `effective`, the host has reverted it already, or the change is in progress.
     """
-    completed = shell.run(guard.confirm_command(directory), timeout_s=timeout_s)
+    completed = shell.run(guard.build_confirm_command(directory), timeout_s=timeout_s)
     answer = guard.parse(completed.stdout) if completed.ended else None
     if answer is None or answer.end is not GuardEnd.APPLIED:
         raise HostError(

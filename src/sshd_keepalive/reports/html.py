@@ -215,7 +215,7 @@ def _collect_details(run: Run) -> str:
                 "changes": number_all(report.changes),
                 "failure": number_all((f"{failure.kind}: {failure.message}", *hint)) if failure else [],
                 "steps": number_all(f"{'did' if s.ok else 'failed'} {s.name}: {s.detail}" for s in report.steps),
-                "losses": number_all(losses.table(report.losses) if report.losses else ()),
+                "losses": number_all(losses.render_table(report.losses) if report.losses else ()),
                 "notes": number_all([*([str(report.caveat)] if report.caveat else []), *report.notes]),
                 "facts": number_all(f"{name}: {value}" for name, value in report.facts),
                 "benchmarks": [*map(number, held)],

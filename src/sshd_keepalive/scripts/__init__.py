@@ -5,8 +5,8 @@ from pkgutil import get_data
 
 
 @cache
-def text(name: str) -> str:
-    """One script of this package, without its comments: they would travel to every host.
+def read_script(name: str) -> str:
+    """Read one script of this package, without its comments: they would travel to every host.
 
     Lines that only hold a comment go; everything else stays as it is in the file.
     """
@@ -18,11 +18,13 @@ def text(name: str) -> str:
 
 def compose(name: str, values: dict[str, str], functions: str = "") -> str:
     """Build what is sent to a shell: variables, functions, the parts that all scripts share, the named script."""
-    return "LC_ALL=C; export LC_ALL\n" + variables(values) + functions + text("common") + text(name)
+    return (
+        "LC_ALL=C; export LC_ALL\n" + render_variables(values) + functions + read_script("common") + read_script(name)
+    )
 
 
-def variables(values: dict[str, str]) -> str:
-    """Assignments of quoted values, one a line."""
+def render_variables(values: dict[str, str]) -> str:
+    """Render assignments of quoted values, one a line."""
     from sshd_keepalive.quoting import quote
 
     return "".join(f"{name}={quote(value)}\n" for name, value in values.items())

@@ -30,7 +30,7 @@ _TMOUT: Final = re.compile(r"^(?P<path>[^:]+):(?P<line>\d+):.*?TMOUT=(?P<seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deep:
-    """What was found."""
+    """Other settings of a host that end sessions."""
 
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
@@ -39,13 +39,13 @@ class Deep:
 
 
 def build_script() -> str:
-    """The script that looks."""
+    """Build the script that reads them."""
     return compose("deep", {})
 
 
 @legible("its limits")
 def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> Deep:
-    """Judge what the script said and what `sshd -T` says.
+    """Judge the output of the script and of `sshd -T`.
 
     Args:
         concurrency: sessions that are to run over one connection at once; None: not asked.
@@ -53,30 +53,26 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
         HostError: kind `observe`, the output is cut.
     """
     words = {kind: decode(value[:_WORD_BYTES]) for kind, value in read_records(stdout)}
-    findings, notes, limits = [], [], []
+    findings: list[Finding] = []
+    notes: list[str] = []
+    limits: list[tuple[str, float]] = []
     version = Version.parse(snapshot.version)
-    for dump in (dump for dump in snapshot.dumps if dump.error is None):
-        dump = _find_dump(dump, version)
-        findings += [finding for finding in _judge_dump(dump, version, concurrency) if finding not in findings]
-        notes += [note for note in _list_notes(dump, version, concurrency) if note not in notes]
+    for dump in (_drop_unapplied(dump, version) for dump in snapshot.answers.values()):
+        findings += _judge_dump(dump, version, concurrency)
+        notes += _list_notes(dump, version, concurrency)
         with suppress(BadValue):
             if (limit_s := _find_channel_limit(dump, version)) is not None:
                 limits.append(("channel-timeout", float(limit_s)))
         if limit_s := _read_seconds(dump.find("unusedconnectiontimeout"), version):
             limits.append(("unused-connection", float(limit_s)))
-    facts = dict(_list_facts(words, snapshot))
-    if (found := _find_tcp_keep_alive(words, snapshot)) is not None:
-        facts["tcp_keepalive"] = ", ".join(found)
-        findings.append(
-            Finding(
-                setting=Subject.TCP_KEEPALIVE,
-                value=found[0],
-                state=State.OK,
-            )
-        )
-    for path, line, limit_s in _list_tmouts(words.get("tmout", "")):
+    first = next(iter(snapshot.answers.values()), Dump(context=Context()))
+    facts = {keyword: first.find(keyword) or "" for keyword in ("maxsessions", "maxstartups")}
+    if tcp := _find_tcp_keep_alive(words, first):
+        facts["tcp_keepalive"] = ", ".join(tcp)
+        findings.append(Finding(setting=Subject.TCP_KEEPALIVE, value=tcp[0], state=State.OK))
+    for place, limit_s in _list_tmouts(words.get("tmout", "")):
         notes.append(
-            f"TMOUT={limit_s} ({path}:{line}) ends a shell that waits at its prompt for {limit_s} s; "
+            f"TMOUT={limit_s} ({place}) ends a shell that waits at its prompt for {limit_s} s; "
             "it never ends a running command"
         )
         limits.append(("shell-tmout", float(limit_s)))
@@ -87,15 +83,15 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
         )
         limits.append(("logind", float(idle_s)))
     return Deep(
-        findings=tuple(findings),
-        notes=tuple(notes),
-        facts=tuple(facts.items()),
+        findings=tuple(dict.fromkeys(findings)),
+        notes=tuple(dict.fromkeys(notes)),
+        facts=tuple((name, value) for name, value in facts.items() if value),
         limits=tuple(dict.fromkeys(limits)),
     )
 
 
-def _find_dump(dump: Dump, version: Version) -> Dump:
-    """Give the settings of sshd for one connection, without those that it prints but does not apply."""
+def _drop_unapplied(dump: Dump, version: Version) -> Dump:
+    """Drop the settings that sshd prints for a connection but does not apply."""
     if dump.context == Context() or version.channel_timeout_in_match:
         return dump
     return replace(dump, settings=tuple(pair for pair in dump.settings if pair[0] != "channeltimeout"))
@@ -174,41 +170,30 @@ def _read_seconds(time: str | None, version: Version) -> int:
         return 0
 
 
-def _list_tmouts(said: str) -> Iterator[tuple[str, int, int]]:
-    for line in said.splitlines():
-        found = _TMOUT.match(line)
-        if found and int(found["seconds"]) > 0:
-            place = Place(path=found["path"], line=int(found["line"]))
-            yield place.path, place.line, int(found["seconds"])
+def _list_tmouts(lines: str) -> Iterator[tuple[Place, int]]:
+    for match in filter(None, map(_TMOUT.match, lines.splitlines())):
+        if int(match["seconds"]) > 0:
+            yield Place(path=match["path"], line=int(match["line"])), int(match["seconds"])
 
 
 def _find_logind_s(words: dict[str, str]) -> int | None:
     """`t 900000000` of busctl, in effect; else the last line of its files, which systemd reads in this order."""
-    told = words.get("logind", "").split()
-    if len(told) == 2 and told[0] == "t" and told[1].isdigit():
-        return None if int(told[1]) >= _NEVER_USEC else int(told[1]) // 1_000_000
+    kind, _, usec = words.get("logind", "").strip().partition(" ")
+    if kind == "t" and usec.isdigit():
+        return None if int(usec) >= _NEVER_USEC else int(usec) // 1_000_000
     for line in reversed(words.get("files", "").splitlines()):
         value = line.partition("StopIdleSessionSec=")[2].strip()
         return None if value in ("", "infinity") else _read_seconds(value.replace("min", "m"), _SYSTEMD_TIMES) or None
     return None
 
 
-def _find_tcp_keep_alive(words: dict[str, str], snapshot: Snapshot) -> tuple[str, ...] | None:
-    """`no`, or after which silence the kernel asks, and when it gives up; None: not known."""
-    dump = next((dump for dump in snapshot.dumps if dump.error is None), None)
-    if dump is not None and dump.find("tcpkeepalive") in ("no", "false"):  # 10.6 prints true and false
+def _find_tcp_keep_alive(words: dict[str, str], dump: Dump) -> tuple[str, ...]:
+    """`no`, or after which silence the kernel asks, and when it gives up; empty: not known."""
+    if dump.find("tcpkeepalive") in ("no", "false"):  # 10.6 prints true and false
         return ("no",)
-    told = words.get("kernel", "").split()
-    if len(told) != 3:
-        return None
-    time_s, every_s, probes = (int(word) for word in told)
+    numbers = words.get("kernel", "").split()
+    if len(numbers) != 3:
+        return ()
+    time_s, every_s, probes = map(int, numbers)
     lost_s = time_s + probes * every_s
     return f"first after {time_s} s", f"then {probes} every {every_s} s: given up after {lost_s} s"
-
-
-def _list_facts(words: dict[str, str], snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    dump = next((dump for dump in snapshot.dumps if dump.error is None), None)
-    if dump is not None:
-        for keyword in ("maxsessions", "maxstartups"):
-            if value := dump.find(keyword):
-                yield keyword, value

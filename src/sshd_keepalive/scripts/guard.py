@@ -1,9 +1,9 @@
-"""The scripts that change a host, and what they say.
+"""The scripts that change a host, and the parser of their output.
 
 One change is one directory on the host, `<state>/<run id>/`: the guard (a script that any root can also start by
-hand), the backups, the old and the new contents. `change_script` brings it there and makes the change, or arms it and
-leaves the rest to `install_command`, so that a login can be rehearsed in between; `confirm_command` confirms it over a
-new login; `revert_command` takes it back.
+hand), the backups, the old and the new contents. `build_change_script` brings it there and makes the change, or arms it
+and leaves the rest to `build_install_command`, so that a login can be rehearsed in between; `build_confirm_command`
+confirms it over a new login; `build_revert_command` reverts it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Final
 
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Action, Context, FailureKind, NewContent, Plan, Snapshot, Step
-from sshd_keepalive.quoting import quote, quote_bytes
-from sshd_keepalive.scripts import compose, text, variables
+from sshd_keepalive.quoting import join, quote, quote_bytes
+from sshd_keepalive.scripts import compose, read_script, render_variables
 from sshd_keepalive.scripts.records import decode, legible, read_records
 from sshd_keepalive.sshd_config import include
 from sshd_keepalive.sshd_config.limits import make_too_large
@@ -59,7 +59,7 @@ class Change:
 
 
 class GuardEnd(StrEnum):
-    """How far the guard says that a change has come."""
+    """How far a change has come, by the guard."""
 
     READY = "ready"  # armed; nothing is changed yet
     CHANGED = "changed"  # installed and restarted; it waits for the confirmation
@@ -77,7 +77,7 @@ class GuardEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a guard script said."""
+    """The output of a guard script."""
 
     end: GuardEnd | None  # None: the output broke off before the end
     kind: FailureKind | None = None
@@ -91,12 +91,12 @@ class Answer:
     lasting: tuple[str, ...] = ()  # titles of the sessions that keep the values they began with
 
 
-def change_script(change: Change) -> str:
-    """Take the lock, bring the files, make the change."""
+def build_change_script(change: Change) -> str:
+    """Build the script that takes the lock, writes the files and makes the change."""
     plan = change.plan
     writes = []
     for number, content in enumerate(plan.contents, 1):
-        writes.append(f"put {number}.target {quote(target(change.snapshot, content.path))}\n")
+        writes.append(f"put {number}.target {quote(find_target(change.snapshot, content.path))}\n")
         if content.before is not None:
             writes.append(f"put {number}.base {quote_bytes(content.before)}\n")
         if not content.gone:
@@ -110,15 +110,16 @@ def change_script(change: Change) -> str:
         "ID": change.run_id,
         "DEADLINE_S": str(change.deadline_s),
         "PHASE": "arm" if change.rehearsed else "change",
-        "GUARD": guard_script(change),
+        "GUARD": build_guard_script(change),
     }
     functions = "write_files() {\n:\n" + "".join(writes) + "}\n"
     return compose("prepare", values, functions)
 
 
-def guard_script(change: Change) -> str:
-    """The script that stays on the host beside the backups."""
+def build_guard_script(change: Change) -> str:
+    """Build the script that stays on the host beside the backups."""
     snapshot, host = change.snapshot, change.snapshot.host
+    blank = snapshot.answers.get(Context())
     values = {
         "RUN": change.directory,
         "STATE": change.state,
@@ -127,7 +128,7 @@ def guard_script(change: Change) -> str:
         "SSHD": host.sshd or "",
         "PIDFILE": host.service.pidfile or "",
         "LOOK": {"command": "no", "pidfile": "pidfile"}.get(host.service.manager or "", "yes"),
-        "PRESENT": next((dump.text for dump in snapshot.dumps if dump.context == Context()), ""),
+        "PRESENT": blank.text if blank else "",
         "UNIT": snapshot.unit,
         "MANAGER": snapshot.manager,
         "DESCRIBED": snapshot.described,
@@ -137,12 +138,13 @@ def guard_script(change: Change) -> str:
         # One process per connection reads the files again each time: there is nothing to restart.
         "ACTION": "none" if snapshot.daemon is not None and snapshot.daemon.pid is None else change.action.value,
     }
-    expectations = "".join(
-        f'"$1" {quote(specification(p.context))} {quote(pair(p.before))} {quote(pair(p.after))} || return 1\n'
-        for p in change.plan.predictions
+    expected = (
+        (render_specification(prediction.context), render_pair(prediction.before), render_pair(prediction.after))
+        for prediction in change.plan.predictions
     )
+    expectations = "".join(f'"$1" {join(words)} || return 1\n' for words in expected)
     targets = "".join(
-        f"{number}) target={quote(target(snapshot, content.path))} ;;\n"
+        f"{number}) target={quote(find_target(snapshot, content.path))} ;;\n"
         for number, content in enumerate(change.plan.contents, 1)
     )
     functions = (
@@ -150,8 +152,8 @@ def guard_script(change: Change) -> str:
         f"identities() {{ {_identities(change)}; }}\n"
         f"target_of() {{\ncase $1 in\n{targets}*) return 1 ;;\nesac\n}}\n"
     )
-    parts = "".join(text(name) for name in ("common", "guard_files", "guard_daemon", "guard"))
-    return "#!/bin/sh\n" + variables(values) + functions + change.functions + parts
+    parts = "".join(read_script(name) for name in ("common", "guard_files", "guard_daemon", "guard"))
+    return "#!/bin/sh\n" + render_variables(values) + functions + change.functions + parts
 
 
 def _identities(change: Change) -> str:
@@ -166,19 +168,19 @@ def _identities(change: Change) -> str:
     folders = {glob.pattern.rpartition("/")[0] for glob in snapshot.globs}
     if not all(include.is_literal(folder) for folder in folders) or any(file.real_path for file in snapshot.files):
         return "false"
-    blank = [dump for dump in snapshot.dumps if dump.context == Context()]
-    keys = {value for dump in blank for keyword, value in dump.settings if keyword == "hostkey"}
+    blank = snapshot.answers.get(Context())
+    keys = {value for keyword, value in blank.settings if keyword == "hostkey"} if blank else set()
     paths = sorted({file.path for file in snapshot.files} - {main} | folders | keys)
     # Called in a substitution, whose process becomes the program.
-    return f"exec stat -L -c '%n %d %i %s %.9Y %.9Z' -- {' '.join(quote(path) for path in paths)}" if paths else "false"
+    return f"exec stat -L -c '%n %d %i %s %.9Y %.9Z' -- {join(paths)}" if paths else "false"
 
 
-def target(snapshot: Snapshot, path: str) -> str:
-    """The file behind a path: a rename must replace the file, not a link to it."""
+def find_target(snapshot: Snapshot, path: str) -> str:
+    """Find the file behind a path: a rename must replace the file, not a link to it."""
     return next((file.real_path or path for file in snapshot.files if file.path == path), path)
 
 
-def rehearse_command(change: Change, *, present: bool = False) -> str:
+def build_rehearse_command(change: Change, *, present: bool = False) -> str:
     """Serve one connection through the candidate, or through the present files."""
     words = f"sh {quote(change.directory + '/guard.sh')} rehearse"
     if present or not change.candidate:
@@ -186,55 +188,53 @@ def rehearse_command(change: Change, *, present: bool = False) -> str:
     return f"{words} {quote(f'{change.directory}/{change.candidate[0][0]}')}"
 
 
-def install_command(directory: str) -> str:
+def build_install_command(directory: str) -> str:
     """Install and restart, the second half of a change. An expired guard has removed itself."""
     guard = quote(directory + "/guard.sh")
-    told = {
+    refusal = {
         "kind": "restart",
         "cause": "expired",
         "reason": "the time limit of the guard expired before the change began",
+        "end": "refused",
     }
-    records = "".join(f"{kind} {len(text)}\n{text}\n" for kind, text in {**told, "end": "refused"}.items())
+    records = "".join(f"{kind} {len(text)}\n{text}\n" for kind, text in refusal.items())
     return f"if [ -e {guard} ]; then sh {guard} install 2>/dev/null; else printf '%s' {quote(records)}; fi\n"
 
 
-def confirm_command(directory: str) -> str:
+def build_confirm_command(directory: str) -> str:
     """Confirm over a new login; this ends the guard."""
     return f"sh {quote(directory + '/guard.sh')} confirm 2>/dev/null\n"
 
 
-def revert_command(directory: str) -> str:
+def build_revert_command(directory: str) -> str:
     """Revert the change now. A guard that never reached the host has changed nothing."""
     guard = quote(directory + "/guard.sh")
     return f"if [ -e {guard} ]; then sh {guard} revert 2>/dev/null; else printf 'end 7\\nrefused\\n'; fi\n"
 
 
-def revert_hint(directory: str, verb: str = "revert") -> str:
+def show_command(directory: str, verb: str = "revert") -> str:
     """Give the command that an operator types on the host."""
     return f"sudo sh {quote(directory + '/guard.sh')} {verb}"
 
 
-def unfinished_hint(directory: str, *, verb: str = "revert") -> str:
-    """What to do about a run that nothing reverts: its restart failed, or the host was rebooted in the middle of it.
+def show_remedy(directory: str, *, verb: str = "revert") -> str:
+    """Say what to do about a run that nothing reverts: its restart failed, or the host was rebooted during it.
 
     Args:
         verb: the guard's word for it; an earlier version's guard knows `restore` only.
     """
-    return f"if something prevents sshd from starting, correct it; then run on the host: {revert_hint(directory, verb)}"
+    return (
+        f"if something prevents sshd from starting, correct it; then run on the host: {show_command(directory, verb)}"
+    )
 
 
-def expire_command(directory: str) -> str:
-    """What the armed guard runs when nobody confirmed."""
-    return f"/bin/sh {quote(directory + '/guard.sh')} expire"
+def build_timed_command(directory: str, verb: str) -> str:
+    """Build a command that no login runs: `expire` when nobody confirmed, or `boot` at the next boot, before sshd."""
+    return f"/bin/sh {quote(directory + '/guard.sh')} {verb}"
 
 
-def boot_command(directory: str) -> str:
-    """What the next boot runs, before sshd."""
-    return f"/bin/sh {quote(directory + '/guard.sh')} boot"
-
-
-def specification(context: Context) -> str:
-    """The `-C` argument for a context; empty for the blank one.
+def render_specification(context: Context) -> str:
+    """Render the `-C` argument for a context; empty for the blank one.
 
     user, host and addr always stand together, as OpenSSH before 8.1 demands.
     """
@@ -250,8 +250,8 @@ def specification(context: Context) -> str:
     return ",".join(f"{key}={value}" for key, value in parts.items())
 
 
-def pair(values: tuple[tuple[str, str], ...]) -> str:
-    """Both settings as the scripts compare them: `300 3`."""
+def render_pair(values: tuple[tuple[str, str], ...]) -> str:
+    """Render both settings as the scripts compare them: `300 3`."""
     by_keyword = dict(values)
     return f"{by_keyword[INTERVAL]} {by_keyword[COUNT_MAX]}"
 
@@ -269,7 +269,7 @@ def parse(stdout: bytes) -> Answer:
         if kind == "step":
             name, result, since, until, *detail = decode(value).split(" ", 4)
             seconds_s = float(until) - float(since)
-            # Not a number, endless, a day: a host says what it likes.
+            # Not a number, infinite, a day: a host may send anything.
             seconds_s = round(seconds_s, 2) if 0 <= seconds_s < 86_400 else 0.0
             if len(steps) == _MOST_STEPS:
                 raise make_too_large(f"its answer has more than {_MOST_STEPS} steps")
@@ -291,7 +291,7 @@ def parse(stdout: bytes) -> Answer:
 
 
 def _kind(word: str) -> FailureKind | None:
-    """What a guard says went wrong. A defect of the program is for the program to tell, never for a host."""
+    """Read the kind of a failure. Only the program itself reports its own defects, never a host."""
     kind = FailureKind(word) if word else None
     return None if kind is FailureKind.INTERNAL else kind
 

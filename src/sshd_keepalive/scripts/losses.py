@@ -1,4 +1,4 @@
-"""The sessions in the log of a host, counted there: the script, and the parser of what it says."""
+"""The sessions in the log of a host, counted there: the script, and the parser of its output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHARE: Final = 0.6  # of the time of an exchange: the rest is for the login she
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLog:
-    """What the log of a host tells of its sessions."""
+    """The sessions in the log of a host."""
 
     groups: tuple[SessionGroup, ...]
     n_sessions: int  # that began in the time looked at
@@ -31,7 +31,7 @@ class SessionLog:
     run_id: str = ""  # of the change that came into effect then; empty: sshd read its values, for whatever reason
 
 
-def script(
+def build_script(
     *, days: int, loaded_at: datetime | None, limit_s: float, state_dir: str = "", directory: str = "/var/log"
 ) -> str:
     """Build the script that counts.
@@ -68,29 +68,29 @@ def parse(stdout: bytes) -> SessionLog:
     n_sessions, n_left_out, first_at, last_at = 0, 0, None, None
     in_effect_since, run_id = None, ""
     for kind, value in read_records(stdout):
-        said = decode(value)
+        text = decode(value)
         if kind == "unread":
-            unread.append(said)
+            unread.append(text)
         elif kind == "cut":
             was_cut = True
         elif kind == "effect":
-            seconds, _, run_id = said.partition(" ")
-            in_effect_since = _moment(seconds)
+            seconds, _, run_id = text.partition(" ")
+            in_effect_since = _read_time(seconds)
         elif kind == "sources":
-            n_logs, _, journal = said.partition(" ")
+            n_logs, _, journal = text.partition(" ")
             logs = (f"{n_logs} text log{'s' * (int(n_logs) != 1)}",) if int(n_logs) else ()
             sources = (*logs, "journal") if journal else logs
         elif kind == "counts":
-            for words in map(str.split, said.splitlines()):
+            for words in map(str.split, text.splitlines()):
                 if words[0] == "group":
-                    groups.append(_group(words))
+                    groups.append(_read_group(words))
                 elif words[0] == "cut":
                     was_cut = True
                 elif words[0] == "left-out":
                     n_left_out = int(words[1])
                 elif words[0] == "seen":
                     n_sessions = int(words[1])
-                    first_at, last_at = map(_moment, words[2:4])
+                    first_at, last_at = map(_read_time, words[2:4])
     if len(groups) > _MOST_GROUPS:
         raise make_too_large(f"its log has more than {_MOST_GROUPS} groups of sessions")
     groups.sort(key=lambda group: (-group.n, group.account, group.address, group.end, group.is_new))
@@ -108,11 +108,11 @@ def parse(stdout: bytes) -> SessionLog:
     )
 
 
-def _moment(seconds: str) -> datetime | None:
+def _read_time(seconds: str) -> datetime | None:
     return datetime.fromtimestamp(int(seconds), UTC) if int(seconds) else None
 
 
-def _group(words: list[str]) -> SessionGroup:
+def _read_group(words: list[str]) -> SessionGroup:
     """`group new timeout etl 192.0.2.9 3 300*2 301*1`."""
     lengths = sorted((int(seconds), int(n)) for seconds, n in (word.split("*") for word in words[6:]))
     return SessionGroup(

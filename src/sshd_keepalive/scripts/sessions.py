@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import decode, legible, read_records
+from sshd_keepalive.scripts.records import decode, legible, read_clock, read_records
 from sshd_keepalive.sshd_config.limits import make_too_large
 
 # The title of a session's process: `sshd: ops [priv]`, `sshd-session: root@pts/0`; before a login `[accepted]`.
@@ -77,10 +77,7 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
         HostError: kind `observe`, the output is cut, or names too many processes.
     """
     values, processes, commands = _read_processes(stdout)
-    clock = values.get("clock", "")
-    # busybox date knows no %N: then the second is all there is.
-    now_s = float(clock) if clock.replace(".", "").isdigit() else float(clock.split(".")[0] or 0)
-    now = datetime.fromtimestamp(now_s, UTC)
+    now = datetime.fromtimestamp(read_clock(values.get("clock", ""))[0], UTC)
     hertz, uptime_s = int(values.get("hertz") or 100), float(values.get("uptime") or 0)
     listening, peers = _read_network(values.get("network", ""))
     ports = {listening[s] for s in processes[daemon].sockets if s in listening} if daemon in processes else set()
@@ -89,7 +86,7 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
     children: dict[int, list[_Process]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process)
-    found = []
+    sessions = []
     for process in processes.values():
         title = _match_session(process.title)
         if title is None or _is_inner(process, processes):
@@ -103,7 +100,7 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
         if ports and local is not None and local not in ports:
             continue
         age_s = max(0.0, uptime_s - process.started / hertz)
-        found.append(
+        sessions.append(
             LiveSession(
                 pid=process.pid,
                 user=title["user"],
@@ -117,7 +114,7 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
                 heard_ago_s=next((heard_s[s] for p in family for s in p.sockets if s in heard_s), None),
             )
         )
-    return tuple(sorted(found, key=lambda session: (-session.age_s, session.pid)))
+    return tuple(sorted(sessions, key=lambda session: (-session.age_s, session.pid)))
 
 
 def _read_processes(stdout: bytes) -> tuple[dict[str, str], dict[int, _Process], dict[int, list[str]]]:
@@ -163,8 +160,8 @@ def _match_session(title: str) -> re.Match[str] | None:
     return None if title.endswith("startups") or "[listener]" in title else match
 
 
-def _read_table(said: str) -> Iterator[_Process]:
-    for row in said.splitlines():
+def _read_table(table: str) -> Iterator[_Process]:
+    for row in table.splitlines():
         words = row.split(" ", 3)
         if len(words) == 4 and all(word.isdigit() for word in words[:3]):
             yield _Process(pid=int(words[0]), parent=int(words[1]), started=int(words[2]), name=words[3])
@@ -180,18 +177,17 @@ def _is_inner(process: _Process, processes: dict[int, _Process]) -> bool:
 
 
 def _list_ancestors(pid: int, processes: dict[int, _Process]) -> set[int]:
-    found: set[int] = set()
-    while pid in processes and pid not in found:
-        found.add(pid)
+    ancestors: set[int] = set()
+    while pid in processes and pid not in ancestors:
+        ancestors.add(pid)
         pid = processes[pid].parent
-    return found
+    return ancestors
 
 
-def _read_network(said: str) -> tuple[dict[str, int], dict[str, tuple[int, str]]]:
+def _read_network(table: str) -> tuple[dict[str, int], dict[str, tuple[int, str]]]:
     """Inode → the port, of those that listen; inode → the port here and the address there, of connections."""
     listening, peers = {}, {}
-    for row in said.splitlines():
-        words = row.split()
+    for words in map(str.split, table.splitlines()):
         if len(words) == 4:
             state, local, peer, inode = words
             port = int(local.rpartition(":")[2], 16)
@@ -202,11 +198,11 @@ def _read_network(said: str) -> tuple[dict[str, int], dict[str, tuple[int, str]]
     return listening, peers
 
 
-def _read_address(told: str) -> str:
+def _read_address(text: str) -> str:
     """`0100007F:0016` of /proc/net/tcp: four bytes at a time, little-endian nearly everywhere."""
-    digits, _, port = told.rpartition(":")
+    digits, _, port = text.rpartition(":")
     packed = b"".join(bytes.fromhex(digits[at : at + 8])[::-1] for at in range(0, len(digits), 8))
-    if len(packed) == 4:
-        return f"{IPv4Address(packed)}:{int(port, 16)}"
-    address = IPv6Address(packed)
-    return f"{address.ipv4_mapped or f'[{address}]'}:{int(port, 16)}"
+    address = ip_address(packed)
+    if isinstance(address, IPv6Address):
+        return f"{address.ipv4_mapped or f'[{address}]'}:{int(port, 16)}"
+    return f"{address}:{int(port, 16)}"

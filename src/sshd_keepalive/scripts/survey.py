@@ -26,8 +26,8 @@ from sshd_keepalive.model import (
     Snapshot,
 )
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import Record, decode, legible, read_records
-from sshd_keepalive.sshd_config import command_line as start
+from sshd_keepalive.scripts.records import Record, decode, legible, read_clock, read_records
+from sshd_keepalive.sshd_config import command_line
 from sshd_keepalive.sshd_config.include import encode_path
 from sshd_keepalive.sshd_config.limits import (
     MAX_CONFIG_BYTES,
@@ -112,7 +112,7 @@ _MOST: Final = {
 
 @dataclass(slots=True)
 class _Look:
-    """What the records said so far."""
+    """What was read from the records so far."""
 
     words: dict[str, str] = field(default_factory=dict)
     files: list[RemoteFile] = field(default_factory=list)
@@ -160,16 +160,14 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
             case "unreadable" | "dangling" | "irregular":
                 raise _report_unusable(kind, decode(value))
             case "nosshd":
-                raise HostError(
+                raise _make_error(
                     f"found no sshd on the host ({decode(value)})",
-                    kind=FailureKind.OBSERVE,
                     cause="no-sshd",
                     hint="name the binary in the inventory: sshd: /path/to/sshd",
                 )
             case "elsewhere":
-                raise HostError(
+                raise _make_error(
                     f"the running sshd reads {decode(value)}, not {host.sshd_config}",
-                    kind=FailureKind.OBSERVE,
                     cause="other-config",
                     hint="correct sshd_config in the inventory, or leave it out to use the file of the running sshd",
                 )
@@ -199,18 +197,18 @@ def _limit_records(stdout: bytes) -> Iterator[Record]:
 def _report_unusable(kind: str, path: str) -> HostError:
     why, hint = {
         "unreadable": ("cannot be read by this login", "log in as root, or set become: sudo"),
-        "dangling": (
-            "is a broken symbolic link: sshd would not start with it",
-            "remove or correct the link",
-        ),
+        "dangling": ("is a broken symbolic link: sshd would not start with it", "remove or correct the link"),
         "irregular": ("is neither a file nor a directory", "move it where no Include matches it"),
     }[kind]
-    return HostError(f"{path} {why}", kind=FailureKind.OBSERVE, cause=f"{kind}-file", hint=hint)
+    return _make_error(f"{path} {why}", cause=f"{kind}-file", hint=hint)
 
 
 def _report_vanished(what: str) -> HostError:
-    message = f"a {what} was deleted while it was read"
-    return HostError(message, kind=FailureKind.OBSERVE, cause="output-cut", hint="run the command again")
+    return _make_error(f"a {what} was deleted while it was read", cause="output-cut", hint="run the command again")
+
+
+def _make_error(message: str, *, cause: str, hint: str) -> HostError:
+    return HostError(message, kind=FailureKind.OBSERVE, cause=cause, hint=hint)
 
 
 def _take_files(look: _Look, content: bytes) -> None:
@@ -262,17 +260,15 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
     words = look.words
     found = _VERSION.search(words.get("version", ""))
     if found is None:
-        raise HostError(
+        raise _make_error(
             "the sshd of this host is not OpenSSH",
-            kind=FailureKind.OBSERVE,
             cause="not-openssh",
             hint="this program supports OpenSSH only; remove the host from the inventory",
         )
     config_path = words.get("config", host.sshd_config)
     if not config_path.startswith("/"):
-        raise HostError(
+        raise _make_error(
             f"sshd was started with a relative path, -f {config_path}: cannot find out which file that is",
-            kind=FailureKind.OBSERVE,
             cause="other-config",
             hint="start sshd with an absolute path, or name it in the inventory: sshd_config: /path/to/sshd_config",
         )
@@ -340,9 +336,8 @@ def _read_reverted(text: str) -> RevertedChange | None:
 def _read_daemon(look: _Look, host: Host) -> Daemon | None:
     words = look.words
     if "lost" in words:
-        raise HostError(
+        raise _make_error(
             f"cannot find the sshd that accepted this login: {words['lost']}",
-            kind=FailureKind.OBSERVE,
             cause="no-daemon",
             hint="name it in the inventory, service: {manager: pidfile, pidfile: …} or {manager: command, …}",
         )
@@ -353,7 +348,7 @@ def _read_daemon(look: _Look, host: Host) -> Daemon | None:
         command = " ".join(words.get("command", "").split())
         if following is None and command and not command.split()[0].endswith(":"):
             following = command
-        options = start.read_options(following or "")
+        options = command_line.read_options(following or "")
         return Daemon(pid=None, command_line=command, options=options, next_command=following)
     loaded, certain, folders = _read_times(words)
     if len(folders) != len(look.directories):
@@ -365,7 +360,7 @@ def _read_daemon(look: _Look, host: Host) -> Daemon | None:
         loaded_at=datetime.fromtimestamp(loaded, UTC),
         binary=words.get("binary", ""),
         command_line=" ".join(words.get("command", "").split()),
-        options=start.read_options(words.get("command", "")),
+        options=command_line.read_options(words.get("command", "")),
         next_command=following,
         stale=tuple(dict.fromkeys(newer)),
     )
@@ -387,17 +382,11 @@ def _read_start(words: dict[str, str]) -> tuple[float, float]:
         age = float(words["uptime"]) - int(words["started"]) / int(words["hertz"])
         if age < -_TICK_S:  # a container's own uptime beside the machine's start times (lxcfs)
             raise ValueError(age)
-        clock = words["clock"]
-        # busybox date does not support %N: then the time is exact to one second.
-        return (
-            (float(clock) - age, _TICK_S)
-            if clock.replace(".", "").isdigit()
-            else (float(clock.split(".")[0]) - age, 1.0)
-        )
+        now, has_fraction = read_clock(words["clock"])
+        return now - age, _TICK_S if has_fraction else 1.0
     except (KeyError, ValueError):
-        raise HostError(
+        raise _make_error(
             "cannot find out when the running sshd was started",
-            kind=FailureKind.OBSERVE,
             cause="no-start-time",
             hint="restart sshd by hand, or name two commands: service: {manager: command, …}",
         ) from None

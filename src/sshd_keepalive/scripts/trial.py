@@ -12,7 +12,7 @@ from typing import Final
 from sshd_keepalive.model import Finding, Snapshot, State, Subject
 from sshd_keepalive.probing.proof import Held, Loss, Values, describe
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config import keepalive
 from sshd_keepalive.sshd_config.reading import Reading
 
 #: sshd's timer counts whole seconds; a busy host is late.
@@ -51,22 +51,18 @@ def build_script(snapshot: Snapshot, trial: Trial) -> str:
 
 def build_finding(trial: Trial, held: Held, values: Values) -> Finding:
     """Compare a trial with what the release should do."""
-    told = consequence.compute_consequence(values.version, trial.interval_s, trial.count_max)
-    late = 2 if consequence.has_doubled_interval(values.version) else 1
+    expected = keepalive.compute_consequence(values.version, trial.interval_s, trial.count_max)
+    late = keepalive.count_intervals(values.version)
+    dropped_s = expected.alive_dropped_after_s or expected.dead_dropped_after_s
     if trial.subject is Subject.OBSERVED:
-        wanted = f"a keep-alive every {told.request_after_s} s"
-        right = (
-            held.loss is None and held.spacing_s is not None and _is_near(held.spacing_s, told.request_after_s, late)
-        )
-    elif told.alive_dropped_after_s is not None:
-        wanted = f"a living client is dropped after {told.alive_dropped_after_s} s"
-        right = held.loss is Loss.CLOSED and _is_near(held.quiet_s, told.alive_dropped_after_s, late)
-    elif told.dead_dropped_after_s is None:
+        wanted = f"a keep-alive every {expected.request_after_s} s"
+        right = held.loss is None and _is_near(held.spacing_s, expected.request_after_s, late)
+    elif dropped_s is None:
         wanted = "a living client is never dropped"
         right = held.loss is None
     else:
-        wanted = f"a dead client is dropped after {told.dead_dropped_after_s} s"
-        right = held.loss is Loss.CLOSED and _is_near(held.quiet_s, told.dead_dropped_after_s, late)
+        wanted = f"a {'living' if expected.alive_dropped_after_s else 'dead'} client is dropped after {dropped_s} s"
+        right = held.loss is Loss.CLOSED and _is_near(held.quiet_s, dropped_s, late)
     return Finding(
         setting=trial.subject,
         wanted=wanted,
@@ -84,6 +80,8 @@ def find_deciding_match(reading: Reading) -> str:
     return f"a Match block sets the values ({place}), and a command-line option cannot override it" if place else ""
 
 
-def _is_near(seconds: float, expected_s: int | None, late: int) -> bool:
-    """Whether a time is as expected; `late` 2: a busy host may keep the interval after all (proof.earliest_s)."""
-    return expected_s is not None and expected_s / late - _TOLERANCE_S <= seconds <= expected_s + _TOLERANCE_S
+def _is_near(seconds: float | None, expected_s: int | None, late: int) -> bool:
+    """Whether a time is as expected; `late` 2: a busy host may keep the interval (proof.compute_earliest_s)."""
+    if seconds is None or expected_s is None:
+        return False
+    return expected_s / late - _TOLERANCE_S <= seconds <= expected_s + _TOLERANCE_S

@@ -67,7 +67,7 @@ def render(document: Document) -> bytes:
     return b"".join([line.raw for line in document.lines])
 
 
-def line_ending(raw: bytes) -> bytes:
+def find_line_ending(raw: bytes) -> bytes:
     """The line ending of a line: CR LF, LF, or nothing."""
     if raw.endswith(b"\r\n"):
         return b"\r\n"

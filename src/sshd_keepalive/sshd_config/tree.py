@@ -14,8 +14,7 @@ from typing import Final
 
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COMMAND_LINE, COUNT_MAX, DEFAULT_CONFIG, INTERVAL, Place, Snapshot
-from sshd_keepalive.sshd_config import command_line as start
-from sshd_keepalive.sshd_config import include, keywords, match, values
+from sshd_keepalive.sshd_config import command_line, include, keywords, match, values
 from sshd_keepalive.sshd_config.document import Document, Line, parse, tokenise
 from sshd_keepalive.sshd_config.limits import MAX_GLOB_BYTES, Work, make_too_large
 from sshd_keepalive.sshd_config.match import Block
@@ -149,7 +148,7 @@ def _inputs(snapshot: Snapshot) -> tuple[object, ...]:
         {file.path: (file.content, file.real_path) for file in snapshot.files},
         {glob.pattern: glob.paths for glob in snapshot.globs},
         (snapshot.version, snapshot.has_include_backport, snapshot.config_path, snapshot.host.sshd_config),
-        (snapshot.daemon.options, start.find_config(snapshot.daemon.command_line)) if snapshot.daemon else None,
+        (snapshot.daemon.options, command_line.find_config(snapshot.daemon.command_line)) if snapshot.daemon else None,
     )
 
 
@@ -168,7 +167,7 @@ def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
 
     The look at the host names the one it used; where a snapshot does not say, the daemon's words do.
     """
-    named = start.find_config(snapshot.daemon.command_line) if snapshot.daemon else None
+    named = command_line.find_config(snapshot.daemon.command_line) if snapshot.daemon else None
     choices = [snapshot.config_path, *([named] if named else []), snapshot.host.sshd_config, _VENDOR_CONFIG]
     return next((path for path in choices if path in files), snapshot.host.sshd_config)
 

@@ -132,14 +132,14 @@ def test_accounts_can_be_hidden_and_counts_stay() -> None:
 
 def test_the_table_names_the_worst_and_draws_the_lengths() -> None:
     found = study(group("timeout", 40, *[300] * 40), group("cut", 1, 5, account="ops"), group("peer", 3))
-    assert list(losses.table(found)) == [
+    assert list(losses.render_table(found)) == [
         "etl from 192.0.2.9: 40 dropped (client did not respond), 3 ended by the client",
         "ops from 192.0.2.9: 1 cut by a reset or a broken connection",
         "     0 s to 10 s # 1",
         "  300 s to 350 s " + "#" * 40 + " 40",
     ]
     many = study(*(group("cut", 1, 5, account=f"u{number}") for number in range(12)))
-    assert "and 2 more; --format json names all" in list(losses.table(many))
+    assert "and 2 more; --format json names all" in list(losses.render_table(many))
 
 
 def test_the_history_gets_figures_without_names() -> None:

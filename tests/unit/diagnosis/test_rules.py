@@ -27,7 +27,7 @@ from sshd_keepalive.diagnosis.rules import (
     judge_by_host,
     read_known,
 )
-from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config import keepalive
 from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
@@ -92,9 +92,7 @@ def test_what_the_host_does_outweighs_every_guess(
     found = of(PUBLISHED, known)
     assert (found.causes[0].name, found.causes[0].likelihood) == (first, likelihood)
     zero = next((cause for cause in found.causes if cause.name == "count-zero"), None)
-    ends_living = (
-        consequence.compute_consequence(known.version, interval_s, count_max).alive_dropped_after_s is not None
-    )
+    ends_living = keepalive.compute_consequence(known.version, interval_s, count_max).alive_dropped_after_s is not None
     assert (zero is not None and zero.likelihood is not Likelihood.UNLIKELY) is ends_living
 
 

@@ -148,12 +148,12 @@ def test_a_daemon_option_that_does_something_else_has_no_line_to_write() -> None
 
 def test_findings_fail_and_what_gets_better_is_a_note() -> None:
     reading = read_files({MAIN: b"ClientAliveInterval 300#x\n"}, version=releases.find("8.4").version)
-    (finding,), notes = as_if.findings(reading, releases.find("debian-13"))
+    (finding,), notes = as_if.judge(reading, releases.find("debian-13"))
     assert (finding.state, finding.value, finding.wanted) == (State.DRIFT, "refused", "accepted")
     assert (str(finding.scope), notes) == ("debian-13 (OpenSSH 10.0p2)", ())
     assert "write instead, for both releases: ClientAliveInterval 300 #x" in finding.reason
     reading = read_files({MAIN: GOOD.encode()}, version=releases.find("debian-12").version)
-    found, (note,) = as_if.findings(reading, releases.find("debian-13"))
+    found, (note,) = as_if.judge(reading, releases.find("debian-13"))
     assert found == ()
     assert "every 300 s" in note
 
@@ -161,7 +161,7 @@ def test_findings_fail_and_what_gets_better_is_a_note() -> None:
 def test_the_advice_depends_on_what_is_known() -> None:
     text = b"PAMAuthenticationViaKbdInt no\nGSSAPIAuthentication no\nNoSuchKeyword yes\n"
     reading = read_files({MAIN: text}, version=releases.find("10.3").version)
-    found, _ = as_if.findings(reading, releases.find("10.4"))
+    found, _ = as_if.judge(reading, releases.find("10.4"))
     ends = [finding.reason.rpartition(";")[2].strip() for finding in found]
     assert ends[0] == "delete the line, it is not needed in either release"
     assert ends[1] == "sshd would not start: it has no keyword GSSAPIAuthentication"

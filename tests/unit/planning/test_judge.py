@@ -23,7 +23,7 @@ from sshd_keepalive.model import (
 )
 from sshd_keepalive.planning import judge, plan
 from sshd_keepalive.planning.policy import from_mapping
-from sshd_keepalive.sshd_config import command_line as start
+from sshd_keepalive.sshd_config import command_line
 from sshd_keepalive.sshd_config.reading import read, read_files
 from tests.support.snapshots import EVERYBODY, MAIN, USUAL, look
 
@@ -236,7 +236,7 @@ TITLE = "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"
     ],
 )
 def test_start_options_that_wait_for_a_restart(now: str, then: str | None, told: str | None) -> None:
-    daemon = Daemon(pid=1, command_line=now, options=start.read_options(now), next_command=then)
+    daemon = Daemon(pid=1, command_line=now, options=command_line.read_options(now), next_command=then)
     files = {"/srv/c" if "/srv/c" in now else MAIN: GOOD}
     found = look(files, daemon=daemon)
     waiting = [finding for finding in judge.judge(read(found), Policy()) if finding.setting == "daemon"]

@@ -13,7 +13,7 @@ from sshd_keepalive.probing import proof
 from sshd_keepalive.probing.proof import Beat, Held, Loss, Values
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS
-from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config import keepalive
 from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
@@ -107,7 +107,7 @@ def test_spacings_add_up_to_the_last_keep_alive(gaps: list[float]) -> None:
 def test_each_trial_is_judged_by_what_the_release_does(version: str) -> None:
     effect = values("300/3", version)
     for one in TRIALS:
-        told = consequence.compute_consequence(effect.version, one.interval_s, one.count_max)
+        told = keepalive.compute_consequence(effect.version, one.interval_s, one.count_max)
         end_s = told.alive_dropped_after_s if one.answers else told.dead_dropped_after_s
         assert end_s is None or end_s + 1 < one.idle_s, "too short to see it"
         dead = silence((end_s or 0) + 0.3, told.request_after_s, Loss.CLOSED)

@@ -128,4 +128,4 @@ def test_logins_at_the_same_moment_are_counted_against_max_startups() -> None:
 
 
 def test_keep_alives_of_tcp_that_are_off_are_told() -> None:
-    assert deep._find_tcp_keep_alive({"kernel": "7200 75 9"}, snapshot(tcpkeepalive="no")) == ("no",)
+    assert deep._find_tcp_keep_alive({"kernel": "7200 75 9"}, snapshot(tcpkeepalive="no").dumps[0]) == ("no",)

@@ -32,7 +32,7 @@ from sshd_keepalive.model import (
     Snapshot,
 )
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.scripts import guard, text
+from sshd_keepalive.scripts import guard, read_script
 from sshd_keepalive.scripts.guard import Answer, Change
 from tests.support import acl, shell_variables
 from tests.support.shell import LocalShell, argv_of, installed_shells, write_command
@@ -123,7 +123,7 @@ class Machine:
             config_path=path,
         )
         directory = f"{self.state}/{run_id}"
-        expire, boot = guard.expire_command(directory), guard.boot_command(directory)
+        expire, boot = guard.build_timed_command(directory, "expire"), guard.build_timed_command(directory, "boot")
         functions = services.build_functions({"command": registry.load("services", "command")}, self.service)
         # No manager of this machine: the timer is a sleeping shell, and nothing of /etc is touched.
         functions += services.build_guard_functions({}, f"test-{run_id}", expire, boot, DEADLINE_S)
@@ -141,7 +141,7 @@ class Machine:
         return guard.parse(self.shell.run(script, timeout_s=30).stdout)
 
     def make(self, change: Change) -> Answer:
-        return self.tell(guard.change_script(change))
+        return self.tell(guard.build_change_script(change))
 
     def litter(self) -> list[str]:
         beside = [path.name for path in self.config.parent.iterdir() if path.name != "sshd_config"]
@@ -178,7 +178,7 @@ def test_changed_and_confirmed(machine: Machine) -> None:
     ]  # fmt: skip
     assert (machine.config.read_bytes(), machine.config.stat().st_mode & 0o777) == (NEW, 0o640)
     sleeper = (Path(change.directory) / "sleeper").read_text().split()[0]
-    assert machine.tell(guard.confirm_command(change.directory)).end == "applied"
+    assert machine.tell(guard.build_confirm_command(change.directory)).end == "applied"
     assert machine.litter() == []
     machine.up.touch()
     machine.wait(lambda: not Path(f"/proc/{sleeper}").exists())
@@ -236,15 +236,15 @@ def test_what_sshd_has_read_already_is_asked_again_only_when_it_changed(machine:
     asked = folder / "bin/asked"
     asked.unlink()
     MEANWHILE[meanwhile](machine.more / "10.conf")
-    answer = machine.tell(guard.install_command(change.directory))
+    answer = machine.tell(guard.build_install_command(change.directory))
     if meanwhile == "nothing":
         # busybox's stat tells whole seconds, and so too little.
         is_asked = machine.name == "busybox"
         assert (answer.end, machine.config.read_bytes(), asked.exists()) == ("changed", NEW, is_asked)
-        machine.tell(guard.revert_command(change.directory))
+        machine.tell(guard.build_revert_command(change.directory))
     elif "key" in meanwhile:  # which the stand-in does not read
         assert (answer.end, asked.exists()) == ("changed", True)
-        machine.tell(guard.revert_command(change.directory))
+        machine.tell(guard.build_revert_command(change.directory))
     else:
         assert (answer.end, answer.kind) == ("rolled_back", "validate"), answer
         assert machine.config.read_bytes() == OLD
@@ -259,7 +259,7 @@ def test_not_confirmed_comes_back_by_itself(machine: Machine) -> None:
     assert (machine.config.read_bytes(), machine.config.stat().st_mode & 0o777) == (OLD, 0o640)
     assert (machine.folder / "restarts").read_text() == "restarted\n" * 2
     assert f"not confirmed within {DEADLINE_S} s" in (machine.state / "taken_back").read_text()
-    late = machine.tell(guard.confirm_command(change.directory))
+    late = machine.tell(guard.build_confirm_command(change.directory))
     assert (late.end, late.steps[-1].ok) == ("rolled_back", False)
 
 
@@ -270,7 +270,7 @@ def test_a_power_cut_that_lost_the_note_still_finds_the_new_file(machine: Machin
     folder = Path(change.directory)
     (folder / "installing").unlink()
     (folder / "boot").write_text("another-boot\n")
-    machine.tell(guard.boot_command(change.directory))
+    machine.tell(guard.build_timed_command(change.directory, "boot"))
     assert (machine.config.read_bytes(), machine.litter()) == (OLD, [])
 
 
@@ -282,7 +282,7 @@ def test_a_run_that_is_never_carried_on_leaves_nothing(machine: Machine) -> None
     machine.up.touch()
     machine.wait(lambda: not Path(change.directory).exists())
     assert machine.litter() == []
-    assert machine.tell(guard.revert_command(change.directory)).end == "refused"
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "refused"
 
 
 def test_second_half_after_the_time_was_up_changes_nothing(machine: Machine) -> None:
@@ -290,7 +290,7 @@ def test_second_half_after_the_time_was_up_changes_nothing(machine: Machine) -> 
     machine.make(change)
     machine.up.touch()
     machine.wait(lambda: not Path(change.directory).exists())
-    late = machine.tell(guard.install_command(change.directory))
+    late = machine.tell(guard.build_install_command(change.directory))
     assert (late.end, late.cause) == ("refused", "expired")
     assert machine.config.read_bytes() == OLD
 
@@ -302,7 +302,7 @@ def test_a_restart_that_fails_is_taken_back_at_once(machine: Machine) -> None:
     assert (answer.end, answer.kind, answer.steps[-1].name) == ("rolled_back", "restart", "revert")
     assert machine.config.read_bytes() == OLD
     assert machine.litter() == []
-    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"  # again: as it is
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"  # again: as it is
 
 
 def with_restart(machine: Machine, restart: str) -> Change:
@@ -335,7 +335,7 @@ def test_a_restart_command_may_end_its_shell(machine: Machine, end: str, code: s
         assert (answer.end, f"exit {code}" in answer.reason) == ("rolled_back", True), answer
     else:
         assert answer.end == "changed"
-        machine.tell(guard.revert_command(f"{machine.state}/20260101T000000Z-aaaaaa"))
+        machine.tell(guard.build_revert_command(f"{machine.state}/20260101T000000Z-aaaaaa"))
 
 
 def test_one_at_a_time(machine: Machine) -> None:
@@ -344,7 +344,7 @@ def test_one_at_a_time(machine: Machine) -> None:
     second = machine.make(machine.change(run_id="20260101T000001Z-bbbbbb"))
     assert (second.end, second.kind) == ("refused", "locked")
     assert first.run_id in second.reason
-    assert machine.tell(guard.revert_command(first.directory)).end == "rolled_back"
+    assert machine.tell(guard.build_revert_command(first.directory)).end == "rolled_back"
     assert machine.litter() == []
 
 
@@ -359,14 +359,14 @@ def test_a_run_whose_machine_was_started_anew_is_undone_by_the_next(machine: Mac
     assert second.end == "changed", second
     assert (Path(first.directory) / "decided/how").read_text() == "rolled_back\n"
     assert machine.config.read_bytes() == NEW
-    machine.tell(guard.revert_command(f"{machine.state}/20260101T000001Z-bbbbbb"))
+    machine.tell(guard.build_revert_command(f"{machine.state}/20260101T000001Z-bbbbbb"))
 
 
 def test_nobody_listens_any_more(machine: Machine, tmp_path: Path) -> None:
     """The login dies: the script meets a closed pipe, takes everything back at once and waits for no timer."""
     change = with_restart(machine, f"sleep 0.5; {machine.service.restart}")
     script = tmp_path / "script"
-    script.write_bytes(guard.change_script(change).encode("utf-8", "surrogateescape"))
+    script.write_bytes(guard.build_change_script(change).encode("utf-8", "surrogateescape"))
     argv = [*machine.shell._argv[:-1], str(script)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=machine.shell._environment)
     assert process.stdout is not None
@@ -409,7 +409,7 @@ def test_an_edit_by_somebody_else_is_kept_when_the_old_bytes_come_back(machine: 
     change = machine.change()
     assert machine.make(change).end == "changed"
     machine.config.write_bytes(b"# mine\n")
-    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
     assert machine.config.read_bytes() == OLD
     assert (Path(change.directory) / "1.found").read_bytes() == b"# mine\n"
 
@@ -440,7 +440,7 @@ def test_several_files_are_one_transaction(machine: Machine) -> None:
         "second": b"new\n",
         "third": b"new\n",
     }
-    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
     assert tree(machine.config.parent) == before
 
 
@@ -473,7 +473,7 @@ def test_the_backup_is_on_the_disk_before_a_file_goes(machine: Machine) -> None:
     answer = machine.make(change)
     assert answer.end == "changed", answer
     assert not path.exists()
-    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
     assert path.read_bytes() == b"old\n"
 
 
@@ -484,7 +484,7 @@ def test_a_confirmation_is_on_the_disk_before_the_lock_goes(machine: Machine) ->
     change = machine.change()
     assert machine.make(change).end == "changed"
     write_command(machine.fence, "rm", f'{safe}; exec /bin/rm "$@"')
-    assert machine.tell(guard.confirm_command(change.directory)).end == "applied"
+    assert machine.tell(guard.build_confirm_command(change.directory)).end == "applied"
     assert machine.litter() == []
 
 
@@ -494,9 +494,9 @@ def test_a_run_of_a_slow_clock_keeps_its_own_backup(machine: Machine) -> None:
         (machine.state / f"2099010{number}T000000Z-aaaaaa").mkdir(parents=True)
     change = machine.change()
     assert machine.make(change).end == "changed"
-    assert machine.tell(guard.confirm_command(change.directory)).end == "applied"
+    assert machine.tell(guard.build_confirm_command(change.directory)).end == "applied"
     assert (Path(change.directory) / "1.before").read_bytes() == OLD
-    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
     assert machine.config.read_bytes() == OLD
 
 
@@ -505,7 +505,7 @@ def test_a_log_that_cannot_be_opened_stops_neither_the_change_nor_the_way_back(m
     assert machine.make(change).end == "ready"
     for name in ("restart.log", "expire.log"):
         (Path(change.directory) / name).mkdir()
-    assert machine.tell(guard.install_command(change.directory)).end == "changed"
+    assert machine.tell(guard.build_install_command(change.directory)).end == "changed"
     machine.up.touch()
     machine.wait(lambda: not (machine.state / "lock").exists())
     assert machine.config.read_bytes() == OLD
@@ -528,7 +528,7 @@ def test_a_lock_that_a_power_cut_left_half_written_holds_nothing(machine: Machin
     (machine.state / "lock").write_text(found)
     answer = machine.make(machine.change())
     assert answer.end == "changed", answer
-    machine.tell(guard.revert_command(machine.change().directory))
+    machine.tell(guard.build_revert_command(machine.change().directory))
     assert machine.litter() == []
 
 
@@ -537,13 +537,13 @@ def test_who_dies_while_it_clears_a_dead_run_away_is_cleared_away_too(machine: M
     dead.mkdir(parents=True)
     (machine.state / "lock").write_text(f"{dead.name} 999999999 another-boot 1 1\n")
     (dead / "guard.sh").write_text("kill -9 $PPID\n")
-    machine.shell.run(guard.change_script(machine.change()), timeout_s=30)
+    machine.shell.run(guard.build_change_script(machine.change()), timeout_s=30)
     assert (machine.state / "lock").read_text().startswith(dead.name)
     (dead / "guard.sh").write_text("exit 0\n")
     second = machine.change(run_id="20260101T000001Z-bbbbbb")
     answer = machine.make(second)
     assert answer.end == "changed", answer
-    machine.tell(guard.revert_command(second.directory))
+    machine.tell(guard.build_revert_command(second.directory))
     assert machine.litter() == []
 
 
@@ -556,7 +556,7 @@ def test_two_first_runs_may_make_the_directory_for_backups_at_once(machine: Mach
     )
     answer = machine.make(machine.change())
     assert answer.end == "changed", answer
-    machine.tell(guard.revert_command(machine.change().directory))
+    machine.tell(guard.build_revert_command(machine.change().directory))
 
 
 def test_a_confirmation_that_comes_too_late_hears_what_the_host_does(machine: Machine) -> None:
@@ -565,9 +565,9 @@ def test_a_confirmation_that_comes_too_late_hears_what_the_host_does(machine: Ma
     decided = Path(change.directory) / "decided"
     decided.mkdir()
     (decided / "how").write_text("reverting\n")
-    late = machine.tell(guard.confirm_command(change.directory))
+    late = machine.tell(guard.build_confirm_command(change.directory))
     assert (late.end, late.steps[-1].ok) == ("reverting", False), late
-    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
 
 
 @pytest.mark.parametrize("how", ["unproved", "unknown", "reverting"])
@@ -583,7 +583,7 @@ def test_a_run_that_failed_to_revert_keeps_nobody_waiting(machine: Machine, how:
     machine.config.write_bytes(OLD)
     answer = machine.make(second)
     assert (answer.end, answer.kind) == (("refused", "locked") if how == "reverting" else ("changed", None)), answer
-    machine.tell(guard.revert_command(second.directory))
+    machine.tell(guard.build_revert_command(second.directory))
 
 
 def test_a_run_that_cannot_be_taken_back_is_named_with_its_directory(machine: Machine) -> None:
@@ -608,15 +608,15 @@ def test_a_missing_privilege_separation_directory_is_provided(machine: Machine) 
     answer = machine.make(change)
     assert answer.end == "changed", answer
     assert missing.stat().st_mode & 0o777 == 0o755
-    machine.tell(guard.revert_command(change.directory))
+    machine.tell(guard.build_revert_command(change.directory))
 
 
 def test_an_older_run_is_not_taken_back_by_hand_while_another_is_at_work(machine: Machine) -> None:
     first = machine.change()
     machine.make(first)
-    machine.tell(guard.confirm_command(first.directory))
+    machine.tell(guard.build_confirm_command(first.directory))
     (machine.state / "lock").write_text("20260101T000001Z-bbbbbb 999999999 this 1 1\n")
-    answer = machine.tell(guard.revert_command(first.directory))
+    answer = machine.tell(guard.build_revert_command(first.directory))
     assert (answer.end, "20260101T000001Z-bbbbbb" in answer.reason) == ("refused", True), answer
     assert machine.config.read_bytes() == NEW
 
@@ -645,7 +645,7 @@ def test_the_addresses_that_a_process_listens_on(shell: str, tools: str, tmp_pat
     ) as listener:
         assert listener.stdout
         pid, *ports = listener.stdout.readline().split()
-        script = f"{text('common')}PATH={quote(str(tmp_path))}\nlistening {pid}\nlistening $$\n"
+        script = f"{read_script('common')}PATH={quote(str(tmp_path))}\nlistening {pid}\nlistening $$\n"
         told, *addresses = LocalShell(shell=shell).run(script, timeout_s=20).stdout.decode().split()
         listener.communicate()
     assert told == pid
@@ -709,7 +709,7 @@ def test_links_of_root_alone_may_lead_to_the_state_directory(machine: Machine) -
     (machine.folder / "real/new\nline/state").mkdir()
     change = machine.change()
     assert machine.make(change).end == "changed"
-    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
 
 
 @as_root
@@ -733,7 +733,7 @@ def test_an_inherited_access_list_opens_no_backup_to_anybody(machine: Machine) -
     assert machine.state.stat().st_mode & 0o777 == 0o700
     look = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "ls", str(machine.state)]
     assert subprocess.run(look, capture_output=True, check=False).returncode != 0
-    machine.tell(guard.revert_command(change.directory))
+    machine.tell(guard.build_revert_command(change.directory))
 
 
 @as_root
@@ -743,9 +743,9 @@ def test_a_guard_whose_directory_somebody_else_may_write_to_by_now_writes_nothin
     assert machine.make(change).end == "changed"
     give_away(machine, trap)
     before = tree(machine.folder)
-    commands = [guard.revert_command(change.directory)]
+    commands = [guard.build_revert_command(change.directory)]
     if trap == "above":
-        commands += [guard.confirm_command(change.directory), guard.install_command(change.directory)]
+        commands += [guard.build_confirm_command(change.directory), guard.build_install_command(change.directory)]
     for command in commands:
         answer = machine.tell(command)
         assert answer.end == "unproved", answer
@@ -754,7 +754,7 @@ def test_a_guard_whose_directory_somebody_else_may_write_to_by_now_writes_nothin
     assert trap == "owner" or tree(machine.folder) == before
     os.chown(machine.folder, 0, 0)
     os.chown(machine.config.parent, 0, 0)
-    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
     assert machine.config.read_bytes() == OLD
 
 
@@ -769,7 +769,7 @@ def test_a_process_that_has_the_sleepers_number_by_now_is_left_alone(machine: Ma
         start = Path(f"/proc/{innocent.pid}/stat").read_text().split()[21]
         words = {"boot": f"{start} another-boot", "start": f"{int(start) - 1} {boot}", "nothing": f"{start} {boot}"}
         note.write_text(f"{innocent.pid} {words[differs]}\n")
-        assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
+        assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
         if differs == "nothing":
             assert innocent.wait(20) == -signal.SIGTERM
         else:
@@ -785,7 +785,7 @@ def test_new_files_get_the_label_of_the_policy_and_old_ones_keep_theirs(machine:
     relabelled = (machine.folder / "relabelled").read_text().splitlines()
     folder = machine.config.parent
     assert relabelled == [str(machine.state), str(folder / "new.d"), str(folder / "new.d/third")]
-    machine.tell(guard.revert_command(change.directory))
+    machine.tell(guard.build_revert_command(change.directory))
 
 
 def test_what_is_no_sshd_of_ours_is_not_looked_into(machine: Machine, tmp_path: Path) -> None:
@@ -796,7 +796,9 @@ def test_what_is_no_sshd_of_ours_is_not_looked_into(machine: Machine, tmp_path: 
     theirs = ["setpriv", "--reuid=12345", "--clear-groups", *ours] if os.geteuid() == 0 else ours
     with subprocess.Popen(ours) as one, subprocess.Popen(theirs) as other:
         machine.wait(lambda: all(Path(f"/proc/{p.pid}/comm").read_text() == "sshd-of-mine\n" for p in (one, other)))
-        numbers = machine.shell.run(text("common") + "find_sshds\necho $sshds\n", timeout_s=30).stdout.decode().split()
+        numbers = (
+            machine.shell.run(read_script("common") + "find_sshds\necho $sshds\n", timeout_s=30).stdout.decode().split()
+        )
         one.kill()
         other.kill()
     assert str(one.pid) in numbers
@@ -811,7 +813,7 @@ def test_hostile_paths_stay_one_word(request: pytest.FixtureRequest, tmp_path: P
     answer = machine.make(change)
     assert answer.end == "changed", answer
     assert machine.config.read_bytes() == NEW
-    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
     assert machine.config.read_bytes() == OLD
     assert not list(tmp_path.rglob("never"))
     assert machine.litter() == []
@@ -824,7 +826,7 @@ def test_everything_is_private(machine: Machine) -> None:
         if path.name != "1.before":  # which wears the owner and mode of the file
             assert path.stat().st_mode & 0o077 == 0, path
     assert machine.state.stat().st_mode & 0o777 == 0o700
-    machine.tell(guard.revert_command(change.directory))
+    machine.tell(guard.build_revert_command(change.directory))
 
 
 @pytest.mark.parametrize("path", sorted(Path(guard.__file__).parent.glob("*.sh")), ids=lambda p: p.name)
@@ -844,7 +846,7 @@ def test_the_program_that_was_replaced_is_named_without_the_kernels_remark(shell
             time.sleep(0.01)
         program.unlink()
         shutil.copy(shutil.which("sleep") or "", program)
-        script = f"{text('common')}SSHD='' pid={daemon.pid}\nfind_sshd\necho $sshd\n"
+        script = f"{read_script('common')}SSHD='' pid={daemon.pid}\nfind_sshd\necho $sshd\n"
         found = LocalShell(shell=shell).run(script, timeout_s=20).stdout.decode()
         daemon.kill()
     assert found == f"{program}\n"
@@ -853,7 +855,7 @@ def test_the_program_that_was_replaced_is_named_without_the_kernels_remark(shell
 @pytest.mark.parametrize("part", ["guard_files", "guard_daemon", "guard"])
 def test_each_function_says_what_it_reads_and_sets(part: str, tmp_path: Path) -> None:
     """A shell has no local variables: whoever changes a function must know whose these are."""
-    sent = guard.guard_script(Machine(tmp_path, SHELLS[0]).change())
+    sent = guard.build_guard_script(Machine(tmp_path, SHELLS[0]).change())
     known = shell_variables.functions(sent)
     wrong = []
     for function in shell_variables.functions(Path(guard.__file__).with_name(f"{part}.sh").read_text()).values():

@@ -51,7 +51,7 @@ def count(
     logs.mkdir(exist_ok=True)
     for number, log in enumerate(sorted(logs.iterdir(), key=lambda log: -len(log.name))):
         os.utime(log, (time.time() - 1000 + number,) * 2)  # the rotated ones are older
-    script = losses.script(
+    script = losses.build_script(
         days=days, loaded_at=loaded_at, limit_s=60, state_dir=str(folder / "state"), directory=str(logs)
     )
     completed = LocalShell(shell=shell, fence=fence, path=path).run(script, timeout_s=60)
@@ -172,7 +172,7 @@ def test_a_log_of_a_gigabyte_is_counted_in_bounded_memory(tmp_path: Path) -> Non
         for _ in range(n_blocks):
             file.write(block)
     write_command(tmp_path / "fence", "journalctl", "exit 1")
-    script = losses.script(days=365, loaded_at=None, limit_s=1000, directory=f"{tmp_path}/log")
+    script = losses.build_script(days=365, loaded_at=None, limit_s=1000, directory=f"{tmp_path}/log")
     completed = LocalShell(fence=tmp_path / "fence").run(f"ulimit -v 262144\n{script}", timeout_s=600)
     found = losses.parse(completed.stdout)
     assert (found.n_sessions, found.was_cut) == (n_blocks * 10_000, False)

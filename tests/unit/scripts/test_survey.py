@@ -17,14 +17,13 @@ from sshd_keepalive.planning.judge import find_contradiction
 from sshd_keepalive.remote.observe import build_functions, observe
 from sshd_keepalive.scripts import survey
 from sshd_keepalive.scripts.records import read_records
-from sshd_keepalive.sshd_config import command_line as start
-from sshd_keepalive.sshd_config import limits
+from sshd_keepalive.sshd_config import command_line, limits
 from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.tree import find_missing_globs
 from tests.support.shell import LOCAL, LocalShell, installed_shells, write_command
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
-FUNCTIONS = scripts.text("common") + scripts.text("survey").replace("\nsurvey 2>/dev/null\n", "\n")
+FUNCTIONS = scripts.read_script("common") + scripts.read_script("survey").replace("\nsurvey 2>/dev/null\n", "\n")
 DUMP = "port 22\nclientaliveinterval 0\nclientalivecountmax 3\npidfile none\n"
 
 
@@ -227,7 +226,7 @@ def test_no_value_can_be_taken_for_a_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command_line", "options"),
+    ("start", "options"),
     [
         ("sshd: /usr/sbin/sshd -D -o ClientAliveInterval=77 [listener] 0 of 10", ("ClientAliveInterval=77",)),
         ("/usr/sbin/sshd\n-D\n-oClientAliveInterval=77\n-p\n22", ("ClientAliveInterval=77",)),
@@ -236,8 +235,8 @@ def test_no_value_can_be_taken_for_a_record() -> None:
         ("sshd: /usr/sbin/sshd -D [listener]", ()),
     ],
 )
-def test_daemon_options_are_read_from_arguments_and_from_a_title(command_line: str, options: tuple[str, ...]) -> None:
-    assert start.read_options(command_line) == options
+def test_daemon_options_are_read_from_arguments_and_from_a_title(start: str, options: tuple[str, ...]) -> None:
+    assert command_line.read_options(start) == options
 
 
 STATE = "/var/lib/sshd-keepalive/etc-ssh-sshd_config"

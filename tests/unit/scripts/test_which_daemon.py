@@ -27,7 +27,7 @@ class Processes:
         (place / "cmdline").write_text("".join(word + ended for word in words))
 
     def run(self, script: str, shell: str = "dash", **variables: str) -> str:
-        common = scripts.text("common").replace("/proc/", f"{self.proc}/").replace("walk=$$", "walk=40")
+        common = scripts.read_script("common").replace("/proc/", f"{self.proc}/").replace("walk=$$", "walk=40")
         given = "".join(f"{name}='{value}'\n" for name, value in variables.items())
         done = LocalShell(shell=shell).run(f"{common}\n{given}{script}", timeout_s=20)
         return done.stdout.decode().strip()

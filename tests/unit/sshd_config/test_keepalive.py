@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sshd_keepalive.sshd_config import keepalive as consequence
+from sshd_keepalive.sshd_config import keepalive
 from sshd_keepalive.sshd_config.version import Version
 
 V = Version.parse
@@ -26,15 +26,15 @@ V = Version.parse
     ],
 )
 def test_a_dead_client_is_dropped_when_it_was_measured(version: str, seconds: int) -> None:
-    assert consequence.compute_consequence(V(version), 2, 3).dead_dropped_after_s == seconds
+    assert keepalive.compute_consequence(V(version), 2, 3).dead_dropped_after_s == seconds
 
 
 def test_the_wanted_pair() -> None:
-    told = consequence.compute_consequence(V("8.9"), 300, 3)
+    told = keepalive.compute_consequence(V("8.9"), 300, 3)
     assert (told.request_after_s, told.alive_dropped_after_s, told.dead_dropped_after_s) == (300, None, 1200)
     assert "every 300 s" in told.sentence
     assert "1200 s" in told.sentence
-    late = consequence.compute_consequence(V("9.3"), 300, 3)
+    late = keepalive.compute_consequence(V("9.3"), 300, 3)
     assert (late.request_after_s, late.dead_dropped_after_s) == (600, 2400)
     assert "twice the interval" in late.sentence
 
@@ -43,14 +43,14 @@ def test_the_wanted_pair() -> None:
     ("version", "dropped"), [("7.4", 300), ("8.1", 300), ("8.2", None), ("8.0p1+include", None), ("9.2", None)]
 )
 def test_the_harmful_pair(version: str, dropped: int | None) -> None:
-    told = consequence.compute_consequence(V(version), 300, 0)
+    told = keepalive.compute_consequence(V(version), 300, 0)
     assert told.alive_dropped_after_s == dropped
     assert told.sentence.startswith("300/0 is a known-harmful pair")
     assert "300 s" in told.sentence
 
 
 def test_off_and_overflown() -> None:
-    off = consequence.compute_consequence(V("9.6"), 0, 3)
+    off = keepalive.compute_consequence(V("9.6"), 0, 3)
     assert (off.request_after_s, off.dead_dropped_after_s) == (None, None)
     assert off.sentence.startswith("no keep-alives")
-    assert "overflowed" in consequence.compute_consequence(V("8.4"), -2147483648, 3).sentence
+    assert "overflowed" in keepalive.compute_consequence(V("8.4"), -2147483648, 3).sentence
