@@ -48,7 +48,7 @@ def test_the_guarantees_are_those_of_the_tests_that_found_them() -> None:
     found = guarantees.rows()
     assert list(found) == [(fault, step) for fault, steps in guarantees.FAULTS.items() for step in steps]
     good = re.compile(
-        r"(old|new)(, said (refused|rolled_back|applied|unproved))?|old, \d+ times|(\d+ (old|new)(, |$))+",
+        r"(old|new)(, reported (refused|rolled_back|applied|unproved))?|old, \d+ times|(\d+ (old|new)(, |$))+",
     )
     for row, (*cells, day) in found.items():
         assert len(cells) == len(guarantees.KINDS), row

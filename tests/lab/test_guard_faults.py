@@ -109,7 +109,7 @@ def test_network_cut_before_each_step(victims: Victims, table: guarantees.Table)
         found = victim.verdict()
         assert (found, end) in (("old", "rolled_back"), ("old", "refused"), ("new", "applied"), ("new", "unproved"))
         assert found == "old" or step in LATE
-        return f"{found}, said {end}"
+        return f"{found}, reported {end}"
 
     everywhere(victims, table, "network cut", cell)
 
@@ -257,7 +257,7 @@ def test_restart_fails_with_the_new_file_only(two: Victims, table: guarantees.Ta
         assert "restart failed" in why_taken_back(victim)
         assert victim.config == victim.stock
         mends_sshd(victim)
-        return f"{victim.verdict()}, said {end}"
+        return f"{victim.verdict()}, reported {end}"
 
     everywhere(two, table, "sshd does not start with the new file", cell)
 
@@ -271,7 +271,7 @@ def test_new_logins_fail_after_the_restart(two: Victims, table: guarantees.Table
         assert (end, "did not prove" in message) == ("rolled_back", True), (end, message)
         assert "asked" in why_taken_back(victim)
         mends_sshd(victim)
-        return f"{victim.verdict()}, said {end}"
+        return f"{victim.verdict()}, reported {end}"
 
     everywhere(two, table, "new logins fail", cell)
 
@@ -291,7 +291,7 @@ def test_sshd_falls_over_after_it_was_confirmed(two: Victims, table: guarantees.
         victim.settled()
         assert "was not running at the end of the time limit" in record.read_text()
         assert victim.config == victim.stock
-        return f"{victim.verdict()}, said {end}"
+        return f"{victim.verdict()}, reported {end}"
 
     everywhere(two, table, "sshd crashes 5 s after it was confirmed", cell)
 
@@ -307,7 +307,7 @@ def test_two_applies_at_once(two: Victims, table: guarantees.Table) -> None:
         assert end in ("applied", "rolled_back", "refused"), output  # its time may have been up meanwhile
         found = victim.verdict()
         assert (found == "new") == (end == "applied")
-        return f"{found}, said {end}"
+        return f"{found}, reported {end}"
 
     everywhere(two, table, "a second apply", cell)
 
@@ -323,7 +323,7 @@ def test_the_file_is_edited_between_plan_and_apply(two: Victims, table: guarante
         assert (host["change"], host["failure"]["kind"]) == ("refused", "changed_meanwhile"), output
         assert victim.config == edited
         victim.fresh()
-        return f"{victim.verdict()}, said {host['change']}"
+        return f"{victim.verdict()}, reported {host['change']}"
 
     everywhere(two, table, "the file is edited", cell)
 
@@ -342,7 +342,7 @@ def test_the_clock_jumps(two: Victims, table: guarantees.Table, fault: str, path
         end = json.loads(output)["hosts"][0]["change"]
         found = victim.verdict()
         assert (found, end) in (("old", "rolled_back"), ("new", "applied")), output
-        return f"{found}, said {end}"
+        return f"{found}, reported {end}"
 
     everywhere(two, table, fault, cell)
 
@@ -363,7 +363,7 @@ def test_sudo_that_fails_in_between_leaves_it_to_the_guard(two: Victims, table: 
         assert f"sudo sh {STATE}/" in host["failure"]["hint"]  # what to type
         found = victim.verdict()
         assert found == "old"
-        return f"{found}, said unproved"
+        return f"{found}, reported unproved"
 
     everywhere(two, table, "sudo fails from here on", cell)
 
@@ -382,7 +382,7 @@ def test_a_second_sshd_is_refused_before_anything_is_changed(
             refused(Aimed(victim.host, folder, port=2222), "other_daemon")
         finally:
             victim.host.run("kill $(cat /run/second.pid)")
-        return f"{victim.verdict()}, said refused"
+        return f"{victim.verdict()}, reported refused"
 
     everywhere(two, table, "a second sshd with files of its own", cell)
 
@@ -445,7 +445,7 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         host.run(hint.partition("run on the host: ")[2])
         assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
         host.run("kill $(cat /run/rescue.pid)")
-        return f"{victim.verdict()}, said unproved"
+        return f"{victim.verdict()}, reported unproved"
 
     everywhere(two, table, "no restart succeeds until somebody repairs it", cell)
 

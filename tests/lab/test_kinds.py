@@ -264,7 +264,7 @@ def test_the_main_job(case: Case, table: Table) -> None:
     why = case("why", case.host.name)
     assert why.status == 0
     assert decides in why.stdout
-    table.add(kind, "why", "told")
+    table.add(kind, "why", "shown")
 
     undone = case("undo", "--yes")
     assert (undone.status, undone.host()["change"]) == (0, "applied"), undone.stdout
@@ -320,7 +320,7 @@ def test_a_controller_that_dies_in_mid_change_leaves_it_to_the_host(case: Case, 
         case.settled()
     assert case.changed() == set()
     case.runs_the_old_files()
-    table.add(host.kind, "controller killed", "taken back")
+    table.add(host.kind, "controller killed", "reverted")
 
 
 @full
@@ -334,7 +334,7 @@ def test_a_reboot_before_the_confirmation_takes_it_back(case: Case, table: Table
     assert seen.status == 1
     assert "before the change was confirmed" in seen.host()["reverted"]["reason"]
     assert case.values() == ("0", "3")
-    table.add(host.kind, "reboot", "taken back")
+    table.add(host.kind, "reboot", "reverted")
 
 
 def test_a_session_is_listed_once(case: Case, lab: Lab, table: Table) -> None:
@@ -348,7 +348,7 @@ def test_a_session_is_listed_once(case: Case, lab: Lab, table: Table) -> None:
     finally:
         job.kill()
         job.communicate()
-    table.add(case.host.kind, "sessions", "told")
+    table.add(case.host.kind, "sessions", "shown")
 
 
 @full
