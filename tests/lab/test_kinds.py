@@ -295,6 +295,19 @@ def test_a_restart_that_fails_is_rolled_back(case: Case, table: Table) -> None:
 
 
 @full
+def test_a_restart_that_hangs_is_rolled_back(case: Case, table: Table) -> None:
+    """The start waits for as long as the new value stands in the file; it goes on when the old one is back."""
+    hang = f"while grep -q -s -F 'ClientAliveInterval 300' {NEW}; do sleep 0.1; done"
+    with case.before_each_start(hang, ""):
+        ran = case("apply", "--yes")
+        assert (ran.status, ran.host()["change"]) == (4, "rolled_back"), ran.stdout
+        assert "still running after 20 s" in ran.host()["failure"]["message"]
+        assert case.changed() == set()
+        case.runs_the_old_files()
+    table.add(case.host.kind, "restart hangs", "rolled back")
+
+
+@full
 def test_a_controller_that_dies_in_mid_change_leaves_it_to_the_host(case: Case, table: Table) -> None:
     host = case.host
     for name in ("hold", "held"):
