@@ -11,7 +11,8 @@
     ├─ PlanError                 no edit passed the proofs; nothing was written
     ├─ StoreError                the history cannot be read or written; hosts are not affected
     └─ HostError                 a failure of one host: .kind and .cause as in the JSON report
-       └─ ConnectError           login failed; the host is unchanged
+       ├─ ConnectError           login failed; the host is unchanged
+       └─ MomentaryError         something changed while it was read; another look may succeed
 
 The core raises ParseError, PlanError and ConfigError, and HostError of kind `observe` for what a host
 has sent. `fleet` turns every error into a `Failure` in the host's report, so that one failed host
@@ -126,3 +127,7 @@ class HostError(KeepaliveError):
 
 class ConnectError(HostError):
     """The login failed: the host counts as unreachable."""
+
+
+class MomentaryError(HostError):
+    """Something on the host changed, or may have changed, while it was read: another look may succeed."""

@@ -128,7 +128,8 @@ def report_settled(reading: Reading, run_id: str) -> HostReport:
     """Report on a host; it cannot be judged while a change of another run is pending."""
     report = report_reading(reading)
     pending = find_pending(reading, run_id)
-    if pending is None or report.failure is not None:
+    is_broken = report.failure is not None and report.failure.kind is FailureKind.CONFIG_BROKEN
+    if pending is None or is_broken:
         return report
     return replace(report, state=State.UNKNOWN, failure=describe_unsettled(pending).to_failure())
 

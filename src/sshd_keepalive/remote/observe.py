@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 
 from sshd_keepalive import registry, services
 from sshd_keepalive.deadline import Deadline
-from sshd_keepalive.errors import HostError
+from sshd_keepalive.errors import HostError, MomentaryError
 from sshd_keepalive.model import FailureKind, ServiceChoice, Snapshot
 from sshd_keepalive.planning import judge
 from sshd_keepalive.scripts import guard, survey
@@ -18,6 +19,7 @@ from sshd_keepalive.sshd_config.reading import Reading, read
 from sshd_keepalive.sshd_config.tree import find_missing_globs
 
 _ATTEMPTS = 5  # one; three more for Includes within Includes that only our own reading finds; one for a doubt
+_PAUSE_S = 0.5  # before a doubtful observation is repeated: a restart of sshd is mostly over then
 
 
 def observe(
@@ -25,8 +27,8 @@ def observe(
 ) -> Reading:
     """Observe the host; write nothing there.
 
-    This program may read the old state of a file that is written meanwhile, and `sshd -T` the new one. Where the two
-    readings differ, the host is observed once more.
+    While the host is observed, a file may be written or sshd restarted: some of the output is then older than the rest.
+    An observation that contradicts itself, or that `sshd -T` reads differently, is repeated once.
 
     Args:
         again: see `scripts.survey.build_script`.
@@ -45,15 +47,20 @@ def observe(
     deadline = Deadline(timeout_s)
     doubted = False
     for n_left in reversed(range(_ATTEMPTS)):
-        snapshot = _look(shell, now, extra, deadline.left_s(), again=again)
-        reading = read(snapshot, expected)
-        missing = find_missing_globs(reading.tree)
-        if missing:
-            extra = (*extra, *missing)
-        elif doubted or not n_left or judge.find_contradiction(reading) is None:
-            return reading
-        else:
-            doubted = True
+        try:
+            snapshot = _look(shell, now, extra, deadline.left_s(), again=again)
+            reading = read(snapshot, expected)
+            missing = find_missing_globs(reading.tree)
+            if missing:
+                extra = (*extra, *missing)
+                continue
+            if doubted or not n_left or judge.find_contradiction(reading) is None:
+                return reading
+        except MomentaryError:
+            if doubted or not n_left:
+                raise
+        doubted = True
+        time.sleep(min(_PAUSE_S, deadline.left_s() / 2))
     raise HostError(
         f"cannot read all files: Include {missing[0]} is nested too deeply",
         kind=FailureKind.OBSERVE,

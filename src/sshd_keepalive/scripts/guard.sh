@@ -261,7 +261,7 @@ confirm() {
         say end unproved
         exit 1
     fi
-    decide applied || :
+    decide applied || wait_until 50 is_decision_whole
     read_decision
     if [ "$how" = applied ]; then
         # What is told must outlast a power cut.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sshd_keepalive.errors import HostError
+from sshd_keepalive.errors import HostError, MomentaryError
 from sshd_keepalive.model import Completed, FailureKind
 from sshd_keepalive.sshd_config.limits import MAX_ANSWER_BYTES, MAX_RECORDS, make_too_large
 
@@ -21,8 +21,8 @@ def read_records(stdout: bytes) -> Iterator[Record]:
     """Each record in order; nothing in a value can be taken for a record.
 
     Raises:
-        HostError: kind `observe`, the output does not add up: cut off, or a file changed while it was read; or
-            cause `too_large`, more than MAX_RECORDS.
+        MomentaryError: the output does not add up: it was cut off, or a file changed while it was read.
+        HostError: kind `observe`, cause `too_large`, more than MAX_RECORDS.
     """
     position = n_records = 0
     while position < len(stdout):
@@ -39,8 +39,8 @@ def read_records(stdout: bytes) -> Iterator[Record]:
         yield kind.decode("ascii"), stdout[start : position - 1]
 
 
-def _make_error(position: int) -> HostError:
-    return HostError(
+def _make_error(position: int) -> MomentaryError:
+    return MomentaryError(
         f"cannot parse the output of the host at byte {position}: it was cut off, or a file changed while it was read",
         kind=FailureKind.OBSERVE,
         cause="output-cut",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sshd_keepalive.agents import AGENTS
-from sshd_keepalive.errors import HostError
+from sshd_keepalive.errors import HostError, MomentaryError
 from sshd_keepalive.model import (
     DEFAULT_CONFIG,
     Context,
@@ -130,7 +130,8 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
     Args:
         banner: what the server said of itself; Debian's `sshd -V` leaves out the patch level, the banner has it.
     Raises:
-        HostError: kind `observe`: no sshd, a file that cannot be read, the output cut off.
+        MomentaryError: a file or the daemon changed while the host was read.
+        HostError: kind `observe`: no sshd, a file that cannot be read.
     """
     look = _Look()
     context = Context()
@@ -203,8 +204,9 @@ def _report_unusable(kind: str, path: str) -> HostError:
     return _make_error(f"{path} {why}", cause=f"{kind}-file", hint=hint)
 
 
-def _report_vanished(what: str) -> HostError:
-    return _make_error(f"a {what} was deleted while it was read", cause="output-cut", hint="run the command again")
+def _report_vanished(what: str) -> MomentaryError:
+    message = f"a {what} was deleted while it was read"
+    return MomentaryError(message, kind=FailureKind.OBSERVE, cause="output-cut", hint="run the command again")
 
 
 def _make_error(message: str, *, cause: str, hint: str) -> HostError:
@@ -276,7 +278,7 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
         raise ValueError("the host did not report the directory for backups")
     running = _VERSION.search(banner)
     version = running[1] if running and running[1].startswith(found[1] + "p") else found[1]
-    daemon = _read_daemon(look, host)
+    pending = _read_pending(words, taken_at)
     agents = tuple(name for name in words.get("agents", "").split(",") if name)
     facts = {
         "openssh": version,
@@ -299,14 +301,14 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
             Glob(pattern=pattern, paths=tuple(sorted(paths, key=encode_path))) for pattern, paths in look.globs
         ),
         dumps=tuple(look.dumps),
-        daemon=daemon,
+        daemon=_read_daemon(look, host, pending),
         manager=words.get("manager", ""),
         unit=words.get("unit", ""),
         described=words.get("described", ""),
         active=words.get("active", "yes") == "yes",
         config_path=config_path,
         state_dir=facts["state"],
-        pending=_read_pending(words, taken_at),
+        pending=pending,
         reverted=_read_reverted(words.get("reverted", "")),
         agents=agents,
         facts=tuple((key, value) for key, value in facts.items() if value),
@@ -314,6 +316,13 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
 
 
 def _read_pending(words: dict[str, str], now: datetime) -> PendingChange | None:
+    if "settled" in words:
+        raise MomentaryError(
+            f"run {words['settled']} ended while the host was read",
+            kind=FailureKind.OBSERVE,
+            cause="output-cut",
+            hint="run the command again",
+        )
     if "pending" not in words:
         return None
     run_id, phase, left_s, directory = words["pending"].split(" ", 3)
@@ -333,11 +342,22 @@ def _read_reverted(text: str) -> RevertedChange | None:
     return RevertedChange(run_id=found[1], at=at, reason=found[3])
 
 
-def _read_daemon(look: _Look, host: Host) -> Daemon | None:
+def _read_daemon(look: _Look, host: Host, pending: PendingChange | None) -> Daemon | None:
+    """Read what was found out about the daemon; None also where a change that is not over restarts it just now."""
+    try:
+        return _read_running(look, host)
+    except MomentaryError:
+        if pending is None or pending.phase is Phase.WAITING:
+            raise
+        return None
+
+
+def _read_running(look: _Look, host: Host) -> Daemon | None:
     words = look.words
     if "lost" in words:
-        raise _make_error(
+        raise MomentaryError(
             f"cannot find the sshd that accepted this login: {words['lost']}",
+            kind=FailureKind.OBSERVE,
             cause="no-daemon",
             hint="name it in the inventory, service: {manager: pidfile, pidfile: …} or {manager: command, …}",
         )
@@ -385,8 +405,9 @@ def _read_start(words: dict[str, str]) -> tuple[float, float]:
         now, has_fraction = read_clock(words["clock"])
         return now - age, _TICK_S if has_fraction else 1.0
     except (KeyError, ValueError):
-        raise _make_error(
+        raise MomentaryError(
             "cannot find out when the running sshd was started",
+            kind=FailureKind.OBSERVE,
             cause="no-start-time",
             hint="restart sshd by hand, or name two commands: service: {manager: command, …}",
         ) from None

@@ -216,10 +216,9 @@ END
     say agents "$agents"
 }
 
-# tell_pending STATE: the change that is not settled: its run, its phase, in how many seconds the guard reverts it, and its
-# directory. Fails where there is none: before a run touches anything the host is as it was, and so it is when somebody has
-# repaired it since.
-tell_pending() {
+# is_pending STATE: a change is not settled. Sets pending to its run, its phase, in how many seconds the guard reverts it, and
+# its directory. Before a run touches anything the host is as it was, and so it is when somebody has repaired it since.
+is_pending() {
     { read -r run expires _ <"$1/lock"; } 2>/dev/null || return 1
     folder=$1/$run
     [ -n "$run" ] && [ -e "$folder/installing" ] || return 1
@@ -231,6 +230,7 @@ tell_pending() {
     if [ -d "$folder/decided" ]; then
         line_of "$folder/decided/how"
         case $line in
+            '') ;; # it is being decided
             applied | rolled_back) return 1 ;;
             unproved | unknown) phase=stuck; ! is_over "$folder" "$pid" || return 1 ;;
             *) phase=reverting ;;
@@ -239,8 +239,11 @@ tell_pending() {
     line_of "$folder/armed"
     case $line in '' | *[!0-9]*) ;; *) expires=$line ;; esac # an earlier version writes no time; the lock has one
     now
-    say pending "$run $phase $((expires - ${now%.*})) $folder"
+    pending="$run $phase $((expires - ${now%.*})) $folder"
 }
+
+# find_change: sets pending to the change that is not settled, empty where there is none.
+find_change() { pending=''; is_pending "$STATE" || [ -z "$OLD" ] || is_pending "$OLD" || :; }
 
 survey() {
     tell_system
@@ -268,6 +271,9 @@ survey() {
     say config "$CONFIG"
     find_state
     say state "$STATE"
+    find_old_state
+    find_change
+    before=$pending
     read_tree
     # A daemon that let us in needs no manager's word for being up.
     if [ -n "$unit" ] && [ "$LOOK" != yes ]; then
@@ -289,8 +295,9 @@ survey() {
     esac
     say version "$version"
     case $version in *OpenSSH_[4-7].* | *OpenSSH_8.[01]*) tell_include ;; esac
-    find_old_state
-    tell_pending "$STATE" || [ -z "$OLD" ] || tell_pending "$OLD" || :
+    find_change
+    # The files may be those of before its end, and the daemon that of after it.
+    if [ -n "$pending" ]; then say pending "$pending"; elif [ -n "$before" ]; then say settled "${before%% *}"; fi
     ! line_of "$STATE/taken_back" || say reverted "$line"
 }
 

@@ -85,7 +85,7 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     "no-key": (
         Kind.AUTH,
         "no key to log in with",
-        "name a key with --private-key or `identity_file`, or start an agent",
+        "name a key with --private-key or `identity_file`, start an agent, or log in with a password: -k",
     ),
     "key-file": (Kind.AUTH, "cannot use the key", "check `identity_file`"),
     "secret": (Kind.AUTH, "cannot read the login password", "check the secret reference"),

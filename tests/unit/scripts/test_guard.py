@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -557,6 +558,19 @@ def test_two_first_runs_may_make_the_directory_for_backups_at_once(machine: Mach
     answer = machine.make(machine.change())
     assert answer.end == "changed", answer
     machine.tell(guard.build_revert_command(machine.change().directory))
+
+
+def test_a_confirmation_waits_until_the_host_has_said_what_it_decided(machine: Machine) -> None:
+    """To decide is to make a directory and then to write a word into it."""
+    change = machine.change()
+    assert machine.make(change).end == "changed"
+    decided = Path(change.directory) / "decided"
+    decided.mkdir()
+    writing = threading.Timer(0.3, (decided / "how").write_text, ("reverting\n",))
+    writing.start()
+    assert machine.tell(guard.confirm_command(change.directory)).end == "reverting"
+    writing.join()
+    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
 
 
 def test_a_confirmation_that_comes_too_late_hears_what_the_host_does(machine: Machine) -> None:

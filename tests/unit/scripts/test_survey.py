@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from sshd_keepalive import scripts
 from sshd_keepalive.errors import HostError
+from sshd_keepalive.fleet.report import report_settled
 from sshd_keepalive.model import Daemon, Host, Phase, ServiceChoice, Snapshot
 from sshd_keepalive.planning.judge import find_contradiction
 from sshd_keepalive.remote.observe import build_functions, observe
@@ -102,6 +104,94 @@ def test_a_file_written_during_the_look_is_looked_at_again(host: Host) -> None:
     reading = observe(shell, NOW, timeout_s=20)
     assert reading.everybody["clientaliveinterval"].value == "300"
     assert len(shell.scripts) == 2
+
+
+LOCKED = "20260101T000000Z-aaaaaa"
+
+
+def begin_change(host: Host) -> Path:
+    """A change of which nobody knows the end yet; gives its directory."""
+    run = Path(look(host).state_dir) / LOCKED
+    run.mkdir(parents=True)
+    (run / "boot").write_text(Path("/proc/sys/kernel/random/boot_id").read_text())
+    (run / "installing").touch()
+    (run.parent / "lock").write_text(f"{run.name} 99999999999 boot 1 1\n")
+    return run
+
+
+def when_sshd_is_asked(host: Host, script: str) -> None:
+    """Let something happen at the moment at which the files were read and sshd was not yet asked about them."""
+    path = Path(host.sshd)
+    path.write_text(path.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{script}\n"))
+
+
+def test_a_change_that_ends_during_the_look_is_looked_at_again(host: Host) -> None:
+    """Its end may fall between what is read of the files and what is read of the daemon."""
+    run = begin_change(host)
+    when_sshd_is_asked(host, f"rm -f {run.parent}/lock")
+    shell = LocalShell(host)
+    assert observe(shell, NOW, timeout_s=20).snapshot.pending is None
+    assert len(shell.scripts) == 2
+
+
+def test_a_file_that_grows_between_two_commands_is_looked_at_again(host: Host, tmp_path: Path) -> None:
+    grows = f"[ -e {tmp_path}/grown ] || echo '# more' >>{host.sshd_config}; : >{tmp_path}/grown"
+    write_command(tmp_path / "fence", "cat", f'case "$*" in *sshd_config) {grows} ;; esac\nexec /bin/cat "$@"')
+    shell = LocalShell(host, fence=tmp_path / "fence")
+    assert observe(shell, NOW, timeout_s=20).snapshot.files[0].content == b"ClientAliveInterval 0\n# more\n"
+    assert len(shell.scripts) == 2
+
+
+def restarting(host: Host, pidfile: Path) -> Host:
+    """The host with a daemon whose PID file is away, as sshd has it during a restart."""
+    return replace(host, service=ServiceChoice(manager="pidfile", pidfile=str(pidfile)))
+
+
+def test_a_daemon_that_is_just_restarted_is_looked_for_again(host: Host, tmp_path: Path) -> None:
+    """The stand-in writes the PID file at the end of the first look, as sshd does when it listens again."""
+    host = restarting(host, tmp_path / "pid")
+    shell = LocalShell(host)
+    with subprocess.Popen(["/bin/sh", "-c", "read line", "sshd", "-f", host.sshd_config], stdin=subprocess.PIPE) as one:
+        when_sshd_is_asked(host, f"echo {one.pid} >{tmp_path}/pid")
+        daemon = observe(shell, NOW, timeout_s=20).snapshot.daemon
+        assert daemon is not None
+        assert daemon.pid == one.pid
+    assert len(shell.scripts) == 2
+
+
+def test_a_daemon_that_is_not_there_is_missed_after_two_looks(host: Host, tmp_path: Path) -> None:
+    shell = LocalShell(restarting(host, tmp_path / "pid"))
+    with pytest.raises(HostError) as raised:
+        observe(shell, NOW, timeout_s=20)
+    assert raised.value.cause == "no-daemon"
+    assert len(shell.scripts) == 2
+
+
+@pytest.mark.parametrize("is_installed", [False, True])
+def test_a_change_that_restarts_the_daemon_is_told_instead_of_the_daemon_that_is_missing(
+    host: Host, tmp_path: Path, is_installed: bool
+) -> None:
+    """Once it waits for its confirmation the new daemon has to be there."""
+    run = begin_change(host)
+    host = restarting(host, tmp_path / "pid")
+    if is_installed:
+        (run / "installed").touch()
+        with pytest.raises(HostError, match="no process behind"):
+            look(host)
+        return
+    report = report_settled(read(look(host)), "another run")
+    assert report.failure is not None
+    assert (report.failure.kind, report.failure.cause) == ("locked", "at_work")
+
+
+def test_a_pending_change_is_told_instead_of_a_difference_of_the_readings(host: Host) -> None:
+    begin_change(host)
+    Path(host.sshd_config).write_text("ClientAliveInterval 5\n")
+    reading = read(look(host))
+    assert find_contradiction(reading) is not None
+    report = report_settled(reading, "another run")
+    assert report.failure is not None
+    assert (report.state, report.failure.kind) == ("unknown", "locked")
 
 
 def test_a_difference_that_stays_is_looked_at_twice_and_told(host: Host) -> None:
@@ -336,19 +426,22 @@ def test_with_a_process_for_each_connection_the_next_start_is_what_holds(host: H
         (("installing", "applied"), "", None),
         (("installing", "rolled_back"), "another-boot", None),
         (("installing", "installed", "reverting"), "", Phase.REVERTING),
+        (("installing", "installed", ""), "", Phase.WAITING),  # whoever decides has not written what
         (("installing", "unproved"), "", Phase.STUCK),
         (("installing", "unknown"), "", Phase.STUCK),  # an earlier version's word
     ],
 )
 def test_the_phase_of_a_pending_change(host: Host, files: tuple[str, ...], booted: str, phase: Phase | None) -> None:
-    run = Path(look(host).state_dir) / "20260101T000000Z-aaaaaa"
-    (run / "decided").mkdir(parents=True)
-    for name in files:
-        (run / name).touch()
+    run = begin_change(host)
+    (run / "installing").unlink()
     decision = [name for name in files if not name.startswith("install")]
-    (run / "decided/how").write_text("".join(decision)) if decision else (run / "decided").rmdir()
-    (run / "boot").write_text(booted or Path("/proc/sys/kernel/random/boot_id").read_text())
-    (run.parent / "lock").write_text(f"{run.name} 99999999999 boot 1 1\n")
+    for name in set(files) - set(decision):
+        (run / name).touch()
+    if decision:
+        (run / "decided").mkdir()
+        (run / "decided/how").write_text("".join(decision))
+    if booted:
+        (run / "boot").write_text(booted)
     pending = look(host).pending
     assert (pending and pending.phase) is phase
 

@@ -70,17 +70,3 @@ def test_strangers_words_are_made_printable() -> None:
 )
 def test_where(host: Host, text: str) -> None:
     assert where(host) == text
-
-
-def test_every_cause_is_documented() -> None:
-    from pathlib import Path
-
-    from sshd_keepalive.ssh.errors import _ROWS
-
-    page = (Path(__file__).parents[3] / "docs/reference/transport.md").read_text().split("## `failure.cause`")[1]
-    rows = dict.fromkeys(_ROWS, "")
-    for row in page.splitlines():
-        if row.startswith("| `"):
-            causes, kind = (cell.strip() for cell in row.split("|")[1:3])
-            rows.update(dict.fromkeys((c.strip(" `").removesuffix("(…)") for c in causes.split(",")), kind))
-    assert rows == {cause: kind for cause, (kind, _, _) in _ROWS.items()}
