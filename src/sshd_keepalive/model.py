@@ -253,9 +253,6 @@ class RemoteFile:
 
     path: str  # the path sshd opens: absolute, symlinks not resolved
     content: bytes
-    mode: int = 0o644
-    uid: int = 0
-    gid: int = 0
     real_path: str | None = None  # target of a symlink; None: the path itself
     changed_at: datetime | None = None  # the later of mtime and ctime
 
@@ -295,6 +292,9 @@ class Context:
         return ", ".join(f"{key}={value}" for key, value in parts.items() if value is not None) or "everybody"
 
 
+BLANK: Final = Context()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dump:
     """The output of the host's `sshd -T` for one context, or its error."""
@@ -315,7 +315,6 @@ class Daemon:
 
     pid: int | None  # the listener; None: one process per connection (inetd, Accept=yes)
     loaded_at: datetime | None = None  # when it last read its configuration
-    binary: str = "/usr/sbin/sshd"
     command_line: str = ""  # as /proc shows it
     options: tuple[str, ...] = ()  # the values of its -o options, in order
     next_command: str | None = None  # how its unit and environment files would start it now; None: unknown

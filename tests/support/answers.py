@@ -50,7 +50,7 @@ def look(
     said: Records = [("system", b"Linux 6.1"), ("os", b"Debian"), ("agents", b""), ("manager", b"command")]
     said += [("unit", b"ssh.service"), ("config", MAIN), ("state", b"/var/lib/sshd-keepalive/x")]
     said += [("path", path) for path in files]
-    said.append(("details", b"\n".join(b"%d 644 0 0 1700000000.0 1700000000.0" % len(c) for c in files.values())))
+    said.append(("details", b"\n".join(b"%d 1700000000.0 1700000000.0" % len(c) for c in files.values())))
     said.append(("content", b"".join(files.values())))
     for pattern, paths in (globs or {}).items():
         said += [("glob", pattern), *(("match", path) for path in paths)]

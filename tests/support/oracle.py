@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sshd_keepalive.model import Context, Dump
-from sshd_keepalive.scripts.guard import specification
+from sshd_keepalive.scripts.guard import render_specification
 
 CONFIG_DIR = "/etc/ssh"
 _KEY = f"{CONFIG_DIR}/key"
@@ -102,7 +102,7 @@ class Oracle:
     def ask(self, main: str, contexts: Iterable[Context], *options: str) -> list[Dump]:
         """`sshd -T` for each context."""
         contexts = list(contexts)
-        self._tell("".join(_question(main, specification(context), options) for context in contexts))
+        self._tell("".join(_question(main, render_specification(context), options) for context in contexts))
         return [self._answer(context) for context in contexts]
 
     def ask_raw(self, main: str, specified: str | None, *options: str) -> Dump:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Context, Place
+from sshd_keepalive.model import BLANK, GLOBAL, Context, Place
 from sshd_keepalive.sshd_config import match, values
 from sshd_keepalive.sshd_config.document import Line
-from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS, Effective, Layers, Setting
+from sshd_keepalive.sshd_config.resolve import KEYWORDS, Effective, Layers, Setting
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import Version
 from tests.support import readings

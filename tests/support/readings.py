@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sshd_keepalive.model import Context
+from sshd_keepalive.model import BLANK, Context
 from sshd_keepalive.sshd_config.reading import DecidingScope, Reading, read_files
-from sshd_keepalive.sshd_config.resolve import BLANK, Effective
+from sshd_keepalive.sshd_config.resolve import Effective
 from sshd_keepalive.sshd_config.tree import Tree
 
 

@@ -16,10 +16,9 @@ from sshd_keepalive.diagnosis.causes import CAUSES, NO_LOGINS, Cause, LineKind, 
 from sshd_keepalive.diagnosis.patterns import AIRFLOW, ANSIBLE, DATAARTS, JENKINS, JSCH, RUNDECK, SSHD
 from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.diagnosis.timestamps import measure_elapsed_s
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, Context
+from sshd_keepalive.model import BLANK, COUNT_MAX, INTERVAL, Context
 from sshd_keepalive.sshd_config import keepalive
 from sshd_keepalive.sshd_config.reading import Reading
-from sshd_keepalive.sshd_config.resolve import BLANK
 from sshd_keepalive.sshd_config.version import Version
 
 #: Products that run a command without a terminal unless told otherwise.

@@ -33,6 +33,7 @@ from sshd_keepalive.sshd_config.document import Line
 from sshd_keepalive.sshd_config.limits import Work
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
+from sshd_keepalive.sshd_config.tokens import decode, encode
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import Build, Tokeniser, Version
 
@@ -308,7 +309,7 @@ class _Comparison:
             return _read_criteria(line, version)
         if keyword == "include":
             patterns = include.list_patterns(line, self.reading.tree.config_dir, version)
-            return tuple(pattern.encode("utf-8", "surrogateescape") for pattern in patterns)
+            return tuple(encode(pattern) for pattern in patterns)
         if keyword in _RAW:
             return _raw_meaning(line, version)
         if keyword in keywords.TIMES:
@@ -342,7 +343,7 @@ class _Comparison:
         if not texts:
             return None
         if keyword == "include":
-            return [_quoted(pattern.encode("utf-8", "surrogateescape")) for pattern in self._absolute(line)]
+            return [_quoted(encode(pattern)) for pattern in self._absolute(line)]
         if keyword in _RAW:
             return [_raw_text(line, self.now)]
         if keyword == "ipqos":
@@ -374,7 +375,7 @@ class _Comparison:
 
     def _absolute(self, line: Line) -> Iterator[str]:
         for text in _texts(line):
-            path = text.decode("utf-8", "surrogateescape")
+            path = decode(text)
             yield path if path.startswith(("/", "~")) else f"{self.reading.tree.config_dir.rstrip('/')}/{path}"
 
 

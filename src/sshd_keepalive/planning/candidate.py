@@ -11,6 +11,7 @@ from sshd_keepalive.model import Place, Plan
 from sshd_keepalive.sshd_config import tree as trees
 from sshd_keepalive.sshd_config.document import Line
 from sshd_keepalive.sshd_config.reading import Reading
+from sshd_keepalive.sshd_config.tokens import encode
 from sshd_keepalive.sshd_config.tree import Tree
 
 
@@ -22,10 +23,10 @@ def build(reading: Reading, plan: Plan, directory: str) -> tuple[tuple[str, byte
     """
     if not plan.contents:
         return ()
-    stand_ins = _StagedFiles(reading, plan, directory)
-    main = stand_ins.tree.main
-    stand_ins.write(main)
-    return tuple(sorted(stand_ins.contents.items(), key=lambda item: item[0] != stand_ins.name(main)))
+    staged = _StagedFiles(reading, plan, directory)
+    main = staged.tree.main
+    staged.write(main)
+    return tuple(sorted(staged.contents.items(), key=lambda item: item[0] != staged.name(main)))
 
 
 class _StagedFiles:
@@ -62,7 +63,7 @@ class _StagedFiles:
                 words.append(f'"{member}"')
         if not words:
             return b"\n"
-        return f"Include {' '.join(words)}\n".encode("utf-8", "surrogateescape")
+        return encode(f"Include {' '.join(words)}\n")
 
     def _is_other(self, path: str, line: Line) -> bool:
         """Whether the line is an Include that would find an old file, or one that will be removed."""

@@ -12,6 +12,7 @@ from sshd_keepalive.model import GLOBAL, SPELLING, Edit, NewContent, Plan
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.sshd_config.document import split_lines
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
+from sshd_keepalive.sshd_config.tokens import decode
 
 _CONTEXT = 3
 _MOST_PAIRS = 200_000  # of lines to compare; difflib takes quadratic time and more
@@ -116,5 +117,5 @@ def render_value_diff(plan: Plan) -> str:
 
 def _escape(line: bytes) -> str:
     body = line.removesuffix(b"\n")
-    text = printable(body.decode("utf-8", "surrogateescape").replace("\n", ""))
+    text = printable(decode(body).replace("\n", ""))
     return f"{text}\n" if line.endswith(b"\n") else f"{text}\n{_NO_NEWLINE}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from sshd_keepalive.model import GLOBAL, SPELLING, Context, Place, Scope
+from sshd_keepalive.model import BLANK, GLOBAL, SPELLING, Context, Place, Scope
 from sshd_keepalive.quoting import printable_line
 from sshd_keepalive.sshd_config.reading import Reading
-from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS, Setting
+from sshd_keepalive.sshd_config.resolve import KEYWORDS, Setting
+from sshd_keepalive.sshd_config.tokens import decode
 from sshd_keepalive.sshd_config.tree import Event, Tree
 
 _EVERYBODY = "everybody, except for the Match blocks below"
@@ -124,5 +125,5 @@ def _show_line(tree: Tree, place: Place, known: str = "") -> str:
     """Render a place and its line, unless the line only repeats the known text."""
     if place.is_option or place.path not in tree.documents:
         return str(place)
-    line = tree.documents[place.path].lines[place.line - 1].raw.strip().decode("utf-8", "surrogateescape")
+    line = decode(tree.documents[place.path].lines[place.line - 1].raw.strip())
     return str(place) if line == known else f"{place}  {line}"

@@ -12,13 +12,13 @@ from itertools import islice
 from typing import Final
 
 from sshd_keepalive.errors import ParseError, PlanError
-from sshd_keepalive.model import GLOBAL, Context, Edit, NewContent, Prediction, Scope
+from sshd_keepalive.model import BLANK, GLOBAL, Context, Edit, NewContent, Prediction, Scope
 from sshd_keepalive.planning.edits import is_ours
 from sshd_keepalive.sshd_config import match
 from sshd_keepalive.sshd_config.document import Line, split_lines, tokenise
 from sshd_keepalive.sshd_config.match import Block, Criterion
 from sshd_keepalive.sshd_config.reading import Reading
-from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS
+from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.tree import Tree
 
 Conditions = tuple[tuple[tuple[Criterion, ...], bool], ...]

@@ -10,9 +10,10 @@ from sshd_keepalive.planning.proofs import predict
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.scripts import compose
 from sshd_keepalive.scripts.guard import GuardEnd
-from sshd_keepalive.scripts.records import decode, legible, read_records
+from sshd_keepalive.scripts.records import legible, read_records
 from sshd_keepalive.sshd_config.limits import check_files
 from sshd_keepalive.sshd_config.reading import Reading
+from sshd_keepalive.sshd_config.tokens import decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sshd_keepalive.model import GLOBAL, Context, Dump, Finding, Place, Scope, Snapshot, State, Subject
+from sshd_keepalive.model import BLANK, GLOBAL, Dump, Finding, Place, Scope, Snapshot, State, Subject
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import decode, legible, read_records
+from sshd_keepalive.scripts.records import legible, read_records
 from sshd_keepalive.sshd_config.patterns import is_match
+from sshd_keepalive.sshd_config.tokens import decode, encode
 from sshd_keepalive.sshd_config.values import BadValue, read_seconds
 from sshd_keepalive.sshd_config.version import Version
 
@@ -65,7 +66,7 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
                 limits.append(("channel-timeout", float(limit_s)))
         if limit_s := _read_seconds(dump.find("unusedconnectiontimeout"), version):
             limits.append(("unused-connection", float(limit_s)))
-    first = next(iter(snapshot.answers.values()), Dump(context=Context()))
+    first = next(iter(snapshot.answers.values()), Dump(context=BLANK))
     facts = {keyword: first.find(keyword) or "" for keyword in ("maxsessions", "maxstartups")}
     if tcp := _find_tcp_keep_alive(words, first):
         facts["tcp_keepalive"] = ", ".join(tcp)
@@ -92,13 +93,13 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
 
 def _drop_unapplied(dump: Dump, version: Version) -> Dump:
     """Drop the settings that sshd prints for a connection but does not apply."""
-    if dump.context == Context() or version.channel_timeout_in_match:
+    if dump.context == BLANK or version.channel_timeout_in_match:
         return dump
     return replace(dump, settings=tuple(pair for pair in dump.settings if pair[0] != "channeltimeout"))
 
 
 def _judge_dump(dump: Dump, version: Version, concurrency: int | None) -> Iterator[Finding]:
-    scope = GLOBAL if dump.context == Context() else Scope(text=str(dump.context))
+    scope = GLOBAL if dump.context == BLANK else Scope(text=str(dump.context))
     if timeouts := dump.find("channeltimeout"):
         yield _judge_channels(timeouts, dump, version, scope)
     most = dump.find("maxsessions") or ""
@@ -154,7 +155,7 @@ def _find_channel_limit(dump: Dump, version: Version) -> int | None:
     """
     limits = []
     for entry in (dump.find("channeltimeout") or "").split():
-        pattern, equals, time = (part.encode("utf-8", "surrogateescape") for part in entry.strip('"').partition("="))
+        pattern, equals, time = (encode(part) for part in entry.strip('"').partition("="))
         if equals and any(is_match(channel, pattern) for channel in _JOB_CHANNELS):
             limits.append(0 if time == b"none" else read_seconds(time, version))
     return min(filter(None, limits), default=None)
@@ -165,7 +166,7 @@ def _read_seconds(time: str | None, version: Version) -> int:
     if not time or time == "none":
         return 0
     try:
-        return read_seconds(time.encode("utf-8", "surrogateescape"), version)
+        return read_seconds(encode(time), version)
     except BadValue:
         return 0
 

@@ -12,13 +12,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sshd_keepalive.model import COUNT_MAX, INTERVAL, Action, Context, FailureKind, NewContent, Plan, Snapshot, Step
+from sshd_keepalive.model import (
+    BLANK,
+    COUNT_MAX,
+    INTERVAL,
+    Action,
+    Context,
+    FailureKind,
+    NewContent,
+    Plan,
+    Snapshot,
+    Step,
+)
 from sshd_keepalive.quoting import join, quote, quote_bytes
 from sshd_keepalive.scripts import compose, read_script, render_variables
-from sshd_keepalive.scripts.records import decode, legible, read_records
+from sshd_keepalive.scripts.records import legible, read_records
 from sshd_keepalive.sshd_config import include
 from sshd_keepalive.sshd_config.limits import make_too_large
 from sshd_keepalive.sshd_config.reading import Reading
+from sshd_keepalive.sshd_config.tokens import decode
 
 _WORD_BYTES: Final = 256 * 1024  # of each record that is read: the titles of some thousand sessions
 _MOST_STEPS: Final = 100
@@ -119,7 +131,7 @@ def build_change_script(change: Change) -> str:
 def build_guard_script(change: Change) -> str:
     """Build the script that stays on the host beside the backups."""
     snapshot, host = change.snapshot, change.snapshot.host
-    blank = snapshot.answers.get(Context())
+    blank = snapshot.answers.get(BLANK)
     values = {
         "RUN": change.directory,
         "STATE": change.state,
@@ -168,7 +180,7 @@ def _identities(change: Change) -> str:
     folders = {glob.pattern.rpartition("/")[0] for glob in snapshot.globs}
     if not all(include.is_literal(folder) for folder in folders) or any(file.real_path for file in snapshot.files):
         return "false"
-    blank = snapshot.answers.get(Context())
+    blank = snapshot.answers.get(BLANK)
     keys = {value for keyword, value in blank.settings if keyword == "hostkey"} if blank else set()
     paths = sorted({file.path for file in snapshot.files} - {main} | folders | keys)
     # Called in a substitution, whose process becomes the program.

@@ -8,8 +8,9 @@ from typing import Final
 
 from sshd_keepalive.model import SessionEnd, SessionGroup
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import decode, legible, read_records
+from sshd_keepalive.scripts.records import legible, read_records
 from sshd_keepalive.sshd_config.limits import make_too_large
+from sshd_keepalive.sshd_config.tokens import decode
 
 _MOST_GROUPS: Final = 5_000
 _SHARE: Final = 0.6  # of the time of an exchange: the rest is for the login shell, sudo and the way back

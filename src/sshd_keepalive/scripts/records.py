@@ -84,8 +84,3 @@ def read_clock(text: str) -> tuple[float, bool]:
     """Read the output of `date +%s.%N`: the time, and whether it has a fraction; busybox date does not support %N."""
     has_fraction = text.replace(".", "").isdigit()
     return (float(text) if has_fraction else float(text.partition(".")[0] or 0)), has_fraction
-
-
-def decode(value: bytes) -> str:
-    """Text of a record; bytes that are not UTF-8 survive as surrogate escapes."""
-    return value.decode("utf-8", "surrogateescape")

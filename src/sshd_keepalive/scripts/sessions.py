@@ -14,8 +14,9 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import decode, legible, read_clock, read_records
+from sshd_keepalive.scripts.records import legible, read_clock, read_records
 from sshd_keepalive.sshd_config.limits import make_too_large
+from sshd_keepalive.sshd_config.tokens import decode
 
 # The title of a session's process: `sshd: ops [priv]`, `sshd-session: root@pts/0`; before a login `[accepted]`.
 _TITLE: Final = re.compile(r"sshd(?:-session)?: (?P<user>[^\s@\[]+)(?:@(?P<line>\S+))?(?: \[(?P<part>\w+)\])?")

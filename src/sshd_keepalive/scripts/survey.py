@@ -12,6 +12,7 @@ from typing import Final
 from sshd_keepalive.agents import AGENTS
 from sshd_keepalive.errors import HostError, MomentaryError
 from sshd_keepalive.model import (
+    BLANK,
     DEFAULT_CONFIG,
     Context,
     Daemon,
@@ -26,9 +27,8 @@ from sshd_keepalive.model import (
     Snapshot,
 )
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import Record, decode, legible, read_clock, read_records
+from sshd_keepalive.scripts.records import Record, legible, read_clock, read_records
 from sshd_keepalive.sshd_config import command_line
-from sshd_keepalive.sshd_config.include import encode_path
 from sshd_keepalive.sshd_config.limits import (
     MAX_CONFIG_BYTES,
     MAX_FILES,
@@ -37,6 +37,7 @@ from sshd_keepalive.sshd_config.limits import (
     check_files,
     make_too_large,
 )
+from sshd_keepalive.sshd_config.tokens import decode, encode
 
 #: Clock ticks are 10 ms wide and the two clocks are read one after the other: this much earlier proves nothing.
 _TICK_S = 0.05
@@ -134,7 +135,7 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
         HostError: kind `observe`: no sshd, a file that cannot be read.
     """
     look = _Look()
-    context = Context()
+    context = BLANK
     for kind, value in _limit_records(stdout):
         match kind:
             case "path":
@@ -218,14 +219,11 @@ def _take_files(look: _Look, content: bytes) -> None:
         raise _report_vanished("file")
     position = 0
     for (path, real), details in zip(look.pending, look.details, strict=True):
-        size, mode, uid, gid = int(details[0]), int(details[1], 8), int(details[2]), int(details[3])
+        size = int(details[0])
         look.files.append(
             RemoteFile(
                 path=path,
                 content=content[position : position + size],
-                mode=mode,
-                uid=uid,
-                gid=gid,
                 real_path=real,
                 changed_at=datetime.fromtimestamp(_find_latest(details), UTC),
             )
@@ -237,7 +235,7 @@ def _take_files(look: _Look, content: bytes) -> None:
 
 def _find_latest(details: list[str]) -> float:
     """The later of mtime and ctime: a file moved or restored into place keeps its old mtime."""
-    return max(float(details[4]), float(details[5]))
+    return max(float(details[1]), float(details[2]))
 
 
 def _read_settings(answer: str) -> tuple[tuple[str, str], ...]:
@@ -297,9 +295,7 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
         version=version,
         has_include_backport="include" in words,
         files=tuple(look.files),
-        globs=tuple(
-            Glob(pattern=pattern, paths=tuple(sorted(paths, key=encode_path))) for pattern, paths in look.globs
-        ),
+        globs=tuple(Glob(pattern=pattern, paths=tuple(sorted(paths, key=encode))) for pattern, paths in look.globs),
         dumps=tuple(look.dumps),
         daemon=_read_daemon(look, host, pending),
         manager=words.get("manager", ""),
@@ -378,7 +374,6 @@ def _read_running(look: _Look, host: Host) -> Daemon | None:
     return Daemon(
         pid=int(words["pid"]),
         loaded_at=datetime.fromtimestamp(loaded, UTC),
-        binary=words.get("binary", ""),
         command_line=" ".join(words.get("command", "").split()),
         options=command_line.read_options(words.get("command", "")),
         next_command=following,
@@ -389,7 +384,7 @@ def _read_running(look: _Look, host: Host) -> Daemon | None:
 def _read_times(words: dict[str, str]) -> tuple[float, float, list[float]]:
     """When the daemon last read its files, how much later a change must be to count (s), when directories changed."""
     lines = [line.split() for line in words.get("loaded", words.get("folders", "")).splitlines()]
-    changed = [_find_latest(line) for line in lines if len(line) == 6]  # where one is gone stat may say something else
+    changed = [_find_latest(line) for line in lines if len(line) == 3]  # where one is gone stat may say something else
     if "loaded" not in words:
         return *_read_start(words), changed
     if not changed:

@@ -5,11 +5,11 @@
 # start is not looked for again) CR (a carriage return) AGENTS (of tell_agents), and the functions detect, find_unit, is_active.
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
 
-# details PATH...: sets lines to size, mode, owner, group, mtime and ctime of each, one line each, links followed.
+# details PATH...: sets lines to size, mtime and ctime of each, one line each, links followed.
 details() {
-    lines=$(stat -L -c '%s %a %u %g %.6Y %.6Z' -- "$@" 2>/dev/null) && return
+    lines=$(stat -L -c '%s %.6Y %.6Z' -- "$@" 2>/dev/null) && return
     # A FIFO's or a vanished file's line is missing then: the reader counts the lines.
-    lines=${lines:+$lines$nl}$(stat -L -f '%z %Lp %u %g %Fm %Fc' -- "$@" 2>/dev/null)
+    lines=${lines:+$lines$nl}$(stat -L -f '%z %Fm %Fc' -- "$@" 2>/dev/null)
 }
 
 # tell_files PATH...: the files of one Include level, and their content in one piece.
@@ -104,7 +104,6 @@ tell_daemon() {
     say pid "$pid"
     say command "$command_line"
     [ -n "$pid" ] || return 0
-    say binary "$sshd"
     IFS=$nl
     set -f
     # shellcheck disable=SC2086 # one word a line

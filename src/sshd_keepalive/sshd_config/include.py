@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from sshd_keepalive.sshd_config.document import Line
+from sshd_keepalive.sshd_config.tokens import decode, encode
 from sshd_keepalive.sshd_config.version import Version
 
 _MAGIC: Final = re.compile(r"[*?\[]")
@@ -41,7 +42,7 @@ def make_absolute(pattern: str, config_dir: str, version: Version) -> str | None
 
 def list_patterns(line: Line, config_dir: str, version: Version) -> tuple[str, ...]:
     """The absolute patterns of an Include line that can find a file, in order."""
-    words = [token.text.decode("utf-8", "surrogateescape") for token in line.arguments]
+    words = [decode(token.text) for token in line.arguments]
     if not version.at_least(8, 7) and "" in words:  # an empty word ends the list there
         words = words[: words.index("")]
     found = (make_absolute(word, config_dir, version) for word in words)
@@ -68,7 +69,7 @@ def expand(pattern: str, paths: Iterable[str]) -> tuple[str, ...]:
     """Those of `paths` that a pattern names, in the order of sshd."""
     compiled = _compile(pattern)
     return tuple(
-        path for raw, path in sorted((encode_path(path), path) for path in paths) if compiled.match(_decode_bytes(raw))
+        path for raw, path in sorted((encode(path), path) for path in paths) if compiled.match(_decode_bytes(raw))
     )
 
 
@@ -79,12 +80,7 @@ def estimate_steps(pattern: str, n_paths: int) -> int:
 
 def is_match(pattern: str, path: str) -> bool:
     """Whether a pattern names the path."""
-    return _compile(pattern).match(_decode_bytes(encode_path(path))) is not None
-
-
-def encode_path(path: str) -> bytes:
-    """A path as the kernel and sshd see it; also the order of glob()."""
-    return path.encode("utf-8", "surrogateescape")
+    return _compile(pattern).match(_decode_bytes(encode(path))) is not None
 
 
 def _decode_bytes(raw: bytes) -> str:
@@ -94,7 +90,7 @@ def _decode_bytes(raw: bytes) -> str:
 
 @lru_cache(maxsize=256)
 def _compile(pattern: str) -> re.Pattern[str]:
-    chars = _CHARS.findall(_decode_bytes(encode_path(pattern)))
+    chars = _CHARS.findall(_decode_bytes(encode(pattern)))
     components: list[list[str]] = [[""]]  # of each: what stands between its stars
     at = 0
     while at < len(chars):

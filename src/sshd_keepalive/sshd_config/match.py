@@ -9,36 +9,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, product, takewhile
-from typing import Final
+from typing import Any, Final
 
-from sshd_keepalive.model import Context, Place, Scope
+from sshd_keepalive.model import BLANK, Context, Place, Scope
 from sshd_keepalive.sshd_config import patterns
 from sshd_keepalive.sshd_config.document import Line
 from sshd_keepalive.sshd_config.limits import MAX_NAME_BYTES, Work
-from sshd_keepalive.sshd_config.tokens import Token
+from sshd_keepalive.sshd_config.tokens import Token, decode, encode
 from sshd_keepalive.sshd_config.version import Tokeniser, Version
 
-#: Criterion → the first release that knows it.
-SINCE: Final = {
-    "user": (0, 0),
-    "group": (0, 0),
-    "host": (0, 0),
-    "address": (0, 0),
-    "localaddress": (6, 1),
-    "localport": (6, 1),
-    "all": (6, 5),
-    "rdomain": (7, 7),
-    "invalid-user": (9, 9),
-    "version": (10, 0),
-}
-SPELLING: Final = {
-    name.lower(): name
-    for name in (
-        "User", "Group", "Host", "Address", "LocalAddress", "LocalPort", "all", "RDomain", "Invalid-User", "Version",
-    )
+_SINCE: Final = {
+    "User": (0, 0), "Group": (0, 0), "Host": (0, 0), "Address": (0, 0), "LocalAddress": (6, 1), "LocalPort": (6, 1),
+    "all": (6, 5), "RDomain": (7, 7), "Invalid-User": (9, 9), "Version": (10, 0),
 }  # fmt: skip
+#: Criterion → the first release that knows it.
+SINCE: Final = {name.lower(): release for name, release in _SINCE.items()}
+SPELLING: Final = {name.lower(): name for name in _SINCE}
 _BARE: Final = frozenset({"all", "invalid-user"})
 #: What a vendor may add behind the release in `Match Version`; it decides only if such a text makes a difference.
 _SUFFIXES: Final = (b"", b" Debian-1")
@@ -179,10 +167,7 @@ def is_active_at_start(block: Block, version: Version) -> bool | None:
     answer: bool | None = True
     for around in block.chain():
         for criterion in around.criteria:
-            if criterion.name == "all":
-                continue
-            met = _is_version_met(criterion.argument, version) if criterion.name == "version" else False
-            answer = _and(answer, met)
+            answer = _and(answer, is_criterion_met(criterion, BLANK, version))
     return answer
 
 
@@ -207,11 +192,11 @@ def is_criterion_met(criterion: Criterion, context: Context, version: Version) -
     if name == "version":
         return _is_version_met(argument, version)
     if name == "user":
-        return context.user is not None and patterns.match_list(_bytes(context.user), argument) == 1
+        return context.user is not None and patterns.match_list(encode(context.user), argument) == 1
     if name == "group":
         return _is_group_met(argument, context)
     if name == "host":
-        return context.host is not None and patterns.match_list(_bytes(context.host), argument, fold=True) == 1
+        return context.host is not None and patterns.match_list(encode(context.host), argument, fold=True) == 1
     if name in ("address", "localaddress"):
         address = context.address if name == "address" else context.local_address
         if address is not None and b"/+" in argument:
@@ -231,7 +216,7 @@ def is_criterion_met(criterion: Criterion, context: Context, version: Version) -
 def _is_group_met(argument: bytes, context: Context) -> bool | None:
     if context.groups is None:
         return None if context.user is not None and patterns.list_positive(argument) else False
-    results = [patterns.match_list(_bytes(group), argument) for group in context.groups]
+    results = [patterns.match_list(encode(group), argument) for group in context.groups]
     return -1 not in results and 1 in results
 
 
@@ -246,10 +231,6 @@ def _and(left: bool | None, right: bool | None) -> bool | None:
     return None if left is None or right is None else True
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
 # ------------------------------------------------------------------------- connections that reach a block
 
 #: Stands for everybody no pattern names: addresses of RFC 5737, a name of RFC 2606.
@@ -260,6 +241,11 @@ STRANGER: Final = Context(
     local_address="192.0.2.2",
     local_port=22,
 )
+#: Criterion → the field of a context that it looks at.
+_FIELDS: Final = {
+    "user": "user", "group": "groups", "host": "host", "address": "address", "localaddress": "local_address",
+    "localport": "local_port",
+}  # fmt: skip
 _TRIES: Final = 400
 _OFFERS: Final = 200  # values that are tried for one field
 _CHOICES: Final = 6  # of them that are combined with those of other fields
@@ -297,60 +283,43 @@ def find_connection(block: Block, version: Version, work: Work | None = None) ->
         HostError: kind `observe`, cause `too_large`.
     """
     work = work or Work()
-    wanted: dict[str, list[Criterion]] = {}
+    criteria: dict[str, list[Criterion]] = {}
     for around in block.chain():
         for criterion in around.criteria:
-            wanted.setdefault(criterion.name, []).append(criterion)
-    fields = ("user", "group", "host", "address", "localaddress", "localport")
-    choices = [_list_choices(name, wanted.get(name, []), work) for name in fields]
-    for user, group, host, address, local_address, local_port in islice(product(*choices), _TRIES):
-        made = Context(
-            user=user if user is not None else STRANGER.user,
-            host=host if host is not None else STRANGER.host,
-            address=address if address is not None else STRANGER.address,
-            local_address=local_address if local_address is not None else STRANGER.local_address,
-            local_port=int(local_port) if local_port is not None else STRANGER.local_port,
-            groups=None if group is None else (group,),
-        )
+            criteria.setdefault(criterion.name, []).append(criterion)
+    choices = [_list_choices(name, criteria[name], version, work) for name in _FIELDS if name in criteria]
+    for fields in islice(product(*choices), _TRIES):
+        context = replace(STRANGER, **{name: value for field in fields for name, value in field.items()})
         work.spend(4 + block.steps)
-        if is_met(block, made, version):
-            return made
+        if is_met(block, context, version):
+            return context
     return None
 
 
-def _list_choices(name: str, criteria: list[Criterion], work: Work) -> list[str | None]:
-    """Values to try for one field; [None] when no criterion speaks of it."""
-    if not criteria:
-        return [None]
+def _list_choices(name: str, criteria: list[Criterion], version: Version, work: Work) -> list[dict[str, Any]]:
+    """Values of one field to try, as arguments of a context; without one that works, the field is left alone."""
     if name == "localport":
-        return [c.argument.decode("latin-1") for c in criteria if c.argument.strip(b"0").isdigit()] or [None]
+        ports = (c.argument.decode("latin-1") for c in criteria if c.argument.strip(b"0").isdigit())
+        return [{"local_port": int(port)} for port in ports] or [{}]
     offers = _make_addresses if "address" in name else _make_names
     steps = sum(criterion.steps for criterion in criteria)
     work.spend(steps)
     positive = (pattern for c in criteria for pattern in patterns.list_positive(c.argument)[:8])
     offered = (value for pattern in positive if len(pattern) <= MAX_NAME_BYTES for value in offers(pattern))
-    meeting: dict[str | None, None] = {}
+    meeting: dict[str, dict[str, Any]] = {}
     for value in islice(offered, _OFFERS):
         work.spend(steps)
-        if value and all(_is_met(name, c, value) for c in criteria):  # nobody is called ""
-            meeting[value] = None
+        field: dict[str, Any] = {_FIELDS[name]: (value,) if name == "group" else value}
+        context = replace(STRANGER, **field)
+        if value and all(is_criterion_met(c, context, version) for c in criteria):  # nobody is called ""
+            meeting[value] = field
         if len(meeting) == _CHOICES:
             break
-    return [*meeting] or [None]
-
-
-def _is_met(name: str, criterion: Criterion, value: str) -> bool:
-    if "address" in name:
-        try:
-            return patterns.match_addresses(value, criterion.argument) == 1
-        except patterns.BadPattern:
-            return False
-    text = value.encode("utf-8", "surrogateescape")
-    return patterns.match_list(text, criterion.argument, fold=name == "host") == 1
+    return [*meeting.values()] or [{}]
 
 
 def _make_names(pattern: bytes) -> Iterator[str]:
-    text = pattern.decode("utf-8", "surrogateescape")
+    text = decode(pattern)
     for filling in _FILLINGS if "*" in text or "?" in text else ("",):
         yield text.replace("*", filling).replace("?", filling[:1] or "z")
 

@@ -10,6 +10,8 @@ import ipaddress
 from functools import lru_cache
 from typing import Final
 
+from sshd_keepalive.sshd_config.tokens import encode
+
 _MAX_PATTERN: Final = 1023  # match_pattern_list: a longer one makes the whole list fail
 _MAX_ADDRESS: Final = 63  # addr_pton_cidr: a longer one is not an address
 
@@ -106,7 +108,7 @@ def match_addresses(address: str | None, entries: bytes) -> int:
             raise BadPattern("an empty entry in an address list")
         network = parse_network(bare)
         if network is None:
-            hit = address is not None and is_match(address.encode("utf-8", "surrogateescape"), bare)
+            hit = address is not None and is_match(encode(address), bare)
         else:
             hit = wanted is not None and wanted.version == network.version and wanted in network
         if hit and negated:

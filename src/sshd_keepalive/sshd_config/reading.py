@@ -10,12 +10,23 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
-from sshd_keepalive.model import DEFAULT_CONFIG, GLOBAL, Context, Glob, Host, NewContent, RemoteFile, Scope, Snapshot
+from sshd_keepalive.model import (
+    BLANK,
+    DEFAULT_CONFIG,
+    GLOBAL,
+    Context,
+    Glob,
+    Host,
+    NewContent,
+    RemoteFile,
+    Scope,
+    Snapshot,
+)
 from sshd_keepalive.sshd_config import match
 from sshd_keepalive.sshd_config import tree as trees
 from sshd_keepalive.sshd_config.limits import Work
 from sshd_keepalive.sshd_config.match import Block
-from sshd_keepalive.sshd_config.resolve import BLANK, KEYWORDS, Earlier, Effective, Layers
+from sshd_keepalive.sshd_config.resolve import KEYWORDS, Earlier, Effective, Layers
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import NEWEST, Version
 

@@ -21,7 +21,6 @@ from sshd_keepalive.sshd_config.match import Block, Criterion
 from sshd_keepalive.sshd_config.tree import Event
 from sshd_keepalive.sshd_config.version import Version
 
-BLANK = Context()
 KEYWORDS = (INTERVAL, COUNT_MAX)
 _FEW = 6  # conditions of which all subsets are looked up; with more, the earlier blocks are gone through
 

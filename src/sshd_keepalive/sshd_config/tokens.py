@@ -17,6 +17,16 @@ _PLAIN_WORD: Final = re.compile(rb"[^ \t]+")
 _ESCAPABLE: Final = b"'\"\\"
 
 
+def encode(text: str) -> bytes:
+    """Encode text of a host as the bytes that sshd and the kernel see; see `decode`."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decode(raw: bytes) -> str:
+    """Decode bytes of a host; those that are not UTF-8 survive as surrogate escapes."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
 class Token(NamedTuple):
     """One word of a line without quotes and escapes, and its bytes in `Line.raw`."""
 

@@ -18,6 +18,7 @@ from sshd_keepalive.sshd_config import command_line, include, keywords, match, v
 from sshd_keepalive.sshd_config.document import Document, Line, parse, tokenise
 from sshd_keepalive.sshd_config.limits import MAX_GLOB_BYTES, Work, make_too_large
 from sshd_keepalive.sshd_config.match import Block
+from sshd_keepalive.sshd_config.tokens import encode
 from sshd_keepalive.sshd_config.version import NEWEST, Version
 
 MAX_DEPTH: Final = 16  # servconf.c, SERVCONF_MAX_DEPTH: the main file and 16 levels below it
@@ -192,7 +193,7 @@ class _Unrolling:
     def options(self) -> Iterator[Event]:
         place = Place(path=COMMAND_LINE, line=0)
         for option in self.tree.options:
-            line = tokenise(0, option.encode("utf-8", "surrogateescape"), self.version)
+            line = tokenise(0, encode(option), self.version)
             if line.keyword in ("match", "include"):
                 raise ParseError(f"{line.keyword} is not allowed as a daemon option", path=place.path, line=0)
             if line.keyword:

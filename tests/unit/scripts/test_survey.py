@@ -337,8 +337,8 @@ def words(**more: str) -> dict[str, str]:
 
 
 def test_when_the_daemon_last_read_its_files() -> None:
-    assert survey._read_times(words(loaded="5 644 0 0 900.25 901.5\n0 755 0 0 7 8")) == (901.5, 0.0, [8])
-    assert survey._read_times(words(folders="0 755 0 0 7 8")) == (900.5, survey._TICK_S, [8])
+    assert survey._read_times(words(loaded="5 900.25 901.5\n0 7 8")) == (901.5, 0.0, [8])
+    assert survey._read_times(words(folders="0 7 8")) == (900.5, survey._TICK_S, [8])
     assert survey._read_times(words(clock="1000.%N")) == (900.0, 1.0, [])
     for useless in ({}, words(uptime="3.00")):  # the uptime of a container, and a start by the clock of the machine
         with pytest.raises(HostError) as raised:
@@ -379,7 +379,7 @@ def test_a_host_that_does_not_say_where_backups_go_is_not_read(host: Host) -> No
 
 
 def test_a_file_that_vanishes_while_it_is_read_is_no_answer(host: Host) -> None:
-    told = record("path", "/a") + record("path", "/b") + record("details", "1 644 0 0 5 5") + record("content", "x")
+    told = record("path", "/a") + record("path", "/b") + record("details", "1 5 5") + record("content", "x")
     with pytest.raises(HostError, match="was deleted while it was read"):
         survey.parse(told, host, NOW)
 
@@ -396,11 +396,10 @@ def test_the_daemon_and_its_next_start(host: Host) -> None:
     daemon = daemon_of(
         host,
         pid="7",
-        binary="/usr/sbin/sshd",
         command="/usr/sbin/sshd\n-D\n-oPort=22",
         start=" /usr/sbin/sshd -D -o ClientAliveInterval=9\n",
         directory="/etc/ssh/sshd_config.d",
-        folders="0 755 0 0 901.0 950.0",
+        folders="0 901.0 950.0",
     )
     assert (daemon.pid, daemon.options) == (7, ("Port=22",))
     assert daemon.next_command == "/usr/sbin/sshd -D -o ClientAliveInterval=9"

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sshd_keepalive.errors import ParseError
-from sshd_keepalive.model import Context, NewContent, Policy
+from sshd_keepalive.model import BLANK, Context, NewContent, Policy
 from sshd_keepalive.sshd_config.reading import read, read_files
-from sshd_keepalive.sshd_config.resolve import BLANK
 from sshd_keepalive.sshd_config.version import Version
 from tests.support import configs
 from tests.support.passes import count_readings, judge_and_plan
