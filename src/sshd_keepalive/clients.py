@@ -59,7 +59,7 @@ CLIENTS: Final[tuple[ClientSetting, ...]] = (
         name="openssh",
         place="~/.ssh/config, or /etc/ssh/ssh_config for everybody",
         render=_openssh,
-        remark="ssh gives up on a host that does not answer after (count + 1) intervals; 0, the default, sends nothing",
+        remark="after (count + 1) unanswered intervals ssh closes the connection; 0, the default, sends nothing",
     ),
     ClientSetting(
         name="paramiko",
@@ -77,7 +77,7 @@ CLIENTS: Final[tuple[ClientSetting, ...]] = (
         name="ansible",
         place="ansible.cfg",
         render=_ansible,
-        remark="ssh_args replaces the default, so that stands in it as well; for long tasks prefer async and poll",
+        remark="ssh_args replaces the default, so it repeats the default; for long tasks prefer async and poll",
     ),
     ClientSetting(
         name="airflow",

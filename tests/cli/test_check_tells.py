@@ -46,7 +46,7 @@ def test_a_dead_sink_is_one_line_beside_a_whole_report() -> None:
     [
         (["--benchmark", "dev-sek"], "did you mean"),
         (["--notify", "apprise:mailtos://ops:s3cret@example.com"], "not a secret reference"),
-        (["--notify", "command:/no/such"], "there is no such program"),
+        (["--notify", "command:/no/such"], "the program does not exist"),
         (["--notify", "s3cret"], "KIND:TARGET"),
         (["--notify-on", "sometimes"], "'change', 'drift', 'always'"),
     ],

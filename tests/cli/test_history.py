@@ -97,7 +97,7 @@ def test_the_life_of_a_host_and_what_changed_between_two_runs(kept: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("history", "elt-0000"), "nothing is recorded of host elt-0000, did you mean 'etl-0000'?"),
+        (("history", "elt-0000"), "the history has no record of host elt-0000, did you mean 'etl-0000'?"),
         (("history", "20260131"), "give two runs to see what changed between them"),
         (("history", "a", "b", "c"), "one host, or two runs"),
         (("history", "2026013", "2027"), "no run 2027 is recorded"),

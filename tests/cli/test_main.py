@@ -155,7 +155,7 @@ def test_a_report_that_cannot_be_written_to_a_device_is_told(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("place", "said"),
-    [("", "not KIND:FILE"), ("{}", "this is a directory"), ("{}/no/file", "there is no such directory")],
+    [("", "not KIND:FILE"), ("{}", "this is a directory"), ("{}/no/file", "the directory does not exist")],
 )
 def test_a_place_for_a_report_that_cannot_be_one_is_told_first(tmp_path: Path, place: str, said: str) -> None:
     done = run("check", "ops@127.0.0.1:1", "--out", f"json:{place.format(tmp_path)}")

@@ -26,7 +26,7 @@ def test_version_and_help_say_what_there_is() -> None:
     for name in ("check", "plan", "apply", "hosts", "demo"):
         assert f"\n  {name} " in shown
     assert "Exit codes: 0 ok, 1 drift, 2 usage" in shown
-    headings = ("\nLook:\n", "\nChange:\n", "\nKeep watch:\n", "\nTroubleshoot:\n", "\nSet up:\n")
+    headings = ("\nInspect:\n", "\nChange:\n", "\nMonitor:\n", "\nTroubleshoot:\n", "\nSet up:\n")
     assert sorted(map(shown.index, headings)) == [*map(shown.index, headings)]
 
 
@@ -81,7 +81,7 @@ def test_json_is_short_for_its_format(inventory: Path) -> None:
         (["status"], "did you mean 'check'?"),
         (["version"], "did you mean '--version'?"),
         (["help", "chekc"], "did you mean 'check'?"),
-        (["check", "host", "--private-key", "/nowhere/key"], "--private-key /nowhere/key: there is no such file"),
+        (["check", "host", "--private-key", "/nowhere/key"], "--private-key /nowhere/key: the file does not exist"),
         (["check", "host", "--keep", "30d"], "--keep needs --record"),
         (["check", "host", "--concurrency", "5"], "--concurrency needs --deep"),
         (["check", "host", "--openssh", "9.6"], "--openssh needs --file"),
@@ -93,10 +93,10 @@ def test_json_is_short_for_its_format(inventory: Path) -> None:
         (["check", "root:secret@host"], "a target cannot hold a password"),
         (["check", "host", "--format", "jason"], "did you mean 'json'?"),
         (["check", "host", "--out", "json"], "KIND:FILE"),
-        (["check", "host", "--out", "html:~nobody-here/page.html"], "there is no such account"),
-        (["check", "host", "--out", "json:/nowhere/x.json"], "no such directory"),
+        (["check", "host", "--out", "html:~nobody-here/page.html"], "the account does not exist"),
+        (["check", "host", "--out", "json:/nowhere/x.json"], "the directory does not exist"),
         (["check", "host", "-f", "0"], "0"),
-        (["plan", "host", "--out", "/nowhere/x.plan"], "--out /nowhere/x.plan: there is no such directory"),
+        (["plan", "host", "--out", "/nowhere/x.plan"], "--out /nowhere/x.plan: the directory does not exist"),
         (["plan", "-i", "-", "--out", "x.plan"], "apply could not read these hosts again"),
         (["apply", "host"], "add --yes"),
         (["-i", "hosts.yaml", "check"], "sshd-keepalive check -i"),

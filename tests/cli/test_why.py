@@ -72,7 +72,7 @@ def test_the_release_matters(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--file", "/nowhere"], "no such file"),
+        (["--file", "/nowhere"], "neither a file nor a directory"),
         (["--file", "/etc/passwd", "--openssh", "new"], "not a release of OpenSSH"),
         (["host", "--openssh", "9.2"], "--openssh needs --file"),
         ([], "no hosts were named"),
@@ -132,7 +132,7 @@ def test_what_a_reader_may_not_expect_is_told(copied: Path, tmp_path: Path) -> N
     assert "Include /etc/ssh/sshd_config.d/*.conf is looked up on this machine" in ran.stderr
     (copied / "sshd_config").write_bytes(b"Include /usr/share/x\n# \0\nClientAliveInterval 7\n")
     ran = keepalive("why", "--file", copied)
-    assert "Include /usr/share/x leads out of the copy" in ran.stderr
+    assert "Include /usr/share/x names files outside the copy" in ran.stderr
     assert "/etc/ssh/sshd_config:2 holds a NUL byte" in ran.stderr
     os.mkfifo(tmp_path / "fifo")
     assert "fifo is neither a file nor a directory" in keepalive("why", "--file", tmp_path / "fifo").stderr

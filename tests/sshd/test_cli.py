@@ -368,7 +368,7 @@ def test_a_rollback_waits_for_an_sshd_that_does_not_listen_yet(tmp_path: Path) -
     [
         (["--serial", "0"], "not a valid wave size"),
         (["--max-fail", "lots"], "--max-fail"),
-        (["--resume", "../x"], "no such run"),
+        (["--resume", "../x"], "the run does not exist"),
         (["--serial", "label:zone"], "no host has this label"),
     ],
 )

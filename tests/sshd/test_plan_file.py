@@ -167,10 +167,10 @@ def test_passwords_are_not_in_the_plan(fleet: Fleet, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("missing.plan",), "plan missing.plan: there is no such file"),
-        (("./missing",), "plan ./missing: there is no such file"),
+        (("missing.plan",), "plan missing.plan: the file does not exist"),
+        (("./missing",), "plan ./missing: the file does not exist"),
         (("other.json",), "plan other.json: this file is not a plan"),
-        (("one", "change.plan"), "plan change.plan: a plan chooses the hosts; name none beside it"),
+        (("one", "change.plan"), "plan change.plan: the plan names the hosts: leave out the others"),
     ],
 )
 def test_a_word_that_means_a_file_is_never_tried_as_a_host(

@@ -131,7 +131,7 @@ def test_fast_knows_a_vendors_build_whose_files_use_no_include(sshd: Sshd, tmp_p
     ran = keepalive("probe", "--fast", "-i", inventory(sshd, tmp_path, sshd=str(vendors)), "--format", "json")
     assert ran.host()["facts"]["openssh"] == "8.0p1"
     (count,) = (finding for finding in ran.host()["findings"] if finding["setting"] == "count 0")
-    assert (count["state"], count["wanted"]) == ("ok", "a living client is never dropped"), ran.stdout
+    assert (count["state"], count["wanted"]) == ("ok", "a client that answers is never dropped"), ran.stdout
 
 
 def test_fast_says_that_a_match_block_cannot_be_tried(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_without_ansible_plain_files_are_read_and_a_directory_is_refused(
         ('{"_meta": [], "g": {"hosts": ["a"]}}', "_meta.hostvars is not an object"),
         ('{"g": {"hosts": ["a"], "children": ["g"]}}', "group loop: g → g"),
         ('{"g": {"hosts": ["a b"]}}', "host 'a b': 'a b' cannot be a name"),
-        ("{}", "there are no hosts"),
+        ("{}", "the inventory contains no host"),
     ],
 )
 def test_what_is_no_inventory_is_told(text: str, said: str) -> None:

@@ -73,7 +73,11 @@ def test_an_alias_inside_itself_ends() -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("missing.yaml", "there is no such file"), ("", "is a directory, a file is expected"), ("a\0b", "is not a path")],
+    [
+        ("missing.yaml", "the file does not exist"),
+        ("", "is a directory, a file is expected"),
+        ("a\0b", "is not a path"),
+    ],
 )
 def test_what_cannot_be_read_is_told(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -180,7 +180,7 @@ def test_one_dead_sink_does_not_silence_the_next(tmp_path: Path) -> None:
     [
         ("command", "not KIND:TARGET"),
         ("command:", "not KIND:TARGET"),
-        ("command:/no/such/program x", "/no/such/program: there is no such program"),
+        ("command:/no/such/program x", "/no/such/program: the program does not exist"),
         ("command:'open", "no closing quotation"),
         ("comand:x", "did you mean 'command'"),
         ("apprise:env:NOT_SET_ANYWHERE", "not set"),

@@ -56,7 +56,7 @@ def test_the_first_file_counts(place: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert options.find() == Source(own)
     assert options.find("sshd-keepalive.yaml") == Source(Path("sshd-keepalive.yaml"))
     monkeypatch.setenv(options.VARIABLE, str(place / "gone"))
-    with pytest.raises(ConfigError, match="there is no such file"):
+    with pytest.raises(ConfigError, match="the file does not exist"):
         options.find()
 
 
@@ -131,7 +131,7 @@ def test_harmless_options_are_numbers_choices_switches_and_names_of_what_is_inst
     [
         ("frks: 1\n", "1:1: unknown key 'frks', did you mean 'forks'?"),
         ("apply: {canry: 1}\n", "1:9: unknown key 'canry', did you mean 'canary'?"),
-        ("apply: yes\n", "1:8: apply is a command, its options stand under it"),
+        ("apply: yes\n", "1:8: apply is a command: write its options below it"),
         ("forks: [1, 2]\n", "1:8: forks takes one value"),
         ("forks:\n", "1:7: a value is missing: write one or leave the key out"),
         ("- a\n", "1:1: keys with values (`key: value`) are expected here, not a list"),

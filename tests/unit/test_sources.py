@@ -43,11 +43,11 @@ def test_a_host_in_two_sources_is_refused_with_both(place: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("gone.yaml", "gone.yaml: there is no such file"),
+        ("gone.yaml", "gone.yaml: the file does not exist"),
         (".", ".: is a directory, a file is expected"),
-        ("ymal:hosts", "inventory ymal:hosts: there is no such file, and 'ymal' is not a kind, did you mean 'yaml'?"),
-        ("yaml:gone", "gone: there is no such file"),
-        ("C:\\gone.yaml", "C:\\gone.yaml: there is no such file"),
+        ("ymal:hosts", "inventory ymal:hosts: the file does not exist, and 'ymal' is not a kind, did you mean 'yaml'?"),
+        ("yaml:gone", "gone: the file does not exist"),
+        ("C:\\gone.yaml", "C:\\gone.yaml: the file does not exist"),
         ("", ".: is a directory, a file is expected"),
     ],
 )
@@ -70,7 +70,7 @@ def test_paths_count_from_the_folder_of_the_file(place: Path, monkeypatch: pytes
 
 def test_a_home_of_nobody_is_told(place: Path) -> None:
     (place / "h").write_text("hosts:\n  a: {identity_file: ~nobody-here/id}\n")
-    with pytest.raises(ConfigError, match="h:2:22: there is no such user on this machine"):
+    with pytest.raises(ConfigError, match="h:2:22: the user does not exist on this machine"):
         names("h")
 
 

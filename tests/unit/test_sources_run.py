@@ -169,7 +169,7 @@ def test_all_mistakes_of_the_list_are_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_an_empty_list_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"# none\n")))
-    with pytest.raises(ConfigError, match="standard input: there are no hosts"):
+    with pytest.raises(ConfigError, match="standard input contains no host"):
         stdin.load("")
 
 

@@ -176,7 +176,7 @@ def test_a_host_that_is_this_machine(home: Path) -> None:
 
 def test_without_ssh_the_message_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(home))
-    with pytest.raises(ConfigError, match="there is no ssh on this machine") as caught:
+    with pytest.raises(ConfigError, match="ssh is not installed on this machine") as caught:
         load(home, "Host a\n")
     assert "openssh-client" in str(caught.value.hint)
     assert [host.name for host in ssh_config.list_known(f"{home}/config")] == ["a"]  # completion needs no ssh

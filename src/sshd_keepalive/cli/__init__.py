@@ -53,9 +53,9 @@ def changing_hosts() -> Iterator[None]:
 
 #: What the help shows, in this order.
 SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Look": ("check", "plan", "why", "hosts"),
+    "Inspect": ("check", "plan", "why", "hosts"),
     "Change": ("apply", "confirm", "undo"),
-    "Keep watch": ("history", "report", "schedule"),
+    "Monitor": ("history", "report", "schedule"),
     "Troubleshoot": ("probe", "sessions", "losses", "diagnose"),
     "Set up": ("demo", "client-config", "config", "completion"),
 }
@@ -212,7 +212,7 @@ def command(ctx: click.Context, config: str | None) -> None:
     """Make SSH servers keep quiet sessions alive, without ever locking anybody out.
 
     \b
-    Look at one host, no inventory needed:
+    Check one host, without an inventory:
       sshd-keepalive check ops@192.0.2.11
     Show what would change on many:
       sshd-keepalive plan -i hosts.yaml

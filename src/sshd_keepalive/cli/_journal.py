@@ -100,7 +100,7 @@ def done_in(begin: str, command: str) -> frozenset[str]:
     """
     run_id = find(begin)
     if not run_id:
-        raise ConfigError(f"--resume {begin}: no such run", hint=f"runs are kept in {directory()}")
+        raise ConfigError(f"--resume {begin}: the run does not exist", hint=f"runs are kept in {directory()}")
     path = directory() / f"{run_id}.jsonl"
     done: dict[str, bool] = {}
     for line in path.read_text(encoding="utf-8").splitlines():

@@ -325,7 +325,7 @@ _RECORDING = (
         "--keep",
         metavar="TIME",
         type=Duration(_DAY_S, 36500 * _DAY_S),
-        help="With --record: delete runs that are older than this, for example 400d. Without it all are kept.",
+        help="With --record: delete runs that are older than this, for example 400d. Without it no run is deleted.",
     ),
 )
 _NOTIFYING = (
@@ -423,7 +423,7 @@ def _refuse_contradiction(options: Options) -> None:
         key = Path(options.private_key).expanduser()
         is_with_agent = key.with_name(f"{key.name}.pub").is_file() and not key.exists()
         if not (is_with_agent or (os.access(key, os.R_OK) and key.is_file())):
-            reason = "no permission to read it" if key.is_file() else "there is no such file"
+            reason = "no permission to read it" if key.is_file() else "the file does not exist"
             raise ConfigError(f"--private-key {options.private_key}: {reason}", hint="ls -l ~/.ssh")
 
 

@@ -147,9 +147,11 @@ def find(words: tuple[str, ...]) -> Path | None:
     for word in words:
         if _MEANS_FILE.search(word):
             found = Path(word).expanduser()
-            what = "there is no such file"
+            what = "the file does not exist"
             if found.exists():
-                what = "a plan chooses the hosts; name none beside it" if _is_plan(found) else "this file is not a plan"
+                what = (
+                    "the plan names the hosts: leave out the others" if _is_plan(found) else "this file is not a plan"
+                )
             raise ConfigError(f"plan {word}: {what}", hint=f"sshd-keepalive plan --out {quote(word)} writes a plan")
     return None
 

@@ -249,11 +249,11 @@ def check_output(text: str, path: str) -> Path:
     try:
         file = Path(path).expanduser()
     except RuntimeError:
-        raise ConfigError(f"--out {text}: there is no such account") from None
+        raise ConfigError(f"--out {text}: the account does not exist") from None
     if file.is_dir():
         raise ConfigError(f"--out {text}: this is a directory")
     if not file.parent.is_dir():
-        raise ConfigError(f"--out {text}: there is no such directory")
+        raise ConfigError(f"--out {text}: the directory does not exist")
     place = file if files.is_written_through(file) else file.parent
     if not os.access(place, os.W_OK):
         raise ConfigError(f"--out {text}: no permission to write to {place}")

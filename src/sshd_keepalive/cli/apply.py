@@ -46,10 +46,10 @@ def command(
     recording: Recording,
     options: Options,
 ) -> None:
-    """Change every host as its policy wants it, verify it over a new login, or leave it as it was.
+    """Make every host compliant with its policy and verify it over a new login, or leave it as it was.
 
-    FILE is a plan that `plan --out FILE` wrote. It chooses the hosts and their values. A host that is no longer
-    as it was planned is refused.
+    FILE is a plan that `plan --out FILE` wrote. It sets the hosts and their values. A host whose files
+    differ from the plan is refused.
     """
     made = None
     if path := _plan_file.find(hosts):

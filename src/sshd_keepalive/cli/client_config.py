@@ -22,14 +22,16 @@ _HEAD: Final = {"schema_version": SCHEMA_VERSION, "command": "client-config"}
 
 @click.command("client-config", cls=Command, short_help="Print, or check, the keep-alive setting of clients.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
-@click.option("--for", "names", type=click.Choice(clients.NAMES), multiple=True, help="Only this client; repeatable.")
+@click.option(
+    "--for", "names", type=click.Choice(clients.NAMES), multiple=True, help="Print only this client; repeatable."
+)
 @click.option(
     "--interval", metavar="SECONDS", type=click.IntRange(1, 86400), default=Policy().interval_s, show_default=True,
     help="Seconds between two keep-alives of the client.",
 )  # fmt: skip
 @click.option(
     "--count", metavar="N", type=click.IntRange(1, 1000), default=Policy().count_max, show_default=True,
-    help="Unanswered keep-alives after which the client gives up.",
+    help="Unanswered keep-alives after which the client closes the connection.",
 )  # fmt: skip
 @click.option("--check", metavar="FILE", help="Check this ssh_config for every host it names, or for HOST.")
 @format_options("text", "json")

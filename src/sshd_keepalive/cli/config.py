@@ -47,9 +47,9 @@ def command(ctx: click.Context, words: tuple[str, ...], format: str) -> None:  #
     sshd-keepalive config
     sshd-keepalive config apply --forks 5
 
-    With a COMMAND, also its options that are left at their default. The command line goes before the environment, that
-    before the configuration file, and that before the default. Keys of the file and variables are spelled as the long
-    options: dry-run, SSHD_KEEPALIVE_DRY_RUN.
+    With a COMMAND, also show its options that have their default. The command line wins over the environment, and the
+    environment over the configuration file. Keys of the file and variables are spelled as the long options: dry-run,
+    SSHD_KEEPALIVE_DRY_RUN.
     """
     if words and words[0] not in COMMANDS:
         from sshd_keepalive.spelling import did_you_mean

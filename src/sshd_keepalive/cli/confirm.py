@@ -15,9 +15,9 @@ from sshd_keepalive.fleet import one_host as fleet
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @policy_options
 def command(hosts: tuple[str, ...], options: Options) -> None:
-    """Confirm the changes that wait for it, each over a new login that finds it in effect.
+    """Confirm each pending change over a new login that finds it in effect.
 
-    A host that is not confirmed before its --confirm-timeout is over reverts by itself.
+    A host that is not confirmed within its --confirm-timeout reverts the change.
     """
     run = FleetRun("confirm", options, hosts)
     with changing_hosts():

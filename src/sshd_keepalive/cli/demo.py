@@ -78,7 +78,7 @@ class Server:
 
 
 @click.command("demo", cls=Command, short_help="Check, plan and apply on real sshd servers on loopback.")
-@click.option("--keep", is_flag=True, help="Leave the directory and the servers for you to look at; Ctrl-C ends them.")
+@click.option("--keep", is_flag=True, help="Keep the directory and the servers until you press Ctrl-C.")
 def command(keep: bool) -> None:
     """Start real sshd servers on loopback, and check, plan, apply and check them."""
     binary = _sshd()
@@ -111,7 +111,7 @@ def _sshd() -> str:
     found = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin")
     if found is None:
         raise ConfigError(
-            "there is no sshd on this machine", hint="install it, for example: apt install openssh-server"
+            "sshd is not installed on this machine", hint="install it, for example: apt install openssh-server"
         )
     return found
 

@@ -41,7 +41,7 @@ _N_LINES, _LONGEST = 3, 150
 
 @click.command("diagnose", cls=Command, short_help="Read a job's run log and say what ended its session.")
 @click.argument("log", required=False, metavar="[LOG]")
-@click.option("--host", metavar="HOST", help="Look at this host too, and say which cause fits it.")
+@click.option("--host", metavar="HOST", help="Examine this host too, and say which cause fits it.")
 @host_options
 def command(log: str | None, host: str | None, options: Options) -> None:
     """Read the run log of a job and say what ended its session.

@@ -42,7 +42,7 @@ def command(
     format: str,  # noqa: A002 (the option's name)
     store: str,
 ) -> None:
-    """List the recorded runs, the life of one HOST, or what changed between two runs.
+    """List the recorded runs, the results of one HOST, or what changed between two runs.
 
     \b
     sshd-keepalive history                      the newest runs
@@ -99,7 +99,7 @@ def _host(kept: Store, name: str, most: int) -> _Told:
     records = kept.list_records(name, most)
     if not records:
         hint = "give two runs to see what changed between them; report shows one run" if kept.has_run(name) else None
-        raise ConfigError(f"nothing is recorded of host {name}{did_you_mean(name, kept.list_hosts())}", hint=hint)
+        raise ConfigError(f"the history has no record of host {name}{did_you_mean(name, kept.list_hosts())}", hint=hint)
     compliant = kept.find_last_ok(name)
 
     def lines() -> Iterator[str]:

@@ -16,11 +16,11 @@ from sshd_keepalive.planning.policy import to_mapping
 from sshd_keepalive.quoting import printable
 
 
-@click.command("hosts", cls=Command, short_help="List the hosts of the inventory and what looks wrong.")
+@click.command("hosts", cls=Command, short_help="List the hosts of the inventory and its probable mistakes.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @inventory_options
 def command(hosts: tuple[str, ...], options: Options) -> None:
-    """List the hosts of the inventory and what looks wrong in it. No connection is made."""
+    """List the hosts of the inventory and its probable mistakes. No connection is made."""
     from sshd_keepalive.hosts.lint import lint
 
     chosen = select_hosts(options, hosts)

@@ -15,7 +15,12 @@ from sshd_keepalive.fleet.losses import DAYS, count_losses
 @click.command("losses", cls=Command, short_help="Count lost sessions in the hosts' logs.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option(
-    "--days", metavar="N", type=click.IntRange(1, 366), default=DAYS, show_default=True, help="Look back so far."
+    "--days",
+    metavar="N",
+    type=click.IntRange(1, 366),
+    default=DAYS,
+    show_default=True,
+    help="How many days to look back.",
 )
 @click.option(
     "--anonymous", "is_anonymous", is_flag=True, help="Replace the names of accounts by numbers in the result."
@@ -26,8 +31,8 @@ def command(hosts: tuple[str, ...], options: Options, recording: Recording, days
     """Count the sessions in the logs of the hosts: whose, from where, how they ended, how long the lost ones lasted.
 
     Each host counts in its own log. It sends the counts with names of accounts and addresses of clients, but no line of
-    the log. Nothing is changed. Exit code 1: sessions were lost, 3: a host could not be read, or its log does not tell
-    how sessions ended.
+    the log. Nothing is changed. Exit code 1: sessions were lost, 3: a host could not be read, or its log does not
+    show how sessions ended.
     """
     run = FleetRun("losses", options, hosts, recording=recording)
     job = partial(count_losses, days=days, is_anonymous=is_anonymous)

@@ -25,8 +25,7 @@ from sshd_keepalive.model import Run
 def command(hosts: tuple[str, ...], options: Options) -> None:
     """Show every change that apply would make, and what it would restart. Changes nothing.
 
-    With --out FILE the plan is kept, and `apply FILE` does that and nothing else: a host that is no longer as it was
-    planned is refused.
+    --out FILE saves the plan, and `apply FILE` carries it out: a host whose files differ from the plan is refused.
     """
     raise SystemExit(show_plan(hosts, options))
 

@@ -38,8 +38,8 @@ _AT_ONCE: Final = 1000
 def command(hosts: tuple[str, ...], options: Options, idle: float | None, fast: bool, find_limit: bool) -> None:
     """Prove that a quiet session stays open: stay idle, count and time the keep-alives that arrive.
 
-    The verdict is about three things: what is configured, whether the running sshd has loaded it, and what was
-    observed. All hosts are silent at the same time; --forks is for the logins. Nothing is changed on a host.
+    Three things must agree: the configured values, the values that the running sshd has loaded, and what was
+    observed. All hosts are idle at the same time; --forks limits the logins. Nothing is changed on a host.
     """
     if fast and find_limit:
         raise ConfigError("--fast tests the host itself, --find-limit the path to it", hint="choose one")

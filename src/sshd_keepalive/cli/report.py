@@ -17,8 +17,8 @@ from sshd_keepalive.cli._terminal import Output
 def command(run: str, store: str, options: Options) -> None:
     """Show a recorded run, the last one or RUN, in any format: --format html, --out junit:FILE, …
 
-    The beginning of a run's id will do; `history` lists them. The exit code tells whether the report was made, not what
-    the run came to.
+    The beginning of a run's id is enough; `history` lists them. The exit code says whether the report was made, not
+    how the run ended.
     """
     out = Output(options, "report")
     kept = open_to_read(store)

@@ -28,10 +28,10 @@ _NAME = click.argument("name", default="check")
 
 @click.group("schedule", cls=CommandGroup, short_help="Run a recorded check automatically, every hour, day or week.")
 def command() -> None:
-    """Run a recorded check by itself: `schedule install --every daily -i hosts.yaml`.
+    """Run a recorded check automatically: `schedule install --every daily -i hosts.yaml`.
 
-    By systemd's timer where systemd runs the machine, else by cron. As root the schedule is the machine's, else the
-    account's own. Changes the machine it is typed on only, never a host.
+    A timer of systemd starts it, or cron on a machine without systemd. Root installs it for the machine, another
+    account for itself. Changes only this machine, never a host.
     """
 
 
@@ -97,7 +97,7 @@ def _print_installed(schedule: Schedule, n_hosts: int, *, is_new: bool) -> None:
 
 @command.command("list")
 def list_() -> None:
-    """List the schedules as systemd lists its timers, or as they stand in the crontab."""
+    """List the schedules: the timers as systemd lists them, or the lines of the crontab."""
     from sshd_keepalive.schedule import jobs, systemd
 
     names = jobs.list_names()
@@ -115,7 +115,10 @@ def list_() -> None:
 @command.command("run")
 @_NAME
 def run(name: str) -> None:
-    """Run a schedule's check now, as the timer does; exit code of the check, 75 while another run is in progress."""
+    """Run a schedule's check now, as the timer does.
+
+    The exit code is that of the check, or 75 while another run is in progress.
+    """
     from sshd_keepalive.schedule import jobs, systemd
 
     code = jobs.run(name)

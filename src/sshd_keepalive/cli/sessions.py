@@ -14,7 +14,7 @@ from sshd_keepalive.fleet.sessions import list_sessions, list_silent_clients
 
 @click.command("sessions", cls=Command, short_help="List sessions older than the configuration in effect.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
-@click.option("--all", "is_all", is_flag=True, help="Also those that have the values in effect.")
+@click.option("--all", "is_all", is_flag=True, help="Also list those that have the values in effect.")
 @click.option(
     "--ask-clients",
     "asks_clients",

@@ -22,7 +22,7 @@ from sshd_keepalive.fleet import one_host as fleet
 @click.command("undo", cls=Command, short_help="Restore the files from before an earlier run.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--run", "run_id", metavar="ID", default="", help="The run to undo; without it the latest of each host.")
-@click.option("--force", is_flag=True, help="Undo also where a file was edited since; the diff shows what is lost.")
+@click.option("--force", is_flag=True, help="Undo also if a file was edited since; the diff shows what is lost.")
 @click.option("--dry-run", is_flag=True, help="Show the diff, change nothing.")
 @change_options
 @recording_options
@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Restore the files from before an earlier run, byte for byte, with the same checks as apply.
 
-    Refused where somebody edited a file since. The undo keeps a backup too: `undo --run ID` with its run reverts
-    it.
+    A host is refused if somebody edited a file since. The undo keeps a backup too: `undo --run ID` with its id
+    reverts it.
     """
     run_id = _journal.find(run_id) or run_id if run_id else ""  # one of another machine is known to the hosts alone
     if dry_run:

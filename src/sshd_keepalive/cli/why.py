@@ -55,10 +55,10 @@ def _connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @_connection_options
 @host_options
 def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, options: Options, **connection: Any) -> None:
-    """Tell which line of which file decides each value, and which lines it hides.
+    """Show which line of which file decides each value, and which lines it hides.
 
-    Without a connection: for everybody, and for every Match block that decides for somebody. With --as,
-    --address and the like: for that one connection; an option that is left out stands for an unknown value.
+    By default for everybody, and for every Match block that decides for somebody. With --as, --address and the
+    like: for that one connection; the value of an option that is left out is unknown.
 
     --file reads a file as sshd -f would here. A directory is a copied root (with etc/ssh in it) or a copied
     /etc/ssh. Nothing is changed anywhere.

@@ -175,7 +175,7 @@ def build_hosts(inventory: AnsibleInventory) -> tuple[Host, ...]:
     for variable, names in secrets.items():
         LOG.warning("%s: %s of %s is not a reference and was ignored", inventory.source, variable, join_first(names, 3))
     if not entries and not inventory.mistakes:
-        inventory.add_mistake("there are no hosts")
+        inventory.add_mistake("the inventory contains no host")
     inventory.raise_mistakes()
     for name, obstacle in obstacles.items():
         entries[name].settings["obstacle"] = SourcedValue(obstacle, entries[name].at)

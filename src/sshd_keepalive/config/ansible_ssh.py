@@ -119,7 +119,7 @@ class SshVariables:
         user = self._read_text("ansible_become_user") or "root"
         short = method.removeprefix("community.general.").removeprefix("ansible.builtin.")
         if short not in _BECOME:
-            self.obstacle = f"ansible_become_method {show(method)} is not known, sudo and doas are"
+            self.obstacle = f"ansible_become_method {show(method)} is not supported: use sudo or doas"
         elif user != "root":
             self.obstacle = f"ansible_become_user is {show(user)}, but sshd needs root"
         return Become(method=_BECOME.get(short, "sudo"), password=password)

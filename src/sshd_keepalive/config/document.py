@@ -85,7 +85,9 @@ def _build(text: str, path: str) -> Node | None:
         elif kind is yaml.AliasEvent:
             if event.anchor not in anchors:
                 line, column = event.start_mark.line + 1, event.start_mark.column + 1
-                raise ConfigError(f"{path}:{line}:{column}: there is no anchor &{event.anchor} before this alias")
+                raise ConfigError(
+                    f"{path}:{line}:{column}: the anchor &{event.anchor} is not defined before this alias"
+                )
             holder.append(anchors[event.anchor])
             continue
         elif kind is yaml.DocumentStartEvent and roots:
@@ -245,7 +247,7 @@ def read(path: str) -> YamlDocument:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        reasons = {errno.EISDIR: "is a directory, a file is expected", errno.ENOENT: "there is no such file"}
+        reasons = {errno.EISDIR: "is a directory, a file is expected", errno.ENOENT: "the file does not exist"}
         raise ConfigError(f"{path}: {reasons.get(error.errno or 0, os.strerror(error.errno or 0))}") from None
     except ValueError:
         raise ConfigError(f"{show(path)} is not a path") from None

@@ -58,17 +58,17 @@ class _Disk:
 def _open_disk(path: Path) -> _Disk:
     if path.is_file():
         main = path.absolute()
-        told = "is looked up on this machine; to read a copied tree, name its directory"
-        return _Disk(str(main), Path, "/" if main == Path(DEFAULT_CONFIG) else f"{main.parent}/", told)
+        how = "is looked up on this machine; to read a copied tree, name its directory"
+        return _Disk(str(main), Path, "/" if main == Path(DEFAULT_CONFIG) else f"{main.parent}/", how)
     if _locate_in_copy(path, "/", DEFAULT_CONFIG).is_file():
         return _Disk(DEFAULT_CONFIG, lambda name: _locate_in_copy(path, "/", name), "/")
     if (path / "sshd_config").is_file():
         own = f"{trees.CONFIG_DIR}/"
-        told = f"leads out of the copy of {trees.CONFIG_DIR}: what it names there was not read"
-        return _Disk(DEFAULT_CONFIG, lambda name: _locate_in_copy(path, own, name), own, told)
+        how = f"names files outside the copy of {trees.CONFIG_DIR}, which were not read"
+        return _Disk(DEFAULT_CONFIG, lambda name: _locate_in_copy(path, own, name), own, how)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is neither a file nor a directory")
-    raise ConfigError(f"{path}: no such file, and no directory with an sshd_config in it")
+    raise ConfigError(f"{path}: neither a file nor a directory that contains an sshd_config")
 
 
 def _locate_in_copy(root: Path, top: str, name: str) -> Path:

@@ -131,7 +131,7 @@ def _ask(*words: str) -> HostOptions:
         )
     except FileNotFoundError:
         raise ConfigError(
-            "an ssh_config is read by ssh itself, and there is no ssh on this machine",
+            "only ssh can read an ssh_config, and ssh is not installed on this machine",
             hint="install OpenSSH's client (openssh-client), or list the hosts in a YAML inventory",
         ) from None
     except subprocess.TimeoutExpired:

@@ -47,12 +47,12 @@ def find(named: str | None = None) -> Source | None:
     Args:
         named: by --config; None: by $SSHD_KEEPALIVE_CONFIG.
     Raises:
-        ConfigError: there is no such file, or another account may have written it.
+        ConfigError: the file does not exist, or another account may have written it.
     """
     if named := named or os.environ.get(VARIABLE):
         path = Path(named).expanduser()
         if not path.is_file():
-            raise ConfigError(f"configuration {named}: there is no such file")
+            raise ConfigError(f"configuration {named}: the file does not exist")
         return _refuse_foreign(Source(path))
     if Path(FILE).is_file():
         return _refuse_foreign(Source(Path(FILE), is_named=False))
@@ -155,7 +155,7 @@ def _read_values(document: YamlDocument, pairs: Pairs, options: Mapping[str, boo
     found: dict[str, Any] = {}
     for name, (_, node) in pairs.items():
         if name not in options:
-            document.add_mistake(node, f"{name} is a command, its options stand under it")
+            document.add_mistake(node, f"{name} is a command: write its options below it")
         elif node.kind == "list" and not options[name]:
             document.add_mistake(node, f"{name} takes one value")
         else:

@@ -102,11 +102,11 @@ POLICY: Final = Record(
         ),
         "ClientAliveCountMax": Field(
             Text(_check_policy_value("ClientAliveCountMax"), {"type": "integer", "minimum": 0}),
-            "Unanswered keep-alives after which sshd gives the session up.",
+            "Unanswered keep-alives after which sshd drops the session.",
         ),
         "keep_alive_every": Field(
             Text(_check_policy_value("keep_alive_every"), _SECONDS),
-            "In place of the two: the longest silence before sshd sends a keep-alive, on any release.",
+            "In place of the two: the longest idle time before sshd sends a keep-alive, on any release.",
         ),
         "drop_dead_after": Field(
             Text(_check_policy_value("drop_dead_after"), _SECONDS),
@@ -114,11 +114,11 @@ POLICY: Final = Record(
         ),
         "match_overrides": Field(
             Text(_check_policy_value("match_overrides"), {"enum": ["override", "keep"]}),
-            "override changes other values inside Match blocks too, keep leaves and lists them.",
+            "override: change other values inside Match blocks too; keep: keep and list them.",
         ),
         "strategy": Field(
             Text(_check_policy_value("strategy"), {"enum": ["edit", "drop-in"]}),
-            "edit changes the file that decides, drop-in writes one file of its own that wins.",
+            "edit: change the line that decides; drop-in: write a separate file that sshd reads first.",
         ),
     },
     build=_build_policy,
@@ -144,7 +144,7 @@ SERVICE: Final = Record(
 WAIVER: Final = Record(
     {
         "reason": Field(LINE, "Why this host may differ.", required=True),
-        "owner": Field(LINE, "Who answers for it.", required=True),
+        "owner": Field(LINE, "Who is responsible for it.", required=True),
         "until": Field(DAY, "The last day of the waiver, 2027-01-31.", required=True),
     },
     build=lambda given: Waiver(**given),
@@ -168,15 +168,15 @@ HOST: Final[Mapping[str, Field]] = {
     "known_hosts": Field(LOCAL_PATH, "File with known host keys. Default: the user's and the system's."),
     "host_keys": Field(
         _allow_only("ask", "strict", "accept-new"),
-        "What becomes of an unknown host key. ask (default): a person on a terminal is asked, else it is refused; "
-        "strict: it is refused; accept-new: it is written to known_hosts.",
+        "How to treat an unknown host key. ask (default): ask on a terminal, otherwise refuse it; "
+        "strict: refuse it; accept-new: write it to known_hosts.",
     ),
     "host_key": Field(FINGERPRINT, "Pinned fingerprint of the host key, SHA256:..."),
     "sshd_config": Field(REMOTE_PATH, "The file sshd reads. Default: /etc/ssh/sshd_config."),
     "sshd": Field(REMOTE_PATH, "The sshd binary. Default: found on the host."),
     "service": Field(SERVICE, "What restarts sshd. Default: found on the host."),
     "policy": Field(POLICY, "What every connection should get. Merged key by key."),
-    "waiver": Field(WAIVER, "The host may differ from the policy until a day; it never counts as passing."),
+    "waiver": Field(WAIVER, "The host may differ from the policy until a day; it never counts as compliant."),
     "labels": Field(Free(NAME, LABEL), "Free keys and values, for reports. Merged key by key."),
 }
 #: Settings that several hosts can share.
@@ -192,8 +192,8 @@ MEANT: Final = {
     **dict.fromkeys(("ansible_become_method", "sudo"), "write 'become'"),
     **dict.fromkeys(("ansible_password", "ansible_ssh_pass"), "write 'password' with a reference such as env:NAME"),
     **dict.fromkeys(("bastion", "proxy", "proxyjump", "ProxyJump", "proxy_jump"), "write 'jump'"),
-    "vars": "settings stand directly in the group",
-    "children": "groups inside a group stand under 'groups'",
+    "vars": "settings belong directly below the group",
+    "children": "groups inside a group belong below 'groups'",
     "tags": "write 'labels'",
 }
 

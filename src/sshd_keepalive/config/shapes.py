@@ -61,7 +61,7 @@ class Local(Text):
             return value
         path = os.path.expanduser(value[len(self.prefix) :])  # noqa: PTH111 - pathlib raises for an unknown user
         if path.startswith("~"):
-            document.add_mistake(node, "there is no such user on this machine, so '~' has no meaning")
+            document.add_mistake(node, "the user does not exist on this machine, so '~' has no meaning")
         return self.prefix + os.path.join(document.folder, path)  # noqa: PTH118 - no object per host
 
 

@@ -488,7 +488,7 @@ def _judge_finish(
     if LineKind.FAILED in seen and not was_killed:
         return Finished.YES, "its own exit status arrived; it failed by itself, and no session was killed"
     if not was_killed:
-        return Finished.UNKNOWN, "no line tells how it ended"
+        return Finished.UNKNOWN, "no line says how it ended"
     if {LineKind.LOGIND, LineKind.SHELL_TMOUT} & seen:
         return Finished.NO, "the session's processes ended with it"
     if not evidence.has_terminal:

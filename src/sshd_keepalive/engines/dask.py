@@ -102,7 +102,7 @@ def run(job: Job, hosts: Iterable[Host], options: RunOptions) -> Iterator[HostRe
                     reports.append(report_lost(host, may_repeat=may_repeat))
             # Reports first, then the next hosts: the caller may stop the run because of these reports.
             yield from reports
-        reason = "the scheduler is gone" if cluster.is_gone else "no worker is left"
+        reason = "the scheduler was lost" if cluster.is_gone else "no worker is left"
         for host in retries:
             yield report_lost(host, may_repeat=may_repeat)
         for host in waiting:
@@ -192,7 +192,7 @@ class _Cluster:
         self._refresh()
         if not self.workers and self.is_first:
             raise ConfigError(
-                f"{self.connection}: the scheduler {'is gone' if self.is_gone else 'has no workers'}",
+                f"{self.connection}: the scheduler {'was lost' if self.is_gone else 'has no workers'}",
                 hint=f"start some: dask worker {self.connection} --nthreads 32",
             )
 
@@ -475,7 +475,7 @@ def _check_address(argument: str) -> str:
         raise ConfigError(f"--engine dask:{address}: not an address", hint="for example dask:tls://scheduler:8786")
     if url.scheme == "tcp" and not _is_loopback(url.hostname) and options.get("insecure") != "yes":
         raise ConfigError(
-            f"--engine dask:{address}: without TLS, whoever is on the way runs programs on the workers",
+            f"--engine dask:{address}: without TLS, anybody on the network path can run programs on the workers",
             hint=f"use tls://, or allow it: --engine 'dask:{address}?insecure=yes'",
         )
     return address

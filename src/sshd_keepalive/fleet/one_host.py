@@ -165,7 +165,7 @@ def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
             raise describe_unsettled(pending)
         past = _find_past(shell, reading.snapshot, orders, pending)
         if past is None:
-            return replace(report, notes=(*report.notes, "there is no run to undo"))
+            return replace(report, notes=(*report.notes, "the host has no run to undo"))
         from sshd_keepalive.planning import diff, plan, undo
 
         planned = undo.plan(reading, past, force=orders.force)

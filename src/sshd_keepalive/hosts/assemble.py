@@ -166,7 +166,7 @@ def _report_conflicts(name: str, entry: HostEntry, base: _Base, mistake: NoteMis
         mistake(
             entry.at,
             f"{name!r} gets {conflict.setting} from group {conflict.one.name!r} (line {one}) and differently "
-            f"from group {conflict.other.name!r} (line {other}), say at the host which one holds",
+            f"from group {conflict.other.name!r} (line {other}), set it at the host",
         )
 
 

@@ -93,7 +93,7 @@ def recognise(source: str) -> tuple[str, str]:
             return kind, argument
         kinds = registry.list_names("inventories")
         raise ConfigError(
-            f"inventory {source}: there is no such file, and {kind!r} is not a kind{did_you_mean(kind, kinds)}",
+            f"inventory {source}: the file does not exist, and {kind!r} is not a kind{did_you_mean(kind, kinds)}",
             hint=f"known kinds are {', '.join(kinds)}",
         )
     if not path.is_file():  # a pipe can be read only once; the reader reports a directory or a missing file

@@ -61,7 +61,7 @@ def load(source: str) -> tuple[Host, ...]:
     """
     path = Path(source).expanduser()
     if not path.exists():
-        raise ConfigError(f"{source}: there is no such file")
+        raise ConfigError(f"{source}: the file does not exist")
     if program := shutil.which(PROGRAM):
         from sshd_keepalive.config import ansible
         from sshd_keepalive.config.program import run_program

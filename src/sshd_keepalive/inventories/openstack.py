@@ -81,7 +81,9 @@ def list_known(source: str) -> tuple[Host, ...]:
 
 def _parse_options(cloud: str, options: dict[str, str]) -> tuple[ServerSelection, float]:
     if not cloud:
-        raise ConfigError("openstack: which cloud?", hint="openstack:CLOUD, an entry of clouds.yaml")
+        raise ConfigError(
+            "openstack: the name of the cloud is missing", hint="openstack:CLOUD, an entry of clouds.yaml"
+        )
     wanted = ServerSelection(
         address=options.get("address", "private"), prefix=options.get("prefix", ""), user=options.get("user")
     )
@@ -126,7 +128,7 @@ def _refuse_unverified(cloud: str, chosen: Any) -> None:
     verify, _ = chosen.get_requests_verify_args()
     if verify is False:
         raise ConfigError(
-            f"openstack:{cloud}: clouds.yaml says `verify: false`, so anybody on the way could supply a list of hosts",
+            f"openstack:{cloud}: clouds.yaml says `verify: false`, so anybody on the path could supply hosts",
             hint="remove it, and name the authority as `cacert`",
         )
     _refuse_plain(cloud, str(chosen.config.get("auth", {}).get("auth_url") or ""))

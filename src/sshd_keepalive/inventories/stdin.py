@@ -39,5 +39,5 @@ def load(source: str) -> tuple[Host, ...]:
     texts = ((f"standard input:{number}", line.partition("#")[0].strip()) for number, line in lines)
     hosts = parse_list((place, text) for place, text in texts if text)
     if not hosts:
-        raise ConfigError("standard input: there are no hosts")
+        raise ConfigError("standard input contains no host")
     return hosts

@@ -23,7 +23,7 @@ RESERVED: Final = ("all", "ungrouped")  # what `--limit` calls every host, and t
 _NOT_SHARED: Final = {"address": "an address belongs to one host"}
 _FOREIGN: Final = {
     "all": "this looks like an Ansible inventory: there 'all' holds everything, here 'groups' and 'hosts' do",
-    "inventory": "'groups' and 'hosts' stand at the top",
+    "inventory": "'groups' and 'hosts' belong at the top level",
 }
 _WORD_END: Final = re.compile(r"[\s:]")
 _TOP_KEY: Final = re.compile(rb"^(defaults|policy|groups|hosts)[ \t]*:", re.MULTILINE)
@@ -79,7 +79,7 @@ class _InventoryReader:
             self.defaults |= {f"policy.{name}": SourcedValue(value, node) for name, value in policy.items()}
         self._read_members({name: top[name] for name in top if name in MEMBERS}, None)
         if not self.entries and not self._document.has_mistakes:
-            self._document.add_mistake(root, "there are no hosts in this file")
+            self._document.add_mistake(root, "the file contains no host")
 
     def _read_members(self, pairs: Pairs, group: Group | None) -> None:
         for what in pairs:  # in the order of the file

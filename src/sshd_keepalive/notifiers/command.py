@@ -41,5 +41,5 @@ def _parse_argv(target: str) -> list[str]:
     if not argv:
         raise ConfigError("--notify command: names no program", hint="for example --notify command:./page-somebody")
     if shutil.which(argv[0]) is None:
-        raise ConfigError(f"--notify command:{argv[0]}: there is no such program")
+        raise ConfigError(f"--notify command:{argv[0]}: the program does not exist")
     return argv

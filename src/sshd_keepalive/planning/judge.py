@@ -161,7 +161,7 @@ def find_other_start(reading: Reading) -> str | None:
     commands = (daemon.next_command, daemon.command_line)
     then, now = (trees.find_deciding_options(command_line.read_options(command), reading.tree) for command in commands)
     if then != now:
-        spoken = [" ".join(f"-o {option}" for option in options) or "no such option" for options in (then, now)]
+        spoken = [" ".join(f"-o {option}" for option in options) or "no -o option" for options in (then, now)]
         return f"after a restart sshd would use {spoken[0]}; the running sshd uses {spoken[1]}"
     file = command_line.find_config(daemon.next_command)  # an init script may name one where nobody sees it
     if file is not None and file != command_line.find_config(daemon.command_line):

@@ -25,7 +25,7 @@ def render(run: Run) -> str:
     if wrong:
         parts.append(_render_table(("Host", "Groups", "State", "Why"), [_build_host_row(report) for report in wrong]))
     if caveats := outcome.group_caveats(run):
-        parts.append("## Values that do not mean what they read\n")
+        parts.append("## Values with another effect on this release\n")
         rows = [(_render_code(text), " ".join(map(_render_code, names))) for text, names in caveats.items()]
         parts.append(_render_table(("Caveat", "Hosts"), rows))
     changed = [(_render_code(report.host.name), _render_code(change)) for report in hosts for change in report.changes]

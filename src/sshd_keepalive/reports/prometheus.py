@@ -26,7 +26,7 @@ def render(run: Run) -> str:
     counts = outcome.count(run)
     for state in State:
         hosts.labels(state).set(counts[state])
-    compliant = make_gauge("host_compliant", "1 when the host passes, otherwise 0.", "host")
+    compliant = make_gauge("host_compliant", "1 if the host is compliant, otherwise 0.", "host")
     word = make_gauge(
         "host_state", "1 for the one state the host is in, or for how its change ended.", "host", "address", "state"
     )

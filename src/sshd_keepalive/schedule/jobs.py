@@ -157,8 +157,8 @@ def _install(new: Mapping[Path, str], start: Callable[[], None]) -> None:
     old = _read(new)
     for path, text in old.items():
         if text is not None and not text.startswith((_HEAD, systemd.DESCRIPTION)):
-            hint = "take another --name"
-            raise ConfigError(f"{path}: not written by `schedule install`, it is left alone", hint=hint)
+            hint = "use another --name"
+            raise ConfigError(f"{path} was not written by `schedule install`, so it is kept", hint=hint)
     try:
         _write(new)
         start()
@@ -212,8 +212,8 @@ def find(name: str) -> Path:
     script = _locate(name)
     if not script.exists():
         known = list_names()
-        hint = f"there are {', '.join(known)}" if known else "there are none; make one with schedule install"
-        raise ConfigError(f"there is no schedule {name!r}{did_you_mean(name, known)}", hint=hint)
+        hint = f"existing schedules: {', '.join(known)}" if known else "create one: schedule install --every daily"
+        raise ConfigError(f"schedule {name!r} does not exist{did_you_mean(name, known)}", hint=hint)
     return script
 
 

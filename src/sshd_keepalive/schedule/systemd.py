@@ -25,7 +25,7 @@ _LIMIT_S: Final = 30.0
 _STOP_S: Final = 300  # for the hosts in flight, once the check is told to end
 DESCRIPTION: Final = "[Unit]\nDescription=sshd-keepalive: "  # units that do not begin so are somebody else's
 _JITTER_S: Final = 600
-#: "Every morning" is at six: before people come, after the night's jobs.
+#: Every day at six: before people come, after the night's jobs.
 _WORDS: Final = {"hour": "*-*-* *:00:00", "day": "*-*-* 06:00:00", "week": "Mon *-*-* 06:00:00"}
 
 #: Limits that every manager can set. The check opens connections, reads keys and inventories, and writes reports that

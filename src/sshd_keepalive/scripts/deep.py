@@ -197,4 +197,4 @@ def _find_tcp_keep_alive(words: dict[str, str], dump: Dump) -> tuple[str, ...]:
         return ()
     time_s, every_s, probes = map(int, numbers)
     lost_s = time_s + probes * every_s
-    return f"first after {time_s} s", f"then {probes} every {every_s} s: given up after {lost_s} s"
+    return f"first after {time_s} s", f"then {probes} every {every_s} s: the connection is closed after {lost_s} s"

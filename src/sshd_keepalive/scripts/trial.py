@@ -58,7 +58,7 @@ def build_finding(trial: Trial, held: Held, values: Values) -> Finding:
         wanted = f"a keep-alive every {expected.request_after_s} s"
         right = held.loss is None and _is_near(held.spacing_s, expected.request_after_s, late)
     elif dropped_s is None:
-        wanted = "a living client is never dropped"
+        wanted = "a client that answers is never dropped"
         right = held.loss is None
     else:
         wanted = f"a {'living' if expected.alive_dropped_after_s else 'dead'} client is dropped after {dropped_s} s"

@@ -74,7 +74,7 @@ def _read_keyring(argument: str) -> str:
     except keyring.errors.KeyringError as error:
         raise ConfigError(f"keyring:{argument}: {error}") from None
     if value is None:
-        raise ConfigError(f"keyring:{argument}: no such entry", hint=f"keyring set {service} {user}")
+        raise ConfigError(f"keyring:{argument}: the entry does not exist", hint=f"keyring set {service} {user}")
     return str(value)
 
 

@@ -230,7 +230,7 @@ TITLE = "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"
         (TITLE, "/usr/sbin/sshd -D -o clientaliveinterval=77", "would use -o clientaliveinterval=77; the running sshd"),
         (TITLE, "sshd -o ClientAliveInterval=7 -o ClientAliveInterval=8", "would use -o ClientAliveInterval=7;"),
         (TITLE, "sshd -o ClientAliveInterval=x", "would use -o ClientAliveInterval=x;"),
-        ("sshd -o ClientAliveCountMax=7", "/usr/sbin/sshd -D", "no such option; the running sshd uses -o"),
+        ("sshd -o ClientAliveCountMax=7", "/usr/sbin/sshd -D", "no -o option; the running sshd uses -o"),
         (TITLE, "/usr/sbin/sshd -D -f /srv/c", "would read /srv/c; the running sshd reads /etc/ssh/sshd_config"),
         ("sshd -f /srv/c", "/usr/sbin/sshd -f /srv/c", None),
     ],
