@@ -5,8 +5,10 @@ usage: python -m bench [--hosts N] [--rounds N] [--only NAME,NAME] [--out FILE]
 
 import argparse
 import os
+import struct
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +27,9 @@ TIMEOUT_S = 600
 N_STARTS = 11
 N_AT_ONCE = 4
 N_LOOK = 2  # processes that `n_started` itself starts
+ACCOUNT = "/var/account"  # on a host: a record for each process that ended
+ACCT = struct.Struct("=B47x16s")  # acct(5), version 3: flags, and the name of the program
+AFORK = 1  # it has not become another program
 
 
 class BenchError(Exception):
@@ -49,8 +54,9 @@ def main() -> int:
         results: Results = {}
         for name, work, cost in rounds(chosen, hosts, options.rounds, Path(scratch)):
             results.setdefault(work, {}).setdefault(name, []).append(cost)
+        programs = count_programs(everybody[0], hosts, Path(scratch))
         starts = list(start_costs(Path(scratch)))
-    text = markdown(results, starts, n_hosts=options.hosts, n_rounds=options.rounds, load=load)
+    text = markdown(results, programs, starts, n_hosts=options.hosts, n_rounds=options.rounds, load=load)
     options.out.write_text(text)
     print(text)
     return 0
@@ -124,6 +130,18 @@ def everywhere(work: Callable[[LabHost], None], hosts: list[LabHost]) -> None:
 def n_started(host: LabHost) -> int:
     """Give how many processes a host has started since it booted: the last number given out in its process table."""
     return int(host.run("cat /proc/sys/kernel/ns_last_pid").stdout)
+
+
+def count_programs(ours: Contender, hosts: list[LabHost], folder: Path) -> Counter[str]:
+    """Count by program which processes one apply starts on a host, by the host's own accounting (acct(2))."""
+    everywhere(make_stock, hosts)
+    account = "python3 -c 'import ctypes; exit(ctypes.CDLL(None).acct({}))'"
+    hosts[0].run(f": >{ACCOUNT} && exec " + account.format(f'b"{ACCOUNT}"'))
+    run(ours, ours.apply, folder)
+    hosts[0].run(account.format("None"))
+    records = ACCT.iter_unpack((hosts[0].files / ACCOUNT.lstrip("/")).read_bytes())
+    names = [name.partition(b"\0")[0].decode() + " (fork)" * (flags & AFORK) for flags, name in records]
+    return Counter(names[1:])  # the first is the one that began the accounting
 
 
 def start_costs(folder: Path) -> Iterator[tuple[str, Cost]]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import astuple
 from datetime import UTC, datetime
@@ -20,7 +21,15 @@ WORKS = {"apply": "apply, from stock", "again": "apply again", "check": "check"}
 OURS = "sshd-keepalive"
 
 
-def markdown(results: Results, starts: Iterable[tuple[str, Cost]], *, n_hosts: int, n_rounds: int, load: float) -> str:
+def markdown(
+    results: Results,
+    programs: Counter[str],
+    starts: Iterable[tuple[str, Cost]],
+    *,
+    n_hosts: int,
+    n_rounds: int,
+    load: float,
+) -> str:
     """Write medians and their ratios to ours; every ratio is of numbers from this one run.
 
     `load` is the machine's load average before anything was booted: what else it had to do.
@@ -37,6 +46,12 @@ def markdown(results: Results, starts: Iterable[tuple[str, Cost]], *, n_hosts: i
         for name, costs in results[work].items():
             lines.append(f"| {title} | {name} | {_row(_medians(costs), ours)} |")
             title = ""
+    lines += [
+        "",
+        "Processes of one apply by sshd-keepalive on a host, by program; `(fork)` has become no other program:",
+        "",
+    ]
+    lines += ["| program | processes |", "|---|---:|", *(f"| {name} | {n} |" for name, n in programs.most_common())]
     by_name: dict[str, list[float]] = {}
     for name, cost in starts:
         by_name.setdefault(name, []).append(cost.cpu_s)

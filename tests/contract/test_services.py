@@ -53,7 +53,8 @@ def test_the_one_file_of_contributing_is_all_there_is_to_add(dropped_in: str) ->
     text = services.build_functions({dropped_in: module}, ServiceChoice())
     parses(text)
     assert "manager=s6" in text
-    assert sh(services.Manager(module).find(ServiceChoice(unit=HOSTILE))).stdout == HOSTILE
+    find = services.Manager(module).find(ServiceChoice(unit=HOSTILE))
+    assert sh(f"{find}; printf '%s' \"$unit\"").stdout == HOSTILE
     own = {name for name in vars(module) if not name.startswith("_")} - {"ServiceChoice", "quote_unit"}
     assert own == {"RANK", "DETECT", "find", "is_active", "restart"}, "five definitions are a service manager"
 
@@ -74,8 +75,12 @@ def test_by_default_the_unit_that_runs_sshd_must_be_the_one_to_restart(
     choice = ServiceChoice(manager=dropped_in, unit=unit)
     text = services.build_functions({dropped_in: module}, choice)
     supervised = "is_supervised_by() { :; }" if seen else "is_supervised_by() { false; }"
-    found = sh(f"readlink() {{ echo {seen}; }}\n{supervised}\n{text}pid=7 manager={dropped_in} unit={seen}\nobstacle")
-    assert found.stdout.partition(" ")[0] == cause
+    found = sh(
+        f"readlink() {{ echo {seen}; }}\n{supervised}\n{text}pid=7 manager={dropped_in} unit={seen}\n"
+        'find_obstacle; echo "$problem"; echo "$unit"'
+    )
+    problem, left = found.stdout.splitlines()
+    assert (problem.partition(" ")[0], left) == (cause, unit or seen)
     assert found.stderr == ""
 
 
@@ -124,7 +129,9 @@ def test_nothing_that_lies_on_a_disk_makes_a_manager() -> None:
     text += services.build_guard_functions(managers, "sshd-keepalive-r", "fire", "boot", 60)
     text = text.replace("is_root || return 0", "").replace("test -d", ":").replace("test -x", ":")
     strangers = f"{common}\n{text}\npid=$$\ncomm_of() {{ comm=tini state=S parent=1; }}\n"
-    found = sh(f'{strangers}detect; detect_init; echo "<$manager><$init>"; hook_boot; echo $?; obstacle')
+    found = sh(
+        f'{strangers}detect; detect_init; echo "<$manager><$init>"; hook_boot; echo $?; find_obstacle; echo "$problem"'
+    )
     assert found.stdout.splitlines()[:2] == ["<><>", "2"]
     assert found.stdout.splitlines()[2].startswith("no_manager ")
     assert "process 1 is tini" in found.stdout
@@ -143,7 +150,9 @@ def test_an_sshd_that_is_process_1_is_never_restarted(name: str) -> None:
     """A PID file or two commands of the inventory are believed: SIGHUP leaves process 1 where it is."""
     module = registry.load("services", name)
     text = services.build_functions({name: module}, ServiceChoice(manager=name, unit="x", pidfile="/none"))
-    said = sh(f"{text}\nsystemctl() {{ :; }}; pid=1 manager={name} ACTION=restart; obstacle").stdout
+    said = sh(
+        f'{text}\nsystemctl() {{ :; }}; pid=1 manager={name} ACTION=restart; find_obstacle; echo "$problem"'
+    ).stdout
     assert said.startswith("process_1 ") == (module.RANK > 0)
 
 
@@ -181,8 +190,8 @@ def test_an_obstacle_is_a_word_and_a_sentence(name: str) -> None:
     text = services.Manager(registry.load("services", name)).find_obstacle(choice)
     parses(f"f() {{\n{text}\n}}")
     said = sh(
-        "systemctl() { echo LoadState=masked; }\nunit='' described='' pid=1 pidfile=/none ACTION=restart\n"
-        f"f() {{ {text}\n}}\nf"
+        "systemctl() { echo LoadState=masked; }\nunit='' described='' problem='' pid=1 pidfile=/none ACTION=restart\n"
+        f"f() {{ {text}\n}}\nf; printf '%s' \"$problem\""
     )
     if name in ("pidfile", "command"):  # believed as the inventory says
         assert said.stdout == ""

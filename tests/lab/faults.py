@@ -55,8 +55,8 @@ class Stop:
 STOPS = {
     "lock": Stop("ln", "*new.*"),
     "bring": Stop("mkdir", "*Z-??????"),
-    "compare": Stop("cmp", "*.base*"),
     "back up": Stop("cp", "*1.before"),
+    "compare": Stop("cmp", "*.base*"),
     "stage": Stop("cp", "*.sshd-keepalive.*"),
     "validate": Stop("timeout", "*candidate*"),
     "arm": Stop("", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,20 @@ def inventory(lab: Lab, tmp_path: Path) -> Path:
     path = tmp_path / "hosts.yaml"
     path.write_text(lab.inventory())
     return path
+
+
+def test_one_apply_and_one_check_start_few_processes(lab: Lab, boot: Boot, tmp_path: Path) -> None:
+    """20 of an apply belong to its three logins, with the message of the day of each, and 3 to systemd."""
+    (host,) = boot("d12")
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text(lab.inventory(user="root"))
+    numbers = []
+    for work in (("apply", "--yes"), ("check",)):
+        numbers.append(int(host.run("cat /proc/sys/kernel/ns_last_pid").stdout))
+        assert keepalive(*work, "-i", inventory, "--limit", host.name).status == 0
+    numbers.append(int(host.run("cat /proc/sys/kernel/ns_last_pid").stdout))
+    n_apply, n_check = (after - before - 2 for before, after in pairwise(numbers))
+    assert (n_apply <= 76, n_check <= 15) == (True, True), (n_apply, n_check)  # one may be the host's own
 
 
 @pytest.mark.parametrize("kind", RECIPES)

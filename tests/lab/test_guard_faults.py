@@ -32,7 +32,7 @@ Victims = dict[str, Victim]
 #: From here on the files may be new.
 LATE = ("confirm", "confirmed")
 #: Before these there is nothing yet that a boot would take back, the lock included.
-UNARMED = ("lock", "bring", "compare", "back up", "stage", "validate", "arm", "arm for a reboot")
+UNARMED = ("lock", "bring", "back up", "compare", "stage", "validate", "arm", "arm for a reboot")
 #: All of one test; a machine with much to do is given its time.
 LIMIT_S = 7200 if ALL else 1800
 

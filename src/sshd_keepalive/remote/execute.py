@@ -1,6 +1,6 @@
 """Execute a plan on one host. It ends changed and verified, unchanged, or in a state reported as unknown.
 
-The order is the safety: compare, back up, stage, validate, arm (one script, `scripts.guard`), rehearse a login,
+The order is the safety: back up, compare, stage, validate, arm (one script, `scripts.guard`), rehearse a login,
 install, restart (another one), then a new login that looks again, and only that login confirms. Whatever goes wrong
 before, the change is taken back: by the script itself, by the login that is still open, or by the guard on the host
 when its time is up.

@@ -32,35 +32,41 @@ limited() { if command -v timeout >/dev/null; then exec timeout 20 "$@"; else ex
 # shellcheck disable=SC3067 # as is_ours
 is_root() { [ -O / ] || [ "$(id -u)" = 0 ]; }
 
-# is_ours DIRECTORY: only root can write to it and to every directory on the way to it, links followed. Whoever else could,
-# might swap a name of ours for a link between two commands, and have root write, or run, what they like. Others than root
-# have nothing to lose that way. Fails also where this cannot be found out. Sets other to the first place that is to blame.
-# What does not exist yet is left out: root makes it.
+# is_ours DIRECTORY...: only root can write to them and to every directory on the way to them, links followed. Whoever else
+# could, might swap a name of ours for a link between two commands, and have root write, or run, what they like. Others
+# than root have nothing to lose that way. Fails also where this cannot be found out. Sets other to the first place that is
+# to blame. What does not exist yet is left out: root makes it.
 is_ours() {
     other=$1
     # shellcheck disable=SC3067 # POSIX has neither -O nor -k; all shells that serve as sh have
     [ -O / ] || return 0
-    way=$1/ at='' links=0
-    set -- /
-    while [ -n "$way" ]; do
-        part=${way%%/*} way=${way#*/}
-        case $part in
-            '' | .) continue ;;
-            ..) at=${at%/*}; continue ;;
-        esac
-        if [ -L "$at/$part" ]; then
-            links=$((links + 1))
-            other=$at/$part
-            [ $links -le 40 ] && leads=$(readlink "$other" && echo .) || return 1
-            way=${leads%"$nl".}/$way
-            set -- "$@" "$other"
-            case $leads in /*) at='' ;; esac
-        elif [ -d "$at/$part" ]; then
-            at=$at/$part
-            set -- "$@" "$at"
-        else
-            break
-        fi
+    left=$# is_sticky=no
+    set -- "$@" /
+    while [ $left -gt 0 ]; do
+        left=$((left - 1)) way=$1/ at='' links=0
+        shift
+        while [ -n "$way" ]; do
+            part=${way%%/*} way=${way#*/}
+            case $part in
+                '' | .) continue ;;
+                ..) at=${at%/*}; continue ;;
+            esac
+            if [ -L "$at/$part" ]; then
+                links=$((links + 1))
+                other=$at/$part
+                [ $links -le 40 ] && leads=$(readlink "$other" && echo .) || return 1
+                way=${leads%"$nl".}/$way
+                set -- "$@" "$other"
+                case $leads in /*) at='' ;; esac
+            elif [ -d "$at/$part" ]; then
+                at=$at/$part
+                set -- "$@" "$at"
+            else
+                break
+            fi
+        done
+        # shellcheck disable=SC3065 # as -O
+        [ ! -k "$at" ] || is_sticky=yes
     done
     are_roots "$@" && return
     for other; do are_roots "$other" || return 1; done
@@ -77,10 +83,9 @@ are_roots() {
     while read -r mode _ owner _; do
         case $mode in [dl][r-][w-]???????*) count=$((count + 1)) ;; *) continue ;; esac
         [ "$owner" = 0 ] || return 1
-        # shellcheck disable=SC3065 # as is_ours
         case $mode in
             l*) ;;
-            ?????w???[tT]* | ????????w[tT]*) [ ! -k "$at" ] || return 1 ;;
+            ?????w???[tT]* | ????????w[tT]*) [ "$is_sticky" = no ] || return 1 ;;
             ?????w* | ????????w*) return 1 ;;
         esac
     done <<END
@@ -149,52 +154,61 @@ end_sleeper() {
     { kill -- "-$sleeper" || kill "$sleeper"; } 2>/dev/null || :
 }
 
-# listening PID...: for each of these processes that listens a line: its number, then the addresses, with the port as in
-# /proc/net/tcp, sorted. ss is told by the kernel of the listening sockets alone; /proc/net/tcp walks through all
-# connections of the machine.
-listening() {
+# find_bindings PID...: sets bindings to a line for each of these processes that listens: its number, then the addresses
+# with their ports, sorted. Two processes, however many are asked about.
+find_bindings() {
+    bindings='' sockets=' ' owner='' addresses='' space=$IFS
     for each; do
         shift
         set -- "$@" "/proc/$each/fd"
     done
+    set -f
+    IFS=$nl
     # Of two names or more ls tells to which of them a line belongs.
-    # shellcheck disable=SC2012 # the names are numbers; find -printf is not POSIX
-    { ls -l /dev/null "$@"; ! command -v ss >/dev/null || exec ss -Hltne; } 2>/dev/null | awk '
-        function add(inode, address,    n, at, pids, pid) {
-            for (n = split(owners[inode], pids, " "); n; n--) {
-                pid = pids[n]
-                for (at = ++many[pid]; at > 1 && list[pid, at - 1] > address; at--) list[pid, at] = list[pid, at - 1]
-                list[pid, at] = address
-            }
-        }
-        match($0, /^\/proc\/[0-9]+\/fd:$/) { owner = substr($0, 7, RLENGTH - 10) }
-        match($0, /socket:\[[0-9]+\]$/) {
-            inode = substr($0, RSTART + 8, RLENGTH - 9)
-            if (!((inode, owner) in known)) owners[inode] = owners[inode] " " owner
-            known[inode, owner]
-        }
-        match($0, / ino:[0-9]+ /) { asked = 1 }
-        match($0, / ino:[0-9]+ /) && (substr($0, RSTART + 5, RLENGTH - 6) in owners) {
-            port = host = $4
-            sub(/.*:/, "", port)
-            sub(/[0-9]*$/, "", host)
-            add(substr($0, RSTART + 5, RLENGTH - 6), sprintf("%s%04X", host, port))
-        }
-        END {
-            for (n = 1; n <= 2 && !asked; n++) {
-                file = n == 1 ? "/proc/net/tcp" : "/proc/net/tcp6"
-                while ((getline <file) > 0) if ($4 == "0A" && ($10 in owners)) add($10, $2)
-            }
-            for (pid in many) {
-                printf "%s", pid
-                for (at = 1; at <= many[pid]; at++) printf " %s", list[pid, at]
-                print ""
-            }
-        }'
+    # shellcheck disable=SC2012,SC2046 # the names are numbers, find -printf is not POSIX; one line a word
+    set -- $({ list_listening; exec ls -l /dev/null "$@"; } 2>/dev/null) /proc//fd:
+    IFS=$space
+    for row; do
+        case $row in
+            LISTEN*\ ino:[0-9]*)
+                # shellcheck disable=SC2086 # its fields are wanted
+                set -- $row
+                row=${row#* ino:}
+                sockets="$sockets${row%%[!0-9]*}=${4%:*}:$((${4##*:})) "
+                ;;
+            /proc/*/fd:)
+                [ -z "$addresses" ] || bindings="$bindings$owner$addresses$nl"
+                owner=${row#/proc/} owner=${owner%/fd:} addresses=''
+                ;;
+            *'-> socket:['[0-9]*)
+                row=${row##*[} row=${row%]}
+                case $sockets in *" $row="*) row=${sockets#*" $row="}; insert_address "${row%% *}" ;; esac
+                ;;
+        esac
+    done
+    set +f
+}
+
+# insert_address ADDRESS: into addresses, where it belongs; once.
+insert_address() {
+    case "$addresses " in *" $1 "*) return ;; esac
+    smaller='' larger=''
+    for each in $addresses; do
+        # shellcheck disable=SC3012 # POSIX 2024 has it, and all shells that serve as sh
+        if [ "$each" \< "$1" ]; then smaller="$smaller $each"; else larger="$larger $each"; fi
+    done
+    addresses="$smaller $1$larger"
+}
+
+# list_listening: a line for each listening socket of this machine, as ss writes it: the fourth word is its address, the
+# inode follows ` ino:`. ss is told by the kernel of these alone; /proc/net/tcp walks through all connections of the
+# machine. One without -H, before iproute 4.9, fails.
+list_listening() {
+    ss -Hltne || awk '$4 == "0A" { sub(/:/, ":0x", $2); print "LISTEN 0 0", $2, "- ino:" $10 }' /proc/net/tcp /proc/net/tcp6
 }
 
 # addresses_of PID: sets addresses to those that it listens on; empty where it does not.
-addresses_of() { addresses=$(listening "$1") addresses=${addresses#* }; }
+addresses_of() { find_bindings "$1"; addresses=${bindings#* } addresses=${addresses%"$nl"}; }
 
 # is_over RUN PID: the run has put the old files back, and PID, which listens where sshd listened before, was started since
 # then: nothing is left to revert, whatever became of the restart. Sets back line.
@@ -272,19 +286,17 @@ $command_line
 '*) by_inetd=yes ;; esac
 }
 
-# with_settings TEXT FILE...: the text with its $NAME and ${NAME} replaced by what the files set; quotes are dropped,
-# as in the title of a process. Nothing at all when a file cannot be read: then nobody knows.
-with_settings() {
-    text=$1 out='' lf='
-'
-    set_last=$lf
+# follow TEXT FILE...: sets following to the text with its $NAME and ${NAME} replaced by what the files set; quotes are
+# dropped, as in the title of a process. Empty when a file cannot be read: then nobody knows.
+follow() {
+    text=$1 following='' out='' set_last=$nl
     shift
     for file; do
         [ -e "$file" ] || continue
         [ -f "$file" ] && [ -r "$file" ] || return 0
         while IFS= read -r line || [ -n "$line" ]; do
             line=${line#export }
-            case $line in [A-Za-z_]*=*) set_last=$lf$line$set_last ;; esac
+            case $line in [A-Za-z_]*=*) set_last=$nl$line$set_last ;; esac
         done <"$file"
     done
     set -f
@@ -293,7 +305,7 @@ with_settings() {
             \$*)
                 word=${word#?} word=${word#\{} word=${word%\}}
                 case $set_last in
-                    *"$lf$word="*) word=${set_last#*"$lf$word="} word=${word%%"$lf"*} ;;
+                    *"$nl$word="*) word=${set_last#*"$nl$word="} word=${word%%"$nl"*} ;;
                     *) continue ;;
                 esac
                 ;;
@@ -304,7 +316,7 @@ with_settings() {
     while :; do
         case $out in *[\"\']*) out=${out%%[\"\']*}${out#*[\"\']} ;; *) break ;; esac
     done
-    printf '%s\n' "$out"
+    following=$out
 }
 
 # join_options: of words that have lost their quotes, `-o A b` becomes `-o A=b`, which sshd reads alike. An option of more
@@ -421,5 +433,5 @@ find_old_state() {
     case $STATE in /var/lib/sshd-keepalive/*) OLD=/var/backups/sshd-keepalive/${STATE##*/} ;; *) OLD='' ;; esac
 }
 
-# relabel PATH: give it the SELinux label that the policy has for it. Where SELinux is off restorecon does nothing.
-relabel() { ! command -v restorecon >/dev/null || restorecon "$1" 2>/dev/null || :; }
+# relabel PATH...: give them the SELinux labels that the policy has for them. Where SELinux is off restorecon does nothing.
+relabel() { ! command -v restorecon >/dev/null || restorecon "$@" 2>/dev/null || :; }

@@ -45,7 +45,7 @@
 #
 # Given: RUN (its directory) ID STATE CONFIG SSHD PIDFILE LOOK UNIT MANAGER PRESENT COUNT (files) DEADLINE_S ACTION (restart,
 # reload, none) DESCRIBED (what the manager said of the unit when the plan was made) CANDIDATE (the file that stands in for
-# the new configuration), and the functions restart_unit, is_active, obstacle, detect_init, set_timer, cancel_timer,
+# the new configuration), and the functions restart_unit, is_active, find_obstacle, detect_init, set_timer, cancel_timer,
 # hook_boot, unhook_boot, expectations, target_of (sets target for a number), identities (prints which files and
 # directories sshd reads beside the main file, a line for each that no change leaves as it is; fails where others may do).
 # Above each function stands what it sets, and what it reads that neither it nor a function that it calls has set; a test
@@ -174,17 +174,20 @@ recall() {
 # --- the verbs ----------------------------------------------------------------------------------------------
 
 # arm: everything that leaves the host as it is, and the timer.
-# Reads CANDIDATE CONFIG COUNT DEADLINE_S RUN. Sets complaint.
+# Reads CANDIDATE CONFIG COUNT DEADLINE_S RUN. Sets code.
 arm() {
-    begin_step compare
+    begin_step back_up
     remember 2>/dev/null || stop no_space "$RUN cannot be written"
-    for_each_file is_unchanged || stop changed_meanwhile "$target was edited after the plan was made"
     for_each_file is_replaceable || stop "$kind" "$target cannot be replaced: $complaint" "$cause"
+    for_each_file back_up_file || { classify_complaint "$complaint"; stop "$kind" "cannot back up $target: $complaint"; }
+    pass_step "$RUN"
+    begin_step compare
+    for_each_file is_copy_unchanged || {
+        is_unchanged && stop no_space "cannot back up $target: $RUN/$n.before is not a complete copy"
+        stop changed_meanwhile "$target was edited after the plan was made"
+    }
     pass_step "$COUNT file(s) as planned upon"
     if [ "$COUNT" != 0 ]; then
-        begin_step back_up
-        for_each_file back_up_file || { classify_complaint "$complaint"; stop "$kind" "cannot back up $target: $complaint"; }
-        pass_step "$RUN"
         begin_step stage
         for_each_file stage_file || { classify_complaint "$complaint"; stop "$kind" "$target cannot be replaced: $complaint" "$cause"; }
         pass_step ''
@@ -208,8 +211,10 @@ arm() {
         classify_complaint "$complaint"
         stop "$kind" "cannot arm the guard: $complaint" not_armed
     }
-    complaint=$(hook_boot 2>&1)
-    case $? in
+    try hook_boot
+    code=$?
+    umask 077 # a file of the service manager is for all to read
+    case $code in
         0) pass_step "reverts by itself after $DEADLINE_S s, or at a reboot" ;;
         2) pass_step "reverts by itself after $DEADLINE_S s; a reboot before that is not noticed on this host" ;;
         *)
@@ -438,8 +443,14 @@ LC_ALL=C
 export LC_ALL PATH
 # A lost login must neither end this nor stay unnoticed.
 trap '' HUP PIPE
-# Who can swap this file for another is root already; but what lies beside it must not be used either.
-is_ours "$RUN" || {
+cause='' safe='' again='' answer='' pid='' listener='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
+# Who can swap this file for another is root already; but what lies beside it must not be used either. The first half of a
+# change and its rehearsal come at once after prepare.sh, which has looked, and from then on only root could let others in.
+case $1 in
+    arm | change | rehearse) ;;
+    install) are_safely_placed ;;
+    *) is_ours "$RUN" ;;
+esac || {
     say kind read_only
     say reason "nothing was done: another account than root may write to $other"
     say cause not_ours
@@ -447,7 +458,6 @@ is_ours "$RUN" || {
     say end unproved
     exit 1
 }
-cause='' safe='' again='' answer='' pid='' listener='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
 if [ "$1" = rehearse ]; then
     recall
     set -f

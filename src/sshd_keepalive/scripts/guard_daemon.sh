@@ -1,6 +1,6 @@
 # The daemon: what sshd makes of its files, whether a restart would reach it, the restart and its proof.
 #
-# The functions of the service manager come with the script: restart_unit, is_active, obstacle, next_start.
+# The functions of the service manager come with the script: restart_unit, is_active, find_obstacle, next_start.
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
 
 # --- what sshd reads ----------------------------------------------------------------------------------------
@@ -123,10 +123,10 @@ can_restart() {
     [ "$ACTION" != none ] || return 0
     kind=restart
     described=$DESCRIBED
-    problem=$(obstacle 2>/dev/null)
+    find_obstacle >/dev/null 2>&1
     if [ -n "$problem" ] && [ -n "$described" ]; then
         described='' # it may be otherwise by now; a good answer that has become a bad one shows in the restart
-        problem=$(obstacle 2>/dev/null)
+        find_obstacle >/dev/null 2>&1
     fi
     if [ -n "$problem" ]; then
         cause=${problem%% *}
@@ -195,18 +195,18 @@ is_listener_back() {
     [ -n "$listener" ]
 }
 
-# find_listeners [PID]: listeners are the numbers of all sshd that listen, wherever; listener is the one of them, other
-# than PID, that listens on the addresses in wanted, empty where there is none.
-# Reads wanted. Sets addresses each listener listeners.
+# find_listeners [PID]: bindings are those of all sshd that listen, wherever; listener is the one of them, other than
+# PID, that listens on the addresses in wanted, empty where there is none.
+# Reads wanted. Sets addresses each listener.
 find_listeners() {
-    listeners='' listener=''
+    listener=''
     find_sshds
     # shellcheck disable=SC2086 # numbers
+    find_bindings $sshds
     while read -r each addresses; do
-        listeners="$listeners$each "
         [ "$addresses" != "$wanted" ] || [ "$each" = "$1" ] || listener=$each
     done <<END
-$([ -z "$sshds" ] || listening $sshds)
+$bindings
 END
 }
 
@@ -215,11 +215,11 @@ END
 is_anybody_listening() {
     case $LOOK in
         no) return 0 ;;
-        pidfile) line_of "$PIDFILE" && [ -n "$(listening "$line")" ]; return ;;
+        pidfile) line_of "$PIDFILE" && addresses_of "$line" && [ -n "$addresses" ]; return ;;
     esac
     [ -s "$RUN/sockets" ] || return 0
     find_listeners
-    [ "$listeners" != ' ' ]
+    [ -n "$bindings" ]
 }
 
 # print_connected PID...: print those that serve a connection to a port of this daemon. Another one may leave orphans on
@@ -232,12 +232,12 @@ print_connected() {
         shift
         set -- "$@" "/proc/$each/fd"
     done
-    # shellcheck disable=SC2012 # as in listening
+    # shellcheck disable=SC2012 # as in find_bindings
     ls -l /dev/null "$@" | awk -v sockets="$line" '
         match($0, /^\/proc\/[0-9]+\/fd:$/) { owner = substr($0, 7, RLENGTH - 10) }
         match($0, /socket:\[[0-9]+\]$/) { owners[substr($0, RSTART + 8, RLENGTH - 9)] = owner }
         END {
-            for (n = split(sockets, address, " "); n; n--) { sub(/.*:/, "", address[n]); port[address[n]] }
+            for (n = split(sockets, address, " "); n; n--) { sub(/.*:/, "", address[n]); port[sprintf("%04X", address[n])] }
             for (n = 1; n <= 2; n++) {
                 file = n == 1 ? "/proc/net/tcp" : "/proc/net/tcp6"
                 while ((getline <file) > 0) { sub(/.*:/, "", $2); if (($10 in owners) && ($2 in port)) ours[owners[$10]] }

@@ -26,6 +26,10 @@ is_absent() { [ ! -e "$target" ] && [ ! -L "$target" ]; }
 # Reads RUN n target.
 is_unchanged() { if [ -e "$RUN/$n.base" ]; then cmp -s "$RUN/$n.base" "$target"; else is_absent; fi; }
 
+# is_copy_unchanged: the same of what was backed up: one comparison tells that the file is as planned and the copy good.
+# Reads RUN n.
+is_copy_unchanged() { if [ -e "$RUN/$n.base" ]; then cmp -s "$RUN/$n.base" "$RUN/$n.before"; else is_absent; fi; }
+
 # is_installed: it is what it is to be.
 # Reads RUN n target.
 is_installed() { if [ -e "$RUN/$n.after" ]; then cmp -s "$RUN/$n.after" "$target"; else is_absent; fi; }
@@ -104,6 +108,20 @@ is_safely_placed() {
     safe="$safe|${target%/*}|"
 }
 
+# are_safely_placed: the same of the directory of the run, and where it can be told with one question, of all targets.
+# Reads COUNT RUN. Sets n safe.
+are_safely_placed() {
+    set -- "$RUN"
+    n=0 safe='|'
+    while [ $n -lt "$COUNT" ]; do
+        n=$((n + 1))
+        target_of $n
+        set -- "$@" "${target%/*}"
+        safe="$safe${target%/*}|"
+    done
+    is_ours "$@" || { safe='' && is_ours "$RUN"; }
+}
+
 # is_replaceable: it may be written. Opening it for reading and writing changes nothing, and fails for an immutable or
 # append-only file.
 # Reads target. Sets cause complaint.
@@ -123,12 +141,9 @@ is_replaceable() {
 # Reads target.
 open_target() { true 1<>"$target"; }
 
-# back_up_file: keep the content that the plan was made for.
+# back_up_file: keep its content, unless it is new, or gone.
 # Reads RUN n target.
-back_up_file() {
-    [ -e "$RUN/$n.base" ] || return 0
-    try copy_file "$target" "$RUN/$n.before" && cmp -s "$RUN/$n.base" "$RUN/$n.before"
-}
+back_up_file() { [ ! -e "$RUN/$n.base" ] || [ ! -e "$target" ] || try copy_file "$target" "$RUN/$n.before"; }
 
 # stage_file: write the new content beside its target, under a name that no Include of *.conf reads, with the owner,
 # mode, ACL and label of the old file.
@@ -165,24 +180,25 @@ remove_staged_files() { for_each_file remove_staged_file; }
 # Reads staged.
 remove_staged_file() { rm -f "$staged" "$staged".*; remove_made_directory; }
 
-# replace_target FILE: a rename is all or nothing. A file that is a mount point of its own cannot be renamed over: it is
-# written in place.
+# replace_target FILE: a rename is all or nothing, and brings the bytes that were compared before. A file that is a mount
+# point of its own cannot be renamed over: it is written in place.
 # Reads target.
 replace_target() {
     mv -f "$1" "$target" 2>/dev/null && return
-    cat "$1" >"$target" && rm -f "$1"
+    cat "$1" >"$target" && cmp -s "$1" "$target" && rm -f "$1"
 }
 
 # install_file: put the new content in the place of the old.
 # Reads RUN n staged target.
 install_file() {
     if [ -e "$RUN/$n.after" ]; then
-        try replace_target "$staged"
+        try replace_target "$staged" || return 1
         [ -e "$RUN/$n.before" ] || relabel "$target" # a new file; another one keeps the label that it had
     else
         try rm -f "$target"
+        is_absent || return 1
     fi
-    is_installed && flush "${target%/*}"
+    flush "${target%/*}"
 }
 
 # put_back_file: put the old content back. What somebody else has written there meanwhile is kept beside the backup.

@@ -144,16 +144,14 @@ can_hold_state() {
     done
 }
 
-# make_private DIRECTORY: made with mode 0700 in one step, since a default ACL of the one above counts more than the umask.
-# Another run may make it at the same time.
-make_private() {
-    if [ -d "$1" ]; then chmod 0700 "$1"; else { mkdir -m 0700 "$1" && relabel "$1"; } || [ -d "$1" ]; fi
-}
-
-# make_state: what is missing of it; what root makes where only root may write is root's alone.
+# make_state: what is missing of it; what root makes where only root may write is root's alone. Made with mode 0700 in one
+# step, since a default ACL of the one above counts more than the umask. Another run may make it at the same time.
 make_state() {
     [ -d "${STATE%/*/*}" ] || mkdir -p "${STATE%/*/*}" || return 1
-    make_private "${STATE%/*}" && make_private "$STATE"
+    if [ -d "$STATE" ]; then chmod 0700 "${STATE%/*}" "$STATE"; return; fi
+    set -- "$STATE"
+    if [ -d "${STATE%/*}" ]; then chmod 0700 "${STATE%/*}" || return 1; else set -- "${STATE%/*}" "$STATE"; fi
+    { mkdir -m 0700 "$@" && relabel "$@"; } || [ -d "$STATE" ]
 }
 
 umask 077

@@ -12,7 +12,8 @@ details() {
     lines=${lines:+$lines$nl}$(stat -L -f '%z %Fm %Fc' -- "$@" 2>/dev/null)
 }
 
-# tell_files PATH...: the files of one Include level, and their content in one piece.
+# tell_files PATH...: the files of one Include level, and their content in one piece. Sets content, of which a shell drops NUL
+# bytes: then the program tells it.
 tell_files() {
     [ $# -gt 0 ] || return 0
     for path; do
@@ -25,20 +26,43 @@ tell_files() {
     while read -r size _; do total=$((total + size)); done <<END
 $lines
 END
+    # The last line, which keeps the line ends before it, comes from the same process.
+    content=$(
+        exec cat -- "$@" - <<END
+.
+END
+    )
+    content=${content%.}
+    if [ ${#content} = "$total" ]; then say content "$content"; return; fi
     printf 'content %s\n' "$total"
     cat -- "$@"
     printf '\n'
 }
 
-# includes PATH...: sets wanted to the patterns these files include, one a line, roughly: a pattern with spaces or
-# escapes is told apart by the reader, who then asks again.
+# find_includes: sets wanted to the patterns that content includes, one a word, roughly: a pattern with spaces or escapes is
+# told apart by the reader, who then asks again.
 # A Match among them is told as //match//, a ModuliFile as //moduli//.
-includes() {
-    wanted=$(sed -n -e "s/[\"$CR]//g" -e 't quoted' -e ':quoted' \
-        -e 's,^[[:space:]=]*[Mm][Aa][Tt][Cc][Hh].*,//match//,' -e 't print' \
-        -e 's,^[[:space:]=]*[Mm][Oo][Dd][Uu][Ll][Ii][Ff][Ii][Ll][Ee].*,//moduli//,' -e 't print' \
-        -e 's/^[[:space:]=]*[Ii][Nn][Cc][Ll][Uu][Dd][Ee][[:space:]=]\{1,\}//' -e 't found' -e d \
-        -e ':found' -e 's/[[:space:]]#.*//' -e ':print' -e p -- "$@" 2>/dev/null)
+find_includes() {
+    wanted='' blank=' 	'
+    IFS=$nl
+    set -f
+    for line in $content; do
+        case $line in
+            *[Ii][Nn][Cc][Ll][Uu][Dd][Ee]* | *[Mm][Aa][Tt][Cc][Hh]* | *[Mm][Oo][Dd][Uu][Ll][Ii][Ff][Ii][Ll][Ee]*) ;;
+            *) continue ;;
+        esac
+        while :; do
+            case $line in *[\""$CR"]*) line=${line%%[\""$CR"]*}${line#*[\""$CR"]} ;; *) break ;; esac
+        done
+        line=${line#"${line%%[!"$blank"=]*}"}
+        case $line in
+            [Mm][Aa][Tt][Cc][Hh]*) wanted="$wanted //match//" ;;
+            [Mm][Oo][Dd][Uu][Ll][Ii][Ff][Ii][Ll][Ee]*) wanted="$wanted //moduli//" ;;
+            [Ii][Nn][Cc][Ll][Uu][Dd][Ee]["$blank"=]*) line=${line%%["$blank"]#*} wanted="$wanted ${line#????????}" ;;
+        esac
+    done
+    IFS=$space
+    set +f
 }
 
 # expand PATTERN: the regular files it names, in $found one after the other, each told as a match.
@@ -86,7 +110,8 @@ read_tree() {
         IFS=$space
         tell_files "$@"
         found=''
-        includes "$@"
+        find_includes
+        set -f
         for pattern in $wanted; do
             # Each pattern once: a file that includes itself ends here.
             case $pattern in //match//) matches=yes; continue ;; //moduli//) moduli=named; continue ;; esac
@@ -259,7 +284,7 @@ survey() {
     detect
     say manager "$manager"
     # Without a listener no process belongs to the unit.
-    [ -n "$pid$PIDFILE" ] || [ "$LOOK" = no ] && unit=$(find_unit)
+    [ -n "$pid$PIDFILE" ] || [ "$LOOK" = no ] && find_unit
     say unit "$unit"
     following='' described=''
     [ -n "$pid" ] && [ "$AGAIN" = yes ] || next_start >/dev/null

@@ -31,7 +31,7 @@ class Service(Protocol):
     DETECT: str
 
     def find(self, service: ServiceChoice) -> str:
-        """Shell text that prints the unit which runs process `$pid`, or nothing when there is none.
+        """Shell text that sets `$unit` to the unit which runs process `$pid`, and leaves it empty when there is none.
 
         Not used where the inventory names the unit.
         """
@@ -58,18 +58,18 @@ class Manager:
 
     def find(self, service: ServiceChoice) -> str:
         """The module's text, unless the inventory names the unit."""
-        return f"printf '%s' {quote_unit(service)}" if service.unit else self._module.find(service)
+        return f"unit={quote_unit(service)}" if service.unit else self._module.find(service)
 
     def find_next_start(self, service: ServiceChoice) -> str:
         """Shell text that sets `$following` to the words sshd would be started with now; empty where it is unknown.
 
-        Without quotes: `with_settings TEXT FILE...` prints a text with its `$NAME` replaced by what environment files
+        Without quotes: `follow TEXT FILE...` sets it to a text with its `$NAME` replaced by what environment files
         set. The output of the manager may be left in `$described`, for `find_obstacle`. By default: unknown.
         """
         return self._own("find_next_start", service, default=":")
 
     def find_obstacle(self, service: ServiceChoice) -> str:
-        """Shell text that prints `CAUSE SENTENCE` when `$ACTION` would not reach the daemon `$pid`, else nothing.
+        """Shell text that sets `$problem` to `CAUSE SENTENCE` when `$ACTION` would not reach the daemon `$pid`.
 
         `$described` is what `find_next_start` left of it in this run; empty where `find_obstacle` must ask the manager.
         By default `find` must name the unit as the one that runs `$pid`.
@@ -117,7 +117,7 @@ def quote_unit(service: ServiceChoice) -> str:
 
 
 def build_functions(managers: Mapping[str, Service], service: ServiceChoice) -> str:
-    """The shell functions that the scripts call: detect, find_unit, next_start, is_active, restart_unit, obstacle.
+    """The shell functions that the scripts call: detect, find_unit, next_start, is_active, restart_unit, find_obstacle.
 
     `detect` sets `$manager`; the others follow it. The manager that the inventory names is not looked for.
     """
@@ -132,20 +132,20 @@ def build_functions(managers: Mapping[str, Service], service: ServiceChoice) -> 
 
     return (
         f"detect() {{\nmanager=''\n{tests}}}\n"
-        f"find_unit() {{\n{by_manager(lambda m: m.find(service))}\n}}\n"
+        f"find_unit() {{\nunit=''\n{by_manager(lambda m: m.find(service))}\n}}\n"
         f"next_start() {{\n{by_manager(lambda m: m.find_next_start(service))}\n}}\n"
         f"is_active() {{\n{by_manager(lambda m: m.is_active(service))}\n}}\n"
         f"restart_unit() {{\n{by_manager(lambda m: m.restart(service))}\n}}\n"
-        f"obstacle() {{\n{by_manager(find_obstacle, _NO_MANAGER)}\n}}\n"
+        f"find_obstacle() {{\nproblem=''\n{by_manager(find_obstacle, _NO_MANAGER)}\n}}\n"
     )
 
 
 _PROCESS_1 = (
-    'if [ "$pid" = 1 ]; then echo "process_1 sshd is process 1 of this container: a restart would end the container"; '
-    "return; fi"
+    'if [ "$pid" = 1 ]; then '
+    'problem="process_1 sshd is process 1 of this container: a restart would end the container"; return; fi'
 )
 _NO_MANAGER = (
-    f'{_PROCESS_1}\ncomm_of 1; echo "no_manager no supported service manager runs sshd here (process 1 is $comm)"'
+    f'{_PROCESS_1}\ncomm_of 1; problem="no_manager no supported service manager runs sshd here (process 1 is $comm)"'
 )
 
 
@@ -171,7 +171,7 @@ def build_guard_functions(managers: Mapping[str, Service], name: str, expire: st
         f"detect_init() {{\ninit=''\nis_root || return 0\n{_first(ranked, 'init')}}}\n"
         f"set_timer() {{\n{by_init(lambda m: m.set_timer(name, expire, after_s), 'false')} || {{ {sleeper}; }}\n}}\n"
         f"cancel_timer() {{\n{by_init(lambda m: m.cancel_timer(name), ':')}\n{_END_SLEEPER}\n}}\n"
-        f"hook_boot() {{\n{by_init(lambda m: m.hook_boot(name, boot), 'return 2')}\n}}\n"
+        f"hook_boot() {{\n{by_init(lambda m: m.hook_boot(name, boot), 'return 2')}\n}} >/dev/null\n"
         f"unhook_boot() {{\n{by_init(lambda m: m.unhook_boot(name), ':')}\n}}\n"
     )
 
@@ -198,7 +198,7 @@ def start_sleeper(name: str, command: str, after_s: int) -> str:
 def find_script(service: ServiceChoice) -> str:
     """`find` for init scripts: the first of the usual names that exists."""
     del service
-    return 'for name in sshd ssh; do if test -x "/etc/init.d/$name"; then printf \'%s\' "$name"; break; fi; done'
+    return 'for name in sshd ssh; do if test -x "/etc/init.d/$name"; then unit=$name; break; fi; done'
 
 
 def write_script(path: str, lines: Iterable[str]) -> str:
@@ -215,7 +215,7 @@ def find_settings_start(service: ServiceChoice) -> str:
     del service
     return (
         'if [ -z "$pid" ] || grep -q -i clientalive "/etc/init.d/$unit" 2>/dev/null; then return; fi\n'
-        f"following=$(with_settings 'sshd $SSHD_OPTS $OPTIONS $command_args' {_SETTINGS})"
+        f"follow 'sshd $SSHD_OPTS $OPTIONS $command_args' {_SETTINGS}"
     )
 
 
@@ -232,23 +232,24 @@ def find_script_obstacle(service: ServiceChoice) -> str:
     files = f"/etc/init.d/{unit} /run/openrc/daemons/{unit}/* /etc/conf.d/{unit} {_SETTINGS}"
     return (
         f"name={unit}\n"
-        'if [ -z "$name" ]; then echo "no_unit found no init script for sshd"; return; fi\n'
+        'if [ -z "$name" ]; then problem="no_unit found no init script for sshd"; return; fi\n'
         "if [ -e /etc/ssh/sshd_not_to_be_run ]; then "
-        'echo "not_to_be_run /etc/ssh/sshd_not_to_be_run prevents its start"; return; fi\n'
+        'problem="not_to_be_run /etc/ssh/sshd_not_to_be_run prevents its start"; return; fi\n'
         '[ -n "$pid" ] || return 0\n'
-        'case $pidfile in /*) ;; *) echo "no_pidfile the sshd that accepted this login ($pid) writes no PID file, '
+        'case $pidfile in /*) ;; *) problem="no_pidfile the sshd that accepted this login ($pid) writes no PID file, '
         'so /etc/init.d/$name would not find it"; return ;; esac\n'
         'if [ "$(cat "$pidfile" 2>/dev/null)" != "$pid" ]; then '
-        'echo "other_daemon $pidfile names another process, not the sshd that accepted this login ($pid)"; return; fi\n'
+        'problem="other_daemon $pidfile names another process, not the sshd that accepted this login ($pid)"; '
+        "return; fi\n"
         # /var/run is a link to /run: a script may write either.
         "path=${pidfile#/var}\n"
-        f'if ! grep -q -s -F -w -e "$path" -e "/var$path" {files}; then echo "other_daemon /etc/init.d/$name '
+        f'if ! grep -q -s -F -w -e "$path" -e "/var$path" {files}; then problem="other_daemon /etc/init.d/$name '
         'does not use $pidfile, the PID file of the sshd that accepted this login ($pid)"; return; fi\n'
-        "set -f\nfor word in $words; do\n"
+        "set -f\nfor word in $words; do\nset +f\n"
         "case $word in -o | [Pp]id[Ff]ile=*) continue ;; esac\n"
-        f'set +f; grep -q -s -F -w -e "$word" {files} || {{ echo "other_daemon /etc/init.d/$name would not start '
+        f'grep -q -s -F -w -e "$word" {files} || {{ problem="other_daemon /etc/init.d/$name would not start '
         'sshd with $word, as the one that accepted this login ($pid)"; return; }\n'
-        "done"
+        "done\nset +f"
     )
 
 
@@ -262,8 +263,8 @@ def _found_obstacle(module: Service, service: ServiceChoice) -> str:
     """`find` must name the unit as the one that runs the sshd that accepted this login."""
     unit = quote_unit(service)
     return (
-        f"name={unit}\nseen=$({module.find(ServiceChoice())}\n)\n"
-        'case $seen in "") echo "no_unit no unit runs the sshd that accepted this login ($pid)" ;; '
-        '"$name" | */"$name") ;; '
-        '*) echo "other_daemon the sshd that accepted this login ($pid) belongs to $seen, not to $name" ;; esac'
+        f'name={unit} unit=\'\'\n{module.find(ServiceChoice())}\nset -- "$name" "$unit"; unit=$1\n'
+        'case $2 in "") problem="no_unit no unit runs the sshd that accepted this login ($pid)" ;; '
+        '"$1" | */"$1") ;; '
+        '*) problem="other_daemon the sshd that accepted this login ($pid) belongs to $2, not to $1" ;; esac'
     )

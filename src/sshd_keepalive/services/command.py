@@ -10,7 +10,7 @@ find_obstacle = find_no_obstacle
 
 def find(service: ServiceChoice) -> str:
     """There is no unit to be named."""
-    return "printf command"
+    return "unit='command'"
 
 
 def is_active(service: ServiceChoice) -> str:

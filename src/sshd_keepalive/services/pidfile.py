@@ -17,7 +17,7 @@ find_obstacle = find_no_obstacle
 
 def find(service: ServiceChoice) -> str:
     """There is no unit; the file stands for it."""
-    return f"printf '%s' {quote(service.pidfile or '')}"
+    return f"unit={quote(service.pidfile or '')}"
 
 
 def is_active(service: ServiceChoice) -> str:

@@ -12,7 +12,7 @@ DETECT: str = "is_supervised_by runsv"
 
 def find(service: ServiceChoice) -> str:
     """The service directory: runsv runs in it."""
-    return 'if is_supervised_by runsv; then readlink "/proc/$parent/cwd"; fi'
+    return 'if is_supervised_by runsv; then unit=$(readlink "/proc/$parent/cwd"); fi'
 
 
 def is_active(service: ServiceChoice) -> str:

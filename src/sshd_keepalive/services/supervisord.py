@@ -32,9 +32,9 @@ _CONTROL = (
 def find(service: ServiceChoice) -> str:
     """The program whose process the listener is."""
     return (
-        f"{_CONTROL}"
-        "control status | while read -r name state key number _; do\n"
-        'case "$state $key $number" in "RUNNING pid $pid,") printf \'%s\' "$name"; break ;; esac\ndone'
+        f"{_CONTROL}while read -r name state key number _; do\n"
+        'case "$state $key $number" in "RUNNING pid $pid,") unit=$name; break ;; esac\n'
+        "done <<END\n$(control status)\nEND"
     )
 
 
@@ -52,9 +52,9 @@ def find_obstacle(service: ServiceChoice) -> str:
     """`supervisorctl pid` names the process that a restart would reach."""
     return (
         f"name={quote_unit(service)}\n{_CONTROL}"
-        'if [ -z "$name" ]; then echo "no_unit supervisorctl lists no program for the sshd '
+        'if [ -z "$name" ]; then problem="no_unit supervisorctl lists no program for the sshd '
         'that accepted this login ($pid): $(control status 2>&1 | head -n 1)"; return; fi\n'
         'seen=$(control pid "$name" 2>&1)\n'
-        '[ "$seen" = "$pid" ] || echo "other_daemon supervisorctl reports $seen for $name; '
+        '[ "$seen" = "$pid" ] || problem="other_daemon supervisorctl reports $seen for $name; '
         'the sshd that accepted this login is $pid"'
     )

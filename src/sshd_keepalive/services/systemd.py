@@ -21,7 +21,7 @@ _DESCRIBE = f'described=$(systemctl show {" ".join(f"--property={name}" for name
 #: them differently. Source: systemd.socket(5), ListenStream=; systemctl.c, print_property.
 _SOCKET_DIFFERS = (
     '[ -n "$pid" ] && addresses_of "$pid" && '
-    "used=$(for each in $addresses; do echo $((0x${each##*:})); done | sort | tr '\\n' ' ') && "
+    "used=$(for each in $addresses; do echo \"${each##*:}\"; done | sort | tr '\\n' ' ') && "
     'given=$(for each in $socket; do systemctl --quiet is-active "$each" && '
     'systemctl show --property=Listen "$each"; done | '
     "sed -n 's/^Listen[A-Za-z]*=[[0-9][^ ]*:\\([0-9]*\\).*/\\1/p' | sort | tr '\\n' ' ') && "
@@ -37,7 +37,7 @@ def find(service: ServiceChoice) -> str:
 def _unit_of_process(number: str) -> str:
     return (
         "while IFS= read -r line; do\ncase $line in\n"
-        "*:name=systemd:*/*.service | 0::*/*.service) printf '%s' \"${line##*/}\"; break ;;\nesac\n"
+        "*:name=systemd:*/*.service | 0::*/*.service) unit=${line##*/}; break ;;\nesac\n"
         f'done <"/proc/{number}/cgroup"'
     )
 
@@ -60,7 +60,7 @@ def find_next_start(service: ServiceChoice) -> str:
         'EnvironmentFile | EnvironmentFiles) set -- "$@" "${value%% \\(*}" ;;\nesac\n'
         "done <<END\n$described\nEND\n"
         # What a script does with its words only the script knows.
-        'case ${words%% *} in */sshd*) following=$(with_settings "$words" "$@") ;; esac\n'
+        'case ${words%% *} in */sshd*) follow "$words" "$@" ;; esac\n'
         "set -f\nfor word in $words; do\nword=${word#\\$} word=${word#\\{} word=${word%\\}}\n"
         'case " $inline" in *" $word="* | *\\""$word="*) following=\'\' ;; esac\ndone\nset +f\n'
         '[ "$first" != none ] || first=$following\n'
@@ -105,29 +105,29 @@ def find_obstacle(service: ServiceChoice) -> str:
         'if [ -z "$name" ]; then\n'
         "for name in ssh.service sshd.service; do\n"
         'main=$(systemctl show --property=MainPID "$name"); main=${main#MainPID=}\n'
-        'case $main in [1-9]*) echo "other_daemon $name runs process $main, the sshd that accepted this login ($pid) '
-        'belongs to no unit"; return ;; esac\n'
+        'case $main in [1-9]*) problem="other_daemon $name runs process $main, the sshd that accepted this login '
+        '($pid) belongs to no unit"; return ;; esac\n'
         "done\n"
-        'echo "no_unit no unit runs the sshd that accepted this login"; return\nfi\n'
+        'problem="no_unit no unit runs the sshd that accepted this login"; return\nfi\n'
         f'[ -n "$described" ] || {_DESCRIBE}\n'
         "while IFS='=' read -r key value; do\n"
         "case $key in LoadState) load=$value ;; MainPID) main=$value ;; KillMode) kill=$value ;; "
         "TriggeredBy) socket=$value ;; esac\n"
         "done <<END\n$described\nEND\n"
-        'if [ "$load" = masked ]; then echo "masked $name is masked: run systemctl unmask $name first"\n'
-        'elif [ "$load" != loaded ]; then echo "no_unit $name is not a loaded systemd unit ($load)"\n'
+        'if [ "$load" = masked ]; then problem="masked $name is masked: run systemctl unmask $name first"\n'
+        'elif [ "$load" != loaded ]; then problem="no_unit $name is not a loaded systemd unit ($load)"\n'
         "elif [ -e /etc/ssh/sshd_not_to_be_run ]; then "
-        'echo "not_to_be_run /etc/ssh/sshd_not_to_be_run prevents the start of sshd"\n'
+        'problem="not_to_be_run /etc/ssh/sshd_not_to_be_run prevents the start of sshd"\n'
         'elif [ -n "$pid" ] && [ "$main" != "$pid" ]; then '
-        'echo "other_daemon $name runs process $main, the sshd that accepted this login is $pid"\n'
+        'problem="other_daemon $name runs process $main, the sshd that accepted this login is $pid"\n'
         'elif [ "$ACTION" = reload ] && [ -n "$socket" ]; then '
-        'echo "socket a reload would end a socket-activated sshd: use --service-action restart"\n'
+        'problem="socket a reload would end a socket-activated sshd: use --service-action restart"\n'
         f'elif [ -n "$socket" ] && {_SOCKET_DIFFERS}; then '
-        'echo "socket_ports ${socket% } would listen on port(s) $given, '
+        'problem="socket_ports ${socket% } would listen on port(s) $given, '
         'the sshd that accepted this login listens on $used"\n'
         'elif [ "$kill" != process ] && [ "$kill" != none ] && [ "$ACTION" = restart ] && '
         'grep -q -F "/$name" /proc/self/cgroup; then '
-        'echo "kill_mode KillMode=$kill of $name would end every session, also this one"; fi'
+        'problem="kill_mode KillMode=$kill of $name would end every session, also this one"; fi'
     )
 
 

@@ -136,7 +136,7 @@ def test_a_change_that_ends_during_the_look_is_looked_at_again(host: Host) -> No
 
 def test_a_file_that_grows_between_two_commands_is_looked_at_again(host: Host, tmp_path: Path) -> None:
     grows = f"[ -e {tmp_path}/grown ] || echo '# more' >>{host.sshd_config}; : >{tmp_path}/grown"
-    write_command(tmp_path / "fence", "cat", f'case "$*" in *sshd_config) {grows} ;; esac\nexec /bin/cat "$@"')
+    write_command(tmp_path / "fence", "cat", f'case "$*" in *sshd_config*) {grows} ;; esac\nexec /bin/cat "$@"')
     shell = LocalShell(host, fence=tmp_path / "fence")
     assert observe(shell, NOW, timeout_s=20).snapshot.files[0].content == b"ClientAliveInterval 0\n# more\n"
     assert len(shell.scripts) == 2
@@ -485,5 +485,5 @@ def test_the_path_that_was_compiled_in_is_told_by_its_neighbour_or_stands_in_the
 @pytest.mark.parametrize("line", ["ModuliFile /x", ' "modulifile" /x', "\tMODULIFILE=/x"])
 def test_moduli_that_a_file_names_tell_nothing_of_the_program(host: Host, tmp_path: Path, line: str) -> None:
     (tmp_path / "a").write_text(f"Port 22\n{line}\n")
-    script = f"{FUNCTIONS}\nCR='\r'\nincludes {tmp_path}/a\nprintf '%s\\n' \"$wanted\""
+    script = f"{FUNCTIONS}\nCR='\r' space=$IFS\ncontent=$(cat {tmp_path}/a)\nfind_includes\nprintf '%s\\n' $wanted"
     assert LocalShell().run(script, timeout_s=30).stdout == b"//moduli//\n"

@@ -180,10 +180,14 @@ def test_an_init_script_must_prove_to_reach_the_sshd_that_let_us_in(
     here = here.replace('$(cat "$pidfile"', f'$(cat "{tmp_path}/${{pidfile#/var}}"')
     given = f"unit=ssh pid=7 ACTION=restart\npidfile={pidfile}\nwords='{words}'\n"
     done = subprocess.run(
-        ["dash", "-c", f"{given}f() {{\n{here}\n}}\nf"], capture_output=True, text=True, check=False, cwd="/"
+        ["dash", "-c", f'{given}f() {{\n{here}\n}}\nf; echo "$problem"'],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
     )
     assert done.stderr == ""
-    assert done.stdout.partition(" ")[0] == cause, done.stdout
+    assert done.stdout.rstrip().partition(" ")[0] == cause, done.stdout
 
 
 @pytest.mark.parametrize("shell", installed_shells())
