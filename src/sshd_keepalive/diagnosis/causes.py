@@ -202,9 +202,11 @@ def compute_slack_s(mark_s: float) -> float:
     return max(3.0, 0.01 * mark_s)
 
 
+def is_at_limit(seconds: float, limit_s: float) -> bool:
+    """Whether a session that lasted so long ended at a limit."""
+    return -1.0 <= seconds - limit_s <= compute_slack_s(limit_s)
+
+
 def find_mark(cause: Cause, seconds: float) -> Mark | None:
     """Give the mark of a cause that a duration shows; None: none of them."""
-    for mark in cause.marks:
-        if -1.0 <= seconds - mark.seconds <= compute_slack_s(mark.seconds):
-            return mark
-    return None
+    return next((mark for mark in cause.marks if is_at_limit(seconds, mark.seconds)), None)

@@ -1,18 +1,18 @@
 """What ended the session: ordered rules over what a log tells and what is known of the host.
 
 The rules are read from top to bottom. Each cause gets the first rule that holds for it. The first conclusive rule ends
-the reading: its cause alone is told. What the host says of itself (`Known`) rules a cause out or confirms it: a pair of
+the reading: only its cause is reported. What is known of the host (`Known`) rules a cause out or confirms it: a pair of
 values and a release either end a session after that time or do not (sshd_config.keepalive).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from sshd_keepalive.diagnosis.causes import CAUSES, NO_LOGINS, Cause, LineKind, Mark, compute_slack_s, find_mark
+from sshd_keepalive.diagnosis.causes import CAUSES, NO_LOGINS, Cause, LineKind, find_mark, is_at_limit
 from sshd_keepalive.diagnosis.patterns import AIRFLOW, ANSIBLE, DATAARTS, JENKINS, JSCH, RUNDECK, SSHD
 from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.diagnosis.timestamps import measure_elapsed_s
@@ -38,7 +38,7 @@ class Likelihood(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What a look at the host said; compared with the log, not with a policy."""
+    """What a host does to quiet sessions; compared with the log, not with a policy."""
 
     name: str
     version: Version
@@ -84,7 +84,7 @@ class Finished(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """All that is told."""
+    """What ended a session, and why."""
 
     product: str  # "" when no line was known
     was_killed: bool | None  # None: the log does not tell
@@ -111,10 +111,10 @@ class Evidence:
 
 
 def diagnose(log: RunLog, known: Known | None = None, *, host: str = "HOST") -> Diagnosis:
-    """Say what a log tells.
+    """Find what ended the session of a log.
 
     Args:
-        known: a look at the host; None: offline.
+        known: what the host does to quiet sessions; None: offline.
         host: how the host is named on the command line, for the next step.
     """
     matches = tuple(log.matches)
@@ -182,9 +182,9 @@ def _judge_loss(matches: Sequence[MatchedLine]) -> bool | None:
 def _find_duration(log: RunLog) -> tuple[float | None, str]:
     """The product's own number where it tells one, else the time from the first line to the loss."""
     lost = next((matched.line for matched in log.matches if matched.row.kind in _LOSS), 0)
-    told = [(abs(s.line - lost), -float(value)) for s in log.matches if (value := s.find("seconds"))]
-    if told:  # of several runs the one that was lost, of several parts of a run the longest
-        return -min(told)[1], "the duration in the log"
+    durations = [(abs(s.line - lost), -float(value)) for s in log.matches if (value := s.find("seconds"))]
+    if durations:  # of several runs the one that was lost, of several parts of a run the longest
+        return -min(durations)[1], "the duration in the log"
     limits = [
         unit_s * float(value)
         for matched in log.matches
@@ -244,40 +244,17 @@ class HostVerdict(Enum):
     MET = "met"  # the session ended when this limit of the host was over
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One row: when it holds, a cause is this likely."""
 
-    cause: str  # the name of a row of CAUSES
     likelihood: Likelihood
-    kinds: frozenset[LineKind]  # one of these was seen; empty: any
-    without: frozenset[LineKind] = frozenset()  # none of these was seen
-    at_mark: bool = False  # the duration is one of the cause's
-    met: bool = False  # the host has this limit, and it was over
+    cause: str  # the name of a row of CAUSES
+    kinds: Set[LineKind]  # one of these is in the log; empty: any
     example: str  # a log for which the rule holds; the tests read it
-    example_host: Known | None = None
-
-
-def _rule(
-    likelihood: Likelihood,
-    cause: str,
-    kinds: Iterable[LineKind],
-    example: str,
-    *,
-    without: Iterable[LineKind] = (),
-    at_mark: bool = False,
-    met: Known | None = None,
-) -> Rule:
-    return Rule(
-        cause=cause,
-        likelihood=likelihood,
-        kinds=frozenset(kinds),
-        without=frozenset(without),
-        at_mark=at_mark,
-        met=met is not None,
-        example=example,
-        example_host=met,
-    )
+    without: Set[LineKind] = frozenset()  # none of these is in the log
+    at_mark: bool = False  # the duration is one of the cause's
+    met: Known | None = None  # the host has this limit, and it was over; the host of the example
 
 
 def _make_host(pair: str, version: str, **other: float) -> Known:
@@ -286,6 +263,7 @@ def _make_host(pair: str, version: str, **other: float) -> Known:
     return Known(name="h", version=Version.parse(version), interval_s=int(interval), count_max=int(count), other=limits)
 
 
+_ANY: Final = frozenset[LineKind]()
 _GONE: Final = frozenset({LineKind.LOST, LineKind.BLAMED, LineKind.NO_STATUS})  # nobody says why
 #: Something between client and server cut it.
 _CUT: Final = frozenset({LineKind.RESET, LineKind.BROKEN, LineKind.CLIENT_GAVE_UP})
@@ -294,52 +272,52 @@ _CERTAIN, _LIKELY, _POSSIBLE = Likelihood.CERTAIN, Likelihood.LIKELY, Likelihood
 # fmt: off
 #: There was no session. First match wins.
 LOGIN_RULES: Final[tuple[Rule, ...]] = (
-    _rule(_CERTAIN, "source-penalty", {LineKind.PENALISED},
+    Rule(_CERTAIN, "source-penalty", {LineKind.PENALISED},
           "sshd[7]: drop connection #0 from [192.0.2.9]:50200 on [192.0.2.1]:22 penalty: failed authentication"),
-    _rule(_CERTAIN, "max-startups", {LineKind.STARTUPS}, "Exceeded MaxStartups"),
-    _rule(_CERTAIN, "login-grace", {LineKind.GRACE_OVER},
+    Rule(_CERTAIN, "max-startups", {LineKind.STARTUPS}, "Exceeded MaxStartups"),
+    Rule(_CERTAIN, "login-grace", {LineKind.GRACE_OVER},
           "sshd[7]: fatal: Timeout before authentication for 192.0.2.9 port 50200"),
     # From 9.8 on sshd says the same to both; the log of the host tells them apart.
-    _rule(_POSSIBLE, "max-startups", {LineKind.TURNED_AWAY}, "Not allowed at this time"),
-    _rule(_POSSIBLE, "source-penalty", {LineKind.TURNED_AWAY}, "Not allowed at this time"),
+    Rule(_POSSIBLE, "max-startups", {LineKind.TURNED_AWAY}, "Not allowed at this time"),
+    Rule(_POSSIBLE, "source-penalty", {LineKind.TURNED_AWAY}, "Not allowed at this time"),
 )
 #: A session was killed. First match of each cause wins; the first conclusive one wins over all.
 RULES: Final[tuple[Rule, ...]] = (
-    _rule(_CERTAIN, "own-limit", {LineKind.OWN_LIMIT}, "airflow.exceptions.AirflowException: SSH command timed out"),
-    _rule(_CERTAIN, "logind", {LineKind.LOGIND}, "systemd-logind[6]: Session 3 of user etl is idle, stopping."),
-    _rule(_CERTAIN, "shell-tmout", {LineKind.SHELL_TMOUT}, "bash: timed out waiting for input: auto-logout"),
-    _rule(_CERTAIN, "channel-timeout", {LineKind.CHANNEL}, "sshd: channel 0: closing after 300 seconds of inactivity"),
-    _rule(_CERTAIN, "unused-connection", {LineKind.UNUSED}, "sshd: terminating inactive connection from 192.0.2.9"),
-    _rule(_CERTAIN, "killed", {LineKind.KILLED}, "kernel: Out of memory: Killed process 7 (java)"),
-    _rule(_CERTAIN, "server-stopped", {LineKind.SERVER_STOPPED}, "systemd-logind[6]: System is rebooting."),
-    _rule(_CERTAIN, "count-zero", (), '{"exeTime":300.5} session is down', met=_make_host("300/0", "8.1p1")),
-    _rule(_CERTAIN, "dead-client", {LineKind.SERVER_GAVE_UP}, '{"exeTime":1201} sshd: Timeout, client not responding',
+    Rule(_CERTAIN, "own-limit", {LineKind.OWN_LIMIT}, "airflow.exceptions.AirflowException: SSH command timed out"),
+    Rule(_CERTAIN, "logind", {LineKind.LOGIND}, "systemd-logind[6]: Session 3 of user etl is idle, stopping."),
+    Rule(_CERTAIN, "shell-tmout", {LineKind.SHELL_TMOUT}, "bash: timed out waiting for input: auto-logout"),
+    Rule(_CERTAIN, "channel-timeout", {LineKind.CHANNEL}, "sshd: channel 0: closing after 300 seconds of inactivity"),
+    Rule(_CERTAIN, "unused-connection", {LineKind.UNUSED}, "sshd: terminating inactive connection from 192.0.2.9"),
+    Rule(_CERTAIN, "killed", {LineKind.KILLED}, "kernel: Out of memory: Killed process 7 (java)"),
+    Rule(_CERTAIN, "server-stopped", {LineKind.SERVER_STOPPED}, "systemd-logind[6]: System is rebooting."),
+    Rule(_CERTAIN, "count-zero", _ANY, '{"exeTime":300.5} session is down', met=_make_host("300/0", "8.1p1")),
+    Rule(_CERTAIN, "dead-client", {LineKind.SERVER_GAVE_UP}, '{"exeTime":1201} sshd: Timeout, client not responding',
           met=_make_host("300/3", "9.6p1")),
-    _rule(_CERTAIN, "channel-timeout", (), '{"exeTime":300.5} session is down',
+    Rule(_CERTAIN, "channel-timeout", _ANY, '{"exeTime":300.5} session is down',
           met=_make_host("300/3", "9.6p1", channel_timeout=300)),
-    _rule(_LIKELY, "dead-client", (), '{"exeTime":1201} session is down', met=_make_host("300/3", "9.6p1")),
-    _rule(_LIKELY, "count-zero", {*_GONE, LineKind.CLOSED, LineKind.SERVER_GAVE_UP},
+    Rule(_LIKELY, "dead-client", _ANY, '{"exeTime":1201} session is down', met=_make_host("300/3", "9.6p1")),
+    Rule(_LIKELY, "count-zero", {*_GONE, LineKind.CLOSED, LineKind.SERVER_GAVE_UP},
           '{"exeTime":300.609} session is down', without=_CUT, at_mark=True),
-    _rule(_LIKELY, "dead-client", {LineKind.SERVER_GAVE_UP}, '{"exeTime":1201} sshd: Timeout, client not responding',
+    Rule(_LIKELY, "dead-client", {LineKind.SERVER_GAVE_UP}, '{"exeTime":1201} sshd: Timeout, client not responding',
           at_mark=True),
-    _rule(_LIKELY, "count-zero", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding",
+    Rule(_LIKELY, "count-zero", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding",
           without={LineKind.CLIENT_GAVE_UP}),
-    _rule(_LIKELY, "dead-client", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
-    _rule(_LIKELY, "idle-limit", _CUT, '{"exeTime":350.9} Socket exception: Connection reset by peer (104)',
+    Rule(_LIKELY, "dead-client", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
+    Rule(_LIKELY, "idle-limit", _CUT, '{"exeTime":350.9} Socket exception: Connection reset by peer (104)',
           at_mark=True),
-    _rule(_LIKELY, "idle-limit", _GONE, '{"exeTime":350.9} session is down', at_mark=True),
-    _rule(_POSSIBLE, "tcp-keepalive", {LineKind.LOST, LineKind.RESET, LineKind.BROKEN},
+    Rule(_LIKELY, "idle-limit", _GONE, '{"exeTime":350.9} session is down', at_mark=True),
+    Rule(_POSSIBLE, "tcp-keepalive", {LineKind.LOST, LineKind.RESET, LineKind.BROKEN},
           '{"exeTime":7875} session is down', at_mark=True),
-    _rule(_POSSIBLE, "idle-limit", _CUT, "Timeout, server 192.0.2.11 not responding."),
-    _rule(_POSSIBLE, "count-zero", {*_GONE, LineKind.CLOSED, LineKind.RESET, LineKind.BROKEN},
+    Rule(_POSSIBLE, "idle-limit", _CUT, "Timeout, server 192.0.2.11 not responding."),
+    Rule(_POSSIBLE, "count-zero", {*_GONE, LineKind.CLOSED, LineKind.RESET, LineKind.BROKEN},
           '{"exeTime":300.5} client_loop: send disconnect: Broken pipe', without={LineKind.CLIENT_GAVE_UP},
           at_mark=True),
-    _rule(_POSSIBLE, "count-zero", {*_GONE, LineKind.CLOSED}, "session is down", without={LineKind.CLIENT_GAVE_UP}),
-    _rule(_POSSIBLE, "idle-limit", _GONE, "session is down"),
-    _rule(_POSSIBLE, "dead-client", _GONE, '{"exeTime":1201} session is down', at_mark=True),
-    _rule(Likelihood.UNLIKELY, "idle-limit", {LineKind.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
-    _rule(Likelihood.UNLIKELY, "idle-limit", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
-    _rule(Likelihood.UNLIKELY, "server-stopped", {LineKind.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
+    Rule(_POSSIBLE, "count-zero", {*_GONE, LineKind.CLOSED}, "session is down", without={LineKind.CLIENT_GAVE_UP}),
+    Rule(_POSSIBLE, "idle-limit", _GONE, "session is down"),
+    Rule(_POSSIBLE, "dead-client", _GONE, '{"exeTime":1201} session is down', at_mark=True),
+    Rule(Likelihood.UNLIKELY, "idle-limit", {LineKind.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
+    Rule(Likelihood.UNLIKELY, "idle-limit", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
+    Rule(Likelihood.UNLIKELY, "server-stopped", {LineKind.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
 )
 # fmt: on
 _BY_NAME: Final = {cause.name: cause for cause in CAUSES}
@@ -360,58 +338,52 @@ def find_rules(rules: Sequence[Rule], evidence: Evidence) -> Iterator[Rule]:
 
 
 def _is_met(rule: Rule, evidence: Evidence, word: HostVerdict) -> bool:
-    if rule.met and word is not HostVerdict.MET:
+    if rule.met is not None and word is not HostVerdict.MET:
         return False
     if word is HostVerdict.RULED_OUT and rule.likelihood is not Likelihood.CERTAIN:
         return False
     if (rule.kinds and not rule.kinds & evidence.seen) or rule.without & evidence.seen:
         return False
-    return not rule.at_mark or _find_mark(_BY_NAME[rule.cause], evidence) is not None
-
-
-def _find_mark(cause: Cause, evidence: Evidence) -> Mark | None:
-    return next((mark for seconds in evidence.measured_s if (mark := find_mark(cause, seconds))), None)
+    return not rule.at_mark or bool(_explain_mark(_BY_NAME[rule.cause], evidence))
 
 
 def find_causes(evidence: Evidence, *, was_killed: bool) -> Iterator[PossibleCause]:
     """Give the causes that fit, likeliest first, then those that the host rules out."""
     rules = [*find_rules(RULES if was_killed else LOGIN_RULES, evidence)]
     for rule in rules:
-        yield _make_cause(rule, evidence)
+        yield _make_cause(_BY_NAME[rule.cause], rule.likelihood, _list_reasons(rule, evidence), evidence)
     if not was_killed or any(rule.likelihood is Likelihood.CERTAIN for rule in rules):
         return
     for cause in CAUSES:
         word, reason = judge_by_host(cause, evidence)
         if word is HostVerdict.RULED_OUT:
-            yield PossibleCause(
-                name=cause.name,
-                title=cause.title,
-                likelihood=Likelihood.UNLIKELY,
-                reasons=(reason,),
-                next_step=cause.next_step.replace("HOST", evidence.host),
-            )
+            yield _make_cause(cause, Likelihood.UNLIKELY, [reason], evidence)
 
 
-def _make_cause(rule: Rule, evidence: Evidence) -> PossibleCause:
+def _list_reasons(rule: Rule, evidence: Evidence) -> list[str]:
     cause = _BY_NAME[rule.cause]
-    _, of_host = judge_by_host(cause, evidence)
-    mark = _find_mark(cause, evidence)
-    told = sorted((rule.kinds or _LOSS) & evidence.seen, key=lambda kind: kind.value)
-    reasons = [of_host, _explain_mark(mark, evidence.measured_s) if mark else "", *(kind.text for kind in told)]
+    kinds = sorted((rule.kinds or _LOSS) & evidence.seen, key=lambda kind: kind.value)
+    return [judge_by_host(cause, evidence)[1], _explain_mark(cause, evidence), *(kind.text for kind in kinds)]
+
+
+def _make_cause(cause: Cause, likelihood: Likelihood, reasons: Iterable[str], evidence: Evidence) -> PossibleCause:
     return PossibleCause(
         name=cause.name,
         title=cause.title,
-        likelihood=rule.likelihood,
+        likelihood=likelihood,
         reasons=tuple(filter(None, reasons)),
         next_step=cause.next_step.replace("HOST", evidence.host),
     )
 
 
-def _explain_mark(mark: Mark, measured_s: Iterable[float]) -> str:
-    seconds = next(s for s in measured_s if -1.0 <= s - mark.seconds <= compute_slack_s(mark.seconds))
-    over_s = round(seconds - mark.seconds, 3)
-    signature = f"{seconds:.10g} s is {mark.seconds:.10g} s and {over_s:.10g} s" if over_s > 0 else f"{seconds:.10g} s"
-    return f"{signature}: {mark.where}"
+def _explain_mark(cause: Cause, evidence: Evidence) -> str:
+    """Say which mark of a cause the session ended at: `300.6 s is 0.6 s more than 300 s: …`; empty: none."""
+    for seconds in evidence.measured_s:
+        if mark := find_mark(cause, seconds):
+            over_s = round(seconds - mark.seconds, 3)
+            more = f" is {over_s:.10g} s more than {mark.seconds:.10g} s" if over_s > 0 else ""
+            return f"{seconds:.10g} s{more}: {mark.where}"
+    return ""
 
 
 def judge_by_host(cause: Cause, evidence: Evidence) -> tuple[HostVerdict, str]:
@@ -419,41 +391,37 @@ def judge_by_host(cause: Cause, evidence: Evidence) -> tuple[HostVerdict, str]:
     known = evidence.known
     if known is None:
         return HostVerdict.NOTHING, ""
-    said = keepalive.compute_consequence(known.version, known.interval_s, known.count_max)
+    effect = keepalive.compute_consequence(known.version, known.interval_s, known.count_max)
     has = f"{known.name} has {known.interval_s}/{known.count_max} on OpenSSH {known.version}"
 
     def met(limit_s: float) -> bool:
-        return any(-1.0 <= seconds - limit_s <= compute_slack_s(limit_s) for seconds in evidence.measured_s)
+        return any(is_at_limit(seconds, limit_s) for seconds in evidence.measured_s)
 
     match cause.name:
         case "count-zero":
-            limit_s = said.alive_dropped_after_s
+            limit_s = effect.alive_dropped_after_s
             if limit_s is None:
                 return HostVerdict.RULED_OUT, f"{has}, which never ends the session of a client that is alive"
             if met(limit_s):
                 return HostVerdict.MET, f"{has}, which ends every session that is quiet for {limit_s} s"
             return HostVerdict.POSSIBLE, f"{has}, which ends a session after {limit_s} s of silence"
         case "dead-client":
-            limit_s = said.dead_dropped_after_s
+            limit_s = effect.dead_dropped_after_s
             if limit_s is None:
                 return HostVerdict.RULED_OUT, f"{has}, which never ends the session of a dead client"
-            is_met = met(limit_s) and said.alive_dropped_after_s is None
+            is_met = met(limit_s) and effect.alive_dropped_after_s is None
             reason = f"{has}: a client that does not answer is dropped after {limit_s} s"
             return (HostVerdict.MET if is_met else HostVerdict.POSSIBLE), reason
         case "idle-limit":
-            every_s = said.request_after_s
-            if every_s is None or said.alive_dropped_after_s is not None:
-                return (
-                    HostVerdict.POSSIBLE,
-                    f"{known.name} sends no keep-alive, so any idle limit on the path ends the session",
-                )
+            every_s = effect.request_after_s
+            if every_s is None or effect.alive_dropped_after_s is not None:
+                reason = f"{known.name} sends no keep-alive, so any idle limit on the path ends the session"
+                return HostVerdict.POSSIBLE, reason
             if evidence.measured_s and every_s < min(evidence.measured_s) * (1 - _SHARE):
                 reason = f"{known.name} sends a keep-alive every {every_s} s: only a shorter limit ends the session"
                 return HostVerdict.RULED_OUT, reason
-            return (
-                HostVerdict.POSSIBLE,
-                f"{known.name} sends the first keep-alive after {every_s} s, too late for a shorter limit",
-            )
+            reason = f"{known.name} sends the first keep-alive after {every_s} s, too late for a shorter limit"
+            return HostVerdict.POSSIBLE, reason
     limit = dict(known.other).get(cause.name)
     if limit is None:
         return HostVerdict.NOTHING, ""
@@ -477,10 +445,8 @@ def _judge_finish(
         return Finished.YES, "its exit status 0 arrived"
     if LineKind.SUCCEEDED in seen:
         line = next(matched.line for matched in matches if matched.row.kind is LineKind.SUCCEEDED)
-        return (
-            Finished.PROBABLY,
-            f"line {line} reports exit status 0; if it belongs to the same run, the script finished",
-        )
+        because = f"line {line} reports exit status 0; if it belongs to the same run, the script finished"
+        return Finished.PROBABLY, because
     if NO_LOGINS & seen and not was_killed:
         return Finished.NO, "the login failed, so nothing was run"
     if LineKind.KILLED in seen:

@@ -248,11 +248,11 @@ def test_every_kind_of_line_matches_its_example(row: Row) -> None:
 @pytest.mark.parametrize("rule", [*RULES, *LOGIN_RULES], ids=named)
 def test_every_rule_holds_for_its_example(rule: Rule) -> None:
     """The table is in order: no rule above it takes its cause, and none is never reached."""
-    found = of(rule.example.encode(), rule.example_host)
+    found = of(rule.example.encode(), rule.met)
     assert ranked(found)[rule.cause] is rule.likelihood
     rules = RULES if found.was_killed else LOGIN_RULES
     above = rules[: rules.index(rule)]
-    evidence = diagnosis.gather_evidence(runlog.read([rule.example.encode()]), rule.example_host, "HOST")
+    evidence = diagnosis.gather_evidence(runlog.read([rule.example.encode()]), rule.met, "HOST")
     assert rule in [*diagnosis.find_rules(rules, evidence)]
     assert rule.likelihood is Likelihood.CERTAIN or [*Likelihood].index(rule.likelihood) >= max(
         ([*Likelihood].index(one.likelihood) for one in above), default=0
