@@ -1,4 +1,4 @@
-"""What the sessions in the log of a host say: who loses sessions, after which time, and which cause fits.
+"""What the sessions in the log of a host show: who loses sessions, after which time, and which cause fits.
 
 sshd logs a session that it drops itself, and one that a reset ends. Where the log gives no reason, the session may have
 been cut or have ended by itself: it does not count as lost, and only a length that many of them share is reported.
@@ -25,7 +25,6 @@ from sshd_keepalive.model import (
     Subject,
 )
 from sshd_keepalive.scripts.losses import SessionLog
-from sshd_keepalive.sshd_config import keepalive
 
 #: Idle limits that load balancers, gateways and guides share; those of the host come beside them.
 _LIMITS_S: Final = (240, 300, 350, 600, 900, 1200, 1800, 3600, 7200)
@@ -39,7 +38,7 @@ _KINDS: Final = {
     SessionEnd.CUT: LineKind.RESET,
     SessionEnd.UNKNOWN: LineKind.LOST,
 }
-_SPOKEN: Final = {
+_ENDINGS: Final = {
     SessionEnd.TIMEOUT: "dropped (client did not respond)",
     SessionEnd.CUT: "cut by a reset or a broken connection",
     SessionEnd.UNKNOWN: "ended without a reason in the log",
@@ -48,7 +47,7 @@ _SPOKEN: Final = {
     SessionEnd.OPEN: "without an end in the log",
 }
 #: The same after a length that many share.
-_SPOKEN_AFTER: Final = {
+_ENDINGS_AFTER: Final = {
     SessionEnd.TIMEOUT: "were dropped after {} s (client did not respond)",
     SessionEnd.CUT: "were cut after {} s by a reset or a broken connection",
     SessionEnd.UNKNOWN: "ended after {} s without a reason in the log",
@@ -74,8 +73,8 @@ def study(log: SessionLog, *, days: int, known: Known | None, name: str) -> Loss
         in_effect_since=log.in_effect_since,
         run_id=log.run_id,
         groups=log.groups,
-        clusters=tuple(_clusters(log.groups, known, name)),
-        unanswering=tuple(_unanswering(log.groups, known)),
+        clusters=tuple(_find_clusters(log.groups, known, name)),
+        unanswering=tuple(_find_unanswering(log.groups, known)),
         was_cut=log.was_cut or log.n_left_out > 0,
     )
 
@@ -90,7 +89,7 @@ def hide_accounts(log: SessionLog) -> SessionLog:
 def judge(losses: Losses) -> Iterator[Finding]:
     """Make the findings: how many were lost, then each length, then each address."""
     n, n_lost, n_new = losses.count(), losses.count(*_LOST), losses.count(*_LOST, is_new=True)
-    parts = [f", {count} {_SPOKEN[end]}" for end in _LOST if (count := losses.count(end))]
+    parts = [f", {count} {_ENDINGS[end]}" for end in _LOST if (count := losses.count(end))]
     state = State.DRIFT if n_lost else State.OK
     if not n or (losses.was_cut and not n_lost):
         state = State.UNKNOWN
@@ -100,10 +99,10 @@ def judge(losses: Losses) -> Iterator[Finding]:
         setting=Subject.LOST_SESSIONS,
         value=f"{n_lost} of {n} in {losses.days} days" + "".join(parts),
         state=state,
-        reason=_tell_since(losses, n_lost - n_new, n_new) if n_lost else "",
+        reason=_describe_since(losses, n_lost - n_new, n_new) if n_lost else "",
     )
     for cluster in losses.clusters:
-        yield _finding(losses, cluster)
+        yield _build_finding(losses, cluster)
     for address in losses.unanswering:
         n_dropped = losses.count(SessionEnd.TIMEOUT, is_new=True, address=address)
         n_new = losses.count(is_new=True, address=address)
@@ -141,23 +140,23 @@ def _has_stopped(losses: Losses, n_old: int, n_new: int) -> bool:
     return n_new == 0 and n_old * losses.count(is_new=True) >= _LEAST * max(1, losses.count(is_new=False))
 
 
-def _finding(losses: Losses, cluster: LossCluster) -> Finding:
+def _build_finding(losses: Losses, cluster: LossCluster) -> Finding:
     accounts = f"{cluster.n_accounts} account{'s' * (cluster.n_accounts != 1)}"
     state = State.UNKNOWN if cluster.end is SessionEnd.UNKNOWN else State.DRIFT
     if _has_stopped(losses, cluster.n - cluster.n_new, cluster.n_new):
         state = State.OK
-    since = _tell_since(losses, cluster.n - cluster.n_new, cluster.n_new)
+    since = _describe_since(losses, cluster.n - cluster.n_new, cluster.n_new)
     return Finding(
         setting=Subject.LOST_SESSIONS,
         scope=Scope(text=f"{cluster.limit_s} s"),
-        value=f"{cluster.n} sessions of {accounts} {_SPOKEN_AFTER[cluster.end].format(cluster.limit_s)}",
+        value=f"{cluster.n} sessions of {accounts} {_ENDINGS_AFTER[cluster.end].format(cluster.limit_s)}",
         state=state,
         reason="; ".join(filter(None, (since, cluster.cause and f"{cluster.likelihood}: {cluster.cause}"))),
     )
 
 
-def _tell_since(losses: Losses, n_old: int, n_new: int) -> str:
-    """Tell `before run 20261121T080000Z-3f9a1c (2026-11-21 08:00 UTC): 37; since: none of 120 sessions`."""
+def _describe_since(losses: Losses, n_old: int, n_new: int) -> str:
+    """Describe `before run 20261121T080000Z-3f9a1c (2026-11-21 08:00 UTC): 37; since: none of 120 sessions`."""
     if losses.in_effect_since is None:
         return ""
     n_sessions = losses.count(is_new=True)
@@ -170,22 +169,22 @@ def _tell_since(losses: Losses, n_old: int, n_new: int) -> str:
 # ----------------------------------------------------------------------------------------------- lengths
 
 
-def _clusters(groups: Iterable[SessionGroup], known: Known | None, name: str) -> Iterator[LossCluster]:
+def _find_clusters(groups: Iterable[SessionGroup], known: Known | None, name: str) -> Iterator[LossCluster]:
     for end, kind in _KINDS.items():
         ended = [group for group in groups if group.end is end]
         lengths: Counter[int] = Counter()
         for group in ended:
             lengths.update(dict(group.lengths))
-        for limit_s, next_s in pairwise((*_limits_s(known), _ABOVE_S)):
+        for limit_s, next_s in pairwise((*_list_limits_s(known), _ABOVE_S)):
             low, high = limit_s - 1, min(limit_s + int(compute_slack_s(limit_s)), next_s - 2)
             width = high - low + 1
-            n = _between(lengths, low, high)
-            beside = _between(lengths, low - width, low - 1) + _between(lengths, high + 1, high + width)
+            n = _count_between(lengths, low, high)
+            beside = _count_between(lengths, low - width, low - 1) + _count_between(lengths, high + 1, high + width)
             if n < _LEAST or 2 * n < _TIMES * beside:
                 continue
             inside = [group for group in ended if any(low <= seconds <= high for seconds, _ in group.lengths)]
             n_new = sum(count for g in inside if g.is_new for seconds, count in g.lengths if low <= seconds <= high)
-            cause = _cause(kind, limit_s, known if n_new else None, name)
+            cause = _find_cause(kind, limit_s, known if n_new else None, name)
             yield LossCluster(
                 limit_s=limit_s,
                 end=end,
@@ -198,31 +197,28 @@ def _clusters(groups: Iterable[SessionGroup], known: Known | None, name: str) ->
             )
 
 
-def _between(lengths: Counter[int], low: int, high: int) -> int:
+def _count_between(lengths: Counter[int], low: int, high: int) -> int:
     return sum(lengths[seconds] for seconds in range(max(0, low), high + 1))
 
 
-def _limits_s(known: Known | None) -> list[int]:
+def _list_limits_s(known: Known | None) -> list[int]:
     """The limits that lengths are held against: usual ones, and those of the values that the host has now."""
     limits = set(_LIMITS_S)
     if known is not None and known.interval_s > 0:
-        said = keepalive.compute_consequence(known.version, known.interval_s, known.count_max)
+        effect = known.consequence
         limits |= {known.interval_s, known.interval_s * known.count_max}
-        limits |= {limit for limit in (said.alive_dropped_after_s, said.dead_dropped_after_s) if limit}
+        limits |= {limit for limit in (effect.alive_dropped_after_s, effect.dead_dropped_after_s) if limit}
     return sorted(limit for limit in limits if 1 < limit < _ABOVE_S)
 
 
-def _cause(kind: LineKind, limit_s: int, known: Known | None, name: str) -> PossibleCause | None:
+def _find_cause(kind: LineKind, limit_s: int, known: Known | None, name: str) -> PossibleCause | None:
     evidence = Evidence(seen=frozenset({kind}), measured_s=(float(limit_s),), has_terminal=True, known=known, host=name)
     return next(find_causes(evidence, was_killed=True), None)
 
 
-def _unanswering(groups: Iterable[SessionGroup], known: Known | None) -> Iterator[str]:
+def _find_unanswering(groups: Iterable[SessionGroup], known: Known | None) -> Iterator[str]:
     """Addresses most of whose sessions are dropped though sshd asks before it drops; twice at least."""
-    if (
-        known is None
-        or keepalive.compute_consequence(known.version, known.interval_s, known.count_max).alive_dropped_after_s
-    ):
+    if known is None or known.consequence.alive_dropped_after_s:
         return
     dropped: Counter[str] = Counter()
     ended: Counter[str] = Counter()
@@ -245,14 +241,14 @@ def render_table(losses: Losses) -> Iterator[str]:
     ranked = sorted((who for who in of if lost[who]), key=lambda who: (-lost[who], who))
     for account, address in ranked[:_MOST_NAMED]:
         ends = of[account, address]
-        told = ", ".join(f"{ends[end]} {_SPOKEN[end]}" for end in SessionEnd if ends[end])
-        yield f"{account} from {address}: {told}"
+        counts = ", ".join(f"{ends[end]} {_ENDINGS[end]}" for end in SessionEnd if ends[end])
+        yield f"{account} from {address}: {counts}"
     if len(ranked) > _MOST_NAMED:
         yield f"and {len(ranked) - _MOST_NAMED} more; --format json names all"
-    yield from _histogram(losses)
+    yield from _render_histogram(losses)
 
 
-def _histogram(losses: Losses) -> Iterator[str]:
+def _render_histogram(losses: Losses) -> Iterator[str]:
     lengths: Counter[int] = Counter()
     for group in losses.groups:
         if group.end in _LOST:

@@ -17,7 +17,7 @@ from sshd_keepalive.diagnosis.patterns import AIRFLOW, ANSIBLE, DATAARTS, JENKIN
 from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.diagnosis.timestamps import measure_elapsed_s
 from sshd_keepalive.model import BLANK, COUNT_MAX, INTERVAL, Context
-from sshd_keepalive.sshd_config import keepalive
+from sshd_keepalive.sshd_config.keepalive import Values
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.version import Version
 
@@ -37,13 +37,10 @@ class Likelihood(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(Values):
     """What a host does to quiet sessions; compared with the log, not with a policy."""
 
     name: str
-    version: Version
-    interval_s: int
-    count_max: int
     other: tuple[tuple[str, float], ...] = ()  # cause → its limit on this host, seconds
 
 
@@ -391,8 +388,8 @@ def judge_by_host(cause: Cause, evidence: Evidence) -> tuple[HostVerdict, str]:
     known = evidence.known
     if known is None:
         return HostVerdict.NOTHING, ""
-    effect = keepalive.compute_consequence(known.version, known.interval_s, known.count_max)
-    has = f"{known.name} has {known.interval_s}/{known.count_max} on OpenSSH {known.version}"
+    effect = known.consequence
+    has = f"{known.name} has {known}"
 
     def met(limit_s: float) -> bool:
         return any(is_at_limit(seconds, limit_s) for seconds in evidence.measured_s)

@@ -12,7 +12,6 @@ from sshd_keepalive.scripts import sessions
 from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.scripts.sessions import LiveSession
 from sshd_keepalive.ssh.shell import Shell
-from sshd_keepalive.sshd_config import keepalive
 from sshd_keepalive.sshd_config.reading import Reading
 
 
@@ -56,7 +55,7 @@ def find_interval_s(session: LiveSession, reading: Reading, since: datetime | No
     if since is None or session.is_older(since) or session.heard_ago_s is None:
         return None
     known = read_known(reading, session.user)
-    return keepalive.compute_consequence(known.version, known.interval_s, known.count_max).request_after_s
+    return known.consequence.request_after_s
 
 
 def is_due(every_s: int, seconds: float | None) -> bool:

@@ -29,10 +29,11 @@ from sshd_keepalive.model import (
     Subject,
 )
 from sshd_keepalive.probing import idle_limit, proof
-from sshd_keepalive.probing.proof import Held, Values
+from sshd_keepalive.probing.proof import Held
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS, Trial
 from sshd_keepalive.ssh.shell import Shell
+from sshd_keepalive.sshd_config.keepalive import Values
 from sshd_keepalive.sshd_config.reading import Reading
 
 _LIMIT_S: Final = 360.0

@@ -39,9 +39,8 @@ class Draft:
         """Put a new line before a line (number of lines + 1: at the end); it ends as its neighbour does."""
         lines = self.documents[path].lines
         neighbours = [lines[n - 1].raw for n in (before_line - 1, before_line) if 0 < n <= len(lines)]
-        ending = next(
-            (find_line_ending(raw) for raw in neighbours if find_line_ending(raw)), b""
-        ) or _find_usual_ending(lines)
+        raws = (*neighbours, *(line.raw for line in lines))
+        ending = next(filter(None, map(find_line_ending, raws)), b"\n")
         if before_line > len(lines) and lines and not find_line_ending(lines[-1].raw):
             raw, why = self.replaced.get((path, len(lines)), (lines[-1].raw, "the last line gets its line ending"))
             if not find_line_ending(raw):
@@ -52,9 +51,9 @@ class Draft:
         """Write a new file."""
         self.created[path] = (content, reason)
 
-    def edits(self) -> tuple[Edit, ...]:
-        """All changes, by file and line; insertions before the replacement of the same line."""
-        found = [
+    def list_edits(self) -> tuple[Edit, ...]:
+        """List all changes, by file and line; insertions before the replacement of the same line."""
+        edits = [
             Edit(path=path, line=number, before=b"", after=text, reason=reason)
             for (path, number), texts in self.inserted.items()
             for text, reason in texts
@@ -62,23 +61,23 @@ class Draft:
         for (path, number), (raw, reason) in self.replaced.items():
             before = self.documents[path].lines[number - 1].raw
             if raw != before:
-                found.append(Edit(path=path, line=number, before=before, after=raw, reason=reason))
+                edits.append(Edit(path=path, line=number, before=before, after=raw, reason=reason))
         for path, (content, reason) in self.created.items():
-            found.append(Edit(path=path, line=1, before=b"", after=content, reason=reason))
-        return tuple(sorted(found, key=lambda edit: (edit.path, edit.line, bool(edit.before))))
+            edits.append(Edit(path=path, line=1, before=b"", after=content, reason=reason))
+        return tuple(sorted(edits, key=lambda edit: (edit.path, edit.line, bool(edit.before))))
 
-    def contents(self) -> tuple[NewContent, ...]:
-        """The whole new content of every changed file."""
-        edits = self.edits()
+    def list_contents(self) -> tuple[NewContent, ...]:
+        """Give the whole new content of every changed file."""
         return tuple(
-            NewContent(path=path, before=self._before(path), after=self._after(path, edits))
-            for path in dict.fromkeys(edit.path for edit in edits)
+            NewContent(
+                path=path,
+                before=None if path in self.created else render(self.documents[path]),
+                after=self._render(path),
+            )
+            for path in dict.fromkeys(edit.path for edit in self.list_edits())
         )
 
-    def _before(self, path: str) -> bytes | None:
-        return None if path in self.created else render(self.documents[path])
-
-    def _after(self, path: str, edits: tuple[Edit, ...]) -> bytes:
+    def _render(self, path: str) -> bytes:
         if path in self.created:
             return self.created[path][0]
         lines = self.documents[path].lines
@@ -100,10 +99,6 @@ def replace_value(line: Line, number: int) -> bytes:
     return line.raw[: token.start] + text + (b" " if rest.startswith(b"#") else b"") + rest
 
 
-def _find_usual_ending(lines: tuple[Line, ...]) -> bytes:
-    return next((find_line_ending(line.raw) for line in lines if find_line_ending(line.raw)), b"\n")
-
-
 # A default that was commented out, not a sentence about it nor a line of an indented example.
 _COMMENTED: Final = rb"[ \t]*#+ ?%b(?:[ \t]*=[ \t]*|[ \t]+)\"?[0-9]\w*\"?[ \t\r]*(?:#.*)?\n?\Z"
 
@@ -116,7 +111,7 @@ def choose_lines(main: Document, keywords: Sequence[str], events: Sequence[Event
     """
     limit = next((line.number for line in main.lines if line.keyword == "match"), len(main.lines) + 1)
     own = {keyword: _find_commented_default(main, keyword, limit) for keyword in KEYWORDS}
-    found: dict[str, int] = {}
+    spots: dict[str, int] = {}
     for keyword, other in zip(KEYWORDS, reversed(KEYWORDS), strict=True):
         if keyword not in keywords:
             continue
@@ -125,9 +120,9 @@ def choose_lines(main: Document, keywords: Sequence[str], events: Sequence[Event
         if spot is None and written is not None:
             spot = written + (keyword == KEYWORDS[1])  # the count goes below the interval
         if spot is None and other in keywords:
-            spot = found.get(other, own[other])
-        found[keyword] = spot if spot is not None else _skip_comment(main, limit)
-    return found
+            spot = spots.get(other, own[other])
+        spots[keyword] = spot if spot is not None else _skip_comment(main, limit)
+    return spots
 
 
 def _find_commented_default(main: Document, keyword: str, limit: int) -> int | None:
@@ -140,23 +135,17 @@ def _find_commented_default(main: Document, keyword: str, limit: int) -> int | N
 
 
 def _find_written(main: Document, keyword: str, events: Sequence[Event]) -> int | None:
-    return next(
-        (e.place.line for e in events if e.line.keyword == keyword and e.block is None and e.place.path == main.path),
-        None,
-    )
+    places = (event.place for event in events if event.line.keyword == keyword and event.block is None)
+    return next((place.line for place in places if place.path == main.path), None)
 
 
 def _skip_comment(main: Document, limit: int) -> int:
     """`limit`, or where the comment begins that stands directly above it. The end of the file has none."""
     if limit > len(main.lines):
         return limit
-    while limit > 1 and _is_comment(main.lines[limit - 2]):
+    while limit > 1 and main.lines[limit - 2].raw.lstrip(b" \t\r").startswith(b"#"):
         limit -= 1
     return limit
-
-
-def _is_comment(line: Line) -> bool:
-    return line.raw.lstrip(b" \t\r").startswith(b"#")
 
 
 #: In the order of preference; each sorts before the one above it.

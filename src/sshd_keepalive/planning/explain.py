@@ -49,20 +49,7 @@ def _explain_scopes(reading: Reading) -> Iterator[Explanation]:
         by_block.setdefault(event.block.scope, []).append(event)
     for deciding in reading.scopes[1:]:
         read = reading.resolve(deciding.context or BLANK)
-        settings: list[Setting] = []
-        for event in by_block[deciding.scope]:
-            assert event.block is not None
-            setting = read[event.line.keyword]
-            if setting.place != event.place:  # no connection could be made up, or an earlier block comes first for it
-                setting = Setting(
-                    keyword=event.line.keyword,
-                    value=str(event.number),
-                    place=event.place,
-                    scope=event.block.scope,
-                    chain=event.chain,
-                )
-            settings.append(setting)
-        yield Explanation(scope=deciding.scope, settings=tuple(settings))
+        yield Explanation(scope=deciding.scope, settings=tuple(map(read.find, by_block[deciding.scope])))
 
 
 def find_nul_bytes(tree: Tree) -> tuple[str, ...]:
@@ -75,7 +62,7 @@ def find_nul_bytes(tree: Tree) -> tuple[str, ...]:
     )
 
 
-def render(tree: Tree, found: tuple[Explanation, ...], *, is_verbose: bool = False) -> str:
+def render(tree: Tree, explanations: tuple[Explanation, ...], *, is_verbose: bool = False) -> str:
     """Render explanations as text: value, file and line, the line itself, its Includes and the hidden lines.
 
     Args:
@@ -83,27 +70,26 @@ def render(tree: Tree, found: tuple[Explanation, ...], *, is_verbose: bool = Fal
     """
     out: list[str] = []
     shown: set[Place] = set()
-    for answer in found:
-        out.append(_EVERYBODY if answer.scope == GLOBAL and len(found) > 1 else str(answer.scope))
-        if answer.scope == GLOBAL and len(found) == 1:
-            out[-1] = "everybody"
-        for setting in answer.settings:
-            said = f"{SPELLING[setting.keyword]} {setting.value}"
-            where = "the default, no line sets it" if setting.place is None else _show_line(tree, setting.place, said)
-            out.append(f"  {said}  {where}")
+    everybody = _EVERYBODY if len(explanations) > 1 else "everybody"
+    for explanation in explanations:
+        out.append(everybody if explanation.scope == GLOBAL else str(explanation.scope))
+        for setting in explanation.settings:
+            value = f"{SPELLING[setting.keyword]} {setting.value}"
+            where = "the default, no line sets it" if setting.place is None else _show_line(tree, setting.place, value)
+            out.append(f"  {value}  {where}")
             out += [f"    included by  {_show_line(tree, place)}" for place in setting.chain]
             hidden = [place for place in setting.hides if is_verbose or place not in shown]
             out += [f"    hides        {_show_line(tree, place)}" for place in hidden]
             shown.update(hidden, (setting.place,) if setting.place else ())
-        out += [f"  may also match: {_show_line(tree, place)}" for place in answer.undecided]
+        out += [f"  may also match: {_show_line(tree, place)}" for place in explanation.undecided]
     return "".join(f"{printable_line(line)}\n" for line in out)
 
 
-def to_json(found: tuple[Explanation, ...]) -> list[dict[str, object]]:
+def to_json(explanations: tuple[Explanation, ...]) -> list[dict[str, object]]:
     """Convert explanations to plain values, for JSON."""
     return [
         {
-            "scope": str(answer.scope),
+            "scope": str(explanation.scope),
             "settings": [
                 {
                     "setting": SPELLING[setting.keyword],
@@ -113,11 +99,11 @@ def to_json(found: tuple[Explanation, ...]) -> list[dict[str, object]]:
                     "included_by": [*map(asdict, setting.chain)],
                     "hides": [*map(asdict, setting.hides)],
                 }
-                for setting in answer.settings
+                for setting in explanation.settings
             ],
-            "may_also_match": [*map(asdict, answer.undecided)],
+            "may_also_match": [*map(asdict, explanation.undecided)],
         }
-        for answer in found
+        for explanation in explanations
     ]
 
 

@@ -1,8 +1,8 @@
-"""A host held against its policy: one finding per setting and scope.
+"""Compare a host with its policy: one finding per setting and scope.
 
 Three readings must agree before anything passes: the files as we read them, the files as the host's own
 `sshd -T` reads them, and what the running sshd has loaded. Where one is missing or differs, the state is
-UNKNOWN or FAIL, never PASS.
+UNKNOWN or DRIFT, never OK.
 """
 
 from __future__ import annotations
@@ -59,12 +59,9 @@ def judge(reading: Reading, policy: Policy) -> tuple[Finding, ...]:
     """
     snapshot = reading.snapshot
     policy = adapt_to_release(policy, reading.tree.version)
-    refusal = find_refusal(snapshot)
-    if refusal:
-        return (
-            *_report_unreadable(policy, f"sshd refuses the configuration: {refusal}"),
-            *_judge_daemon(snapshot, None),
-        )
+    if refusal := find_refusal(snapshot):
+        unreadable = _report_unreadable(policy, f"sshd refuses the configuration: {refusal}")
+        return (*unreadable, *_judge_daemon(snapshot, None))
     try:
         unknown = find_unknown_start(snapshot)
         doubts = {keyword: unknown or find_doubt(reading, keyword) for keyword in KEYWORDS}
@@ -101,7 +98,7 @@ def find_caveat(reading: Reading, policy: Policy) -> Caveat | None:
 
 
 def find_refusal(snapshot: Snapshot) -> str | None:
-    """sshd's own words, if it refuses the files of the host; None if it takes them or was not asked."""
+    """Find the message of sshd, if it refuses the files of the host; None if it accepts them or was not asked."""
     for dump in snapshot.dumps:
         if dump.error is not None and any(map(_is_refusal, dump.error.split("\n"))):
             return " ".join(dump.error.split())
@@ -109,7 +106,7 @@ def find_refusal(snapshot: Snapshot) -> str | None:
 
 
 def _is_refusal(line: str) -> bool:
-    """Whether one line of sshd's words is about the file; in linear time, since a host may send any text."""
+    """Whether one line of sshd's message is about the file; in linear time, since a host may send any text."""
     asking = line.lower().rfind(_ASKING)  # what stands before it is about the call
     return _REFUSAL.search(line) is not None or _LINE.search(line, max(0, asking)) is not None
 
@@ -161,8 +158,8 @@ def find_other_start(reading: Reading) -> str | None:
     commands = (daemon.next_command, daemon.command_line)
     then, now = (trees.find_deciding_options(command_line.read_options(command), reading.tree) for command in commands)
     if then != now:
-        spoken = [" ".join(f"-o {option}" for option in options) or "no -o option" for options in (then, now)]
-        return f"after a restart sshd would use {spoken[0]}; the running sshd uses {spoken[1]}"
+        after, before = (" ".join(f"-o {option}" for option in options) or "no -o option" for options in (then, now))
+        return f"after a restart sshd would use {after}; the running sshd uses {before}"
     file = command_line.find_config(daemon.next_command)  # an init script may name one where nobody sees it
     if file is not None and file != command_line.find_config(daemon.command_line):
         return f"after a restart sshd would read {file}; the running sshd reads {reading.tree.main}"
@@ -203,14 +200,14 @@ def _judge_settings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Fin
     wanted = policy.wanted
     version, everybody = reading.tree.version, reading.everybody
     pair = {keyword: int(everybody[keyword].value) for keyword in KEYWORDS}
-    said = keepalive.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
+    effect = keepalive.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
     late = keepalive.has_doubled_interval(version) and pair[INTERVAL] > 0
     for keyword in KEYWORDS:
         setting = everybody[keyword]
         right = pair[keyword] == wanted[keyword]
-        reason = said if not right or (late and keyword == INTERVAL) else ""
+        reason = effect if not right or (late and keyword == INTERVAL) else ""
         if not right and setting.place is not None and setting.place.is_option:
-            reason = f"an -o option of the running sshd sets the value and overrides every file; {said}"
+            reason = f"an -o option of the running sshd sets the value and overrides every file; {effect}"
         yield keyword, _make_finding(setting, GLOBAL, wanted[keyword], right=right, reason=reason)
     few = len(reading.scopes) <= _MANY
     deciding = {each.scope.place: each for each in reading.scopes}
@@ -228,12 +225,7 @@ def _judge_settings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Fin
         reason = "" if right else keepalive.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
         if exempt:
             reason = f"kept because of match_overrides: keep; {reason}"
-        setting = Setting(
-            keyword=keyword,
-            value=str(event.number),
-            place=event.place,
-            hides=effective[keyword].hides if effective[keyword].place == event.place else (),
-        )
+        setting = effective.find(event)
         yield keyword, _make_finding(setting, here.scope, wanted[keyword], right=right or exempt, reason=reason)
 
 
@@ -251,7 +243,7 @@ def _make_finding(setting: Setting, scope: Scope, wanted: int, *, right: bool, r
 
 
 def _apply_doubt(finding: Finding, doubt: Doubt | None) -> Finding:
-    """A contradicted reading is UNKNOWN; an unconfirmed one is not a PASS, but a value that is wrong stays wrong."""
+    """Make a contradicted reading UNKNOWN, and an unconfirmed one not OK; a value that is wrong stays wrong."""
     if doubt is None or (finding.state is State.DRIFT and doubt.kind is DoubtKind.NOT_ASKED):
         return finding
     return replace(finding, state=State.UNKNOWN, reason=doubt.reason)
@@ -259,13 +251,7 @@ def _apply_doubt(finding: Finding, doubt: Doubt | None) -> Finding:
 
 def _report_unreadable(policy: Policy, reason: str) -> Iterator[Finding]:
     for keyword, wanted in policy.wanted.items():
-        yield Finding(
-            setting=SPELLING[keyword],
-            wanted=str(wanted),
-            value="",
-            state=State.UNKNOWN,
-            reason=reason,
-        )
+        yield Finding(setting=SPELLING[keyword], wanted=str(wanted), value="", state=State.UNKNOWN, reason=reason)
 
 
 def _describe_one_sided(snapshot: Snapshot, error: ParseError) -> str:
@@ -275,23 +261,13 @@ def _describe_one_sided(snapshot: Snapshot, error: ParseError) -> str:
     return f"cannot read the configuration: {error}"
 
 
-def _judge_daemon(snapshot: Snapshot, started: str | None) -> Iterator[Finding]:
+def _judge_daemon(snapshot: Snapshot, other_start: str | None) -> Iterator[Finding]:
+    pending = Finding(setting=Subject.DAEMON, value="", state=State.DRIFT)
+    if other_start is not None:
+        reason = f"pending restart: {other_start}"
+        yield replace(pending, wanted="the start options of its unit", value="older options", reason=reason)
     daemon = snapshot.daemon
-    if started is not None:
-        yield Finding(
-            setting=Subject.DAEMON,
-            wanted="the start options of its unit",
-            value="older options",
-            state=State.DRIFT,
-            reason=f"pending restart: {started}",
-        )
-    if daemon is None or not daemon.stale:
-        return
-    since = f" (loaded {daemon.loaded_at:%Y-%m-%d %H:%M:%S} UTC)" if daemon.loaded_at else ""
-    yield Finding(
-        setting=Subject.DAEMON,
-        wanted="the present files",
-        value="older files",
-        state=State.DRIFT,
-        reason=f"pending restart: the running sshd{since} has not read {', '.join(daemon.stale)}",
-    )
+    if daemon is not None and daemon.stale:
+        since = f" (loaded {daemon.loaded_at:%Y-%m-%d %H:%M:%S} UTC)" if daemon.loaded_at else ""
+        reason = f"pending restart: the running sshd{since} has not read {', '.join(daemon.stale)}"
+        yield replace(pending, wanted="the present files", value="older files", reason=reason)

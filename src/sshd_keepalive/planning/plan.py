@@ -25,15 +25,12 @@ from sshd_keepalive.model import (
     Strategy,
 )
 from sshd_keepalive.planning import edits as editing
-from sshd_keepalive.planning import judge
-from sshd_keepalive.planning import owners as managed
-from sshd_keepalive.planning import proofs as prove
+from sshd_keepalive.planning import judge, owners, proofs
 from sshd_keepalive.planning.edits import Draft
 from sshd_keepalive.planning.policy import adapt_to_release
-from sshd_keepalive.planning.proofs import predict
 from sshd_keepalive.spelling import cut_lines, join_first
-from sshd_keepalive.sshd_config import document as documents
 from sshd_keepalive.sshd_config import keepalive, values
+from sshd_keepalive.sshd_config.document import parse, render
 from sshd_keepalive.sshd_config.reading import Reading, read_files
 from sshd_keepalive.sshd_config.resolve import KEYWORDS, Setting
 from sshd_keepalive.sshd_config.tree import Event, Tree
@@ -54,19 +51,18 @@ def plan(reading: Reading, policy: Policy) -> Plan:
     snapshot, tree = reading.snapshot, reading.tree
     asked, policy = policy, adapt_to_release(policy, tree.version)
     wrong = _find_wrong(reading, policy)
-    started = judge.find_other_start(reading)
-    if started is not None:  # after the restart other files or values might be needed
-        raise PlanError(started, hint="restart sshd, or undo the change of its start options, and run this again")
+    if other_start := judge.find_other_start(reading):  # after the restart other files or values might be needed
+        raise PlanError(other_start, hint="restart sshd, or undo the change of its start options, and run this again")
     if unknown := judge.find_unknown_start(snapshot):
         raise PlanError(unknown.reason, hint="name its unit in the inventory: service: {unit: sshd@0.service}")
     if wrong:
         _refuse_nul(tree)
-    draft, told = _write_draft(reading, policy, wrong) if wrong else (Draft(tree.documents), ())
-    edits, contents = draft.edits(), draft.contents()
+    draft = _write_draft(reading, policy, wrong) if wrong else Draft(tree.documents)
+    edits, contents = draft.list_edits(), draft.list_contents()
     after = reading.after(contents)
-    prove.prove_untouched_bytes(contents, edits)
-    prove.prove_only_values(edits, policy.wanted, tree)
-    prove.prove_untouched_settings(tree, after.tree)
+    proofs.prove_untouched_bytes(contents, edits)
+    proofs.prove_only_values(edits, policy.wanted, tree)
+    proofs.prove_untouched_settings(tree, after.tree)
     if wrong and _find_wrong(after, policy):
         raise PlanError("the edited files would still not be compliant")
     stale = snapshot.daemon is not None and bool(snapshot.daemon.stale)
@@ -74,11 +70,10 @@ def plan(reading: Reading, policy: Policy) -> Plan:
         host=snapshot.host,
         edits=edits,
         contents=contents,
-        predictions=tuple(predict(reading, after)),
+        predictions=tuple(proofs.predict(reading, after)),
         caveat=judge.find_caveat(after, asked),
         restart=bool(contents) or stale,
         notes=(
-            *told,
             *_collect_notes(reading, after, policy, contents),
             *(agents.list_notes(snapshot.agents) if contents else ()),
         ),
@@ -141,7 +136,7 @@ def _refuse_nul(tree: Tree) -> None:
 # ------------------------------------------------------------------------------------------ the edits
 
 
-def _write_draft(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft, tuple[str, ...]]:
+def _write_draft(reading: Reading, policy: Policy, wrong: _Wrong) -> Draft:
     for setting in wrong.settings:
         if setting.place is not None and setting.place.is_option:
             raise PlanError(
@@ -149,17 +144,10 @@ def _write_draft(reading: Reading, policy: Policy, wrong: _Wrong) -> tuple[Draft
                 hint="remove the option from the unit or its environment file, then restart sshd",
             )
     real = {file.path: file.real_path or file.path for file in reading.snapshot.files}
-    if policy.strategy is Strategy.DROP_IN:
-        draft = _write_drop_in(reading, policy, wrong, real)
-        if draft is not None:
-            return draft, ()
-        draft = _edit_in_place(reading, policy, wrong, real)
-        if draft is not None:
-            return draft, ("no drop-in can decide on this host: the deciding line is edited in place",)
-    else:
-        draft = _edit_in_place(reading, policy, wrong, real) or _write_drop_in(reading, policy, wrong, real)
-        if draft is not None:
-            return draft, ()
+    ways = (_edit_in_place, _write_drop_in)
+    for write in ways if policy.strategy is Strategy.EDIT else reversed(ways):
+        if (draft := write(reading, policy, wrong, real)) is not None:
+            return draft
     raise PlanError(
         "the deciding lines are in files that are never edited, and no drop-in can precede them",
         hint="copy the vendor's file below /etc and point sshd at it, or set the values there by hand",
@@ -181,7 +169,7 @@ def _edit_in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[s
         elif first is None and (keyword in wrong_keywords or everybody[keyword].place is None):
             missing.append(keyword)
     for path in {event.place.path for event, _ in rewrites} | ({tree.main} if missing else set()):
-        if managed.is_foreign(path) or managed.is_foreign(real.get(path, path)):
+        if owners.is_foreign(path) or owners.is_foreign(real.get(path, path)):
             return None
     draft = Draft(tree.documents)
     for event, reason in rewrites:
@@ -193,10 +181,9 @@ def _edit_in_place(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[s
 
 
 def _find_first_global(reading: Reading, keyword: str) -> Event | None:
-    """The first line, or daemon option, outside every Match block."""
-    return next(
-        (e for e in reading.lines if e.line.keyword == keyword and e.block is None and e.number is not None), None
-    )
+    """Find the first line, or daemon option, outside every Match block."""
+    lines = (e for e in reading.lines if e.line.keyword == keyword and e.block is None and e.number is not None)
+    return next(lines, None)
 
 
 def _write_drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
@@ -210,7 +197,7 @@ def _write_drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[s
     paths = [
         p for p in editing.list_drop_in_paths(tree) if p not in tree.documents or editing.is_ours(tree.documents[p])
     ]
-    foreign = any(managed.is_foreign(real.get(event.place.path, event.place.path)) for event in wrong.lines)
+    foreign = any(owners.is_foreign(real.get(event.place.path, event.place.path)) for event in wrong.lines)
     ways = ((False, False), *(() if exempt else ((True, False),)), *(() if foreign else ((False, True),)))
     for shield, edited in ways:
         for path in paths:
@@ -224,7 +211,7 @@ def _write_drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[s
                 if event.place.path != path:
                     number = policy.wanted[event.line.keyword]
                     draft.rewrite(event.place.path, event.line, number, "decides for a Match block")
-            if not _find_wrong(reading.after(draft.contents()), policy):
+            if not _find_wrong(reading.after(draft.list_contents()), policy):
                 return draft
     return None
 
@@ -232,7 +219,7 @@ def _write_drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[s
 def _update_drop_in(draft: Draft, path: str, text: bytes) -> None:
     """Update a drop-in of an earlier run, line by line."""
     reason = "a drop-in of an earlier run"
-    old, new = draft.documents[path].lines, documents.parse(path, text).lines
+    old, new = draft.documents[path].lines, parse(path, text).lines
     for number in range(1, len(old) + 1):
         draft.replaced[path, number] = (new[number - 1].raw if number <= len(new) else b"", reason)
     if new[len(old) :]:
@@ -244,12 +231,19 @@ def _update_drop_in(draft: Draft, path: str, text: bytes) -> None:
 
 def _collect_notes(before: Reading, after: Reading, policy: Policy, contents: Sequence[NewContent]) -> Iterator[str]:
     """Name who else writes the files, lines without effect, kept values; `contents` are the files that change."""
+    documents = after.tree.documents
+    if (
+        policy.strategy is Strategy.DROP_IN
+        and contents
+        and not any(editing.is_ours(documents[c.path]) for c in contents)
+    ):
+        yield "no drop-in can decide on this host: the deciding line is edited in place"
     yield from _note_owners(before, after, contents)
     yield from _note_kept_values(after, policy)
     if contents:
         yield from _note_inert_lines(after, policy)
     yield from _note_unportable_values(after)
-    size = managed.measure(tuple(after.tree.documents.values()))
+    size = sum(len(render(document)) for document in documents.values())
     if size > after.tree.version.max_config_bytes:
         yield f"the configuration has {size} bytes; above {after.tree.version.max_config_bytes} every connection fails"
 
@@ -259,18 +253,17 @@ def _note_owners(before: Reading, after: Reading, contents: Sequence[NewContent]
     for content in contents:
         document = before.tree.documents.get(content.path)
         near = tuple(place.line for place in settings if place.path == content.path)
-        owner = None if document is None else managed.find_manager(document, near)
+        owner = None if document is None else owners.find_manager(document, near)
         if owner is not None:
             yield f"{content.path} is managed by {owner}: make the change there too, or it may be reverted"
 
 
 def _note_kept_values(after: Reading, policy: Policy) -> Iterator[str]:
     wanted = policy.wanted
-    lines = [event for event in after.overrides if event.number != wanted[event.line.keyword]]
     kept = [
         f"{event.place}: {SPELLING[event.line.keyword]} {event.number} for {event.block.text} is kept"
-        for event in lines
-        if event.block is not None  # overrides() gives lines inside Match blocks
+        for event in after.overrides
+        if event.block is not None and event.number != wanted[event.line.keyword]  # all are inside Match blocks
     ]
     yield from cut_lines(kept, _MAX_PLACES, "{n} more values in Match blocks are kept")
 
@@ -292,8 +285,8 @@ def _note_unportable_values(after: Reading) -> Iterator[str]:
         if event.number is not None and not values.is_portable(event.line.keyword, event.line.arguments[0].text)
     )
     for event in islice(odd, _MAX_PLACES):
-        shown = event.line.arguments[0].text.decode("utf-8", "backslashreplace")
-        yield f"{event.place}: other releases of OpenSSH read {shown!r} differently or refuse it"
+        value = event.line.arguments[0].text.decode("utf-8", "backslashreplace")
+        yield f"{event.place}: other releases of OpenSSH read {value!r} differently or refuse it"
 
 
 def find_new_drop_s(planned: Plan, version: Version) -> int | None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sshd_keepalive.model import Finding, State, Subject
-from sshd_keepalive.probing.proof import Loss, Values, compute_tolerance_s, suggest_idle
+from sshd_keepalive.probing.proof import Loss, compute_tolerance_s, suggest_idle
+from sshd_keepalive.sshd_config.keepalive import Values
 
 #: On both sides of the limits that products have: 240, 300, 350, 600, 900, 3600 s.
 _LADDER_S: Final = (

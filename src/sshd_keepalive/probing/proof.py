@@ -1,7 +1,7 @@
 """What a quiet session proves: configured, loaded, observed; the third is the only one a user feels.
 
-A proof is a spacing: from our last packet to the first keep-alive, and from each keep-alive to the next. It is held
-against what the release does with the values it has (core.consequence), since OpenSSH 9.2 to 9.4 keep their own time.
+A proof is a spacing: from our last packet to the first keep-alive, and from each keep-alive to the next. It is compared
+with what the release does with its values (`sshd_config.keepalive`): OpenSSH 9.2 to 9.4 wait twice the interval.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 from sshd_keepalive.model import Finding, State, Subject
 from sshd_keepalive.sshd_config import keepalive
-from sshd_keepalive.sshd_config.version import Version
+from sshd_keepalive.sshd_config.keepalive import Values
 
 #: sshd's timer counts whole seconds, and a busy host is late by a little; 2 % for long intervals.
 _TOLERANCE_S: Final = 1.5
@@ -66,23 +66,6 @@ class Held:
         return median(self.spacings_s) if self.beats else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Values:
-    """What is in effect for a session, as far as files and daemon tell, and the release that acts on it."""
-
-    version: Version
-    interval_s: int
-    count_max: int
-
-    @property
-    def consequence(self) -> keepalive.Consequence:
-        """What that means in seconds."""
-        return keepalive.compute_consequence(self.version, self.interval_s, self.count_max)
-
-    def __str__(self) -> str:
-        return f"{self.interval_s}/{self.count_max} on OpenSSH {self.version}"
-
-
 def compute_needed_s(values: Values | None, policy_interval_s: int) -> float:
     """How long a silence must be to prove something: past the first keep-alive, for short intervals the second."""
     first_s = policy_interval_s
@@ -122,8 +105,8 @@ def describe(held: Held) -> str:
 
 def compose_answer(observed: Sequence[Finding], values: Values | None) -> str:
     """Say in one sentence what happens to a quiet session: the effect of the values, or what was measured instead."""
-    told = next((finding for finding in observed if finding.state is not State.OK), observed[0])
-    if told.state is State.OK and told.setting is not Subject.IDLE_LIMIT and values is not None:
+    worst = next((finding for finding in observed if finding.state is not State.OK), observed[0])
+    if worst.state is State.OK and worst.setting is not Subject.IDLE_LIMIT and values is not None:
         effect = values.consequence
         dropped_s = effect.dead_dropped_after_s
         dropped = "never dropped" if dropped_s is None else f"dropped after {_format_duration(dropped_s)}"
@@ -131,8 +114,8 @@ def compose_answer(observed: Sequence[Finding], values: Values | None) -> str:
             f"a quiet session gets a keep-alive every {effect.request_after_s} s and stays open; "
             f"a dead client is {dropped}"
         )
-    subject = "a quiet session" if told.setting is Subject.OBSERVED else told.setting
-    return f"{subject}: {told.value}" + (f"; {told.reason}" if told.reason else "")
+    subject = "a quiet session" if worst.setting is Subject.OBSERVED else worst.setting
+    return f"{subject}: {worst.value}" + (f"; {worst.reason}" if worst.reason else "")
 
 
 def _format_duration(seconds: int) -> str:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from sshd_keepalive.model import Finding, Snapshot, State, Subject
-from sshd_keepalive.probing.proof import Held, Loss, Values, describe
+from sshd_keepalive.probing.proof import Held, Loss, describe
 from sshd_keepalive.scripts import compose
 from sshd_keepalive.sshd_config import keepalive
+from sshd_keepalive.sshd_config.keepalive import Values
 from sshd_keepalive.sshd_config.reading import Reading
 
 #: sshd's timer counts whole seconds; a busy host is late.

@@ -15,11 +15,11 @@ from sshd_keepalive.sshd_config.version import Version
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consequence:
-    """What happens to a session in which nothing is said. None stands for never."""
+    """What happens to a quiet session. None stands for never."""
 
-    request_after_s: int | None  # silence after which sshd asks the client whether it is there
-    alive_dropped_after_s: int | None  # a client that answers, but has nothing else to say
-    dead_dropped_after_s: int | None  # a client that is gone
+    request_after_s: int | None = None  # silence after which sshd asks the client whether it is there
+    alive_dropped_after_s: int | None = None  # a client that answers, but has nothing else to say
+    dead_dropped_after_s: int | None = None  # a client that is gone
     sentence: str
 
     @property
@@ -33,15 +33,30 @@ class Consequence:
         return ours[0] < theirs[0] or ours[1] > theirs[1] or ours[2] < theirs[2]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """Both settings as a session has them, and the release that applies them."""
+
+    version: Version
+    interval_s: int
+    count_max: int
+
+    @property
+    def consequence(self) -> Consequence:
+        """What that means in seconds."""
+        return compute_consequence(self.version, self.interval_s, self.count_max)
+
+    def __str__(self) -> str:
+        """`300/3 on OpenSSH 9.6p1`."""
+        return f"{self.interval_s}/{self.count_max} on OpenSSH {self.version}"
+
+
 def compute_consequence(version: Version, interval_s: int, count_max: int) -> Consequence:
-    """Tell what `interval_s`/`count_max` means; the timer runs only after authentication."""
+    """Compute what `interval_s`/`count_max` means; the timer runs only after authentication."""
     pair = f"{interval_s}/{count_max}"
     if interval_s <= 0:
         broken = "" if interval_s == 0 else f"the interval {interval_s} has overflowed; "
         return Consequence(
-            request_after_s=None,
-            alive_dropped_after_s=None,
-            dead_dropped_after_s=None,
             sentence=f"{broken}no keep-alives: a firewall or load balancer may drop idle sessions, "
             "and sshd never notices a dead client",
         )
@@ -57,8 +72,6 @@ def compute_consequence(version: Version, interval_s: int, count_max: int) -> Co
     if count_max <= 0:
         return Consequence(
             request_after_s=every_s,
-            alive_dropped_after_s=None,
-            dead_dropped_after_s=None,
             sentence=f"{pair} is a known-harmful pair: this release sends a keep-alive every {every_s} s and never "
             "ends the session of a dead client "
             f"(OpenSSH up to 8.1 ends every session that is quiet for {interval_s} s)",
@@ -67,7 +80,6 @@ def compute_consequence(version: Version, interval_s: int, count_max: int) -> Co
     late = f" (OpenSSH 9.2 to 9.4 wait twice the interval of {interval_s} s)" if every_s != interval_s else ""
     return Consequence(
         request_after_s=every_s,
-        alive_dropped_after_s=None,
         dead_dropped_after_s=dead_s,
         sentence=f"a quiet session gets a keep-alive every {every_s} s{late}, a dead one is dropped after {dead_s} s",
     )
@@ -99,9 +111,8 @@ def has_doubled_interval(version: Version) -> bool:
 
 def has_same_effect(one: Version, other: Version) -> bool:
     """Whether every pair of values does the same in both releases."""
-    return has_doubled_interval(one) == has_doubled_interval(other) and can_disable_dropping(
-        one
-    ) == can_disable_dropping(other)
+    effects = ((has_doubled_interval(version), can_disable_dropping(version)) for version in (one, other))
+    return next(effects) == next(effects)
 
 
 def can_disable_dropping(version: Version) -> bool:

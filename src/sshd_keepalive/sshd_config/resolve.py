@@ -36,6 +36,18 @@ class Setting:
     hides: tuple[Place, ...] = ()  # lines of the same keyword without effect
     chain: tuple[Place, ...] = ()  # the Include lines that lead to the place, outermost first
 
+    @classmethod
+    def of_line(cls, event: Event, hides: Iterable[Event] = ()) -> Setting:
+        """Make the setting that a line decides."""
+        return cls(
+            keyword=event.line.keyword,
+            value=str(event.number),
+            place=event.place,
+            scope=event.block.scope if event.block else GLOBAL,
+            hides=tuple(hidden.place for hidden in hides),
+            chain=event.chain,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effective:
@@ -51,6 +63,11 @@ class Effective:
             if setting.keyword == keyword:
                 return setting
         raise KeyError(keyword)
+
+    def find(self, event: Event) -> Setting:
+        """Give the setting of a line, with what it hides where it decides for this connection."""
+        setting = self[event.line.keyword]
+        return setting if setting.place == event.place else Setting.of_line(event)
 
 
 class Earlier:
@@ -154,15 +171,7 @@ class Layers:
         events = [*self.list_counting(keyword)]
         if not events:
             return Setting(keyword=keyword, value=str(values.get_default(keyword)), place=None)
-        first, *rest = events
-        return Setting(
-            keyword=keyword,
-            value=str(first.number),
-            place=first.place,
-            scope=first.block.scope if first.block else GLOBAL,
-            hides=tuple(event.place for event in rest),
-            chain=first.chain,
-        )
+        return Setting.of_line(events[0], events[1:])
 
 
 def _is_counted(event: Event) -> bool:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sshd_keepalive.model import State
 from sshd_keepalive.probing import idle_limit
 from sshd_keepalive.probing.idle_limit import Bounds, Paced
-from sshd_keepalive.probing.proof import Loss, Values
+from sshd_keepalive.probing.proof import Loss
+from sshd_keepalive.sshd_config.keepalive import Values
 from sshd_keepalive.sshd_config.version import Version
 
 

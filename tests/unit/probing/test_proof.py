@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from sshd_keepalive.model import State
 from sshd_keepalive.probing import proof
-from sshd_keepalive.probing.proof import Beat, Held, Loss, Values
+from sshd_keepalive.probing.proof import Beat, Held, Loss
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS
 from sshd_keepalive.sshd_config import keepalive
+from sshd_keepalive.sshd_config.keepalive import Values
 from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.version import Version
 from tests.support.snapshots import MAIN, look
