@@ -221,7 +221,7 @@ def recorder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _until_there(path: Path, terminal: Terminal) -> None:
-    ends_at = time.monotonic() + 20
+    ends_at = time.monotonic() + 60
     while not path.exists():
         assert time.monotonic() < ends_at, terminal.shown
         terminal.read_now()

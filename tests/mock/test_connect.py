@@ -36,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[FencedServer]:
         yield server
 
 
-def run(host: Host, script: str = "echo hello", timeout_s: float = 5, **secrets: object):
+def run(host: Host, script: str = "echo hello", timeout_s: float = 60, **secrets: object):
     shell = connect(host, secrets=Secrets(**secrets), timeout_s=timeout_s)
     try:
         return shell.run(script, timeout_s=timeout_s)
@@ -86,13 +86,13 @@ def test_a_script_that_was_cut_off_is_not_run_again(server: FencedServer) -> Non
 
 
 def test_three_megabytes_pass_on_either_stream(server: FencedServer) -> None:
-    done = run(server.reach(), "head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2", timeout_s=20)
+    done = run(server.reach(), "head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2", timeout_s=60)
     assert (len(done.stdout), done.status) == (6_000_000, 0)
 
 
 def test_standard_error_outside_of_the_markers_is_noise_and_stalls_nothing(server: FencedServer) -> None:
     server.login_shell = ("sh", "-c", 'head -c 600000 /dev/zero >&2; echo "motd, no newline"; eval "$0"')
-    done = run(server.reach(), "echo payload", timeout_s=20)
+    done = run(server.reach(), "echo payload", timeout_s=60)
     assert done.stdout == b"payload\n"
     assert len(done.noise) <= 4096
 
@@ -118,12 +118,12 @@ def test_any_bytes_arrive_as_they_were(server: FencedServer) -> None:
 
 
 def test_a_script_of_a_megabyte_that_reads_its_input(server: FencedServer) -> None:
-    done = run(server.reach(), "cat\n" + "# it's a \\ comment\n" * 60_000 + "echo end", timeout_s=20)
+    done = run(server.reach(), "cat\n" + "# it's a \\ comment\n" * 60_000 + "echo end", timeout_s=60)
     assert done.stdout == b"end\n"
 
 
 def test_a_child_that_keeps_the_output_open_does_not_hold_us(server: FencedServer) -> None:
-    done = run(server.reach(), "sleep 15 & echo done $!", timeout_s=30)
+    done = run(server.reach(), "sleep 300 & echo done $!", timeout_s=120)
     os.kill(int(done.stdout.split()[1]), signal.SIGKILL)  # it lives: nobody waited for it
     assert done.ended
 
@@ -136,10 +136,10 @@ def test_killed_in_the_middle_nobody_knows(server: FencedServer) -> None:
 
 def test_out_of_time_in_the_middle_nobody_knows(server: FencedServer) -> None:
     shell = connect(server.reach(), secrets=Secrets(), timeout_s=30)
-    done = shell.run("echo first; sleep 30", timeout_s=2)
+    done = shell.run("echo first; sleep 60", timeout_s=4)
     shell.close()
     assert (done.begun, done.ended, done.stdout) == (True, False, b"first\n")
-    assert 1.9 < done.seconds_s < 20
+    assert 3.9 < done.seconds_s < 50
 
 
 def test_a_shell_that_runs_nothing(server: FencedServer) -> None:
@@ -261,12 +261,12 @@ def test_the_time_a_person_needs_is_not_the_hosts(server: FencedServer, tmp_path
 
     def slow(purpose: str) -> str:
         assert purpose == "sudo password of ops"
-        time.sleep(2)
+        time.sleep(4)
         return "s3cret"
 
     become = Become(method="sudo", password="prompt")
     shell = connect(server.reach(become=become), secrets=Secrets(slow), timeout_s=30)
-    assert shell.run("echo fine", timeout_s=1.5).stdout == b"fine\n"
+    assert shell.run("echo fine", timeout_s=3).stdout == b"fine\n"
     assert not shell.run("echo first; sleep 5", timeout_s=0.3).ended
     shell.close()
 
@@ -318,7 +318,7 @@ class HastyHandler(FencedHandler):
 
         class Hasty(AuthHandler):
             def _parse_service_request(self, m: paramiko.Message) -> None:
-                if select.select([client_conn[0]], [], [], 0.5)[0]:
+                if select.select([client_conn[0]], [], [], 2)[0]:
                     transport.close()
                     return
                 super()._parse_service_request(m)

@@ -32,12 +32,14 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FencedSe
 def held_while(
     server: FencedServer, act: Callable[[paramiko.Transport], None], *, idle_s: float = 30.0, stops: bool = True
 ) -> Held:
-    """Hold a silence; once the quiet command runs, act as the server, and then end it as Ctrl-C does."""
+    """Hold a silence; once it has begun, act as the server, and then end it as Ctrl-C does."""
     shell = connect(server.reach(), secrets=Secrets(), timeout_s=30)
     acted = threading.Event()
 
     def acting() -> None:
-        wait_until(lambda: bool(server.processes), 30, "the quiet command")
+        # The client hears later than the command begins that it runs.
+        steps = shell._link.client.steps
+        wait_until(lambda: bool(server.processes) and steps.listener is not None, 30, "the silence")
         act(server.transports[0])
         acted.set()
 

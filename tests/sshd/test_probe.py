@@ -40,7 +40,7 @@ def observed(host: dict) -> dict:
 
 @pytest.fixture
 def sshd() -> Iterator[Sshd]:
-    with Sshd("ClientAliveInterval 2\nClientAliveCountMax 3\n") as server:
+    with Sshd("ClientAliveInterval 2\nClientAliveCountMax 3\nLogLevel DEBUG1\n") as server:
         yield server
 
 
@@ -60,7 +60,7 @@ def test_keep_alives_are_counted_and_timed(sshd: Sshd, tmp_path: Path) -> None:
 def test_what_is_not_loaded_is_not_proved(sshd: Sshd, tmp_path: Path) -> None:
     """The file says 60, the daemon still sends every 2 s (4 on 9.2): configured, but neither loaded nor observed."""
     sshd.config_file.write_text(sshd.config_file.read_text().replace("Interval 2", "Interval 60"))
-    ran = keepalive("probe", "-i", inventory(sshd, tmp_path, policy="60/3"), "--idle", "6", "--format", "json")
+    ran = keepalive("probe", "-i", inventory(sshd, tmp_path, policy="60/3"), "--idle", "12", "--format", "json")
     host = ran.host()
     assert (ran.status, host["state"]) == (1, "drift")
     assert observed(host)["state"] == "drift"
@@ -91,8 +91,13 @@ def test_a_daemon_that_ends_the_session_is_named(sshd: Sshd, tmp_path: Path) -> 
 
 
 def wait_for_silence(sshd: Sshd) -> None:
-    """The first command is the look, the second the silence."""
-    wait_until(lambda: sshd.log.count("Starting session: command") == 2, 60, "the silence")
+    """The first command is the look, the second the silence; a keep-alive was answered in it: it has begun."""
+
+    def has_begun() -> bool:
+        _, *sessions = sshd.log.split("Starting session: command")
+        return len(sessions) == 2 and " for keepalive" in sessions[1]
+
+    wait_until(has_begun, 60, "the silence")
 
 
 def children(pid: int) -> list[int]:

@@ -19,8 +19,10 @@ from tests.support.sshd import Sshd, make_key, why_not
 
 pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
 
-#: Long beside the time that a server takes to answer, so that what is sent without waiting counts as such.
+#: Long beside the time that a server takes to answer, so that what is sent without waiting counts as such. A process
+#: that has to wait for a processor for so long seems to wait for the network: then the count is taken again.
 RTT_S = 0.25
+TRIES = 4
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +59,18 @@ def test_a_login_with_one_script_takes_four_round_trips(
     kind: str, keys: dict[str, Path], sshd: Sshd, path: SlowPath, tmp_path: Path
 ) -> None:
     """Versions and key exchange 2, login with the opening of the session 1, the shell with its script 1."""
-    shell = connect(reach(path, sshd, keys[kind], tmp_path), secrets=Secrets(), timeout_s=60)
-    try:
-        assert shell.run("echo hello", timeout_s=60).stdout == b"hello\n"
-        (first,) = path.paths
-        assert first.round_trips <= 4
-    finally:
-        shell.close()
+
+    def count() -> int:
+        path.paths.clear()
+        shell = connect(reach(path, sshd, keys[kind], tmp_path), secrets=Secrets(), timeout_s=60)
+        try:
+            assert shell.run("echo hello", timeout_s=60).stdout == b"hello\n"
+            (only,) = path.paths
+            return only.round_trips
+        finally:
+            shell.close()
+
+    assert any(count() <= 4 for _ in range(TRIES))
 
 
 def test_a_refused_key_is_offered_once_and_named(
@@ -84,6 +91,11 @@ def test_a_refused_key_is_offered_once_and_named(
 @pytest.mark.parametrize("become", ["none", "sudo"] if os.geteuid() == 0 else ["none"])
 def test_an_apply_takes_seventeen_round_trips(become: str, keys: dict[str, Path], tmp_path: Path) -> None:
     """Look 5, prepare 1, rehearse 4, install 1, look again over a new login 5, confirm 1."""
+    assert any(count_round_trips(become, keys, tmp_path) <= 17 for _ in range(TRIES))
+
+
+def count_round_trips(become: str, keys: dict[str, Path], tmp_path: Path) -> int:
+    """Count those of one apply."""
     with Sshd("ClientAliveInterval 300\nClientAliveCountMax 0\n") as sshd:
         pidfile = str(sshd.folder / "pid")
         with SlowPath((sshd.address, sshd.port), RTT_S) as path:
@@ -97,4 +109,4 @@ def test_an_apply_takes_seventeen_round_trips(become: str, keys: dict[str, Path]
         assert report.end is End.APPLIED, report
         (rehearsed,) = (step.detail for step in report.steps if step.name == "rehearse")
         assert rehearsed.startswith("a login through the new files works")
-        assert path.round_trips <= 17
+        return path.round_trips

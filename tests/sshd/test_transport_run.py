@@ -43,7 +43,7 @@ def forced(folder: Path, body: str) -> str:
 
 def test_a_megabyte(sshd: Sshd) -> None:
     script = "cat\n" + "# it's a \\ comment\n" * 60_000 + "echo end; exit 5"
-    done = run(reach(sshd), script, timeout_s=20)
+    done = run(reach(sshd), script)
     assert (done.stdout, done.status) == (b"end\n", 5)
 
 
@@ -60,8 +60,9 @@ def test_keys_are_exchanged_anew_in_mid_script(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_keepalives_of_the_server_are_answered_while_a_script_is_silent() -> None:
-    with Sshd("ClientAliveInterval 1\nClientAliveCountMax 1") as sshd:
-        done = run(reach(sshd), "sleep 4; echo alive", timeout_s=30)
+    """Without an answer sshd ends the session after 3 s, or 6 s on 9.2 to 9.4."""
+    with Sshd("ClientAliveInterval 1\nClientAliveCountMax 2") as sshd:
+        done = run(reach(sshd), "sleep 8; echo alive")
         assert (done.stdout, done.ended) == (b"alive\n", True)
 
 
@@ -96,8 +97,8 @@ def test_a_noisy_profile_that_does_not_end_its_line(tmp_path: Path) -> None:
 
 
 def test_a_background_child_from_the_profile_does_not_hold_us(tmp_path: Path) -> None:
-    with Sshd(forced(tmp_path, 'sleep 15 & echo $!; eval "$SSH_ORIGINAL_COMMAND"')) as sshd:
-        done = run(reach(sshd), "echo payload", timeout_s=30)
+    with Sshd(forced(tmp_path, 'sleep 300 & echo $!; eval "$SSH_ORIGINAL_COMMAND"')) as sshd:
+        done = run(reach(sshd), "echo payload", timeout_s=120)
         assert done.stdout == b"payload\n"
         os.kill(int(done.noise.split()[-1]), signal.SIGKILL)  # it lives: nobody waited for it
 
@@ -124,8 +125,8 @@ def test_a_shell_that_echoes_gets_no_password(tmp_path: Path, monkeypatch: pytes
         with contextlib.closing(connect(host, secrets=Secrets(), timeout_s=60)) as shell, pytest.raises(HostError):
             shell.login_through("sh /nowhere rehearse", timeout_s=1)
         with contextlib.closing(connect(host, secrets=Secrets(), timeout_s=60)) as shell, pytest.raises(HostError):
-            shell.run("echo never", timeout_s=1)
-    assert "SKA1 PASSWORD" in kept.read_text()
+            shell.run("echo never", timeout_s=3)
+        wait_until(lambda: "SKA1 PASSWORD" in kept.read_text(), 60, "what was sent to be kept")
     assert "sesame" not in kept.read_text()
 
 
@@ -227,23 +228,23 @@ def test_cut_off_in_the_middle_nobody_knows(sshd: Sshd, tmp_path: Path) -> None:
     thread.start()
     # The parent of our shell is the sshd process of this session.
     leaves = f"ps -o ppid= -p $PPID >/dev/null; echo $PPID >{mark}.new; mv {mark}.new {mark}"
-    script = f"echo first; {leaves}; sleep 30; echo last"
+    script = f"echo first; {leaves}; sleep 90; echo last"
     host = reach(sshd)
     started_s = time.monotonic()
-    done = run(host, script)
+    done = run(host, script, timeout_s=120)
     thread.join()
     assert (done.begun, done.ended, done.status) == (True, False, None)
     assert done.stdout == b"first\n"
-    assert time.monotonic() - started_s < 25
+    assert time.monotonic() - started_s < 75
 
 
 def test_out_of_time_in_the_middle(sshd: Sshd) -> None:
-    done = run(reach(sshd), "echo first; sleep 30", timeout_s=3)
+    done = run(reach(sshd), "echo first; sleep 30", timeout_s=6)
     assert (done.begun, done.ended, done.stdout) == (True, False, b"first\n")
 
 
 def test_a_hanging_profile_is_cut_off_and_nobody_knows(tmp_path: Path) -> None:
-    with Sshd(forced(tmp_path, "exec sleep 3")) as sshd:
+    with Sshd(forced(tmp_path, "exec sleep 30")) as sshd:
         done = run(reach(sshd), timeout_s=1)
     assert (done.begun, done.ended) == (False, False)
 

@@ -13,7 +13,7 @@ _KEPT = {"reaper"}  # one for the whole process, by design
 
 
 @contextmanager
-def nothing_left(within_s: float = 2.0) -> Iterator[None]:
+def nothing_left(within_s: float = 30.0) -> Iterator[None]:
     """Fail when the block leaves a thread or a descriptor behind, after a moment to let things end."""
     threads, descriptors = _threads(), _descriptors()
     yield

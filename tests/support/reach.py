@@ -26,7 +26,7 @@ def reach(sshd: Sshd, **settings: Any) -> Host:
     )
 
 
-def run(host: Host, script: str = "echo hello", *, secrets: Secrets | None = None, timeout_s: float = 10) -> Completed:
+def run(host: Host, script: str = "echo hello", *, secrets: Secrets | None = None, timeout_s: float = 60) -> Completed:
     """Log in, run one script, leave. The login has its own time, since it may be slow on a busy machine."""
     shell = connect(host, secrets=secrets or Secrets(), timeout_s=60)
     try:

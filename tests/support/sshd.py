@@ -136,7 +136,7 @@ class Sshd:
         """Have the server read its configuration again."""
         self._pid_file.unlink()
         os.kill(self.pid, signal.SIGHUP)
-        wait_until(self._pid_file.exists, START_TIMEOUT_S, "the server to come back")
+        wait_until(self._listens, START_TIMEOUT_S, "the server to come back")
 
     def __enter__(self) -> Sshd:
         if self._own_folder:
@@ -207,7 +207,10 @@ class Sshd:
         raise RuntimeError(f"sshd did not start: {self.log}")
 
     def _has_settled(self, process: subprocess.Popen[bytes]) -> bool:
-        return process.poll() is not None or self._pid_file.exists()  # sshd writes it once it listens
+        return process.poll() is not None or self._listens()
+
+    def _listens(self) -> bool:
+        return self._pid_file.exists() and self._pid_file.stat().st_size > 0  # sshd writes it once it listens
 
 
 def wait_until(happened: Callable[[], bool], timeout_s: float, what: str) -> None:

@@ -152,14 +152,16 @@ def test_a_program_that_fails_is_told_with_its_last_line(capfd: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    "left", ["sleep 600", "sleep 600 & exit 0"], ids=["hangs", "leaves a child that holds the pipes"]
+    ("left", "limit_s"),
+    [("sleep 600", 0.3), ("sleep 600 & exit 0", 60.0)],
+    ids=["hangs", "leaves a child that holds the pipes"],
 )
 def test_a_program_that_does_not_end_is_ended(
-    left: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    left: str, limit_s: float, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from sshd_keepalive.notifiers import command
 
-    monkeypatch.setattr(command, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(command, "TIMEOUT_S", limit_s)
     send(f"command:sh -c '{left}'")
     assert capfd.readouterr().err == (
         "" if "exit 0" in left else "warning: --notify command: sh did not end within 0.3 s\n"

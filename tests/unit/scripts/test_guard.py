@@ -365,7 +365,8 @@ def test_a_run_whose_machine_was_started_anew_is_undone_by_the_next(machine: Mac
 
 def test_nobody_listens_any_more(machine: Machine, tmp_path: Path) -> None:
     """The login dies: the script meets a closed pipe, takes everything back at once and waits for no timer."""
-    change = with_restart(machine, f"sleep 0.5; {machine.service.restart}")
+    gone = machine.folder / "gone"
+    change = with_restart(machine, f"until [ -e {quote(str(gone))} ]; do sleep 0.02; done; {machine.service.restart}")
     script = tmp_path / "script"
     script.write_bytes(guard.build_change_script(change).encode("utf-8", "surrogateescape"))
     argv = [*machine.shell._argv[:-1], str(script)]
@@ -373,7 +374,8 @@ def test_nobody_listens_any_more(machine: Machine, tmp_path: Path) -> None:
     assert process.stdout is not None
     machine.wait(lambda: machine.config.read_bytes() == NEW)
     process.stdout.close()
-    process.wait(20)
+    gone.touch()
+    process.wait(60)
     assert machine.config.read_bytes() == OLD
     assert machine.litter() == []
 
