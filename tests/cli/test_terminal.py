@@ -9,6 +9,17 @@ import threading
 import pytest
 
 from sshd_keepalive.cli._terminal import draw_bar, show_status
+from tests.support.terminal import Terminal
+
+N_QUESTIONS = 300
+ASKS = f"""
+from sshd_keepalive.cli._terminal import PROMPTS
+for number in range({N_QUESTIONS}):
+    try:
+        PROMPTS.confirm(f"question {{number}}")
+    except KeyboardInterrupt:
+        pass
+"""
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])
@@ -47,3 +58,26 @@ def test_what_is_written_stands_above_the_line_and_the_end_erases_it(monkeypatch
     text = shown.getvalue()
     assert "\rworking 79\x1b[K\r\x1b[Ka warning\n\rworking 79\x1b[K" in text
     assert text.endswith("\r\x1b[Kpassword: ")
+
+
+def test_ctrl_c_ends_a_question_at_whatever_moment_it_comes() -> None:
+    """Also between what is shown and the wait for an answer, where a plain `input` goes on to wait."""
+    with Terminal(program=(sys.executable, "-c", ASKS)) as terminal:
+        for number in range(N_QUESTIONS):
+            terminal.wait_for(f"question {number} [y/N]")
+            terminal.press("\x03")
+        assert terminal.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"), [("y", True), ("YES", True), ("n", False), ("", False), ("maybe", None)]
+)
+def test_what_counts_as_yes(typed: str, expected: bool | None) -> None:
+    asks = "from sshd_keepalive.cli._terminal import PROMPTS; raise SystemExit(PROMPTS.confirm('go?'))"
+    with Terminal(program=(sys.executable, "-c", asks)) as terminal:
+        terminal.wait_for("go? [y/N]: ")
+        terminal.answer(typed)
+        if expected is None:
+            terminal.wait_for("type y or n\n")
+            terminal.answer("y")
+        assert bool(terminal.end()) is (expected is not False)

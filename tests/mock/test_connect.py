@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ from sshd_keepalive.ssh.connect import connect
 from tests.support.leaks import nothing_left
 from tests.support.mock import FencedHandler, FencedServer
 from tests.support.shell import write_command
-from tests.support.sshd import make_key
+from tests.support.sshd import make_key, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -307,6 +308,34 @@ def refusal_of(host: Host, secrets: Secrets) -> str:
     with pytest.raises(HostError) as caught:
         connect(host, secrets=secrets, timeout_s=30)
     return caught.value.cause
+
+
+def test_a_refusal_counts_when_the_server_hangs_up_after_it(
+    server: FencedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for the answer may see the end of the connection first."""
+    answer, wait = AuthHandler._send_auth_result, AuthHandler.wait_for_response
+
+    def answer_and_leave(self: AuthHandler, username: str, method: str, result: int) -> None:
+        answer(self, username, method, result)
+        if method != "none":
+            self.transport.close()
+
+    def wait_longer(self: AuthHandler, event: threading.Event) -> Any:
+        if self.auth_method != "none":
+            wait_until(lambda: not self.transport.is_active(), 30, "the end of the connection")
+        return wait(self, event)
+
+    monkeypatch.setattr(AuthHandler, "_send_auth_result", answer_and_leave)
+    monkeypatch.setattr(AuthHandler, "wait_for_response", wait_longer)
+    refused = refusal(server.reach(identity_file=str(make_key(tmp_path / "other"))))
+    assert (refused.kind, refused.cause) == ("auth", "auth-failed")
+    server.methods = "password"
+    server.attempts.clear()
+    secrets = Secrets(prompt=lambda _: "wrong")
+    for _ in range(2):
+        assert refusal_of(server.reach(identity_file=None, password="prompt"), secrets) == "auth-failed"
+    assert server.attempts == [("ops", "password")]
 
 
 class HastyHandler(FencedHandler):

@@ -278,6 +278,17 @@ def test_a_wrong_key_is_one_failure_on_one_connection(tmp_path: Path) -> None:
         assert log.count("Failed publickey") == 1
 
 
+def test_a_wrong_password_counts_where_sshd_takes_one_attempt_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the connection instead of refusing the password."""
+    monkeypatch.setenv("LOGIN", "wrong")
+    secrets = Secrets()
+    with Sshd("PasswordAuthentication yes\nMaxAuthTries 1\nLogLevel DEBUG") as sshd:
+        host = reach(sshd, identity_file=None, password="env:LOGIN")
+        first, second = refusal(host, secrets=secrets), refusal(host, secrets=secrets)
+    assert (first.cause, second.cause) == ("auth-failed", "auth-failed")
+    assert "it was refused before" in str(second)
+
+
 def test_no_key_at_all(sshd: Sshd) -> None:
     failure = refusal(reach(sshd, identity_file=None))
     assert (failure.kind, failure.cause) == ("auth", "no-key")

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import click
-
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode, changing_hosts
 from sshd_keepalive.cli._journal import Journal, done_in
 from sshd_keepalive.cli._options import Changing, Options, Recording, Watching
 from sshd_keepalive.cli._plan_file import PlanFile
 from sshd_keepalive.cli._run import FleetRun, finish_changes, new_run_id, now
+from sshd_keepalive.cli._terminal import PROMPTS
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet import waves
@@ -131,7 +130,7 @@ def _ask(planned: dict[str, HostReport]) -> bool:
     if n_change == 0:
         return True
     failed = f" ({n_failed} cannot be planned and will not be changed)" if n_failed else ""
-    return click.confirm(f"change {n_change} of {len(planned)} host(s){failed}?", err=True)
+    return PROMPTS.confirm(f"change {n_change} of {len(planned)} host(s){failed}?")
 
 
 def _leave(report: HostReport) -> HostReport:

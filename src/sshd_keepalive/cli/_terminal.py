@@ -78,6 +78,35 @@ class Prompts:
             answer = self._ask("type yes, no, or the fingerprint: ").strip()
         return answer.lower() != "no"
 
+    def confirm(self, question: str) -> bool:
+        """Ask a yes/no question on the main thread; an empty answer is no.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C or Ctrl-D.
+        """
+        answers = {"y": True, "yes": True, "n": False, "no": False, "": False}
+        with self._waking():
+            while (answer := self._ask(f"{question} [y/N]: ").strip().lower()) not in answers:
+                sys.stderr.write("type y or n\n")
+        return answers[answer]
+
+    @contextmanager
+    def _waking(self) -> Iterator[None]:
+        """Let a signal end the wait for an answer, also one that arrives before the wait has begun.
+
+        A handler runs between two bytecodes of the main thread: what blocks after the last look for signals is not
+        interrupted by one that came before it (signal, set_wakeup_fd).
+        """
+        self._prepare()
+        assert self._wake is not None
+        before = signal.set_wakeup_fd(self._wake[1])
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            with suppress(BlockingIOError):
+                os.read(self._wake[0], 4096)
+
     def stop(self) -> None:
         """End every question, and leave the terminal as it was."""
         self._is_stopped = True
@@ -86,9 +115,8 @@ class Prompts:
         self._restore()
 
     def _ask(self, text: str, *, echo: bool = True) -> str:
-        if self._settings is None:
-            self._settings, self._wake = termios.tcgetattr(0), os.pipe()
-            atexit.register(self._restore)
+        self._prepare()
+        assert self._settings is not None
         assert self._wake is not None
         settings = list(self._settings)
         settings[3] = settings[3] | termios.ECHO if echo else settings[3] & ~termios.ECHO
@@ -111,6 +139,13 @@ class Prompts:
         if echo:
             sys.stderr.write("")  # the terminal has shown the line end: a status line may stand there again
         return line.decode(errors="surrogateescape").rstrip("\r\n")
+
+    def _prepare(self) -> None:
+        if self._settings is None:
+            self._settings, self._wake = termios.tcgetattr(0), os.pipe()
+            for end in self._wake:
+                os.set_blocking(end, False)
+            atexit.register(self._restore)
 
     def _restore(self) -> None:
         if self._settings is not None:

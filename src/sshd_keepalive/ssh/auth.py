@@ -115,8 +115,9 @@ class _Proof:
             Methods the server wants in addition; empty: logged in.
         """
         found = identities(self._host, self._secrets)
-        # Worth a guess only where this key alone decides.
-        self._client.opens_ahead &= len(found) == 1 and self._host.password is None
+        # Worth a guess only where this key alone decides. Other servers hang up on whoever asks before the login.
+        decides = len(found) == 1 and self._host.password is None
+        self._client.opens_ahead &= decides and self._client.is_openssh
         for identity in found:
             try:
                 more = tuple(self._client.auth_publickey(self._user, identity.key))
@@ -125,7 +126,7 @@ class _Proof:
                     return tuple(error.allowed_types)
                 raise self._refused(f"it accepts {', '.join(error.allowed_types)}") from None
             except paramiko.AuthenticationException:
-                if not self._client.is_active():
+                if not self._client.is_active() and not self._client.was_refused:
                     raise
             else:
                 self._accepted.append(f"{'certificate of ' if identity.key.public_blob else ''}{identity.source}")
@@ -163,7 +164,7 @@ class _Proof:
                 cause = "password-expired" if asked.is_change else "auth-prompt"
                 raise make_error(self._host, cause, str(asked)) from None
             except paramiko.AuthenticationException:
-                if not self._client.is_active():
+                if not self._client.is_active() and not self._client.was_refused:
                     raise
                 if method != "password" and not question.is_answered:
                     raise self._refused("it did not ask for the password") from None

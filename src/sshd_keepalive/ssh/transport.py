@@ -334,7 +334,7 @@ class Client(paramiko.Transport):
         request.add_string(command)
         channel._event_pending()  # type: ignore[attr-defined]
         self._send_user_message(request)  # type: ignore[attr-defined]
-        granted = _GRANTED_BYTES if self.sends_ahead and self.remote_version.startswith("SSH-2.0-OpenSSH") else 0
+        granted = _GRANTED_BYTES if self.sends_ahead and self.is_openssh else 0
         with channel.lock:
             channel.out_window_size += granted
         channel.settimeout(timeout_s)
@@ -356,6 +356,18 @@ class Client(paramiko.Transport):
         return isinstance(handler, AheadAuthHandler) and not handler.is_accepted
 
     @property
+    def is_openssh(self) -> bool:
+        """Whether the server says that it is OpenSSH."""
+        return str(self.remote_version).startswith("SSH-2.0-OpenSSH")
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the server has refused the last login request; it may have closed the connection right after."""
+        handler = self.auth_handler
+        # Of a refused request paramiko forgets the user. sshd says this instead where it takes no further request.
+        return "Too many authentication failures" in self.farewell or (handler is not None and handler.username is None)
+
+    @property
     def has_extensions(self) -> bool:
         """Whether the server's EXT_INFO has arrived."""
         return bool(self.server_extensions)  # type: ignore[attr-defined]
@@ -369,10 +381,6 @@ class Client(paramiko.Transport):
     def auth_handler(self, handler: AuthHandler | None) -> None:
         is_new = handler is not None and self.sends_ahead
         self._auth_handler = AheadAuthHandler(self) if is_new else handler
-
-    def _parse_channel_open_failure(self, m: paramiko.Message) -> None:
-        if self.is_authenticated():  # else it is how a server other than OpenSSH says that it has refused the login
-            super()._parse_channel_open_failure(m)  # type: ignore[misc]
 
     def _parse_ext_info(self, msg: paramiko.Message) -> None:
         super()._parse_ext_info(msg)  # type: ignore[misc]

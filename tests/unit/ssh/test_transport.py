@@ -32,7 +32,6 @@ from sshd_keepalive.ssh.transport import AheadAuthHandler, Client, PatientPacket
         "_send_message",
         "_send_user_message",
         "_next_channel",
-        "_parse_channel_open_failure",
         "_parse_ext_info",
         "is_authenticated",
         "get_exception",
