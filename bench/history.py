@@ -22,7 +22,7 @@ from typing import NamedTuple
 import yaml
 
 from sshd_keepalive.cli._options import Options, Recording
-from sshd_keepalive.cli._results import Recorder
+from sshd_keepalive.cli._records import Recorder
 from sshd_keepalive.model import Run
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.store import Store, parse_address

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive import registry
-from sshd_keepalive.cli import _results as results
+from sshd_keepalive import notifiers, registry
 from sshd_keepalive.errors import ConfigError, ExtraError
-from sshd_keepalive.history.notice import When
+from sshd_keepalive.history.notice import When, is_due
 from sshd_keepalive.model import Run
 from sshd_keepalive.secrets.retrieval import Secrets
 from tests.contract.test_reports import FULL, a_run
@@ -27,7 +26,9 @@ PASSWORD = "pa55-W0rd-t0ken"
 
 
 def send(target: str, run: Run = FLEET, when: When = When.ALWAYS) -> None:
-    results.send_notices(run, results.make_sinks([target], Secrets()), when)
+    failures = notifiers.send(run, notifiers.open_sinks([target], Secrets())) if is_due(run, when) else ()
+    for failure in failures:
+        print(f"warning: {failure}", file=sys.stderr)
 
 
 @pytest.fixture
@@ -169,8 +170,10 @@ def test_a_program_that_does_not_end_is_ended(
 
 
 def test_one_dead_sink_does_not_silence_the_next(tmp_path: Path) -> None:
-    ready = results.make_sinks(["command:false", f"command:touch {tmp_path}/sent"], Secrets())
-    results.send_notices(FLEET, ready, When.ALWAYS)
+    (failure,) = notifiers.send(
+        FLEET, notifiers.open_sinks(["command:false", f"command:touch {tmp_path}/sent"], Secrets())
+    )
+    assert failure.startswith("--notify command: false ")
     assert (tmp_path / "sent").exists()
 
 
@@ -192,7 +195,7 @@ def test_one_dead_sink_does_not_silence_the_next(tmp_path: Path) -> None:
 )
 def test_a_target_that_can_never_work_is_refused(target: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
-        results.make_sinks([target], Secrets())
+        notifiers.open_sinks([target], Secrets())
     assert PASSWORD not in f"{caught.value} {caught.value.hint}"
 
 
@@ -202,20 +205,20 @@ def test_a_url_that_no_service_takes_is_refused_and_not_shown(
 ) -> None:
     monkeypatch.setenv("NOTICE_URL", url)
     with pytest.raises(ConfigError, match="this URL is not supported") as caught:
-        results.make_sinks([secret], Secrets())
+        notifiers.open_sinks([secret], Secrets())
     assert PASSWORD not in f"{caught.value} {caught.value.hint}{capfd.readouterr()}"
 
 
 def test_a_missing_library_is_named_with_its_extra(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(ExtraError, match="not installed") as caught:
-        results.make_sinks([secret], Secrets())
+        notifiers.open_sinks([secret], Secrets())
     assert caught.value.extra == "notify"
 
 
 def test_a_sink_shows_no_secret_when_it_is_printed(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTICE_URL", f"json://127.0.0.1/{PASSWORD}")
-    (sink,) = results.make_sinks([secret], Secrets())
+    (sink,) = notifiers.open_sinks([secret], Secrets())
     assert PASSWORD in sink.target
     assert PASSWORD not in repr(sink)
     assert set(registry.list_names("notifiers")) >= {"apprise", "command"}

@@ -17,11 +17,10 @@ from sshd_keepalive.cli._terminal import PROMPTS
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet import waves
-from sshd_keepalive.fleet.losses import find_dropped
 from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import Action, End, Failure, FailureKind, Host, HostReport, State, Subject
+from sshd_keepalive.model import Action, End, Host, HostReport, State
 
 
 def select_change(
@@ -179,73 +178,46 @@ def _roll_out(
 ) -> tuple[dict[str, HostReport], Journal]:
     """Give the report of every host in a wave, by its name, and the journal, still open."""
     # A change that waits for its confirmation may be gone tomorrow: it is journalled as another command's.
-    kept = Journal(run.orders.run_id, run.command if run.orders.confirms else f"{run.command} --no-confirm")
-    hosts = [host for wave in rollout.waves for host in wave]
+    journal = Journal(run.orders.run_id, run.command if run.orders.confirms else f"{run.command} --no-confirm")
     reports: dict[str, HostReport] = {}
+
+    def keep(report: HostReport) -> None:
+        reports[report.host.name] = report
+        journal.write(report)
+        run.output.host(report)
+
+    hosts = [host for wave in rollout.waves for host in wave]
     with run.output.progress(len(hosts), rollout.__str__) as advance:
         for report in rollout.run(work, run.orders):
-            reports[report.host.name] = report
-            kept.write(report)
+            keep(report)
             advance()
-            run.output.host(report)
+        changed = [report for report in reports.values() if report.end is End.APPLIED]
         if rollout.is_spent:
             n_max = rollout.budget.n_max
             sys.stderr.write(f"stopped: {rollout.n_failed} host(s) failed, and --max-fail allows {n_max}\n")
         if rollout.is_spent and changing.on_failure == "undo":
-            changed = [report.host for report in reports.values() if report.end is End.APPLIED]
-            for report in _take_back(run, reports, rollout, changed, "more hosts failed than --max-fail allows"):
-                reports[report.host.name] = report
-                kept.write(report)
-                run.output.host(report)
+            for report in _undo(run, rollout, changed, "more hosts failed than --max-fail allows"):
+                keep(report)
         elif watching.watch:
-            for report in _watch(run, reports, rollout, watching):
-                reports[report.host.name] = report
-                kept.write(report)
-                run.output.host(report)
-    ended = {host.name: reports.get(host.name) or rollout.report_not_begun(host) for host in hosts}
-    return ended, kept
+            for report in _watch(run, rollout, changed, watching):
+                keep(report)
+    return {host.name: reports.get(host.name) or rollout.report_not_begun(host) for host in hosts}, journal
 
 
-def _watch(run: FleetRun, reports: dict[str, HostReport], rollout: Rollout, watching: Watching) -> Iterator[HostReport]:
-    """Wait, then give the hosts whose new values dropped sessions; with `undo` they get the old values again."""
-    changed = [report.host for report in reports.values() if report.end is End.APPLIED]
+def _watch(run: FleetRun, rollout: Rollout, changed: list[HostReport], watching: Watching) -> Iterator[HostReport]:
+    """Wait, then report the hosts whose new values dropped sessions; with `undo` they get the old values again."""
     run.output.say(f"watching {len(changed)} host(s) for {watching.watch:g} s")
     run.stop.wait(watching.watch)
-    lost: list[Host] = []
-    for seen in fleet.run(find_dropped, changed, run.orders, rollout.engine, workers=rollout.workers, changes=False):
-        report = reports[seen.host.name]
-        if seen.losses is None or not seen.losses.groups:
-            why = seen.failure.message if seen.failure else "it has no session"
-            note = f"cannot find out whether the change dropped sessions: cannot read the log: {why}"
-            yield replace(report, state=State.UNKNOWN, notes=(*report.notes, note))
-        elif seen.findings:
-            lost.append(seen.host)
-            report = replace(report, state=State.DRIFT, findings=(*report.findings, *seen.findings))
-            if watching.on_loss == "report":
-                yield report
-            reports[seen.host.name] = report
-    if watching.on_loss == "undo":
-        yield from _take_back(run, reports, rollout, lost, "the new values dropped sessions")
+    losing = []
+    for report in rollout.find_losses(changed, run.orders):
+        if report.state is State.DRIFT and watching.on_loss == "undo":
+            losing.append(report)
+        else:
+            yield report
+    yield from _undo(run, rollout, losing, "the new values dropped sessions")
 
 
-def _take_back(
-    run: FleetRun, reports: dict[str, HostReport], rollout: Rollout, changed: list[Host], why: str
-) -> Iterator[HostReport]:
-    """Undo hosts that this run changed, each with the same care as the change."""
-    # A run of its own, with backups of its own: what is taken back can be brought again.
-    undo = replace(run.orders, run_id=new_run_id(now()), undoes=run.orders.run_id, shown=None)
-    for undone in fleet.run(fleet.undo_host, changed, undo, rollout.engine, workers=rollout.workers):
-        before = reports[undone.host.name]
-        if undone.end is End.APPLIED:
-            silent = [finding for finding in before.findings if finding.setting is Subject.SILENT_CLIENT]
-            failure = Failure(
-                kind=FailureKind.EFFECTIVE,
-                cause="taken-back",
-                message=f"changed, verified, and reverted because {why}",
-                hint="see which client does not answer: "
-                + run.orders.repeated.write_command("losses", host=undone.host)
-                if silent
-                else "look at the hosts that failed",
-            )
-            undone = replace(undone, end=End.ROLLED_BACK, failure=failure, findings=(*undone.findings, *silent))
-        yield replace(undone, diff=before.diff, value_diff=before.value_diff)
+def _undo(run: FleetRun, rollout: Rollout, changed: list[HostReport], why: str) -> Iterator[HostReport]:
+    # A run of its own, with backups of its own: what is reverted can be applied again.
+    orders = replace(run.orders, run_id=new_run_id(now()), undoes=run.orders.run_id, shown=None)
+    return rollout.undo(changed, orders, why)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options, Recording, repeat_config, repeat_words, select_hosts
-from sshd_keepalive.cli._results import Recorder
+from sshd_keepalive.cli._records import Recorder
 from sshd_keepalive.cli._terminal import PROMPTS, Output
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.stop import Stop

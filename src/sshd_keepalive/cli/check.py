@@ -7,6 +7,7 @@ from functools import partial
 
 import click
 
+from sshd_keepalive import notifiers
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import (
     Notifying,
@@ -17,15 +18,13 @@ from sshd_keepalive.cli._options import (
     policy_options,
     recording_options,
 )
-from sshd_keepalive.cli._results import make_sinks, send_notices
 from sshd_keepalive.cli._run import FleetRun, exit_code, new_run_id, now
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.config import benchmarks, releases
-from sshd_keepalive.errors import ConfigError, HostError, ParseError
-from sshd_keepalive.fleet.check import Extras, check_host
-from sshd_keepalive.fleet.report import add_as_if, find_worst
-from sshd_keepalive.history.notice import When
-from sshd_keepalive.model import Benchmark, Host, HostReport, Policy, Run, State
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.fleet.check import Extras, check_file, check_host
+from sshd_keepalive.history.notice import When, is_due
+from sshd_keepalive.model import Benchmark, Policy, Run
 from sshd_keepalive.planning.policy import override
 from sshd_keepalive.sshd_config.version import NEWEST, Build, Version
 
@@ -111,12 +110,13 @@ def command(
     if build and recording.record:
         raise ConfigError("--as-if is not recorded: it shows what another release would do", hint="leave out --record")
     run = FleetRun("check", options, hosts, recording=recording)
-    sinks = make_sinks(notifying.notify, run.orders.secrets)
+    sinks = notifiers.open_sinks(notifying.notify, run.orders.secrets)
     ended = run.end(run.repeat(partial(check_host, as_if=build, extras=extras)), benchmarks=chosen)
     try:
         code = run.show(ended, then="" if build else "plan")
     finally:  # also when a file could not be written
-        send_notices(ended, sinks, When(notifying.notify_on))
+        for failure in notifiers.send(ended, sinks) if is_due(ended, When(notifying.notify_on)) else ():
+            click.echo(f"warning: {failure}", err=True)
     raise SystemExit(code)
 
 
@@ -127,7 +127,7 @@ def _check_files(
     started_at = now()
     policy = override(Policy(), options.policy) if options.policy else Policy()
     output = Output(options, "check")
-    reports = tuple(_check_file(path, version, policy, as_if) for path in dict.fromkeys(paths))
+    reports = tuple(check_file(path, version, policy, as_if) for path in dict.fromkeys(paths))
     for report in reports:
         output.host(report)
     run = Run(
@@ -141,26 +141,3 @@ def _check_files(
     )
     output.run(run, with_diffs=False)
     return run.exit_code
-
-
-def _check_file(path: str, version: Version, policy: Policy, as_if: Build | None) -> HostReport:
-    """Hold a configuration on this disk against a policy; it stands in the report as a host of its path."""
-    from sshd_keepalive.config.local_tree import read_tree
-    from sshd_keepalive.planning import explain, judge
-
-    host = Host(name=path, address="", policy=policy)
-    try:
-        reading, warnings = read_tree(path, version)
-        findings = judge.judge_files(reading, policy)
-    except (ParseError, HostError) as error:
-        return HostReport(host=host, state=State.UNKNOWN, version=str(version), failure=error.to_failure())
-    state = find_worst(findings)
-    report = HostReport(
-        host=host,
-        state=state,
-        findings=findings,
-        version=str(version),
-        caveat=judge.find_caveat(reading, policy) if state is State.OK else None,
-        notes=(*warnings, *explain.find_nul_bytes(reading.tree)),
-    )
-    return report if as_if is None else add_as_if(report, reading, as_if)

@@ -147,7 +147,7 @@ def _own_runs(ctx: click.Context, incomplete: str) -> Iterable[str]:
 def _recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[str]:
     """The runs in the history, where it is a file: a database may be far away."""
     del incomplete
-    from sshd_keepalive.cli._results import open_to_read
+    from sshd_keepalive.cli._records import open_to_read
 
     address = str(ctx.params.get("store") or "")
     return [] if "://" in address else [run.id for run in open_to_read(address).list_runs(MOST)]

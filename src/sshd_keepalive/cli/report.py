@@ -6,7 +6,7 @@ import click
 
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import STORE_OPTION, Options, output_options
-from sshd_keepalive.cli._results import open_to_read
+from sshd_keepalive.cli._records import open_to_read
 from sshd_keepalive.cli._terminal import Output
 
 

@@ -11,10 +11,11 @@ import click
 from click.core import ParameterSource
 from platformdirs import user_state_path
 
+from sshd_keepalive import notifiers
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._command import CommandGroup
 from sshd_keepalive.cli._options import Options, select_hosts
-from sshd_keepalive.cli._results import holds_password, make_sinks, open_store
+from sshd_keepalive.cli._records import holds_password, open_store
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
@@ -180,7 +181,7 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
     _refuse_absent(inner.params["store"], "--store")
     secrets = Secrets()
     Output(options, "check")
-    make_sinks(inner.params["notify"], secrets)
+    notifiers.open_sinks(inner.params["notify"], secrets)
     benchmarks.choose(inner.params["benchmark"])
     open_store(inner.params["store"], secrets)
     return options, hosts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sshd_keepalive.errors import KeepaliveError
+from sshd_keepalive.errors import HostError, KeepaliveError, ParseError
 from sshd_keepalive.fleet.one_host import Orders, log_in_and_observe
 from sshd_keepalive.fleet.report import (
     add_as_if,
@@ -15,14 +15,14 @@ from sshd_keepalive.fleet.report import (
     report_settled,
     suggest_command,
 )
-from sshd_keepalive.model import Host, HostReport, Snapshot, State
+from sshd_keepalive.model import Host, HostReport, Policy, Snapshot, State
 from sshd_keepalive.secrets.redaction import redact
 
 if TYPE_CHECKING:
     from sshd_keepalive.diagnosis.rules import Known
     from sshd_keepalive.scripts.deep import Deep
     from sshd_keepalive.ssh.shell import Shell
-    from sshd_keepalive.sshd_config.version import Build
+    from sshd_keepalive.sshd_config.version import Build, Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,29 @@ def _add_limits(report: HostReport, deep: Deep) -> HostReport:
         facts=(*report.facts, *deep.facts),
         state=state,
     )
+
+
+def check_file(path: str, version: Version, policy: Policy, as_if: Build | None) -> HostReport:
+    """Compare a configuration on this disk with a policy; its path is the name of the host."""
+    from sshd_keepalive.config.local_tree import read_tree
+    from sshd_keepalive.planning import explain, judge
+
+    host = Host(name=path, address="", policy=policy)
+    try:
+        reading, warnings = read_tree(path, version)
+        findings = judge.judge_files(reading, policy)
+    except (ParseError, HostError) as error:
+        return HostReport(host=host, state=State.UNKNOWN, version=str(version), failure=error.to_failure())
+    state = find_worst(findings)
+    report = HostReport(
+        host=host,
+        state=state,
+        findings=findings,
+        version=str(version),
+        caveat=judge.find_caveat(reading, policy) if state is State.OK else None,
+        notes=(*warnings, *explain.find_nul_bytes(reading.tree)),
+    )
+    return report if as_if is None else add_as_if(report, reading, as_if)
 
 
 def study_host(host: Host, orders: Orders, user: str | None) -> tuple[Known | None, HostReport]:

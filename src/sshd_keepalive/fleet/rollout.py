@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from sshd_keepalive.engines import SelectedEngine, report_not_begun
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.check import check_host
+from sshd_keepalive.fleet.losses import find_dropped
 from sshd_keepalive.fleet.one_host import Orders, Pass
 from sshd_keepalive.fleet.report import suggest_command
 from sshd_keepalive.fleet.waves import Budget, Wave, has_failed
-from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, Scope, State
+from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, Scope, State, Subject
 
 
 @dataclass(slots=True)
@@ -83,10 +84,7 @@ class Rollout:
         """Check the hosts of a wave again after the soak, also when it was interrupted."""
         self.soaked(number, self.soak_s)
         self.stop.wait(self.soak_s)
-        by_name = {report.host.name: report for report in soaking}
-        hosts = [report.host for report in soaking]
-        for checked in fleet.run(check_host, hosts, orders, self.engine, workers=self.workers, changes=False):
-            report = by_name[checked.host.name]
+        for report, checked in self._repeat(check_host, soaking, orders, changes=False):
             # After an undo, or without a restart, the host differs from its policy, as when it was verified.
             if checked.state is State.OK or (
                 checked.failure is None and _list_values(checked) and _list_values(checked) == _list_values(report)
@@ -107,6 +105,41 @@ class Rollout:
             )
             self.count(has_failed(report))
             yield suggest_command(report, orders.repeated)
+
+    def find_losses(self, changed: Sequence[HostReport], orders: Orders) -> Iterator[HostReport]:
+        """Yield hosts whose new values dropped sessions, as drift, and hosts whose log cannot be read, as unknown."""
+        for report, logged in self._repeat(find_dropped, changed, orders, changes=False):
+            if logged.losses is None or not logged.losses.groups:
+                why = logged.failure.message if logged.failure else "it has no session"
+                note = f"cannot find out whether the change dropped sessions: cannot read the log: {why}"
+                yield replace(report, state=State.UNKNOWN, notes=(*report.notes, note))
+            elif logged.findings:
+                yield replace(report, state=State.DRIFT, findings=(*report.findings, *logged.findings))
+
+    def undo(self, changed: Sequence[HostReport], orders: Orders, why: str) -> Iterator[HostReport]:
+        """Undo hosts that this run changed, each with the same care as the change."""
+        for report, undone in self._repeat(fleet.undo_host, changed, orders, changes=True):
+            if undone.end is End.APPLIED:
+                silent = tuple(finding for finding in report.findings if finding.setting is Subject.SILENT_CLIENT)
+                losses = orders.repeated.write_command("losses", host=undone.host)
+                failure = Failure(
+                    kind=FailureKind.EFFECTIVE,
+                    cause="taken-back",
+                    message=f"changed, verified, and reverted because {why}",
+                    hint=f"see which client does not answer: {losses}" if silent else "look at the hosts that failed",
+                )
+                findings = (*undone.findings, *silent)
+                undone = replace(undone, end=End.ROLLED_BACK, failure=failure, findings=findings)
+            yield replace(undone, diff=report.diff, value_diff=report.value_diff)
+
+    def _repeat(
+        self, job: Pass, reports: Sequence[HostReport], orders: Orders, *, changes: bool
+    ) -> Iterator[tuple[HostReport, HostReport]]:
+        """Do another pass for these hosts; yield each report with the new one."""
+        earlier = {report.host.name: report for report in reports}
+        hosts = [report.host for report in reports]
+        for report in fleet.run(job, hosts, orders, self.engine, workers=self.workers, changes=changes):
+            yield earlier[report.host.name], report
 
 
 def _list_values(report: HostReport) -> list[tuple[str, Scope, str]]:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from sshd_keepalive import registry
+from sshd_keepalive.errors import ConfigError, KeepaliveError
 from sshd_keepalive.model import Run
+from sshd_keepalive.quoting import printable
+from sshd_keepalive.secrets.redaction import redact
+
+if TYPE_CHECKING:
+    from sshd_keepalive.secrets.retrieval import Secrets
 
 
 @runtime_checkable
@@ -26,3 +35,44 @@ class Notifier(Protocol):
         Raises:
             NotifyError: it was not delivered. The message does not hold a secret.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """One `--notify`, ready to be sent to."""
+
+    kind: str
+    notifier: Notifier
+    target: str = field(repr=False)  # may be a secret
+
+
+def open_sinks(texts: Sequence[str], secrets: Secrets) -> tuple[Sink, ...]:
+    """Resolve and check every `KIND:TARGET`, before any host is contacted.
+
+    Raises:
+        ConfigError: an unknown kind, a secret that cannot be read, a target that can never work.
+    """
+    return tuple(_open_sink(text, secrets) for text in texts)
+
+
+def _open_sink(text: str, secrets: Secrets) -> Sink:
+    kind, _, target = text.partition(":")
+    if not target:
+        hint = "for example --notify apprise:env:TEAM_CHAT or --notify command:./page-somebody"
+        raise ConfigError("--notify: not KIND:TARGET", hint=hint)  # not repeated: it may hold a secret
+    notifier: Notifier = registry.load("notifiers", kind)
+    if notifier.SECRET:
+        target = secrets.get(target, purpose=f"--notify {kind}").reveal()
+    notifier.check(target)
+    return Sink(kind, notifier, target)
+
+
+def send(run: Run, sinks: Sequence[Sink]) -> Iterator[str]:
+    """Send a run to every sink; yield a line for each failure, which changes nothing about the run."""
+    for sink in sinks:
+        try:
+            sink.notifier.send(run, sink.target)
+        except KeepaliveError as error:
+            yield printable(redact(f"--notify {sink.kind}: {error}{f'; {error.hint}' if error.hint else ''}"))
+        except Exception as error:  # of a notifier from another distribution; its text may hold the secret
+            yield f"--notify {sink.kind}: {type(error).__name__}"

@@ -1,28 +1,21 @@
-"""What becomes of a finished run: it is recorded (`--record`) and sent where people look (`--notify`).
-
-A history in trouble, or a sink that is dead, hides no result: it is told on standard error.
-"""
+"""Records: what `--record` keeps of a run, and the stores that `--store` names."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sshd_keepalive import registry
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options, Recording
-from sshd_keepalive.errors import ConfigError, KeepaliveError, StoreError
-from sshd_keepalive.history import notice
+from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, find_changes
 from sshd_keepalive.model import Host, HostReport, PastRun, Run
-from sshd_keepalive.notifiers import Notifier
 from sshd_keepalive.quoting import join, printable
-from sshd_keepalive.secrets.redaction import redact
 
 if TYPE_CHECKING:
     from sshd_keepalive.secrets.retrieval import Secrets
@@ -149,47 +142,3 @@ def make_absolute(source: str) -> str:
     if colon and Path(rest).expanduser().exists():
         return f"{kind}:{Path(rest).expanduser().absolute()}"
     return source
-
-
-@dataclass(frozen=True, slots=True)
-class Sink:
-    """One `--notify`, ready to be sent to."""
-
-    kind: str
-    notifier: Notifier
-    target: str = field(repr=False)  # may be a secret
-
-
-def make_sinks(targets: Sequence[str], secrets: Secrets) -> tuple[Sink, ...]:
-    """Resolve and check every `KIND:TARGET`, before any host is contacted.
-
-    Raises:
-        ConfigError: an unknown kind, a secret that is not there, a target that can never work.
-    """
-    return tuple(_make_sink(text, secrets) for text in targets)
-
-
-def _make_sink(text: str, secrets: Secrets) -> Sink:
-    kind, colon, target = text.partition(":")
-    if not colon or not target:
-        hint = "for example --notify apprise:env:TEAM_CHAT or --notify command:./page-somebody"
-        raise ConfigError("--notify: not KIND:TARGET", hint=hint)  # not repeated: it may hold a secret
-    notifier: Notifier = registry.load("notifiers", kind)
-    if notifier.SECRET:
-        target = secrets.get(target, purpose=f"--notify {kind}").reveal()
-    notifier.check(target)
-    return Sink(kind, notifier, target)
-
-
-def send_notices(run: Run, to: Sequence[Sink], when: notice.When) -> None:
-    """Send a run to every sink, if it is worth a message."""
-    if not notice.is_due(run, when):
-        return
-    for sink in to:
-        try:
-            sink.notifier.send(run, sink.target)
-        except KeepaliveError as error:
-            hint = f"; {error.hint}" if error.hint else ""
-            sys.stderr.write(printable(redact(f"warning: --notify {sink.kind}: {error}{hint}")) + "\n")
-        except Exception as error:  # a stranger's notifier: whatever it raises, the run is as it was
-            sys.stderr.write(f"warning: --notify {sink.kind}: {type(error).__name__}\n")
