@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -34,12 +34,12 @@ class ExitCode(IntEnum):
 
 
 class HostsAtRisk(Exception):
-    """A defect of this program while hosts were changed: nobody has reported what became of them."""
+    """A defect of this program while hosts were changed: their state was not reported."""
 
 
 @contextmanager
 def changing_hosts() -> Iterator[None]:
-    """Turn a defect inside the block into HostsAtRisk; Ctrl-C only ends what is told of the hosts."""
+    """Turn a defect inside the block into HostsAtRisk. Ctrl-C only ends the output."""
     try:
         yield
     except KeyboardInterrupt:
@@ -60,8 +60,8 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "Set up": ("demo", "client-config", "config", "completion"),
 }
 COMMANDS: Final = tuple(name for names in SECTIONS.values() for name in names)
-#: What people who come from other programs type → what it is here.
-_MEANT: Final = {"diff": "plan", "status": "check", "rollback": "undo", "revert": "undo", "version": "--version"}
+#: Commands of other programs → what they are called here.
+_OTHER_NAMES: Final = {"diff": "plan", "status": "check", "rollback": "undo", "revert": "undo", "version": "--version"}
 
 #: Set while a shell asks what Tab means; the name is click's.
 COMPLETES = "_SSHD_KEEPALIVE_COMPLETE"
@@ -76,12 +76,12 @@ class _Commands(CommandGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = import_module(f"sshd_keepalive.cli.{cmd_name.replace('-', '_')}").command
+        module = import_module(f"sshd_keepalive.cli.{cmd_name.replace('-', '_')}")
         if COMPLETES in os.environ:
-            from sshd_keepalive.cli.completion import offer
+            from sshd_keepalive.cli.completion import add_completion
 
-            offer(found)
-        return found
+            add_completion(module.command)
+        return cast(click.Command, module.command)
 
     def main(self, *args: Any, **extra: Any) -> Any:
         if COMPLETES in os.environ:
@@ -105,7 +105,7 @@ class _Commands(CommandGroup):
         if args[:1] == ["help"]:
             args = [*args[1:], "--help"]
         try:
-            return super().parse_args(ctx, _config_first(args))
+            return super().parse_args(ctx, _move_config(args))
         except click.NoSuchOption as error:
             if error.possibilities:
                 raise
@@ -122,7 +122,7 @@ class _Commands(CommandGroup):
         if name not in COMMANDS and not name.startswith("-"):
             from sshd_keepalive.spelling import did_you_mean
 
-            meant = _MEANT.get(name.casefold())
+            meant = _OTHER_NAMES.get(name.casefold())
             ctx.fail(f"no such command {name!r}" + did_you_mean(meant or name, (meant,) if meant else COMMANDS))
         return super().resolve_command(ctx, args)
 
@@ -130,18 +130,18 @@ class _Commands(CommandGroup):
         try:
             return super().invoke(ctx)
         except StoreError as error:
-            raise OutOfReach(error) from None
+            raise StoreFailed(error) from None
         except ExtraError as error:
             from sshd_keepalive import program
 
             error.hint = program.suggest_extra(error.extra)
-            raise Wrong(error) from None
+            raise UsageFailed(error) from None
         except KeepaliveError as error:
-            raise Wrong(error) from None
+            raise UsageFailed(error) from None
 
 
-def _config_first(args: list[str]) -> list[str]:
-    """--config is an option of the program, and may stand behind the command all the same."""
+def _move_config(args: list[str]) -> list[str]:
+    """Move --config in front of the command: it is an option of the program, but may follow the command."""
     end = args.index("--") if "--" in args else len(args)
     for at, word in enumerate(args[:end]):
         if word == "--config" or word.startswith("--config="):
@@ -150,7 +150,7 @@ def _config_first(args: list[str]) -> list[str]:
     return args
 
 
-class Wrong(click.ClickException):
+class UsageFailed(click.ClickException):
     """A wrong command line, inventory or configuration: exit code 2, no traceback."""
 
     exit_code = ExitCode.USAGE
@@ -160,7 +160,7 @@ class Wrong(click.ClickException):
         self.hint = error.hint
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Message and hint, on standard error."""
+        """Write message and hint on standard error."""
         from sshd_keepalive.quoting import printable
         from sshd_keepalive.secrets.redaction import redact
 
@@ -169,8 +169,8 @@ class Wrong(click.ClickException):
             click.echo(f"next: {printable(redact(self.hint))}", err=True, file=file)
 
 
-class OutOfReach(Wrong):
-    """The history, or a run's result, cannot be had: exit code 3, as for a host that could not be reached."""
+class StoreFailed(UsageFailed):
+    """The history cannot be read or written: exit code 3, as for a host that could not be reached."""
 
     exit_code = ExitCode.UNKNOWN
 
@@ -220,19 +220,19 @@ def command(ctx: click.Context, config: str | None) -> None:
       sshd-keepalive apply -i hosts.yaml
     """
     _warn_of_unknown_variables(ctx)
-    ctx.default_map = _configured(ctx, config)
+    ctx.default_map = _read_config(ctx, config)
 
 
-def _find_variables(found: click.Command) -> set[str]:
-    """Find the variables that give a command or its commands their options."""
-    inner = found.commands.values() if isinstance(found, click.Group) else ()
-    return {str(option.envvar) for one in (found, *inner) for option in find_options(one).values()}
+def _find_variables(command: click.Command) -> set[str]:
+    """Find the variables that set options of a command or of its commands."""
+    inner = command.commands.values() if isinstance(command, click.Group) else ()
+    return {str(option.envvar) for one in (command, *inner) for option in find_options(one).values()}
 
 
 def find_all_options(ctx: click.Context) -> dict[str, dict[str, click.Option]]:
     """Find the options that may be configured: command → spelling → option. Imports every command."""
-    found = {name: command.get_command(ctx, name) for name in COMMANDS}
-    return {name: find_options(one) for name, one in found.items() if one is not None}
+    commands = {name: command.get_command(ctx, name) for name in COMMANDS}
+    return {name: find_options(one) for name, one in commands.items() if one is not None}
 
 
 def _warn_of_unknown_variables(ctx: click.Context) -> None:
@@ -250,28 +250,28 @@ def _warn_of_unknown_variables(ctx: click.Context) -> None:
         click.echo(f"warning: {name} is not the variable of any option{did_you_mean(name, known)}", err=True)
 
 
-def _configured(ctx: click.Context, named: str | None) -> dict[str, Any] | None:
-    """What the configuration file says, when there is one: defaults below the environment and the command line."""
+def _read_config(ctx: click.Context, path: str | None) -> dict[str, Any] | None:
+    """Read the configuration file, if there is one: command → parameter → default value."""
     from sshd_keepalive.config import options
 
-    source = options.find(named)
+    source = options.find(path)
     if source is None:
         return None
     known = find_all_options(ctx)
-    configured = options.read(
-        source, {name: {spelling: one.multiple for spelling, one in named.items()} for name, named in known.items()}
+    values = options.read(
+        source, {name: {spelling: one.multiple for spelling, one in those.items()} for name, those in known.items()}
     )
-    taken = configured.get(ctx.invoked_subcommand or "", {})
-    if taken and not source.is_named:
-        click.echo(f"options from ./{source.path}: {', '.join(taken)}", err=True)
+    applied = values.get(ctx.invoked_subcommand or "", {})
+    if applied and not source.is_named:
+        click.echo(f"options from ./{source.path}: {', '.join(applied)}", err=True)
     return {
-        name: {known[name][spelling].name or "": value for spelling, value in values.items()}
-        for name, values in configured.items()
+        name: {known[name][spelling].name or "": value for spelling, value in those.items()}
+        for name, those in values.items()
     }
 
 
 def run() -> int:
-    """Run the command line; gives the exit code. Nothing is raised, whatever happens."""
+    """Run the command line and give the exit code; raises nothing."""
     try:
         code = command(prog_name="sshd-keepalive", standalone_mode=False)
         return code if isinstance(code, int) else ExitCode.OK

@@ -75,7 +75,7 @@ class Journal:
         return path
 
 
-def runs() -> tuple[str, ...]:
+def list_runs() -> tuple[str, ...]:
     """Give the ids of the runs that are kept, newest first."""
     return tuple(sorted((path.stem for path in directory().glob("*.jsonl")), reverse=True))
 
@@ -86,7 +86,7 @@ def find(begin: str) -> str:
     Raises:
         ConfigError: several do.
     """
-    found = [run for run in runs() if run.startswith(begin)]
+    found = [run for run in list_runs() if run.startswith(begin)]
     if begin in found or len(found) < 2:
         return begin if begin in found else "".join(found)
     raise ConfigError(f"{len(found)} runs begin with {begin!r}", hint=join_first(found, 5))

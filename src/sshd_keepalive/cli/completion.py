@@ -1,6 +1,6 @@
-"""`completion`, and what Tab offers: hosts and groups of the inventory, kinds of sources, reports, engines.
+"""`completion`, and the values that Tab offers: hosts and groups of the inventory, kinds of sources, reports, engines.
 
-click's shell_completion asks the parameters by their types; `offer` gives the types to the parameters by their names.
+click asks the type of a parameter for its values; `add_completion` sets the types by the names of the parameters.
 No connection is made. Nothing here may cost much: no paramiko, no program and no cloud, see `inventories.list_known`.
 """
 
@@ -20,6 +20,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
+from sshd_keepalive import registry
 from sshd_keepalive.cli import COMPLETES
 from sshd_keepalive.cli._command import Command
 
@@ -29,8 +30,8 @@ MOST: Final = 1000  # more than anybody reads, less than a shell chokes on
 
 #: What begins a new word for bash, as far as it can stand in a host, a pattern or a source (COMP_WORDBREAKS).
 _BASH_BREAKS: Final = ":=@"
-#: What is offered is typed for the user and run at the next Enter: `%q` makes it one word that means itself, which
-#: it would not be inside quotes. `mapfile` neither splits nor expands what the program has answered.
+#: bash runs the completed word at the next Enter: `%q` makes it one word that means itself, which it would not be
+#: inside quotes. `mapfile` neither splits nor expands the output of the program.
 _BASH: Final = """\
 %(complete_func)s() {
     local answers answer value
@@ -57,59 +58,62 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 class Bash(BashComplete):
-    """bash takes `yaml:hosts` for three words; here the line is cut again, and only the last part is answered."""
+    """bash splits `yaml:hosts` into three words; this class splits the line again, and answers only the last part."""
 
     source_template = _BASH
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The finished words, and the one under the cursor."""
+        """Give the finished words, and the one under the cursor."""
         line = os.environ.get("COMP_LINE", "")
         words = split_arg_string(line)
         incomplete = words.pop() if words and not line[-1].isspace() else ""
-        self._answered = max(incomplete.rfind(letter) for letter in _BASH_BREAKS) + 1
+        self._n_answered = max(incomplete.rfind(letter) for letter in _BASH_BREAKS) + 1
         return words[1:], incomplete
 
     def format_completion(self, item: CompletionItem) -> str:
-        """The type and what bash is to put in place of its own last word."""
-        return f"{item.type},{item.value[self._answered :] if item.type == 'plain' else item.value}"
+        """Give the type, and the text that replaces the last word of bash."""
+        return f"{item.type},{item.value[self._n_answered :] if item.type == 'plain' else item.value}"
 
 
 add_completion_class(Bash)
 
 
-class _Offered(click.types.StringParamType):
-    """Text, as before, with something to offer."""
+#: Asks the shell to complete paths by itself.
+_FILES: Final = ("\0files",)
 
-    def __init__(self, give: Callable[[click.Context, str], Iterable[str]], *, several: bool = False) -> None:
-        self._give = give
-        self._several = several  # values joined by commas: only the last one is completed
+_Values = Callable[[click.Context, str], Iterable[str]]
+
+
+class _Completed(click.types.StringParamType):
+    """A text with values to offer.
+
+    Args:
+        list_values: gives all values, or `_FILES`, from the context and the word so far.
+        is_list: the text is values joined by commas: only the last one is completed.
+    """
+
+    def __init__(self, list_values: _Values, *, is_list: bool = False) -> None:
+        self._list_values = list_values
+        self._is_list = is_list
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The values that begin with what is there; a value that ends in `/` or is `*` asks the shell for files."""
-        before, comma, last = incomplete.rpartition(",") if self._several else ("", "", incomplete)
-        sign = last[: len(last) - len(last.lstrip("!&"))] if self._several else ""
+        """List the values that begin with the word so far."""
+        before, comma, last = incomplete.rpartition(",") if self._is_list else ("", "", incomplete)
+        word = last.lstrip("!&") if self._is_list else last
+        kept = f"{before}{comma}{last.removesuffix(word)}"
         try:
-            values = list(self._give(ctx, last[len(sign) :]))
-        except Exception:  # a broken inventory is told when the command runs, not between two keystrokes
+            values = tuple(self._list_values(ctx, word))
+        except Exception:  # the command itself reports a broken inventory
             return []
-        if values == [FILES]:
+        if values == _FILES:
             return [CompletionItem(incomplete, type="file")]
         # A line end would be a line of its own for the shell, a control character a key press.
-        found = sorted({value for value in values if value.startswith(last[len(sign) :]) and value.isprintable()})
-        return [CompletionItem(f"{before}{comma}{sign}{value}") for value in found[:MOST]]
+        matching = sorted({value for value in values if value.startswith(word) and value.isprintable()})
+        return [CompletionItem(kept + value) for value in matching[:MOST]]
 
 
-FILES: Final = "\0files"  # the shell's own completion of paths
-
-
-def _files(ctx: click.Context, incomplete: str) -> Iterable[str]:
-    del ctx, incomplete
-    return [FILES]
-
-
-def _hosts(ctx: click.Context, incomplete: str) -> Iterable[str]:
-    """Hosts and groups of the inventory of this command line, the environment or the configuration file."""
-    del incomplete
+def _list_hosts(ctx: click.Context, _word: str) -> Iterable[str]:
+    """List hosts and groups of the inventory of this command line, the environment or the configuration file."""
     from sshd_keepalive import inventories
     from sshd_keepalive.config import options
 
@@ -121,106 +125,80 @@ def _hosts(ctx: click.Context, incomplete: str) -> Iterable[str]:
     return [*names, "all"] if names else []
 
 
-def _sources(ctx: click.Context, incomplete: str) -> Iterable[str]:
-    del ctx
-    return _kinds("inventories", incomplete)
-
-
-def _outputs(ctx: click.Context, incomplete: str) -> Iterable[str]:
-    """A kind of report, then a path: what has no kind is not a value of --out."""
-    del ctx
-    from sshd_keepalive import registry
-
-    return (
-        _kinds("reports", incomplete) if ":" in incomplete else [f"{kind}:" for kind in registry.list_names("reports")]
-    )
-
-
-def _own_runs(ctx: click.Context, incomplete: str) -> Iterable[str]:
-    """The runs of this account that changed hosts."""
-    del ctx, incomplete
+def _list_own_runs(_ctx: click.Context, _word: str) -> Iterable[str]:
+    """List the runs of this account that changed hosts."""
     from sshd_keepalive.cli import _journal
 
-    return _journal.runs()
+    return _journal.list_runs()
 
 
-def _recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[str]:
-    """The runs in the history, where it is a file: a database may be far away."""
-    del incomplete
+def _list_recorded_runs(ctx: click.Context, _word: str) -> Iterable[str]:
+    """List the runs in the history, where it is a file: a database may be far away."""
     from sshd_keepalive.cli._records import open_to_read
 
     address = str(ctx.params.get("store") or "")
     return [] if "://" in address else [run.id for run in open_to_read(address).list_runs(MOST)]
 
 
-def _sinks(ctx: click.Context, incomplete: str) -> Iterable[str]:
-    del ctx
-    return _kinds("notifiers", incomplete)
-
-
-def _benchmarks(ctx: click.Context, incomplete: str) -> Iterable[str]:
-    del ctx, incomplete
+def _list_benchmarks(_ctx: click.Context, _word: str) -> Iterable[str]:
     from sshd_keepalive.config import benchmarks
 
     return [benchmarks.ALL, *(row.name for row in benchmarks.load_table())]
 
 
-def _kinds(kind: str, incomplete: str) -> Iterable[str]:
-    """`KIND:` where one begins like this, paths behind it, else files."""
-    from sshd_keepalive import registry
-
-    known = registry.list_names(kind)
-    name, colon, rest = incomplete.partition(":")
-    if colon and name in known:
-        return [f"{name}:{path}" for path in _paths(rest)]
-    found = [f"{one}:" for one in known if incomplete and one.startswith(incomplete)]
-    return found if found and not any(_paths(incomplete)) else [FILES]
+def _list_outputs(_ctx: click.Context, word: str) -> Iterable[str]:
+    """List kinds of reports, then paths: without a kind it is not a value of --out."""
+    kinds = [f"{kind}:" for kind in registry.list_names("reports")]
+    return _list_arguments("reports", word) if ":" in word else kinds
 
 
-def _paths(begin: str) -> list[str]:
-    folder, slash, rest = begin.rpartition("/")
-    found = Path(f"{folder}{slash}" or ".").expanduser().iterdir()
-    hits = [path for path in found if path.name.startswith(rest) and (rest or not path.name.startswith("."))]
-    return [f"{folder}{slash}{path.name}{'/' if path.is_dir() else ''}" for path in hits]
+def _list_arguments(extensions: str, word: str) -> Iterable[str]:
+    """List `KIND:` where one begins like this, paths after it, else files."""
+    kinds = registry.list_names(extensions)
+    kind, colon, argument = word.partition(":")
+    if colon and kind in kinds:
+        return [f"{kind}:{path}" for path in _list_paths(argument)]
+    matching = [f"{kind}:" for kind in kinds if word and kind.startswith(word)]
+    return matching if matching and not any(_list_paths(word)) else _FILES
 
 
-def _named(kind: str) -> Callable[[click.Context, str], Iterable[str]]:
-    def give(ctx: click.Context, incomplete: str) -> Iterable[str]:
-        del ctx, incomplete
-        from sshd_keepalive import registry
-
-        return registry.list_names(kind)
-
-    return give
+def _list_paths(word: str) -> list[str]:
+    folder, slash, name = word.rpartition("/")
+    paths = Path(f"{folder}{slash}" or ".").expanduser().iterdir()
+    matching = [path for path in paths if path.name.startswith(name) and (name or not path.name.startswith("."))]
+    return [f"{folder}{slash}{path.name}{'/' if path.is_dir() else ''}" for path in matching]
 
 
+_HOSTS: Final = _Completed(_list_hosts, is_list=True)
+_OWN_RUNS: Final = _Completed(_list_own_runs)
+_RECORDED_RUNS: Final = _Completed(_list_recorded_runs)
+_PATHS: Final = _Completed(lambda _ctx, _word: _FILES)
 #: Parameter, named alike on every command → what it offers.
-_OFFERS: Final[dict[str, _Offered]] = {
-    "inventory": _Offered(_sources),
-    "limit": _Offered(_hosts, several=True),
-    "hosts": _Offered(_hosts, several=True),
-    "jump": _Offered(_hosts, several=True),
-    "format": _Offered(_named("reports")),
-    "out": _Offered(_outputs),
-    "notify": _Offered(_sinks),
-    "benchmark": _Offered(_benchmarks),
-    "engine": _Offered(_named("engines")),
-    "private_key": _Offered(_files),
-    "resume": _Offered(_own_runs),
-    "run_id": _Offered(_own_runs),
-    "run": _Offered(_recorded_runs),
-    "words": _Offered(_recorded_runs),
-    "log": _Offered(_files),
-    "store": _Offered(_files),
+_TYPES: Final[dict[str, _Completed]] = {
+    "inventory": _Completed(lambda _ctx, word: _list_arguments("inventories", word)),
+    "limit": _HOSTS,
+    "hosts": _HOSTS,
+    "jump": _HOSTS,
+    "format": _Completed(lambda _ctx, _word: registry.list_names("reports")),
+    "out": _Completed(_list_outputs),
+    "notify": _Completed(lambda _ctx, word: _list_arguments("notifiers", word)),
+    "benchmark": _Completed(_list_benchmarks),
+    "engine": _Completed(lambda _ctx, _word: registry.list_names("engines")),
+    "private_key": _PATHS,
+    "log": _PATHS,
+    "store": _PATHS,
+    "resume": _OWN_RUNS,
+    "run_id": _OWN_RUNS,
+    "run": _RECORDED_RUNS,
+    "words": _RECORDED_RUNS,
 }
 
 
-def offer(command: click.Command) -> click.Command:
+def add_completion(command: click.Command) -> None:
     """Let the parameters of a command be completed, those that are plain text so far."""
     for parameter in command.params:
-        if parameter.name in _OFFERS and type(parameter.type) is click.types.StringParamType:
-            parameter.type = _OFFERS[parameter.name]
-    return command
+        if parameter.name in _TYPES and type(parameter.type) is click.types.StringParamType:
+            parameter.type = _TYPES[parameter.name]
 
 
 @click.command("completion", cls=Command, short_help="Print completion for a shell.")
@@ -239,7 +217,6 @@ def command(ctx: click.Context, shell: str) -> None:
       sshd-keepalive completion fish > sshd-keepalive.fish
     """
     root = ctx.find_root()
-    found = get_completion_class(shell)
-    if found is None:
-        raise click.UsageError(f"{shell} is not supported")
-    click.echo(found(root.command, {}, "sshd-keepalive", COMPLETES).source())
+    shell_class = get_completion_class(shell)
+    assert shell_class is not None
+    click.echo(shell_class(root.command, {}, "sshd-keepalive", COMPLETES).source())
