@@ -85,7 +85,7 @@ def recording(path: Path) -> Took:
 
     def record() -> None:
         recorder = Recorder(asked_for, "check", options, (), [report.host for report in fleet.hosts], Secrets())
-        told = tuple(map(recorder.compared, fleet.hosts))
+        told = tuple(map(recorder.add_changes, fleet.hosts))
         recorder.record(Run(id="new", command="check", started_at=NOW, ended_at=NOW, exit_code=1, hosts=told))
 
     took = _took(record)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sshd_keepalive import registry
-from sshd_keepalive.cli._run import exit_code
+from sshd_keepalive.cli._run import compute_exit_code
 from sshd_keepalive.engines import report_not_begun
 from sshd_keepalive.history import notice, outcome
 from sshd_keepalive.model import (
@@ -49,7 +49,7 @@ OBSERVED = replace(RIGHT, setting=Subject.OBSERVED, wanted="a keep-alive every 3
 
 
 def a_run(*reports: HostReport, command: str = "check") -> Run:
-    code = exit_code(reports, command)
+    code = compute_exit_code(reports, command)
     return Run(id="r", command=command, started_at=NOW, ended_at=NOW, exit_code=code, hosts=reports)
 
 
@@ -74,14 +74,14 @@ def a_run(*reports: HostReport, command: str = "check") -> Run:
     ],
 )
 def test_each_end_has_its_exit_code_and_its_word(report: HostReport, command: str, code: int, word: str) -> None:
-    assert exit_code([report], command) == code
+    assert compute_exit_code([report], command) == code
     assert outcome.pick_word(report) == word
 
 
 def test_the_worst_host_decides() -> None:
     rolled_back = replace(DRIFT, end=End.ROLLED_BACK)
-    assert exit_code([OK, rolled_back, UNREACHABLE], "apply") == 4
-    assert exit_code([], "check") == 0
+    assert compute_exit_code([OK, rolled_back, UNREACHABLE], "apply") == 4
+    assert compute_exit_code([], "check") == 0
 
 
 @pytest.mark.parametrize(("end", "told"), [(None, "unknown"), (End.REFUSED, None)])

@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from sshd_keepalive.cli._run import exit_code
+from sshd_keepalive.cli._run import compute_exit_code
 from sshd_keepalive.fleet.report import report_reading
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import Context, Dump, HostReport, Run, State, Waiver
@@ -41,7 +41,7 @@ def test_a_waiver_holds_to_its_last_day(text: str, until: date, verdict: State, 
     report = judged(text, until)
     assert report.state is verdict
     assert report.notes == ((note,) if note else ())
-    assert exit_code([report], "check") == code
+    assert compute_exit_code([report], "check") == code
     assert note in text_report.render_hosts([report])
 
 
@@ -49,7 +49,7 @@ def test_what_could_not_be_told_was_never_waived() -> None:
     report = judged(WRONG, date(2027, 1, 1), dumps=(_says("0", "7"),))
     assert {finding.state for finding in report.findings} == {State.DRIFT, State.UNKNOWN}
     assert report.state is State.UNKNOWN
-    assert exit_code([report], "check") == 3
+    assert compute_exit_code([report], "check") == 3
 
 
 def test_a_waived_host_is_counted_apart() -> None:

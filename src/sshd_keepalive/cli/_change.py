@@ -9,10 +9,10 @@ from typing import Any
 
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode, changing_hosts
-from sshd_keepalive.cli._journal import Journal, done_in
+from sshd_keepalive.cli._journal import Journal, find_done
 from sshd_keepalive.cli._options import Changing, Options, Recording, Watching
 from sshd_keepalive.cli._plan_file import PlanFile
-from sshd_keepalive.cli._run import FleetRun, finish_changes, new_run_id, now
+from sshd_keepalive.cli._run import FleetRun, finish_changes, make_run_id, read_clock
 from sshd_keepalive.cli._terminal import PROMPTS
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
@@ -30,16 +30,16 @@ def select_change(
     changing: Changing,
     recording: Recording,
     *,
-    planned: PlanFile | None = None,
+    plan: PlanFile | None = None,
     **orders: Any,
 ) -> FleetRun:
-    """The hosts that a command is to change, without those that --resume has done already.
+    """Select the hosts that a command changes, without those that --resume skips.
 
     Args:
-        planned: the plan that is carried out.
+        plan: the plan that is applied.
         orders: fields of `fleet.Orders`.
     Raises:
-        ConfigError: nobody can be asked, or there is no run to resume.
+        ConfigError: there is no terminal to ask on, or no run to resume.
     """
     if not changing.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfigError("there is no terminal to ask on", hint="read the plan, then add --yes")
@@ -48,8 +48,8 @@ def select_change(
         options,
         arguments,
         recording=recording,
-        planned=planned,
-        skip=done_in(changing.resume, command) if changing.resume else frozenset(),
+        plan=plan,
+        skip=find_done(changing.resume, command) if changing.resume else frozenset(),
         confirm_timeout_s=changing.confirm_timeout,
         action=Action(changing.service_action),
         rehearses=not changing.no_rehearsal,
@@ -61,23 +61,24 @@ def change_fleet(
     run: FleetRun,
     changing: Changing,
     *,
-    plan: fleet.Pass,
+    preview: fleet.Pass,
     work: fleet.Pass,
-    made: PlanFile | None = None,
+    plan: PlanFile | None = None,
     watching: Watching | None = None,
 ) -> int:
-    """Show what `plan` finds, ask, do `work`, report; gives the exit code.
+    """Show the changes, ask, carry them out, report; give the exit code.
 
-    With --yes nothing is shown first; but what --force would lose is, for afterwards it is too late to see.
+    With --yes the changes are not shown first, except those of --force, which lose an edit.
 
     Args:
-        made: the plan that is carried out, in place of what `plan` would find now.
+        preview: finds the changes; not called where there is a `plan`.
+        work: changes a host.
         watching: whether the sessions of changed hosts are watched.
     """
-    _plan_rollout(run, changing, run.hosts)  # a mistake in the options is told before any host is contacted
+    _plan_rollout(run, changing, run.hosts)  # a mistake in the options ends the run before any host is contacted
     asks = not changing.yes
-    shows_first = asks or run.orders.force or made is not None
-    planned = _show(run, plan, made, asks=asks) if shows_first else {}
+    shows_first = asks or run.orders.force or plan is not None
+    planned = _show(run, preview, plan, asks=asks) if shows_first else {}
     if run.stop.is_set():
         raise KeyboardInterrupt
     if asks and not _ask(planned):
@@ -86,14 +87,13 @@ def change_fleet(
     n_failed = sum(report.failure is not None for report in planned.values())
     hosts = tuple(host for host in run.hosts if not planned or outcome.is_change_planned(planned[host.name]))
     rollout = _plan_rollout(run, changing, hosts, n_failed=n_failed)
-    with changing_hosts():  # until it is told what became of them
+    with changing_hosts():  # until their state is reported
         with finish_changes(run.stop):
-            ended, journal = _roll_out(run, rollout, work, changing, watching or Watching())
-        reports = [ended.get(host.name) or _leave(planned[host.name]) for host in run.hosts]
+            changed, journal = _roll_out(run, rollout, work, changing, watching or Watching())
+        reports = [changed.get(host.name) or _leave(planned[host.name]) for host in run.hosts]
         failed = journal.close(reports)
         is_interrupted = run.stop.is_set() and not rollout.is_spent
-        finished = run.end(reports, interrupted=is_interrupted)
-        code = run.show(finished, with_diffs=not (shows_first or run.options.quiet))
+        code = run.show(run.end(reports, interrupted=is_interrupted), with_diffs=not (shows_first or run.options.quiet))
     if (is_interrupted or rollout.is_spent) and any(map(waves.has_failed, reports)):
         _suggest_resume(run)
     elif run.suggest_confirm(reports):
@@ -113,9 +113,9 @@ def _suggest_resume(run: FleetRun) -> None:
         run.suggest_plan(run.plan_path, *words)
 
 
-def _show(run: FleetRun, plan: fleet.Pass, made: PlanFile | None, *, asks: bool) -> dict[str, HostReport]:
+def _show(run: FleetRun, preview: fleet.Pass, plan: PlanFile | None, *, asks: bool) -> dict[str, HostReport]:
     """Show every change; from then on a host is changed only as shown."""
-    reports = run.repeat(plan, tell=False) if made is None else made.to_reports(run.hosts)
+    reports = run.repeat(preview, tell=False) if plan is None else plan.to_reports(run.hosts)
     planned = {report.host.name: report for report in reports}
     run.output.diffs(run.make_run(planned.values()))
     run.warn_of_silent_clients(reports, always=asks)  # the answer may depend on it
@@ -133,31 +133,30 @@ def _ask(planned: dict[str, HostReport]) -> bool:
 
 
 def _leave(report: HostReport) -> HostReport:
-    """A host that the plan leaves alone: it could not be planned, or there is nothing to do."""
+    """Report a host that is not changed: it could not be planned, or there is nothing to do."""
     if report.state is State.UNREACHABLE or report.end is End.NOT_BEGUN:
         return report
     return replace(report, end=End.UNCHANGED if report.failure is None else End.REFUSED)
 
 
 def _plan_rollout(run: FleetRun, changing: Changing, hosts: tuple[Host, ...], *, n_failed: int = 0) -> Rollout:
-    """The waves and the budget that the options ask for.
+    """Plan the waves and the budget as the options say.
 
     Args:
-        hosts: those that are left to change; labels and shares are meant of all hosts of the run.
-        n_failed: how many of the others have failed already, when the plan was made.
+        hosts: the hosts to change; labels and shares apply to all hosts of the run.
+        n_failed: how many of the others could not be planned.
     Raises:
         ConfigError: sizes, labels or a budget that cannot be read.
     """
     n_canary = min(changing.canary, len(run.hosts))
-    left = {host.name for host in hosts}
+    names = {host.name for host in hosts}
     divided = tuple(
         wave
         for whole in waves.divide(run.hosts, changing.serial, canary=n_canary)
-        if (wave := tuple(host for host in whole if host.name in left))
+        if (wave := tuple(host for host in whole if host.name in names))
     )
-    default = "0" if len(divided) > 1 else None
-    text = changing.max_fail if changing.max_fail is not None else default
-    budget = Budget(None) if text is None else Budget.parse(text, len(run.hosts))
+    max_fail = changing.max_fail if changing.max_fail is not None else "0" if len(divided) > 1 else None
+    budget = Budget(None) if max_fail is None else Budget.parse(max_fail, len(run.hosts))
     rollout = Rollout(
         waves=divided,
         budget=Budget(None) if changing.on_failure == "continue" else budget,
@@ -177,7 +176,7 @@ def _roll_out(
     run: FleetRun, rollout: Rollout, work: fleet.Pass, changing: Changing, watching: Watching
 ) -> tuple[dict[str, HostReport], Journal]:
     """Give the report of every host in a wave, by its name, and the journal, still open."""
-    # A change that waits for its confirmation may be gone tomorrow: it is journalled as another command's.
+    # A host may revert an unconfirmed change later: --resume must not skip it, so the journal has another command.
     journal = Journal(run.orders.run_id, run.command if run.orders.confirms else f"{run.command} --no-confirm")
     reports: dict[str, HostReport] = {}
 
@@ -219,5 +218,5 @@ def _watch(run: FleetRun, rollout: Rollout, changed: list[HostReport], watching:
 
 def _undo(run: FleetRun, rollout: Rollout, changed: list[HostReport], why: str) -> Iterator[HostReport]:
     # A run of its own, with backups of its own: what is reverted can be applied again.
-    orders = replace(run.orders, run_id=new_run_id(now()), undoes=run.orders.run_id, shown=None)
+    orders = replace(run.orders, run_id=make_run_id(read_clock()), undoes=run.orders.run_id, shown=None)
     return rollout.undo(changed, orders, why)

@@ -1,4 +1,4 @@
-"""What a run has done so far, on disk as it goes: so that an interrupted one can go on, and nobody is done twice.
+"""The journal of a run that changes hosts, so that --resume can continue an interrupted one.
 
 One file for each run that changes hosts, `runs/RUN.jsonl` in the program's state directory, one line a host; and
 `RUN.failed`, the names of the hosts that failed, for `--limit @FILE`.
@@ -21,19 +21,19 @@ KEPT = 100  # runs
 _DONE = frozenset({End.APPLIED.value, End.UNCHANGED.value})
 
 
-def directory() -> Path:
-    """Where journals are kept; the account's own."""
+def find_directory() -> Path:
+    """Give the place of the journals of this account."""
     from platformdirs import user_state_path
 
     return user_state_path("sshd-keepalive") / "runs"
 
 
 class Journal:
-    """The journal of one run. Without a place to write the run goes on, and says once that it cannot be resumed."""
+    """The journal of one run. If it cannot be written, the run goes on after a warning: --resume will not work."""
 
     def __init__(self, run_id: str, command: str) -> None:
         self._command = command
-        self._path = directory() / f"{run_id}.jsonl"
+        self._path = find_directory() / f"{run_id}.jsonl"
         self._fd: int | None = None
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -43,7 +43,7 @@ class Journal:
             sys.stderr.write(f"warning: this run cannot be resumed: {self._path}: {error.strerror}\n")
 
     def write(self, report: HostReport) -> None:
-        """One host has ended. On disk before the next one is told."""
+        """Write the end of one host to disk, before the next one is reported."""
         if self._fd is None:
             return
         end = report.end.value if report.end else None
@@ -59,7 +59,7 @@ class Journal:
             self._fd = None
 
     def close(self, reports: Iterable[HostReport]) -> Path | None:
-        """End the journal; gives the file with the hosts that failed, if there are any."""
+        """End the journal; give the file with the hosts that failed, if there are any."""
         if self._fd is None:
             return None
         os.close(self._fd)
@@ -77,36 +77,36 @@ class Journal:
 
 def list_runs() -> tuple[str, ...]:
     """Give the ids of the runs that are kept, newest first."""
-    return tuple(sorted((path.stem for path in directory().glob("*.jsonl")), reverse=True))
+    return tuple(sorted((path.stem for path in find_directory().glob("*.jsonl")), reverse=True))
 
 
-def find(begin: str) -> str:
+def find_run(begin: str) -> str:
     """Find the run whose id begins like this; empty when none does.
 
     Raises:
         ConfigError: several do.
     """
-    found = [run for run in list_runs() if run.startswith(begin)]
-    if begin in found or len(found) < 2:
-        return begin if begin in found else "".join(found)
-    raise ConfigError(f"{len(found)} runs begin with {begin!r}", hint=join_first(found, 5))
+    runs = [run for run in list_runs() if run.startswith(begin)]
+    if begin in runs or len(runs) < 2:
+        return begin if begin in runs else "".join(runs)
+    raise ConfigError(f"{len(runs)} runs begin with {begin!r}", hint=join_first(runs, 5))
 
 
-def done_in(begin: str, command: str) -> frozenset[str]:
-    """The hosts that an earlier run brought to a good end; the last word on a host counts.
+def find_done(begin: str, command: str) -> frozenset[str]:
+    """Find the hosts that an earlier run has finished without a failure; the last line of a host counts.
 
     Raises:
         ConfigError: there is no such run, or it was one of another command.
     """
-    run_id = find(begin)
+    run_id = find_run(begin)
     if not run_id:
-        raise ConfigError(f"--resume {begin}: the run does not exist", hint=f"runs are kept in {directory()}")
-    path = directory() / f"{run_id}.jsonl"
+        raise ConfigError(f"--resume {begin}: the run does not exist", hint=f"runs are kept in {find_directory()}")
+    path = find_directory() / f"{run_id}.jsonl"
     done: dict[str, bool] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:  # the last line, where the machine went down in mid-write
+        except ValueError:  # the last line of a machine that crashed
             continue
         if entry.get("command") != command:
             raise ConfigError(f"--resume {run_id}: that was a run of {entry.get('command')}, not of {command}")

@@ -1,7 +1,7 @@
-"""A plan on disk: `plan --out FILE` writes it, `apply FILE` carries out what it says and nothing else.
+"""A plan on disk: `plan --out FILE` writes it, and `apply FILE` does that and nothing else.
 
-The file holds no secret and no password's answer, but lines of sshd_config, which not every account may read: its mode
-is 0600. A host is recognised by where it is and by what it should get; what is on it, by a fingerprint of the files.
+The file holds no secret, but lines of sshd_config, which not every account may read: its mode is 0600. A host is
+recognised by its address, its file and its policy; its content by a fingerprint of the files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MEANS_FILE: Final = re.compile(r"^~?/|^[^@!&~].*(/|\.json$|\.plan$)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedHost:
-    """What is to be done on one host."""
+    """The change of one host."""
 
     name: str
     address: str
@@ -77,11 +77,11 @@ class PlanFile:
         Raises:
             ConfigError: the inventory or the policy says something else than when the plan was made.
         """
-        found = {host.name: host for host in hosts}
-        changes = [(planned.name, planned.find_changes(found.get(planned.name))) for planned in self.hosts]
-        if told := [f"{name} {change}" for name, change in changes if change]:
-            raise ConfigError("\n".join(told), hint="make the plan again")
-        return tuple(found[planned.name] for planned in self.hosts)
+        by_name = {host.name: host for host in hosts}
+        changes = [(planned.name, planned.find_changes(by_name.get(planned.name))) for planned in self.hosts]
+        if mistakes := [f"{name} {change}" for name, change in changes if change]:
+            raise ConfigError("\n".join(mistakes), hint="make the plan again")
+        return tuple(by_name[planned.name] for planned in self.hosts)
 
     def to_reports(self, hosts: Iterable[Host]) -> tuple[HostReport, ...]:
         """Give what `plan` reported of these hosts."""
@@ -90,24 +90,23 @@ class PlanFile:
 
     def override(self, options: Options) -> Options:
         """Give the options of `apply` with those of the plan. A login may be given again."""
-        given = {name for name in LOGIN if getattr(options, name) != getattr(Options(), name)}
-        kept = {name: getattr(self.options, name) for name in (*CHOOSING, *LOGIN) if name not in given}
-        return replace(options, **kept)
+        logins = {name for name in LOGIN if getattr(options, name) != getattr(Options(), name)}
+        return replace(options, **{name: getattr(self.options, name) for name in {*CHOOSING, *LOGIN} - logins})
 
 
-def make(
+def make_plan(
     reports: Iterable[HostReport], options: Options, arguments: tuple[str, ...], *, run_id: str, made_at: datetime
 ) -> PlanFile:
-    """Make the file's content from what `plan` found."""
-    kept = {name: getattr(options, name) for name in (*CHOOSING, *LOGIN) if not name.startswith("ask_")}
-    kept["inventory"] = tuple(map(make_absolute, options.inventory))
+    """Make the content of the file from the reports of `plan`."""
+    saved = {name: getattr(options, name) for name in (*CHOOSING, *LOGIN) if not name.startswith("ask_")}
+    saved["inventory"] = tuple(map(make_absolute, options.inventory))
     if options.private_key:
-        kept["private_key"] = str(Path(options.private_key).expanduser().absolute())
+        saved["private_key"] = str(Path(options.private_key).expanduser().absolute())
     return PlanFile(
         sshd_keepalive_plan=_VERSION,
         run_id=run_id,
         made_at=made_at,
-        options=replace(Options(), **kept),
+        options=Options(**saved),
         arguments=arguments,
         hosts=tuple(
             PlannedHost(
@@ -127,7 +126,7 @@ def make(
     )
 
 
-def write(path: Path, plan: PlanFile) -> None:
+def write_plan(path: Path, plan: PlanFile) -> None:
     """Write a plan, readable for its owner alone.
 
     Raises:
@@ -136,7 +135,7 @@ def write(path: Path, plan: PlanFile) -> None:
     files.write(path, f"{serialization.write(plan)}\n".encode(), mode=0o600)
 
 
-def find(words: tuple[str, ...]) -> Path | None:
+def find_plan(words: tuple[str, ...]) -> Path | None:
     """Find the plan that the words of a command line name: a single file that begins as one.
 
     Raises:
@@ -146,13 +145,13 @@ def find(words: tuple[str, ...]) -> Path | None:
         return path
     for word in words:
         if _MEANS_FILE.search(word):
-            found = Path(word).expanduser()
-            what = "the file does not exist"
-            if found.exists():
-                what = (
-                    "the plan names the hosts: leave out the others" if _is_plan(found) else "this file is not a plan"
+            path = Path(word).expanduser()
+            problem = "the file does not exist"
+            if path.exists():
+                problem = (
+                    "the plan names the hosts: leave out the others" if _is_plan(path) else "this file is not a plan"
                 )
-            raise ConfigError(f"plan {word}: {what}", hint=f"sshd-keepalive plan --out {quote(word)} writes a plan")
+            raise ConfigError(f"plan {word}: {problem}", hint=f"sshd-keepalive plan --out {quote(word)} writes a plan")
     return None
 
 
@@ -164,7 +163,7 @@ def _is_plan(path: Path) -> bool:
         return file.read(len(_MARK)).decode("ascii", "replace") == _MARK
 
 
-def read(path: Path) -> PlanFile:
+def read_plan(path: Path) -> PlanFile:
     """Read a plan.
 
     Raises:

@@ -25,10 +25,10 @@ REFERENCES: Final = ("env:", "file:", "keyring:", "command:")
 
 
 def open_store(text: str, secrets: Secrets) -> Store:
-    """The history that `--store` names.
+    """Open the history that `--store` names.
 
     Raises:
-        ConfigError: no address, or a reference that leads nowhere.
+        ConfigError: no address, or a reference that cannot be resolved.
     """
     from sshd_keepalive import store  # SQLAlchemy, 250 ms
 
@@ -38,7 +38,7 @@ def open_store(text: str, secrets: Secrets) -> Store:
 
 
 def holds_password(text: str) -> bool:
-    """Whether `--store` spells a password out instead of referring to it."""
+    """Whether the text of `--store` has a password in it."""
     if text.startswith(REFERENCES) or "://" not in text:
         return False
     from sshd_keepalive import store
@@ -47,7 +47,7 @@ def holds_password(text: str) -> bool:
 
 
 def open_to_read(text: str) -> Store:
-    """The history that `--store` names, for a command that only reads.
+    """Open the history that `--store` names, for a command that only reads.
 
     Raises:
         ConfigError: also when nothing was recorded there.
@@ -65,8 +65,8 @@ def open_to_read(text: str) -> Store:
 class Recorder:
     """Records one run; without `--record` it does nothing.
 
-    What was recorded before is read before the first host is contacted. Whatever the history's trouble, the run goes
-    on, the trouble is told on standard error, and the exit code is at least 3.
+    It reads earlier records before the first host is contacted. If the history fails, the run goes on, standard error
+    has the reason, and the exit code is at least 3.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Recorder:
         secrets: Secrets,
     ) -> None:
         self._recording = recording
-        self._selection = selection(options, arguments)
+        self._selection = describe_selection(options, arguments)
         self._store: Store | None = None
         self._has_failed = False
         self._past: tuple[PastRun, ...] = ()
@@ -90,28 +90,28 @@ class Recorder:
             return
         self._store = open_store(recording.store, secrets)
         names = [host.name for host in hosts]
-        with self._told():
+        with self._report_failure():
             self._past = self._store.list_previous(self._selection, command=command)
             if command == LOG_COMMAND:
                 return
             self._last = self._store.find_last(names)
-            # Nearly always the same records, and to read them is most of what recording costs.
+            # They are nearly always the same records, and reading them is most of the cost of recording.
             judged = {name: last for name, last in self._last.items() if last.report.state.is_judged}
             self._judged = judged | self._store.find_last(self._last.keys() - judged, judged=True)
             self._replaced = self._store.list_replaced(names)
 
-    def compared(self, report: HostReport) -> HostReport:
-        """A report with what changed on its host since it was last recorded."""
+    def add_changes(self, report: HostReport) -> HostReport:
+        """Add what changed on the host since it was last recorded."""
         name = report.host.name
         changes = find_changes(report, self._last.get(name), self._judged.get(name), self._replaced.get(name, ()))
         return replace(report, changes=changes) if changes else report
 
     def record(self, run: Run) -> Run:
-        """Write the run down; gives it with the runs before it, and with the exit code that it ends with."""
+        """Record the run; give it with the runs before it and its exit code."""
         run = replace(run, selection=self._selection, past=self._past)
         if self._store is None:
             return run
-        with self._told():
+        with self._report_failure():
             self._store.save(run)
             if self._recording.keep is not None:
                 self._store.prune(timedelta(seconds=self._recording.keep), datetime.now(UTC).replace(microsecond=0))
@@ -119,7 +119,7 @@ class Recorder:
         return replace(run, exit_code=max(run.exit_code, ExitCode.UNKNOWN)) if self._has_failed else run
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _report_failure(self) -> Iterator[None]:
         try:
             yield
         except StoreError as error:
@@ -127,15 +127,15 @@ class Recorder:
             sys.stderr.write(printable(f"error: {error}\n" + (f"next: {error.hint}\n" if error.hint else "")))
 
 
-def selection(options: Options, arguments: Sequence[str]) -> str:
-    """The words that chose the hosts, the same from whichever directory they are typed."""
+def describe_selection(options: Options, arguments: Sequence[str]) -> str:
+    """Write the words that chose the hosts, the same from every directory."""
     words = [word for source in options.inventory for word in ("-i", make_absolute(source))]
     words += ["--limit", options.limit] if options.limit else []
     return join([*words, *arguments])
 
 
 def make_absolute(source: str) -> str:
-    """Give an inventory's SOURCE as it is written from any directory."""
+    """Write the SOURCE of an inventory so that it is valid in every directory."""
     kind, colon, rest = source.partition(":")
     if Path(source).expanduser().exists():
         return str(Path(source).expanduser().absolute())

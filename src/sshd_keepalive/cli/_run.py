@@ -61,7 +61,7 @@ class FleetRun:
         arguments: the hosts or patterns of the command line.
         output: where something else is shown than for other commands.
         skip: names of hosts that are left out.
-        planned: the plan whose hosts are meant, out of those that the options select.
+        plan: selects some of the hosts of the options.
         orders: fields of `fleet.Orders` that are not the default.
     """
 
@@ -74,16 +74,16 @@ class FleetRun:
         recording: Recording | None = None,
         output: Output | None = None,
         skip: Set[str] = frozenset(),
-        planned: PlanFile | None = None,
+        plan: PlanFile | None = None,
         **orders: Any,
     ) -> None:
         self.command = command
         self.options = options
         self.output = output or Output(options, command)
         hosts = select_hosts(options, arguments)
-        self.hosts = tuple(host for host in (planned.select(hosts) if planned else hosts) if host.name not in skip)
-        self.started_at = now()
-        self.orders = replace(make_orders(options, new_run_id(self.started_at), arguments), **orders)
+        self.hosts = tuple(host for host in (plan.select(hosts) if plan else hosts) if host.name not in skip)
+        self.started_at = read_clock()
+        self.orders = replace(make_orders(options, make_run_id(self.started_at), arguments), **orders)
         self.stop = self.orders.stop
         self.plan_path: Path | None = None  # of the plan that is carried out
         self._has_warned = False
@@ -100,12 +100,13 @@ class FleetRun:
         waits: bool = False,
         workers: int | None = None,
     ) -> tuple[HostReport, ...]:
-        """Do one pass for every host; gives a report for each, in their order.
+        """Run one pass for every host; give a report for each, in their order.
 
-        After SIGTERM no host is begun; those in progress are finished. So it is after Ctrl-C where hosts are changed.
+        After SIGTERM no host is begun, and those in progress are finished. The same is true after Ctrl-C if the pass
+        changes hosts.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C, and no host is changed.
+            KeyboardInterrupt: Ctrl-C, and the pass only reads.
 
         Args:
             tell: show each host as it ends.
@@ -120,8 +121,8 @@ class FleetRun:
         leaves = not waits and self.options.engine == "thread"
         ending = finish_changes(self.stop) if changes else finish_reading(self.stop, leaves=leaves)
         with ending, self.output.progress(len(self.hosts)) as advance:
-            for landed in fleet.run(job, begun, self.orders, engine, workers=workers, changes=changes, waits=waits):
-                report = self._recorder.compared(landed)
+            for finished in fleet.run(job, begun, self.orders, engine, workers=workers, changes=changes, waits=waits):
+                report = self._recorder.add_changes(finished)
                 reports[report.host.name] = report
                 advance()
                 if tell:
@@ -132,7 +133,7 @@ class FleetRun:
         )
 
     def make_run(self, reports: Iterable[HostReport], code: int = ExitCode.OK) -> Run:
-        """The run as it is now."""
+        """Make the run as it is now."""
         return Run(
             id=self.orders.run_id,
             command=self.command,
@@ -151,22 +152,22 @@ class FleetRun:
         interrupted: bool | None = None,
         benchmarks: tuple[Benchmark, ...] = (),
     ) -> Run:
-        """End the run and record it; gives it with the exit code.
+        """End the run and record it; give it with the exit code.
 
         Args:
-            judge_as: the command whose exit codes count, where it is another one.
-            interrupted: None: when somebody has pressed Ctrl-C.
+            judge_as: the command whose exit codes apply, if it is another one.
+            interrupted: None: if Ctrl-C was pressed.
         """
         reports = tuple(reports)
         was_stopped = self.stop.is_set() if interrupted is None else interrupted
-        code = ExitCode.INTERRUPTED if was_stopped else exit_code(reports, judge_as or self.command)
+        code = ExitCode.INTERRUPTED if was_stopped else compute_exit_code(reports, judge_as or self.command)
         return self._recorder.record(replace(self.make_run(reports, code), benchmarks=benchmarks))
 
     def show(self, run: Run, *, with_diffs: bool = False, then: str = "") -> int:
-        """Show a run that has ended; gives its exit code.
+        """Show a run that has ended; give its exit code.
 
         Args:
-            then: the command to type next when hosts have drifted from what `apply` changes.
+            then: the command to type next if `apply` can correct a host.
         """
         self.output.run(run, with_diffs=with_diffs)
         self.warn_of_silent_clients(run.hosts)
@@ -197,16 +198,16 @@ class FleetRun:
             )
 
     def suggest(self, command: str, *more: str) -> None:
-        """Say which command to type next for the same hosts."""
+        """Suggest the command to type next for the same hosts."""
         self.output.next_step(self.orders.repeated.write_command(command, *more))
 
     def suggest_plan(self, path: Path, *more: str) -> None:
-        """Say how a plan is carried out; passwords are asked for again."""
+        """Suggest the command that applies a plan; passwords are asked for again."""
         asks = [word for word, asks in (("-k", self.options.ask_pass), ("-K", self.options.ask_become_pass)) if asks]
         self.output.next_step(join(["sshd-keepalive", "apply", *repeat_config(), *asks, str(path), *more]))
 
     def suggest_confirm(self, reports: Iterable[HostReport]) -> bool:
-        """Say what confirms the changes that wait for it; gives whether there are any."""
+        """Suggest `confirm` if a change waits for it; give whether one does."""
         waits = any(report.failure and report.pending and report.pending.phase is Phase.WAITING for report in reports)
         if waits:
             self.suggest("confirm")
@@ -214,21 +215,21 @@ class FleetRun:
 
 
 def _can_change(report: HostReport) -> bool:
-    """Whether `plan` and `apply` have an answer to what is wrong with a host."""
+    """Whether `apply` may correct a host."""
     wrong = [finding.setting for finding in report.findings if finding.state is State.DRIFT]
     return bool(report.diff or report.restarts) or any(
         setting.is_changed_by_apply or setting.is_observation for setting in wrong
     )
 
 
-def exit_code(reports: Iterable[HostReport], command: str) -> int:
-    """The worst host decides. `plan` asks whether there is something to do, the others how the host is."""
+def compute_exit_code(reports: Iterable[HostReport], command: str) -> int:
+    """Give the exit code of the worst host."""
     return max((_code(report, command) for report in reports), default=ExitCode.OK)
 
 
 def _code(report: HostReport, command: str) -> int:
     if command == "undo" and report.end in (End.APPLIED, End.UNCHANGED) and report.failure is None:
-        return ExitCode.OK  # what is there is what was asked for, whatever a policy says
+        return ExitCode.OK  # an undo does not need to meet the policy
     if report.end in _BY_END:
         return _BY_END[report.end]
     if report.failure is not None:
@@ -240,13 +241,13 @@ def _code(report: HostReport, command: str) -> int:
     return _BY_STATE[report.state]
 
 
-def new_run_id(now: datetime) -> str:
-    """Sorts by time and is unique: `20260131T020000Z-3f9a1c`."""
+def make_run_id(now: datetime) -> str:
+    """Make a unique id that sorts by time: `20260131T020000Z-3f9a1c`."""
     return f"{now:%Y%m%dT%H%M%SZ}-{randomness.token_hex(3)}"
 
 
 def make_orders(options: Options, run_id: str, arguments: Sequence[str] = ()) -> fleet.Orders:
-    """The orders of a pass; passwords are asked for on the terminal, when there is one."""
+    """Make the orders of a pass; passwords are asked for on the terminal, if there is one."""
     from sshd_keepalive.secrets.retrieval import Secrets
 
     if options.verbose > 1:
@@ -268,9 +269,9 @@ def make_orders(options: Options, run_id: str, arguments: Sequence[str] = ()) ->
 
 @contextmanager
 def finish_changes(stop: Stop) -> Iterator[None]:
-    """On Ctrl-C and SIGTERM let go of the hosts that are not being changed, and finish the others.
+    """On Ctrl-C and SIGTERM finish the hosts that are being changed, and no others.
 
-    The second signal leaves at once, and the hosts' guards see to the rest.
+    The second signal exits at once; the guards of the hosts revert what is not confirmed.
     """
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -284,7 +285,7 @@ def finish_changes(stop: Stop) -> Iterator[None]:
         else:
             sys.stderr.write("interrupted: no host is being changed now\n")
 
-    with _handled(on_signal, signal.SIGINT, signal.SIGTERM):
+    with _handle(on_signal, signal.SIGINT, signal.SIGTERM):
         yield
 
 
@@ -303,20 +304,20 @@ def finish_reading(stop: Stop, *, leaves: bool) -> Iterator[None]:
         stop.set()
         sys.stderr.write("interrupted: finishing the hosts in progress; press Ctrl-C again to leave at once\n")
 
-    with _handled(on_signal, signal.SIGTERM, *(() if leaves else (signal.SIGINT,))):
+    with _handle(on_signal, signal.SIGTERM, *(() if leaves else (signal.SIGINT,))):
         yield
 
 
 @contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in numbers}
+def _handle(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
+    handlers = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+        for number, former in handlers.items():
+            signal.signal(number, former)
 
 
-def now() -> datetime:
-    """The clock, to the second."""
+def read_clock() -> datetime:
+    """Read the clock, to the second."""
     return datetime.now(UTC).replace(microsecond=0)

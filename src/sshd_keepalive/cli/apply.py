@@ -51,20 +51,20 @@ def command(
     FILE is a plan that `plan --out FILE` wrote. It sets the hosts and their values. A host whose files
     differ from the plan is refused.
     """
-    made = None
-    if path := _plan_file.find(hosts):
+    plan = None
+    if path := _plan_file.find_plan(hosts):
         _refuse_other_choice(path, dry_run=dry_run)
-        made = _plan_file.read(path)
-        hosts, options = made.arguments, made.override(options)
+        plan = _plan_file.read_plan(path)
+        hosts, options = plan.arguments, plan.override(options)
     if dry_run:
         raise SystemExit(show_plan(hosts, options))
     if no_confirm and watching.watch:
         raise ConfigError(
             "--watch begins when a change is confirmed, and --no-confirm leaves that open", hint="choose one"
         )
-    run = select_change("apply", options, hosts, changing, recording, planned=made, confirms=not no_confirm)
+    run = select_change("apply", options, hosts, changing, recording, plan=plan, confirms=not no_confirm)
     run.plan_path = path
-    code = change_fleet(run, changing, plan=fleet.plan_host, work=fleet.apply_host, made=made, watching=watching)
+    code = change_fleet(run, changing, preview=fleet.plan_host, work=fleet.apply_host, plan=plan, watching=watching)
     if no_confirm and code == ExitCode.OK:
         run.output.say("not confirmed: the hosts revert by themselves, unless you confirm")
         run.suggest("confirm")

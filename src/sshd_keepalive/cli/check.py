@@ -18,7 +18,7 @@ from sshd_keepalive.cli._options import (
     policy_options,
     recording_options,
 )
-from sshd_keepalive.cli._run import FleetRun, exit_code, new_run_id, now
+from sshd_keepalive.cli._run import FleetRun, compute_exit_code, make_run_id, read_clock
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.config import benchmarks, releases
 from sshd_keepalive.errors import ConfigError
@@ -124,18 +124,18 @@ def _check_files(
     paths: tuple[str, ...], version: Version, as_if: Build | None, options: Options, chosen: tuple[Benchmark, ...]
 ) -> int:
     """Check configurations on this disk; gives the exit code."""
-    started_at = now()
+    started_at = read_clock()
     policy = override(Policy(), options.policy) if options.policy else Policy()
     output = Output(options, "check")
     reports = tuple(check_file(path, version, policy, as_if) for path in dict.fromkeys(paths))
     for report in reports:
         output.host(report)
     run = Run(
-        id=new_run_id(started_at),
+        id=make_run_id(started_at),
         command="check",
         started_at=started_at,
-        ended_at=now(),
-        exit_code=exit_code(reports, "check"),
+        ended_at=read_clock(),
+        exit_code=compute_exit_code(reports, "check"),
         hosts=reports,
         benchmarks=chosen,
     )

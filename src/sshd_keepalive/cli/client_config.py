@@ -55,9 +55,9 @@ def command(
         _print_settings(names or clients.NAMES, interval, count, is_json=is_json)
         return
     config = SshConfig(str(Path(check).expanduser()))
-    found = [_check_host(config, name, interval) for name in hosts or (*config.names, "any other host")]
-    is_compliant = all(host["state"] is State.OK for host in found)
-    _print_check(found, is_json=is_json)
+    checked = [_check_host(config, name, interval) for name in hosts or (*config.names, "any other host")]
+    is_compliant = all(host["state"] is State.OK for host in checked)
+    _print_check(checked, is_json=is_json)
     if not (is_compliant or is_json):
         click.echo(f"next: add these lines to {check}, before its first Host line:\n", err=True)
         click.echo(clients.text(interval, count, ("openssh",)), err=True, nl=False)
@@ -76,17 +76,17 @@ def _print_settings(names: tuple[str, ...], interval: int, count: int, *, is_jso
     click.echo(json.dumps({**_HEAD, "clients": settings}, indent=1))
 
 
-def _print_check(found: list[dict[str, Any]], *, is_json: bool) -> None:
+def _print_check(hosts: list[dict[str, Any]], *, is_json: bool) -> None:
     if is_json:
-        click.echo(json.dumps({**_HEAD, "hosts": found}, indent=1))
-    for host in () if is_json else found:
+        click.echo(json.dumps({**_HEAD, "hosts": hosts}, indent=1))
+    for host in () if is_json else hosts:
         click.echo(printable(f"{host['state']:<6}{host['name']}  ServerAliveInterval {host['interval']}"))
 
 
 def _check_host(config: SshConfig, name: str, wanted_s: int) -> dict[str, Any]:
-    """What ssh would do for one host."""
-    answer = config.resolve(name.replace(" ", "-"))
-    interval_s = int(answer.get("serveraliveinterval", [clients.DEFAULT_INTERVAL])[0])
+    """Find what ssh would do for one host."""
+    settings = config.resolve(name.replace(" ", "-"))
+    interval_s = int(settings.get("serveraliveinterval", [clients.DEFAULT_INTERVAL])[0])
     return {
         "name": name,
         "interval": interval_s,

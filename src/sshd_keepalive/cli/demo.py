@@ -1,4 +1,4 @@
-"""`demo`: the main job against real sshd servers on loopback, in a directory that is gone afterwards."""
+"""`demo`: check, plan and apply on real sshd servers on loopback, in a directory that is removed afterwards."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import io
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,66 +82,62 @@ class Server:
 @click.option("--keep", is_flag=True, help="Keep the directory and the servers until you press Ctrl-C.")
 def command(keep: bool) -> None:
     """Start real sshd servers on loopback, and check, plan, apply and check them."""
-    binary = _sshd()
+    binary = _find_sshd()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-")))
         if os.geteuid() == 0:
-            stack.enter_context(_privilege_separation())
-        key = _keygen(folder / "id_ed25519")
-        servers = [stack.enter_context(_server(binary, folder, name, key)) for name in SERVERS]
-        _say(f"{len(servers)} real sshd servers on loopback, each with a typical configuration:")
+            stack.enter_context(_make_separation_directory())
+        key = _make_key(folder / "id_ed25519")
+        servers = [stack.enter_context(_run_server(binary, folder, name, key)) for name in SERVERS]
+        click.echo(f"{len(servers)} real sshd servers on loopback, each with a typical configuration:")
         for server in servers:
-            _say(f"  {server.name:<8} {SERVERS[server.name][0]}")
-        (folder / "hosts.yaml").write_text(_inventory(servers, key, folder), encoding="utf-8")
-        is_as_expected = all(_run(folder, words) == code for words, code in STEPS)
+            click.echo(f"  {server.name:<8} {SERVERS[server.name][0]}")
+        (folder / "hosts.yaml").write_text(_write_inventory(servers, key, folder), encoding="utf-8")
+        is_as_expected = all(_run_step(folder, words) == code for words, code in STEPS)
         if keep:
-            _say(f"\nthe inventory is {folder}/hosts.yaml; Ctrl-C ends the servers and removes it")
+            click.echo(f"\nthe inventory is {folder}/hosts.yaml; Ctrl-C ends the servers and removes it")
             _wait_for_interrupt()
     if not is_as_expected:
-        _say("\na step of the demo did not end as expected; please report the output above")
+        click.echo("\na step of the demo did not end as expected; please report the output above")
         raise SystemExit(5)
-    _say("\nfour servers keep quiet sessions alive, verified over new logins; one was rolled back")
-    _say("next, with a host of yours: sshd-keepalive check ops@192.0.2.11")
+    click.echo("\nfour servers keep quiet sessions alive, verified over new logins; one was rolled back")
+    click.echo("next, with a host of yours: sshd-keepalive check ops@192.0.2.11")
 
 
-def _say(text: str) -> None:
-    click.echo(text)
-
-
-def _sshd() -> str:
-    found = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin")
-    if found is None:
+def _find_sshd() -> str:
+    binary = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin")
+    if binary is None:
         raise ConfigError(
             "sshd is not installed on this machine", hint="install it, for example: apt install openssh-server"
         )
-    return found
+    return binary
 
 
 @contextmanager
-def _privilege_separation() -> Iterator[None]:
-    """An sshd of root wants this directory, which Debian makes only when its service starts."""
+def _make_separation_directory() -> Iterator[None]:
+    """Make the directory that an sshd of root needs: Debian makes it only when its service starts."""
     directory = Path("/run/sshd")
-    if directory.exists():
-        yield
-        return
-    directory.mkdir(mode=0o755)
+    is_missing = not directory.exists()
+    if is_missing:
+        directory.mkdir(mode=0o755)
     try:
         yield
     finally:
-        directory.rmdir()
+        if is_missing:
+            directory.rmdir()
 
 
-def _keygen(path: Path) -> Path:
+def _make_key(path: Path) -> Path:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "demo", "-f", str(path)], check=True)
     return path
 
 
 @contextmanager
-def _server(binary: str, folder: Path, name: str, key: Path) -> Iterator[Server]:
+def _run_server(binary: str, folder: Path, name: str, key: Path) -> Iterator[Server]:
     """Run one sshd as this account until the end of the block."""
     directory = folder / name
     directory.mkdir()
-    _keygen(directory / "host_key")
+    _make_key(directory / "host_key")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     own = (
@@ -155,26 +152,26 @@ def _server(binary: str, folder: Path, name: str, key: Path) -> Iterator[Server]
     log = directory / "log"
     process = subprocess.Popen([binary, "-D", "-f", str(directory / "sshd_config"), "-E", str(log)])
     try:
-        _until_it_answers(process, directory, log)
+        _wait_until_ready(process, directory, log)
         yield Server(name, directory, port)
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _until_it_answers(process: subprocess.Popen[bytes], directory: Path, log: Path) -> None:
-    """The PID file is the last thing an sshd writes before it serves."""
+def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path, log: Path) -> None:
+    """Wait for the PID file, the last thing an sshd writes before it serves."""
     for _ in range(500):
         if (directory / "sshd.pid").exists():
             return
         if process.poll() is not None:
             break
         time.sleep(0.02)
-    words = log.read_text(errors="replace").strip() if log.exists() else ""
-    raise ConfigError(f"sshd did not start: {words or 'it printed no message'}")
+    reason = log.read_text(errors="replace").strip() if log.exists() else ""
+    raise ConfigError(f"sshd did not start: {reason or 'it printed no message'}")
 
 
-def _inventory(servers: list[Server], key: Path, folder: Path) -> str:
+def _write_inventory(servers: list[Server], key: Path, folder: Path) -> str:
     known = folder / "known_hosts"
     known.write_text(
         "".join(f"[127.0.0.1]:{s.port} {(s.directory / 'host_key.pub').read_text()}" for s in servers), encoding="utf-8"
@@ -183,7 +180,7 @@ def _inventory(servers: list[Server], key: Path, folder: Path) -> str:
         f"  {s.name}:\n"
         f"    address: 127.0.0.1\n    port: {s.port}\n"
         f"    sshd_config: {s.directory}/sshd_config\n"
-        f"    service: {_service(s)}\n"
+        f"    service: {_describe_service(s)}\n"
         for s in servers
     )
     return (
@@ -192,7 +189,7 @@ def _inventory(servers: list[Server], key: Path, folder: Path) -> str:
     )
 
 
-def _service(server: Server) -> str:
+def _describe_service(server: Server) -> str:
     pidfile = server.directory / "sshd.pid"
     if not (server.directory / "restart").exists():
         return f"{{manager: pidfile, pidfile: {pidfile}}}"
@@ -200,19 +197,18 @@ def _service(server: Server) -> str:
     return f"{{manager: command, restart: sh {server.directory}/restart, is_active: '{is_active}'}}"
 
 
-def _run(folder: Path, words: str) -> int:
-    """Show a command as a person would type it, and what it says; gives its exit code."""
-    typed = f"sshd-keepalive {words} -i hosts.yaml"
-    click.secho(f"\n$ {typed}", fg="cyan", bold=True)
-    arguments = [*program.argv(), *shlex.split(typed)[1:]]
+def _run_step(folder: Path, words: str) -> int:
+    """Show a command as a person would type it, and its output; give its exit code."""
+    words = f"{words} -i hosts.yaml"
+    click.secho(f"\n$ sshd-keepalive {words}", fg="cyan", bold=True)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
-    code, text = run_on_terminal(arguments, folder, columns)
-    click.echo(text, nl=False)  # which leaves out the colours where nobody sees them
+    code, text = run_on_terminal([*program.argv(), *shlex.split(words)], folder, columns)
+    click.echo(text, nl=False)  # click removes the colours where the output is not a terminal
     return code
 
 
 def run_on_terminal(argv: list[str], folder: Path, columns: int) -> tuple[int, str]:
-    """Run the program in the demo's directory; gives its exit code and what a terminal shows, paths made relative.
+    """Run the program in the demo's directory; give its exit code and what a terminal shows, paths made relative.
 
     Standard output and standard error are one pseudo-terminal, so that their lines come in the order of a terminal.
     """
@@ -236,7 +232,7 @@ def run_on_terminal(argv: list[str], folder: Path, columns: int) -> tuple[int, s
 
 
 def _read(output: io.RawIOBase) -> bytes:
-    """Read what is there; nothing when the program has ended, which Linux reports as EIO."""
+    """Read the next output; nothing when the program has ended, which Linux reports as EIO."""
     try:
         return output.read(65536) or b""
     except OSError:
@@ -244,8 +240,6 @@ def _read(output: io.RawIOBase) -> bytes:
 
 
 def _wait_for_interrupt() -> None:
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        _say("")
+    with suppress(KeyboardInterrupt):
+        signal.pause()
+    click.echo("")

@@ -15,7 +15,7 @@ from sshd_keepalive import registry
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import Options, host_options, repeat_words, select_hosts
-from sshd_keepalive.cli._run import make_orders, new_run_id, now
+from sshd_keepalive.cli._run import make_orders, make_run_id, read_clock
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.diagnosis import rules
 from sshd_keepalive.diagnosis.rules import Diagnosis, Known, PossibleCause
@@ -49,8 +49,8 @@ def command(log: str | None, host: str | None, options: Options) -> None:
     anywhere. Exit code 0: no session was killed, 1: one was, 3: the log does not show it, or HOST could not be checked.
     """
     out = Output(options, "diagnose")
-    started_at = now()
-    run_id = new_run_id(started_at)
+    started_at = read_clock()
+    run_id = make_run_id(started_at)
     chosen = select_hosts(options, (host,)) if host else ()
     if len(chosen) > 1:
         raise ConfigError(f"--host {host} names {len(chosen)} hosts", hint="name one host: a log is of one host")

@@ -53,13 +53,13 @@ def command(
     """
     if len(words) > 2:
         raise ConfigError("history takes one host, or two runs")
-    kept = open_to_read(store)
+    history = open_to_read(store)
     if len(words) == 2:
-        data, lines = _between(kept, *words)
+        data, lines = _compare_runs(history, *words)
     elif words:
-        data, lines = _host(kept, words[0], last)
+        data, lines = _list_records(history, words[0], last)
     else:
-        data, lines = _runs(kept.list_runs(last))
+        data, lines = _list_runs(history.list_runs(last))
     if format == "json":
         click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "command": "history", **data}, indent=1))
         return
@@ -67,24 +67,24 @@ def command(
         click.echo(printable(line.replace("\n", " ")))
 
 
-_Told = tuple[dict[str, Any], Iterator[str]]  # the JSON document, the lines of text
+_Output = tuple[dict[str, Any], Iterator[str]]  # the JSON document, the lines of text
 
 
-def _runs(runs: tuple[PastRun, ...]) -> _Told:
+def _list_runs(runs: tuple[PastRun, ...]) -> _Output:
     def lines() -> Iterator[str]:
         width = max((len(run.command) for run in runs), default=0)
         for run in runs:
             words: tuple[outcome.Word, ...] = tuple(State)
             if any(run.counts.get(end) for end in End):  # what it changed, not how the hosts are since
                 words = (*End, State.UNREACHABLE)
-            told = ", ".join(f"{run.counts[word]} {word}" for word in words if run.counts.get(word)) or "no hosts"
-            selected = f"  {run.selection}" if run.selection else ""
-            yield f"{run.started_at:%Y-%m-%d %H:%M}  {run.id}  {run.command:<{width}}  {told}{selected}"
+            counts = ", ".join(f"{run.counts[word]} {word}" for word in words if run.counts.get(word)) or "no hosts"
+            selection = f"  {run.selection}" if run.selection else ""
+            yield f"{run.started_at:%Y-%m-%d %H:%M}  {run.id}  {run.command:<{width}}  {counts}{selection}"
 
-    return {"runs": [_run(run) for run in runs]}, lines()
+    return {"runs": [_run_to_data(run) for run in runs]}, lines()
 
 
-def _run(run: PastRun) -> dict[str, Any]:
+def _run_to_data(run: PastRun) -> dict[str, Any]:
     return {
         "run_id": run.id,
         "command": run.command,
@@ -95,17 +95,19 @@ def _run(run: PastRun) -> dict[str, Any]:
     }
 
 
-def _host(kept: Store, name: str, most: int) -> _Told:
-    records = kept.list_records(name, most)
+def _list_records(history: Store, name: str, most: int) -> _Output:
+    records = history.list_records(name, most)
     if not records:
-        hint = "give two runs to see what changed between them; report shows one run" if kept.has_run(name) else None
-        raise ConfigError(f"the history has no record of host {name}{did_you_mean(name, kept.list_hosts())}", hint=hint)
-    compliant = kept.find_last_ok(name)
+        hint = "give two runs to see what changed between them; report shows one run" if history.has_run(name) else None
+        raise ConfigError(
+            f"the history has no record of host {name}{did_you_mean(name, history.list_hosts())}", hint=hint
+        )
+    compliant = history.find_last_ok(name)
 
     def lines() -> Iterator[str]:
         for record in records:
             head = f"{record.started_at:%Y-%m-%d %H:%M}  {record.run_id}  {record.command:<5}  "
-            yield f"{head}{outcome.pick_word(record.report):<11}  {_values(record)}".rstrip()
+            yield f"{head}{outcome.pick_word(record.report):<11}  {_format_values(record)}".rstrip()
             yield from (f"    changed: {change}" for change in record.report.changes)
             if record.report.failure is not None:
                 yield f"    {record.report.failure.kind}: {record.report.failure.message}"
@@ -115,42 +117,42 @@ def _host(kept: Store, name: str, most: int) -> _Told:
             else "never recorded as compliant"
         )
 
-    data = {"host": name, "last_ok": _record(compliant) if compliant else None}
+    data = {"host": name, "last_ok": _record_to_data(compliant) if compliant else None}
     return data | {
-        "records": [_record(record) | {"report": describe_host(record.report)} for record in records]
+        "records": [_record_to_data(record) | {"report": describe_host(record.report)} for record in records]
     }, lines()
 
 
-def _record(record: Recorded) -> dict[str, Any]:
+def _record_to_data(record: Recorded) -> dict[str, Any]:
     return {"run_id": record.run_id, "command": record.command, "started_at": format_time(record.started_at)}
 
 
-def _values(record: Recorded) -> str:
-    """What everybody got."""
+def _format_values(record: Recorded) -> str:
+    """Write the values of the global part."""
     spelled = SPELLING.values()
     findings = [f for f in record.report.findings if f.scope == GLOBAL and f.setting in spelled and f.value]
     return ", ".join(f"{f.setting} {f.value}" + (f" ({f.place})" if f.place else "") for f in findings)
 
 
-def _between(kept: Store, *words: str) -> _Told:
-    earlier, later = (kept.find(word) for word in words)
+def _compare_runs(history: Store, *words: str) -> _Output:
+    earlier, later = (history.find(word) for word in words)
     changes = {
-        name: changed
-        for name, before, after in kept.compare(earlier, later)
-        if (changed := tuple(_changes(before, after)))
+        name: those
+        for name, before, after in history.compare(earlier, later)
+        if (those := tuple(_find_changes(before, after)))
     }
 
     def lines() -> Iterator[str]:
-        for name, changed in changes.items():
+        for name, those in changes.items():
             yield name
-            yield from (f"    {change}" for change in changed)
+            yield from (f"    {change}" for change in those)
         yield f"{len(changes)} host{'s' * (len(changes) != 1)} changed between {earlier} and {later}"
 
-    hosts = [{"name": name, "changes": list(changed)} for name, changed in changes.items()]
+    hosts = [{"name": name, "changes": list(those)} for name, those in changes.items()]
     return {"between": [earlier, later], "hosts": hosts}, lines()
 
 
-def _changes(before: Recorded | None, after: Recorded | None) -> Iterator[str]:
+def _find_changes(before: Recorded | None, after: Recorded | None) -> Iterator[str]:
     if before is None or after is None:
         yield "not among the hosts of the later run" if after is None else "not among the hosts of the earlier run"
         return

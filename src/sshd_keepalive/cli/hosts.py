@@ -49,12 +49,12 @@ def _print_text(hosts: tuple[Host, ...], warnings: Sequence[str]) -> None:
 
 
 def _summarize(hosts: tuple[Host, ...]) -> str:
-    """`12 hosts`, and where they differ, how many are to get what, and how many have no way in."""
-    parts = Counter(f"to get {host.policy}" for host in hosts)
-    told = [f"{n} {what}" for what, n in parts.most_common()] if len(parts) > 1 else []
+    """Write `12 hosts`, and where they differ, how many get which policy, and how many have no way in."""
+    policies = Counter(f"to get {host.policy}" for host in hosts)
+    counts = [f"{n} {policy}" for policy, n in policies.most_common()] if len(policies) > 1 else []
     n_closed = sum(bool(host.obstacle) for host in hosts)
-    told += [f"{n_closed} that this program cannot connect to"] if n_closed else []
-    return f"{len(hosts)} host{'s' * (len(hosts) != 1)}" + (f": {', '.join(told)}" if told else "")
+    counts += [f"{n_closed} that this program cannot connect to"] if n_closed else []
+    return f"{len(hosts)} host{'s' * (len(hosts) != 1)}" + (f": {', '.join(counts)}" if counts else "")
 
 
 def _format_login(host: Host) -> str:

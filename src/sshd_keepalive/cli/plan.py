@@ -31,31 +31,31 @@ def command(hosts: tuple[str, ...], options: Options) -> None:
 
 
 def show_plan(hosts: tuple[str, ...], options: Options) -> int:
-    """The command without click, shared with `apply --dry-run`; gives the exit code."""
-    reports, plans = _divide(options.out)
+    """Plan for `plan` and for `apply --dry-run`; give the exit code."""
+    reports, plans = _divide_outputs(options.out)
     if plans and "-" in options.inventory:
         raise ConfigError("-i -: apply could not read these hosts again", hint="write them into a file")
     options = replace(options, out=reports)
     run = FleetRun("plan", options, hosts)
     ended = run.end(run.repeat(fleet.plan_host))
     code = run.show(ended, with_diffs=True, then="" if plans else "apply")
-    if run.stop.is_set():  # half a plan is none
+    if run.stop.is_set():  # the plan is incomplete
         return code
-    return max(code, *(_write(path, run, ended, hosts) for path in plans)) if plans else code
+    return max(code, *(_write_plan(path, run, ended, hosts) for path in plans)) if plans else code
 
 
-def _divide(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+def _divide_outputs(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Path, ...]]:
     """Divide the values of --out into reports, KIND:FILE, and files for plans."""
     kinds = registry.list_names("reports")
     plans = tuple(text for text in texts if ":" not in text and text not in kinds)
     return tuple(text for text in texts if text not in plans), tuple(check_output(text, text) for text in plans)
 
 
-def _write(path: Path, run: FleetRun, ended: Run, arguments: tuple[str, ...]) -> int:
-    """Write the plan and say how it is carried out; gives the exit code."""
-    plan = _plan_file.make(ended.hosts, run.options, arguments, run_id=ended.id, made_at=ended.started_at)
+def _write_plan(path: Path, run: FleetRun, ended: Run, arguments: tuple[str, ...]) -> int:
+    """Write the plan and suggest how to apply it; give the exit code."""
+    plan = _plan_file.make_plan(ended.hosts, run.options, arguments, run_id=ended.id, made_at=ended.started_at)
     try:
-        _plan_file.write(path, plan)
+        _plan_file.write_plan(path, plan)
     except OSError as error:
         sys.stderr.write(f"error: cannot write the plan to {path}: {error.strerror}\n")
         return ExitCode.UNKNOWN

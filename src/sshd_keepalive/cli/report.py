@@ -21,8 +21,8 @@ def command(run: str, store: str, options: Options) -> None:
     how the run ended.
     """
     out = Output(options, "report")
-    kept = open_to_read(store)
-    recorded = kept.load(kept.find(run))
+    history = open_to_read(store)
+    recorded = history.load(history.find(run))
     for report in recorded.hosts:
         out.host(report)
     out.run(recorded, with_diffs=True)

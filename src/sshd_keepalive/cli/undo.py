@@ -1,4 +1,4 @@
-"""`undo`: bring back the files from before a run, with the same care as a change."""
+"""`undo`: restore the files from before a run, with the same care as a change."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def command(
     A host is refused if somebody edited a file since. The undo keeps a backup too: `undo --run ID` with its id
     reverts it.
     """
-    run_id = _journal.find(run_id) or run_id if run_id else ""  # one of another machine is known to the hosts alone
+    run_id = _journal.find_run(run_id) or run_id if run_id else ""  # only the hosts know one of another controller
     if dry_run:
         run = FleetRun("undo", options, hosts, undoes=run_id, force=force)
         raise SystemExit(run.show(run.end(run.repeat(fleet.undo_plan_host), judge_as="plan"), with_diffs=True))
     run = select_change("undo", options, hosts, changing, recording, undoes=run_id, force=force)
-    raise SystemExit(change_fleet(run, changing, plan=fleet.undo_plan_host, work=fleet.undo_host))
+    raise SystemExit(change_fleet(run, changing, preview=fleet.undo_plan_host, work=fleet.undo_host))

@@ -11,7 +11,7 @@ import click
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import Options, host_options, select_hosts
-from sshd_keepalive.cli._run import make_orders, new_run_id, now
+from sshd_keepalive.cli._run import make_orders, make_run_id, read_clock
 from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.config.local_tree import read_tree
 from sshd_keepalive.errors import HostError, ParseError
@@ -72,7 +72,7 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
         _tell(options, [_answered(path, reading, asked, options, warnings)])
         return
     asked = _context(**connection)
-    given = make_orders(options, new_run_id(now()))
+    given = make_orders(options, make_run_id(read_clock()))
     told = [redact(_looked(host, given, asked, options)) for host in select_hosts(options, hosts)]
     _tell(options, told)
     if any(one["failure"] for one in told):
