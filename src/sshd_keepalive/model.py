@@ -1,6 +1,6 @@
 """The types that flow through the program, in the order of the data flow.
 
-found → read → judged → planned → done → reported. All of them are frozen, hold tuples instead of lists,
+observed → read → judged → planned → done → reported. All of them are frozen, hold tuples instead of lists,
 and can be pickled, so that an engine may carry them to another process. Secrets never enter them; a
 reference such as `env:NAME` does, and only `secrets.retrieval` resolves it. Times are aware UTC datetimes,
 durations are seconds (`_s`).
@@ -63,7 +63,7 @@ DEFAULT_CONFIG: Final = "/etc/ssh/sshd_config"
 COMMAND_LINE: Final = "<command line>"
 
 
-# ---------------------------------------------------------------------------------------------- found
+# ------------------------------------------------------------------------------------------- observed
 
 
 class MatchOverrides(Enum):
@@ -356,7 +356,7 @@ class RevertedChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything that was found on a host at one time."""
+    """Everything that was observed on a host at one time."""
 
     host: Host
     taken_at: datetime
@@ -597,7 +597,7 @@ class Failure:
     hint: str = ""
 
 
-# ----------------------------------------------------------------------------------------------- told
+# ------------------------------------------------------------------------------------------- reported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -23,8 +22,8 @@ from sshd_keepalive.model import (
     Step,
     Subject,
 )
+from tests.support.fleets import NOW
 
-NOW = datetime(2026, 1, 31, tzinfo=UTC)
 HOSTILE = "=<&\"\n\r\x1b[31m\u202e\u2028\udc80\ufffe\0|`</script>]]>{{7*7}}%s'"
 FULL = HostReport(
     host=Host(name=HOSTILE, address="192.0.2.1", groups=(HOSTILE,)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -16,7 +15,6 @@ from sshd_keepalive.model import (
     Caveat,
     End,
     Failure,
-    Finding,
     Host,
     HostReport,
     Place,
@@ -27,16 +25,10 @@ from sshd_keepalive.model import (
     Subject,
 )
 from sshd_keepalive.reports import text as text_report
+from tests.support.fleets import NOW, pair
 
-NOW = datetime(2026, 1, 31, 2, 0, tzinfo=UTC)
 HOST = Host(name="ecs-01", address="192.0.2.11", groups=("etl",))
-RIGHT = Finding(
-    setting=Subject.INTERVAL,
-    wanted="300",
-    value="300",
-    state=State.OK,
-    place=Place(path="/etc/ssh/sshd_config", line=98),
-)
+RIGHT, _ = pair("300", "3")
 WRONG = replace(RIGHT, value="0", state=State.DRIFT, place=None, reason="no keep-alives")
 FAILURE = Failure(kind="tcp", cause="refused", message="192.0.2.11 port 22 refused", hint="is sshd running?")
 

@@ -212,7 +212,9 @@ def _list_limits_s(known: Known | None) -> list[int]:
 
 
 def _find_cause(kind: LineKind, limit_s: int, known: Known | None, name: str) -> PossibleCause | None:
-    evidence = Evidence(seen=frozenset({kind}), measured_s=(float(limit_s),), has_terminal=True, known=known, host=name)
+    evidence = Evidence(
+        kinds=frozenset({kind}), measured_s=(float(limit_s),), has_terminal=True, known=known, host=name
+    )
     return next(find_causes(evidence, was_killed=True), None)
 
 

@@ -100,7 +100,7 @@ class Diagnosis:
 class Evidence:
     """What the rules are held against."""
 
-    seen: frozenset[LineKind]
+    kinds: frozenset[LineKind]  # of the lines of the log
     measured_s: tuple[float, ...]  # durations, the surest first
     has_terminal: bool  # it may have had one
     known: Known | None
@@ -131,7 +131,7 @@ def diagnose(log: RunLog, known: Known | None = None, *, host: str = "HOST") -> 
         finished_because=because,
         matches=matches,
         facts=_collect_facts(matches),
-        next_step=causes[0].next_step if causes else _advise_without_cause(evidence.seen, was_killed, host),
+        next_step=causes[0].next_step if causes else _advise_without_cause(evidence.kinds, was_killed, host),
     )
 
 
@@ -139,7 +139,7 @@ def gather_evidence(log: RunLog, known: Known | None, host: str) -> Evidence:
     """Gather what the rules are held against; see `diagnose`."""
     measured_s = (_find_duration(log)[0], _find_silence(log.matches))
     return Evidence(
-        seen=frozenset(matched.row.kind for matched in log.matches),
+        kinds=frozenset(matched.row.kind for matched in log.matches),
         measured_s=tuple(seconds for seconds in measured_s if seconds is not None),
         has_terminal=not _NO_TERMINAL & {matched.row.product for matched in log.matches},
         known=known,
@@ -147,10 +147,10 @@ def gather_evidence(log: RunLog, known: Known | None, host: str) -> Evidence:
     )
 
 
-def _advise_without_cause(seen: frozenset[LineKind], was_killed: bool | None, host: str) -> str:
+def _advise_without_cause(kinds: frozenset[LineKind], was_killed: bool | None, host: str) -> str:
     if was_killed is None:
         return f"sshd-keepalive probe {host}"
-    return f"sshd-keepalive check {host}" if NO_LOGINS & seen else ""
+    return f"sshd-keepalive check {host}" if NO_LOGINS & kinds else ""
 
 
 # ------------------------------------------------------------------------------------------- evidence
@@ -215,9 +215,9 @@ def _find_silence(matches: Iterable[MatchedLine]) -> float | None:
 
 def _find_product(log: RunLog) -> str:
     """The outermost product: a scheduler's log holds its library's messages."""
-    seen = [matched.row.product for matched in log.matches] + sorted(log.names)
+    products = [matched.row.product for matched in log.matches] + sorted(log.names)
     schedulers = (DATAARTS, AIRFLOW, JENKINS, RUNDECK, ANSIBLE)
-    return next((name for name in schedulers if name in seen), seen[0] if seen else "")
+    return next((name for name in schedulers if name in products), products[0] if products else "")
 
 
 def _collect_facts(matches: Iterable[MatchedLine]) -> tuple[tuple[str, str], ...]:
@@ -339,7 +339,7 @@ def _is_met(rule: Rule, evidence: Evidence, word: HostVerdict) -> bool:
         return False
     if word is HostVerdict.RULED_OUT and rule.likelihood is not Likelihood.CERTAIN:
         return False
-    if (rule.kinds and not rule.kinds & evidence.seen) or rule.without & evidence.seen:
+    if (rule.kinds and not rule.kinds & evidence.kinds) or rule.without & evidence.kinds:
         return False
     return not rule.at_mark or bool(_explain_mark(_BY_NAME[rule.cause], evidence))
 
@@ -359,7 +359,7 @@ def find_causes(evidence: Evidence, *, was_killed: bool) -> Iterator[PossibleCau
 
 def _list_reasons(rule: Rule, evidence: Evidence) -> list[str]:
     cause = _BY_NAME[rule.cause]
-    kinds = sorted((rule.kinds or _LOSS) & evidence.seen, key=lambda kind: kind.value)
+    kinds = sorted((rule.kinds or _LOSS) & evidence.kinds, key=lambda kind: kind.value)
     return [judge_by_host(cause, evidence)[1], _explain_mark(cause, evidence), *(kind.text for kind in kinds)]
 
 
@@ -437,22 +437,22 @@ def judge_by_host(cause: Cause, evidence: Evidence) -> tuple[HostVerdict, str]:
 def _judge_finish(
     evidence: Evidence, matches: Iterable[MatchedLine], *, was_killed: bool | None
 ) -> tuple[Finished, str]:
-    seen = evidence.seen
-    if LineKind.SUCCEEDED in seen and not was_killed:
+    kinds = evidence.kinds
+    if LineKind.SUCCEEDED in kinds and not was_killed:
         return Finished.YES, "its exit status 0 arrived"
-    if LineKind.SUCCEEDED in seen:
+    if LineKind.SUCCEEDED in kinds:
         line = next(matched.line for matched in matches if matched.row.kind is LineKind.SUCCEEDED)
         because = f"line {line} reports exit status 0; if it belongs to the same run, the script finished"
         return Finished.PROBABLY, because
-    if NO_LOGINS & seen and not was_killed:
+    if NO_LOGINS & kinds and not was_killed:
         return Finished.NO, "the login failed, so nothing was run"
-    if LineKind.KILLED in seen:
+    if LineKind.KILLED in kinds:
         return Finished.NO, "the kernel ended a process"
-    if LineKind.FAILED in seen and not was_killed:
+    if LineKind.FAILED in kinds and not was_killed:
         return Finished.YES, "its own exit status arrived; it failed by itself, and no session was killed"
     if not was_killed:
         return Finished.UNKNOWN, "no line says how it ended"
-    if {LineKind.LOGIND, LineKind.SHELL_TMOUT} & seen:
+    if {LineKind.LOGIND, LineKind.SHELL_TMOUT} & kinds:
         return Finished.NO, "the session's processes ended with it"
     if not evidence.has_terminal:
         return (

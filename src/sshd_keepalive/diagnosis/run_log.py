@@ -152,16 +152,16 @@ class _Reader:
     def _read(self, piece: str, lines: list[str], number: int, rows: list[tuple[int, Row]]) -> None:
         """A line, or a piece of a long one; its number counts from 0 within the lines at hand."""
         lowered = piece.lower()
-        told = [(i, row, found) for i, row in rows if row.word in lowered for found in row.find(piece)]
-        if not told:  # times are dear
+        matches = [(i, row, match) for i, row in rows if row.word in lowered for match in row.find(piece)]
+        if not matches:  # times are dear
             return
         since = max(self._looked_to, number - _LOOKED_BACK)  # no line is looked at twice
         before = _find_time(reversed(lines[since:number])) or self._known
         at = timestamps.read_time(piece)
         self._looked_to, self._known = number + 1, at or before
         self._log.last_at = at or self._log.last_at
-        for index, row, found in told:
-            start = max(0, found.start() - _TEXT_MAX // 3)
+        for index, row, match in matches:
+            start = max(0, match.start() - _TEXT_MAX // 3)
             self._keep(
                 index,
                 MatchedLine(
@@ -170,7 +170,7 @@ class _Reader:
                     text=piece[start : start + _TEXT_MAX].strip(),
                     at=at or before,
                     silence_s=timestamps.measure_elapsed_s(before, at) if before and at else None,
-                    values=tuple((key, value) for key, value in found.groupdict().items() if value is not None),
+                    values=tuple((key, value) for key, value in match.groupdict().items() if value is not None),
                 ),
             )
 
@@ -184,9 +184,9 @@ class _Reader:
 
 def _find_lines(lowered: str, newline: str, words: Iterable[str]) -> Iterator[int]:
     """The lines, counted from 0, in which one of the words stands."""
-    found = sorted(at for word in words for at in _find_word(lowered, word))
+    offsets = sorted(at for word in words for at in _find_word(lowered, word))
     number, counted, last = 0, 0, -1
-    for at in found:
+    for at in offsets:
         number += lowered.count(newline, counted, at)
         counted = at
         if number != last:

@@ -18,24 +18,24 @@ _LEAP_YEAR: Final = 2000  # syslog tells no year; the 29th of February must exis
 
 
 def read_time(line: str) -> datetime | None:
-    """The time a line begins with, naive, in UTC where an offset is told; None when there is none.
+    """The time a line begins with, naive, in UTC where there is an offset; None when there is none.
 
     A clock without a date is one of the first of January; `later` mends midnight.
     """
     head = line[:_REACH]
     try:
-        if found := _DATED.search(head):
-            year, month, day, hour, minute, second = (int(found[number]) for number in range(1, 7))
-            at = datetime(year, month, day, hour, minute, second, _read_microseconds(found[7]))  # noqa: DTZ001
-            return at - _read_offset(found[8])
-        if found := _SYSLOG.match(head):
-            name, day, hour, minute, second = found[1].lower(), *(int(found[number]) for number in range(2, 6))
+        if match := _DATED.search(head):
+            year, month, day, hour, minute, second = (int(match[number]) for number in range(1, 7))
+            at = datetime(year, month, day, hour, minute, second, _read_microseconds(match[7]))  # noqa: DTZ001
+            return at - _read_offset(match[8])
+        if match := _SYSLOG.match(head):
+            name, day, hour, minute, second = match[1].lower(), *(int(match[number]) for number in range(2, 6))
             if name not in _MONTHS:
                 return None
             return datetime(_LEAP_YEAR, _MONTHS.index(name) + 1, day, hour, minute, second)  # noqa: DTZ001
-        if found := _CLOCK.match(head):
-            hour, minute, second = (int(found[number]) for number in range(1, 4))
-            return datetime(_LEAP_YEAR, 1, 1, hour, minute, second, _read_microseconds(found[4]))  # noqa: DTZ001
+        if match := _CLOCK.match(head):
+            hour, minute, second = (int(match[number]) for number in range(1, 4))
+            return datetime(_LEAP_YEAR, 1, 1, hour, minute, second, _read_microseconds(match[4]))  # noqa: DTZ001
     except (ValueError, OverflowError):  # month 13, or the year 0001 in Kiribati
         return None
     return None

@@ -68,8 +68,8 @@ def summarize(counts: Mapping[str, int]) -> dict[str, int]:
 
 def group_caveats(run: Run) -> dict[str, list[str]]:
     """Each different caveat as a sentence, with the names of its hosts."""
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for report in run.hosts:
         if report.caveat is not None:
-            found.setdefault(str(report.caveat), []).append(report.host.name)
-    return found
+            groups.setdefault(str(report.caveat), []).append(report.host.name)
+    return groups

@@ -33,7 +33,7 @@ from sshd_keepalive.sshd_config.document import Line
 from sshd_keepalive.sshd_config.limits import Work
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
-from sshd_keepalive.sshd_config.tokens import decode, encode
+from sshd_keepalive.sshd_config.tokens import encode
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import Build, Tokeniser, Version
 
@@ -66,24 +66,21 @@ class Difference:
 
 def judge(reading: Reading, build: Build) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
     """Return the differences that need action as findings, and improvements as notes. Raises nothing."""
-    found: list[Finding] = []
-    notes: list[str] = []
-    for difference in compare(reading, build):
-        if difference.effect is Effect.BETTER:
-            notes.append(f"with {build}: {difference.reason}")
-            continue
-        found.append(
-            Finding(
-                setting=Subject.AS_IF,
-                scope=Scope(text=str(build)),
-                wanted=difference.now,
-                value=difference.then,
-                state=State.UNKNOWN if difference.effect is Effect.UNKNOWN else State.DRIFT,
-                place=difference.place,
-                reason=difference.reason + _advise(difference),
-            )
+    differences = compare(reading, build)
+    findings = tuple(
+        Finding(
+            setting=Subject.AS_IF,
+            scope=Scope(text=str(build)),
+            wanted=difference.now,
+            value=difference.then,
+            state=State.UNKNOWN if difference.effect is Effect.UNKNOWN else State.DRIFT,
+            place=difference.place,
+            reason=difference.reason + _advise(difference),
         )
-    return tuple(found), tuple(notes)
+        for difference in differences
+        if difference.effect is not Effect.BETTER
+    )
+    return findings, tuple(f"with {build}: {one.reason}" for one in differences if one.effect is Effect.BETTER)
 
 
 def _advise(difference: Difference) -> str:
@@ -91,7 +88,7 @@ def _advise(difference: Difference) -> str:
         return ""
     if not difference.instead:
         return "; delete the line, it is not needed in either release"
-    return f"; write instead, for both releases: {_shown(difference.instead.strip())}"
+    return f"; write instead, for both releases: {_show(difference.instead.strip())}"
 
 
 def compare(reading: Reading, build: Build) -> tuple[Difference, ...]:
@@ -107,7 +104,7 @@ def compare(reading: Reading, build: Build) -> tuple[Difference, ...]:
     try:
         return tuple(_Comparison(reading, build).run(events))
     except (ParseError, HostError) as error:
-        return (_not_known(None, f"the files cannot be compared: {error}"),)
+        return (_doubt(None, f"the files cannot be compared: {error}"),)
 
 
 class _Comparison:
@@ -123,29 +120,29 @@ class _Comparison:
         for event in self.other.events():
             others.setdefault(event.place, event)
         never_applied = _never_applied(events), _never_applied(self.other.events())
-        found: dict[Place | None, Difference] = {}
-        seen: set[tuple[str, object]] = set()
+        differences: dict[Place | None, Difference] = {}
+        earlier: set[tuple[str, object]] = set()  # keywords and their blocks
         for event in events:
             place = event.place
-            if place in found or place.is_option:
+            if place in differences or place.is_option:
                 continue  # a file that is included twice; or a daemon option, which only its effect can report
             if (place in never_applied[0]) != (place in never_applied[1]) and place not in self.refused:
                 now, then = ("never applied" if place in places else "applied" for places in never_applied)
                 reason = "OpenSSH 8.2 and 8.3 never apply the Match blocks of a globally included file"
-                found[place] = _change(place, now, then, reason)
+                differences[place] = _change(place, now, then, reason)
                 continue
             key = keywords.fold(event.line.keyword), event.block
-            difference = self._compare_line(event, others.get(place), is_first=key not in seen)
-            seen.add(key)
+            difference = self._compare_line(event, others.get(place), is_first=key not in earlier)
+            earlier.add(key)
             if difference is not None:
-                found[place] = replace(difference, instead=self._rewrite(event))
+                differences[place] = replace(difference, instead=self._rewrite(event))
         for place, reason in self.refused.items():
-            found.setdefault(place, _refuse(place, reason))
-        yield from found.values()
-        rest = [*self._last_lines(events), *self._keyboard_interactive(events)]
+            differences.setdefault(place, _refuse(place, reason))
+        yield from differences.values()
+        rest = [*self._compare_repeated_lines(events), *self._compare_keyboard_interactive(events)]
         yield from rest
-        if not any(difference.effect is Effect.REFUSED for difference in found.values()):
-            yield from self._sessions({*found, *(difference.place for difference in rest)})
+        if not any(difference.effect is Effect.REFUSED for difference in differences.values()):
+            yield from self._compare_sessions({*differences, *(difference.place for difference in rest)})
 
     def _read_as_other(self) -> tuple[dict[Place, str], Tree]:
         """Read the files as the other release; return the refused lines with reasons, and the tree without them."""
@@ -157,15 +154,13 @@ class _Comparison:
         while True:
             try:
                 tree.events()
+                return refused, tree
             except ParseError as error:
                 place = Place(path=error.path, line=error.line)
                 if place in refused or len(refused) == _MAX_REFUSED:
                     raise
                 refused[place] = error.reason
-                is_option = place.is_option
-                tree = replace(tree, options=(), _events=[]) if is_option else tree.comment_out(place)
-                continue
-            return refused, tree
+                tree = replace(tree, options=(), _events=[]) if place.is_option else tree.comment_out(place)
 
     def _compare_line(self, event: Event, other: Event | None, *, is_first: bool) -> Difference | None:
         """Compare one line as both releases read it; `is_first`: no line before it sets the same keyword."""
@@ -186,26 +181,26 @@ class _Comparison:
         reason = "the two releases read this line differently"
         if keyword == "include":
             reason = "OpenSSH 8.2 finds no file by a relative path, so the files were not read"
-        return _change(place, _words(now), _words(then), reason)
+        return _change(place, _render_words(now), _render_words(then), reason)
 
     def _look_up(self, event: Event, other: Event) -> Difference | None:
         """Compare a line with the tables of keywords and algorithms."""
-        place, keyword, build, spelled = event.place, event.line.keyword, self.build, _spelled(event.line)
+        place, keyword, build, spelled = event.place, event.line.keyword, self.build, _find_spelling(event.line)
         if keywords.is_known(keyword, self.then) is None and keyword not in build.keywords:
             if build.has_all_keywords:
                 return _refuse(place, f"it has no keyword {spelled}")
             reason = f"{spelled} is not a keyword of OpenSSH itself; whether {build} has it is not known"
-            return _not_known(place, reason if build.name else f"{reason}: name a distribution, --as-if debian-13")
-        reason = _objection(other, self.then)
+            return _doubt(place, reason if build.name else f"{reason}: name a distribution, --as-if debian-13")
+        reason = _find_objection(other, self.then)
         if not reason:
             return None
-        if not _objection(event, self.now):
+        if not _find_objection(event, self.now):
             return _refuse(place, reason)
         # A vendor added it to the present release, and perhaps to the other one.
         reason += f"; the present build accepts it although OpenSSH {self.now} does not, so ask the vendor"
-        return _not_known(place, reason)
+        return _doubt(place, reason)
 
-    def _last_lines(self, events: Iterable[Event]) -> Iterator[Difference]:
+    def _compare_repeated_lines(self, events: Iterable[Event]) -> Iterator[Difference]:
         """Find lines of keywords whose first line counts in one release, and whose last line counts in the other."""
         groups: dict[tuple[str, object], list[Event]] = {}
         for event in events:
@@ -215,32 +210,31 @@ class _Comparison:
             release = keywords.FIRST_COUNTS_SINCE[keyword]
             if self.now.at_least(*release) == self.then.at_least(*release):
                 continue
-            counts = group[0] if self.now.at_least(*release) else group[-1]
+            deciding = group[0] if self.now.at_least(*release) else group[-1]
             for event in group:
-                if event is not counts and _texts(event.line) != _texts(counts.line):
-                    why = f"now {counts.place} decides {_spelled(event.line)}, then another line would"
+                if event is not deciding and _list_words(event.line) != _list_words(deciding.line):
+                    why = f"now {deciding.place} decides {_find_spelling(event.line)}, then another line would"
                     yield _change(event.place, "no effect", "in effect", why, instead=b"")
 
-    def _keyboard_interactive(self, events: Iterable[Event]) -> Iterator[Difference]:
+    def _compare_keyboard_interactive(self, events: Iterable[Event]) -> Iterator[Difference]:
         """Compare keyboard-interactive logins: up to 8.6 they had two settings, and one that is `yes` was enough."""
         if self.now.at_least(8, 7) == self.then.at_least(8, 7):
             return
         lines = [e for e in events if e.block is None and e.line.keyword in keywords.KEYBOARD_INTERACTIVE]
         if not lines:
             return
-        first: dict[str, bool] = {}
-        for event in lines:
-            first.setdefault(event.line.keyword, _texts(event.line)[:1] != [b"no"])
-        one = next(iter(first.values()))
+        first = {event.line.keyword: _list_words(event.line)[:1] != [b"no"] for event in reversed(lines)}
+        one = first[lines[0].line.keyword]
         # SkeyAuthentication was without effect from 7.8 on.
         two = first.get("challengeresponseauthentication", True) or first.get("kbdinteractiveauthentication", False)
         now, then = (one, two) if self.now.at_least(8, 7) else (two, one)
         if now != then:
             why = "up to 8.6 ChallengeResponseAuthentication and KbdInteractiveAuthentication were two settings"
             instead = b"ChallengeResponseAuthentication " + (b"yes" if now else b"no")
-            yield _change(lines[0].place, _on(now), _on(then), why, instead=instead)
+            before, after = (f"keyboard-interactive logins {'on' if is_on else 'off'}" for is_on in (now, then))
+            yield _change(lines[0].place, before, after, why, instead=instead)
 
-    def _sessions(self, reported: set[Place | None]) -> Iterator[Difference]:
+    def _compare_sessions(self, reported: set[Place | None]) -> Iterator[Difference]:
         """Compare the values of sessions: of everybody, and for each Match block that decides in a reading."""
         is_alike = not reported and not any(map(_depends_on_release, self.other.events()))
         if is_alike and keepalive.has_same_effect(self.now, self.then):
@@ -248,12 +242,12 @@ class _Comparison:
         other = self.reading if is_alike else replace(self.reading, tree=self.other, _layers={}, _effective={})
         scopes = (scope for one in (self.reading, other) for scope in one.scopes)
         for context in dict.fromkeys(scope.context for scope in scopes if scope.context is not None):
-            for difference in self._one_session(context, other):
+            for difference in self._compare_session(context, other):
                 if difference.place not in reported:
                     reported.add(difference.place)
                     yield difference
 
-    def _one_session(self, context: Context, other: Reading) -> Iterator[Difference]:
+    def _compare_session(self, context: Context, other: Reading) -> Iterator[Difference]:
         settings, others = self.reading.resolve(context), other.resolve(context)
         pair = [int(settings[keyword].value) for keyword in KEYWORDS]
         other_pair = [int(others[keyword].value) for keyword in KEYWORDS]
@@ -274,7 +268,7 @@ class _Comparison:
             cure = 3 if keyword == COUNT_MAX else keepalive.choose_pair(self.then, pair[0], None, pair[1])[0]
             instead = f"{SPELLING[keyword]} {cure}".encode()
         reason = f"{after.sentence} (now: {before.sentence})"
-        difference = _change(place, _timing(before), _timing(after), reason, instead=instead)
+        difference = _change(place, _describe_timing(before), _describe_timing(after), reason, instead=instead)
         yield difference if before.is_better_than(after) else replace(difference, effect=Effect.BETTER)
 
     def _read_meanings(self, event: Event, other: Event) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
@@ -286,12 +280,12 @@ class _Comparison:
         try:
             now = self._read_meaning(event, self.now)
         except values.BadValue:  # a word such as `none`: a value for the sshd of the host to know
-            return tuple(_texts(event.line)), tuple(_texts(other.line))
+            return tuple(_list_words(event.line)), tuple(_list_words(other.line))
         then = self._read_meaning(other, self.then)
         if now != then and event.line.keyword not in keywords.FREE_TEXT | set(KEYWORDS):
-            for word in _texts(other.line):
-                if _SPECIAL.search(word) and not any(map(_SPECIAL.search, _texts(event.line))):
-                    raise values.BadValue(f"{_shown(word)} is not a value of {_spelled(other.line)}")
+            for word in _list_words(other.line):
+                if _SPECIAL.search(word) and not any(map(_SPECIAL.search, _list_words(event.line))):
+                    raise values.BadValue(f"{_show(word)} is not a value of {_find_spelling(other.line)}")
         return now, then
 
     def _read_meaning(self, event: Event, version: Version) -> tuple[bytes, ...]:
@@ -301,21 +295,21 @@ class _Comparison:
             BadValue: the release refuses the value, as far as is known.
         """
         line = event.line
-        keyword, words = line.keyword, _texts(line)
+        keyword, words = line.keyword, _list_words(line)
         first = words[0] if words else b""
         if keyword in KEYWORDS:
-            return (_number(event.number),)
+            return (_render_number(event.number),)
         if keyword == "match":
             return _read_criteria(line, version)
         if keyword == "include":
             patterns = include.list_patterns(line, self.reading.tree.config_dir, version)
             return tuple(encode(pattern) for pattern in patterns)
         if keyword in _RAW:
-            return _raw_meaning(line, version)
+            return _read_raw_meaning(line, version)
         if keyword in keywords.TIMES:
-            return (_number(values.read_seconds(first, version)),)
+            return (_render_number(values.read_seconds(first, version)),)
         if keyword in keywords.INTEGERS:
-            return (_number(values.read_count(first, version)),)
+            return (_render_number(values.read_count(first, version)),)
         if keyword == "acceptenv" and any(b"=" in word for word in words):
             raise values.BadValue("the name of a variable holds no '='")
         if keyword == "ipqos" and version.at_least(10, 0):
@@ -339,13 +333,14 @@ class _Comparison:
         return raw if self._is_portable(event, raw) else None
 
     def _choose_words(self, event: Event) -> list[bytes] | None:
-        line, keyword, texts = event.line, event.line.keyword, _texts(event.line)
+        line, keyword, texts = event.line, event.line.keyword, _list_words(event.line)
         if not texts:
             return None
         if keyword == "include":
-            return [_quoted(encode(pattern)) for pattern in self._absolute(line)]
+            folder = encode(self.reading.tree.config_dir.rstrip("/")) + b"/"
+            return [_quote(text if text.startswith((b"/", b"~")) else folder + text) for text in texts]
         if keyword in _RAW:
-            return [_raw_text(line, self.now)]
+            return [_find_raw_text(line, self.now)]
         if keyword == "ipqos":
             return [keywords.TOS_NUMBERS.get(word.lower(), word) for word in texts]
         if names := keywords.find_unknown_algorithms(keyword, texts, self.then):
@@ -358,7 +353,7 @@ class _Comparison:
             words = tuple(texts)
         if keyword in KEYWORDS and not words[0].isdigit():
             return None
-        return list(map(_quoted, words))
+        return list(map(_quote, words))
 
     def _is_portable(self, event: Event, raw: bytes) -> bool:
         """Whether both releases accept the new line, and read in it what the present one reads in the old line."""
@@ -370,13 +365,8 @@ class _Comparison:
         except (ParseError, values.BadValue, match.BadMatch):
             return False
         keyword = event.line.keyword
-        removed = keywords.find_unknown_algorithms(keyword, _texts(event.line), self.then)
+        removed = keywords.find_unknown_algorithms(keyword, _list_words(event.line), self.then)
         return not is_different and (is_same or bool(removed) or keyword in ("include", "ipqos"))
-
-    def _absolute(self, line: Line) -> Iterator[str]:
-        for text in _texts(line):
-            path = decode(text)
-            yield path if path.startswith(("/", "~")) else f"{self.reading.tree.config_dir.rstrip('/')}/{path}"
 
 
 def _refuse(place: Place, reason: str) -> Difference:
@@ -388,19 +378,19 @@ def _change(place: Place | None, now: str, then: str, reason: str, *, instead: b
     return Difference(effect=Effect.CHANGED, place=place, now=now, then=then, reason=reason, instead=instead)
 
 
-def _not_known(place: Place | None, reason: str) -> Difference:
+def _doubt(place: Place | None, reason: str) -> Difference:
     return Difference(effect=Effect.UNKNOWN, place=place, now="accepted", then="not known", reason=reason)
 
 
-def _objection(event: Event, version: Version) -> str:
+def _find_objection(event: Event, version: Version) -> str:
     """Say why a release refuses a line, as the tables know it; empty: they know no reason."""
     keyword, block = event.line.keyword, event.block
     if keywords.is_known(keyword, version) is False:
-        return f"it has no keyword {_spelled(event.line)}"
+        return f"it has no keyword {_find_spelling(event.line)}"
     is_conditional = block is not None and match.is_active_at_start(block, version) is False
     if is_conditional and not keywords.is_allowed_in_match(keyword, version):
-        return f"it does not allow {_spelled(event.line)} within a Match block"
-    names = keywords.find_unknown_algorithms(keyword, _texts(event.line), version)
+        return f"it does not allow {_find_spelling(event.line)} within a Match block"
+    names = keywords.find_unknown_algorithms(keyword, _list_words(event.line), version)
     return f"it does not know {', '.join(names)}" if names else ""
 
 
@@ -409,12 +399,12 @@ def _read_criteria(line: Line, version: Version) -> tuple[bytes, ...]:
     for criterion in match.parse_criteria(line, version):
         argument = criterion.argument
         if "address" in criterion.name:
-            argument = b",".join(map(_canonical, argument.split(b",")))
+            argument = b",".join(map(_drop_host_bits, argument.split(b",")))
         words += filter(None, (match.SPELLING[criterion.name].encode(), argument))
     return tuple(words)
 
 
-def _number(number: int | None) -> bytes:
+def _render_number(number: int | None) -> bytes:
     """Return a number as a word; empty: the line sets nothing."""
     return b"" if number is None else str(number).encode()
 
@@ -430,12 +420,12 @@ def _never_applied(events: Iterable[Event]) -> set[Place]:
     return {event.block.place for event in events if event.block is not None and event.block.dead}
 
 
-def _texts(line: Line) -> list[bytes]:
+def _list_words(line: Line) -> list[bytes]:
     """Return the words of a line up to the first empty one, where sshd stops reading."""
     return list(takewhile(bool, (token.text for token in line.arguments)))
 
 
-def _raw_text(line: Line, version: Version) -> bytes:
+def _find_raw_text(line: Line, version: Version) -> bytes:
     """Return the unchanged text after the keyword; up to 8.6 it ends at the first `#`."""
     text = line.raw[line.arguments[0].start :] if line.arguments else b""
     if version.tokeniser is Tokeniser.DELIMITED:
@@ -443,8 +433,8 @@ def _raw_text(line: Line, version: Version) -> bytes:
     return text.rstrip(b" \t\r\n\f")
 
 
-def _raw_meaning(line: Line, version: Version) -> tuple[bytes, ...]:
-    text = _raw_text(line, version)
+def _read_raw_meaning(line: Line, version: Version) -> tuple[bytes, ...]:
+    text = _find_raw_text(line, version)
     if line.keyword != "setenv":
         return (text,)
     if version.tokeniser is Tokeniser.DELIMITED and (b"'" in text or b"\\" in text):
@@ -452,7 +442,7 @@ def _raw_meaning(line: Line, version: Version) -> tuple[bytes, ...]:
     return tuple(token.text for token in tokens.split_arguments(text, 0) or ())
 
 
-def _canonical(entry: bytes) -> bytes:
+def _drop_host_bits(entry: bytes) -> bytes:
     """Return an entry of an address list without host bits."""
     text = entry.removeprefix(b"!").decode("latin-1")
     try:
@@ -462,30 +452,26 @@ def _canonical(entry: bytes) -> bytes:
     return entry[: entry.startswith(b"!")] + str(network).encode("latin-1")
 
 
-def _quoted(text: bytes) -> bytes:
+def _quote(text: bytes) -> bytes:
     return text if _PLAIN.match(text) else b'"' + text + b'"'
 
 
-def _spelled(line: Line) -> str:
+def _find_spelling(line: Line) -> str:
     """Return the keyword as the file spells it."""
-    found = re.search(re.escape(line.keyword), line.raw.decode("latin-1"), re.IGNORECASE)
-    return found[0] if found else line.keyword
+    spelling = re.search(re.escape(line.keyword), line.raw.decode("latin-1"), re.IGNORECASE)
+    return spelling[0] if spelling else line.keyword
 
 
-def _shown(text: bytes) -> str:
+def _show(text: bytes) -> str:
     return text.decode("utf-8", "backslashreplace")
 
 
-def _words(meaning: tuple[bytes, ...]) -> str:
+def _render_words(meaning: tuple[bytes, ...]) -> str:
     """Render what is read in a line for people."""
-    return " ".join(map(_shown, meaning)).strip() or "nothing"
+    return " ".join(map(_show, meaning)).strip() or "nothing"
 
 
-def _on(is_on: bool) -> str:
-    return "keyboard-interactive logins on" if is_on else "keyboard-interactive logins off"
-
-
-def _timing(consequence: keepalive.Consequence) -> str:
-    every, dead = consequence.request_after_s, consequence.dead_dropped_after_s
-    asks = "no keep-alives" if every is None else f"a keep-alive every {every} s"
-    return f"{asks}, dead sessions dropped {'never' if dead is None else f'after {dead} s'}"
+def _describe_timing(consequence: keepalive.Consequence) -> str:
+    every_s, dead_s = consequence.request_after_s, consequence.dead_dropped_after_s
+    keep_alives = "no keep-alives" if every_s is None else f"a keep-alive every {every_s} s"
+    return f"{keep_alives}, dead sessions dropped {'never' if dead_s is None else f'after {dead_s} s'}"

@@ -1,4 +1,4 @@
-"""From the words of an inventory to a checked `Policy`, and from a policy by effect to the values of one release.
+"""From the entries of an inventory to a checked `Policy`, and from a policy by effect to the values of one release.
 
 Policies by effect exist because OpenSSH 9.2 to 9.4 send a keep-alive after two intervals instead of one.
 """
@@ -31,29 +31,28 @@ def from_mapping(mapping: Mapping[str, object]) -> Policy:
 
     `ClientAliveInterval` is seconds or a time as sshd writes it (`5m`), `ClientAliveCountMax` an integer; both
     spelled in any case. An interval of 0 (sshd's own default: no keep-alives) may be asked for. A count of 0
-    beside an interval is refused: up to OpenSSH 8.1 it throws out everybody who is quiet for one interval, and
-    later it never notices a dead client, so no fleet can want it.
+    beside an interval is refused: up to OpenSSH 8.1 it ends every session that is quiet for one interval, and
+    later releases never end a dead session.
     `keep_alive_every` and `drop_dead_after`, both times, stand for whatever values have that effect on a host.
 
     Raises:
         ConfigError: every mistake, one a line.
     """
-    given: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     mistakes: list[str] = []
     for key, value in mapping.items():
         try:
-            name, read = read_value(key, value)
-            given[name] = read
+            entries.update([read_value(key, value)])
         except ValueError as error:
             mistakes.append(str(error))
     try:
-        refuse_mixture(given)
-        policy = _read_by_effect(given) if any(name in given for name in BY_EFFECT) else _read_by_value(given)
+        refuse_mixture(entries)
+        policy = _read_by_effect(entries) if any(name in entries for name in BY_EFFECT) else _read_by_value(entries)
     except ValueError as error:
         mistakes.append(str(error))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    return replace(policy, **{name: given[name] for name in _CHOICES if name in given})
+    return replace(policy, **{name: entries[name] for name in _CHOICES if name in entries})
 
 
 def read_value(key: str, value: object) -> tuple[str, Any]:
@@ -83,7 +82,7 @@ def refuse_mixture(names: Collection[str]) -> None:
 
 
 def to_mapping(policy: Policy) -> dict[str, int]:
-    """Give what a policy asks for in the words of an inventory."""
+    """Give what a policy asks for as the entries of an inventory."""
     if policy.goal is None:
         return dict(zip(BY_VALUE, policy.wanted.values(), strict=True))
     goal = {KEEP_ALIVE_EVERY: policy.goal.keep_alive_every_s}
@@ -124,9 +123,9 @@ def override(policy: Policy, values: Mapping[str, int | str]) -> Policy:
     return replace(made, count_max=policy.count_max or made.count_max) if has_count else made
 
 
-def _read_by_value(given: Mapping[str, Any]) -> Policy:
+def _read_by_value(entries: Mapping[str, Any]) -> Policy:
     policy = Policy(
-        interval_s=given.get(BY_VALUE[0], Policy().interval_s), count_max=given.get(BY_VALUE[1], Policy().count_max)
+        interval_s=entries.get(BY_VALUE[0], Policy().interval_s), count_max=entries.get(BY_VALUE[1], Policy().count_max)
     )
     if policy.interval_s and policy.count_max == 0:
         raise ValueError(
@@ -136,10 +135,10 @@ def _read_by_value(given: Mapping[str, Any]) -> Policy:
     return policy
 
 
-def _read_by_effect(given: Mapping[str, Any]) -> Policy:
+def _read_by_effect(entries: Mapping[str, Any]) -> Policy:
     goal = Goal(
-        keep_alive_every_s=given.get(KEEP_ALIVE_EVERY, Goal().keep_alive_every_s),
-        drop_dead_after_s=given.get(DROP_DEAD_AFTER),
+        keep_alive_every_s=entries.get(KEEP_ALIVE_EVERY, Goal().keep_alive_every_s),
+        drop_dead_after_s=entries.get(DROP_DEAD_AFTER),
     )
     every_s, dropped_s = goal.keep_alive_every_s, goal.drop_dead_after_s
     if every_s < _LEAST_S:

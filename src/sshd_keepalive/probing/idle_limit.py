@@ -58,26 +58,26 @@ def find_bounds(paced: tuple[Paced, ...]) -> Bounds:
     return Bounds(at_least_s=max(proven, default=0.0), at_most_s=at_most_s)
 
 
-def judge(found: Bounds, values: Values | None, wanted_s: int) -> Finding:
+def judge(bounds: Bounds, values: Values | None, wanted_s: int) -> Finding:
     """Compare the limit with the keep-alives of the host, or those that the policy requires."""
     every_s = values.consequence.request_after_s if values is not None else wanted_s
-    advice = f"configure ClientAliveInterval {found.advised_s} or less" if found.advised_s else ""
-    if values is not None and values.consequence.request_after_s not in (None, values.interval_s) and found.advised_s:
-        advice = f"configure ClientAliveInterval {max(1, found.advised_s // 2)} or less (this release doubles it)"
-    if found.at_most_s is None:
-        state, reason = _judge_without_limit(found.at_least_s, every_s)
+    advice = f"configure ClientAliveInterval {bounds.advised_s} or less" if bounds.advised_s else ""
+    if values is not None and values.consequence.request_after_s not in (None, values.interval_s) and bounds.advised_s:
+        advice = f"configure ClientAliveInterval {max(1, bounds.advised_s // 2)} or less (this release doubles it)"
+    if bounds.at_most_s is None:
+        state, reason = _judge_without_limit(bounds.at_least_s, every_s)
     elif every_s is None:
         state, reason = State.DRIFT, f"the host sends no keep-alive; {advice}"
-    elif every_s >= found.at_least_s:
+    elif every_s >= bounds.at_least_s:
         state = State.DRIFT
         reason = f"a keep-alive every {every_s} s comes too late or only just in time; {advice}"
     else:
-        tight = every_s * 2 > found.at_least_s
+        tight = every_s * 2 > bounds.at_least_s
         state, reason = State.OK, f"one lost packet is enough to end a session; {advice}" if tight else ""
     return Finding(
         setting=Subject.IDLE_LIMIT,
         wanted=f"more than {every_s} s" if every_s else "none",
-        value=describe(found),
+        value=describe(bounds),
         state=state,
         reason=reason,
     )
@@ -97,10 +97,10 @@ def _judge_without_limit(proven_s: float, every_s: int | None) -> tuple[State, s
     return State.OK, f"the host's keep-alive every {every_s} s keeps the connection open and hides limits above that"
 
 
-def describe(found: Bounds) -> str:
+def describe(bounds: Bounds) -> str:
     """`between 290 s and 310 s`."""
-    if found.at_most_s is None:
-        return f"none up to {found.at_least_s:.0f} s"
-    if found.at_least_s <= 0:
-        return f"below {found.at_most_s:.0f} s"
-    return f"between {found.at_least_s:.0f} s and {found.at_most_s:.0f} s"
+    if bounds.at_most_s is None:
+        return f"none up to {bounds.at_least_s:.0f} s"
+    if bounds.at_least_s <= 0:
+        return f"below {bounds.at_most_s:.0f} s"
+    return f"between {bounds.at_least_s:.0f} s and {bounds.at_most_s:.0f} s"

@@ -58,7 +58,10 @@ def render(run: Run) -> str:
 
 def _list_numbers(report: HostReport) -> list[tuple[str, str, int, int]]:
     return [
-        (flatten(found.setting), flatten(str(found.scope)), int(found.value), int(found.wanted))
-        for found in report.findings
-        if found.value.isdecimal() and found.value.isascii() and found.wanted.isdecimal() and found.wanted.isascii()
+        (flatten(finding.setting), flatten(str(finding.scope)), int(finding.value), int(finding.wanted))
+        for finding in report.findings
+        if finding.value.isdecimal()
+        and finding.value.isascii()
+        and finding.wanted.isdecimal()
+        and finding.wanted.isascii()
     ]

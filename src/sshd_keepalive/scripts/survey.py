@@ -258,8 +258,8 @@ def _read_context(spec: str) -> Context:
 
 def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snapshot:
     words = look.words
-    found = _VERSION.search(words.get("version", ""))
-    if found is None:
+    match = _VERSION.search(words.get("version", ""))
+    if match is None:
         raise _make_error(
             "the sshd of this host is not OpenSSH",
             cause="not-openssh",
@@ -275,7 +275,7 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
     if not words.get("state", "").startswith("/"):
         raise ValueError("the host did not report the directory for backups")
     running = _VERSION.search(banner)
-    version = running[1] if running and running[1].startswith(found[1] + "p") else found[1]
+    version = running[1] if running and running[1].startswith(match[1] + "p") else match[1]
     pending = _read_pending(words, taken_at)
     agents = tuple(name for name in words.get("agents", "").split(",") if name)
     facts = {
@@ -331,11 +331,11 @@ def _read_pending(words: dict[str, str], now: datetime) -> PendingChange | None:
 
 
 def _read_reverted(text: str) -> RevertedChange | None:
-    found = _REVERTED.fullmatch(text)
-    if found is None:
+    match = _REVERTED.fullmatch(text)
+    if match is None:
         return None
-    at = datetime.strptime(found[2], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-    return RevertedChange(run_id=found[1], at=at, reason=found[3])
+    at = datetime.strptime(match[2], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+    return RevertedChange(run_id=match[1], at=at, reason=match[3])
 
 
 def _read_daemon(look: _Look, host: Host, pending: PendingChange | None) -> Daemon | None:

@@ -15,7 +15,7 @@ _CONFIG: Final = re.compile(r"\s-[46DdeiqtTG]*f\s*(\S+)")
 def read_options(command: str) -> tuple[str, ...]:
     """The values of the -o options, in order."""
     words = command.split("[listener]")[0].split()
-    found: list[str] = []
+    options: list[str] = []
     at = 0
     while at < len(words):
         word, at = words[at], at + 1
@@ -24,8 +24,8 @@ def read_options(command: str) -> tuple[str, ...]:
         option = word[2:]
         while at < len(words) and not words[at].startswith("-") and (not option or not _is_whole(option)):
             option, at = f"{option} {words[at]}".strip(), at + 1
-        found.append(option)
-    return tuple(found)
+        options.append(option)
+    return tuple(options)
 
 
 def _is_whole(option: str) -> bool:
@@ -34,5 +34,5 @@ def _is_whole(option: str) -> bool:
 
 def find_config(command: str) -> str | None:
     """The file that -f names; None: the one that was compiled in."""
-    found = _CONFIG.search(command)
-    return found[1] if found else None
+    match = _CONFIG.search(command)
+    return match[1] if match else None

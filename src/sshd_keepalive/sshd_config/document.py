@@ -111,12 +111,12 @@ def _read_with_nul(content: bytes, version: Version) -> tuple[Line, ...]:
         glued.clear()
 
     for raw in split_lines(content):
-        seen = raw.split(b"\0", 1)[0]
-        if version.tokeniser is Tokeniser.DELIMITED and b"#" in seen:
-            seen = seen.split(b"#", 1)[0] + b"\n"
-        glued.append(seen.lstrip(_LEADING) if pending else seen)
+        visible = raw.split(b"\0", 1)[0]
+        if version.tokeniser is Tokeniser.DELIMITED and b"#" in visible:
+            visible = visible.split(b"#", 1)[0] + b"\n"
+        glued.append(visible.lstrip(_LEADING) if pending else visible)
         pending.append(raw)
-        if seen.endswith(b"\n"):
+        if visible.endswith(b"\n"):
             flush()
     flush()
     return tuple(lines)

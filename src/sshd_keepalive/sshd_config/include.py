@@ -45,8 +45,8 @@ def list_patterns(line: Line, config_dir: str, version: Version) -> tuple[str, .
     words = [decode(token.text) for token in line.arguments]
     if not version.at_least(8, 7) and "" in words:  # an empty word ends the list there
         words = words[: words.index("")]
-    found = (make_absolute(word, config_dir, version) for word in words)
-    return tuple(pattern for pattern in found if pattern is not None)
+    patterns = (make_absolute(word, config_dir, version) for word in words)
+    return tuple(pattern for pattern in patterns if pattern is not None)
 
 
 def is_literal(pattern: str) -> bool:
@@ -60,8 +60,8 @@ def collapse(pattern: str, paths: Iterable[str]) -> str:
     A directory that none of `paths` is in does not exist, and nothing is found through it.
     """
     pattern = _DETOUR.sub("/", pattern)
-    while (found := _UP.search(pattern)) and any(path.startswith(pattern[: found.end(1)] + "/") for path in paths):
-        pattern = pattern[: found.start()] + pattern[found.end() :]
+    while (match := _UP.search(pattern)) and any(path.startswith(pattern[: match.end(1)] + "/") for path in paths):
+        pattern = pattern[: match.start()] + pattern[match.end() :]
     return pattern
 
 

@@ -155,8 +155,8 @@ def _check(name: str, value: bytes, version: Version) -> None:
 
 
 def _read_port(value: bytes) -> int | None:
-    found = _PORT.match(value)
-    return int(found[1]) if found and int(found[1]) <= 65535 else None
+    match = _PORT.match(value)
+    return int(match[1]) if match and int(match[1]) <= 65535 else None
 
 
 def is_active_at_start(block: Block, version: Version) -> bool | None:

@@ -52,18 +52,18 @@ def estimate_steps(patterns: bytes) -> int:
 
 
 def _is_match_bytewise(text: bytes, pattern: bytes) -> bool:
-    at = seen = 0
+    at = position = 0
     star, resume = -1, 0
-    while seen < len(text):
+    while position < len(text):
         if at < len(pattern) and pattern[at] == 0x2A:
-            star, resume = at, seen
+            star, resume = at, position
             at += 1
-        elif at < len(pattern) and pattern[at] in (0x3F, text[seen]):
+        elif at < len(pattern) and pattern[at] in (0x3F, text[position]):
             at += 1
-            seen += 1
+            position += 1
         elif star >= 0:
             resume += 1
-            at, seen = star + 1, resume
+            at, position = star + 1, resume
         else:
             return False
     return not pattern[at:].strip(b"*")

@@ -69,7 +69,7 @@ class Reading:
         Left out: blocks no connection reaches, and lines that an earlier one always beats (in the same block, in
         `Match all`, or in a block whose conditions are among this one's).
         """
-        found: list[Event] = []
+        overrides: list[Event] = []
         decided: set[str] = set()  # keywords with a global line so far
         earlier = Earlier(self.tree.work)
         for event in self.lines:
@@ -85,8 +85,8 @@ class Reading:
                 continue
             if not earlier.is_beaten(keyword, block):
                 earlier.add(keyword, block)
-                found.append(event)
-        return tuple(found)
+                overrides.append(event)
+        return tuple(overrides)
 
     @cached_property
     def scopes(self) -> tuple[DecidingScope, ...]:

@@ -139,10 +139,10 @@ class Layers:
 
     def list_counting(self, keyword: str) -> Iterator[Event]:
         """All lines that count, the deciding one first; lines that count as not written are left out."""
-        seen: set[Event] = set()
+        yielded: set[Event] = set()
         for event in (*self.list_of_connection(keyword), *self.everybody.get(keyword, ())):
-            if event not in seen and _is_counted(event):
-                seen.add(event)
+            if event not in yielded and _is_counted(event):
+                yielded.add(event)
                 yield event
 
     def resolve(self, context: Context) -> Effective:

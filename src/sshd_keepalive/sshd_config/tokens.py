@@ -45,10 +45,10 @@ def cut_word(line: bytes, at: int) -> tuple[Token | None, int | None]:
         The word, and where the next begins (None: the line is used up). No word when a quote stays open;
         an empty word when `at` is the end or stands on a delimiter.
     """
-    found = _DELIMITER.search(line, at)
-    if found is None:
+    match = _DELIMITER.search(line, at)
+    if match is None:
         return Token(line[at:], at, len(line)), None
-    stop = found.start()
+    stop = match.start()
     if line[stop] == 0x22:
         close = line.find(b'"', stop + 1)
         if close < 0:
@@ -121,5 +121,5 @@ def _cut_argument(line: bytes, start: int) -> Token | None:
 
 
 def _skip_blanks(line: bytes, at: int) -> int:
-    found = _BLANKS.match(line, at)
-    return at if found is None else found.end()
+    match = _BLANKS.match(line, at)
+    return at if match is None else match.end()

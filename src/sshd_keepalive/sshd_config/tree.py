@@ -303,18 +303,18 @@ class _Unrolling:
 
 def find_deciding_options(options: Collection[str], tree: Tree) -> tuple[str, ...]:
     """Those daemon options that decide: the first of each keep-alive setting, and what sshd would not start with."""
-    found: dict[str, str] = {}
+    deciding: dict[str, str] = {}
     for option in options:
         tree.work.spend(_OPTION_STEPS)
         try:
             events = [*_Unrolling(replace(tree, options=(option,))).options()]
         except ParseError:  # sshd would not start with it
-            found.setdefault(option, option)
+            deciding.setdefault(option, option)
             continue
         for event in events:
             if event.number is not None:
-                found.setdefault(event.line.keyword, option)
-    return tuple(found[key] for key in sorted(found))
+                deciding.setdefault(event.line.keyword, option)
+    return tuple(deciding[key] for key in sorted(deciding))
 
 
 def read_line(tree: Tree, event: Event, raw: bytes) -> Event:

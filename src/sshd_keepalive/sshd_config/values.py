@@ -72,13 +72,13 @@ def read_count(text: bytes, version: Version) -> int | None:
     Raises:
         BadValue: not an integer for this release.
     """
-    found = _LOOSE_INT.match(text)
+    match = _LOOSE_INT.match(text)
     if version.at_least(7, 7):
-        if found is None or found.end() != len(text) or not 0 <= _read_integer(found[1]) <= INT_MAX:
+        if match is None or match.end() != len(text) or not 0 <= _read_integer(match[1]) <= INT_MAX:
             raise BadValue("not an integer from 0 to 2147483647")
-        return _read_integer(found[1])
+        return _read_integer(match[1])
     # C's atoi, which takes anything; a stored -1 means "not set yet", so a later line can still win.
-    value = 0 if found is None else _wrap_int32(max(-_LONG_MAX - 1, min(_LONG_MAX, _read_integer(found[1]))))
+    value = 0 if match is None else _wrap_int32(max(-_LONG_MAX - 1, min(_LONG_MAX, _read_integer(match[1]))))
     return None if value == -1 else value
 
 
@@ -97,18 +97,18 @@ def _add_parts(part: re.Pattern[bytes], text: bytes, *, unit_sticks: bool = Fals
     """Add up the parts of a time. `unit_sticks`: 7.5 to 8.3 kept the last larger unit for parts without one."""
     total, at, unit_s = 0, 0, 1
     while at < len(text) or not at:
-        found = part.match(text, at)
-        if found is None:
+        match = part.match(text, at)
+        if match is None:
             raise BadValue("not a time")
-        amount, unit = _read_integer(found[1]), found[2].decode().lower()
+        amount, unit = _read_integer(match[1]), match[2].decode().lower()
         if amount < 0:
             raise BadValue("the time is negative")
-        if not unit and found.end() < len(text):
+        if not unit and match.end() < len(text):
             raise BadValue("a number without a unit must come last")
         if not unit_sticks or unit not in ("", "s"):
             unit_s = _UNIT_S[unit]
         total += amount * unit_s
-        at = found.end()
+        at = match.end()
     return total
 
 
@@ -116,17 +116,17 @@ def _add_parts_with_fraction(text: bytes) -> int:
     """Add up the parts of a time; the part in seconds may have a fraction, which is dropped, and comes once."""
     total, at, seen_seconds = 0, 0, False
     while at < len(text) or not at:
-        found = _FRACTION_PART.match(text, at)
-        if found is None:
+        match = _FRACTION_PART.match(text, at)
+        if match is None:
             raise BadValue("not a time")
-        whole, amount, unit = found.groups()
+        whole, amount, unit = match.groups()
         unit = (unit or b"").decode().lower()
         if unit in ("", "s"):
             if seen_seconds:
                 raise BadValue("a time may give seconds only once")
             seen_seconds = True
         total += _read_integer(whole if amount is None else amount) * _UNIT_S[unit]
-        at = found.end()
+        at = match.end()
     return total
 
 

@@ -45,10 +45,10 @@ class Version:
         Raises:
             ParseError: there is no version number in the text.
         """
-        found = _NUMBERS.search(text)
-        if found is None:
+        match = _NUMBERS.search(text)
+        if match is None:
             raise ParseError(f"cannot find an OpenSSH version in {text[:60]!r}", path=COMMAND_LINE, line=0)
-        major, minor, portable = found.groups()
+        major, minor, portable = match.groups()
         return cls(int(major), int(minor), int(portable or 1), _BACKPORT in text)
 
     def __str__(self) -> str:

@@ -346,7 +346,7 @@ def test_a_limit_of_the_host_counts_only_where_it_was_met() -> None:
     cause = next(cause for cause in CAUSES if cause.name == "channel-timeout")
 
     def word(lasted_s: float) -> HostVerdict:
-        evidence = Evidence(seen=frozenset(), measured_s=(lasted_s,), has_terminal=True, known=limits, host="one")
+        evidence = Evidence(kinds=frozenset(), measured_s=(lasted_s,), has_terminal=True, known=limits, host="one")
         return judge_by_host(cause, evidence)[0]
 
     assert word(900.4) is HostVerdict.MET
