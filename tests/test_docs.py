@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
+import click
 import pytest
 
 import sshd_keepalive
 from sshd_keepalive import registry
 from sshd_keepalive.cli import COMMANDS
+from sshd_keepalive.cli import command as program
 from sshd_keepalive.model import FailureKind
 from sshd_keepalive.ssh import errors
 from tests.lab import guarantees
@@ -64,6 +67,29 @@ def test_the_page_says_of_each_odd_host_what_became_of_it() -> None:
         assert re.fullmatch(r"applied \(`\w+`\)|refused \(`\w+`\)", apply), host
         assert bool(helps) == apply.startswith("refused"), host
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", day), host
+
+
+def list_documented_commands() -> list[str]:
+    """List the commands in the code of all pages, each once: as a shell reads them, up to a pipe or a redirection."""
+    commands: dict[str, None] = {}
+    for page in PAGES:
+        blocks = re.findall(r"^ *```\w+\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+        quoted = re.findall(r"`(sshd-keepalive [^`]+)`", page.read_text())
+        for line in (*"".join(blocks).splitlines(), *quoted):
+            if found := re.match(r"(?:\$ |\s*- (?:run: )?|\s+)?sshd-keepalive (.+)", line):
+                commands[re.split(r" +(?:# |\|\|? |>)", found[1])[0]] = None
+    return list(commands)
+
+
+@pytest.mark.parametrize("command", list_documented_commands())
+def test_a_documented_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sshd-keepalive.yaml").write_text("forks: 5\n")
+    context = program.make_context("sshd-keepalive", shlex.split(command))
+    while isinstance(context.command, click.Group):
+        name, inner, words = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        assert inner is not None
+        context = inner.make_context(name, words, parent=context)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
