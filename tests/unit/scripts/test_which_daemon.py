@@ -48,6 +48,15 @@ def test_the_walk_to_the_listener_reaches_process_1(processes: Processes, shell:
     assert found == f"1: {LISTENER}"
 
 
+def test_this_program_is_not_the_listener_that_it_started(processes: Processes) -> None:
+    processes.add(1, 0, "systemd", "/sbin/init")
+    processes.add(10, 1, "sshd-keepalive", "python3", "sshd-keepalive", "demo", "--keep")
+    processes.add(20, 10, "sshd", LISTENER, ended="")
+    processes.add(30, 20, "sshd", "sshd: ops [priv]")
+    processes.add(40, 30, "sh", "sh", "-s")
+    assert processes.run('find_listener; echo "$pid: $command_line"') == f"20: {LISTENER}"
+
+
 @pytest.mark.parametrize("shell", installed_shells())
 @pytest.mark.parametrize(
     ("comm", "words", "name", "is_it"),
