@@ -154,6 +154,8 @@ def test_a_revert_is_told_afterwards(sshd: Sshd, tmp_path: Path) -> None:
     text = keepalive("check", "-i", hosts).stdout
     at = reverted["at"].replace("T", " ").replace("Z", " UTC")
     assert f"note: the host's guard reverted run {first.data['run_id']} at {at}: not confirmed within 20 s" in text
+    applied = keepalive("apply", "--yes", "-i", hosts)
+    assert (applied.status, "guard reverted" in applied.stdout) == (0, False), applied.stdout
 
 
 def test_the_running_daemon_is_part_of_the_verdict(sshd: Sshd, tmp_path: Path) -> None:

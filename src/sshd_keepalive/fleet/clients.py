@@ -15,13 +15,13 @@ from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
 
-def observe(shell: Shell, snapshot: Snapshot, timeout_s: float, *, asks_heard: bool = False) -> list[LiveSession]:
+def observe(shell: Shell, snapshot: Snapshot, timeout_s: float, *, asks_silence: bool = False) -> list[LiveSession]:
     """List the sessions of the daemon, without the one of this login.
 
     Raises:
         HostError: as Shell.run and `read_output`.
     """
-    completed = shell.run(sessions.build_script(asks_heard=asks_heard), timeout_s=timeout_s)
+    completed = shell.run(sessions.build_script(asks_silence=asks_silence), timeout_s=timeout_s)
     daemon = snapshot.daemon.pid if snapshot.daemon else None
     return [session for session in sessions.parse(read_output(completed), daemon=daemon) if not session.is_ours]
 
@@ -39,20 +39,20 @@ def find_loading_time(snapshot: Snapshot) -> datetime | None:
 def count_doubtful_clients(shell: Shell, reading: Reading, timeout_s: float) -> int | None:
     """Count the live sessions whose client is not seen to answer keep-alives; None: the host cannot list them."""
     try:
-        live = observe(shell, reading.snapshot, timeout_s, asks_heard=True)
+        live = observe(shell, reading.snapshot, timeout_s, asks_silence=True)
     except HostError:
         return None
     since, n_answering = find_loading_time(reading.snapshot), 0
     for session in live:
         every_s = find_interval_s(session, reading, since)
-        if every_s is not None and is_due(every_s, session.age_s) and not is_due(every_s, session.heard_ago_s):
+        if every_s is not None and is_due(every_s, session.age_s) and not is_due(every_s, session.silent_s):
             n_answering += 1
     return len(live) - n_answering
 
 
 def find_interval_s(session: LiveSession, reading: Reading, since: datetime | None) -> int | None:
     """Find the silence after which sshd asks a client; None: never, or the client cannot be judged."""
-    if since is None or session.is_older(since) or session.heard_ago_s is None:
+    if since is None or session.is_older(since) or session.silent_s is None:
         return None
     known = read_known(reading, session.user)
     return known.consequence.request_after_s

@@ -54,14 +54,14 @@ def list_silent_clients(host: Host, orders: Orders) -> HostReport:
     """List the live sessions whose client has not answered the last keep-alive; change nothing."""
     with log_in_and_observe(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        live = clients.observe(shell, reading.snapshot, orders.timeout_s, asks_heard=True)
+        live = clients.observe(shell, reading.snapshot, orders.timeout_s, asks_silence=True)
     since = clients.find_loading_time(reading.snapshot)
     findings, n_unknown = [], 0
     for session in live:
         every_s = clients.find_interval_s(session, reading, since)
         if every_s is None:
             n_unknown += 1
-        elif clients.is_due(every_s, session.heard_ago_s):
+        elif clients.is_due(every_s, session.silent_s):
             findings.append(_build_silence(session, every_s))
     notes = report.notes
     if n_unknown:
@@ -80,7 +80,7 @@ def _build_silence(session: LiveSession, every_s: int) -> Finding:
     return Finding(
         setting=Subject.SILENT_CLIENT,
         scope=Scope(text=f"process {session.pid}"),
-        value=f"{session.user} from {session.peer}: no packet for {session.heard_ago_s:.0f} s",
+        value=f"{session.user} from {session.peer}: no packet for {session.silent_s:.0f} s",
         state=State.DRIFT,
         reason=f"no answer to the keep-alive that was due after {every_s} s: the client is dead, or never answers",
     )

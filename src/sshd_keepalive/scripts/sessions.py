@@ -42,7 +42,7 @@ class LiveSession:
     age_s: float
     commands: tuple[str, ...]  # what runs in it; empty: nothing, or only forwarded ports
     is_ours: bool  # this very login
-    heard_ago_s: float | None = None  # since the client last sent something; None: not asked, or not known
+    silent_s: float | None = None  # since the client was heard, 0 if it was sent nothing since; None: not known
 
     def is_older(self, than: datetime | None) -> bool:
         """Whether it began before a moment; never when that is not known."""
@@ -59,13 +59,13 @@ class _Process:
     sockets: frozenset[str] = frozenset()
 
 
-def build_script(*, asks_heard: bool = False) -> str:
+def build_script(*, asks_silence: bool = False) -> str:
     """Build the script that lists them.
 
     Args:
-        asks_heard: also tell how long ago each client was heard; the kernel walks through all connections for that.
+        asks_silence: also tell how long each client has been silent; the kernel walks through all connections for that.
     """
-    return compose("sessions", {"HEARD": "yes" if asks_heard else ""})
+    return compose("sessions", {"SILENT": "yes" if asks_silence else ""})
 
 
 @legible("its processes")
@@ -82,7 +82,7 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
     hertz, uptime_s = int(values.get("hertz") or 100), float(values.get("uptime") or 0)
     listening, peers = _read_network(values.get("network", ""))
     ports = {listening[s] for s in processes[daemon].sockets if s in listening} if daemon in processes else set()
-    heard_s = {inode: int(ms) / 1000 for inode, ms in (line.split() for line in values.get("heard", "").splitlines())}
+    silent_s = {inode: int(ms) / 1000 for inode, ms in (line.split() for line in values.get("silent", "").splitlines())}
     ours = _list_ancestors(int(values.get("self") or 0), processes)
     children: dict[int, list[_Process]] = {}
     for process in processes.values():
@@ -112,7 +112,7 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
                 age_s=age_s,
                 commands=tuple(command for p in family for command in commands.get(p.pid, [])),
                 is_ours=process.pid in ours,
-                heard_ago_s=next((heard_s[s] for p in family for s in p.sockets if s in heard_s), None),
+                silent_s=next((silent_s[s] for p in family for s in p.sockets if s in silent_s), None),
             )
         )
     return tuple(sorted(sessions, key=lambda session: (-session.age_s, session.pid)))

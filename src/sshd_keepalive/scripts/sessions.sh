@@ -4,7 +4,7 @@
 # thousands of processes, with names, arguments and connections as many and as long as it likes: only what belongs to an
 # sshd of root, or of the account that asks, is told, and little of each.
 #
-# Given: HEARD, not empty where it is asked how long ago each client was heard.
+# Given: SILENT, not empty where it is asked how long each client has been silent.
 # shellcheck shell=sh disable=SC2034,SC2154
 
 # list_processes: of each its number, its parent's, its real owner, and whether it is called sshd. Not the name: it may be
@@ -71,11 +71,13 @@ END
     say network "$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v inodes="$inodes" '
         BEGIN { for (n = split(inodes, list, " "); n; n--) ours[list[n]] }
         ($4 == "01" || $4 == "0A") && ($10 in ours) { print $4, $2, $3, $10 }')"
-    # How long ago the client was heard, in milliseconds; ss leaves out 0.
-    [ -z "$HEARD" ] || say heard "$(ss -Htnei state established | awk -v inodes="$inodes" '
+    # How long ago the client was heard, in milliseconds; 0 where it was sent nothing since, as by an sshd that is late with
+    # its keep-alive. ss leaves out 0.
+    [ -z "$SILENT" ] || say silent "$(ss -Htnei state established | awk -v inodes="$inodes" '
+        function ago(what) { return match($0, " last" what ":[0-9]+") ? substr($0, RSTART + 9, RLENGTH - 9) + 0 : 0 }
         BEGIN { for (n = split(inodes, list, " "); n; n--) ours[list[n]] }
         match($0, / ino:[0-9]+/) { inode = substr($0, RSTART + 5, RLENGTH - 5) }
-        / cwnd:/ && (inode in ours) { print inode, match($0, / lastrcv:[0-9]+/) ? substr($0, RSTART + 9, RLENGTH - 9) : 0 }')"
+        / cwnd:/ && (inode in ours) { print inode, ago("snd") < ago("rcv") ? ago("rcv") : 0 }')"
 }
 
 sessions 2>/dev/null

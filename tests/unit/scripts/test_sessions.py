@@ -99,6 +99,6 @@ def test_what_cannot_be_read_or_is_gone_is_left_out() -> None:
     assert len(sessions.parse(table.replace(b"10 1 100 sshd", b"10 9 100 sshd"))) == len(sessions.parse(usual))
 
 
-def test_how_long_ago_a_client_was_heard_is_told_where_it_is_asked() -> None:
-    ops, root = sessions.parse(told(network=NETWORK) + record("heard", "200 61500\n"))
-    assert (ops.heard_ago_s, root.heard_ago_s) == (61.5, None)
+def test_how_long_a_client_is_silent_is_told_where_it_is_asked() -> None:
+    ops, root = sessions.parse(told(network=NETWORK) + record("silent", "200 61500\n"))
+    assert (ops.silent_s, root.silent_s) == (61.5, None)
