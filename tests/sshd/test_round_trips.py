@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.fleet.one_host import Orders, apply_host
+from sshd_keepalive.fleet.one_host import Orders, apply_host, observe_host
 from sshd_keepalive.model import Become, End, Host, ServiceChoice
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason
 #: that has to wait for a processor for so long seems to wait for the network: then the count is taken again.
 RTT_S = 0.25
 TRIES = 4
+#: What a server is sent before its first acknowledgement: ten segments of an Ethernet (RFC 6928).
+WINDOW_BYTES = 10 * 1460
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,16 @@ def test_a_refused_key_is_offered_once_and_named(
     assert len(path.paths) == 2
 
 
+def test_all_that_a_look_sends_fits_into_the_first_window_of_tcp(
+    keys: dict[str, Path], sshd: Sshd, path: SlowPath, tmp_path: Path
+) -> None:
+    """Ten segments (RFC 6928): what is longer waits for another round trip, which a proxy above TCP does not show."""
+    host = reach(path, sshd, keys["ed25519"], tmp_path)
+    observe_host(host, Orders(run_id="20260101T000000Z-test", secrets=Secrets()))
+    (way,) = path.paths
+    assert sum(way.client_bytes) < WINDOW_BYTES
+
+
 @pytest.mark.parametrize("become", ["none", "sudo"] if os.geteuid() == 0 else ["none"])
 def test_an_apply_takes_seventeen_round_trips(become: str, keys: dict[str, Path], tmp_path: Path) -> None:
     """Look 5, prepare 1, rehearse 4, install 1, look again over a new login 5, confirm 1."""
@@ -109,4 +121,5 @@ def count_round_trips(become: str, keys: dict[str, Path], tmp_path: Path) -> int
         assert report.end is End.APPLIED, report
         (rehearsed,) = (step.detail for step in report.steps if step.name == "rehearse")
         assert rehearsed.startswith("a login through the new files works")
+        assert max(n for way in path.paths for n in way.client_bytes) < WINDOW_BYTES
         return path.round_trips

@@ -8,12 +8,12 @@ from pkgutil import get_data
 def read_script(name: str) -> str:
     """Read one script of this package, without its comments: they would travel to every host.
 
-    Lines that only hold a comment go; everything else stays as it is in the file.
+    Lines that only hold a comment go, and indentation; everything else stays as it is in the file.
     """
     script = get_data(__package__, f"{name}.sh")
     assert script is not None
-    lines = script.decode().splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#")) + "\n"
+    lines = map(str.lstrip, script.decode().splitlines())
+    return "\n".join(line for line in lines if not line.startswith("#")) + "\n"
 
 
 def compose(name: str, values: dict[str, str], functions: str = "") -> str:

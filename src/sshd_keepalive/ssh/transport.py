@@ -10,8 +10,9 @@ import logging
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
@@ -22,12 +23,16 @@ from paramiko.common import (
     cMSG_CHANNEL_OPEN,
     cMSG_CHANNEL_REQUEST,
 )
+from paramiko.compress import ZlibCompressor, ZlibDecompressor
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.packet import Packetizer
 
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.model import SshRules
 from sshd_keepalive.ssh.wire import Wire
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _VERSION_BYTES: Final = 64 * 1024  # what a server may say before its version
 _DISCONNECT_BYTES: Final = 200
@@ -36,6 +41,8 @@ SESSION_WINDOW_BYTES: Final = 256 * 1024
 _PACKET_BYTES: Final = 32 * 1024
 #: What a session is sent before its window is known to be open; sshd's is 2 MiB (channels.h, CHAN_SES_WINDOW_DEFAULT).
 _GRANTED_BYTES: Final = 256 * 1024
+#: Of one packet, decompressed: more than any server of ours sends, and nothing to a controller.
+_INFLATED_BYTES: Final = 2 * _PACKET_BYTES
 _REAP_S: Final = 2.0
 _REAP_POLL_S: Final = 0.05
 _REQUESTS: Final = (MSG_GLOBAL_REQUEST, MSG_CHANNEL_REQUEST)
@@ -95,6 +102,28 @@ class PatientPacketizer(Packetizer):
         if self.n_early_bytes > _VERSION_BYTES:
             raise EOFError
         return data
+
+
+class Deflate(ZlibCompressor):
+    """Compresses packets by what earlier ones held; paramiko's forgets them, and a guard is half as long again."""
+
+    def __call__(self, data: ReadableBuffer) -> bytes:
+        """Compress one packet."""
+        return self.z.compress(data) + self.z.flush(zlib.Z_PARTIAL_FLUSH)
+
+
+class Inflate(ZlibDecompressor):
+    """Decompresses packets, none of them to more than _INFLATED_BYTES."""
+
+    def __call__(self, data: ReadableBuffer) -> bytes:
+        """Decompress one packet."""
+        try:
+            packet = self.z.decompress(data, _INFLATED_BYTES)
+        except zlib.error as error:
+            raise paramiko.SSHException(f"cannot decompress a packet: {error}") from None
+        if self.z.unconsumed_tail:
+            raise paramiko.SSHException("a packet is too large when it is decompressed")
+        return packet
 
 
 def _preferred_kex() -> tuple[str, ...]:
@@ -204,6 +233,10 @@ class Client(paramiko.Transport):
         "hmac-sha2-256",
         "hmac-sha2-512",
     )
+    # A script is three times as long without it, and then takes another round trip (RFC 6928: ten segments at once).
+    # From the login on, so that nobody's bytes are decompressed before (`delayed`; sshd_config(5), Compression).
+    _preferred_compression = ("zlib@openssh.com", "none")
+    _compression_info = {"zlib@openssh.com": (Deflate, Inflate), "none": (None, None)}  # noqa: RUF012
     # paramiko knows the name of the draft only; a server may list just that of RFC 8731.
     _kex_info = {**paramiko.Transport._kex_info, "curve25519-sha256": KexCurve25519}  # type: ignore[attr-defined]  # noqa: RUF012
     _channel_handler_table = {  # noqa: RUF012
@@ -228,6 +261,8 @@ class Client(paramiko.Transport):
         self.sends_ahead = sends_ahead
         self.opens_ahead = opens_ahead
         self._ahead: tuple[paramiko.Channel, threading.Event] | None = None  # asked for, and not yet taken
+        self._deflate: Deflate | None = None  # what was sent behind a login request that has no answer yet
+        self._login = threading.Lock()  # the login succeeds before or after something is sent behind its request
         super().__init__(cast(socket.socket, wire), packetizer_class=PatientPacketizer)
         self.farewell = ""
         self._left: tuple[paramiko.Channel, bool] | None = None
@@ -284,9 +319,25 @@ class Client(paramiko.Transport):
         request.add_int(number)
         request.add_int(SESSION_WINDOW_BYTES)
         request.add_int(_PACKET_BYTES)
-        # Before the login is over nobody may be waited for: it decides about the session as well.
-        send = self._send_user_message if self.is_authenticated() else self._send_message  # type: ignore[attr-defined]
-        send(request)
+        with self._login:
+            if not self.authenticated:
+                self._send_behind_login(request)
+                return
+        self._send_user_message(request)  # type: ignore[attr-defined]
+
+    def _send_behind_login(self, request: paramiko.Message) -> None:
+        """Send what the login decides about as well, without waiting for anybody; compressed, as after its success."""
+        if self.local_compression == "zlib@openssh.com":
+            self._deflate = Deflate()
+            self.packetizer.set_outbound_compressor(self._deflate)
+        self._send_message(request)  # type: ignore[attr-defined]
+        self.packetizer.set_outbound_compressor(None)  # type: ignore[arg-type]
+
+    def _auth_trigger(self) -> None:
+        with self._login:
+            super()._auth_trigger()  # type: ignore[misc]
+            if self._deflate is not None:
+                self.packetizer.set_outbound_compressor(self._deflate)
 
     def open_session(self, *, timeout: float) -> paramiko.Channel:  # type: ignore[override]
         """Open a session. Where few are allowed, one that was left makes room, and sshd has to notice that it did."""
@@ -379,6 +430,7 @@ class Client(paramiko.Transport):
 
     @auth_handler.setter
     def auth_handler(self, handler: AuthHandler | None) -> None:
+        self._deflate = None  # whatever was sent behind another request was refused with it
         is_new = handler is not None and self.sends_ahead
         self._auth_handler = AheadAuthHandler(self) if is_new else handler
 

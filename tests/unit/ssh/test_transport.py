@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import zlib
 
 import paramiko
 import pytest
 from paramiko.auth_handler import AuthHandler
 from paramiko.packet import Packetizer
 
-from sshd_keepalive.ssh.transport import AheadAuthHandler, Client, PatientPacketizer
+from sshd_keepalive.ssh.transport import AheadAuthHandler, Client, Deflate, Inflate, PatientPacketizer
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,9 @@ from sshd_keepalive.ssh.transport import AheadAuthHandler, Client, PatientPacket
         "_log",
         "preferred_keys",
         "preferred_ciphers",
+        "_preferred_compression",
+        "_compression_info",
+        "_auth_trigger",
         "_send_message",
         "_send_user_message",
         "_next_channel",
@@ -95,3 +99,23 @@ def test_nothing_weak_is_offered() -> None:
     offered = " ".join((*Client._preferred_ciphers, *Client._preferred_macs, *Client._preferred_kex))
     for weak in ("cbc", "3des", "arcfour", "md5", "hmac-sha1", "group1-", "group-exchange-sha1"):
         assert weak not in offered
+
+
+def test_compression_begins_after_the_login_only() -> None:
+    """A server decompresses nobody's bytes before."""
+    assert Client._preferred_compression == ("zlib@openssh.com", "none")
+    assert set(Client._preferred_compression) == set(Client._compression_info)
+
+
+def test_a_packet_that_repeats_an_earlier_one_is_short() -> None:
+    deflate, inflate = Deflate(), Inflate()
+    text = bytes(range(256)) * 4
+    packets = [deflate(text), deflate(text)]
+    assert [inflate(packet) for packet in packets] == [text, text]
+    assert len(packets[1]) < len(packets[0]) / 4
+
+
+@pytest.mark.parametrize("packet", [zlib.compress(bytes(10_000_000)), b"not compressed"])
+def test_a_packet_that_takes_too_much_memory_or_is_damaged_ends_the_connection(packet: bytes) -> None:
+    with pytest.raises(paramiko.SSHException, match="packet"):
+        Inflate()(packet)
