@@ -29,7 +29,18 @@ def test_the_command_line_is_one_file_per_command_and_a_few_helpers() -> None:
     names = {path.stem for path in MODULES if path.parent.name == "cli"} - {"__init__"}
     commands = {name.replace("-", "_") for name in COMMANDS}
     assert commands <= names
-    helpers = {"_command", "_options", "_run", "_change", "_plan_file", "_records", "_terminal", "_journal"}
+    helpers = {
+        "_command",
+        "_options",
+        "_run",
+        "_change",
+        "_plan_file",
+        "_records",
+        "_journal",
+        "_output",
+        "_progress",
+        "_prompts",
+    }
     assert names - commands == helpers
 
 

@@ -12,8 +12,8 @@ from sshd_keepalive.cli import ExitCode, changing_hosts
 from sshd_keepalive.cli._journal import Journal, find_done
 from sshd_keepalive.cli._options import Changing, Options, Recording, Watching
 from sshd_keepalive.cli._plan_file import PlanFile
+from sshd_keepalive.cli._prompts import PROMPTS
 from sshd_keepalive.cli._run import FleetRun, finish_changes, make_run_id, read_clock
-from sshd_keepalive.cli._terminal import PROMPTS
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet import waves
@@ -117,7 +117,7 @@ def _show(run: FleetRun, preview: fleet.Pass, plan: PlanFile | None, *, asks: bo
     """Show every change; from then on a host is changed only as shown."""
     reports = run.repeat(preview, tell=False) if plan is None else plan.to_reports(run.hosts)
     planned = {report.host.name: report for report in reports}
-    run.output.diffs(run.make_run(planned.values()))
+    run.output.show_diffs(run.make_run(planned.values()))
     run.warn_of_silent_clients(reports, always=asks)  # the answer may depend on it
     run.orders = replace(run.orders, shown={name: report.fingerprint for name, report in planned.items()})
     return planned
@@ -183,7 +183,7 @@ def _roll_out(
     def keep(report: HostReport) -> None:
         reports[report.host.name] = report
         journal.write(report)
-        run.output.host(report)
+        run.output.show_host(report)
 
     hosts = [host for wave in rollout.waves for host in wave]
     with run.output.progress(len(hosts), rollout.__str__) as advance:

@@ -23,7 +23,7 @@ from sshd_keepalive.sshd_config.values import INT_MAX
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the shared options said; a command that lacks an option has its default."""
+    """The values of the shared options; a command that lacks an option has its default."""
 
     inventory: tuple[str, ...] = ()
     limit: str | None = None
@@ -53,15 +53,15 @@ class Options:
     @property
     def policy(self) -> dict[str, int | str]:
         """What replaces the policy of every host for this run, by the names of `planning.policy`."""
-        given = {key: getattr(self, name) for name, key in _POLICY_KEYS.items()}
+        values = {key: getattr(self, name) for name, key in _POLICY_KEYS.items()}
         return {
-            key: int(value) if isinstance(value, float) else value for key, value in given.items() if value is not None
+            key: int(value) if isinstance(value, float) else value for key, value in values.items() if value is not None
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changing:
-    """What the options of `apply` and `undo` said."""
+    """The options of `apply` and `undo`."""
 
     yes: bool
     confirm_timeout: int
@@ -77,7 +77,7 @@ class Changing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watching:
-    """What the options said of the time after a change."""
+    """The options for the time after a change."""
 
     watch: float = 0.0  # seconds
     on_loss: str = "report"
@@ -85,7 +85,7 @@ class Watching:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """What the options of the history said."""
+    """The options of the history."""
 
     record: bool = False
     store: str = ""
@@ -94,7 +94,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notifying:
-    """What the options of notices said."""
+    """The options of notices."""
 
     notify: tuple[str, ...]
     notify_on: str
@@ -118,7 +118,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click
         self._whole = whole
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read one."""
+        """Parse a duration."""
         if isinstance(value, float | int):
             return float(value)
         text = str(value).strip().lower()
@@ -345,14 +345,16 @@ _NOTIFYING = (
 )
 
 
-def option_group(name: str, made: type, *options: Callable[[Function], Function]) -> Callable[[Function], Function]:
-    """Make a decorator that adds options to a command, which gets them as one value of type `made` under `name`."""
+def option_group(
+    name: str, value_type: type, *options: Callable[[Function], Function]
+) -> Callable[[Function], Function]:
+    """Make a decorator that adds options to a command, which gets them as one value under `name`."""
 
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
-        def call(**given: Any) -> Any:
-            taken = {field.name: given.pop(field.name) for field in fields(made) if field.name in given}
-            return function(**{name: made(**taken)}, **given)
+        def call(**params: Any) -> Any:
+            values = {field.name: params.pop(field.name) for field in fields(value_type) if field.name in params}
+            return function(**{name: value_type(**values)}, **params)
 
         wrapped: Function = call
         for option in reversed(options):
@@ -363,18 +365,18 @@ def option_group(name: str, made: type, *options: Callable[[Function], Function]
 
 
 _OUTPUT = (_OUT, *_SHOWN)
-#: Of a command that reads the inventory and talks to no host.
+#: Of a command that reads the inventory and connects to no host.
 inventory_options = option_group("options", Options, *_SELECTION, format_options("text", "json", "jsonl"))
-#: Of a command that talks to one host after the other.
+#: Of a command that connects to one host after the other.
 host_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT)
 #: Of `probe`, which holds many hosts from one process.
 probe_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET)
-#: Of a command that talks to many hosts.
+#: Of a command that connects to many hosts.
 fleet_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET, *_ENGINE)
 #: The same, and those that replace the policy for one run.
 policy_options = option_group("options", Options, *_POLICY, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET, *_ENGINE)
 plan_options = option_group("options", Options, *_POLICY, *_SELECTION, *_LOGIN, _PLAN_OUT, *_SHOWN, *_FLEET, *_ENGINE)
-#: Of a command that talks to no host, but tells something.
+#: Of a command that connects to no host, but has a report.
 output_options = option_group("options", Options, *_OUTPUT)
 change_options = option_group("changing", Changing, *_CHANGING)
 watch_options = option_group("watching", Watching, *_WATCHING)
@@ -383,7 +385,7 @@ notify_options = option_group("notifying", Notifying, *_NOTIFYING)
 
 
 def select_hosts(options: Options, arguments: Sequence[str] = ()) -> tuple[Host, ...]:
-    """The hosts that a command line means.
+    """Select the hosts of a command line.
 
     With an inventory, arguments are patterns like those of `--limit`; without one they are targets, `user@host` or an
     alias of ~/.ssh/config, reached as ssh(1) reaches them.
@@ -408,11 +410,11 @@ def select_hosts(options: Options, arguments: Sequence[str] = ()) -> tuple[Host,
         raise ConfigError("no hosts were named", hint="give an inventory, -i hosts.yaml, or a target, user@host")
     if options.jump:
         hosts = jump.override_jump(hosts, options.jump)
-    return tuple(_as_asked(host, options) for host in hosts)
+    return tuple(_override_settings(host, options) for host in hosts)
 
 
 def _refuse_contradiction(options: Options) -> None:
-    """Refuse options that cannot be right together, or a key that cannot be read."""
+    """Refuse options that contradict each other, or a key that cannot be read."""
     if options.ask_become_pass and options.become in ("doas", "none"):
         raise ConfigError(f"--ask-become-pass is for sudo, not for --become {options.become}", hint="leave out one")
     try:
@@ -435,7 +437,8 @@ def _spell_policy(text: str, options: Options) -> str:
     return text
 
 
-def _as_asked(host: Host, options: Options) -> Host:
+def _override_settings(host: Host, options: Options) -> Host:
+    """Replace settings of the inventory by options."""
     if options.user:
         host = replace(host, user=options.user)
     if options.port:
@@ -491,7 +494,7 @@ def repeat_config() -> tuple[str, ...]:
 def _spell(options: Options, *names: str) -> Iterator[str]:
     for name in names:
         value = getattr(options, name)
-        if value == getattr(Options(), name):  # what is left at its default needs no word
+        if value == getattr(Options(), name):  # the default
             continue
         for one in value if isinstance(value, tuple) else (value,):
             yield _SHORT.get(name, f"--{name.replace('_', '-')}")

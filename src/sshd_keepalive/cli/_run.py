@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._options import Options, Recording, repeat_config, repeat_words, select_hosts
+from sshd_keepalive.cli._output import Output
+from sshd_keepalive.cli._prompts import PROMPTS
 from sshd_keepalive.cli._records import Recorder
-from sshd_keepalive.cli._terminal import PROMPTS, Output
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.stop import Stop
 from sshd_keepalive.history import outcome
@@ -126,7 +127,7 @@ class FleetRun:
                 reports[report.host.name] = report
                 advance()
                 if tell:
-                    self.output.host(report)
+                    self.output.show_host(report)
         return tuple(
             reports.get(host.name) or engines.report_not_begun(host, "interrupted", "the run was interrupted")
             for host in self.hosts
@@ -169,7 +170,7 @@ class FleetRun:
         Args:
             then: the command to type next if `apply` can correct a host.
         """
-        self.output.run(run, with_diffs=with_diffs)
+        self.output.show_run(run, with_diffs=with_diffs)
         self.warn_of_silent_clients(run.hosts)
         has_drift = any(_code(report, run.command) == ExitCode.DRIFT and _can_change(report) for report in run.hosts)
         if then and not self.suggest_confirm(run.hosts) and has_drift:
@@ -199,12 +200,12 @@ class FleetRun:
 
     def suggest(self, command: str, *more: str) -> None:
         """Suggest the command to type next for the same hosts."""
-        self.output.next_step(self.orders.repeated.write_command(command, *more))
+        self.output.suggest(self.orders.repeated.write_command(command, *more))
 
     def suggest_plan(self, path: Path, *more: str) -> None:
         """Suggest the command that applies a plan; passwords are asked for again."""
         asks = [word for word, asks in (("-k", self.options.ask_pass), ("-K", self.options.ask_become_pass)) if asks]
-        self.output.next_step(join(["sshd-keepalive", "apply", *repeat_config(), *asks, str(path), *more]))
+        self.output.suggest(join(["sshd-keepalive", "apply", *repeat_config(), *asks, str(path), *more]))
 
     def suggest_confirm(self, reports: Iterable[HostReport]) -> bool:
         """Suggest `confirm` if a change waits for it; give whether one does."""

@@ -18,8 +18,8 @@ from sshd_keepalive.cli._options import (
     policy_options,
     recording_options,
 )
+from sshd_keepalive.cli._output import Output
 from sshd_keepalive.cli._run import FleetRun, compute_exit_code, make_run_id, read_clock
-from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.config import benchmarks, releases
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet.check import Extras, check_file, check_host
@@ -129,7 +129,7 @@ def _check_files(
     output = Output(options, "check")
     reports = tuple(check_file(path, version, policy, as_if) for path in dict.fromkeys(paths))
     for report in reports:
-        output.host(report)
+        output.show_host(report)
     run = Run(
         id=make_run_id(started_at),
         command="check",
@@ -139,5 +139,5 @@ def _check_files(
         hosts=reports,
         benchmarks=chosen,
     )
-    output.run(run, with_diffs=False)
+    output.show_run(run, with_diffs=False)
     return run.exit_code

@@ -63,26 +63,26 @@ def command(ctx: click.Context, words: tuple[str, ...], format: str) -> None:  #
         click.echo(json.dumps({"schema_version": 1, "command": "config", "file": path, "options": options}, indent=1))
         return
     click.echo(f"file: {printable(path) if path else 'none'}")
-    shown = [row for row in rows if words or row.origin != _DEFAULT]
-    width = max((len(row.option) for row in shown), default=0)
-    for name, of_command in groupby(shown, lambda row: row.command):
+    rows = [row for row in rows if words or row.origin != _DEFAULT]
+    width = max((len(row.option) for row in rows), default=0)
+    for name, its_rows in groupby(rows, lambda row: row.command):
         click.echo(f"\n{name}")
-        for row in of_command:
+        for row in its_rows:
             click.echo(printable(f"  {row.option:<{width}}  {_format(row.value)}  ({row.origin})"))
-    if not shown:
+    if not rows:
         click.echo("every option has its default; sshd-keepalive config check shows those of check")
 
 
 def _find_rows(root: click.Context, name: str, words: tuple[str, ...]) -> Iterator[_Row]:
     group = root.command
-    found = group.get_command(root, name) if isinstance(group, click.Group) else None
-    if found is None:
+    command = group.get_command(root, name) if isinstance(group, click.Group) else None
+    if command is None:
         return
-    # with words their mistakes are told; without, what a command cannot do without may be missing
-    context = found.make_context(name, list(words), parent=root, resilient_parsing=not words)
+    # Without words, arguments that the command requires may be missing.
+    context = command.make_context(name, list(words), parent=root, resilient_parsing=not words)
     lines = files.find_places(root.params.get("config"))
     for spelling, option in find_all_options(root)[name].items():
-        origin = _origin(context, option, lines.get((name, spelling)) or lines.get(("", spelling), ""))
+        origin = _describe_origin(context, option, lines.get((name, spelling)) or lines.get(("", spelling), ""))
         yield _Row(name, spelling, _mask(spelling, context.params.get(option.name or "")), origin)
 
 
@@ -98,7 +98,7 @@ def _mask(option: str, value: Any) -> Any:
     return _PASSWORD.sub(r"\1\2***", value)
 
 
-def _origin(context: click.Context, option: click.Option, place: str) -> str:
+def _describe_origin(context: click.Context, option: click.Option, place: str) -> str:
     source = context.get_parameter_source(option.name or "")
     if source is ParameterSource.COMMANDLINE:
         return "command line"

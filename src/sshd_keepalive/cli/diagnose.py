@@ -15,8 +15,8 @@ from sshd_keepalive import registry
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import Options, host_options, repeat_words, select_hosts
+from sshd_keepalive.cli._output import Output
 from sshd_keepalive.cli._run import make_orders, make_run_id, read_clock
-from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.diagnosis import rules
 from sshd_keepalive.diagnosis.rules import Diagnosis, Known, PossibleCause
 from sshd_keepalive.diagnosis.run_log import BLOCK_BYTES, MatchedLine, RunLog, read
@@ -90,8 +90,8 @@ def command(log: str | None, host: str | None, options: Options) -> None:
     else:
         out.write(render(options.format))
     if diagnosis.next_step:
-        out.next_step(diagnosis.next_step)
-    out.files(run, render)
+        out.suggest(diagnosis.next_step)
+    out.write_files(run, render)
     raise SystemExit(code)
 
 

@@ -12,8 +12,8 @@ from sshd_keepalive import registry
 from sshd_keepalive.cli import ExitCode, _plan_file
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import Options, plan_options
+from sshd_keepalive.cli._output import check_output
 from sshd_keepalive.cli._run import FleetRun
-from sshd_keepalive.cli._terminal import check_output
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import Run

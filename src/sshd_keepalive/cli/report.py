@@ -6,8 +6,8 @@ import click
 
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import STORE_OPTION, Options, output_options
+from sshd_keepalive.cli._output import Output
 from sshd_keepalive.cli._records import open_to_read
-from sshd_keepalive.cli._terminal import Output
 
 
 @click.command("report", cls=Command, short_help="Show a recorded run, in any format.")
@@ -24,5 +24,5 @@ def command(run: str, store: str, options: Options) -> None:
     history = open_to_read(store)
     recorded = history.load(history.find(run))
     for report in recorded.hosts:
-        out.host(report)
-    out.run(recorded, with_diffs=True)
+        out.show_host(report)
+    out.show_run(recorded, with_diffs=True)

@@ -15,8 +15,8 @@ from sshd_keepalive import notifiers
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._command import CommandGroup
 from sshd_keepalive.cli._options import Options, select_hosts
+from sshd_keepalive.cli._output import Output
 from sshd_keepalive.cli._records import holds_password, open_store
-from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import printable
@@ -64,29 +64,29 @@ def install(ctx: click.Context, every: str, name: str, words: tuple[str, ...]) -
     from sshd_keepalive.schedule import jobs
 
     jobs.check_name(name)
-    options, hosts = _checked(ctx, words)
-    wanted = jobs.Schedule(
+    options, hosts = _check_words(ctx, words)
+    schedule = jobs.Schedule(
         name=name,
         every=jobs.read_every(every),
         directory=str(Path.cwd()),
         state=str(user_state_path()),
         argv=words,
-        writable=tuple(sorted({str(path.expanduser().absolute().parent) for path in _written(options, hosts)})),
+        writable=tuple(sorted({str(path.expanduser().absolute().parent) for path in _list_outputs(options, hosts)})),
         limit_s=jobs.compute_limit(len(hosts), options.forks, options.timeout),
     )
-    _print_installed(wanted, len(hosts), is_new=jobs.install(wanted))
+    _print_installed(schedule, len(hosts), is_new=jobs.install(schedule))
 
 
 def _print_installed(schedule: Schedule, n_hosts: int, *, is_new: bool) -> None:
-    """Say what runs when, and what could keep it from running."""
+    """Print what runs when, and what may prevent it."""
     from sshd_keepalive.schedule import cron, jobs, systemd
 
     name = schedule.name
     manager = "systemd" if systemd.is_installed(name) else "cron"
     number = "1 host" if n_hosts == 1 else f"{n_hosts} hosts"
-    coming = f", next {at}" if (at := jobs.find_next_run(name)) else ""
-    done = "installed" if is_new else "unchanged"
-    click.echo(f"{done:<11} {name}: check of {number}, every {schedule.every}, by {manager}{coming}")
+    next_run = f", next {at}" if (at := jobs.find_next_run(name)) else ""
+    result = "installed" if is_new else "unchanged"
+    click.echo(f"{result:<11} {name}: check of {number}, every {schedule.every}, by {manager}{next_run}")
     if manager == "cron" and not cron.is_running():
         click.echo("note: cron does not run on this machine, so nothing will start the check")
     if manager == "systemd" and not systemd.is_root():
@@ -142,11 +142,11 @@ def remove(name: str) -> None:
     click.echo(f"removed     {name}")
 
 
-def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple[Host, ...]]:
-    """The shared options among the words, and the hosts they select, found out as `check` would.
+def _check_words(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple[Host, ...]]:
+    """Read the words as `check` does, and give the shared options and the hosts.
 
     Raises:
-        ConfigError, click.UsageError: check would refuse them, they need a person, or they hold a secret.
+        ConfigError, click.UsageError: check refuses them, they need a terminal or a session, or they have a secret.
     """
     from sshd_keepalive.cli.check import command as check
     from sshd_keepalive.config import benchmarks
@@ -175,10 +175,10 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
     for host in hosts:
         for hop in (*host.jump, host):
             for secret in (hop.password, hop.become.password):
-                _refuse_absent(secret or "", f"{host.name}: its password")
+                _refuse_interactive(secret or "", f"{host.name}: its password")
     for target in inner.params["notify"]:
-        _refuse_absent(target.removeprefix("apprise:"), "--notify")
-    _refuse_absent(inner.params["store"], "--store")
+        _refuse_interactive(target.removeprefix("apprise:"), "--notify")
+    _refuse_interactive(inner.params["store"], "--store")
     secrets = Secrets()
     Output(options, "check")
     notifiers.open_sinks(inner.params["notify"], secrets)
@@ -187,18 +187,18 @@ def _checked(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, tuple
     return options, hosts
 
 
-def _refuse_absent(reference: str, of: str) -> None:
-    """What a person or a session would have to give, and a run by itself has not."""
+def _refuse_interactive(reference: str, what: str) -> None:
+    """Refuse a reference that needs a terminal, or the variables of this session."""
     if reference == "prompt":
-        raise ConfigError(f"{of} is prompt: a scheduled check cannot ask for it", hint="write file:PATH")
+        raise ConfigError(f"{what} is prompt: a scheduled check cannot ask for it", hint="write file:PATH")
     if reference.startswith("env:"):
         raise ConfigError(
-            f"{of} is {reference}, and the check will not have the variables of this session", hint="write file:PATH"
+            f"{what} is {reference}, and the check will not have the variables of this session", hint="write file:PATH"
         )
 
 
-def _written(options: Options, hosts: Iterable[Host]) -> Iterator[Path]:
-    """The files that the check writes, beside its history."""
+def _list_outputs(options: Options, hosts: Iterable[Host]) -> Iterator[Path]:
+    """List the files that the check writes, without its history."""
     yield from (Path(text.partition(":")[2]) for text in options.out)
     for hop in (hop for host in hosts for hop in (*host.jump, host) if hop.host_keys == "accept-new"):
         yield Path(hop.known_hosts or "~/.ssh/known_hosts")

@@ -11,8 +11,8 @@ import click
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli._command import Command
 from sshd_keepalive.cli._options import Options, host_options, select_hosts
+from sshd_keepalive.cli._output import Output
 from sshd_keepalive.cli._run import make_orders, make_run_id, read_clock
-from sshd_keepalive.cli._terminal import Output
 from sshd_keepalive.config.local_tree import read_tree
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.fleet import one_host as fleet
@@ -64,23 +64,29 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
     /etc/ssh. Nothing is changed anywhere.
     """
     if path is not None:
-        connection["as_user"] = connection["as_user"] or options.user
-        asked = _context(**connection)
         from sshd_keepalive.config import releases  # reads YAML
 
+        context = _build_context(**connection | {"as_user": connection["as_user"] or options.user})
         reading, warnings = read_tree(path, releases.find(openssh).version if openssh else NEWEST)
-        _tell(options, [_answered(path, reading, asked, options, warnings)])
-        return
-    asked = _context(**connection)
-    given = make_orders(options, make_run_id(read_clock()))
-    told = [redact(_looked(host, given, asked, options)) for host in select_hosts(options, hosts)]
-    _tell(options, told)
-    if any(one["failure"] for one in told):
-        raise SystemExit(ExitCode.UNKNOWN)
+        answers = [_explain(path, reading, context, options, warnings)]
+    else:
+        context = _build_context(**connection)
+        orders = make_orders(options, make_run_id(read_clock()), hosts)
+        answers = [redact(_explain_host(host, orders, context, options)) for host in select_hosts(options, hosts)]
+    code = ExitCode.UNKNOWN if any(answer["failure"] for answer in answers) else ExitCode.OK
+    output = Output(options, "why")
+    if output.is_text:
+        _print_text(output, answers)
+    else:
+        hosts_data = [{key: value for key, value in answer.items() if key != "text"} for answer in answers]
+        data = {"schema_version": SCHEMA_VERSION, "command": "why", "exit_code": code, "hosts": hosts_data}
+        lines = map(json.dumps, hosts_data) if options.format == "jsonl" else [json.dumps(data, indent=1)]
+        output.write("".join(f"{line}\n" for line in lines))
+    raise SystemExit(code)
 
 
-def _context(as_user: str | None, groups: tuple[str, ...], **rest: Any) -> Context | None:
-    """The connection that was asked about; None when nothing was said of one."""
+def _build_context(as_user: str | None, groups: tuple[str, ...], **rest: Any) -> Context | None:
+    """Build the connection that the options describe; None if they describe none."""
     if as_user is None and not groups and not any(rest.values()):
         return None
     stranger = match.STRANGER
@@ -94,53 +100,45 @@ def _context(as_user: str | None, groups: tuple[str, ...], **rest: Any) -> Conte
     )
 
 
-def _looked(host: Host, given: fleet.Orders, asked: Context | None, options: Options) -> dict[str, Any]:
-    """One host's answers, or why there are none."""
+def _explain_host(host: Host, orders: fleet.Orders, context: Context | None, options: Options) -> dict[str, Any]:
+    """Explain the values of one host, or say why that is not possible."""
     try:
-        reading = fleet.observe_host(host, given)
-        refused = judge.find_refusal(reading.snapshot)
-        if refused:
-            raise HostError(f"sshd refuses the present configuration: {refused}", kind=FailureKind.CONFIG_BROKEN)
+        reading = fleet.observe_host(host, orders)
+        refusal = judge.find_refusal(reading.snapshot)
+        if refusal:
+            raise HostError(f"sshd refuses the present configuration: {refusal}", kind=FailureKind.CONFIG_BROKEN)
         doubts = (judge.find_doubt(reading, keyword) for keyword in KEYWORDS)
-        return _answered(host.name, reading, asked, options, tuple(sorted({doubt.reason for doubt in doubts if doubt})))
+        reasons = tuple(sorted({doubt.reason for doubt in doubts if doubt}))
+        return _explain(host.name, reading, context, options, reasons)
     except (HostError, ParseError) as error:
-        told = error.to_failure()
-        failure = {"kind": told.kind, "message": told.message, "hint": told.hint}
+        reason = error.to_failure()
+        failure = {"kind": reason.kind, "message": reason.message, "hint": reason.hint}
         return {"name": host.name, "openssh": "", "answers": [], "warnings": (), "failure": failure, "text": ""}
 
 
-def _answered(
-    name: str, reading: Reading, asked: Context | None, options: Options, warnings: tuple[str, ...]
+def _explain(
+    name: str, reading: Reading, context: Context | None, options: Options, warnings: tuple[str, ...]
 ) -> dict[str, Any]:
-    found = explain.explain(reading, asked)
+    answers = explain.explain(reading, context)
     return {
         "name": name,
         "openssh": str(reading.tree.version),
-        "answers": explain.to_json(found),
+        "answers": explain.to_json(answers),
         "warnings": (*warnings, *explain.find_nul_bytes(reading.tree)),
         "failure": None,
-        "text": explain.render(reading.tree, found, is_verbose=options.verbose > 0),
+        "text": explain.render(reading.tree, answers, is_verbose=options.verbose > 0),
     }
 
 
-def _tell(options: Options, told: list[dict[str, Any]]) -> None:
-    out = Output(options, "why")
-    if not out.is_text:
-        plain = [{key: value for key, value in one.items() if key != "text"} for one in told]
-        if options.format == "jsonl":
-            out.write("".join(f"{json.dumps(one)}\n" for one in plain))
-            return
-        code = ExitCode.UNKNOWN if any(one["failure"] for one in told) else ExitCode.OK
-        data = {"schema_version": SCHEMA_VERSION, "command": "why", "exit_code": code, "hosts": plain}
-        out.write(json.dumps(data, indent=1) + "\n")
-        return
-    for one in told:
-        if len(told) > 1:
-            out.write(f"{printable_line(one['name'])}\n")
-        out.write_lines(one["text"].splitlines())
-        for warning in one["warnings"]:
-            click.echo(f"warning: {printable_line(one['name'])}: {printable_line(warning)}", err=True)
-        if one["failure"]:
-            click.echo(f"error: {printable_line(one['name'])}: {printable_line(one['failure']['message'])}", err=True)
-            if one["failure"]["hint"]:
-                click.echo(f"next: {printable_line(one['failure']['hint'])}", err=True)
+def _print_text(output: Output, answers: list[dict[str, Any]]) -> None:
+    for answer in answers:
+        name = printable_line(answer["name"])
+        if len(answers) > 1:
+            output.write(f"{name}\n")
+        output.write_lines(answer["text"].splitlines())
+        for warning in answer["warnings"]:
+            click.echo(f"warning: {name}: {printable_line(warning)}", err=True)
+        if answer["failure"]:
+            click.echo(f"error: {name}: {printable_line(answer['failure']['message'])}", err=True)
+            if answer["failure"]["hint"]:
+                click.echo(f"next: {printable_line(answer['failure']['hint'])}", err=True)
