@@ -63,8 +63,8 @@ def _open_disk(path: Path) -> _Disk:
     if _locate_in_copy(path, "/", DEFAULT_CONFIG).is_file():
         return _Disk(DEFAULT_CONFIG, lambda name: _locate_in_copy(path, "/", name), "/")
     if (path / "sshd_config").is_file():
-        own = f"{trees.CONFIG_DIR}/"
-        how = f"names files outside the copy of {trees.CONFIG_DIR}, which were not read"
+        own = f"{include.CONFIG_DIR}/"
+        how = f"names files outside the copy of {include.CONFIG_DIR}, which were not read"
         return _Disk(DEFAULT_CONFIG, lambda name: _locate_in_copy(path, own, name), own, how)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is neither a file nor a directory")

@@ -278,43 +278,15 @@ class _Comparison:
             BadValue: the other release refuses the value.
         """
         try:
-            now = self._read_meaning(event, self.now)
+            now = _read_meaning(event, self.now)
         except values.BadValue:  # a word such as `none`: a value for the sshd of the host to know
             return tuple(_list_words(event.line)), tuple(_list_words(other.line))
-        then = self._read_meaning(other, self.then)
+        then = _read_meaning(other, self.then)
         if now != then and event.line.keyword not in keywords.FREE_TEXT | set(KEYWORDS):
             for word in _list_words(other.line):
                 if _SPECIAL.search(word) and not any(map(_SPECIAL.search, _list_words(event.line))):
                     raise values.BadValue(f"{_show(word)} is not a value of {_find_spelling(other.line)}")
         return now, then
-
-    def _read_meaning(self, event: Event, version: Version) -> tuple[bytes, ...]:
-        """Return what a release reads in a line, as words that can be compared.
-
-        Raises:
-            BadValue: the release refuses the value, as far as is known.
-        """
-        line = event.line
-        keyword, words = line.keyword, _list_words(line)
-        first = words[0] if words else b""
-        if keyword in KEYWORDS:
-            return (_render_number(event.number),)
-        if keyword == "match":
-            return _read_criteria(line, version)
-        if keyword == "include":
-            patterns = include.list_patterns(line, self.reading.tree.config_dir, version)
-            return tuple(encode(pattern) for pattern in patterns)
-        if keyword in _RAW:
-            return _read_raw_meaning(line, version)
-        if keyword in keywords.TIMES:
-            return (_render_number(values.read_seconds(first, version)),)
-        if keyword in keywords.INTEGERS:
-            return (_render_number(values.read_count(first, version)),)
-        if keyword == "acceptenv" and any(b"=" in word for word in words):
-            raise values.BadValue("the name of a variable holds no '='")
-        if keyword == "ipqos" and version.at_least(10, 0):
-            return tuple(b"ignored" if word.lower() in keywords.TOS_NUMBERS else word for word in words)
-        return tuple(words)
 
     def _rewrite(self, event: Event) -> bytes | None:
         """Write a line so that both releases read in it what the present one reads now; None: no such line is known."""
@@ -337,7 +309,7 @@ class _Comparison:
         if not texts:
             return None
         if keyword == "include":
-            folder = encode(self.reading.tree.config_dir.rstrip("/")) + b"/"
+            folder = encode(f"{include.CONFIG_DIR}/")
             return [_quote(text if text.startswith((b"/", b"~")) else folder + text) for text in texts]
         if keyword in _RAW:
             return [_find_raw_text(line, self.now)]
@@ -348,7 +320,7 @@ class _Comparison:
             kept = [n for n in texts[0].removeprefix(sign).split(b",") if n.decode("latin-1") not in names]
             return [sign + b",".join(kept)] if kept else None
         try:
-            words = self._read_meaning(event, self.now)
+            words = _read_meaning(event, self.now)
         except values.BadValue:  # a word such as `none`
             words = tuple(texts)
         if keyword in KEYWORDS and not words[0].isdigit():
@@ -360,7 +332,7 @@ class _Comparison:
         event = replace(event, place=Place(path="", line=event.place.line))  # no line that is refused already
         try:
             now, then = (trees.read_line(tree, event, raw) for tree in (self.reading.tree, self.other))
-            is_same = self._read_meaning(now, self.now) == self._read_meaning(event, self.now)
+            is_same = _read_meaning(now, self.now) == _read_meaning(event, self.now)
             is_different = self._compare_line(now, then, is_first=True) is not None
         except (ParseError, values.BadValue, match.BadMatch):
             return False
@@ -392,6 +364,35 @@ def _find_objection(event: Event, version: Version) -> str:
         return f"it does not allow {_find_spelling(event.line)} within a Match block"
     names = keywords.find_unknown_algorithms(keyword, _list_words(event.line), version)
     return f"it does not know {', '.join(names)}" if names else ""
+
+
+def _read_meaning(event: Event, version: Version) -> tuple[bytes, ...]:
+    """Return what a release reads in a line, as words that can be compared.
+
+    Raises:
+        BadValue: the release refuses the value, as far as is known.
+    """
+    line = event.line
+    keyword, words = line.keyword, _list_words(line)
+    first = words[0] if words else b""
+    if keyword in KEYWORDS:
+        return (_render_number(event.number),)
+    if keyword == "match":
+        return _read_criteria(line, version)
+    if keyword == "include":
+        patterns = include.list_patterns(line, version)
+        return tuple(encode(pattern) for pattern in patterns)
+    if keyword in _RAW:
+        return _read_raw_meaning(line, version)
+    if keyword in keywords.TIMES:
+        return (_render_number(values.read_seconds(first, version)),)
+    if keyword in keywords.INTEGERS:
+        return (_render_number(values.read_count(first, version)),)
+    if keyword == "acceptenv" and any(b"=" in word for word in words):
+        raise values.BadValue("the name of a variable holds no '='")
+    if keyword == "ipqos" and version.at_least(10, 0):
+        return tuple(b"ignored" if word.lower() in keywords.TOS_NUMBERS else word for word in words)
+    return tuple(words)
 
 
 def _read_criteria(line: Line, version: Version) -> tuple[bytes, ...]:

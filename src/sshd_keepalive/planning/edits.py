@@ -179,7 +179,7 @@ def list_drop_in_paths(tree: Tree) -> Iterator[str]:
     for event in tree.events():
         if event.line.keyword != "include" or event.block is not None:
             continue
-        for pattern in include.list_patterns(event.line, tree.config_dir, tree.version):
+        for pattern in include.list_patterns(event.line, tree.version):
             directory, _, name = pattern.rpartition("/")
             if not directory or not include.is_literal(directory) or is_foreign(directory + "/"):
                 continue

@@ -37,24 +37,18 @@ def parse(stdout: bytes) -> Past | None:
     Raises:
         HostError: kind `observe`, the output is cut; `read_only`, other accounts may write where the runs are kept.
     """
-    run_id = how = unsafe = ""
-    files: list[tuple[str, bytes | None, bytes | None]] = []
+    words: dict[str, str] = {}
+    files: list[dict[str, bytes]] = []
     for kind, value in read_records(stdout):
-        match kind:
-            case "run":
-                run_id = decode(value)
-            case "how":
-                how = decode(value)
-            case "unsafe":
-                unsafe = decode(value)
-            case "target":
-                files.append((decode(value), None, None))
-            case "old":
-                files[-1] = (files[-1][0], value, None)
-            case "new":
-                files[-1] = (files[-1][0], files[-1][1], value)
-    for contents in ([old for _, old, _ in files], [new for _, _, new in files]):
-        check_files([content for content in contents if content is not None])
+        if kind == "target":
+            files.append({kind: value})
+        elif kind in ("old", "new"):
+            files[-1][kind] = value
+        else:
+            words[kind] = decode(value)
+    for kind in ("old", "new"):
+        check_files([file[kind] for file in files if kind in file])
+    run_id, unsafe = words.get("run"), words.get("unsafe")
     if not run_id and unsafe:
         raise HostError(
             f"the backups are not read: another account than root may write to {unsafe}",
@@ -62,7 +56,13 @@ def parse(stdout: bytes) -> Past | None:
             cause="not_ours",
             hint=f"look at what is in there, then: chown root {quote(unsafe)} && chmod go-w {quote(unsafe)}",
         )
-    return Past(run_id=run_id, how=GuardEnd(how) if how else None, files=tuple(files)) if run_id else None
+    if not run_id:
+        return None
+    return Past(
+        run_id=run_id,
+        how=GuardEnd(words["how"]) if words.get("how") else None,
+        files=tuple((decode(file["target"]), file.get("old"), file.get("new")) for file in files),
+    )
 
 
 def plan(reading: Reading, past: Past, *, force: bool) -> Plan:
@@ -89,8 +89,8 @@ def plan(reading: Reading, past: Past, *, force: bool) -> Plan:
                 cause="edited-since",
                 hint="undo --force --dry-run shows what would be lost; undo --force discards that edit",
             )
-        shown = file.path if file is not None else path
-        contents.append(NewContent(path=shown, before=now, after=old or b"", gone=old is None))
+        named = file.path if file is not None else path
+        contents.append(NewContent(path=named, before=now, after=old or b"", gone=old is None))
     after = reading.after(tuple(contents))
     after.tree.events()  # a newer sshd may refuse the old files
     return Plan(

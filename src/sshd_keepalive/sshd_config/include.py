@@ -16,6 +16,8 @@ from sshd_keepalive.sshd_config.document import Line
 from sshd_keepalive.sshd_config.tokens import decode, encode
 from sshd_keepalive.sshd_config.version import Version
 
+#: Where relative patterns begin: SSHDIR, as all known builds set it.
+CONFIG_DIR: Final = "/etc/ssh"
 _MAGIC: Final = re.compile(r"[*?\[]")
 _DETOUR: Final = re.compile(r"/(?:\.?/)+")
 _UP: Final = re.compile(r"(/(?!\.\./)[^/]+)/\.\.(?=/)")
@@ -28,7 +30,7 @@ _CLASSES: Final = {
 }  # fmt: skip
 
 
-def make_absolute(pattern: str, config_dir: str, version: Version) -> str | None:
+def make_absolute(pattern: str, version: Version) -> str | None:
     """The pattern sshd hands to glob(): relative ones are below the configuration directory.
 
     None for what never finds a file: a tilde, which is not expanded, and relative patterns in 8.2.
@@ -37,15 +39,15 @@ def make_absolute(pattern: str, config_dir: str, version: Version) -> str | None
         return pattern
     if pattern.startswith("~") or not version.relative_include:
         return None
-    return f"{config_dir.rstrip('/')}/{pattern}"
+    return f"{CONFIG_DIR}/{pattern}"
 
 
-def list_patterns(line: Line, config_dir: str, version: Version) -> tuple[str, ...]:
+def list_patterns(line: Line, version: Version) -> tuple[str, ...]:
     """The absolute patterns of an Include line that can find a file, in order."""
     words = [decode(token.text) for token in line.arguments]
     if not version.at_least(8, 7) and "" in words:  # an empty word ends the list there
         words = words[: words.index("")]
-    patterns = (make_absolute(word, config_dir, version) for word in words)
+    patterns = (make_absolute(word, version) for word in words)
     return tuple(pattern for pattern in patterns if pattern is not None)
 
 

@@ -26,7 +26,6 @@ _MAX_READS: Final = 20_000  # files read, repeats counted; sshd has no such limi
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _OPTION_STEPS: Final = 100  # what one -o option costs to read
 _VENDOR_CONFIG: Final = "/usr/etc/ssh/sshd_config"
-CONFIG_DIR: Final = "/etc/ssh"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +48,6 @@ class Tree:
     version: Version
     globs: Mapping[str, tuple[str, ...]] | None  # absolute pattern → paths; None: look among the documents
     options: tuple[str, ...] = ()  # values of the daemon's -o options
-    config_dir: str = CONFIG_DIR
     same: Mapping[str, str] = field(default_factory=dict)  # another path of a file → the one it is known by
     work: Work = field(default_factory=Work, compare=False, repr=False)  # one host's, trees after an edit included
     _events: list[Event] = field(default_factory=list, compare=False, repr=False)
@@ -109,11 +107,10 @@ def build_from_files(
     version: Version = NEWEST,
     globs: Mapping[str, tuple[str, ...]] | None = None,
     options: tuple[str, ...] = (),
-    config_dir: str = CONFIG_DIR,
 ) -> Tree:
     """Build a tree from path → bytes. Without `globs`, Include patterns are matched against the paths given."""
     documents = {path: parse(path, content, version=version) for path, content in files.items()}
-    return Tree(main, documents, version, globs, options, config_dir)
+    return Tree(main, documents, version, globs, options)
 
 
 def build_from_snapshot(snapshot: Snapshot) -> Tree:
@@ -277,7 +274,7 @@ class _Unrolling:
             following = line.arguments[words.index(b"") + 1 :][:1]
             if any(keywords.is_garbage(token, self.version) for token in following):
                 raise ParseError("text after the file names", path=place.path, line=place.line)
-        for pattern in include.list_patterns(line, self.tree.config_dir, self.version):
+        for pattern in include.list_patterns(line, self.version):
             yield from (self.tree.same.get(path, path) for path in self._expand(pattern, place))
 
     def _expand(self, pattern: str, place: Place) -> tuple[str, ...]:

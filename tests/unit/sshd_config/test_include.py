@@ -84,7 +84,7 @@ def test_without_a_disk_a_path_has_one_name(pattern: str, expected: str) -> None
     ],
 )
 def test_relative_patterns(word: str, version: str, expected: str | None) -> None:
-    assert include.make_absolute(word, "/etc/ssh/", Version.parse(version)) == expected
+    assert include.make_absolute(word, Version.parse(version)) == expected
 
 
 def test_order_is_by_bytes() -> None:
