@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sshd.test_bastion_fleet import children
 from tests.sshd.test_probe import inventory
 from tests.support.cli import keepalive
 from tests.support.sshd import Sshd, wait_until, why_not
@@ -175,3 +176,22 @@ def test_a_client_that_does_not_answer_is_listed_and_one_that_does_is_not(tmp_pa
             for process in (healthy, frozen):
                 process.kill()
                 process.communicate()
+
+
+def test_a_client_is_not_to_blame_for_an_sshd_that_is_late_with_its_keep_alives(tmp_path: Path) -> None:
+    with Sshd("ClientAliveInterval 1\nClientAliveCountMax 100\nLogLevel DEBUG1\n") as server:
+        hosts = inventory(server, tmp_path)
+        healthy = client(server, "3009")
+        try:
+            wait_until(lambda: " for keepalive" in server.log, 60, "a keep-alive and its answer")
+            serving = children(server.pid)
+            for pid in serving:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(6)  # longer than a client may be silent; that nothing is sent is no event
+            ran = keepalive("sessions", "--ask-clients", "-i", hosts, "--format", "json")
+            for pid in serving:
+                os.kill(pid, signal.SIGCONT)
+        finally:
+            healthy.kill()
+            healthy.communicate()
+    assert (ran.status, ran.host()["findings"], ran.host()["facts"]["sessions"]) == (0, [], "1"), ran.stdout
