@@ -570,9 +570,9 @@ def test_a_confirmation_waits_until_the_host_has_said_what_it_decided(machine: M
     decided.mkdir()
     writing = threading.Timer(0.3, (decided / "how").write_text, ("reverting\n",))
     writing.start()
-    assert machine.tell(guard.confirm_command(change.directory)).end == "reverting"
+    assert machine.tell(guard.build_confirm_command(change.directory)).end == "reverting"
     writing.join()
-    assert machine.tell(guard.revert_command(change.directory)).end == "rolled_back"
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
 
 
 def test_a_confirmation_that_comes_too_late_hears_what_the_host_does(machine: Machine) -> None:
@@ -871,8 +871,9 @@ def test_the_program_that_was_replaced_is_named_without_the_kernels_remark(shell
 @pytest.mark.parametrize("part", ["guard_files", "guard_daemon", "guard"])
 def test_each_function_says_what_it_reads_and_sets(part: str, tmp_path: Path) -> None:
     """A shell has no local variables: whoever changes a function must know whose these are."""
-    sent = guard.build_guard_script(Machine(tmp_path, SHELLS[0]).change())
-    known = shell_variables.functions(sent)
+    known = shell_variables.functions(guard.build_guard_script(Machine(tmp_path, SHELLS[0]).change()))
+    for name in ("common", "guard_files", "guard_daemon", "guard"):  # what is sent has no indentation
+        known |= shell_variables.functions(Path(guard.__file__).with_name(f"{name}.sh").read_text())
     wrong = []
     for function in shell_variables.functions(Path(guard.__file__).with_name(f"{part}.sh").read_text()).values():
         assert function.name in known
