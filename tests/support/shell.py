@@ -166,7 +166,7 @@ def _converse(
 ) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
-    outgoing = bytearray(exchange.opening())
+    outgoing = bytearray(exchange.start())
     os.set_blocking(process.stdin.fileno(), False)
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -188,7 +188,8 @@ def _converse(
                     if password is None:
                         exchange.dialogue.asks = exchange.sends_more = False  # the end of input
                     else:
-                        outgoing += exchange.answer(password)
+                        exchange.dialogue.asks = False
+                        outgoing += password.encode() + b"\n"
             if writing and not outgoing:
                 selector.unregister(process.stdin)
                 writing = False

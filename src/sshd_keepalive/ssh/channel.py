@@ -13,10 +13,10 @@ from sshd_keepalive.deadline import Deadline, Limit
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh.become import RootPassword
 from sshd_keepalive.ssh.connection import Connection
 from sshd_keepalive.ssh.errors import make_error
 from sshd_keepalive.ssh.framing import Exchange, Way
+from sshd_keepalive.ssh.sudo import SudoPassword
 from sshd_keepalive.ssh.transport import ended_by_peer
 
 _READ_BYTES: Final = 32 * 1024
@@ -34,7 +34,6 @@ class Session:
         self._connection = connection
         self._secrets = secrets
         self._deadline = deadline
-        self._password = RootPassword(host, secrets, deadline)
 
     def run(self, script: str) -> Completed:
         """Run a script; see Shell.run."""
@@ -54,9 +53,10 @@ class Session:
     def _run(self, script: str, resting: paramiko.Channel | None) -> Completed | None:
         """Run it in a shell that waits for it, or a new one; None: the one that waited was gone, and nothing ran."""
         self._phase = "channel"
-        way = _way(self._host) if resting is None else Way.RESUMED
+        way = _choose_way(self._host) if resting is None else Way.RESUMED
         nonce = randomness.token_hex(8)
         exchange = Exchange(script, way=way, nonce=nonce, terminal=self._connection.sudo_needs_terminal)
+        self._password = SudoPassword(self._host, self._secrets, self._deadline, exchange.dialogue)
         started_s = time.monotonic()
         self._limit = Limit(self._deadline, self._connection.interrupt)
         channel = resting
@@ -66,9 +66,9 @@ class Session:
                 self._connection.client.wait_until(self._deadline)
                 if channel is None:
                     channel = self._open()
-                    self._converse(channel, exchange, self._start(channel, exchange.opening()))
+                    self._converse(channel, exchange, self._start(channel, exchange.start()))
                 else:
-                    self._converse(channel, exchange, exchange.opening())
+                    self._converse(channel, exchange, exchange.start())
             except (paramiko.SSHException, EOFError, OSError) as error:
                 lost = error
             if resting is not None and not exchange.begun and lost is None and ended_by_peer(resting):
@@ -115,17 +115,17 @@ class Session:
             poll_s = _POLL_S
             # It shares the window: unread, it would stall standard output.
             while channel.recv_stderr_ready() and not exchange.overflow:
-                exchange.hear(channel.recv_stderr(_READ_BYTES))
+                exchange.feed_stderr(channel.recv_stderr(_READ_BYTES))
                 poll_s = _BUSY_POLL_S
             if data:
                 if reply := exchange.feed(data):
                     self._send(channel, exchange, reply)
                     patience = Deadline(_POLL_S)
                 if exchange.dialogue.asks:
-                    self._send(channel, exchange, exchange.answer(self._password.fetch(self._limit)))
+                    self._send(channel, exchange, self._password.fetch(self._limit).encode() + b"\n")
                 elif not exchange.sends_more and not exchange.sent and not channel.eof_sent:
                     channel.shutdown_write()
-                self._password.settle(exchange.dialogue)
+                self._password.record_verdict()
             elif data is None and exchange.sent and not exchange.begun and patience.is_over and not channel.eof_sent:
                 channel.shutdown_write()  # whoever reads there may be no shell, and wait for the end
             elif data == b"" or held.is_over or self._deadline.is_over:
@@ -157,10 +157,10 @@ class Session:
         if is_cut and (hop := self._connection.find_lost_hop()) is not None:
             raise make_error(hop, "bastion-lost", f"while a script ran on {self._host.name}")
         if not exchange.begun and lost is None and is_ended:
-            raise self._silence(exchange, channel)
+            raise self._explain_end(exchange, channel)
         if not exchange.begun and not (exchange.sent and self._phase == "read"):
             if exchange.dialogue.rejected:
-                raise self._silence(exchange, channel)
+                raise self._explain_end(exchange, channel)
             if self._deadline.is_over and exchange.sends_more and exchange.dialogue.has_met_sudo:
                 raise make_error(self._host, "sudo-prompt", exchange.noise.decode("utf-8", "replace")[-200:])
             raise make_error(self._host, f"{'deadline' if self._deadline.is_over else 'lost'}({self._phase})")
@@ -173,13 +173,13 @@ class Session:
             seconds_s=seconds_s,
         )
 
-    def _silence(self, exchange: Exchange, channel: paramiko.Channel | None) -> HostError:
-        if exchange.is_stuck:
+    def _explain_end(self, exchange: Exchange, channel: paramiko.Channel | None) -> HostError:
+        if exchange.is_missing_sudo:
             return make_error(self._host, "sudo-missing")
-        return self._password.silence(exchange.dialogue, exchange.noise, ended=_ending(channel))
+        return self._password.explain_end(exchange.noise, ended=_describe_end(channel))
 
 
-def _way(host: Host) -> Way:
+def _choose_way(host: Host) -> Way:
     if host.become.method == "none":
         return Way.PLAIN
     if host.become.method == "doas":
@@ -187,7 +187,7 @@ def _way(host: Host) -> Way:
     return Way.PASSWORD if host.become.password else Way.ROOT
 
 
-def _ending(channel: paramiko.Channel | None) -> str:
+def _describe_end(channel: paramiko.Channel | None) -> str:
     """Say how the command ended."""
     if channel is not None and channel.exit_status >= 0:
         return f"exit status {channel.exit_status}"

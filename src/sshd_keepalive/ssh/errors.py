@@ -186,7 +186,7 @@ _SAID: Final = tuple(
 _EXPIRED: Final = re.compile(r"password change required|your password has expired|must change your password", re.I)
 
 
-def make_timeout_error(host: Host, noise: bytes, *, ended: str, became: bool) -> HostError:
+def make_shell_error(host: Host, noise: bytes, *, ended: str, became: bool) -> HostError:
     """Say why a shell ended without running the script, from what it printed instead.
 
     Args:

@@ -16,14 +16,15 @@ import re
 from enum import Enum
 from typing import Final
 
-from sshd_keepalive.ssh.sudo import AS_ROOT, MARK, Dialogue, root_shell, settings
+from sshd_keepalive.quoting import quote
+from sshd_keepalive.ssh.sudo import AS_ROOT, MARK, Dialogue, build_root_shell, set_variables
 
 CAP_BYTES: Final = 8 * 1024 * 1024  # a tree of configuration files is large
 NOISE_BYTES: Final = 4 * 1024
 _TAIL_BYTES: Final = 256  # longer than any marker line
 
 _RESTS: Final = "RESTS"
-_END: Final = re.compile(rb"\n%s END ([0-9A-Za-z]{1,64}) (\d+) ?(%s)?\n" % (MARK.encode(), _RESTS.encode()))
+_STATUS: Final = re.compile(rb"(\d{1,9}) ?(%s)?\n" % _RESTS.encode())  # follows the end marker
 
 
 class Way(Enum):
@@ -37,7 +38,7 @@ class Way(Enum):
 
 
 class Exchange:
-    """One script and what came back. Feed it what arrives; send what `feed` and `answer` return.
+    """One script and its output. Feed it what arrives; send what `feed` returns.
 
     Attributes:
         dialogue: what sudo says before the script is sent; used with Way.PASSWORD only.
@@ -54,11 +55,12 @@ class Exchange:
         Args:
             terminal: sudo gets a terminal of its own, see `ssh.sudo`.
         """
-        self._inner = _inner(script, nonce)
+        self._inner = _frame(script, nonce)
         self._way = way
         self._nonce = nonce
         self._terminal = terminal
         self._begin = f"\n{MARK} BEGIN {nonce}\n".encode()
+        self._end = f"\n{MARK} END {nonce} ".encode()
         self.dialogue = Dialogue(nonce)
         self._noise = bytearray()
         self._out = bytearray()
@@ -68,28 +70,28 @@ class Exchange:
         self.sent = self.begun = self.done = self.rests = self.overflow = False
         self.status: int | None = None
 
-    def opening(self) -> bytes:
-        """Give the text to send first."""
+    def start(self) -> bytes:
+        """Return the text to send first."""
         if self._way is Way.PASSWORD:
-            return f"exec 2>&1\n{root_shell(self._nonce, password=True, terminal=self._terminal)}".encode()
+            return f"exec 2>&1\n{build_root_shell(self._nonce, password=True, terminal=self._terminal)}".encode()
         self.sent = True
         if self._way in (Way.PLAIN, Way.RESUMED):
-            return self._direct()
-        text = _piped(self._inner, self._nonce, sudo=self._way is Way.ROOT, terminal=self._terminal)
+            return self._encode_script()
+        text = _pipe(self._inner, self._nonce, sudo=self._way is Way.ROOT, terminal=self._terminal)
         return text.encode("utf-8", "surrogateescape")
 
-    def _direct(self) -> bytes:
-        """The script for a shell that reads on after it."""
-        return f"{_STAY}{self._inner}".encode("utf-8", "surrogateescape")  # the bytes of files ride along
+    def _encode_script(self) -> bytes:
+        """Give the script for a shell that reads on after it."""
+        return f"{_STAY}{self._inner}".encode("utf-8", "surrogateescape")  # it may hold the bytes of files
 
     def feed(self, data: bytes) -> bytes:
         """Take what arrived; return what must be sent now, often nothing."""
         if self.done:
-            self.hear(data)
+            self.feed_stderr(data)
             return b""
         if self.begun:
             self._out += data
-            self._look_for_end()
+            self._take_end()
             return b""
         self._count_noise(data)
         self._noise += data
@@ -97,37 +99,32 @@ class Exchange:
             self.begun = True
             self._out += self._noise[at + len(self._begin) :]
             del self._noise[at:]
-            self._look_for_end()
+            self._take_end()
             return b""
         reply = self._converse(data) if self.sends_more else b""
         if len(self._noise) > 4 * NOISE_BYTES:  # the first words and the last ones say most
             del self._noise[NOISE_BYTES : -2 * NOISE_BYTES]
         return reply
 
-    def answer(self, password: str) -> bytes:
-        """Return the answer to the prompt; given once."""
-        self.dialogue.asks = False
-        return password.encode() + b"\n"
-
     @property
-    def is_stuck(self) -> bool:
-        """Neither sudo nor doas is there."""
+    def is_missing_sudo(self) -> bool:
+        """Whether neither sudo nor doas is installed."""
         return f"\n{MARK} MISSING {self._nonce}\n".encode() in self._noise
 
     @property
     def stdout(self) -> bytes:
-        """What the script has printed so far."""
+        """The output of the script so far."""
         return bytes(memoryview(self._out)[:CAP_BYTES])
 
     @property
     def noise(self) -> bytes:
-        """What anybody else printed: the beginning and the end of it."""
+        """The other output: its beginning and its end."""
         noise = bytes(self._noise.replace(f"{MARK} PASSWORD {self._nonce}".encode(), b""))
         if len(noise) > NOISE_BYTES:
             noise = noise[: NOISE_BYTES // 4] + noise[-3 * NOISE_BYTES // 4 :]
         return noise
 
-    def hear(self, data: bytes) -> None:
+    def feed_stderr(self, data: bytes) -> None:
         """Take standard error, which never carries our output."""
         self._count_noise(data)
         if len(self._noise) < 2 * NOISE_BYTES:
@@ -137,28 +134,20 @@ class Exchange:
         self._n_noise_bytes += len(data)
         self.overflow = self.overflow or self._n_noise_bytes > CAP_BYTES
 
-    def _look_for_end(self) -> None:
-        if found := self._ours():
-            self.status = int(found[2])
+    def _take_end(self) -> None:
+        at = self._out.find(self._end, self._scanned)
+        if at >= 0 and (status := _STATUS.match(self._out, at + len(self._end))):
+            self.status = int(status[1])
             self.done = True
-            self.rests = found[3] is not None
-            self._noise += self._out[found.end() :]
-            del self._out[found.start() :]
+            self.rests = status[2] is not None
+            self._noise += self._out[status.end() :]
+            del self._out[at:]
             self.overflow = self.overflow or len(self._out) > CAP_BYTES
             return
         if len(self._out) > CAP_BYTES + 2 * _TAIL_BYTES:
             self.overflow = True
             del self._out[CAP_BYTES:-_TAIL_BYTES]
         self._scanned = max(0, len(self._out) - _TAIL_BYTES)
-
-    def _ours(self) -> re.Match[bytes] | None:
-        """The end marker of this exchange; others are what a script prints."""
-        at = self._scanned
-        while found := _END.search(self._out, at):
-            if found[1] == self._nonce.encode():
-                return found
-            at = found.start() + 1
-        return None
 
     def _converse(self, data: bytes) -> bytes:
         """Follow sudo until the shell behind it is ready for the script."""
@@ -167,16 +156,11 @@ class Exchange:
             self.sends_more = False
         if self.dialogue.is_ready:
             self.sent = True
-            return self._direct()
+            return self._encode_script()
         return b""
 
 
-def quoted(text: str) -> str:
-    """Quote for a POSIX shell, whatever is in it except NUL."""
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
-def _inner(script: str, nonce: str) -> str:
+def _frame(script: str, nonce: str) -> str:
     """Frame the script. It runs in a subshell, so `exit` and `cd` are its own; exit status 0 means it was run."""
     return (
         "task() {\n"
@@ -202,14 +186,14 @@ esac
 """
 
 
-def _piped(inner: str, nonce: str, *, sudo: bool, terminal: bool) -> str:
+def _pipe(inner: str, nonce: str, *, sudo: bool, terminal: bool) -> str:
     """Run the framed script as root, without any password."""
     by_sudo = 'elif command -v sudo >/dev/null 2>&1; then say "$payload" | as_root -n sh -s\n' if sudo else ""
     return (
         "main() {\n"
         "exec 2>&1\n"
-        f"LC_ALL=C; export LC_ALL; rests=''; {settings(nonce, terminal=terminal)}{_SAY}"
-        f"payload={quoted(inner)}\n"
+        f"LC_ALL=C; export LC_ALL; rests=''; {set_variables(nonce, terminal=terminal)}{_SAY}"
+        f"payload={quote(inner)}\n"
         f'if [ "$(id -u)" = 0 ]; then {_STAY}eval "$payload"\n'
         f"{by_sudo}"
         'elif command -v doas >/dev/null 2>&1; then say "$payload" | doas -n sh -s\n'

@@ -12,25 +12,29 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    SSHCertificate,
+    SSHCertificateType,
+    load_ssh_public_identity,
+)
+
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.ssh.errors import make_error, where
 from sshd_keepalive.ssh.known_hosts import (
-    Entry,
-    KnownHosts,
     RevocationError,
     compute_fingerprint,
     is_revoked,
-    known_hosts,
     name_of,
+    read_known_hosts,
 )
 
 _CERTIFICATE: Final = "-cert-v01@openssh.com"
-_ECDSA: Final = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 _RSA: Final = ("rsa-sha2-512", "rsa-sha2-256")
-_PREFERRED: Final = ("ssh-ed25519", *_ECDSA, *_RSA)
-#: How many fields of a certificate stand between its nonce and its serial number, PROTOCOL.certkeys.
-_KEY_FIELDS: Final = {"ssh-ed25519": 1, "ssh-rsa": 2, **dict.fromkeys(_ECDSA, 2)}
+_PREFERRED: Final = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", *_RSA)
 
 
 class HostKeyVerifier:
@@ -41,25 +45,25 @@ class HostKeyVerifier:
         self._host = host
         self.was_confirmed = False
         self._name = host.host_key_alias or name_of(host.address, host.port)
-        self._known: KnownHosts = known_hosts(host.known_hosts, host.more_known_hosts)
-        found = self._known.lookup(self._name)
+        self._known = read_known_hosts(host.known_hosts, host.more_known_hosts)
+        entries = self._known.lookup(self._name)
         # As ssh(1) does (sshconnect.c, check_host_key, HOST_NEW): what is on file for the host at port 22
         # is good evidence for its other ports, but no reason to call another key there a changed one.
         bare = self._known.lookup(host.address) if host.port != 22 and not host.host_key_alias else ()
-        self._keys = tuple(entry for entry in found if not entry.marker)
+        self._keys = tuple(entry for entry in entries if not entry.marker)
         self._bare = tuple(entry for entry in bare if not entry.marker)
-        self._authorities = tuple(entry for entry in (*found, *bare) if entry.marker == "cert-authority")
-        self._revoked = tuple(entry for entry in (*found, *bare) if entry.marker == "revoked")
+        self._authorities = tuple(entry for entry in (*entries, *bare) if entry.marker == "cert-authority")
+        self._revoked = tuple(entry for entry in (*entries, *bare) if entry.marker == "revoked")
 
     def offer(self) -> tuple[str, ...]:
         """Give the host key algorithms to propose: those we can check come first.
 
         Otherwise a server with several keys would show one that is not on file, and look like an impostor.
         """
-        plain = tuple(name for entry in (*self._keys, *self._bare) for name in _algorithms(entry.kind))
-        certified = tuple(name + _CERTIFICATE for name in _PREFERRED) if self._by_authority() else ()
+        plain = tuple(name for entry in (*self._keys, *self._bare) for name in _list_algorithms(entry.kind))
+        certified = tuple(name + _CERTIFICATE for name in _PREFERRED) if self._has_authority() else ()
         ours = tuple(dict.fromkeys((*certified, *plain, *_PREFERRED)))
-        offered = choose_algorithms(ours, self._host.ssh_rules.host_keys)
+        offered = _choose_algorithms(ours, self._host.ssh_rules.host_keys)
         if not offered:
             raise make_error(
                 self._host,
@@ -87,15 +91,17 @@ class HostKeyVerifier:
         shown = f"{kind} {compute_fingerprint(blob)}"
         if any(entry.blob == blob for entry in self._revoked):
             raise make_error(self._host, "hostkey-revoked", shown)
-        self._check_rules(blob, certificate, shown)
+        identity = self._load(certificate) if certificate is not None else None
+        authority = _encode_authority(identity) if identity is not None else None
+        self._check_rules(blob, certificate, authority, shown)
         if self._host.host_key is not None:
             if compute_fingerprint(blob) != self._host.host_key.rstrip("="):
                 raise make_error(self._host, "hostkey-changed", f"{shown}, expected {self._host.host_key} as pinned")
             return
         if any(entry.blob == blob for entry in self._keys):
             return
-        if certificate is not None and self._by_authority():
-            self._check_certificate(certificate)
+        if certificate is not None and identity is not None and self._has_authority():
+            self._check_certificate(certificate, identity)
             return
         if self._keys:
             entry = next((entry for entry in self._keys if entry.kind == kind), self._keys[0])
@@ -116,26 +122,23 @@ class HostKeyVerifier:
             raise make_error(self._host, "hostkey-unknown", shown)
         self._accept(kind, blob, shown)
 
-    def _check_rules(self, blob: bytes, certificate: bytes | None, shown: str) -> None:
+    def _check_rules(self, blob: bytes, certificate: bytes | None, authority: bytes | None, shown: str) -> None:
         rules = self._host.ssh_rules
-        authority = _Certificate(certificate).authority if certificate is not None else None
-        for key, whose in ((blob, shown), (authority, "the key of its certificate authority")):
-            bits = rsa_bits(key) if key is not None else None
+        for key, owner in ((blob, shown), (authority, "the key of its certificate authority")):
+            bits = _count_rsa_bits(key) if key is not None else None
             if bits is not None and bits < rules.rsa_bits:
-                raise make_error(
-                    self._host, "hostkey-weak", f"{whose}, {bits} bits, at least {rules.rsa_bits} required"
-                )
+                detail = f"{owner}, {bits} bits, at least {rules.rsa_bits} required"
+                raise make_error(self._host, "hostkey-weak", detail)
         for path in rules.revoked:
             try:
                 revoked = is_revoked(path, certificate or blob, blob, *([authority] if authority else ()))
             except RevocationError as error:
-                raise make_error(
-                    self._host, "hostkey-file", str(error), hint=f"check {path}; ssh refuses it too"
-                ) from None
+                hint = f"check {path}; ssh refuses it too"
+                raise make_error(self._host, "hostkey-file", str(error), hint=hint) from None
             if revoked:
                 raise make_error(self._host, "hostkey-revoked", f"{shown}, in {path}")
 
-    def _by_authority(self) -> bool:
+    def _has_authority(self) -> bool:
         return bool(self._authorities) and self._host.host_key is None
 
     def _accept(self, kind: str, blob: bytes, shown: str) -> None:
@@ -151,118 +154,81 @@ class HostKeyVerifier:
                 hint="find out which of the two keys is the right one, then run the command again",
             )
 
-    def _check_certificate(self, certificate: bytes) -> None:
-        """Check what PROTOCOL.certkeys asks of a host certificate; paramiko checks only the key exchange."""
-        reason = _find_fault(certificate, self._host, self._authorities, self._revoked, time.time())
-        if reason:
-            cause = "hostkey-revoked" if reason == "revoked" else "hostkey-certificate"
-            raise make_error(self._host, cause, reason)
-        algorithm = _Certificate(certificate).signature_algorithm
-        if algorithm not in choose_algorithms(_PREFERRED, self._host.ssh_rules.ca_signatures):
-            detail = f"its certificate authority signed with {algorithm}"
-            raise make_error(
-                self._host, "hostkey-weak", detail, hint="sign it again: ssh-keygen -t rsa-sha2-512 -s CA -h …"
-            )
-
-
-class _Certificate:
-    """The fields that nothing else gives: the authority's key, and how it signed (PROTOCOL.certkeys).
-
-    Of something else, or of an unknown kind, both are empty.
-    """
-
-    def __init__(self, blob: bytes) -> None:
-        self.authority = b""
-        self.signature_algorithm = ""
+    def _load(self, certificate: bytes) -> SSHCertificate:
         try:
-            kind, at = _string(blob, 0)
-            _, at = _string(blob, at)  # nonce
-            for _ in range(_KEY_FIELDS[kind.decode().removesuffix(_CERTIFICATE)]):
-                _, at = _string(blob, at)
-            at += 8 + 4  # serial, type
-            for _ in range(2):  # key id, principals
-                _, at = _string(blob, at)
-            at += 8 + 8  # validity
-            for _ in range(3):  # critical options, extensions, reserved
-                _, at = _string(blob, at)
-            authority, at = _string(blob, at)
-            signature, _ = _string(blob, at)
-            algorithm = _string(signature, 0)[0].decode()
-        except (ValueError, KeyError):
-            return
-        self.authority, self.signature_algorithm = authority, algorithm
+            identity = load_ssh_public_identity(_split(certificate)[0] + b" " + base64.b64encode(certificate))
+        except (ValueError, UnsupportedAlgorithm):
+            identity = None
+        if not isinstance(identity, SSHCertificate):
+            raise make_error(self._host, "hostkey-certificate", "it cannot be read")
+        return identity
+
+    def _check_certificate(self, certificate: bytes, identity: SSHCertificate) -> None:
+        """Check what PROTOCOL.certkeys asks of a host certificate; paramiko checks only the key exchange."""
+        authority = _encode_authority(identity)
+        if any(entry.blob == authority for entry in self._revoked):
+            raise make_error(self._host, "hostkey-revoked", "the key of its certificate authority")
+        if fault := self._find_fault(identity, authority):
+            raise make_error(self._host, "hostkey-certificate", fault)
+        # The signature is the last field; cryptography gives all the others.
+        algorithm = _split(_split(certificate.rpartition(authority)[2])[0])[0].decode("ascii", "replace")
+        if algorithm not in _choose_algorithms(_PREFERRED, self._host.ssh_rules.ca_signatures):
+            detail = f"its certificate authority signed with {algorithm}"
+            hint = "sign it again: ssh-keygen -t rsa-sha2-512 -s CA -h …"
+            raise make_error(self._host, "hostkey-weak", detail, hint=hint)
+
+    def _find_fault(self, certificate: SSHCertificate, authority: bytes) -> str:
+        """Find the reason to refuse the host certificate; empty: it is good."""
+        try:
+            certificate.verify_cert_signature()
+        except (ValueError, InvalidSignature, UnsupportedAlgorithm):
+            return "it cannot be verified"
+        if all(entry.blob != authority for entry in self._authorities):
+            expected = self._authorities[0].place
+            return f"signed by {compute_fingerprint(authority)}, not by the certificate authority at {expected}"
+        if certificate.type is not SSHCertificateType.HOST:
+            return "it is a user's certificate"
+        if not certificate.valid_after <= time.time() < certificate.valid_before:
+            return "it is expired or not valid yet"
+        principals = {name.decode("utf-8", "replace").lower() for name in certificate.valid_principals}
+        name = self._host.host_key_alias or self._host.address
+        if name.lower() not in principals:  # an empty list would be good for every host
+            return f"it is for {', '.join(sorted(principals)) or 'no host name'}"
+        if certificate.critical_options:
+            return f"unknown critical option {next(iter(certificate.critical_options))!r}"
+        return ""
 
 
-def _string(data: bytes, at: int) -> tuple[bytes, int]:
-    """A string of RFC 4251, and where the next field begins.
-
-    Raises:
-        ValueError: it is cut off.
-    """
-    end = at + 4 + int.from_bytes(data[at : at + 4], "big")
-    if end > len(data) or at + 4 > len(data):
-        raise ValueError("cut off")
-    return data[at + 4 : end], end
-
-
-def rsa_bits(blob: bytes) -> int | None:
-    """Give the size of an RSA key; None: it is of another kind."""
-    try:
-        kind, at = _string(blob, 0)
-        if kind != b"ssh-rsa":
-            return None
-        _, at = _string(blob, at)
-        return int.from_bytes(_string(blob, at)[0], "big").bit_length()
-    except ValueError:
-        return 0
+def _split(data: bytes) -> list[bytes]:
+    """Split data that consists of strings of RFC 4251."""
+    fields = []
+    at = 0
+    while at < len(data):
+        end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+        fields.append(data[at + 4 : end])
+        at = end
+    return fields
 
 
-def choose_algorithms(ours: tuple[str, ...], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Give those of our algorithms that an ssh_config leaves, in our order."""
+def _encode_authority(certificate: SSHCertificate) -> bytes:
+    """Give the key of the authority that signed a certificate, as it is sent and written to files."""
+    public = certificate.signature_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return base64.b64decode(public.split()[1])
+
+
+def _count_rsa_bits(blob: bytes) -> int | None:
+    """Count the bits of an RSA key, whose last field is the modulus; None: a key of another kind."""
+    kind, *numbers = _split(blob)
+    return int.from_bytes(numbers[-1] if numbers else b"", "big").bit_length() if kind == b"ssh-rsa" else None
+
+
+def _choose_algorithms(ours: tuple[str, ...], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Choose those of our algorithms that an ssh_config allows, in our order."""
     return ours if wanted is None else tuple(name for name in ours if name in wanted)
 
 
-def _algorithms(kind: str) -> tuple[str, ...]:
-    """Signature algorithms of a key type; an RSA key signs with SHA-2, never with SHA-1."""
+def _list_algorithms(kind: str) -> tuple[str, ...]:
+    """List the signature algorithms of a key type; an RSA key signs with SHA-2, never with SHA-1."""
     if kind == "ssh-rsa":
         return _RSA
     return (kind,) if kind in _PREFERRED else ()
-
-
-def _find_fault(
-    certificate: bytes, host: Host, authorities: tuple[Entry, ...], revoked: tuple[Entry, ...], now_s: float
-) -> str:
-    """Give the reason to refuse a host certificate; empty: it is good."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        PublicFormat,
-        SSHCertificate,
-        SSHCertificateType,
-        load_ssh_public_identity,
-    )
-
-    kind = certificate[4 : 4 + int.from_bytes(certificate[:4], "big")]
-    try:
-        identity = load_ssh_public_identity(kind + b" " + base64.b64encode(certificate))
-        if not isinstance(identity, SSHCertificate):
-            return "not a certificate"
-        identity.verify_cert_signature()
-    except (ValueError, InvalidSignature):
-        return "it cannot be verified"
-    public = identity.signature_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    authority = base64.b64decode(public.split()[1])
-    if any(entry.blob == authority for entry in revoked):
-        return "revoked"
-    if all(entry.blob != authority for entry in authorities):
-        return f"signed by {compute_fingerprint(authority)}, not by the certificate authority at {authorities[0].place}"
-    if identity.type is not SSHCertificateType.HOST:
-        return "it is a user's certificate"
-    if not identity.valid_after <= now_s < identity.valid_before:
-        return "it is expired or not valid yet"
-    principals = {name.decode("utf-8", "replace").lower() for name in identity.valid_principals}
-    if (host.host_key_alias or host.address).lower() not in principals:  # an empty list would be good for every host
-        return f"it is for {', '.join(sorted(principals)) or 'no host name'}"
-    if identity.critical_options:
-        return f"unknown critical option {next(iter(identity.critical_options))!r}"
-    return ""

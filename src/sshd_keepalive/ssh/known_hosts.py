@@ -1,4 +1,4 @@
-"""What files say of the keys of hosts: known_hosts, read once per process and indexed, and RevokedHostKeys.
+"""Files about the keys of hosts: known_hosts, read once per process and indexed, and RevokedHostKeys.
 
 The format is that of sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. paramiko's own reader is quadratic and stops at
 `@cert-authority` and `@revoked`, so it is not used.
@@ -22,7 +22,6 @@ import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
 LOG: Final = logging.getLogger(__name__)
@@ -73,18 +72,15 @@ class KnownHosts:
     def lookup(self, name: str) -> tuple[Entry, ...]:
         """Give all entries for a name, in no particular order."""
         name = name.lower()
-        found = list(self._exact.get(name, ()))
-        for patterns, entry in self._patterns:
-            if _matches(patterns, name):
-                found.append(entry)
         encoded = name.encode()
-        for salt, digest, entry in self._hashed:
-            if hmac.digest(salt, encoded, "sha1") == digest:
-                found.append(entry)
-        return tuple(found)
+        return (
+            *self._exact.get(name, ()),
+            *(entry for patterns, entry in self._patterns if _is_match(patterns, name)),
+            *(entry for salt, digest, entry in self._hashed if hmac.digest(salt, encoded, "sha1") == digest),
+        )
 
     def append(self, name: str, kind: str, blob: bytes) -> Entry | None:
-        """Add a key for a name to the first file, unless somebody else was faster.
+        """Add a key for a name to the first file, unless another process was faster.
 
         Whole lines are appended under flock(2); a file that was replaced meanwhile (ssh-keygen -R renames) is
         opened again.
@@ -105,8 +101,10 @@ class KnownHosts:
                         continue
                     size = os.fstat(fd).st_size
                     text = os.pread(fd, size, 0)
-                    if others := KnownHosts._of(text, str(path)).lookup(name):
-                        return others[0]
+                    others = KnownHosts(())
+                    others._parse(text, str(path))
+                    if entries := others.lookup(name):
+                        return entries[0]
                     missing = b"\n" if text and not text.endswith(b"\n") else b""
                     line = f"{name} {kind} {base64.b64encode(blob).decode()}\n".encode()
                     os.write(fd, missing + line)
@@ -115,12 +113,6 @@ class KnownHosts:
                 number = (text + missing).count(b"\n") + 1
                 self._exact.setdefault(name, []).append(Entry(kind, blob, "", str(path), number))
                 return None
-
-    @classmethod
-    def _of(cls, text: bytes, path: str) -> KnownHosts:
-        known = cls(())
-        known._parse(text, path)
-        return known
 
     def _read(self, path: str) -> None:
         try:
@@ -158,13 +150,13 @@ class KnownHosts:
             _, _, salt, digest = names.split("|")
             self._hashed.append((base64.b64decode(salt), base64.b64decode(digest), entry))
         elif any(c in names for c in "*?!"):
-            self._patterns.append((_patterns(names), entry))
+            self._patterns.append((_compile(names), entry))
         else:
             for name in names.lower().split(","):
                 self._exact.setdefault(name, []).append(entry)
 
 
-def _patterns(names: str) -> tuple[tuple[bool, re.Pattern[str]], ...]:
+def _compile(names: str) -> tuple[tuple[bool, re.Pattern[str]], ...]:
     """Compile a pattern list as ssh_config(5) PATTERNS defines it; True: the pattern is negated."""
     compiled = []
     for name in names.lower().split(","):
@@ -173,9 +165,8 @@ def _patterns(names: str) -> tuple[tuple[bool, re.Pattern[str]], ...]:
     return tuple(compiled)
 
 
-def _matches(patterns: tuple[tuple[bool, re.Pattern[str]], ...], name: str) -> bool:
-    hits = {negated for negated, pattern in patterns if pattern.fullmatch(name)}
-    return hits == {False}
+def _is_match(patterns: tuple[tuple[bool, re.Pattern[str]], ...], name: str) -> bool:
+    return {negated for negated, pattern in patterns if pattern.fullmatch(name)} == {False}
 
 
 def _is_same(fd: int, path: Path) -> bool:
@@ -186,24 +177,15 @@ def _is_same(fd: int, path: Path) -> bool:
         return False
 
 
-def known_hosts(chosen: str | None, more: tuple[str, ...] = ()) -> KnownHosts:
-    """Give the parsed files for a host: the chosen one with those beside it, else the user's and the system's."""
-    if chosen is not None:
-        return _parse((str(Path(chosen).expanduser()), *more))
-    return _parse((*(str(Path(path).expanduser()) for path in USER_FILES), *SYSTEM_FILES))
+_READING: Final = threading.Lock()
+_read_once: Final = lru_cache(maxsize=64)(KnownHosts)
 
 
-_PARSING: Final = threading.Lock()
-
-
-def _parse(paths: tuple[str, ...]) -> KnownHosts:
-    with _PARSING:  # lru_cache alone would let every thread parse once
-        return _parse_once(paths)
-
-
-@lru_cache(maxsize=64)
-def _parse_once(paths: tuple[str, ...]) -> KnownHosts:
-    return KnownHosts(paths)
+def read_known_hosts(chosen: str | None, more: tuple[str, ...] = ()) -> KnownHosts:
+    """Read the files for a host: the chosen one with those beside it, else the user's and the system's."""
+    paths = (chosen, *more) if chosen is not None else (*USER_FILES, *SYSTEM_FILES)
+    with _READING:  # lru_cache alone would let every thread read once
+        return _read_once(tuple(str(Path(path).expanduser()) for path in paths))
 
 
 class RevocationError(Exception):
@@ -219,13 +201,13 @@ def is_revoked(path: str, shown: bytes, *others: bytes) -> bool:
     Raises:
         RevocationError: the file cannot be used.
     """
-    keys = _revoked_keys(path)
+    keys = _read_revoked(path)
     return _is_in_krl(path, shown) if keys is None else any(blob in keys for blob in (shown, *others))
 
 
 @lru_cache(maxsize=64)
-def _revoked_keys(path: str) -> frozenset[bytes] | None:
-    """The keys of a list; None: it is a KRL."""
+def _read_revoked(path: str) -> frozenset[bytes] | None:
+    """Read the keys of a list; None: it is a KRL."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -250,22 +232,15 @@ def _revoked_keys(path: str) -> frozenset[bytes] | None:
 @lru_cache(maxsize=4096)
 def _is_in_krl(path: str, shown: bytes) -> bool:
     kind = shown[4 : 4 + int.from_bytes(shown[:4], "big")]
-    with NamedTemporaryFile() as file:
-        file.write(kind + b" " + base64.b64encode(shown) + b"\n")
-        file.flush()
-        try:
-            done = subprocess.run(
-                ["ssh-keygen", "-Q", "-f", path, file.name],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_KEYGEN_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise RevocationError(f"RevokedHostKeys {path}: ssh-keygen cannot read this KRL: {error}") from None
+    line = kind + b" " + base64.b64encode(shown) + b"\n"
+    command = ["ssh-keygen", "-Q", "-f", path, "/dev/stdin"]
+    try:
+        done = subprocess.run(command, input=line, capture_output=True, timeout=_KEYGEN_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RevocationError(f"RevokedHostKeys {path}: ssh-keygen cannot read this KRL: {error}") from None
     if done.returncode == 0:
         return False
     if b": REVOKED" in done.stdout:
         return True
-    said = (done.stderr or done.stdout).decode("utf-8", "replace").strip()
-    raise RevocationError(f"RevokedHostKeys {path}: ssh-keygen: {said[-200:]}")
+    message = (done.stderr or done.stdout).decode("utf-8", "replace").strip()
+    raise RevocationError(f"RevokedHostKeys {path}: ssh-keygen: {message[-200:]}")

@@ -15,14 +15,13 @@ import paramiko
 from sshd_keepalive.deadline import Deadline, Limit
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh.become import RootPassword
 from sshd_keepalive.ssh.connection import Connection, open_connection
-from sshd_keepalive.ssh.errors import make_error, make_timeout_error
-from sshd_keepalive.ssh.sudo import Dialogue, root_shell
+from sshd_keepalive.ssh.errors import make_error, make_shell_error
+from sshd_keepalive.ssh.sudo import Dialogue, SudoPassword, build_root_shell
 from sshd_keepalive.ssh.wire import ChannelWire
 
 _READ_BYTES: Final = 4096
-_HEARD_BYTES: Final = 8 * 1024
+_KEPT_BYTES: Final = 8 * 1024
 READY: Final = b"SKA1 READY\n"
 
 
@@ -48,10 +47,10 @@ def connect_through(
         channel = connection.client.open_session(timeout=deadline.left_s())
         if host.become.method == "none":
             _start(connection, channel, script, deadline)
-            heard = b"\n"
+            output = b"\n"
         else:
-            heard = _run_as_root(host, connection, secrets, channel, script, limit, deadline)
-        _wait_until_ready(host, channel, heard, deadline)
+            output = _run_as_root(host, connection, secrets, channel, script, limit, deadline)
+        _wait_until_ready(host, channel, output, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
         if deadline.is_over:
             raise make_error(host, "deadline(channel)") from None
@@ -77,47 +76,41 @@ def _run_as_root(
     limit: Limit,
     deadline: Deadline,
 ) -> bytes:
-    """Have a login of root, or a shell of root, run the script; gives what was heard on standard error."""
+    """Have a login of root, or a shell of root, run the script; gives the last of its standard error."""
     nonce = randomness.token_hex(8)
     has_password = host.become.password is not None and host.become.method == "sudo"
-    text = root_shell(
-        nonce,
-        password=has_password,
-        terminal=connection.sudo_needs_terminal,
-        sudo=host.become.method == "sudo",
-        script=script,
-    )
+    is_sudo, terminal = host.become.method == "sudo", connection.sudo_needs_terminal
+    text = build_root_shell(nonce, password=has_password, terminal=terminal, sudo=is_sudo, script=script)
     dialogue = Dialogue(nonce)
-    password = RootPassword(host, secrets, deadline)
-    heard = b"\n"
+    password = SudoPassword(host, secrets, deadline, dialogue)
+    output = b"\n"
     try:
         _start(connection, channel, text, deadline)
         while not (dialogue.is_ready or (dialogue.has_met_sudo and not has_password)):
-            data = _heard(channel, deadline)
-            heard = (heard + data)[-_HEARD_BYTES:]
-            if b"\n" + READY in heard:
-                return heard
+            data = _read_stderr(channel, deadline)
+            output = (output + data)[-_KEPT_BYTES:]
+            if b"\n" + READY in output:
+                return output
             dialogue.feed(data)
-            password.settle(dialogue)
+            password.record_verdict()
             if dialogue.rejected or not data:
-                raise password.silence(dialogue, heard, ended="it ended")
+                raise password.explain_end(output, ended="it ended")
             if dialogue.asks:
-                dialogue.asks = False
                 channel.sendall(password.fetch(limit).encode() + b"\n")
     finally:
         password.close()
     channel.sendall(script.encode("utf-8", "surrogateescape"))
-    return heard
+    return output
 
 
-def _wait_until_ready(host: Host, channel: paramiko.Channel, heard: bytes, deadline: Deadline) -> None:
-    while b"\n" + READY not in heard:
-        data = _heard(channel, deadline)
+def _wait_until_ready(host: Host, channel: paramiko.Channel, output: bytes, deadline: Deadline) -> None:
+    while b"\n" + READY not in output:
+        data = _read_stderr(channel, deadline)
         if not data:
-            raise make_timeout_error(host, heard, ended="it ended", became=host.become.method != "none")
-        heard = (heard + data)[-_HEARD_BYTES:]
+            raise make_shell_error(host, output, ended="it ended", became=host.become.method != "none")
+        output = (output + data)[-_KEPT_BYTES:]
 
 
-def _heard(channel: paramiko.Channel, deadline: Deadline) -> bytes:
+def _read_stderr(channel: paramiko.Channel, deadline: Deadline) -> bytes:
     channel.settimeout(max(0.001, deadline.left_s()))
     return channel.recv_stderr(_READ_BYTES)

@@ -1,5 +1,4 @@
-"""How a command becomes root through sudo, and what sudo says until it has: shell text and its answers, no input or
-output of its own.
+"""How a command becomes root through sudo: the shell text, what sudo prints until then, and the password.
 
 The password is sent only where sudo asks for it. The text that we send never holds a marker or the prompt in one
 piece: the nonce is a shell variable. So a shell, a wrapper or a terminal that repeats our input cannot look like sudo.
@@ -16,6 +15,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from sshd_keepalive.deadline import Deadline, Limit
+from sshd_keepalive.errors import HostError, KeepaliveError
+from sshd_keepalive.model import Host
+from sshd_keepalive.secrets.attempts import Attempt, AttemptRefused
+from sshd_keepalive.secrets.retrieval import Secrets
+from sshd_keepalive.ssh.auth import choose_user
+from sshd_keepalive.ssh.errors import make_error, make_shell_error
+
 MARK: Final = "SKA1"
 #: Runs sudo, with a terminal of its own where `terminal` is set; its standard streams are those of the caller. No word
 #: holds a single quote.
@@ -28,20 +35,20 @@ SHELL=/bin/sh script -qc "sudo $words <&3 >&4 2>&5" /dev/null 3<&0 4>&1 5>&2 </d
 else sudo "$@"; fi
 }
 """
-_HEARD_BYTES: Final = 8 * 1024  # longer than a lecture of sudo
+_OUTPUT_BYTES: Final = 8 * 1024  # longer than a lecture of sudo
 # A PAM module may insist on a prompt of its own ("LDAP Password: "); one that asks for anything else gets nothing.
 _FOREIGN_PROMPT: Final = re.compile(rb"[^\n]{0,200}password[^\n:]{0,80}: ?", re.IGNORECASE)
 
 
 class Dialogue:
-    """What is heard until the shell behind sudo is ready. Feed it what arrives.
+    """The output until the shell behind sudo is ready. Feed it what arrives.
 
     Attributes:
-        has_met_sudo: what is printed may be sudo's words.
-        asks: sudo waits for the password; call `answer` or `refuse`.
-        is_answered: the password was asked for once.
-        rejected: sudo asked again.
-        is_missing: neither sudo nor doas is there.
+        has_met_sudo: sudo was started; what follows may come from it.
+        asks: sudo waits for the password.
+        is_answered: sudo has asked once.
+        rejected: sudo has asked again.
+        is_missing: neither sudo nor doas is installed.
         is_ready: the shell behind sudo has started.
     """
 
@@ -52,7 +59,7 @@ class Dialogue:
         # sudo-rs puts ours between words of its own.
         prompt = re.escape(f"{MARK} PASSWORD {nonce}".encode())
         self._prompt = re.compile(rb"%b|\[sudo: %b\] [^\n]{0,80}: ?" % (prompt, prompt))
-        self._heard = bytearray(b"\n")
+        self._output = bytearray(b"\n")
         self.has_met_sudo = self.asks = self.is_answered = False
         self.rejected = self.is_missing = self.is_ready = False
 
@@ -68,22 +75,22 @@ class Dialogue:
 
     def feed(self, data: bytes) -> None:
         """Take what arrived."""
-        self._heard += data
-        if not self.has_met_sudo and (at := self._heard.find(self._sudo)) >= 0:
+        self._output += data
+        if not self.has_met_sudo and (at := self._output.find(self._sudo)) >= 0:
             self.has_met_sudo = True
-            del self._heard[: at + len(self._sudo) - 1]
-        self.is_ready = self.is_ready or (self.has_met_sudo and self._ready in self._heard)
-        self.is_missing = self.is_missing or self._missing in self._heard
+            del self._output[: at + len(self._sudo) - 1]
+        self.is_ready = self.is_ready or (self.has_met_sudo and self._ready in self._output)
+        self.is_missing = self.is_missing or self._missing in self._output
         if self.has_met_sudo and not self.is_over and self._is_prompted():
-            self._heard[:] = b"\n"  # a prompt is met once
+            self._output[:] = b"\n"  # a prompt is met once
             self.rejected = self.is_answered
             self.asks = not self.is_answered
             self.is_answered = True
-        del self._heard[:-_HEARD_BYTES]
+        del self._output[:-_OUTPUT_BYTES]
 
     def _is_prompted(self) -> bool:
         """Whether what stands at the end is a prompt, at the beginning of its line."""
-        last = self._heard[self._heard.rfind(b"\n") + 1 :]
+        last = self._output[self._output.rfind(b"\n") + 1 :]
         return bool(self._prompt.fullmatch(last) or _FOREIGN_PROMPT.fullmatch(last))
 
 
@@ -91,11 +98,11 @@ def _line(text: str) -> bytes:
     return f"\n{text}\n".encode()
 
 
-def root_shell(nonce: str, *, password: bool, terminal: bool, sudo: bool = True, script: str = "") -> str:
-    """Give the text that starts a shell of root, which reads on from standard input.
+def build_root_shell(nonce: str, *, password: bool, terminal: bool, sudo: bool = True, script: str = "") -> str:
+    """Build the text that starts a shell of root, which reads on from standard input.
 
-    All that is said until then is said on standard error. With a password the shell says READY; without one it
-    follows the SUDO line, and what is sent after that line is the shell's. A rule for `sh -s` is enough then.
+    Everything until then is printed on standard error. With a password the shell prints READY; without one it
+    follows the SUDO line and reads what is sent after that line. A rule for `sh -s` is enough then.
 
     Args:
         password: sudo may ask; `-k` neither uses nor leaves a ticket, so it asks exactly when sudoers demands it.
@@ -109,7 +116,7 @@ def root_shell(nonce: str, *, password: bool, terminal: bool, sudo: bool = True,
     by_sudo = f"elif command -v sudo >/dev/null 2>&1; then as_root {options} {shell}\n" if sudo else ""
     return (
         "main() {\n"
-        f"LC_ALL=C; export LC_ALL; {settings(nonce, terminal=terminal)}"
+        f"LC_ALL=C; export LC_ALL; {set_variables(nonce, terminal=terminal)}"
         f"starter='printf \"\\n%s\\n\" \"{MARK} READY '$nonce'\" >&2; exec sh -s'\n"
         f"{at_once}"
         f"printf '\\n%s\\n' \"{MARK} SUDO $nonce\" >&2\n"
@@ -124,6 +131,67 @@ def root_shell(nonce: str, *, password: bool, terminal: bool, sudo: bool = True,
     )
 
 
-def settings(nonce: str, *, terminal: bool) -> str:
-    """Give the shell variables that AS_ROOT and the markers refer to."""
+def set_variables(nonce: str, *, terminal: bool) -> str:
+    """Build the assignments of the shell variables that AS_ROOT and the markers refer to."""
     return f"nonce={nonce}; terminal={'yes' if terminal else ''}\n"
+
+
+#: These say something about the account or about sudo itself, after sudo has taken the password.
+_NOT_THE_PASSWORD: Final = frozenset({"sudo-denied", "sudo-broken", "sudo-tty", "password-expired"})
+
+
+class SudoPassword:
+    """The sudo password for one dialogue: fetched when sudo asks, sent at most once."""
+
+    def __init__(self, host: Host, secrets: Secrets, deadline: Deadline, dialogue: Dialogue) -> None:
+        self._host = host
+        self._secrets = secrets
+        self._deadline = deadline
+        self._dialogue = dialogue
+        self._attempt: Attempt | None = None
+
+    def fetch(self, limit: Limit) -> str:
+        """Fetch the password for the one prompt.
+
+        Raises:
+            HostError: it cannot be read, or it was refused before and must not be sent.
+        """
+        reference, user = self._host.become.password or "", choose_user(self._host)
+        place = (self._host.address, self._host.port, "sudo")
+        try:
+            with limit.paused():  # a person may have to type it
+                secret = self._secrets.get(reference, purpose=f"sudo password of {user}")
+            self._attempt = self._secrets.attempts.start((reference, user), place, self._deadline)
+        except AttemptRefused as error:
+            raise make_error(self._host, "bad-password", f"not sent: {error}") from None
+        except KeepaliveError as error:
+            raise make_error(self._host, "become-secret", str(error), hint=error.hint) from None
+        self._dialogue.asks = False
+        return secret.reveal()
+
+    def record_verdict(self) -> None:
+        """Record whether sudo took the password, as soon as that is known."""
+        if self._attempt is not None and self._dialogue.accepted:
+            self._attempt.accept()
+        elif self._attempt is not None and self._dialogue.rejected:
+            self._attempt.refuse()
+
+    def explain_end(self, noise: bytes, *, ended: str) -> HostError:
+        """Say why no shell started behind sudo, from what was printed instead.
+
+        A host that took the password and gave no shell does not get it again.
+        """
+        if self._dialogue.rejected:
+            failure = make_error(self._host, "bad-password")
+        elif self._dialogue.is_missing:
+            failure = make_error(self._host, "sudo-missing")
+        else:
+            failure = make_shell_error(self._host, noise, ended=ended, became=self._host.become.method != "none")
+        if self._attempt is not None and failure.cause not in _NOT_THE_PASSWORD:
+            self._attempt.refuse()
+        return failure
+
+    def close(self) -> None:
+        """End the attempt; without a verdict it does not count."""
+        if self._attempt is not None:
+            self._attempt.close()

@@ -126,19 +126,8 @@ class Inflate(ZlibDecompressor):
         return packet
 
 
-def _preferred_kex() -> tuple[str, ...]:
-    wanted = (
-        "mlkem768x25519-sha256",  # where cryptography has it
-        "curve25519-sha256",
-        "curve25519-sha256@libssh.org",
-        "ecdh-sha2-nistp256",
-        "ecdh-sha2-nistp384",
-        "ecdh-sha2-nistp521",
-        "diffie-hellman-group14-sha256",
-        "diffie-hellman-group16-sha512",
-        "diffie-hellman-group-exchange-sha256",
-    )
-    return tuple(name for name in wanted if name in Client._kex_info)
+# paramiko knows the name of the draft only; a server may list just that of RFC 8731.
+_KEX: Final = {**paramiko.Transport._kex_info, "curve25519-sha256": KexCurve25519}  # type: ignore[attr-defined]
 
 
 def _on_channel_request(channel: Any, message: paramiko.Message) -> None:
@@ -237,8 +226,22 @@ class Client(paramiko.Transport):
     # From the login on, so that nobody's bytes are decompressed before (`delayed`; sshd_config(5), Compression).
     _preferred_compression = ("zlib@openssh.com", "none")
     _compression_info = {"zlib@openssh.com": (Deflate, Inflate), "none": (None, None)}  # noqa: RUF012
-    # paramiko knows the name of the draft only; a server may list just that of RFC 8731.
-    _kex_info = {**paramiko.Transport._kex_info, "curve25519-sha256": KexCurve25519}  # type: ignore[attr-defined]  # noqa: RUF012
+    _kex_info = _KEX
+    _preferred_kex = tuple(
+        name
+        for name in (
+            "mlkem768x25519-sha256",  # where cryptography has it
+            "curve25519-sha256",
+            "curve25519-sha256@libssh.org",
+            "ecdh-sha2-nistp256",
+            "ecdh-sha2-nistp384",
+            "ecdh-sha2-nistp521",
+            "diffie-hellman-group14-sha256",
+            "diffie-hellman-group16-sha512",
+            "diffie-hellman-group-exchange-sha256",
+        )
+        if name in _KEX
+    )
     _channel_handler_table = {  # noqa: RUF012
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
         MSG_CHANNEL_REQUEST: _on_channel_request,
@@ -466,6 +469,3 @@ class Client(paramiko.Transport):
     def _log(self, level: int, msg: Any, *args: Any) -> None:
         if self.logger.isEnabledFor(level):
             super()._log(level, msg, *args)  # type: ignore[misc]
-
-
-Client._preferred_kex = _preferred_kex()  # type: ignore[attr-defined]

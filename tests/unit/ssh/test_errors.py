@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.ssh.errors import make_error, make_timeout_error, printable, where
+from sshd_keepalive.ssh.errors import make_error, make_shell_error, printable, where
 
 HOST = Host(name="web", address="192.0.2.1", port=2222)
 
@@ -32,7 +32,7 @@ HOST = Host(name="web", address="192.0.2.1", port=2222)
     ],
 )
 def test_what_sudo_and_others_say(said: str, cause: str) -> None:
-    failure = make_timeout_error(HOST, f"motd\n{said}".encode(), ended="exit status 1", became=True)
+    failure = make_shell_error(HOST, f"motd\n{said}".encode(), ended="exit status 1", became=True)
     assert failure.cause == cause
     assert "web (192.0.2.1:2222)" in str(failure)
     assert failure.hint
@@ -40,14 +40,13 @@ def test_what_sudo_and_others_say(said: str, cause: str) -> None:
 
 def test_without_sudo_its_words_mean_nothing() -> None:
     assert (
-        make_timeout_error(HOST, b"sudo: a password is required", ended="exit status 1", became=False).cause
-        == "no-shell"
+        make_shell_error(HOST, b"sudo: a password is required", ended="exit status 1", became=False).cause == "no-shell"
     )
 
 
 def test_an_unresolvable_own_name_is_not_the_reason() -> None:
     said = b"sudo: unable to resolve host web: Name or service not known\nsudo: a password is required\n"
-    assert make_timeout_error(HOST, said, ended="exit status 1", became=True).cause == "need-password"
+    assert make_shell_error(HOST, said, ended="exit status 1", became=True).cause == "need-password"
 
 
 def test_a_phase_belongs_to_the_cause_but_not_to_the_table() -> None:

@@ -185,3 +185,10 @@ def test_known_types_are_offered_first(keys: Keys, tmp_path: Path, known: str, f
     assert len(set(offer)) == len(offer)
     assert "ssh-ed25519" in offer
     assert all("cert" not in name for name in offer) or known.startswith("@cert")
+
+
+@pytest.mark.parametrize("certificate", [b"\0" * 40, b"\0\0\0\x04rsa!", b"\xff" * 9])
+def test_a_certificate_that_cannot_be_read_is_refused(keys: Keys, tmp_path: Path, certificate: bytes) -> None:
+    """Also where the plain key is on file: nothing about its authority could be checked."""
+    failure = refusal(keys, tmp_path, f"web.example {keys.text(keys.host)}\n", certificate)
+    assert failure.cause == "hostkey-certificate"
