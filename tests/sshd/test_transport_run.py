@@ -275,3 +275,25 @@ def test_what_a_host_repeats_of_its_password_is_told_nowhere(tmp_path: Path) -> 
     assert {path.name for path in outputs.iterdir()} >= {"json", "html", "notice", "db"}
     for path in outputs.iterdir():
         assert b"sesame" not in path.read_bytes(), path
+
+
+def test_a_command_on_a_connection_that_was_just_lost_fails_at_once(sshd: Sshd) -> None:
+    """paramiko waits for an event of the connection's thread, which has ended."""
+    shell = connect(reach(sshd), secrets=Secrets(), timeout_s=60)
+    client = shell._connection.client
+    channel = client.open_session(timeout=60)
+    shell._connection.interrupt()
+    client.join(60)
+    errors: list[Exception] = []
+
+    def execute() -> None:
+        try:
+            client.execute(channel, "sh -s", b"", 60)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=execute, daemon=True)
+    thread.start()
+    thread.join(10)
+    shell.close()
+    assert errors

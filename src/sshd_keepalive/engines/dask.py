@@ -71,7 +71,7 @@ def run(job: Job, hosts: Iterable[Host], options: RunOptions) -> Iterator[HostRe
     packed_job, secrets = _pack(job)
     is_first = options.argument not in _connections
     connection = _connect(options.argument, workers)
-    connection.lend(secrets)
+    connection.lent |= secrets
     cluster = _Cluster(connection, packed_job, is_first=is_first, limit_s=options.limit_s)
     waiting = iter(hosts)
     retries: list[Host] = []  # lost once, to be tried once more
@@ -413,7 +413,7 @@ class _Connection:
     address: str  # empty: this machine
     cluster: Any = None  # distributed.LocalCluster
     folder: tempfile.TemporaryDirectory[str] | None = None  # what Dask writes
-    lent: dict[str, Secrets] = field(default_factory=dict)  # by name
+    lent: dict[str, Secrets] = field(default_factory=dict)  # by name; local workers ask for them
 
     def __str__(self) -> str:
         return self.address or "local cluster"
@@ -422,10 +422,6 @@ class _Connection:
     def is_local(self) -> bool:
         """Whether the workers are processes that this one started."""
         return self.cluster is not None
-
-    def lend(self, secrets: dict[str, Secrets]) -> None:
-        """Let local workers ask for these secrets."""
-        self.lent |= secrets
 
     def close(self) -> None:
         """Leave the scheduler; end the workers that this process started."""
@@ -548,7 +544,7 @@ def _start(distributed: Any, workers: int) -> _Connection:
     connection = _Connection(client=client, address="", cluster=cluster, folder=folder)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="secret")  # a question may wait for a person
 
-    async def secret(name: str, question: tuple[Any, ...]) -> tuple[str, Any, str]:
+    async def secret(name: str, question: tuple[Any, ...]) -> Any:
         ask = partial(answer, connection.lent[name], *question)
         return await asyncio.get_running_loop().run_in_executor(pool, ask)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +18,6 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import End, Failure, FailureKind, Snapshot, Step
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.remote import verify
-from sshd_keepalive.remote.rehearse import rehearse
 from sshd_keepalive.remote.verify import Connect
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Answer, Change, GuardEnd
@@ -27,6 +27,8 @@ from sshd_keepalive.sshd_config.reading import Reading
 #: A restore script restarts at most once and waits ten seconds for the proof.
 _RESTORE_S = 45.0
 _PAUSE_S = 3.0
+#: A longer rehearsal would leave too little of the guard's time.
+_REHEARSAL_S = 15.0
 #: Logins that fail like this make OpenSSH 9.8 and newer bar the address for a while.
 _BARRING = frozenset({FailureKind.AUTH, FailureKind.HOST_KEY, FailureKind.BANNED})
 
@@ -75,17 +77,14 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
     steps = answer.steps if answer is not None else ()
     hint = f"run check; if the old state is not back, run on the host: {guard.show_command(directory)}"
     if answer is None or answer.end is not GuardEnd.ROLLED_BACK:
-        said = f"the host says {answer.end}: {answer.reason}".rstrip(": ") if answer else "the connection was lost"
+        why = f"the host reports {answer.end}: {answer.reason}".rstrip(": ") if answer else "the connection was lost"
         end = End.REFUSED if answer is not None and answer.end in (GuardEnd.APPLIED, GuardEnd.REFUSED) else End.UNPROVED
-        message = f"the change was not reverted: {said}"
+        message = f"the change was not reverted: {why}"
         failure = Failure(kind=FailureKind.EFFECTIVE, cause="not_reverted", message=message, hint=hint)
         return Outcome(end=end, steps=steps, failure=failure)
     try:
-        fresh = connect()
-        try:
+        with closing(connect()) as fresh:
             after = verify.prove_in_effect(fresh, change, datetime.now(UTC), timeout_s=timeout_s)
-        finally:
-            fresh.close()
     except HostError as error:
         failure = Failure(
             kind=error.kind, cause=error.cause, message=f"the old state is not proved: {error}", hint=hint
@@ -171,23 +170,23 @@ class _Execution:
         change = self._change
         if change.rehearsed:
             self._shell.open_ahead()
-        answer = self._tell(guard.build_change_script(change))
+        answer = self._run_script(guard.build_change_script(change))
         if answer is not None and answer.end is GuardEnd.READY:
-            step, failure = rehearse(self._shell, change, timeout_s=self._timeout_s)
+            step, failure = _rehearse(self._shell, change, timeout_s=self._timeout_s)
             self._steps.append(step)
             if failure is not None:
-                withdrawn = _ask(self._shell, guard.build_revert_command(change.directory), _RESTORE_S)
-                if withdrawn is not None and withdrawn.end is GuardEnd.REFUSED:
-                    return self._outcome(End.REFUSED, failure)
-                return self._take_back(None, failure)
-            answer = self._tell(guard.build_install_command(change.directory))
+                answer = _ask(self._shell, guard.build_revert_command(change.directory), _RESTORE_S)
+                if answer is not None and answer.end is GuardEnd.REFUSED:
+                    return self._make_outcome(End.REFUSED, failure)
+                return self._revert(None, failure)
+            answer = self._run_script(guard.build_install_command(change.directory))
         if answer is None:
             lost = Failure(
                 kind=FailureKind.TIMEOUT, cause="lost", message="the connection was lost while the change was made"
             )
-            return self._take_back(None, lost)
+            return self._revert(None, lost)
         if answer.end is GuardEnd.CHANGED:
-            return self._prove()
+            return self._verify()
         failure = Failure(
             kind=answer.kind or FailureKind.OBSERVE,
             cause=answer.cause,
@@ -195,17 +194,17 @@ class _Execution:
             hint=_hint(answer, change),
         )
         if answer.end is GuardEnd.ROLLED_BACK:
-            return self._prove_back(failure)
-        return self._outcome(End.REFUSED if answer.end is GuardEnd.REFUSED else End.UNPROVED, failure)
+            return self._verify_revert(failure)
+        return self._make_outcome(End.REFUSED if answer.end is GuardEnd.REFUSED else End.UNPROVED, failure)
 
-    def _tell(self, script: str) -> Answer | None:
+    def _run_script(self, script: str) -> Answer | None:
         answer = _ask(self._shell, script, self._timeout_s + _RESTORE_S)
         if answer is not None:
             self._steps += answer.steps
             self._lasting += answer.lasting
         return answer
 
-    def _outcome(self, end: End, failure: Failure | None = None, after: Reading | None = None) -> Outcome:
+    def _make_outcome(self, end: End, failure: Failure | None = None, after: Reading | None = None) -> Outcome:
         kept = end is not End.REFUSED and bool(self._change.plan.contents)
         backup = self._change.directory if kept else None
         return Outcome(
@@ -218,26 +217,23 @@ class _Execution:
             lasting=self._lasting,
         )
 
-    def _prove(self) -> Outcome:
+    def _verify(self) -> Outcome:
         """Verify the change over a new login, which confirms it; otherwise the old login reverts it."""
         began = time.monotonic()
         change = self._change
         try:
-            fresh = self._connect_for_proof()
-            try:
+            with closing(self._connect_for_proof()) as fresh:
                 after = verify.prove_in_effect(fresh, change, datetime.now(UTC), timeout_s=self._timeout_s)
-                detail = f"a new login finds it in effect, daemon {_pid(after.snapshot)}"
+                detail = f"a new login finds it in effect, daemon {_format_pid(after.snapshot)}"
                 self._step("verify", began, detail)
                 if change.confirmed:
                     self._confirm(fresh)
-            finally:
-                fresh.close()
         except HostError as error:
             kind = error.kind if error.kind is FailureKind.EFFECTIVE else FailureKind.LOGIN
             self._step("verify", began, str(error), ok=False)
             message = f"the new login did not prove the change: {error}"
-            return self._take_back(self._shell, Failure(kind=kind, cause=error.cause, message=message))
-        return self._outcome(End.APPLIED, after=after)
+            return self._revert(self._shell, Failure(kind=kind, cause=error.cause, message=message))
+        return self._make_outcome(End.APPLIED, after=after)
 
     def _connect_for_proof(self) -> Shell:
         """Connect, with a second attempt where sshd was busy or did not listen yet."""
@@ -258,27 +254,29 @@ class _Execution:
             self._steps += answer.steps
             self._complaints = answer.complaints
         if answer is None or answer.end is not GuardEnd.APPLIED:
-            why = f": the host says {answer.end} already" if answer else ""
+            why = f": the host reports {answer.end} already" if answer else ""
             raise HostError(f"the change could not be confirmed{why}", kind=FailureKind.EFFECTIVE, cause="confirm")
 
-    def _take_back(self, shell: Shell | None, failure: Failure) -> Outcome:
+    def _revert(self, shell: Shell | None, failure: Failure) -> Outcome:
         """Revert over the old login, else over a new one, else leave it to the guard and check after its deadline."""
-        revert = guard.build_revert_command(self._change.directory)
-        answer = _ask(shell, revert, _RESTORE_S) if shell is not None else None
+        command = guard.build_revert_command(self._change.directory)
+        answer = _ask(shell, command, _RESTORE_S) if shell is not None else None
         while answer is None:
-            answer = self._restored_over_new_login(revert)
+            answer = self._ask_over_new_login(command)
             if answer is None and time.monotonic() > self._ends_at_s + 30:
-                return self._outcome(End.UNPROVED, failure)
+                return self._make_outcome(End.UNPROVED, failure)
             if answer is None:
                 time.sleep(self._pause_s)
         self._steps += answer.steps
         if answer.end is GuardEnd.APPLIED:  # the host had confirmed; only the answer was lost
-            return self._look_again(failure)
+            return self._verify_again(failure)
         if answer.end is GuardEnd.REFUSED and not answer.kind:  # it was aborted before anything had changed
-            return self._outcome(End.REFUSED, failure)
-        return self._prove_back(failure) if answer.end is GuardEnd.ROLLED_BACK else self._outcome(End.UNPROVED, failure)
+            return self._make_outcome(End.REFUSED, failure)
+        if answer.end is GuardEnd.ROLLED_BACK:
+            return self._verify_revert(failure)
+        return self._make_outcome(End.UNPROVED, failure)
 
-    def _restored_over_new_login(self, restore: str) -> Answer | None:
+    def _ask_over_new_login(self, command: str) -> Answer | None:
         self._pause_s = 1.0
         try:
             fresh = self._connect()
@@ -286,39 +284,67 @@ class _Execution:
             if error.kind in _BARRING:  # more failures would bar this address, so wait for the guard
                 self._pause_s = max(1.0, self._ends_at_s + _PAUSE_S - time.monotonic())
             return None
-        try:
-            return _ask(fresh, restore, _RESTORE_S)
-        finally:
-            fresh.close()
+        with closing(fresh):
+            return _ask(fresh, command, _RESTORE_S)
 
-    def _look_again(self, failure: Failure) -> Outcome:
+    def _verify_again(self, failure: Failure) -> Outcome:
         try:
-            fresh = self._connect()
-            try:
+            with closing(self._connect()) as fresh:
                 after = verify.prove_in_effect(fresh, self._change, datetime.now(UTC), timeout_s=self._timeout_s)
-            finally:
-                fresh.close()
         except HostError:
-            return self._outcome(End.UNPROVED, failure)
-        return self._outcome(End.APPLIED, after=after)
+            return self._make_outcome(End.UNPROVED, failure)
+        return self._make_outcome(End.APPLIED, after=after)
 
-    def _prove_back(self, failure: Failure) -> Outcome:
+    def _verify_revert(self, failure: Failure) -> Outcome:
         """Report `rolled_back` only after a new login has found the old files and an active daemon."""
         began = time.monotonic()
         try:
-            fresh = self._connect_for_proof()
-            try:
+            with closing(self._connect_for_proof()) as fresh:
                 problem = verify.find_unreverted(fresh, self._change, datetime.now(UTC), timeout_s=self._timeout_s)
-            finally:
-                fresh.close()
         except HostError as error:
             problem = str(error)
         detail = problem or "a new login finds the old files and an active daemon"
         self._step("verify_rollback", began, detail, ok=not problem)
-        return self._outcome(End.UNPROVED if problem else End.ROLLED_BACK, failure)
+        return self._make_outcome(End.UNPROVED if problem else End.ROLLED_BACK, failure)
 
     def _step(self, name: str, began: float, detail: str, *, ok: bool = True) -> None:
         self._steps.append(Step(name=name, ok=ok, detail=detail, seconds_s=round(time.monotonic() - began, 2)))
+
+
+def _rehearse(shell: Shell, change: Change, *, timeout_s: float) -> tuple[Step, Failure | None]:
+    """Log in with the staged files, over the open login.
+
+    It cannot cover rules about the client's address (which is UNKNOWN there), and differences between the
+    listener and a program started from a session: SELinux domains, limits, name spaces of the unit.
+    A failure counts only when the same login with the present files works: a login that is allowed from certain
+    addresses only, or a host where sshd cannot be run, cannot be rehearsed. The guard covers these cases.
+
+    Returns:
+        The step, and why the change must not be made; None when it may.
+    """
+    began = time.monotonic()
+    limit_s = min(timeout_s, _REHEARSAL_S, change.deadline_s / 2)
+
+    def step(text: str, *, ok: bool = True) -> Step:
+        return Step(name="rehearse", ok=ok, detail=text, seconds_s=round(time.monotonic() - began, 2))
+
+    try:
+        shell.login_through(guard.build_rehearse_command(change), timeout_s=limit_s)
+    except HostError as error:
+        if error.cause == "bad-password":  # the login that verifies the change would fail too
+            return step(str(error), ok=False), error.to_failure()
+        try:
+            shell.login_through(guard.build_rehearse_command(change, present=True), timeout_s=limit_s)
+        except HostError as other:
+            return step(f"not possible here: {other}"), None
+        failure = Failure(
+            kind=FailureKind.LOGIN,
+            cause="rehearsal",
+            message=f"login failed through the new files: {error}",
+            hint="nothing was changed; the host's log of the last minute says why",
+        )
+        return step(str(error), ok=False), failure
+    return step("a login through the new files works; address rules and SELinux cannot be rehearsed"), None
 
 
 def _ask(shell: Shell, script: str, timeout_s: float) -> Answer | None:
@@ -333,5 +359,5 @@ def _ask(shell: Shell, script: str, timeout_s: float) -> Answer | None:
     return answer if answer and answer.end else None
 
 
-def _pid(snapshot: Snapshot) -> str:
+def _format_pid(snapshot: Snapshot) -> str:
     return str(snapshot.daemon.pid) if snapshot.daemon and snapshot.daemon.pid else "per connection"

@@ -50,10 +50,10 @@ def _redact(value: Any, pattern: re.Pattern[str]) -> Any:
     if isinstance(value, dict):
         return {key: value if key in _KEPT else _redact(value, pattern) for key, value in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        told = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in _KEPT}
-        changed = {name: _redact(text, pattern) for name, text in told.items()}
-        if "facts" in told:
-            changed["facts"] = tuple((key, _redact(text, pattern)) for key, text in told["facts"])
+        texts = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in _KEPT}
+        changed = {name: _redact(text, pattern) for name, text in texts.items()}
+        if "facts" in texts:
+            changed["facts"] = tuple((key, _redact(text, pattern)) for key, text in texts["facts"])
         return replace(value, **changed)
     return value
 

@@ -94,8 +94,8 @@ def _run_command(argument: str) -> str:
     except OSError as error:
         raise ConfigError(f"{name}: {error.strerror or error}") from None
     if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ConfigError(f"{name}: exit status {done.returncode}" + (f", {said[-1][:200]}" if said else ""))
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise ConfigError(f"{name}: exit status {done.returncode}" + (f", {lines[-1][:200]}" if lines else ""))
     return _decode(done.stdout, name)
 
 

@@ -84,7 +84,8 @@ class Secrets:
             if answer.value is None and answer.error is None:
                 _write_no_core()
                 try:
-                    answer.value = Secret(self._resolve(reference, purpose))
+                    value = self._ask(purpose) if reference == "prompt" else resolve(reference, purpose)
+                    answer.value = Secret(value)
                 except KeepaliveError as error:
                     answer.error = error
         if answer.value is None:
@@ -114,9 +115,6 @@ class Secrets:
             if key not in self._confirmed:
                 self._confirmed[key] = self._confirm(question, expected)
             return self._confirmed[key]
-
-    def _resolve(self, reference: str, purpose: str) -> str:
-        return self._ask(purpose) if reference == "prompt" else resolve(reference, purpose)
 
     def _ask(self, purpose: str) -> str:
         if self._prompt is None:

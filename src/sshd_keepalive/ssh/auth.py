@@ -1,4 +1,4 @@
-"""Proving who we are: keys, a password, a single question that means the password.
+"""Authentication: keys, a password, a single question that means the password.
 
 OpenSSH 9.8 blocks an address after a few refused logins, so no login is tried by guess:
 a key that the inventory names is the only key, and a password is sent once and never again after a refusal.
@@ -19,7 +19,7 @@ from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.attempts import AttemptRefused
 from sshd_keepalive.secrets.retrieval import Secret, Secrets
 from sshd_keepalive.ssh.errors import make_error, printable
-from sshd_keepalive.ssh.keys import TRIES_MAX, identities
+from sshd_keepalive.ssh.keys import TRIES_MAX, load_identities
 from sshd_keepalive.ssh.transport import Client
 
 _PASSWORD: Final = re.compile(r"passw|passcode|passphrase", re.IGNORECASE)
@@ -31,8 +31,8 @@ def choose_user(host: Host) -> str:
     return host.user or getpass.getuser()
 
 
-class _Asked(paramiko.SSHException):
-    """The server asked something that is not answered."""
+class _UnansweredQuestionError(paramiko.SSHException):
+    """The server asked a question that this program does not answer."""
 
     def __init__(self, prompt: str) -> None:
         super().__init__(printable(prompt))
@@ -46,9 +46,9 @@ def prepare(host: Host, secrets: Secrets) -> None:
         HostError: kind `auth`; the host was not contacted.
     """
     if _tries_keys(host):
-        identities(host, secrets)
+        load_identities(host, secrets)
     if host.password is not None:
-        _password(host, secrets)
+        _get_password(host, secrets)
 
 
 def authenticate(client: Client, host: Host, secrets: Secrets, deadline: Deadline) -> str:
@@ -60,18 +60,13 @@ def authenticate(client: Client, host: Host, secrets: Secrets, deadline: Deadlin
         HostError: kind `auth`.
         paramiko.SSHException, EOFError, OSError: the connection failed; the caller finds out why.
     """
-    proof = _Proof(client, host, secrets, deadline)
-    more: tuple[str, ...] | None = None
-    if _tries_keys(host):
-        more = proof.by_key()
-        if more == ():
-            return proof.accepted
-    if host.password is None:
-        raise make_error(host, "auth-more", f"accepts {', '.join(more or ())}")
-    more = proof.by_password(more if more is not None else proof.methods())
+    attempt = _Authentication(client, host, secrets, deadline)
+    more = attempt.send_keys() if _tries_keys(host) else attempt.list_methods()
+    if more and host.password is not None:
+        more = attempt.send_password(more)
     if more:
         raise make_error(host, "auth-more", f"accepts {', '.join(more)}")
-    return proof.accepted
+    return " and ".join(attempt.accepted) or "no authentication"
 
 
 def _tries_keys(host: Host) -> bool:
@@ -79,122 +74,117 @@ def _tries_keys(host: Host) -> bool:
     return host.identity_file is not None or host.password is None
 
 
-def _password(host: Host, secrets: Secrets) -> Secret:
+def _get_password(host: Host, secrets: Secrets) -> Secret:
     try:
         return secrets.get(host.password or "", purpose=f"login password of {choose_user(host)}")
     except KeepaliveError as error:
         raise make_error(host, "secret", str(error), hint=error.hint) from None
 
 
-class _Proof:
+class _Authentication:
+    """One login. `accepted`: what the server accepted, for people."""
+
     def __init__(self, client: Client, host: Host, secrets: Secrets, deadline: Deadline) -> None:
         self._client = client
         self._host = host
         self._secrets = secrets
         self._deadline = deadline
         self._user = choose_user(host)
-        self._accepted: list[str] = []
+        self.accepted: list[str] = []
 
-    @property
-    def accepted(self) -> str:
-        """What the server accepted."""
-        return " and ".join(self._accepted) or "no authentication"
-
-    def methods(self) -> tuple[str, ...]:
-        """Ask which methods there are; sshd does not count this question as a failure (auth2.c)."""
+    def list_methods(self) -> tuple[str, ...]:
+        """Ask for the methods; empty: logged in. sshd does not count this question as a failure (auth2.c)."""
         try:
             self._client.auth_none(self._user)
         except paramiko.BadAuthenticationType as error:
             return tuple(error.allowed_types)
         return ()
 
-    def by_key(self) -> tuple[str, ...]:
+    def send_keys(self) -> tuple[str, ...]:
         """Offer the keys, one after the other on this connection.
 
         Returns:
             Methods the server wants in addition; empty: logged in.
         """
-        found = identities(self._host, self._secrets)
+        identities = load_identities(self._host, self._secrets)
         # Worth a guess only where this key alone decides. Other servers hang up on whoever asks before the login.
-        decides = len(found) == 1 and self._host.password is None
+        decides = len(identities) == 1 and self._host.password is None
         self._client.opens_ahead &= decides and self._client.is_openssh
-        for identity in found:
+        for identity in identities:
             try:
                 more = tuple(self._client.auth_publickey(self._user, identity.key))
             except paramiko.BadAuthenticationType as error:
                 if self._host.password is not None:
                     return tuple(error.allowed_types)
-                raise self._refused(f"it accepts {', '.join(error.allowed_types)}") from None
+                raise self._make_refusal(f"it accepts {', '.join(error.allowed_types)}") from None
             except paramiko.AuthenticationException:
                 if not self._client.is_active() and not self._client.was_refused:
                     raise
             else:
-                self._accepted.append(f"{'certificate of ' if identity.key.public_blob else ''}{identity.source}")
+                self.accepted.append(f"{'certificate of ' if identity.key.public_blob else ''}{identity.source}")
                 return more
         if self._host.password is not None:
             return ("password", "keyboard-interactive")
-        tried = ", ".join(identity.source for identity in found)
+        tried = ", ".join(identity.source for identity in identities)
         hint = f"put its public half into ~/.ssh/authorized_keys of {self._user}, or name another: --private-key FILE"
         if self._host.identity_file is None:
             hint = f"name the right key, --private-key FILE; at most {TRIES_MAX} are tried"
-        raise self._refused(f"tried {tried}", hint)
+        raise self._make_refusal(f"tried {tried}", hint)
 
-    def by_password(self, methods: tuple[str, ...]) -> tuple[str, ...]:
-        """Send the password by the first of the server's methods that takes one; returns as by_key."""
-        if not methods:
-            return ()
+    def send_password(self, methods: tuple[str, ...]) -> tuple[str, ...]:
+        """Send the password by the first of the server's methods that takes one; returns as send_keys."""
         method = next((name for name in ("password", "keyboard-interactive") if name in methods), None)
         if method is None:
-            raise self._refused(f"it accepts {', '.join(methods)}, not a password")
+            raise self._make_refusal(f"it accepts {', '.join(methods)}, not a password")
         reference = self._host.password or ""
         place = (self._host.address, self._host.port)
-        secret = _password(self._host, self._secrets)
+        secret = _get_password(self._host, self._secrets)
         try:
             attempt = self._secrets.attempts.start((reference, self._user), place, self._deadline)
-        except AttemptRefused as spent:
-            raise self._refused(f"the password was not sent: {spent}") from None
-        question = _Question(secret)
+        except AttemptRefused as error:
+            raise self._make_refusal(f"the password was not sent: {error}") from None
+        answer = _Answer(secret)
         with contextlib.closing(attempt):
             try:
                 if method == "password":
                     more = self._client.auth_password(self._user, secret.reveal(), fallback=False)
                 else:
-                    more = self._client.auth_interactive(self._user, question)
-            except _Asked as asked:
-                cause = "password-expired" if asked.is_change else "auth-prompt"
-                raise make_error(self._host, cause, str(asked)) from None
+                    more = self._client.auth_interactive(self._user, answer)
+            except _UnansweredQuestionError as question:
+                cause = "password-expired" if question.is_change else "auth-prompt"
+                raise make_error(self._host, cause, str(question)) from None
             except paramiko.AuthenticationException:
                 if not self._client.is_active() and not self._client.was_refused:
                     raise
-                if method != "password" and not question.is_answered:
-                    raise self._refused("it did not ask for the password") from None
+                if method != "password" and not answer.is_given:
+                    raise self._make_refusal("it did not ask for the password") from None
                 attempt.refuse()
                 hint = "type it again" if reference == "prompt" else f"correct the password in {reference}"
-                raise self._refused("the password is wrong", hint) from None
+                raise self._make_refusal("the password is wrong", hint) from None
             except paramiko.SSHException as error:
                 if "Illegal info request" in str(error):  # PASSWD_CHANGEREQ (RFC 4252, 8), misread by paramiko
                     raise make_error(self._host, "password-expired") from None
                 raise
             attempt.accept()
-        self._accepted.append("password" if method == "password" else "password by keyboard-interactive")
+        self.accepted.append("password" if method == "password" else "password by keyboard-interactive")
         return tuple(more)
 
-    def _refused(self, detail: str, hint: str | None = None) -> KeepaliveError:
+    def _make_refusal(self, detail: str, hint: str | None = None) -> KeepaliveError:
         return make_error(self._host, "auth-failed", f"user {self._user}, {detail}", hint=hint)
 
 
-class _Question:
-    """A handler for keyboard-interactive that answers one hidden question for a password, once."""
+class _Answer:
+    """A handler for keyboard-interactive: answers one hidden question for a password, once."""
 
     def __init__(self, secret: Secret) -> None:
         self._secret = secret
-        self.is_answered = False
+        self.is_given = False
 
     def __call__(self, title: str, instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
         if not prompts:
             return []
         prompt, echo = prompts[0]
-        if self.is_answered or len(prompts) > 1 or echo or not _PASSWORD.search(prompt) or _CHANGE.search(prompt):
-            raise _Asked(f"{instructions} {prompt}")
-        self.is_answered = True
+        if self.is_given or len(prompts) > 1 or echo or not _PASSWORD.search(prompt) or _CHANGE.search(prompt):
+            raise _UnansweredQuestionError(f"{instructions} {prompt}")
+        self.is_given = True
         return [self._secret.reveal()]

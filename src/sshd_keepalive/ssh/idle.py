@@ -66,7 +66,7 @@ def hold(host: Host, connection: Connection, idle_s: float, *, stop: Callable[[]
     try:
         connection.client.wait_until(deadline)
         channel = connection.client.open_session(timeout=deadline.left_s())
-        channel.exec_command(_QUIET_COMMAND)
+        connection.client.execute(channel, _QUIET_COMMAND, b"", deadline.left_s())
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise make_error(host, "no-session", str(error)) from None
     finally:

@@ -44,16 +44,16 @@ class Identity:
     source: str
 
 
-class BadKey(Exception):
+class BadKeyError(Exception):
     """A key file cannot be used; the text says why."""
 
 
-class NeedsPassphrase(BadKey):
+class NeedsPassphraseError(BadKeyError):
     """It is encrypted, and there is no passphrase."""
 
 
-def identities(host: Host, secrets: Secrets) -> tuple[Identity, ...]:
-    """Give the keys to try on a host, in order.
+def load_identities(host: Host, secrets: Secrets) -> tuple[Identity, ...]:
+    """Load the keys to try on a host, in order.
 
     A key that the inventory names is the only one. Otherwise the agent's keys, those first that are also default
     files, then the default files; at most TRIES_MAX.
@@ -64,12 +64,12 @@ def identities(host: Host, secrets: Secrets) -> tuple[Identity, ...]:
     try:
         if host.identity_file is not None:
             return (_load_named(host.identity_file, host.certificate_file, secrets),)
-        found = _defaults(secrets)
-    except (BadKey, ConfigError) as error:
+        defaults = _load_defaults(secrets)
+    except (BadKeyError, ConfigError) as error:
         raise make_error(host, "key-file", str(error), hint=getattr(error, "hint", None)) from None
-    if not found:
+    if not defaults:
         raise make_error(host, "no-key", "the agent has none, and there is no default key file")
-    return found
+    return defaults
 
 
 def _load_named(file: str, certificate: str | None, secrets: Secrets) -> Identity:
@@ -78,42 +78,44 @@ def _load_named(file: str, certificate: str | None, secrets: Secrets) -> Identit
         return Identity(slot.key, file)
     path = Path(file).expanduser()
     if path.suffix == ".pub" or not path.exists():  # a public key stands for the agent's private one
-        public = path if path.suffix == ".pub" else _public_file(path)
-        if held := AGENT.holding(_public_blob(public), certificate):
-            return Identity(held, f"{file}, from the agent")
-        raise BadKey(f"{file}: {'the agent does not hold it' if path.exists() else 'no such file'}")
+        public = path if path.suffix == ".pub" else _name_public_file(path)
+        if key := AGENT.find(_read_public_blob(public), certificate):
+            return Identity(key, f"{file}, from the agent")
+        raise BadKeyError(f"{file}: {'the agent does not hold it' if path.exists() else 'no such file'}")
     try:
         return Identity(_load(path, certificate, None), file)
-    except NeedsPassphrase:
-        if held := AGENT.holding(_public_blob(_public_file(path)), certificate):
-            return Identity(held, f"{file}, from the agent")
+    except NeedsPassphraseError:
+        if key := AGENT.find(_read_public_blob(_name_public_file(path)), certificate):
+            return Identity(key, f"{file}, from the agent")
         if not secrets.can_ask:
             raise
         return Identity(_load(path, certificate, secrets), file)
 
 
-def _defaults(secrets: Secrets) -> tuple[Identity, ...]:
+def _load_defaults(secrets: Secrets) -> tuple[Identity, ...]:
     files = [path for name in DEFAULT_FILES if (path := Path(name).expanduser()).exists()]
-    publics = [blob for path in files if (blob := _public_blob(_public_file(path)))]
-    held = sorted(AGENT.keys(), key=lambda key: key.asbytes() not in publics)  # stable: else the agent's order
-    found = [Identity(key, f"agent key {key.comment or key.get_name()}") for key in held]
-    seen = {key.asbytes() for key in held}
+    publics = [blob for path in files if (blob := _read_public_blob(_name_public_file(path)))]
+    agent_keys = sorted(
+        AGENT.list_keys(), key=lambda key: key.asbytes() not in publics
+    )  # stable: else the agent's order
+    identities = [Identity(key, f"agent key {key.comment or key.get_name()}") for key in agent_keys]
+    blobs = {key.asbytes() for key in agent_keys}
     locked: list[Path] = []
     for path in files:
-        if len(found) >= TRIES_MAX:
+        if len(identities) >= TRIES_MAX:
             break
         try:
             key = _load(path, None, None)
-        except NeedsPassphrase:
+        except NeedsPassphraseError:
             locked.append(path)
-        except BadKey:
+        except BadKeyError:
             continue  # as ssh(1): a broken default file is passed over
         else:
-            if key.asbytes() not in seen:
-                found.append(Identity(key, str(path)))
-    if not found and locked and secrets.can_ask:
-        found.append(Identity(_load(locked[0], None, secrets), str(locked[0])))
-    return tuple(found[:TRIES_MAX])
+            if key.asbytes() not in blobs:
+                identities.append(Identity(key, str(path)))
+    if not identities and locked and secrets.can_ask:
+        identities.append(Identity(_load(locked[0], None, secrets), str(locked[0])))
+    return tuple(identities[:TRIES_MAX])
 
 
 class _Slot:
@@ -122,7 +124,7 @@ class _Slot:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.key: paramiko.PKey | None = None
-        self.fault: BadKey | None = None
+        self.fault: BadKeyError | None = None
 
 
 _slots: dict[tuple[str, str | None], _Slot] = {}
@@ -134,13 +136,13 @@ def _load(path: Path, certificate: str | None, secrets: Secrets | None) -> param
     with _lock:
         slot = _slots.setdefault((str(path), certificate), _Slot())
     with slot.lock:  # of this key only: who waits for a passphrase delays nobody with another key
-        if slot.key is None and (slot.fault is None or (secrets and isinstance(slot.fault, NeedsPassphrase))):
+        if slot.key is None and (slot.fault is None or (secrets and isinstance(slot.fault, NeedsPassphraseError))):
             try:
                 slot.key, slot.fault = _read(path, certificate, secrets), None
-            except BadKey as fault:
+            except BadKeyError as fault:
                 slot.fault = fault
         if slot.key is None:
-            reason = slot.fault or BadKey(str(path))
+            reason = slot.fault or BadKeyError(str(path))
             raise type(reason)(str(reason))
         return slot.key
 
@@ -149,7 +151,7 @@ def _read(path: Path, certificate: str | None, secrets: Secrets | None) -> param
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise BadKey(f"{path}: {error.strerror}") from None
+        raise BadKeyError(f"{path}: {error.strerror}") from None
     passphrase = secrets.ask(f"passphrase of {path}").reveal().encode() if secrets else None
     key = _to_paramiko(_parse(data, passphrase, path), path)
     chosen = Path(certificate).expanduser() if certificate else Path(f"{path}-cert.pub")
@@ -165,11 +167,11 @@ def _parse(data: bytes, passphrase: bytes | None, path: Path) -> object:
         except TypeError:  # encrypted without a passphrase, or the other way round
             if passphrase is not None:
                 return _parse(data, None, path)
-            raise NeedsPassphrase(f"{path}: encrypted, and no passphrase is given") from None
+            raise NeedsPassphraseError(f"{path}: encrypted, and no passphrase is given") from None
         except Exception as error:  # cryptography has no common class for what may be wrong with a key
             reason = error
     wrong = "wrong passphrase" if passphrase else "not a private key that this program can read"
-    raise BadKey(f"{path}: {wrong} ({reason})") from None
+    raise BadKeyError(f"{path}: {wrong} ({reason})") from None
 
 
 def _to_paramiko(key: object, path: Path) -> paramiko.PKey:
@@ -180,23 +182,23 @@ def _to_paramiko(key: object, path: Path) -> paramiko.PKey:
     if isinstance(key, Ed25519PrivateKey):
         text = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
         return paramiko.Ed25519Key(file_obj=io.StringIO(text))
-    raise BadKey(f"{path}: {type(key).__name__} keys are no longer accepted by SSH servers")
+    raise BadKeyError(f"{path}: {type(key).__name__} keys are no longer accepted by SSH servers")
 
 
 def _attach(key: paramiko.PKey, certificate: Path) -> None:
     try:
         key.load_certificate(certificate.read_text())
     except OSError as error:
-        raise BadKey(f"{certificate}: {error.strerror}") from None
+        raise BadKeyError(f"{certificate}: {error.strerror}") from None
     except (ValueError, paramiko.SSHException):
-        raise BadKey(f"{certificate}: the certificate is not for this key") from None
+        raise BadKeyError(f"{certificate}: the certificate is not for this key") from None
 
 
-def _public_file(path: Path) -> Path:
+def _name_public_file(path: Path) -> Path:
     return path.with_name(path.name + ".pub")
 
 
-def _public_blob(path: Path) -> bytes | None:
+def _read_public_blob(path: Path) -> bytes | None:
     """Give the key of a .pub file; None: there is none."""
     try:
         return paramiko.pkey.PublicBlob.from_file(str(path)).key_blob
@@ -222,8 +224,8 @@ class _Agent:
         self._socket: str | None = None
         self._agent: _SharedAgent | None = None
 
-    def keys(self) -> tuple[paramiko.AgentKey, ...]:
-        """Give its keys, none without an agent. Certificates are offered as such."""
+    def list_keys(self) -> tuple[paramiko.AgentKey, ...]:
+        """List its keys, none without an agent. Certificates are offered as such."""
         socket = os.environ.get("SSH_AUTH_SOCK")
         with self._lock:
             if socket != self._socket:
@@ -241,9 +243,9 @@ class _Agent:
                 key.public_blob = inner.public_blob
         return keys
 
-    def holding(self, blob: bytes | None, certificate: str | None) -> paramiko.PKey | None:
+    def find(self, blob: bytes | None, certificate: str | None) -> paramiko.PKey | None:
         """Give the agent's key of this public half, with a certificate attached where one is named."""
-        for key in self.keys() if blob else ():
+        for key in self.list_keys() if blob else ():
             if key.asbytes() == blob and "-cert-" not in key.get_name():
                 if certificate is None:
                     return key

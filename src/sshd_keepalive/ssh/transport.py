@@ -377,7 +377,7 @@ class Client(paramiko.Transport):
         Returns:
             How many bytes of the input were sent.
         Raises:
-            paramiko.SSHException: the command was refused.
+            paramiko.SSHException: the command was refused, or the connection was lost.
             TimeoutError.
         """
         request = paramiko.Message()
@@ -387,6 +387,8 @@ class Client(paramiko.Transport):
         request.add_boolean(True)
         request.add_string(command)
         channel._event_pending()  # type: ignore[attr-defined]
+        if not self.is_active():  # then nothing sets the event any more, and nothing would end the wait for it
+            raise self.get_exception() or paramiko.SSHException("the connection was lost")
         self._send_user_message(request)  # type: ignore[attr-defined]
         granted = _GRANTED_BYTES if self.sends_ahead and self.is_openssh else 0
         with channel.lock:
