@@ -369,9 +369,9 @@ def test_a_full_server_and_a_bar_look_alike_from_outside(
 ) -> None:
     """OpenSSH 9.8 and later. Without failures of our own both causes are named, and a patient login tries once more."""
     causes: list[str] = []
-    real = throttle.wait_s
+    real = throttle.choose_wait_s
     monkeypatch.setattr(throttle, "SLOW_S", (3.0, 3.0))
-    monkeypatch.setattr(throttle, "wait_s", lambda error, n: causes.append(error.cause) or real(error, n))
+    monkeypatch.setattr(throttle, "choose_wait_s", lambda error, n: causes.append(error.cause) or real(error, n))
     (machine,) = boot("d13")
     configure(machine, "MaxStartups 1:100:1\nLoginGraceTime 60\nPerSourcePenalties no\n")
     host = reach(machine)

@@ -64,7 +64,7 @@ def _log_in(host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s: f
                 connection = log_in(host, dial, secrets, deadline, opens_ahead=True)
                 return SshShell(host, timeout_s - deadline.left_s(), connection, secrets)
         except HostError as error:
-            wait_s = throttle.wait_s(error, n_tries) if is_patient or error.cause == "lost(hostkey)" else None
+            wait_s = throttle.choose_wait_s(error, n_tries) if is_patient or error.cause == "lost(hostkey)" else None
             if wait_s is None:
                 raise
         with waiting():

@@ -1,14 +1,15 @@
-"""How fast logins begin: a few at first, more where they go well, fewer where somebody objects.
+"""Limit the logins in progress: a few at first, more after each success, fewer after each ban.
 
-Three things count logins that are under way: sshd itself (MaxStartups 10:30:100 turns some away from the eleventh on,
+Three things count logins in progress: sshd itself (MaxStartups 10:30:100 turns some away from the eleventh on,
 sshd_config(5)), sshd again by source (PerSourceMaxStartups), where a jump host is one source for all hosts behind it,
-and boxes on the way that take many new connections for an attack. So there is a limit for each server, for each jump
-host, and one for each network that grows with every login that goes well.
+and firewalls that take many new connections for an attack. So there is a limit for each server, for each jump host,
+and one for each network that grows with every successful login.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import random
 import threading
 from collections.abc import Hashable, Iterator
@@ -32,11 +33,11 @@ SLOW_S: Final = (20.0, 40.0)
 
 
 class LoginThrottle:
-    """How many logins may be under way. Thread-safe."""
+    """How many logins may be in progress. Thread-safe."""
 
-    def __init__(self, limit: int, ceiling: float = float("inf")) -> None:
+    def __init__(self, limit: int, ceiling: float = math.inf) -> None:
         self.limit = float(limit)
-        self.n_users = 0  # who are in, or wait for it; kept by `_ramp`
+        self.n_users = 0  # logins in progress or waiting; counted by `_pass`
         self._ceiling = ceiling
         self._n = 0
         self._changed = threading.Condition()
@@ -48,7 +49,7 @@ class LoginThrottle:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Wait for leave; how the block ends decides what the next ones get."""
+        """Wait until a login may begin; how the block ends decides the next limit."""
         with self._changed:
             while self._n >= int(self.limit):
                 with waiting():
@@ -59,7 +60,7 @@ class LoginThrottle:
             yield
             limit = self.limit + 1
         except HostError as error:
-            # A host that is merely down objects to nothing.
+            # A host that is merely down limits nothing.
             limit = self.limit / 2 if error.kind is FailureKind.BANNED else self.limit + 1
             raise
         finally:
@@ -73,13 +74,13 @@ class LoginThrottle:
 def throttle(host: Host) -> Iterator[None]:
     """Enter when a login to this host may begin; leave when it has succeeded or failed."""
     with ExitStack() as steps:
-        for key in _keys(host):
-            steps.enter_context(_find_throttle(key))
+        for key, limit, ceiling in _list_limits(host):
+            steps.enter_context(_pass(key, limit, ceiling))
         yield
 
 
-def wait_s(error: HostError, n_tries: int) -> float | None:
-    """How long to wait before a connection is tried again; None: not at all.
+def choose_wait_s(error: HostError, n_tries: int) -> float | None:
+    """Choose how long to wait before a connection is tried again; None: it is not tried again.
 
     Args:
         n_tries: how often it was tried so far.
@@ -93,16 +94,17 @@ def wait_s(error: HostError, n_tries: int) -> float | None:
     return random.uniform(*WAITS_S[n_tries - 1])  # noqa: S311 (so that those turned away do not come back together)
 
 
-def _keys(host: Host) -> tuple[tuple[Hashable, ...], ...]:
-    """What counts this login; always in the same order, so that nobody waits in a circle."""
+def _list_limits(host: Host) -> tuple[tuple[Hashable, int, float], ...]:
+    """List the limits of a login: key, first limit, ceiling. All logins pass them in the same order."""
     if host.jump:
-        return (("jump", tuple((hop.address, hop.port) for hop in host.jump)),)
-    return ("network", network(host.address)), ("server", host.address, host.port)
+        return ((("jump", *((hop.address, hop.port) for hop in host.jump)), JUMP_MAX, JUMP_MAX),)
+    network = ("network", find_network(host.address))
+    return (network, START, math.inf), (("server", host.address, host.port), SERVER_MAX, SERVER_MAX)
 
 
 @lru_cache(maxsize=4096)
-def network(address: str) -> str:
-    """The network of an address: /24, /48; of a name all that shares its domain."""
+def find_network(address: str) -> str:
+    """Find the network of an address: /24, /48; of a name its domain."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -111,25 +113,19 @@ def network(address: str) -> str:
 
 
 @contextmanager
-def _find_throttle(key: tuple[Hashable, ...]) -> Iterator[None]:
+def _pass(key: Hashable, limit: int, ceiling: float) -> Iterator[None]:
     with _lock:
-        ramp = _ramps.get(key)
-        if ramp is None:
-            ramp = _ramps[key] = {
-                "network": LoginThrottle(START),
-                "server": LoginThrottle(SERVER_MAX, SERVER_MAX),
-                "jump": LoginThrottle(JUMP_MAX, JUMP_MAX),
-            }[str(key[0])]
-        ramp.n_users += 1
+        throttle = _throttles.setdefault(key, LoginThrottle(limit, ceiling))
+        throttle.n_users += 1
     try:
-        with ramp.step():
+        with throttle.step():
             yield
     finally:
         with _lock:
-            ramp.n_users -= 1
-            if ramp.n_users == 0 and ramp.is_as_new:  # ten thousand servers that are met once are not remembered
-                del _ramps[key]
+            throttle.n_users -= 1
+            if throttle.n_users == 0 and throttle.is_as_new:  # ten thousand servers that are met once are not remembered
+                del _throttles[key]
 
 
-_ramps: dict[tuple[Hashable, ...], LoginThrottle] = {}
+_throttles: dict[Hashable, LoginThrottle] = {}
 _lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""The ramp: how many logins may be under way, and what each end means for the next ones."""
+"""The login throttle: how many logins may be in progress, and what each end means for the next ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ import pytest
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
 from sshd_keepalive.ssh import dial
-from sshd_keepalive.ssh import throttle as ramp
+from sshd_keepalive.ssh import throttle as throttling
 from sshd_keepalive.ssh.errors import make_error
-from sshd_keepalive.ssh.throttle import JUMP_MAX, SERVER_MAX, START, LoginThrottle, network, throttle, wait_s
+from sshd_keepalive.ssh.throttle import (
+    JUMP_MAX,
+    SERVER_MAX,
+    START,
+    LoginThrottle,
+    choose_wait_s,
+    find_network,
+    throttle,
+)
 
 HOST = Host(name="h", address="192.0.2.1")
 
@@ -84,11 +92,11 @@ def test_a_jump_host_has_a_limit_of_its_own_that_never_grows() -> None:
 
 
 def test_a_network_begins_small_and_servers_are_not_remembered() -> None:
-    ramp._ramps.clear()
+    throttling._throttles.clear()
     for n in range(1, 100):
         with throttle(Host(name=f"h{n}", address=f"203.0.113.{n}")):
             pass
-    assert {key: one.limit for key, one in ramp._ramps.items()} == {("network", "203.0.113.0/24"): START + 99}
+    assert {key: one.limit for key, one in throttling._throttles.items()} == {("network", "203.0.113.0/24"): START + 99}
 
 
 @pytest.mark.parametrize(
@@ -102,17 +110,17 @@ def test_a_network_begins_small_and_servers_are_not_remembered() -> None:
     ],
 )
 def test_what_counts_as_one_network(address: str, expected: str) -> None:
-    assert network(address) == expected
+    assert find_network(address) == expected
 
 
 def test_only_a_connection_that_was_turned_away_is_tried_again_and_not_for_ever() -> None:
     for cause in ("auth-failed", "penalised", "dropped", "refused", "unreachable", "lost(kex)", "account-closed"):
-        assert wait_s(make_error(HOST, cause), 1) is None
-    waits = [[wait_s(make_error(HOST, "busy"), n) for _ in range(20)] for n in (1, 2)]
-    for some, (least, most) in zip(waits, ramp.WAITS_S, strict=True):
+        assert choose_wait_s(make_error(HOST, cause), 1) is None
+    waits = [[choose_wait_s(make_error(HOST, "busy"), n) for _ in range(20)] for n in (1, 2)]
+    for some, (least, most) in zip(waits, throttling.WAITS_S, strict=True):
         assert all(least <= (one or 0) <= most for one in some)
         assert len(set(some)) > 1
-    assert wait_s(make_error(HOST, "busy"), 3) is None
+    assert choose_wait_s(make_error(HOST, "busy"), 3) is None
 
 
 def _may_ping() -> bool:
