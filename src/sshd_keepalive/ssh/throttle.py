@@ -123,7 +123,7 @@ def _pass(key: Hashable, limit: int, ceiling: float) -> Iterator[None]:
     finally:
         with _lock:
             throttle.n_users -= 1
-            if throttle.n_users == 0 and throttle.is_as_new:  # ten thousand servers that are met once are not remembered
+            if throttle.n_users == 0 and throttle.is_as_new:  # most servers are met once
                 del _throttles[key]
 
 
