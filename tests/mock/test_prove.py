@@ -38,7 +38,7 @@ def held_while(
 
     def acting() -> None:
         # The client hears later than the command begins that it runs.
-        steps = shell._link.client.steps
+        steps = shell._connection.client.steps
         wait_until(lambda: bool(server.processes) and steps.listener is not None, 30, "the silence")
         act(server.transports[0])
         acted.set()

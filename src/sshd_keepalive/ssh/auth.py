@@ -143,7 +143,7 @@ class _Authentication:
             attempt = self._secrets.attempts.start((reference, self._user), place, self._deadline)
         except AttemptRefused as error:
             raise self._make_refusal(f"the password was not sent: {error}") from None
-        answer = _Answer(secret)
+        answer = _PasswordAnswer(secret)
         with contextlib.closing(attempt):
             try:
                 if method == "password":
@@ -173,7 +173,7 @@ class _Authentication:
         return make_error(self._host, "auth-failed", f"user {self._user}, {detail}", hint=hint)
 
 
-class _Answer:
+class _PasswordAnswer:
     """A handler for keyboard-interactive: answers one hidden question for a password, once."""
 
     def __init__(self, secret: Secret) -> None:
