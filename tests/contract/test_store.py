@@ -195,7 +195,7 @@ def test_what_apply_replaced_is_remembered_and_what_undo_did_is_not(store: Store
     store.save(a_check(2, one("a", "300", end=End.ROLLED_BACK, replaced=gone), command="apply"))
     store.save(a_check(3, one("a", "0", end=End.APPLIED, replaced=gone), command="undo"))
     (found,) = store.list_replaced(["a", "b"])["a"]
-    assert (found.run_id, found.scope, found.value) == (a_check(1).id, r"Match User \x80", "0")
+    assert (found.run_id, found.scope.text, found.value) == (a_check(1).id, r"Match User \x80", "0")
 
 
 def test_between_two_runs_only_hosts_that_differ_are_told(store: Store) -> None:
