@@ -39,7 +39,7 @@ def test_a_jump_host_that_dies_in_mid_run(tmp_path: Path, comes_back: bool) -> N
         hosts = {"hop": login(hop), **{f"h{n}": {**login(target), **settings} for n in range(N)}}
         inventory = tmp_path / "hosts.yaml"
         inventory.write_text(yaml.safe_dump({"hosts": hosts}, sort_keys=False))
-        words = ["check", "-i", str(inventory), "-f", "4", "--limit", "h*,!hop", "--format", "json", "--timeout", "20"]
+        words = ["check", "-i", str(inventory), "-f", "4", "--limit", "h*,!hop", "--format", "json", "--timeout", "120"]
         process = subprocess.Popen(
             [sys.executable, "-m", "sshd_keepalive", *words],
             stdin=subprocess.DEVNULL,
@@ -54,7 +54,7 @@ def test_a_jump_host_that_dies_in_mid_run(tmp_path: Path, comes_back: bool) -> N
         for pid in serving:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=300)
         assert "Traceback" not in stdout + stderr, stderr
         ran = Ran(process.returncode, stdout, stderr)
         n_logins = hop.log.count("Accepted publickey")
