@@ -115,6 +115,6 @@ class CommandGroup(click.Group):
 
     def summarize(self, ctx: click.Context, name: str) -> tuple[str, str]:
         """Give a command's name and the first sentence of its help."""
-        found = self.get_command(ctx, name)
-        text = (found.short_help or found.help or "") if found else ""
+        command = self.get_command(ctx, name)
+        text = (command.short_help or command.help or "") if command else ""
         return name, " ".join(text.split("\n\n")[0].split()).partition(". ")[0].removesuffix(".") + "."

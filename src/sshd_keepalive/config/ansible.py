@@ -112,29 +112,29 @@ def _parse_object(text: bytes, source: str) -> dict[str, Any]:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         begin = next((line for line in text.decode("utf-8", "replace").splitlines() if line.strip()), "")
-        said = f"it begins with {show(begin)}" if begin else "it is empty"
+        content = f"it begins with {show(begin)}" if begin else "it is empty"
         at = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise ConfigError(f"{source}: the output is not JSON{at}: {said}") from None
+        raise ConfigError(f"{source}: the output is not JSON{at}: {content}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: a JSON object is expected, not a {type(data).__name__}")
     return data
 
 
 def _read_names(group: Mapping[str, Any], key: str, name: str, inventory: AnsibleInventory) -> list[str]:
-    given = group.get(key) or []
-    if isinstance(given, (list, dict)) and all(isinstance(one, str) for one in given):
-        return list(given)
+    names = group.get(key) or []
+    if isinstance(names, (list, dict)) and all(isinstance(one, str) for one in names):
+        return list(names)
     inventory.add_mistake(f"{key} of group {show(name)} is not a list of names")
     return []
 
 
-def _read_single_values(given: Any, what: str, inventory: AnsibleInventory) -> Variables:
-    if given is None:
+def _read_single_values(data: Any, what: str, inventory: AnsibleInventory) -> Variables:
+    if data is None:
         return {}
-    if not isinstance(given, dict):
+    if not isinstance(data, dict):
         inventory.add_mistake(f"{what} are not an object")
         return {}
-    return {key: text for key, value in given.items() if (text := to_text(value)) is not None}
+    return {key: text for key, value in data.items() if (text := to_text(value)) is not None}
 
 
 def to_text(value: Any) -> str | None:
@@ -208,7 +208,7 @@ class _GroupOrder:
                 parents.append(ALL)
         self._depths: dict[str, int] = {}
         self._known: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._given: dict[tuple[str, ...], Variables] = {}
+        self._merged: dict[tuple[str, ...], Variables] = {}
         self._measure(inventory)
 
     def _measure(self, inventory: AnsibleInventory) -> None:
@@ -223,20 +223,20 @@ class _GroupOrder:
         """List the groups above a host, the weakest first."""
         direct = tuple(self._members.get(host, ()))
         if direct not in self._known:
-            found, queue = {ALL: None}, list(direct if set(direct) - {ALL} else (*direct, UNGROUPED))
+            above, queue = {ALL: None}, list(direct if set(direct) - {ALL} else (*direct, UNGROUPED))
             while queue:
                 name = queue.pop()
-                if name not in found:
-                    found[name] = None
+                if name not in above:
+                    above[name] = None
                     queue += self._parents[name]
-            self._known[direct] = tuple(sorted(found, key=self._compute_precedence))
+            self._known[direct] = tuple(sorted(above, key=self._compute_precedence))
         return self._known[direct]
 
     def _compute_precedence(self, name: str) -> tuple[int, int, str]:
-        given = self._groups[name].files.get("ansible_group_priority") or self._groups[name].variables.get(
+        priority = self._groups[name].files.get("ansible_group_priority") or self._groups[name].variables.get(
             "ansible_group_priority", "1"
         )
-        return self._depths[name], int(given) if given.lstrip("-").isdigit() else 1, name
+        return self._depths[name], int(priority) if priority.lstrip("-").isdigit() else 1, name
 
     def sort_outer_first(self, above: tuple[str, ...]) -> list[str]:
         """Sort groups for display: by depth and name, without their priority."""
@@ -244,11 +244,11 @@ class _GroupOrder:
 
     def merge_variables(self, above: tuple[str, ...]) -> Variables:
         """Merge the variables that groups give to their hosts."""
-        if above not in self._given:
+        if above not in self._merged:
             merged: Variables = {}
             for name in above:
                 merged |= self._groups[name].variables
             for name in above:
                 merged |= self._groups[name].files
-            self._given[above] = merged
-        return self._given[above]
+            self._merged[above] = merged
+        return self._merged[above]

@@ -110,10 +110,10 @@ class _Ini:
 
     def _read_member(self, line: str, group: str, kind: str) -> None:
         if kind == "children":
-            found = _NAME.fullmatch(line)
-            if not found:
+            match = _NAME.fullmatch(line)
+            if not match:
                 raise ValueError(f"the name of a group is expected here, not {show(line)}")
-            self._inventory.get_group(group).children[found[1]] = None
+            self._inventory.get_group(group).children[match[1]] = None
         else:
             words = shlex.split(line, comments=True)
             pairs = [word.partition("=") for word in words[1:]]
@@ -174,8 +174,8 @@ class _Yaml:
         if node.kind == "text" and not node.is_empty:  # `hosts: web1`
             self._add(group, node.value, node, {})
             return
-        for pattern, (key, given) in self._document.read_pairs(node).items():
-            self._add(group, pattern, key, _read_variables(given, self._document))
+        for pattern, (key, variables) in self._document.read_pairs(node).items():
+            self._add(group, pattern, key, _read_variables(variables, self._document))
 
     def _add(self, group: str, pattern: str, at: Node, variables: Variables) -> None:
         try:
@@ -186,11 +186,11 @@ class _Yaml:
 
 def _read_variables(node: Node, document: YamlDocument) -> Variables:
     """Read the single values of a mapping; `!vault` values, lists and mappings are ignored."""
-    found: Variables = {}
+    variables: Variables = {}
     for key, (_, value) in document.read_pairs(node).items():
         if value.kind == "text" and not value.is_empty and "vault" not in (value.tag or ""):
-            found[key] = value.value
-    return found
+            variables[key] = value.value
+    return variables
 
 
 def _read_vars_files(inventory: AnsibleInventory, folder: Path) -> None:
@@ -220,6 +220,6 @@ def _read_vars_file(path: Path) -> Variables:
     if path.read_bytes()[:14] == b"$ANSIBLE_VAULT":
         return {}  # secrets, which are never read from here
     document = documents.read(str(path))
-    found = {} if document.root is None or document.root.is_empty else _read_variables(document.root, document)
+    variables = {} if document.root is None or document.root.is_empty else _read_variables(document.root, document)
     document.raise_mistakes()
-    return found
+    return variables

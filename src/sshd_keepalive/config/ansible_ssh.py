@@ -49,33 +49,33 @@ class SshVariables:
             values.parse_name(self._name)
         except ValueError as error:
             self._mistake(f"host {show(self._name)}: {error}")
-        given: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         connection = self._read_text("ansible_connection")
         if connection and connection not in _SSH:
             self.obstacle = f"ansible_connection is {show(connection)}, not ssh"
-        self._read_checked(given, "address", parse_address, "ansible_host", "ansible_ssh_host")
-        self._read_checked(given, "port", values.parse_port_number, "ansible_port", "ansible_ssh_port")
-        self._read_checked(given, "user", parse_user, "ansible_user", "ansible_ssh_user")
+        self._read_checked(settings, "address", parse_address, "ansible_host", "ansible_ssh_host")
+        self._read_checked(settings, "port", values.parse_port_number, "ansible_port", "ansible_ssh_port")
+        self._read_checked(settings, "user", parse_user, "ansible_user", "ansible_ssh_user")
         self._read_checked(
-            given, "identity_file", _parse_path, "ansible_ssh_private_key_file", "ansible_private_key_file"
+            settings, "identity_file", _parse_path, "ansible_ssh_private_key_file", "ansible_private_key_file"
         )
         if password := self._read_secret("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"):
-            given["password"] = password
-        given["become"] = self._read_become()
+            settings["password"] = password
+        settings["become"] = self._read_become()
         for checking in ("ansible_ssh_host_key_checking", "ansible_host_key_checking"):
             if (text := self._read_text(checking)) and text.lower() not in _TRUE:
-                given["host_keys"] = "accept-new"  # a changed key is refused nevertheless
+                settings["host_keys"] = "accept-new"  # a changed key is refused nevertheless
         for variable in ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"):
             if text := self._read_text(variable):
-                self._read_ssh_arguments(given, variable, text)
-        return {key: value for key, value in given.items() if value is not None}
+                self._read_ssh_arguments(settings, variable, text)
+        return {key: value for key, value in settings.items() if value is not None}
 
-    def _read_checked(self, given: dict[str, Any], setting: str, check: Any, *variables: str) -> None:
+    def _read_checked(self, settings: dict[str, Any], setting: str, check: Any, *variables: str) -> None:
         text = self._read_text(*variables)
         if text is None:
             return
         try:
-            given[setting] = check(text)
+            settings[setting] = check(text)
         except ValueError as error:
             variable = next(name for name in variables if name in self._variables)
             self._mistake(f"{variable} of {show(self._name)}: {error}")
@@ -105,16 +105,16 @@ class SshVariables:
         """Give a reference; the text itself is never used or shown."""
         for name in names:
             if text := self._variables.get(name):
-                if found := _LOOKUP.fullmatch(text.strip()):
-                    return f"{found[1]}:{found[2]}"
+                if lookup := _LOOKUP.fullmatch(text.strip()):
+                    return f"{lookup[1]}:{lookup[2]}"
                 self.secrets.append(name)
         return None
 
     def _read_become(self) -> Become:
-        wanted = self._read_text("ansible_become")
+        become = self._read_text("ansible_become")
         method = self._read_text("ansible_become_method") or "sudo"
         password = self._read_secret("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
-        if wanted and wanted.lower() not in _TRUE:
+        if become and become.lower() not in _TRUE:
             return Become(method="none")
         user = self._read_text("ansible_become_user") or "root"
         short = method.removeprefix("community.general.").removeprefix("ansible.builtin.")
@@ -124,7 +124,7 @@ class SshVariables:
             self.obstacle = f"ansible_become_user is {show(user)}, but sshd needs root"
         return Become(method=_BECOME.get(short, "sudo"), password=password)
 
-    def _read_ssh_arguments(self, given: dict[str, Any], variable: str, text: str) -> None:
+    def _read_ssh_arguments(self, settings: dict[str, Any], variable: str, text: str) -> None:
         try:
             options, rest = getopt.getopt(shlex.split(text), _SSH_OPTIONS)
         except (ValueError, getopt.GetoptError) as error:
@@ -139,25 +139,25 @@ class SshVariables:
                 keyword, _, value = re.sub(r"^\s*(\w+)\s*[=\s]\s*", r"\1=", value).partition("=")
             if option == "-F":
                 self.obstacle = f"{variable} names a configuration of ssh, which this program does not read"
-            self._read_option(given, keyword.lower(), value.strip().strip('"'))
+            self._read_option(settings, keyword.lower(), value.strip().strip('"'))
 
-    def _read_option(self, given: dict[str, Any], keyword: str, value: str) -> None:
+    def _read_option(self, settings: dict[str, Any], keyword: str, value: str) -> None:
         checks = {"port": values.parse_port_number, "user": parse_user, "identityfile": _parse_path}
         names = {"identityfile": "identity_file"}
         try:
             if keyword == "proxyjump":
-                given["jump"] = tuple(values.parse_hop(hop.strip()) for hop in value.split(","))
+                settings["jump"] = tuple(values.parse_hop(hop.strip()) for hop in value.split(","))
             elif keyword == "proxycommand":
                 if value.lower() != "none" and (hop := find_hop(value)):
-                    given["jump"] = (values.parse_hop(hop),)
+                    settings["jump"] = (values.parse_hop(hop),)
                 elif value.lower() != "none":
                     self.obstacle = "ProxyCommand is not supported; use ProxyJump"
             elif keyword == "stricthostkeychecking":
-                given["host_keys"] = "accept-new" if value.lower() in ("no", "off", "accept-new") else "strict"
+                settings["host_keys"] = "accept-new" if value.lower() in ("no", "off", "accept-new") else "strict"
             elif keyword == "userknownhostsfile":
-                given["known_hosts"] = _parse_path(value.split()[0]) if value else None
+                settings["known_hosts"] = _parse_path(value.split()[0]) if value else None
             elif keyword in checks:  # variables with the same meaning take precedence
-                given.setdefault(names.get(keyword, keyword), checks[keyword](value))
+                settings.setdefault(names.get(keyword, keyword), checks[keyword](value))
         except ValueError as error:
             self._mistake(f"{keyword} of {show(self._name)}: {error}")
 

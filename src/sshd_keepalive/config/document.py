@@ -195,7 +195,7 @@ class YamlDocument:
                     f"keys with values (`key: value`) are expected here, not a {node.kind}",
                 )
             return {}
-        found: Pairs = {}
+        pairs: Pairs = {}
         merged: Pairs = {}
         for key_node, value in node.value:
             if key_node.kind == "text" and key_node.plain and key_node.value == "<<":
@@ -205,11 +205,11 @@ class YamlDocument:
             key = self.read_text(key_node)
             if key is None:
                 continue
-            if key in found:
-                self.add_mistake(key_node, f"{show(key)} is given twice, first in line {found[key][0].line}")
+            if key in pairs:
+                self.add_mistake(key_node, f"{show(key)} is given twice, first in line {pairs[key][0].line}")
                 continue
-            found[key] = (key_node, value)
-        return merged | found if merged else found
+            pairs[key] = (key_node, value)
+        return merged | pairs if merged else pairs
 
     def read_fields(self, node: Node, known: Collection[str], *, meant: dict[str, str] | None = None) -> Pairs:
         """Give the entries of a mapping with known keys; each other key is a mistake and left out."""

@@ -40,9 +40,9 @@ def read_tree(path: str, version: Version) -> tuple[Reading, tuple[str, ...]]:
             outside = [pattern for pattern in globs if not pattern.startswith(disk.inside)]
             return reading, tuple(f"Include {pattern} {disk.outside}" for pattern in outside)
         for pattern in missing:
-            found = include.expand(pattern, _list_candidates(pattern, disk.where))
-            globs[pattern] = found
-            files |= {name: _read_content(disk.where(name)) for name in found if name not in files}
+            names = include.expand(pattern, _list_candidates(pattern, disk.where))
+            globs[pattern] = names
+            files |= {name: _read_content(disk.where(name)) for name in names if name not in files}
 
 
 @dataclass(frozen=True, slots=True)

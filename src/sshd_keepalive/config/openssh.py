@@ -109,18 +109,18 @@ def _read_file(path: str, *, depth: int) -> bytes:
 
 def _expand_include(words: list[str], *, is_system: bool) -> list[str]:
     """List the files of one Include line; relative paths start at ~/.ssh, in the system's file at /etc/ssh."""
-    found: list[str] = []
+    paths: list[str] = []
     for word in filter(None, words):
         anchored = word if word[0] in "/~" else f"{'/etc/ssh' if is_system else '~/.ssh'}/{word}"
         # as ssh(1), which passes `~` to glob(3); pathlib has no glob for absolute patterns
-        found += sorted(glob.glob(os.path.expanduser(anchored)), key=os.fsencode)  # noqa: PTH111, PTH207
-    return found
+        paths += sorted(glob.glob(os.path.expanduser(anchored)), key=os.fsencode)  # noqa: PTH111, PTH207
+    return paths
 
 
 def _ask(*words: str) -> HostOptions:
     """Run `ssh -G`: it prints the configuration and makes no connection."""
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             ("ssh", "-T", "-G", *words),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -136,10 +136,12 @@ def _ask(*words: str) -> HostOptions:
         ) from None
     except subprocess.TimeoutExpired:
         raise ConfigError(f"ssh -G {words[-1]}: no answer in {ANSWER_S} s") from None
-    if done.returncode:
-        raise ConfigError(_format_error(done.stderr) or f"ssh -G {show(words[-1])}: exit status {done.returncode}")
+    if completed.returncode:
+        raise ConfigError(
+            _format_error(completed.stderr) or f"ssh -G {show(words[-1])}: exit status {completed.returncode}"
+        )
     answer: HostOptions = {}
-    for line in done.stdout.splitlines():
+    for line in completed.stdout.splitlines():
         keyword, _, value = line.partition(" ")
         answer.setdefault(keyword, []).append(value)
     return answer

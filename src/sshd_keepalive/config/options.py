@@ -41,18 +41,18 @@ class Source:
     is_named: bool = True  # False: it was found in the working directory
 
 
-def find(named: str | None = None) -> Source | None:
+def find(name: str | None = None) -> Source | None:
     """Find the configuration file: the named one, else ./sshd-keepalive.yaml, else the user's own.
 
     Args:
-        named: by --config; None: by $SSHD_KEEPALIVE_CONFIG.
+        name: of --config; None: of $SSHD_KEEPALIVE_CONFIG.
     Raises:
         ConfigError: the file does not exist, or another account may have written it.
     """
-    if named := named or os.environ.get(VARIABLE):
-        path = Path(named).expanduser()
+    if name := name or os.environ.get(VARIABLE):
+        path = Path(name).expanduser()
         if not path.is_file():
-            raise ConfigError(f"configuration {named}: the file does not exist")
+            raise ConfigError(f"configuration {name}: the file does not exist")
         return _refuse_foreign(Source(path))
     if Path(FILE).is_file():
         return _refuse_foreign(Source(Path(FILE), is_named=False))
@@ -84,21 +84,21 @@ def read(source: Source, options: Options) -> dict[str, dict[str, Any]]:
     from sshd_keepalive.config import document as documents  # PyYAML, 20 ms: only when there is a file
 
     document = documents.read(str(source.path))
-    found: dict[str, dict[str, Any]] = {command: {} for command in options}
+    values: dict[str, dict[str, Any]] = {command: {} for command in options}
     if document.root is None or document.root.is_empty:
         return {}
-    everywhere = {name: several for named in options.values() for name, several in named.items()}
+    everywhere = {name: several for those in options.values() for name, several in those.items()}
     top = document.read_fields(document.root, dict.fromkeys((*options, *everywhere)))
     for command in [key for key, (_, node) in top.items() if key in options and node.kind == "mapping"]:
         pairs = document.read_fields(top.pop(command)[1], options[command])
-        found[command] = _read_values(document, pairs, options[command])
+        values[command] = _read_values(document, pairs, options[command])
     common = _read_values(document, top, everywhere)
     document.raise_mistakes()
     if not source.is_named:
         _refuse_harmful(document, options)
     return {
         command: {name: value for name, value in common.items() if name in options[command]} | own
-        for command, own in found.items()
+        for command, own in values.items()
     }
 
 
@@ -114,18 +114,18 @@ def _refuse_harmful(document: YamlDocument, options: Options) -> None:
 
 def _find_lines(document: YamlDocument) -> dict[tuple[str, str], int]:
     """Find the line of each setting: (command, option) → line; command "": top level."""
-    found: dict[tuple[str, str], int] = {}
+    lines: dict[tuple[str, str], int] = {}
     for key, (at, node) in (document.read_pairs(document.root) if document.root else {}).items():
-        found["", key] = at.line
+        lines["", key] = at.line
         if node.kind == "mapping":
             for option, (inner, _) in document.read_pairs(node).items():
-                found[key, option] = inner.line
-    return found
+                lines[key, option] = inner.line
+    return lines
 
 
-def find_places(named: str | None = None) -> dict[tuple[str, str], str]:
+def find_places(name: str | None = None) -> dict[tuple[str, str], str]:
     """Find the place of each setting of the configuration file: (command, option) → `path:line`; "": top level."""
-    source = find(named)
+    source = find(name)
     if source is None:
         return {}
     from sshd_keepalive.config import document as documents
@@ -133,9 +133,9 @@ def find_places(named: str | None = None) -> dict[tuple[str, str], str]:
     return {key: f"{source.path}:{line}" for key, line in _find_lines(documents.read(str(source.path))).items()}
 
 
-def peek(option: str, command: str, named: str | None = None) -> list[str]:
+def peek(option: str, command: str, name: str | None = None) -> list[str]:
     """Give the values of one option, even if the rest of the file is wrong; empty: the option is not set."""
-    source = find(named)
+    source = find(name)
     if source is None or not (source.is_named or option in HARMLESS):
         return []
     from sshd_keepalive.config import document as documents
@@ -152,7 +152,7 @@ def peek(option: str, command: str, named: str | None = None) -> list[str]:
 
 
 def _read_values(document: YamlDocument, pairs: Pairs, options: Mapping[str, bool]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, (_, node) in pairs.items():
         if name not in options:
             document.add_mistake(node, f"{name} is a command: write its options below it")
@@ -160,8 +160,8 @@ def _read_values(document: YamlDocument, pairs: Pairs, options: Mapping[str, boo
             document.add_mistake(node, f"{name} takes one value")
         else:
             values = [_read_value(document, one) for one in (node.value if node.kind == "list" else [node])]
-            found[name] = values if options[name] else values[0]
-    return found
+            result[name] = values if options[name] else values[0]
+    return result
 
 
 def _read_value(document: YamlDocument, node: Node) -> str | bool | None:

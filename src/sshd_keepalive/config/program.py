@@ -16,7 +16,7 @@ from sshd_keepalive.spelling import show
 
 MAX_BYTES: Final = 256 * 1024 * 1024  # 1,000,000 hosts with a few variables each
 LIMIT_S: Final = 120.0
-_SAID_BYTES: Final = 64 * 1024
+_ERROR_BYTES: Final = 64 * 1024
 _LOOK_S: Final = 0.2  # how often the size of the output is looked at
 
 _Files = tuple[IO[bytes], ...]
@@ -28,9 +28,9 @@ def run_program(
     limit_s: float = LIMIT_S,
     most_bytes: int = MAX_BYTES,
     environment: Mapping[str, str] | None = None,
-    given: bytes = b"",
+    stdin_bytes: bytes = b"",
 ) -> bytes:
-    """Run a program without a terminal, `given` on its standard input, and give its standard output.
+    """Run a program without a terminal, `stdin_bytes` on its standard input, and give its standard output.
 
     Raises:
         ConfigError: it cannot be run, fails, takes longer than `limit_s` or prints more than `most_bytes`. The whole
@@ -38,36 +38,36 @@ def run_program(
     """
     name = argv[0]
     # Files, not pipes: nobody waits for a reader, nor for a child that outlives the program.
-    with TemporaryFile() as stdin, TemporaryFile() as out, TemporaryFile() as said:
-        stdin.write(given)
+    with TemporaryFile() as stdin, TemporaryFile() as output, TemporaryFile() as errors:
+        stdin.write(stdin_bytes)
         stdin.seek(0)
         try:
             process = subprocess.Popen(
                 argv,
                 stdin=stdin,
-                stdout=out,
-                stderr=said,
+                stdout=output,
+                stderr=errors,
                 start_new_session=True,
                 env={**os.environ, **(environment or {})},
             )
         except (OSError, ValueError) as error:
             raise ConfigError(f"{name} cannot be run: {getattr(error, 'strerror', None) or error}") from None
         try:
-            status = _wait(process, limit_s, (out, said), most_bytes)
+            status = _wait(process, limit_s, (output, errors), most_bytes)
         finally:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        last_line = _read_last_line(said)
-        if _is_flooded((out, said), most_bytes):
+        last_line = _read_last_line(errors)
+        if _is_flooded((output, errors), most_bytes):
             raise ConfigError(f"{name} prints more than {most_bytes // 1024 // 1024} MiB")
         if status is None:
             raise ConfigError(f"{name} did not end within {limit_s:g} s{last_line}", hint="run it by hand")
         if status != 0:
             how = f"was killed by signal {-status}" if status < 0 else f"failed with exit code {status}"
             raise ConfigError(f"{name} {how}{last_line}")
-        out.seek(0)
-        return out.read()
+        output.seek(0)
+        return output.read()
 
 
 def _wait(process: subprocess.Popen[bytes], limit_s: float, outputs: _Files, most_bytes: int) -> int | None:
@@ -87,7 +87,7 @@ def _measure(file: IO[bytes]) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def _read_last_line(said: IO[bytes]) -> str:
-    said.seek(max(0, _measure(said) - _SAID_BYTES))
-    lines = [line.strip() for line in said.read().decode("utf-8", "replace").splitlines() if line.strip()]
+def _read_last_line(errors: IO[bytes]) -> str:
+    errors.seek(max(0, _measure(errors) - _ERROR_BYTES))
+    lines = [line.strip() for line in errors.read().decode("utf-8", "replace").splitlines() if line.strip()]
     return f": {show(lines[-1], longest=200)}" if lines else ""

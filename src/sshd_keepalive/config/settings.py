@@ -55,12 +55,12 @@ def _parse_manager(text: str) -> str:
 _SERVICE_NEEDS: Final = {"command": ("restart", "is_active"), "pidfile": ("pidfile",)}
 
 
-def _build_service(given: dict[str, Any]) -> ServiceChoice:
-    manager = given.get("manager", "")
+def _build_service(values: dict[str, Any]) -> ServiceChoice:
+    manager = values.get("manager", "")
     needed = _SERVICE_NEEDS.get(manager, ())
-    if missing := [key for key in needed if key not in given]:
+    if missing := [key for key in needed if key not in values]:
         raise ValueError(f"manager {manager} needs {' and '.join(missing)}")
-    if surplus := [key for key in given if key not in ("manager", *(needed or ("unit",)))]:
+    if surplus := [key for key in values if key not in ("manager", *(needed or ("unit",)))]:
         owners = {key: owner for owner, keys in _SERVICE_NEEDS.items() for key in keys}
         raise ValueError(
             "; ".join(
@@ -70,7 +70,7 @@ def _build_service(given: dict[str, Any]) -> ServiceChoice:
                 for key in surplus
             )
         )
-    return ServiceChoice(**given)
+    return ServiceChoice(**values)
 
 
 def _check_policy_value(keyword: str) -> Callable[[str], int | str]:
@@ -84,9 +84,9 @@ def _check_policy_value(keyword: str) -> Callable[[str], int | str]:
     return check
 
 
-def _build_policy(given: dict[str, Any]) -> dict[str, Any]:
-    refuse_mixture(given)
-    return given
+def _build_policy(values: dict[str, Any]) -> dict[str, Any]:
+    refuse_mixture(values)
+    return values
 
 
 _SECONDS: Final = {

@@ -39,17 +39,17 @@ def load(sources: Iterable[str]) -> tuple[Host, ...]:
     Raises:
         ConfigError: a source cannot be read or holds mistakes, or two sources name the same host.
     """
-    found: dict[str, tuple[Host, str]] = {}
-    twice: list[str] = []
+    hosts: dict[str, tuple[Host, str]] = {}
+    mistakes: list[str] = []
     for source in dict.fromkeys(sources):
         kind, argument = recognise(source)
         for host in registry.load("inventories", kind).load(argument):
-            if host.name in found:
-                twice.append(f"host {host.name!r} is in {found[host.name][1]} and in {source}")
-            found[host.name] = (host, source)
-    if twice:
-        raise ConfigError(join_mistakes(twice), hint="host names are unique over all inventories of a run")
-    return tuple(host for host, _ in found.values())
+            if host.name in hosts:
+                mistakes.append(f"host {host.name!r} is in {hosts[host.name][1]} and in {source}")
+            hosts[host.name] = (host, source)
+    if mistakes:
+        raise ConfigError(join_mistakes(mistakes), hint="host names are unique over all inventories of a run")
+    return tuple(host for host, _ in hosts.values())
 
 
 def resolve_targets(texts: Iterable[str]) -> tuple[Host, ...]:
@@ -68,12 +68,12 @@ def resolve_targets(texts: Iterable[str]) -> tuple[Host, ...]:
 
 def list_known(sources: Iterable[str]) -> tuple[Host, ...]:
     """List the hosts that completion offers, without running a program or a query. Mistakes raise as in `load`."""
-    found: list[Host] = []
+    hosts: list[Host] = []
     for source in dict.fromkeys(sources):
         kind, argument = recognise(source)
         module = registry.load("inventories", kind)
-        found += getattr(module, "list_known", module.load)(argument)
-    return tuple(found)
+        hosts += getattr(module, "list_known", module.load)(argument)
+    return tuple(hosts)
 
 
 def recognise(source: str) -> tuple[str, str]:

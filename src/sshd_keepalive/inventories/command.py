@@ -21,7 +21,7 @@ from sshd_keepalive.files import find_stranger
 from sshd_keepalive.hosts import argument
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.spelling import show
+from sshd_keepalive.spelling import join_first, show
 
 _NAME: Final = re.compile(r"[\w.:=+@-]+")
 _NAMED: Final = 5  # refused names that the message lists
@@ -49,20 +49,22 @@ def load(source: str) -> tuple[Host, ...]:
     Raises:
         ConfigError: it cannot be run, fails, exceeds the time or size limit, or prints something else.
     """
-    named, options = argument.split(source, ("timeout",))
-    limit_s = _parse_timeout(options.get("timeout"), named)
-    argv = _parse_argv(named)
+    command, options = argument.split(source, ("timeout",))
+    limit_s = _parse_timeout(options.get("timeout"), command)
+    argv = _parse_argv(command)
     end_at = time.monotonic() + limit_s
     text = run_program([*argv, "--list"], limit_s=limit_s)
-    inventory = ansible.read_json(text, named)
-    _refuse_names((*inventory.hosts, *inventory.groups), named)
+    inventory = ansible.read_json(text, command)
+    _refuse_names((*inventory.hosts, *inventory.groups), command)
     if b'"_meta"' not in text:
         for name in inventory.hosts:
             left_s = end_at - time.monotonic()
             if left_s <= 0:
-                raise ConfigError(f"{named} did not end within {limit_s:g} s", hint="print _meta.hostvars with --list")
+                raise ConfigError(
+                    f"{command} did not end within {limit_s:g} s", hint="print _meta.hostvars with --list"
+                )
             answer = run_program([*argv, "--host", name], limit_s=left_s)
-            inventory.hosts[name] = ansible.read_variables(answer, f"{named} --host {name}")
+            inventory.hosts[name] = ansible.read_variables(answer, f"{command} --host {name}")
     return ansible.build_hosts(inventory)
 
 
@@ -70,10 +72,9 @@ def _refuse_names(names: Iterable[str], source: str) -> None:
     """Refuse names with characters that are special to a shell: operators paste them."""
     refused = [name for name in dict.fromkeys(names) if not _NAME.fullmatch(name)]
     if refused:
-        more = f", and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise ConfigError(
             f"{source} prints names with characters other than letters, digits and ._:=+@-: "
-            f"{', '.join(show(name) for name in refused[:_NAMED])}{more}",
+            f"{join_first([show(name) for name in refused], _NAMED)}",
             hint="let the program print other names; the variable ansible_host takes the address",
         )
 
@@ -83,11 +84,11 @@ def list_known(source: str) -> tuple[Host, ...]:
     return ()
 
 
-def _parse_timeout(text: str | None, named: str) -> float:
+def _parse_timeout(text: str | None, command: str) -> float:
     if text is None:
         return LIMIT_S
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 3600):
-        raise ConfigError(f"{named}: timeout is a number of seconds from 1 to 3600")
+        raise ConfigError(f"{command}: timeout is a number of seconds from 1 to 3600")
     return float(text)
 
 

@@ -53,30 +53,32 @@ def load(source: str) -> tuple[Host, ...]:
         ConfigError: the cloud is not configured, not verified, not reachable, or gives an invalid answer.
     """
     cloud, options = argument.split(source, OPTIONS)
-    wanted, most_s = _parse_options(cloud, options)
+    selection, max_age_s = _parse_options(cloud, options)
     file = _locate_cache(cloud, options.get("region", ""))
-    kept = _read_cache(file)
-    age_s = time.time() - kept["asked_at"] if kept else 0.0
-    if kept is None or not 0 <= age_s <= most_s:
-        kept = _fetch(cloud, options.get("region"))
-        _write_cache(file, kept)
+    answer = _read_cache(file)
+    age_s = time.time() - answer["asked_at"] if answer else 0.0
+    if answer is None or not 0 <= age_s <= max_age_s:
+        answer = _fetch(cloud, options.get("region"))
+        _write_cache(file, answer)
     else:
         LOG.warning(
             "openstack:%s: %d servers from the cache, %d s old; cache=0 asks the cloud",
-            cloud, len(kept["servers"]), age_s,
+            cloud, len(answer["servers"]), age_s,
         )  # fmt: skip
-    found = build_hosts(kept["servers"], wanted, systems=kept["systems"])
-    LOG.info("openstack:%s: %d servers, %d of them are hosts", cloud, len(kept["servers"]), len(found))
-    if not found:
-        raise ConfigError(f"openstack:{cloud}: none of {len(kept['servers'])} servers is ACTIVE and runs Linux")
-    return found
+    hosts = build_hosts(answer["servers"], selection, systems=answer["systems"])
+    LOG.info("openstack:%s: %d servers, %d of them are hosts", cloud, len(answer["servers"]), len(hosts))
+    if not hosts:
+        raise ConfigError(f"openstack:{cloud}: none of {len(answer['servers'])} servers is ACTIVE and runs Linux")
+    return hosts
 
 
 def list_known(source: str) -> tuple[Host, ...]:
     """List the hosts of the last answer, of any age."""
     cloud, options = argument.split(source, OPTIONS)
-    kept = _read_cache(_locate_cache(cloud, options.get("region", "")))
-    return build_hosts(kept["servers"], _parse_options(cloud, options)[0], systems=kept["systems"]) if kept else ()
+    answer = _read_cache(_locate_cache(cloud, options.get("region", "")))
+    return (
+        build_hosts(answer["servers"], _parse_options(cloud, options)[0], systems=answer["systems"]) if answer else ()
+    )
 
 
 def _parse_options(cloud: str, options: dict[str, str]) -> tuple[ServerSelection, float]:
@@ -84,17 +86,17 @@ def _parse_options(cloud: str, options: dict[str, str]) -> tuple[ServerSelection
         raise ConfigError(
             "openstack: the name of the cloud is missing", hint="openstack:CLOUD, an entry of clouds.yaml"
         )
-    wanted = ServerSelection(
+    selection = ServerSelection(
         address=options.get("address", "private"), prefix=options.get("prefix", ""), user=options.get("user")
     )
     cache = options.get("cache", "0")
     try:
-        wanted.parse_network()
+        selection.parse_network()
         if not (cache.isascii() and cache.isdigit()):
             raise ValueError(f"cache is a number of seconds, not {show(cache)}")
     except ValueError as error:
         raise ConfigError(f"openstack:{cloud}: {error}") from None
-    return wanted, float(cache)
+    return selection, float(cache)
 
 
 # ------------------------------------------------------------------------------------------------- the cloud
@@ -172,13 +174,13 @@ def _list_pages(connection: Any, cloud: str) -> Iterator[dict[str, Any]]:
 
 def _fetch_systems(connection: Any, servers: list[dict[str, Any]]) -> dict[str, str]:
     """Fetch the operating systems of images, for servers that do not name theirs; a deleted image counts as Linux."""
-    found: dict[str, str] = {}
+    systems: dict[str, str] = {}
     for image in {image for server in servers if is_active(server) and (image := find_image(server))}:
         response = connection.image.get(f"/images/{image}")
         if response.status_code == 200:
             data = response.json()
-            found[image] = str(data.get("os_type") or data.get("__os_type") or "")
-    return found
+            systems[image] = str(data.get("os_type") or data.get("__os_type") or "")
+    return systems
 
 
 # ------------------------------------------------------------------------------------------------- the cache
@@ -193,17 +195,19 @@ def _locate_cache(cloud: str, region: str) -> Path:
 
 def _read_cache(file: Path) -> dict[str, Any] | None:
     try:
-        kept = json.loads(file.read_bytes())
-        complete = kept["schema"] == 1 and isinstance(kept["servers"], list) and isinstance(kept["asked_at"], float)
+        answer = json.loads(file.read_bytes())
+        is_complete = (
+            answer["schema"] == 1 and isinstance(answer["servers"], list) and isinstance(answer["asked_at"], float)
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return kept if complete else None
+    return answer if is_complete else None
 
 
-def _write_cache(file: Path, kept: dict[str, Any]) -> None:
+def _write_cache(file: Path, answer: dict[str, Any]) -> None:
     """Write the cache atomically, readable by this account only; a failure is logged and ignored."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        files.write(file, json.dumps(kept).encode(), mode=0o600)
+        files.write(file, json.dumps(answer).encode(), mode=0o600)
     except OSError as error:
         LOG.info("no cache: %s", error)

@@ -131,42 +131,42 @@ class _ConfigReader:
         self._mistakes: dict[str, None] = {}
         self._not_followed: dict[str, list[str]] = {}  # option → hosts
 
-    def read(self, wanted: Mapping[str, _SshQuestion]) -> tuple[Host, ...]:
+    def read(self, questions: Mapping[str, _SshQuestion]) -> tuple[Host, ...]:
         """Hosts with their ways in, by the names that they get."""
         _ = self._config.defaults  # once, not in each thread; and without ssh this raises
         with ThreadPoolExecutor(_AT_ONCE) as pool:  # a process of some milliseconds for each name
-            self._answers = dict(zip(wanted, pool.map(self._resolve, wanted.values()), strict=True))
-        for text, asked in wanted.items():
-            self._add(text, asked)
-        found = []
+            self._answers = dict(zip(questions, pool.map(self._resolve, questions.values()), strict=True))
+        for text, question in questions.items():
+            self._add(text, question)
+        hosts = []
         ways = Ways(self._hosts, self._jumps)
-        for text, asked in wanted.items():
+        for text, question in questions.items():
             if text not in self._hosts:
                 continue
             try:
-                found.append(_add_jump(self._hosts[text], ways.resolve(text)))
+                hosts.append(_add_jump(self._hosts[text], ways.resolve(text)))
             except ConfigError as error:
-                self._mistakes[f"{asked.place}: {error}"] = None
+                self._mistakes[f"{question.place}: {error}"] = None
         if self._mistakes:
             raise ConfigError(join_mistakes(self._mistakes, self._config.path))
-        for option, hosts in self._not_followed.items():
-            LOG.warning("%s: %s is not supported, for %s", self._config.path, option, join_first(hosts, 1))
-        return tuple(found)
+        for option, names in self._not_followed.items():
+            LOG.warning("%s: %s is not supported, for %s", self._config.path, option, join_first(names, 1))
+        return tuple(hosts)
 
-    def _resolve(self, asked: _SshQuestion) -> HostOptions | ConfigError:
+    def _resolve(self, question: _SshQuestion) -> HostOptions | ConfigError:
         try:
-            return self._config.resolve(checked_name(asked.name), user=asked.user, port=asked.port)
+            return self._config.resolve(checked_name(question.name), user=question.user, port=question.port)
         except (ConfigError, ValueError) as error:
             return ConfigError(str(error), hint=getattr(error, "hint", None))
 
-    def _add(self, text: str, asked: _SshQuestion) -> None:
+    def _add(self, text: str, question: _SshQuestion) -> None:
         """Add a host or a jump host, and the jump hosts that it names."""
-        place = asked.place
+        place = question.place
         try:
-            answer = self._answers.get(text) or self._resolve(asked)
+            answer = self._answers.get(text) or self._resolve(question)
             if isinstance(answer, ConfigError):
                 raise answer
-            self._hosts[text] = _build_host(text, asked.name, answer)
+            self._hosts[text] = _build_host(text, question.name, answer)
             for option in _list_ignored(answer):
                 self._not_followed.setdefault(option, []).append(text)
         except (ConfigError, ValueError) as error:
@@ -210,22 +210,22 @@ def _build_host(text: str, name: str, answer: HostOptions) -> Host:
         ValueError, ConfigError: an unsupported value.
     """
     first = {keyword: values[0] for keyword, values in answer.items()}
-    given: dict[str, Any] = {"address": parse_address(first["hostname"])}
+    settings: dict[str, Any] = {"address": parse_address(first["hostname"])}
     if "port" in first:
-        given["port"] = parse_port(first["port"])
+        settings["port"] = parse_port(first["port"])
     if "user" in first:
-        given["user"] = parse_user(first["user"])
+        settings["user"] = parse_user(first["user"])
     if "hostkeyalias" in first:
-        given["host_key_alias"] = parse_address(first["hostkeyalias"])
+        settings["host_key_alias"] = parse_address(first["hostkeyalias"])
     if "stricthostkeychecking" in first:
-        given["host_keys"] = TRUST[first["stricthostkeychecking"]]
+        settings["host_keys"] = TRUST[first["stricthostkeychecking"]]
     fill = build_tokens(answer, name).get
     keys = _expand_paths(answer.get("identityfile", ()), fill)
     certificates = _expand_paths(answer.get("certificatefile", ()), fill)
-    given["certificate_file"] = next((path for path in certificates if Path(path).exists()), None)
+    settings["certificate_file"] = next((path for path in certificates if Path(path).exists()), None)
     is_only = first.get("identitiesonly") == "yes"
-    given["identity_file"] = _choose_key(keys, given["certificate_file"], is_only=is_only)
-    return Host(name=text, ssh_rules=_build_rules(answer, fill), **given, **_list_known_hosts(answer, fill))
+    settings["identity_file"] = _choose_key(keys, settings["certificate_file"], is_only=is_only)
+    return Host(name=text, ssh_rules=_build_rules(answer, fill), **settings, **_list_known_hosts(answer, fill))
 
 
 def _build_rules(answer: HostOptions, fill: Any) -> SshRules:

@@ -67,8 +67,8 @@ class _InventoryReader:
         """Read the whole file into entries."""
         top = self._document.read_fields(root, TOP, meant=MEANT | _FOREIGN)
         if "defaults" in top:
-            given = self._document.read_fields(top["defaults"][1], SHARED, meant=MEANT | _NOT_SHARED)
-            self.defaults = read_settings(given, self._document)
+            pairs = self._document.read_fields(top["defaults"][1], SHARED, meant=MEANT | _NOT_SHARED)
+            self.defaults = read_settings(pairs, self._document)
         if "policy" in top:
             key, node = top["policy"]
             if any(setting.startswith("policy.") for setting in self.defaults):
@@ -154,16 +154,16 @@ class _InventoryReader:
 
     def _expand_addresses(self, names: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
         """Expand the addresses of a range of hosts, one for each name; empty when each name is its own address."""
-        given = settings.get("address")
-        if given is None or not (len(names) > 1 or ranges.has_range(given.value)):
+        address = settings.get("address")
+        if address is None or not (len(names) > 1 or ranges.has_range(address.value)):
             return ()
         try:
-            spread = ranges.expand(given.value)
-            if names and len(spread) != len(names):
-                raise ValueError(f"hosts: {len(names)}, addresses: {len(spread)}; both ranges must be equally long")
-            return tuple(parse_address(one) for one in spread)
+            texts = ranges.expand(address.value)
+            if names and len(texts) != len(names):
+                raise ValueError(f"hosts: {len(names)}, addresses: {len(texts)}; both ranges must be equally long")
+            return tuple(parse_address(one) for one in texts)
         except ValueError as error:
-            self._document.add_mistake(given.at, str(error))
+            self._document.add_mistake(address.at, str(error))
             return ()
 
     def _join(self, name: str, key: Node, settings: Settings, group: Group | None) -> None:

@@ -28,7 +28,7 @@ def send(run: Run, target: str) -> None:
     message = notice.compose(run)
     text = f"{message.subject}\n\n{message.body}".encode()
     try:
-        run_program(argv, limit_s=TIMEOUT_S, most_bytes=_MOST_BYTES, given=text)
+        run_program(argv, limit_s=TIMEOUT_S, most_bytes=_MOST_BYTES, stdin_bytes=text)
     except ConfigError as error:
         raise NotifyError(str(error)) from None
 

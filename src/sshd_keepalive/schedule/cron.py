@@ -93,7 +93,7 @@ def write(crontab: str) -> None:
     Raises:
         ConfigError: it refuses, and keeps the old one.
     """
-    run_program(["crontab", "-"], given=crontab.encode("utf-8", "surrogateescape"), limit_s=_LIMIT_S)
+    run_program(["crontab", "-"], stdin_bytes=crontab.encode("utf-8", "surrogateescape"), limit_s=_LIMIT_S)
 
 
 def is_running() -> bool:
