@@ -12,7 +12,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from sshd_keepalive.probing.proof import Held, Loss
+from sshd_keepalive.probing.proof import IdleResult, Loss
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh import idle as prove
 from sshd_keepalive.ssh.connect import connect
@@ -31,7 +31,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FencedSe
 
 def held_while(
     server: FencedServer, act: Callable[[paramiko.Transport], None], *, idle_s: float = 30.0, stops: bool = True
-) -> Held:
+) -> IdleResult:
     """Hold a silence; once it has begun, act as the server, and then end it as Ctrl-C does."""
     shell = connect(server.reach(), secrets=Secrets(), timeout_s=30)
     acted = threading.Event()
@@ -63,15 +63,15 @@ def test_keep_alives_are_noted_and_answered(server: FencedServer) -> None:
         transport.global_request("hostkeys-00@openssh.com", wait=False)  # traffic, but no keep-alive
 
     held = held_while(server, ask)
-    assert len(held.beats) == n_answered == 3
-    assert all(beat.is_global for beat in held.beats)
+    assert len(held.keep_alives) == n_answered == 3
+    assert all(keep_alive.is_global for keep_alive in held.keep_alives)
     assert (held.loss, held.was_stopped) == (None, True)
     assert server.commands == ["sh -s"]
 
 
 def test_a_silence_lasts_as_long_as_it_should(server: FencedServer) -> None:
     held = held_while(server, lambda transport: None, idle_s=0.3, stops=False)
-    assert (held.loss, held.was_stopped, held.beats) == (None, False, ())
+    assert (held.loss, held.was_stopped, held.keep_alives) == (None, False, ())
     assert held.quiet_s >= 0.3
 
 
@@ -86,7 +86,7 @@ def test_a_keep_alive_of_the_channel_counts_as_well(server: FencedServer) -> Non
         transport._send_user_message(message)
 
     held = held_while(server, ask, stops=False)
-    assert [beat.is_global for beat in held.beats] == [False]
+    assert [keep_alive.is_global for keep_alive in held.keep_alives] == [False]
     # It was answered: a paramiko that serves closes a channel when its request is answered with a failure.
     assert held.loss is Loss.CHANNEL
 
@@ -99,7 +99,7 @@ def test_a_clock_that_jumps_ends_no_silence(server: FencedServer, monkeypatch: p
         transport.global_request(KEEPALIVE, wait=True)
 
     held = held_while(server, jump)
-    first, second = held.beats
+    first, second = held.keep_alives
     assert 0 <= first.at_s <= second.at_s <= held.quiet_s < 30
     assert (held.loss, held.was_stopped) == (None, True)
 

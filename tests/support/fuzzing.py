@@ -21,8 +21,8 @@ from sshd_keepalive import registry
 from sshd_keepalive.cli import command as program
 from sshd_keepalive.errors import ConnectError, HostError
 from sshd_keepalive.model import Completed, FailureKind, Host
-from sshd_keepalive.probing.idle_limit import Paced
-from sshd_keepalive.probing.proof import Beat, Held, Loss
+from sshd_keepalive.probing.idle_limit import SpacedResult
+from sshd_keepalive.probing.proof import IdleResult, KeepAlive, Loss
 from sshd_keepalive.remote import execute
 from sshd_keepalive.ssh import connect
 from tests.support import snapshots
@@ -161,23 +161,25 @@ class Shell:
         if self._hostile.random.random() < 0.1:
             raise HostError("no shell", kind=FailureKind.SHELL, cause="no-shell")
 
-    def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> Held:
+    def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> IdleResult:
         return self._held(idle_s)
 
-    def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> Held:
+    def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> IdleResult:
         return self._held(idle_s)
 
-    def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
-        return Paced(spacing_s=spacing_s, proven_s=spacing_s)
+    def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> SpacedResult:
+        return SpacedResult(spacing_s=spacing_s, proven_s=spacing_s)
 
     def close(self) -> None:
         pass
 
-    def _held(self, idle_s: float) -> Held:
+    def _held(self, idle_s: float) -> IdleResult:
         random = self._hostile.random
-        beats = tuple(Beat(at_s=float(n)) for n in range(random.randint(0, 3)))
+        keep_alives = tuple(KeepAlive(at_s=float(n)) for n in range(random.randint(0, 3)))
         loss = random.choice((None, *Loss))
-        return Held(idle_s=idle_s, quiet_s=random.choice((0.0, idle_s)), beats=beats, loss=loss, farewell="\x1b[2J")
+        return IdleResult(
+            idle_s=idle_s, quiet_s=random.choice((0.0, idle_s)), keep_alives=keep_alives, loss=loss, farewell="\x1b[2J"
+        )
 
 
 class _Clock:

@@ -29,7 +29,7 @@ from sshd_keepalive.model import (
     Subject,
 )
 from sshd_keepalive.probing import idle_limit, proof
-from sshd_keepalive.probing.proof import Held
+from sshd_keepalive.probing.proof import IdleResult
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS, Trial
 from sshd_keepalive.ssh.shell import Shell
@@ -167,26 +167,26 @@ def _probe_limit(
         is_alive = False
         try:
             with ThreadPoolExecutor(max_workers=len(shells)) as pool:
-                paced = tuple(
+                results = tuple(
                     pool.map(
                         lambda pair: pair[0].pace(pair[1], total_s, stop=probe.stop),
                         zip(shells, idle_limit.choose_spacings(total_s, len(shells)), strict=True),
                     )
                 )
-            is_alive = all(one.loss is None for one in paced)
+            is_alive = all(one.loss is None for one in results)
         finally:
             probe.board.end_silence(alive=is_alive)
     finally:
         for other in others:
             other.close()
-    bounds = idle_limit.find_bounds(paced)
+    bounds = idle_limit.find_bounds(results)
     report = _add_observed(
         report, (idle_limit.judge(bounds, values, shell.host.policy.interval_s),), values, None, notes
     )
     facts = (
         *report.facts,
         ("idle_limit", idle_limit.describe(bounds)),
-        ("lost", str(sum(p.loss is not None for p in paced))),
+        ("lost", str(sum(p.loss is not None for p in results))),
     )
     return replace(report, facts=facts)
 
@@ -210,7 +210,7 @@ def _add_observed(
     report: HostReport,
     observed: tuple[Finding, ...],
     values: Values | None,
-    result: Held | None,
+    result: IdleResult | None,
     notes: tuple[str, ...],
 ) -> HostReport:
     """Add what was observed in sessions; without root the report has nothing else."""
@@ -221,7 +221,7 @@ def _add_observed(
         facts["loaded"] = "older files" if is_older else "the present files"
     if result is not None:
         facts["observed"] = proof.describe(result)
-        facts["keepalives"] = str(len(result.beats))
+        facts["keepalives"] = str(len(result.keep_alives))
         facts["quiet_s"] = f"{result.quiet_s:.1f}"
         if result.spacing_s is not None:
             facts["spacing_s"] = f"{result.spacing_s:.2f}"

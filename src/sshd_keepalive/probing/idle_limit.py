@@ -22,7 +22,7 @@ CONNECTIONS_MAX: Final = 10  # logged in one after the other, so no MaxStartups 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paced:
+class SpacedResult:
     """One connection that spoke every `spacing_s` seconds."""
 
     spacing_s: float
@@ -49,12 +49,12 @@ def choose_spacings(idle_s: float, most: int = CONNECTIONS_MAX) -> tuple[int, ..
     return tuple(spacing for spacing in _LADDER_S if spacing <= idle_s)[-most:]
 
 
-def find_bounds(paced: tuple[Paced, ...]) -> Bounds:
+def find_bounds(results: tuple[SpacedResult, ...]) -> Bounds:
     """Give the longest idle time that a connection survived, and the shortest that ended one."""
-    lethal = [one.lethal_s for one in paced if one.lethal_s is not None]
+    lethal = [one.lethal_s for one in results if one.lethal_s is not None]
     at_most_s = min(lethal, default=None)
     # A lost connection may have been lost for another reason: only shorter silences speak for the limit.
-    proven = [one.proven_s for one in paced if at_most_s is None or one.proven_s < at_most_s]
+    proven = [one.proven_s for one in results if at_most_s is None or one.proven_s < at_most_s]
     return Bounds(at_least_s=max(proven, default=0.0), at_most_s=at_most_s)
 
 

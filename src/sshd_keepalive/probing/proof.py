@@ -31,12 +31,12 @@ class Loss(Enum):
     CLOSED = "closed from the host's side"  # TCP FIN
     RESET = "ended by a TCP reset"
     NO_ANSWER = "lost: the other side does not answer, and sent no close or reset"
-    BASTION = "lost together with the connection to its jump host: that connection has the shorter limit"
+    JUMP_HOST = "lost together with the connection to its jump host: that connection has the shorter limit"
     CHANNEL = "its session was closed, the connection is still open"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
+class KeepAlive:
     """One keep-alive that arrived."""
 
     at_s: float  # since the silence began
@@ -44,12 +44,12 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class IdleResult:
     """One silence."""
 
     idle_s: float  # planned length
     quiet_s: float  # measured length
-    beats: tuple[Beat, ...] = ()
+    keep_alives: tuple[KeepAlive, ...] = ()
     loss: Loss | None = None  # None: alive, and it answered at the end
     farewell: str = ""  # the server's disconnect message
     was_stopped: bool = False  # somebody pressed Ctrl-C
@@ -57,13 +57,13 @@ class Held:
     @property
     def spacings_s(self) -> tuple[float, ...]:
         """From our last packet to the first keep-alive, then between keep-alives."""
-        times = [0.0, *(beat.at_s for beat in self.beats)]
+        times = [0.0, *(keep_alive.at_s for keep_alive in self.keep_alives)]
         return tuple(later - earlier for earlier, later in pairwise(times))
 
     @property
     def spacing_s(self) -> float | None:
         """The usual one; None when no keep-alive arrived."""
-        return median(self.spacings_s) if self.beats else None
+        return median(self.spacings_s) if self.keep_alives else None
 
 
 def compute_needed_s(values: Values | None, policy_interval_s: int) -> float:
@@ -76,31 +76,31 @@ def compute_needed_s(values: Values | None, policy_interval_s: int) -> float:
     return 2 * first_s + 5.0 if first_s <= _SHORT_S else first_s + _SPARE_S
 
 
-def judge(held: Held, values: Values | None, wanted_s: int) -> Finding:
+def judge(result: IdleResult, values: Values | None, wanted_s: int) -> Finding:
     """Judge a silence.
 
     Args:
         values: None: the configuration could not be read, so the policy alone says what to expect.
         wanted_s: the policy's interval.
     """
-    state, reason = _judge_silence(held, values, wanted_s)
+    state, reason = _judge_silence(result, values, wanted_s)
     expected_s = values.consequence.request_after_s if values is not None else wanted_s
     return Finding(
         setting=Subject.OBSERVED,
         wanted=f"a keep-alive every {expected_s} s, alive" if expected_s else "alive",
-        value=describe(held),
+        value=describe(result),
         state=state,
         reason=reason,
     )
 
 
-def describe(held: Held) -> str:
+def describe(result: IdleResult) -> str:
     """`a keep-alive every 2.0 s (7 seen), alive after 15 s`."""
-    ending = f"alive after {held.quiet_s:.0f} s" if held.loss is None else f"dead after {held.quiet_s:.1f} s"
-    ending += ", when the test was interrupted" if held.was_stopped else ""
-    if held.spacing_s is None:
+    ending = f"alive after {result.quiet_s:.0f} s" if result.loss is None else f"dead after {result.quiet_s:.1f} s"
+    ending += ", when the test was interrupted" if result.was_stopped else ""
+    if result.spacing_s is None:
         return f"no keep-alive, {ending}"
-    return f"a keep-alive every {held.spacing_s:.1f} s ({len(held.beats)} seen), {ending}"
+    return f"a keep-alive every {result.spacing_s:.1f} s ({len(result.keep_alives)} seen), {ending}"
 
 
 def compose_answer(observed: Sequence[Finding], values: Values | None) -> str:
@@ -134,29 +134,29 @@ def recommend(values: Values, wanted_s: int) -> str:
     )
 
 
-def _judge_silence(held: Held, values: Values | None, wanted_s: int) -> tuple[State, str]:
-    if held.loss is not None:
-        return State.DRIFT, _explain_loss(held, values)
+def _judge_silence(result: IdleResult, values: Values | None, wanted_s: int) -> tuple[State, str]:
+    if result.loss is not None:
+        return State.DRIFT, _explain_loss(result, values)
     expected_s = values.consequence.request_after_s if values is not None else wanted_s
     if values is not None and values.interval_s <= 0:
-        if held.beats:
+        if result.keep_alives:
             return State.DRIFT, f"keep-alives arrive although {values} sends none: the running sshd uses other values"
         return State.DRIFT, values.consequence.sentence
     if expected_s is None:  # never together with an interval above 0
         return State.UNKNOWN, ""
-    if held.spacing_s is None:
-        if held.quiet_s < expected_s + compute_tolerance_s(expected_s):
+    if result.spacing_s is None:
+        if result.quiet_s < expected_s + compute_tolerance_s(expected_s):
             return (
                 State.UNKNOWN,
                 f"the first keep-alive is due after {expected_s} s; test for longer: --idle {suggest_idle(expected_s)}",
             )
-        return State.DRIFT, f"no keep-alive in {held.quiet_s:.0f} s, although one was due after {expected_s} s"
+        return State.DRIFT, f"no keep-alive in {result.quiet_s:.0f} s, although one was due after {expected_s} s"
     least_s = compute_earliest_s(values) if values is not None else expected_s
-    if not least_s - compute_tolerance_s(least_s) <= held.spacing_s <= expected_s + compute_tolerance_s(expected_s):
+    if not least_s - compute_tolerance_s(least_s) <= result.spacing_s <= expected_s + compute_tolerance_s(expected_s):
         source = f"{values} means" if values is not None else "the policy requires"
         return (
             State.DRIFT,
-            f"{source} one every {expected_s} s, the running sshd sends one every {held.spacing_s:.1f} s",
+            f"{source} one every {expected_s} s, the running sshd sends one every {result.spacing_s:.1f} s",
         )
     return State.OK, ""
 
@@ -183,17 +183,17 @@ def suggest_idle(expected_s: int) -> str:
     return f"{int(expected_s + _SPARE_S) // 60 + 1}m"
 
 
-def _explain_loss(held: Held, values: Values | None) -> str:
-    loss = held.loss.value if held.loss is not None else ""
-    words = f" with the message {held.farewell!r}" if held.farewell else ""
+def _explain_loss(result: IdleResult, values: Values | None) -> str:
+    loss = result.loss.value if result.loss is not None else ""
+    words = f" with the message {result.farewell!r}" if result.farewell else ""
     after = f"{loss}{words}"
-    if values is not None and held.loss is Loss.CLOSED:
+    if values is not None and result.loss is Loss.CLOSED:
         limit_s = values.consequence.alive_dropped_after_s
-        if limit_s is not None and abs(held.quiet_s - limit_s) <= compute_tolerance_s(limit_s):
+        if limit_s is not None and abs(result.quiet_s - limit_s) <= compute_tolerance_s(limit_s):
             return f"{after}: {values.consequence.sentence}"
-    if held.loss in (Loss.RESET, Loss.NO_ANSWER):
-        last_s = held.beats[-1].at_s if held.beats else 0.0
-        quiet_s = held.quiet_s - last_s
+    if result.loss in (Loss.RESET, Loss.NO_ANSWER):
+        last_s = result.keep_alives[-1].at_s if result.keep_alives else 0.0
+        quiet_s = result.quiet_s - last_s
         return (
             f"{after}; a firewall, NAT or load balancer drops a connection that is idle for less than {quiet_s:.0f} s"
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sshd_keepalive.model import Finding, Snapshot, State, Subject
-from sshd_keepalive.probing.proof import Held, Loss, describe
+from sshd_keepalive.probing.proof import IdleResult, Loss, describe
 from sshd_keepalive.scripts import compose
 from sshd_keepalive.sshd_config import keepalive
 from sshd_keepalive.sshd_config.keepalive import Values
@@ -50,24 +50,24 @@ def build_script(snapshot: Snapshot, trial: Trial) -> str:
     return compose("trial", values)
 
 
-def build_finding(trial: Trial, held: Held, values: Values) -> Finding:
+def build_finding(trial: Trial, result: IdleResult, values: Values) -> Finding:
     """Compare a trial with what the release should do."""
     expected = keepalive.compute_consequence(values.version, trial.interval_s, trial.count_max)
     late = keepalive.count_intervals(values.version)
     dropped_s = expected.alive_dropped_after_s or expected.dead_dropped_after_s
     if trial.subject is Subject.OBSERVED:
         wanted = f"a keep-alive every {expected.request_after_s} s"
-        right = held.loss is None and _is_near(held.spacing_s, expected.request_after_s, late)
+        right = result.loss is None and _is_near(result.spacing_s, expected.request_after_s, late)
     elif dropped_s is None:
         wanted = "a client that answers is never dropped"
-        right = held.loss is None
+        right = result.loss is None
     else:
         wanted = f"a {'living' if expected.alive_dropped_after_s else 'dead'} client is dropped after {dropped_s} s"
-        right = held.loss is Loss.CLOSED and _is_near(held.quiet_s, dropped_s, late)
+        right = result.loss is Loss.CLOSED and _is_near(result.quiet_s, dropped_s, late)
     return Finding(
         setting=trial.subject,
         wanted=wanted,
-        value=f"with {trial.interval_s}/{trial.count_max} {describe(held)}",
+        value=f"with {trial.interval_s}/{trial.count_max} {describe(result)}",
         state=State.OK if right else State.DRIFT,
         reason=""
         if right

@@ -23,8 +23,8 @@ from sshd_keepalive.ssh.jump import open_wire
 from sshd_keepalive.ssh.shell import Shell
 
 if TYPE_CHECKING:
-    from sshd_keepalive.probing.idle_limit import Paced
-    from sshd_keepalive.probing.proof import Held
+    from sshd_keepalive.probing.idle_limit import SpacedResult
+    from sshd_keepalive.probing.proof import IdleResult
 
 
 def connect(
@@ -100,21 +100,21 @@ class SshShell:
 
         login_through(self.host, self._connection, self._secrets, command, Deadline(timeout_s))
 
-    def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> Held:  # noqa: D102
+    def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> IdleResult:  # noqa: D102
         from sshd_keepalive.probing.proof import Loss
         from sshd_keepalive.ssh.idle import hold
 
-        held = hold(self.host, self._connection, idle_s, stop=stop)
-        if held.loss in (Loss.CLOSED, Loss.RESET) and self._connection.find_lost_hop() is not None:
-            return replace(held, loss=Loss.BASTION)
-        return held
+        result = hold(self.host, self._connection, idle_s, stop=stop)
+        if result.loss in (Loss.CLOSED, Loss.RESET) and self._connection.find_lost_hop() is not None:
+            return replace(result, loss=Loss.JUMP_HOST)
+        return result
 
-    def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:  # noqa: D102
+    def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> SpacedResult:  # noqa: D102
         from sshd_keepalive.ssh.idle import pace
 
         return pace(self._connection, spacing_s, total_s, stop=stop)
 
-    def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> Held:  # noqa: D102
+    def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> IdleResult:  # noqa: D102
         from sshd_keepalive.ssh.idle import rehearse
 
         deadline = Deadline(timeout_s)

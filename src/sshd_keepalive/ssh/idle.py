@@ -17,8 +17,8 @@ from paramiko.common import MSG_GLOBAL_REQUEST
 
 from sshd_keepalive.deadline import REAPER, Deadline
 from sshd_keepalive.model import Host
-from sshd_keepalive.probing.idle_limit import Paced
-from sshd_keepalive.probing.proof import Beat, Held, Loss
+from sshd_keepalive.probing.idle_limit import SpacedResult
+from sshd_keepalive.probing.proof import IdleResult, KeepAlive, Loss
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connection import Connection
 from sshd_keepalive.ssh.errors import make_error
@@ -39,7 +39,7 @@ class _Watch:
 
     def __init__(self, *, answers: bool) -> None:
         self.began_s = time.monotonic()
-        self.beats: list[Beat] = []
+        self.keep_alives: list[KeepAlive] = []
         self._answers = answers
 
     def hear(self, kind: int, message: paramiko.Message) -> bool:
@@ -51,11 +51,11 @@ class _Watch:
             copy.get_int()
         if copy.get_text() != KEEPALIVE:
             return True
-        self.beats.append(Beat(at_s=at_s, is_global=is_global))
+        self.keep_alives.append(KeepAlive(at_s=at_s, is_global=is_global))
         return self._answers
 
 
-def hold(host: Host, connection: Connection, idle_s: float, *, stop: Callable[[], bool]) -> Held:
+def hold(host: Host, connection: Connection, idle_s: float, *, stop: Callable[[], bool]) -> IdleResult:
     """Open a session, stay silent, and at the end ask the host whether it is still there.
 
     Raises:
@@ -71,10 +71,10 @@ def hold(host: Host, connection: Connection, idle_s: float, *, stop: Callable[[]
         raise make_error(host, "no-session", str(error)) from None
     finally:
         alarm.cancel()
-    held = _silence(connection, idle_s, stop=stop, channel=channel)
+    result = _silence(connection, idle_s, stop=stop, channel=channel)
     with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
         channel.close()
-    return held
+    return result
 
 
 def rehearse(
@@ -86,7 +86,7 @@ def rehearse(
     *,
     answers: bool,
     deadline: Deadline,
-) -> Held:
+) -> IdleResult:
     """Be a silent client of an sshd that a script starts for this one connection (`sshd -i`).
 
     Args:
@@ -101,7 +101,7 @@ def rehearse(
         inner.close()
 
 
-def pace(connection: Connection, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
+def pace(connection: Connection, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> SpacedResult:
     """Speak every `spacing_s` seconds, be silent in between, and see whether anybody still answers.
 
     Without a session: nothing is run on the host. Its keep-alives are answered and end the silence.
@@ -119,17 +119,18 @@ def pace(connection: Connection, spacing_s: float, total_s: float, *, stop: Call
         if stop():
             break
         spoken_s = time.monotonic() - watch.began_s
-        traffic = [last_s, *(beat.at_s for beat in watch.beats if last_s < beat.at_s < spoken_s), spoken_s]
+        arrivals_s = (keep_alive.at_s for keep_alive in watch.keep_alives)
+        traffic = [last_s, *(at_s for at_s in arrivals_s if last_s < at_s < spoken_s), spoken_s]
         gaps = [later - earlier for earlier, later in pairwise(traffic)]
         loss = asked(connection) if client.is_active() else _loss(client)
         # The last gap is the one that nobody has answered yet.
         proven_s = max([proven_s, *(gaps[:-1] if loss is not None else gaps)])
         if loss is not None:
             client.steps.listener = None
-            return Paced(spacing_s=spacing_s, proven_s=proven_s, lethal_s=gaps[-1], loss=loss)
+            return SpacedResult(spacing_s=spacing_s, proven_s=proven_s, lethal_s=gaps[-1], loss=loss)
         last_s = time.monotonic() - watch.began_s
     client.steps.listener = None
-    return Paced(spacing_s=spacing_s, proven_s=proven_s)
+    return SpacedResult(spacing_s=spacing_s, proven_s=proven_s)
 
 
 def _silence(
@@ -139,7 +140,7 @@ def _silence(
     stop: Callable[[], bool],
     answers: bool = True,
     channel: paramiko.Channel | None = None,
-) -> Held:
+) -> IdleResult:
     client = connection.client
     client.wait_until(Deadline(idle_s + _OPEN_S))  # the server may want new keys meanwhile
     watch = _Watch(answers=answers)
@@ -161,10 +162,10 @@ def _silence(
         loss = Loss.CHANNEL
     elif answers:
         loss = asked(connection)
-    return Held(
+    return IdleResult(
         idle_s=idle_s,
         quiet_s=quiet_s,
-        beats=tuple(watch.beats),
+        keep_alives=tuple(watch.keep_alives),
         loss=loss,
         farewell=client.farewell,
         was_stopped=was_stopped and loss is None,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from sshd_keepalive.model import Completed, Host
 
 if TYPE_CHECKING:  # every command imports this module, and few of them prove anything
-    from sshd_keepalive.probing.idle_limit import Paced
-    from sshd_keepalive.probing.proof import Held
+    from sshd_keepalive.probing.idle_limit import SpacedResult
+    from sshd_keepalive.probing.proof import IdleResult
 
 
 @runtime_checkable
@@ -58,7 +58,7 @@ class Shell(Protocol):
             HostError: as for any login; kind `shell` when the command cannot be run at all.
         """
 
-    def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> Held:
+    def hold(self, idle_s: float, *, stop: Callable[[], bool]) -> IdleResult:
         """Be a client with one quiet session that answers keep-alives; see ssh.idle.
 
         Args:
@@ -67,10 +67,10 @@ class Shell(Protocol):
             HostError: kind shell, no session can be opened.
         """
 
-    def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> Paced:
+    def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> SpacedResult:
         """Be a client that speaks every so many seconds and is silent in between; see ssh.idle."""
 
-    def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> Held:
+    def rehearse(self, script: str, idle_s: float, *, answers: bool, timeout_s: float) -> IdleResult:
         """Hold a quiet connection to the sshd that a script starts in this login; see ssh.idle.
 
         Raises:

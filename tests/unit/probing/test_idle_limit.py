@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sshd_keepalive.model import State
 from sshd_keepalive.probing import idle_limit
-from sshd_keepalive.probing.idle_limit import Bounds, Paced
+from sshd_keepalive.probing.idle_limit import Bounds, SpacedResult
 from sshd_keepalive.probing.proof import Loss
 from sshd_keepalive.sshd_config.keepalive import Values
 from sshd_keepalive.sshd_config.version import Version
@@ -22,9 +22,9 @@ def under(limit_s: float, idle_s: float) -> Bounds:
     """What all connections find behind a box with this limit."""
     return idle_limit.find_bounds(
         tuple(
-            Paced(spacing_s=s, proven_s=float(s))
+            SpacedResult(spacing_s=s, proven_s=float(s))
             if s < limit_s
-            else Paced(spacing_s=s, proven_s=0.0, lethal_s=float(s), loss=Loss.NO_ANSWER)
+            else SpacedResult(spacing_s=s, proven_s=0.0, lethal_s=float(s), loss=Loss.NO_ANSWER)
             for s in idle_limit.choose_spacings(idle_s)
         )
     )

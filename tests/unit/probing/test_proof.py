@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sshd_keepalive.model import State
 from sshd_keepalive.probing import proof
-from sshd_keepalive.probing.proof import Beat, Held, Loss
+from sshd_keepalive.probing.proof import IdleResult, KeepAlive, Loss
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS
 from sshd_keepalive.sshd_config import keepalive
@@ -27,9 +27,9 @@ def values(pair: str, version: str = "9.6p1") -> Values:
     return Values(version=Version.parse(version), interval_s=int(interval), count_max=int(count))
 
 
-def silence(quiet_s: float, every_s: float | None = None, loss: Loss | None = None) -> Held:
+def silence(quiet_s: float, every_s: float | None = None, loss: Loss | None = None) -> IdleResult:
     times = [] if every_s is None else [every_s * n for n in range(1, 1000) if every_s * n <= quiet_s]
-    return Held(idle_s=quiet_s, quiet_s=quiet_s, beats=tuple(Beat(at_s=at) for at in times), loss=loss)
+    return IdleResult(idle_s=quiet_s, quiet_s=quiet_s, keep_alives=tuple(KeepAlive(at_s=at) for at in times), loss=loss)
 
 
 @pytest.mark.parametrize("version", RELEASES)
@@ -56,7 +56,7 @@ def test_the_silence_a_host_needs_proves_what_its_release_does(pair: str, versio
 
 
 def test_a_busy_host_of_a_late_release_may_keep_its_interval() -> None:
-    mixed = Held(idle_s=45, quiet_s=45, beats=(Beat(at_s=10.0), Beat(at_s=30.2)))
+    mixed = IdleResult(idle_s=45, quiet_s=45, keep_alives=(KeepAlive(at_s=10.0), KeepAlive(at_s=30.2)))
     assert proof.judge(mixed, values("10/3", "9.2p1"), 10).state is State.OK
     assert proof.judge(silence(45, 20), values("10/3", "9.2p1"), 10).state is State.OK
     assert proof.judge(mixed, values("10/3", "9.5p1"), 10).state is State.DRIFT
@@ -95,11 +95,11 @@ def test_an_interrupted_silence_is_no_failure() -> None:
 
 @given(st.lists(st.floats(min_value=0.01, max_value=1e4), max_size=20))
 def test_spacings_add_up_to_the_last_keep_alive(gaps: list[float]) -> None:
-    at_s, beats = 0.0, []
+    at_s, keep_alives = 0.0, []
     for gap in gaps:
         at_s += gap
-        beats.append(Beat(at_s=at_s))
-    held = Held(idle_s=at_s, quiet_s=at_s, beats=tuple(beats))
+        keep_alives.append(KeepAlive(at_s=at_s))
+    held = IdleResult(idle_s=at_s, quiet_s=at_s, keep_alives=tuple(keep_alives))
     assert sum(held.spacings_s) == pytest.approx(at_s)
     assert (held.spacing_s is None) == (not gaps)
 

@@ -54,3 +54,10 @@ def test_off_and_overflown() -> None:
     assert (off.request_after_s, off.dead_dropped_after_s) == (None, None)
     assert off.sentence.startswith("no keep-alives")
     assert "overflowed" in keepalive.compute_consequence(V("8.4"), -2147483648, 3).sentence
+
+
+def test_the_values_of_a_session_name_their_release_and_have_its_effect() -> None:
+    values = keepalive.Values(version=V("9.2"), interval_s=300, count_max=3)
+    assert str(values) == "300/3 on OpenSSH 9.2p1"
+    assert values.consequence == keepalive.compute_consequence(V("9.2"), 300, 3)
+    assert values.consequence.request_after_s == 600
