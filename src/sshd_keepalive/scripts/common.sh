@@ -173,6 +173,7 @@ find_bindings() {
             LISTEN*\ ino:[0-9]*)
                 # shellcheck disable=SC2086 # its fields are wanted
                 set -- $row
+                case ${4##*:} in '' | *[!0-9A-Fx]*) continue ;; esac # anything else would end the shell
                 row=${row#* ino:}
                 sockets="$sockets${row%%[!0-9]*}=${4%:*}:$((${4##*:})) "
                 ;;

@@ -669,6 +669,21 @@ def test_the_addresses_that_a_process_listens_on(shell: str, tools: str, tmp_pat
     assert sorted(address.rpartition(":")[2] for address in addresses) == sorted(ports)
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_socket_with_a_port_that_is_no_number_is_left_out(shell: str, tmp_path: Path) -> None:
+    rows = [
+        "LISTEN 0 5 odd:* x ino:1 ",
+        "LISTEN 0 5 odd: x ino:2 ",
+        "LISTEN 0 5 odd:a-b x ino:3 ",
+        "LISTEN 0 5 h:9 x ino:4 ",
+    ]
+    write_command(tmp_path, "ss", "".join(f"echo '{row}'\n" for row in rows))
+    links = "".join(f"echo 'l 1 r r 64 D 1 1:0{n} {n} -> socket:[{n}]'\n" for n in range(1, 5))
+    write_command(tmp_path, "ls", f"echo /proc/7/fd:\n{links}")
+    script = f'{read_script("common")}PATH={quote(str(tmp_path))}\nfind_bindings 7\necho "$bindings"\n'
+    assert LocalShell(shell=shell).run(script, timeout_s=20).stdout == b"7 h:9\n\n"
+
+
 def give_away(machine: Machine, trap: str) -> None:
     """Let an ordinary account write where root will, or to a place on the way there."""
     elsewhere = machine.folder / "elsewhere"
