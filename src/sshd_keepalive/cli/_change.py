@@ -39,10 +39,10 @@ def select_change(
         plan: the plan that is applied.
         orders: fields of `fleet.Orders`.
     Raises:
-        ConfigError: there is no terminal to ask on, or no run to resume.
+        ConfigError: without a terminal, or no run to resume.
     """
     if not changing.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ConfigError("there is no terminal to ask on", hint="read the plan, then add --yes")
+        raise ConfigError("cannot ask without a terminal", hint="read the plan, then add --yes")
     return FleetRun(
         command,
         options,

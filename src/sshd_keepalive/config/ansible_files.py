@@ -106,7 +106,7 @@ class _Ini:
             if name in known:
                 self._inventory.get_group(name).variables.update(own)
             else:
-                self._inventory.add_mistake(f"{number}: [{name}:vars], but there is no group {name!r}")
+                self._inventory.add_mistake(f"{number}: [{name}:vars], but group {name!r} does not exist")
 
     def _read_member(self, line: str, group: str, kind: str) -> None:
         if kind == "children":

@@ -156,7 +156,7 @@ def check_time(every: str) -> None:
         reason = str(error).strip().splitlines()[-1]
         raise ConfigError(f"--every {every!r}: systemd does not understand it: {reason}", hint=hint) from None
     if b"Next elapse: never" in answer:
-        raise ConfigError(f"--every {every!r}: that time never comes", hint=hint)
+        raise ConfigError(f"--every {every!r}: this time never occurs", hint=hint)
 
 
 def start(name: str) -> None:

@@ -119,7 +119,7 @@ class Secrets:
     def _ask(self, purpose: str) -> str:
         if self._prompt is None:
             raise ConfigError(
-                f"{purpose}: there is no terminal to ask on",
+                f"{purpose}: cannot ask without a terminal",
                 hint="run in a terminal, or use env:NAME, file:PATH or command:ARGV",
             )
         with self._asking:

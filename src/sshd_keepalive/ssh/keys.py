@@ -68,7 +68,7 @@ def load_identities(host: Host, secrets: Secrets) -> tuple[Identity, ...]:
     except (BadKeyError, ConfigError) as error:
         raise make_error(host, "key-file", str(error), hint=getattr(error, "hint", None)) from None
     if not defaults:
-        raise make_error(host, "no-key", "the agent has none, and there is no default key file")
+        raise make_error(host, "no-key", "the agent has none, and no default key file exists")
     return defaults
 
 

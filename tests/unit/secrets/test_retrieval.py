@@ -102,7 +102,7 @@ def test_prompt_asks_once_for_each_purpose() -> None:
 
 def test_nobody_to_ask() -> None:
     failure = error("prompt")
-    assert "no terminal to ask on" in str(failure)
+    assert "cannot ask without a terminal" in str(failure)
     assert failure.hint
 
 

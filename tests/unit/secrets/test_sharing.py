@@ -56,7 +56,7 @@ def test_on_another_machine_the_references_are_resolved_anew_and_once(monkeypatc
     first, second = (dask._Unpacker(io.BytesIO(sent), None).load().keywords["secrets"] for _ in range(2))
     assert first is second  # one ledger for all hosts that the same run sends to a worker
     assert first.get("env:OUR_PASSWORD", purpose="test").reveal() == "there"
-    with pytest.raises(ConfigError, match="no terminal to ask on"):
+    with pytest.raises(ConfigError, match="cannot ask without a terminal"):
         first.ask("test")
     other, _ = dask._pack(partial(jobs.asking, secrets=Secrets()))
     assert dask._Unpacker(io.BytesIO(other), None).load().keywords["secrets"] is not first
@@ -81,7 +81,7 @@ def test_processes_ask_back_and_a_person_is_asked_once() -> None:
 def test_what_cannot_be_had_is_told_in_the_same_words() -> None:
     job = partial(jobs.asking, secrets=Secrets())
     (report,) = engines.select("dask").run(job, HOSTS[:1], workers=4)
-    assert dict(report.facts)["error"] == "ConfigError: a test: there is no terminal to ask on"
+    assert dict(report.facts)["error"] == "ConfigError: a test: cannot ask without a terminal"
 
 
 def test_refusals_count_for_all_processes_together() -> None:
