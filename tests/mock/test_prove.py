@@ -121,7 +121,7 @@ def test_a_session_that_ends_alone_is_told_apart(server: FencedServer) -> None:
 def test_a_server_that_no_longer_answers_is_noticed_at_the_end(
     server: FencedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prove.asked, "__kwdefaults__", {"within_s": 0.3})
+    monkeypatch.setattr(prove.ask_back, "__kwdefaults__", {"within_s": 0.3})
 
     over = threading.Event()
 

@@ -21,8 +21,8 @@ from sshd_keepalive.ssh.transport import ended_by_peer
 
 _READ_BYTES: Final = 32 * 1024
 _POLL_S: Final = 1.0
-_BUSY_POLL_S: Final = 0.02  # while standard error talks, which wakes nobody
-_HELD_S: Final = 2.0  # how long output may stay open after its command ended: a background child holds it
+_BUSY_POLL_S: Final = 0.02  # while data arrives on standard error, which ends no wait
+_GRACE_S: Final = 2.0  # how long output may stay open after its command ended: a background child holds it
 _COMMAND: Final = "sh -s"  # survives every login shell: tcsh, fish and rbash included
 
 
@@ -103,7 +103,7 @@ class Session:
 
     def _converse(self, channel: paramiko.Channel, exchange: Exchange, opening: bytes) -> None:
         self._send(channel, exchange, opening)
-        held = Deadline(float("inf"))
+        grace = Deadline(float("inf"))
         patience = Deadline(_POLL_S)
         poll_s = _POLL_S
         while not (exchange.done or exchange.overflow):
@@ -128,12 +128,12 @@ class Session:
                 self._password.record_verdict()
             elif data is None and exchange.sent and not exchange.begun and patience.is_over and not channel.eof_sent:
                 channel.shutdown_write()  # whoever reads there may be no shell, and wait for the end
-            elif data == b"" or held.is_over or self._deadline.is_over:
+            elif data == b"" or grace.is_over or self._deadline.is_over:
                 break
-            elif channel.status_event.is_set() and held.at_s == float("inf"):
-                held = Deadline(_HELD_S)
+            elif channel.status_event.is_set() and grace.at_s == float("inf"):
+                grace = Deadline(_GRACE_S)
         if not exchange.begun:
-            channel.status_event.wait(self._deadline.left_s(_HELD_S))  # the status may come after the end of output
+            channel.status_event.wait(self._deadline.left_s(_GRACE_S))  # the status may come after the end of output
 
     def _send(self, channel: paramiko.Channel, exchange: Exchange, data: bytes) -> None:
         self._phase = "stdin"
@@ -143,7 +143,7 @@ class Session:
         except TimeoutError:
             raise
         except OSError:
-            # The shell ended without reading on. What it said on the way is still to be read, and says why.
+            # The shell ended without reading on. Its output is still to be read, and says why.
             if not self._connection.client.is_active():
                 raise
         self._phase = "read"

@@ -147,12 +147,12 @@ def make_error(host: Host, cause: str, detail: str = "", *, hint: str | None = N
 
     Args:
         cause: a class of the table, with a phase where it has one: `deadline(kex)`.
-        detail: what the host or the system said; made printable here.
+        detail: text of the host or the system; made printable here.
         hint: a better next step than the table's.
     """
     kind, what, step = _ROWS[cause.partition("(")[0]]
-    said = f" ({printable(detail)})" if detail else ""
-    return HostError(f"{where(host)}: {what}{said}", kind=kind, cause=cause, hint=hint or step)
+    suffix = f" ({printable(detail)})" if detail else ""
+    return HostError(f"{where(host)}: {what}{suffix}", kind=kind, cause=cause, hint=hint or step)
 
 
 def where(host: Host) -> str:
@@ -168,7 +168,7 @@ def printable(text: str, length: int = 300) -> str:
 
 
 #: First match wins; sudo(8) and doas(1) under LC_ALL=C, and sudo-rs.
-_SAID: Final = tuple(
+_REFUSALS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), cause)
     for pattern, cause in (
         (r"incorrect (password|authentication) attempt|sorry, try again", "bad-password"),
@@ -198,11 +198,11 @@ def make_shell_error(host: Host, noise: bytes, *, ended: str, became: bool) -> H
     if _EXPIRED.search(text):
         return make_error(host, "password-expired", last_line(text))
     if became:
-        for pattern, cause in _SAID:
-            if found := pattern.search(text):
-                return make_error(host, cause, last_line(text, found.start()))
-    said = last_line(text)
-    return make_error(host, "no-shell", f"{ended}: {said}" if said else ended)
+        for pattern, cause in _REFUSALS:
+            if match := pattern.search(text):
+                return make_error(host, cause, last_line(text, match.start()))
+    line = last_line(text)
+    return make_error(host, "no-shell", f"{ended}: {line}" if line else ended)
 
 
 def last_line(text: str, at: int | None = None) -> str:

@@ -1,7 +1,7 @@
 """A client that says nothing: hold a session, note every keep-alive that arrives, and see whether it lives.
 
-The library answers keep-alives by itself, with a failure, which is what sshd expects: it only wants to hear
-something (RFC 4254, 4; serverloop.c client_alive_check). They are noted where packets are read, before that answer.
+The library answers keep-alives by itself, with a failure, which is what sshd expects: any answer
+counts (RFC 4254, 4; serverloop.c client_alive_check). They are noted where packets are read, before that answer.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ ANSWER_S: Final = 10.0
 
 
 class _Watch:
-    """What arrived, by the monotonic clock."""
+    """The keep-alives that arrived, by the monotonic clock."""
 
     def __init__(self, *, answers: bool) -> None:
         self.began_s = time.monotonic()
         self.keep_alives: list[KeepAlive] = []
         self._answers = answers
 
-    def hear(self, kind: int, message: paramiko.Message) -> bool:
+    def note(self, kind: int, message: paramiko.Message) -> bool:
         """Note a request; True lets it be answered."""
         at_s = time.monotonic() - self.began_s
         copy = paramiko.Message(message.asbytes())
@@ -71,7 +71,7 @@ def hold(host: Host, connection: Connection, idle_s: float, *, stop: Callable[[]
         raise make_error(host, "no-session", str(error)) from None
     finally:
         alarm.cancel()
-    result = _silence(connection, idle_s, stop=stop, channel=channel)
+    result = _stay_silent(connection, idle_s, stop=stop, channel=channel)
     with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
         channel.close()
     return result
@@ -96,7 +96,7 @@ def rehearse(
     """
     inner = connect_through(host, connection, secrets, script, deadline)
     try:
-        return _silence(inner, idle_s, stop=lambda: not connection.is_alive, answers=answers)
+        return _stay_silent(inner, idle_s, stop=lambda: not connection.is_alive, answers=answers)
     finally:
         inner.close()
 
@@ -109,7 +109,7 @@ def pace(connection: Connection, spacing_s: float, total_s: float, *, stop: Call
     client = connection.client
     client.wait_until(Deadline(total_s + _OPEN_S))
     watch = _Watch(answers=True)
-    client.steps.listener = watch.hear
+    client.steps.listener = watch.note
     proven_s = last_s = 0.0
     loss: Loss | None = None
     while loss is None and last_s + spacing_s <= total_s + _POLL_S:
@@ -122,7 +122,7 @@ def pace(connection: Connection, spacing_s: float, total_s: float, *, stop: Call
         arrivals_s = (keep_alive.at_s for keep_alive in watch.keep_alives)
         traffic = [last_s, *(at_s for at_s in arrivals_s if last_s < at_s < spoken_s), spoken_s]
         gaps = [later - earlier for earlier, later in pairwise(traffic)]
-        loss = asked(connection) if client.is_active() else _loss(client)
+        loss = ask_back(connection) if client.is_active() else _loss(client)
         # The last gap is the one that nobody has answered yet.
         proven_s = max([proven_s, *(gaps[:-1] if loss is not None else gaps)])
         if loss is not None:
@@ -133,7 +133,7 @@ def pace(connection: Connection, spacing_s: float, total_s: float, *, stop: Call
     return SpacedResult(spacing_s=spacing_s, proven_s=proven_s)
 
 
-def _silence(
+def _stay_silent(
     connection: Connection,
     idle_s: float,
     *,
@@ -144,7 +144,7 @@ def _silence(
     client = connection.client
     client.wait_until(Deadline(idle_s + _OPEN_S))  # the server may want new keys meanwhile
     watch = _Watch(answers=answers)
-    client.steps.listener = watch.hear
+    client.steps.listener = watch.note
     end_s = watch.began_s + idle_s
     was_stopped = is_closed = False
     while (left_s := end_s - time.monotonic()) > 0:
@@ -161,8 +161,8 @@ def _silence(
     elif is_closed:
         loss = Loss.CHANNEL
     elif answers:
-        loss = asked(connection)
-    return IdleResult(
+        loss = ask_back(connection)
+    return Held(
         idle_s=idle_s,
         quiet_s=quiet_s,
         keep_alives=tuple(watch.keep_alives),
@@ -179,7 +179,7 @@ def _loss(client: Client) -> Loss:
     return Loss.RESET if isinstance(error, OSError) else Loss.CLOSED
 
 
-def asked(connection: Connection, *, within_s: float = ANSWER_S) -> Loss | None:
+def ask_back(connection: Connection, *, within_s: float = ANSWER_S) -> Loss | None:
     """Send one keep-alive of ours; a reply, of whatever kind, proves the whole way there and back."""
     alarm = REAPER.arm(Deadline(within_s), connection.interrupt)
     try:

@@ -54,9 +54,9 @@ class PatientPacketizer(Packetizer):
     """Keeps one deadline for the handshake instead of a timer thread, and what came before the version.
 
     Attributes:
-        lines: what the server said instead of, or before, its version.
+        lines: what the server sent instead of, or before, its version.
         n_early_bytes: how much arrived before the version was complete.
-        listener: is told of every global and channel request before paramiko answers it; one for which it
+        listener: called for every global and channel request before paramiko answers it; one for which it
             returns False is not answered at all, as if the client were frozen.
     """
 
@@ -148,11 +148,11 @@ def _on_channel_close(channel: Any, message: paramiko.Message) -> None:
         channel._handle_close(message)
         return
     # During a re-exchange of keys a sender waits for this very thread, hence the limit.
-    held = lock.acquire(timeout=0.5)
+    is_locked = lock.acquire(timeout=0.5)
     try:
         channel._handle_close(message)
     finally:
-        if held:
+        if is_locked:
             lock.release()
 
 
