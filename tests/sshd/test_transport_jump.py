@@ -75,9 +75,12 @@ def test_an_interrupted_target_does_not_disturb_the_others(target: Sshd, hop: Ss
         if n % 2:
             return run(host, "head -c 200000 /dev/zero").ended
         shell = connect(host, secrets=Secrets(), timeout_s=60)
-        done = shell.run("yes", timeout_s=0.2)
-        shell.close()
-        return not done.ended
+        try:
+            return not shell.run("yes", timeout_s=0.2).ended
+        except HostError as error:  # on a busy machine the time ends before the script begins
+            return error.kind == "timeout"
+        finally:
+            shell.close()
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(visit, range(24)))
