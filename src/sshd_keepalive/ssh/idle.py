@@ -162,7 +162,7 @@ def _stay_silent(
         loss = Loss.CHANNEL
     elif answers:
         loss = ask_back(connection)
-    return Held(
+    return IdleResult(
         idle_s=idle_s,
         quiet_s=quiet_s,
         keep_alives=tuple(watch.keep_alives),
