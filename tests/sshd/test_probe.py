@@ -229,5 +229,5 @@ def test_a_jump_host_with_the_shorter_life_is_named(tmp_path: Path) -> None:
         hosts.write_text(yaml.safe_dump(data))
         ran = keepalive("probe", "-i", hosts, "--limit", "one", "--idle", "30", "--format", "json")
     assert ran.status == 1, ran.stdout
-    assert ran.host()["facts"]["loss"] == "jump_host"
+    assert ran.host()["facts"]["loss"] == "bastion"
     assert "jump host" in observed(ran.host())["reason"]

@@ -26,12 +26,12 @@ _SPARE_S: Final = 60.0
 
 
 class Loss(Enum):
-    """How a connection ended, as the client sees it."""
+    """How a connection ended, as the client sees it; the names are the words of the JSON report."""
 
     CLOSED = "closed from the host's side"  # TCP FIN
     RESET = "ended by a TCP reset"
     NO_ANSWER = "lost: the other side does not answer, and sent no close or reset"
-    JUMP_HOST = "lost together with the connection to its jump host: that connection has the shorter limit"
+    BASTION = "lost together with the connection to its jump host: that connection has the shorter limit"
     CHANNEL = "its session was closed, the connection is still open"
 
 
