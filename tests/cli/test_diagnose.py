@@ -45,7 +45,7 @@ def test_the_published_case_leads_to_the_pair_and_to_plan() -> None:
 def test_json_keeps_the_document_of_every_command() -> None:
     said = json.loads(run("--format", "json", CASES / "dataarts-published.log").stdout)
     assert (said["schema_version"], said["command"], said["exit_code"], said["hosts"]) == (2, "diagnose", 1, [])
-    assert said["diagnosis"]["suspects"][0]["name"] == "count-zero"
+    assert said["diagnosis"]["causes"][0]["name"] == "count-zero"
     assert said["diagnosis"]["next_step"] == "sshd-keepalive plan HOST"
     assert said["diagnosis"]["facts"]["code"] == "3427"
 
@@ -77,7 +77,7 @@ def test_reports_for_files_tell_the_diagnosis_too(tmp_path: Path) -> None:
     assert (tmp_path / "text").read_text() == said.stdout
     (line,) = (tmp_path / "jsonl").read_text().splitlines()
     assert json.loads(line) == json.loads((tmp_path / "json").read_text())
-    assert json.loads(line)["diagnosis"]["suspects"][0]["name"] == "count-zero"
+    assert json.loads(line)["diagnosis"]["causes"][0]["name"] == "count-zero"
 
 
 def test_a_host_that_cannot_be_looked_at_is_said_and_the_next_step_can_be_typed(tmp_path: Path) -> None:

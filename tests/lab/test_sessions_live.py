@@ -94,7 +94,7 @@ def test_a_quiet_job_dies_at_the_limit_and_lives_after_apply(
             assert "finished" not in stdout
             said = keepalive_diagnosis(f"{stderr}ssh exited with code 255\n", tmp_path)
             assert said["session_killed"] is True
-            assert said["suspects"][0]["name"] == "idle-limit"
+            assert said["causes"][0]["name"] == "idle-limit"
         else:
             assert before.poll() is None, "nobody tells the client"
 
@@ -146,8 +146,8 @@ def test_a_frozen_client_is_dropped_when_predicted_and_a_healthy_one_never(
     assert healthy.poll() is None
     assert host.run("pgrep -fx 'sleep 1001'").stdout, "without a terminal nothing tells the script"
     said = keepalive_diagnosis(log(), tmp_path)
-    assert said["suspects"][0]["name"] in ("dead-client", "count-zero")
+    assert said["causes"][0]["name"] in ("dead-client", "count-zero")
     path = tmp_path / "run.log"
     looked = keepalive("diagnose", str(path), "--host", "one", "-i", hosts, "--format", "json").data["diagnosis"]
     # On a busy machine sshd may drop it some seconds late, and the duration fits less well.
-    assert [s["name"] for s in looked["suspects"] if s["likelihood"] != "unlikely"][:1] == ["dead-client"]
+    assert [s["name"] for s in looked["causes"] if s["likelihood"] != "unlikely"][:1] == ["dead-client"]

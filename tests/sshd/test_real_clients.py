@@ -60,7 +60,7 @@ def test_a_client_that_does_not_answer_is_dropped_and_its_error_is_known(client:
             (dropped,) = (line for line in log.splitlines() if line.startswith("Timeout, client not responding"))
             job_log.write_text(f"{error}{dropped}\n")
             known = keepalive("diagnose", job_log, "--host", "one", "-i", hosts, "--format", "json")
-            first = known.data["diagnosis"]["suspects"][0]
+            first = known.data["diagnosis"]["causes"][0]
             assert (first["name"], first["likelihood"]) == ("dead-client", "likely"), known.stdout
 
 

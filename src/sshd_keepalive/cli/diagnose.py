@@ -131,14 +131,14 @@ def _format_json(diagnosis: Diagnosis, log: RunLog, run: Run, *, indent: int | N
         "duration_s": diagnosis.duration_s,
         "duration_from": diagnosis.duration_from,
         "silence_s": diagnosis.silence_s,
-        "suspects": [_cause_to_data(cause) for cause in diagnosis.causes],
+        "causes": [_cause_to_data(cause) for cause in diagnosis.causes],
         "script_finished": diagnosis.finished.value,
         "script_finished_because": diagnosis.finished_because,
         "next_step": diagnosis.next_step,
         "lines_read": log.n_lines,
         "bytes_read": log.n_bytes,
         "facts": dict(diagnosis.facts),
-        "sightings": [_line_to_data(matched) for matched in diagnosis.matches],
+        "matches": [_line_to_data(matched) for matched in diagnosis.matches],
     }
     return json.dumps(document, indent=indent) + "\n"
 
@@ -154,4 +154,4 @@ def _cause_to_data(cause: PossibleCause) -> dict[str, Any]:
 
 
 def _line_to_data(matched: MatchedLine) -> dict[str, Any]:
-    return {"line": matched.line, "sign": matched.row.kind.value, "text": matched.text}
+    return {"line": matched.line, "pattern": matched.row.kind.value, "text": matched.text}
