@@ -40,6 +40,7 @@ from sshd_keepalive.model import (
     State,
     Subject,
 )
+from sshd_keepalive.quoting import quote
 from sshd_keepalive.ssh.shell import Shell
 
 if TYPE_CHECKING:
@@ -197,15 +198,14 @@ def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: Pendin
             f"the host has no record of run {orders.undoes}",
             kind=FailureKind.OBSERVE,
             cause="no-run",
-            hint="the host keeps a directory for each recorded run below " + snapshot.state_dir,
+            hint=f"list the runs on the host: sudo ls {quote(snapshot.state_dir)}",
         )
     if past is not None and past.how is not GuardEnd.APPLIED and pending is None:
         raise HostError(
             f"cannot undo run {past.run_id}: it is not an applied run ({past.how or 'not confirmed'})",
             kind=FailureKind.OBSERVE,
             cause="not-applied",
-            hint="name an applied run: sshd-keepalive undo --run ID; the directories of the runs are below "
-            + snapshot.state_dir,
+            hint=f"list the runs on the host, and name an applied one with --run: sudo ls {quote(snapshot.state_dir)}",
         )
     return past
 
@@ -225,9 +225,9 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
             raise describe_unsettled(pending)
         if report.state is not State.OK:
             raise HostError(
-                "not confirmed: this login does not find the change in effect",
+                "not confirmed: this login does not find the change in effect; the host reverts it by itself",
                 kind=FailureKind.EFFECTIVE,
-                hint="see the values with check; the host reverts by itself",
+                cause="value",
             )
         with orders.stop.changing(host.name):
             answer = verify.confirm(shell, pending.directory, timeout_s=orders.timeout_s)
