@@ -173,14 +173,14 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("openstack:", "which cloud?"),
+        ("openstack:", "the name of the cloud is missing"),
         ("openstack:one?adress=public", "'adress' is not an option of this kind, did you mean 'address'?"),
         ("openstack:one?address=outside", "address is private, public or cidr:NETWORK, not 'outside'"),
         ("openstack:one?address=cidr:10.0.0.1/8", "has host bits set"),
         ("openstack:one?cache=soon", "cache is a number of seconds"),
     ],
 )
-def test_options_that_are_none_are_told(source: str, said: str) -> None:
+def test_an_option_that_does_not_exist_is_refused(source: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         names(source)
     assert said in str(caught.value)
