@@ -62,7 +62,7 @@ def test_a_missing_file_and_a_release_without_a_file_are_wrong_command_lines(tmp
     assert keepalive("check", "--openssh", "9.2", "ops@192.0.2.1").status == 2
 
 
-def test_another_release_is_told_line_by_line_in_every_report(tmp_path: Path) -> None:
+def test_another_release_is_reported_line_by_line_in_every_report(tmp_path: Path) -> None:
     file = write(tmp_path / "sshd_config", f"{GOOD}Banner none#x\nMatch User = root\n PermitTTY no\n")
     words = ("check", "--file", file, "--openssh", "debian-11", "--as-if", "debian-13")
     ran = keepalive(*words, "--format", "json", "--out", f"sarif:{tmp_path}/s", "--out", f"junit:{tmp_path}/j")
@@ -95,7 +95,9 @@ def test_a_release_that_changes_nothing_changes_no_verdict(tmp_path: Path) -> No
         (("--as-if", "10.0", "--record", "ops@192.0.2.1"), "--as-if is not recorded"),
     ],
 )
-def test_a_comparison_that_cannot_be_made_is_told_before_a_host_is_contacted(words: tuple[str, ...], said: str) -> None:
+def test_a_comparison_that_cannot_be_made_is_reported_before_a_host_is_contacted(
+    words: tuple[str, ...], said: str
+) -> None:
     ran = keepalive("check", *words)
     assert ran.status == 2
     assert said in ran.stderr

@@ -51,14 +51,14 @@ def test_a_dead_sink_is_one_line_beside_a_whole_report() -> None:
         (["--notify-on", "sometimes"], "'change', 'drift', 'always'"),
     ],
 )
-def test_what_can_never_work_is_told_before_a_host_is_contacted(words: list[str], said: str) -> None:
+def test_what_can_never_work_is_reported_before_a_host_is_contacted(words: list[str], said: str) -> None:
     ran = keepalive("check", NOBODY, *words)
     assert ran.status == 2
     assert said in ran.stderr
     assert "s3cret" not in ran.stderr
 
 
-def test_benchmarks_are_told_and_not_counted() -> None:
+def test_benchmarks_are_reported_and_not_counted() -> None:
     ran = keepalive("check", NOBODY, "--benchmark", "dev-sec", "--benchmark", "stig-rhel-9", "--format", "json")
     told = ran.data["benchmarks"]
     assert [row["name"] for row in told["all"]] == ["stig-rhel-9", "dev-sec"]

@@ -94,7 +94,7 @@ def test_keys_and_variables_are_spelled_as_the_long_options(
     assert (ran.status, "did you mean 'no-progress'?" in ran.stderr) == (2, True)
 
 
-def test_a_variable_that_means_nothing_is_told_and_does_no_harm() -> None:
+def test_a_variable_that_means_nothing_is_reported_and_does_no_harm() -> None:
     ran = keepalive("hosts", "-i", "a,b,", SSHD_KEEPALIVE_INVENTROY="x", SSHD_KEEPALIVE_FORKS="3")
     assert (ran.status, ran.stdout.splitlines()[-1]) == (0, "2 hosts")
     assert ran.stderr == (
@@ -107,7 +107,7 @@ def test_a_variable_that_means_nothing_is_told_and_does_no_harm() -> None:
     ("words", "said"),
     [(["chek"], "did you mean 'check'?"), (["check", "--frks", "5"], "--frks"), (["check", "-f", "x"], "x")],
 )
-def test_what_is_no_command_line_is_told(words: list[str], said: str) -> None:
+def test_what_is_not_a_command_line_is_reported(words: list[str], said: str) -> None:
     ran = CliRunner().invoke(command, ["config", *words])
     assert ran.exit_code == 2
     assert said in ran.output
@@ -128,7 +128,7 @@ def test_a_named_file_counts_wherever_the_option_stands(place: Path, words: tupl
     assert "inventory other.yaml (own.yaml:1)" in lines
 
 
-def test_options_of_the_working_directory_are_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_of_the_working_directory_are_reported(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSHD_KEEPALIVE_CONFIG")
     refused = keepalive("hosts", "-i", "gone.yaml")
     assert (refused.status, "inventory is ignored in a file" in refused.stderr) == (2, True)

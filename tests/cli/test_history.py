@@ -129,7 +129,7 @@ def test_a_check_is_recorded_and_compared_with_the_last(inventory: Path, tmp_pat
     assert [line.split("  ", 2)[2] for line in lines] == [f"check  2 unreachable  -i {inventory}"] * 2
 
 
-def test_a_history_in_trouble_is_told_and_hides_no_result(inventory: Path, kept: Path) -> None:
+def test_a_history_in_trouble_is_reported_and_hides_no_result(inventory: Path, kept: Path) -> None:
     inventory.write_text("hosts: {}\n")
     kept.write_text("no history " * 1000)
     ran = keepalive("check", "--record", "--store", kept, "ops@127.0.0.1:1", "--format", "json")

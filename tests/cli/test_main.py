@@ -119,7 +119,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> str:
     [["--help"], ["--version"], *([c, *w] for c, w in PRINTING.items()), *([c, *w] for c, w in MORE.items())],
     ids=" ".join,
 )
-def test_output_that_cannot_be_written_is_told_and_fails(words: list[str], state: str) -> None:
+def test_output_that_cannot_be_written_is_reported_and_fails(words: list[str], state: str) -> None:
     full = run(*words, shell=">/dev/full", XDG_STATE_HOME=state)
     assert full.returncode == 3
     told = [line for line in full.stderr.splitlines() if "standard output" in line]
@@ -146,7 +146,7 @@ def test_what_the_encoding_lacks_is_escaped() -> None:
     assert (done.returncode, done.stdout.split()[:2]) == (3, ["unreachable", "gr\\xf6\\xdfe.invalid"])
 
 
-def test_a_report_that_cannot_be_written_to_a_device_is_told(tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_to_a_device_is_reported(tmp_path: Path) -> None:
     full = device(tmp_path / "full", FULL)
     done = run("check", "ops@127.0.0.1:1", "--out", f"json:{full}")
     assert (done.returncode, done.stderr) == (3, f"error: cannot write the report to {full}: No space left on device\n")
@@ -157,7 +157,7 @@ def test_a_report_that_cannot_be_written_to_a_device_is_told(tmp_path: Path) -> 
     ("place", "said"),
     [("", "not KIND:FILE"), ("{}", "this is a directory"), ("{}/no/file", "the directory does not exist")],
 )
-def test_a_place_for_a_report_that_cannot_be_one_is_told_first(tmp_path: Path, place: str, said: str) -> None:
+def test_a_place_for_a_report_that_cannot_be_one_is_reported_first(tmp_path: Path, place: str, said: str) -> None:
     done = run("check", "ops@127.0.0.1:1", "--out", f"json:{place.format(tmp_path)}")
     assert (done.returncode, said in done.stderr, done.stdout) == (2, True, "")
 

@@ -140,7 +140,7 @@ def test_options_come_from_the_environment_and_the_configuration_file(inventory:
     assert (ran.status, "did you mean 'inventory'?" in ran.stderr) == (2, True)
 
 
-def test_unreachable_and_unknown_addresses_are_told_apart_and_hide_nobody(tmp_path: Path) -> None:
+def test_unreachable_and_unknown_addresses_are_distinguished_and_hide_nobody(tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yaml"
     inventory.write_text("hosts: {closed: {address: 127.0.0.1, port: 1}, lost: {address: nowhere.invalid}}\n")
     key = tmp_path / "key"

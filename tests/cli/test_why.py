@@ -127,7 +127,7 @@ def test_links_of_a_copied_root_stay_in_it(tmp_path: Path) -> None:
     assert (ran.status, ran.stdout) == (2, "")
 
 
-def test_what_a_reader_may_not_expect_is_told(copied: Path, tmp_path: Path) -> None:
+def test_what_a_reader_may_not_expect_is_reported(copied: Path, tmp_path: Path) -> None:
     ran = keepalive("why", "--file", copied / "sshd_config")
     assert "Include /etc/ssh/sshd_config.d/*.conf is looked up on this machine" in ran.stderr
     (copied / "sshd_config").write_bytes(b"Include /usr/share/x\n# \0\nClientAliveInterval 7\n")

@@ -242,7 +242,7 @@ def test_hosts_that_are_only_read_share_the_cost_of_a_task(
         ("dask:tcp://127.0.0.1:1?insecure=yes", "cannot be reached"),
     ],
 )
-def test_an_engine_that_cannot_work_is_told_before_the_first_host(
+def test_an_engine_that_cannot_work_is_reported_before_the_first_host(
     text: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sshd_keepalive.engines.dask.CONNECT_S", 0.5)
@@ -260,7 +260,7 @@ def test_a_job_that_lives_in_one_process_is_refused(text: str) -> None:
         next(engines.select(text).run(job, HOSTS, workers=2), None)
 
 
-def test_a_local_cluster_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_cluster_that_does_not_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     import distributed
 
     def fails(**_: object) -> None:

@@ -26,7 +26,7 @@ def test_every_extension_keeps_its_contract(kind: str, name: str) -> None:
     assert name in registry.list_names(kind)
 
 
-def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones() -> None:
     with pytest.raises(ExtensionError, match="services: 'sistemd' is not known, did you mean 'systemd'") as caught:
         registry.load("services", "sistemd")
     assert caught.value.hint

@@ -198,7 +198,7 @@ def test_what_apply_replaced_is_remembered_and_what_undo_did_is_not(store: Store
     assert (found.run_id, found.scope.text, found.value) == (a_check(1).id, r"Match User \x80", "0")
 
 
-def test_between_two_runs_only_hosts_that_differ_are_told(store: Store) -> None:
+def test_between_two_runs_only_hosts_that_differ_are_reported(store: Store) -> None:
     store.save(a_check(1, one("same", "300"), one("worse", "300"), one("gone", "300")))
     store.save(a_check(2, one("new", "0"), one("worse", "0"), one("same", "300", seconds_s=9.0)))
     told = {name: (before, after) for name, before, after in store.compare(a_check(1).id, a_check(2).id)}
@@ -348,7 +348,7 @@ def test_a_record_that_cannot_be_read_is_damage(url: str, store: Store) -> None:
 
 
 @pytest.mark.parametrize("harm", ["not a database at all, but long enough to be read " * 100, "middle"])
-def test_a_damaged_file_is_told_and_kept(tmp_path: Path, harm: str) -> None:
+def test_a_damaged_file_is_reported_and_kept(tmp_path: Path, harm: str) -> None:
     path = tmp_path / "history.db"
     store = Store(parse_address(str(path)))
     store.save(a_fleet(400))
@@ -384,7 +384,7 @@ except StoreError as error:
 
 
 @pytest.mark.parametrize("where", ["file", "directory", "new"])
-def test_a_place_that_cannot_be_written_is_told(where: str, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported(where: str, tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:  # not below pytest's own, which nobody else may enter
         path = Path(folder) / "history.db"
         if where != "new":
@@ -430,7 +430,7 @@ def test_a_server_that_takes_no_writes_or_cannot_be_reached_never_shows_the_pass
 @pytest.mark.parametrize(
     "wrong", ["mysql://u:s3cret@h/d", "postgresql://u:s3cret@h:port/d", "sqlite://", "sqlite:///:memory:", "x:/s3cret"]
 )
-def test_an_address_that_cannot_be_is_told_without_what_may_be_a_password(wrong: str) -> None:
+def test_an_invalid_address_is_reported_without_what_may_be_a_password(wrong: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_address(wrong)
     assert "s3cret" not in f"{caught.value} {caught.value.hint}"

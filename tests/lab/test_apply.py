@@ -175,7 +175,7 @@ def test_an_sshd_that_reads_another_file_is_not_judged_by_this_one(lab: Lab, boo
 
 
 @pytest.mark.parametrize("kind", ["d12", "sysv"])
-def test_start_options_that_no_sshd_has_yet_are_told_and_keep_files_as_they_are(
+def test_start_options_that_no_sshd_has_yet_are_reported_and_keep_files_as_they_are(
     lab: Lab, boot: Boot, inventory: Path, kind: str
 ) -> None:
     (host,) = boot(kind)

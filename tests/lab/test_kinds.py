@@ -380,7 +380,7 @@ def test_other_limits(case: Case, table: Table) -> None:
     table.add(case.host.kind, "check --deep", "drift")
 
 
-def test_an_account_without_root_is_told_as_much_as_it_can_read(case: Case, table: Table) -> None:
+def test_an_account_without_root_gets_a_report_of_what_it_can_read(case: Case, table: Table) -> None:
     """OpenSSH 9.3 and newer answer anybody who may read the files; before, what is right cannot be confirmed."""
     kind = case.host.kind
     text = case.inventory.replace(", become: doas", ", become: none").replace("become: sudo", "become: none")
@@ -467,7 +467,7 @@ def test_options_of_a_process_per_connection_decide_and_are_not_overwritten(
     ],
     ids=["a variable of the unit", "two templates", "an environment file that cannot be read"],
 )
-def test_options_that_cannot_be_told_make_the_host_unknown(one: Callable[[str], Case], script: str) -> None:
+def test_options_that_cannot_be_determined_make_the_host_unknown(one: Callable[[str], Case], script: str) -> None:
     case = one("rhel")
     case.host.run(f"{script}; systemctl daemon-reload; {PER_CONNECTION}")
     ran = case("check")

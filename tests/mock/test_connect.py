@@ -150,7 +150,7 @@ def test_a_shell_that_runs_nothing(server: FencedServer) -> None:
     assert "This account is currently not available." in str(failure)
 
 
-def test_a_program_that_reads_to_the_end_is_told_from_a_slow_shell(server: FencedServer) -> None:
+def test_a_program_that_reads_to_the_end_is_distinguished_from_a_slow_shell(server: FencedServer) -> None:
     server.login_shell = ("sh", "-c", "cat >/dev/null; echo no shell for you; exit 1")
     failure = refusal(server.reach(), timeout_s=30)
     assert failure.cause == "no-shell"

@@ -110,7 +110,7 @@ def test_a_server_that_closes_is_noticed_at_once(server: FencedServer) -> None:
     assert held.quiet_s < 20
 
 
-def test_a_session_that_ends_alone_is_told_apart(server: FencedServer) -> None:
+def test_a_session_that_ends_alone_is_distinguished(server: FencedServer) -> None:
     def end(transport: paramiko.Transport) -> None:
         os.killpg(server.processes[0].pid, signal.SIGKILL)
 

@@ -87,7 +87,7 @@ def one(setting: Subject, value: str, verdict: State = State.DRIFT) -> Finding:
         (pair("-1294967296", "3"), State.DRIFT),
     ],
 )
-def test_what_could_not_be_told_is_never_a_pass(found: tuple[Finding, ...], verdict: State) -> None:
+def test_what_could_not_be_determined_is_never_a_pass(found: tuple[Finding, ...], verdict: State) -> None:
     assert benchmarks.judge(replace(ROW, interval_s=Span(1, None), count_max=Span(1, None)), found) is verdict
 
 
@@ -118,7 +118,7 @@ def test_a_name_or_its_beginning_chooses(names: list[str], chosen: list[str]) ->
     assert table.choose(["all"]) == table.load_table()
 
 
-def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="--benchmark dev-sek: not known, did you mean 'dev-sec'") as caught:
         table.choose(["cis", "dev-sek"])
     assert "hss-1.12" in (caught.value.hint or "")

@@ -74,7 +74,7 @@ def test_the_worst_host_stands_first(opened: Opened) -> None:
     assert len(names(page)) == 100
 
 
-def test_what_is_wrong_is_told_once_for_hosts_that_are_alike(opened: Opened) -> None:
+def test_what_is_wrong_is_reported_once_for_hosts_that_are_alike(opened: Opened) -> None:
     page = opened()
     wrong = page.locator(".alike")
     first = wrong.locator("div").first

@@ -142,7 +142,7 @@ def test_undo_takes_a_waiting_change_back(sshd: Sshd, tmp_path: Path) -> None:
     assert keepalive("check", "-i", hosts, "--format", "json").host()["reverted"] is None
 
 
-def test_a_revert_is_told_afterwards(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_revert_is_reported_afterwards(sshd: Sshd, tmp_path: Path) -> None:
     hosts = inventory(sshd, tmp_path)
     before = sshd.config_file.read_text()
     first = keepalive("apply", "--yes", "--no-confirm", "--confirm-timeout", "20", "-i", hosts, "--format", "json")
@@ -379,7 +379,7 @@ def test_a_rollback_waits_for_an_sshd_that_does_not_listen_yet(tmp_path: Path) -
         (["--serial", "label:zone"], "no host has this label"),
     ],
 )
-def test_a_rollout_that_means_nothing_is_told_before_any_host_is_contacted(
+def test_a_rollout_that_means_nothing_is_reported_before_any_host_is_contacted(
     sshd: Sshd, tmp_path: Path, words: list[str], said: str
 ) -> None:
     ran = keepalive("apply", "--yes", "-i", inventory(sshd, tmp_path), *words)

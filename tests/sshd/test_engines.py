@@ -118,7 +118,7 @@ def test_ctrl_c_lets_local_workers_finish_what_they_have(sshd: Sshd, tmp_path: P
     assert causes <= {None, "interrupted"}
 
 
-def test_a_scheduler_that_is_not_there_is_told_before_any_host_is_contacted(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_scheduler_that_is_not_there_is_reported_before_any_host_is_contacted(sshd: Sshd, tmp_path: Path) -> None:
     for command in (["check"], ["apply", "--yes"]):
         words = ["--engine", "dask:tcp://127.0.0.1:1"]
         ran = keepalive(*command, "-i", inventory(sshd, tmp_path), *words)

@@ -51,7 +51,7 @@ def test_at_the_question_of_apply_nothing_was_changed(sshd: Sshd, tmp_path: Path
     assert sshd.config_file.read_text() == before
 
 
-def test_who_says_no_is_told_that_nothing_was_changed(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_refusal_reports_that_nothing_was_changed(sshd: Sshd, tmp_path: Path) -> None:
     with Terminal("apply", "-i", inventory(sshd, tmp_path), NO_COLOR="1") as terminal:
         terminal.wait_for("[y/N]")
         terminal.answer("n")

@@ -69,7 +69,7 @@ def reach(server: HostileServer, folder: Path) -> Host:
 
 
 @needs("dropbear", root=True)
-def test_dropbear_is_told_after_a_login(dropbear: list[str], tmp_path: Path) -> None:
+def test_dropbear_is_reported_after_a_login(dropbear: list[str], tmp_path: Path) -> None:
     with nothing_left(), HostileServer(serving(dropbear, tmp_path / "log")) as server:
         shell = connect(reach(server, tmp_path), secrets=Secrets(), timeout_s=60)
         try:

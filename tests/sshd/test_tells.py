@@ -21,7 +21,7 @@ def sshd() -> Iterator[Sshd]:
         yield server
 
 
-def test_a_real_host_is_held_against_benchmarks_and_told_everywhere(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_real_host_is_held_against_benchmarks_and_reported_everywhere(sshd: Sshd, tmp_path: Path) -> None:
     hosts = inventory(sshd, tmp_path)
     outs = [word for kind in ("html", "sarif", "csv") for word in ("--out", f"{kind}:{tmp_path}/{kind}")]
     words = ["--benchmark", "telekom-psa", "--benchmark", "dev-sec", "--notify", f"command:tee {tmp_path}/notice"]

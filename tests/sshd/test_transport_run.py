@@ -249,7 +249,7 @@ def test_a_hanging_profile_is_cut_off_and_nobody_knows(tmp_path: Path) -> None:
     assert (done.begun, done.ended) == (False, False)
 
 
-def test_what_a_host_repeats_of_its_password_is_told_nowhere(tmp_path: Path) -> None:
+def test_what_a_host_repeats_of_its_password_is_reported_nowhere(tmp_path: Path) -> None:
     """Reports, history, notices, log lines: everything that a run leaves behind."""
     kept = tmp_path / "kept"
     body = GREEDY.format(kept=kept, then='echo "password $line is wrong"; exit 1')

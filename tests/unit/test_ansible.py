@@ -75,7 +75,7 @@ def test_a_secret_in_plain_text_is_neither_taken_nor_shown(tmp_path: Path, caplo
     assert "hunter2" not in caplog.text
 
 
-def test_what_ansible_inventory_says_when_it_fails_is_told(
+def test_what_ansible_inventory_says_when_it_fails_is_reported(
     tmp_path: Path, script: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(script("ansible-inventory", "echo oh no >&2; exit 4").parent))
@@ -123,7 +123,7 @@ def test_without_ansible_plain_files_are_read_and_a_directory_is_refused(
         ("{}", "the inventory contains no host"),
     ],
 )
-def test_what_is_no_inventory_is_told(text: str, said: str) -> None:
+def test_what_is_not_an_inventory_is_reported(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         build_hosts(read_json(text.encode(), "x"))
     assert str(caught.value).startswith("x: ")

@@ -40,7 +40,7 @@ def test_nodes_know_their_place() -> None:
         (b"{a: " * 100_000, "f.yaml:1:257: nested more than 64 levels deep"),
     ],
 )  # fmt: skip
-def test_what_is_not_yaml_is_told_with_its_place(data: bytes, message: str) -> None:
+def test_what_is_not_yaml_is_reported_with_its_place(data: bytes, message: str) -> None:
     assert refusal(data) == message
 
 
@@ -57,7 +57,7 @@ def test_aliases_cannot_make_a_small_file_large() -> None:
     assert len(document.read_pairs(last)) == 41
 
 
-def test_merges_that_lead_too_deep_are_told(tmp_path: Path) -> None:
+def test_merges_that_lead_too_deep_are_reported(tmp_path: Path) -> None:
     lines = ["a0: &a0 {port: 1}", *(f"a{n}: &a{n} {{<<: *a{n - 1}}}" for n in range(1, 5000))]
     file = tmp_path / "deep.yaml"
     file.write_text("\n".join([*lines, "hosts: {h: *a4999}", ""]))
@@ -79,13 +79,13 @@ def test_an_alias_inside_itself_ends() -> None:
         ("a\0b", "is not a path"),
     ],
 )
-def test_what_cannot_be_read_is_told(tmp_path: Path, name: str, message: str) -> None:
+def test_what_cannot_be_read_is_reported(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         documents.read(str(tmp_path / name))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_forbidden_file_is_told(tmp_path: Path) -> None:
+def test_a_forbidden_file_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "closed.yaml"
     file.touch(mode=0)
     with pytest.raises(ConfigError, match="Permission denied"):

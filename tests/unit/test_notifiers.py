@@ -124,7 +124,7 @@ def test_a_dead_server_is_one_line_without_the_secret(
     assert PASSWORD not in err + caplog.text
 
 
-def test_a_server_that_refuses_is_told(
+def test_a_server_that_refuses_is_reported(
     secret: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with sinks.http(status=500) as hook:
@@ -134,7 +134,7 @@ def test_a_server_that_refuses_is_told(
     assert "the notice was not accepted" in capfd.readouterr().err
 
 
-def test_a_wrong_password_is_told(
+def test_a_wrong_password_is_reported(
     secret: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with sinks.smtp(("ops", "other")) as box:
@@ -147,7 +147,7 @@ def test_a_wrong_password_is_told(
     assert PASSWORD not in err
 
 
-def test_a_program_that_fails_is_told_with_its_last_line(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_program_that_fails_is_reported_with_its_last_line(capfd: pytest.CaptureFixture[str]) -> None:
     send("command:sh -c 'echo one >&2; printf \"pager \\033[31mdown\" >&2; exit 7'")
     assert capfd.readouterr().err == "warning: --notify command: sh failed with exit code 7: 'pager \\x1b[31mdown'\n"
 

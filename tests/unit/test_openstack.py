@@ -129,7 +129,7 @@ def test_tags_and_the_cache_with_its_age(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_cloud_that_fails_is_told(start: Start, cloud: Cloud, said: str) -> None:
+def test_a_cloud_that_fails_is_reported(start: Start, cloud: Cloud, said: str) -> None:
     start("one", cloud)
     with pytest.raises(ConfigError) as caught:
         names("openstack:one")
@@ -153,7 +153,7 @@ def test_tls_is_verified(start: Start, place: Path) -> None:
 
 
 @needs_sdk
-def test_a_cloud_that_is_none_is_told(start: Start, place: Path) -> None:
+def test_an_unknown_cloud_is_reported(start: Start, place: Path) -> None:
     start("one", Cloud([]), auth_type="password")
     with pytest.raises(ConfigError, match=r"openstack:gone: .*gone was not found"):
         names("openstack:gone")

@@ -137,7 +137,7 @@ def test_harmless_options_are_numbers_choices_switches_and_names_of_what_is_inst
         ("- a\n", "1:1: keys with values (`key: value`) are expected here, not a list"),
     ],
 )
-def test_mistakes_are_told_with_their_place(place: Path, text: str, message: str) -> None:
+def test_mistakes_are_reported_with_their_place(place: Path, text: str, message: str) -> None:
     (place / "sshd-keepalive.yaml").write_text(text)
     with pytest.raises(ConfigError) as caught:
         read()

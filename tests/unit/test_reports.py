@@ -246,7 +246,7 @@ MANY = a_run(
 )  # fmt: skip
 
 
-def test_hosts_that_are_alike_are_told_once_worst_first() -> None:
+def test_hosts_that_are_alike_are_reported_once_worst_first() -> None:
     assert text_report.render_ending(MANY, MANY.hosts) == (
         "unreachable 2 hosts: o, p\n"
         "    tcp: 192.0.2.11 port 22 refused\n"

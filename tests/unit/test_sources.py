@@ -51,7 +51,7 @@ def test_a_host_in_two_sources_is_refused_with_both(place: Path) -> None:
         ("", ".: is a directory, a file is expected"),
     ],
 )
-def test_a_source_that_is_none_is_told(source: str, message: str) -> None:
+def test_an_unknown_source_is_reported(source: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         names(source)
     assert str(caught.value) == message
@@ -68,7 +68,7 @@ def test_paths_count_from_the_folder_of_the_file(place: Path, monkeypatch: pytes
     assert (host.certificate_file, host.known_hosts, host.password) == ("/home/jo/c.pub", "/k", "file:/home/jo/pw")
 
 
-def test_a_home_of_nobody_is_told(place: Path) -> None:
+def test_a_home_of_nobody_is_reported(place: Path) -> None:
     (place / "h").write_text("hosts:\n  a: {identity_file: ~nobody-here/id}\n")
     with pytest.raises(ConfigError, match="h:2:22: the user does not exist on this machine"):
         names("h")

@@ -87,7 +87,7 @@ def test_names_that_a_shell_would_not_take_as_they_are_are_refused(script: Calla
         ("true", "it is empty"),
     ],
 )
-def test_garbage_is_told(script: Callable[[str], Path], text: str, said: str) -> None:
+def test_garbage_is_reported(script: Callable[[str], Path], text: str, said: str) -> None:
     path = script(text)
     with pytest.raises(ConfigError) as caught:
         command.load(str(path))
@@ -142,7 +142,7 @@ def test_a_flood_is_cut(script: Callable[[str], Path], text: str) -> None:
         ("command:x?timeout=soon", "timeout is a number of seconds"),
     ],
 )
-def test_a_program_that_is_none_is_told(
+def test_a_file_that_is_not_a_program_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -157,7 +157,7 @@ def test_the_list_on_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> 
     assert told("-") == [("web1:2200", "ops", 2200), ("web2:2200", "ops", 2200), ("2001:db8::5", None, 22)]
 
 
-def test_all_mistakes_of_the_list_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_mistakes_of_the_list_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = b"a\nroot:hunter2@b\nx y\n\xff\na\njo@a\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
     with pytest.raises(ConfigError) as caught:
@@ -167,7 +167,7 @@ def test_all_mistakes_of_the_list_are_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert "'a' is given differently in standard input:1" in str(caught.value)
 
 
-def test_an_empty_list_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_list_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"# none\n")))
     with pytest.raises(ConfigError, match="standard input contains no host"):
         stdin.load("")

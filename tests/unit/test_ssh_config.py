@@ -113,7 +113,7 @@ def test_a_proxy_command_that_is_a_jump_is_known(command: str, hop: str | None) 
         ("Host a\n StrictHostKeyChecking maybe\n", 'config:2: unsupported option "maybe"'),
     ],
 )
-def test_mistakes_are_told_with_their_place(home: Path, text: str, said: str) -> None:
+def test_mistakes_are_reported_with_their_place(home: Path, text: str, said: str) -> None:
     text = text.replace("Include config", f"Include {home}/config")
     (home / "config").touch(mode=0o600)
     with pytest.raises(ConfigError) as caught:

@@ -45,7 +45,7 @@ def test_a_waiver_holds_to_its_last_day(text: str, until: date, verdict: State, 
     assert note in text_report.render_hosts([report])
 
 
-def test_what_could_not_be_told_was_never_waived() -> None:
+def test_what_could_not_be_determined_was_never_waived() -> None:
     report = judged(WRONG, date(2027, 1, 1), dumps=(_says("0", "7"),))
     assert {finding.state for finding in report.findings} == {State.DRIFT, State.UNKNOWN}
     assert report.state is State.UNKNOWN

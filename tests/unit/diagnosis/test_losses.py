@@ -82,7 +82,7 @@ def test_the_limits_of_the_host_itself_count(pair: str, version: str, seconds: i
     assert cause in found.clusters[0].cause
 
 
-def test_sessions_closed_without_a_word_are_told_apart_and_are_no_proof() -> None:
+def test_sessions_closed_without_a_word_are_distinguished_and_are_no_proof() -> None:
     overall, of_limit = judge(study(group("unknown", 20, *[301] * 20), group("peer", 20)))
     assert overall.state is State.OK
     assert (str(of_limit.scope), of_limit.state) == ("300 s", State.UNKNOWN)

@@ -65,7 +65,7 @@ def test_a_value_that_changed_names_the_line_the_file_and_who_writes_it() -> Non
     )
 
 
-def test_where_no_file_names_its_writer_those_who_might_have_written_it_are_told() -> None:
+def test_where_no_file_names_its_writer_those_who_might_have_written_it_are_reported() -> None:
     now = told(pair("0", "3"), agents=("WALinuxAgent", "cloud-init"))
     before = told(agents=now.agents)
     now = replace(now, deciding_files=(DecidingFile(path=MAIN, changed_at=NOW),))

@@ -109,12 +109,12 @@ def test_a_match_block_in_an_included_file_comes_alive() -> None:
     assert (Place(path="/etc/ssh/a", line=2), Effect.CHANGED) in places
 
 
-def test_every_refused_line_is_told_and_not_only_the_first() -> None:
+def test_every_refused_line_is_reported_and_not_only_the_first() -> None:
     text = "ClientAliveInterval 300#x\nMatch User = root\nClientAliveCountMax 3#x\nMatch Address 1.2.3.4/8\n"
     assert [d.place.line for d in compared(text, "8.3", "10.0") if d.place] == [1, 2, 3, 4]
 
 
-def test_what_cannot_be_told_is_unknown() -> None:
+def test_what_cannot_be_determined_is_unknown() -> None:
     """Another vendor's keyword, and one that the present build should not know either."""
     for text, now, then in (
         ("GSSAPIKeyExchange no\n", "debian-13", "10.2"),

@@ -53,13 +53,13 @@ def test_without_match_it_is_everybody() -> None:
     assert shown.startswith("everybody\n  ClientAliveInterval 7  <command line>\n    hides ")
 
 
-def test_a_block_that_may_match_is_told() -> None:
+def test_a_block_that_may_match_is_reported() -> None:
     files = {MAIN: b"Match Group g\nClientAliveInterval 9\nMatch Group h\nX11Forwarding no\n"}
     shown = told(files, Context(user="bob"))
     assert shown.endswith(f"  may also match: {MAIN}:1  Match Group g\n")
 
 
-def test_a_line_that_an_earlier_block_may_beat_is_still_told() -> None:
+def test_a_line_that_an_earlier_block_may_beat_is_still_reported() -> None:
     text = b"Match User a*\nClientAliveInterval 1\nMatch User *\nClientAliveInterval 2\n"
     assert f"ClientAliveInterval 2  {MAIN}:4" in told({MAIN: text})
     assert f"ClientAliveInterval 3  {MAIN}:2" in told({MAIN: b"Match RDomain x\nClientAliveInterval 3\n"})

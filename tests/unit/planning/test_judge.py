@@ -92,12 +92,12 @@ def test_every_block_that_decides_is_judged() -> None:
     assert findings[2].hides == (Place(path=MAIN, line=1),)
 
 
-def test_match_all_is_told_once() -> None:
+def test_match_all_is_reported_once() -> None:
     findings = judged("Match all\nClientAliveInterval 60\n")
     assert [(str(f.scope), f.value) for f in findings] == [("global", "60"), ("global", "3")]
 
 
-def test_kept_overrides_pass_and_are_told() -> None:
+def test_kept_overrides_pass_and_are_reported() -> None:
     keep = Policy(match_overrides=MatchOverrides.KEEP)
     findings = judged(GOOD + "Match User root\nClientAliveInterval 0\nMatch all\nClientAliveCountMax 9\n", keep)
     assert verdicts(findings) == ["ok", "drift", "ok"]  # what counts for everybody is never exempt

@@ -81,7 +81,7 @@ def test_without_a_match_one_question_is_enough() -> None:
      ("ClientAliveInterval 300\nClientAliveCountMax 0\n", "9.6p1", 1200),
      ("ClientAliveInterval 300\nClientAliveCountMax 0\n", "8.1p1", None)],
 )  # fmt: skip
-def test_where_silent_clients_are_dropped_or_sooner_it_is_told(
+def test_where_silent_clients_are_dropped_or_sooner_it_is_reported(
     before: str, version: str, dropped_s: int | None
 ) -> None:
     planned = plan.plan(read(look({MAIN: "X11Forwarding no\n" + before}, version=version)), Policy())
@@ -140,7 +140,7 @@ def test_questions_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 # --------------------------------------------------------------------------------------------- notes
 
 
-def test_managers_are_told() -> None:
+def test_managers_are_reported() -> None:
     for text, who in (
         ("# Ansible managed\n", "Ansible"),
         ("#\n# This file is managed by Puppet\n", "Puppet"),
@@ -160,7 +160,7 @@ def test_managers_are_told() -> None:
     assert "Ansible" in plan.plan(read(look({MAIN: far})), Policy()).notes[0]
 
 
-def test_lines_without_effect_are_told() -> None:
+def test_lines_without_effect_are_reported() -> None:
     planned = plan.plan(
         read(look({MAIN: "ClientAliveInterval 60\nClientAliveInterval 70\nClientAliveCountMax 3\n"})), Policy()
     )
@@ -185,7 +185,7 @@ def test_thousands_of_blocks_take_no_time() -> None:
     assert time.process_time() - began < 20
 
 
-def test_a_configuration_that_is_too_large_is_told() -> None:
+def test_a_configuration_that_is_too_large_is_reported() -> None:
     text = "# x\n" * 70_000 + "ClientAliveInterval 60\nClientAliveCountMax 3\n"
     (note,) = plan.plan(read(look({MAIN: text})), Policy()).notes
     assert "every connection fails" in note

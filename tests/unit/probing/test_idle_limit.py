@@ -40,7 +40,7 @@ def test_the_limit_lies_within_the_bounds(limit_s: float, idle_s: float) -> None
 
 
 @pytest.mark.parametrize("limit_s", [240, 300, 350])
-def test_the_usual_limits_are_told_apart_in_six_minutes(limit_s: float) -> None:
+def test_the_usual_limits_are_distinguished_in_six_minutes(limit_s: float) -> None:
     found = under(limit_s, 360)
     assert found.at_most_s is not None
     assert limit_s - 15 <= found.at_least_s < limit_s <= found.at_most_s <= limit_s + 60

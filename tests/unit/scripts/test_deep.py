@@ -80,7 +80,7 @@ def test_a_channel_timeout_inside_match_counts_from_the_release_that_applies_it(
 
 
 @pytest.mark.parametrize(("told", "is_off"), [("no", True), ("false", True), ("yes", False), ("true", False)])
-def test_tcp_keep_alive_is_told_in_the_words_of_every_release(told: str, is_off: bool) -> None:
+def test_tcp_keep_alive_is_reported_in_the_words_of_every_release(told: str, is_off: bool) -> None:
     found = deep.judge(said(kernel="7200 9 75 "), snapshot(tcpkeepalive=told))
     assert (dict(found.facts)["tcp_keepalive"] == "no") is is_off
 
@@ -92,7 +92,7 @@ def test_max_sessions_counts_against_the_concurrency_asked_about(most: str, n: i
     assert [finding.state for finding in found.findings] == wanted
 
 
-def test_what_ends_prompts_only_is_told_but_no_finding() -> None:
+def test_what_ends_prompts_only_is_reported_but_no_finding() -> None:
     found = deep.judge(
         said(
             tmout="/etc/profile.d/tmout.sh:3:readonly TMOUT=900\n/etc/profile:9:TMOUT=0\n",
@@ -127,5 +127,5 @@ def test_logins_at_the_same_moment_are_counted_against_max_startups() -> None:
     assert list(deep._list_notes(dump, Version(9, 6), 5)) == []
 
 
-def test_keep_alives_of_tcp_that_are_off_are_told() -> None:
+def test_keep_alives_of_tcp_that_are_off_are_reported() -> None:
     assert deep._find_tcp_keep_alive({"kernel": "7200 75 9"}, snapshot(tcpkeepalive="no").dumps[0]) == ("no",)

@@ -189,7 +189,7 @@ def _busy_day() -> Iterator[bytes]:
 
 
 @pytest.mark.slow
-def test_sessions_beyond_the_bound_are_left_out_and_told(tmp_path: Path) -> None:
+def test_sessions_beyond_the_bound_are_left_out_and_reported(tmp_path: Path) -> None:
     line = "Jan 20 01:00:00 h sshd[{0}]: Accepted publickey for etl from 192.0.2.{1} port {2} ssh2\n"
     lines = (line.format(n + 2, n // 60_000, n % 60_000) for n in range(100_003))
     write_log(tmp_path, "auth.log", "".join(lines))

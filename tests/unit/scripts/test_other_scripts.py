@@ -64,7 +64,7 @@ def test_the_trial_starts_the_hosts_sshd_with_our_values_first(shell: str, tmp_p
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_run_is_told_from_a_directory_of_root_alone(shell: str, tmp_path: Path) -> None:
+def test_a_run_is_distinguished_from_a_directory_of_root_alone(shell: str, tmp_path: Path) -> None:
     state = tmp_path / "state"
     run = state / "20260101T000000Z-aaaaaa"
     (run / "decided").mkdir(parents=True)
@@ -90,7 +90,7 @@ def test_a_run_is_told_from_a_directory_of_root_alone(shell: str, tmp_path: Path
         ("", None),
     ],
 )
-def test_a_run_that_was_not_confirmed_is_told_with_what_became_of_it(
+def test_a_run_that_was_not_confirmed_is_reported_with_what_became_of_it(
     tmp_path: Path, word: str, how: GuardEnd | None
 ) -> None:
     run = tmp_path / "20260101T000000Z-aaaaaa"

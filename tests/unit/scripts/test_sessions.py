@@ -37,7 +37,7 @@ V4 = "01 0B0200C0:0016 090200C0:C418 200\n"
 NETWORK = V4 + "01 0000000000000000FFFF00000B0200C0:08AE 0000000000000000FFFF0000090200C0:C419 300"
 
 
-def test_sessions_are_told_with_user_peer_age_and_command() -> None:
+def test_sessions_are_reported_with_user_peer_age_and_command() -> None:
     ops, root = sessions.parse(told(network=NETWORK))
     assert (ops.user, ops.line, ops.peer, ops.port, ops.commands) == ("ops", "pts/0", "192.0.2.9:50200", 22, ("-bash",))
     assert (root.user, root.line, root.peer, root.port) == ("root", "notty", "192.0.2.9:50201", 2222)
@@ -54,7 +54,7 @@ def test_the_monitor_of_10_5_and_its_session_are_one() -> None:
     assert (ops.pid, ops.user, ops.line) == (20, "ops", "pts/0")
 
 
-def test_those_of_one_daemon_are_told_apart_by_its_ports() -> None:
+def test_those_of_one_daemon_are_distinguished_by_its_ports() -> None:
     listens = "0A 00000000:0016 00000000:0000 100\n"
     (ops,) = sessions.parse(told(network=listens + NETWORK), daemon=10)
     assert ops.user == "ops"
@@ -99,6 +99,6 @@ def test_what_cannot_be_read_or_is_gone_is_left_out() -> None:
     assert len(sessions.parse(table.replace(b"10 1 100 sshd", b"10 9 100 sshd"))) == len(sessions.parse(usual))
 
 
-def test_how_long_a_client_is_silent_is_told_where_it_is_asked() -> None:
+def test_how_long_a_client_is_silent_is_reported_where_it_is_asked() -> None:
     ops, root = sessions.parse(told(network=NETWORK) + record("silent", "200 61500\n"))
     assert (ops.silent_s, root.silent_s) == (61.5, None)

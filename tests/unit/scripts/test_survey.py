@@ -168,7 +168,7 @@ def test_a_daemon_that_is_not_there_is_missed_after_two_looks(host: Host, tmp_pa
 
 
 @pytest.mark.parametrize("is_installed", [False, True])
-def test_a_change_that_restarts_the_daemon_is_told_instead_of_the_daemon_that_is_missing(
+def test_a_change_that_restarts_the_daemon_is_reported_instead_of_the_daemon_that_is_missing(
     host: Host, tmp_path: Path, is_installed: bool
 ) -> None:
     """Once it waits for its confirmation the new daemon has to be there."""
@@ -184,7 +184,7 @@ def test_a_change_that_restarts_the_daemon_is_told_instead_of_the_daemon_that_is
     assert (report.failure.kind, report.failure.cause) == ("locked", "at_work")
 
 
-def test_a_pending_change_is_told_instead_of_a_difference_of_the_readings(host: Host) -> None:
+def test_a_pending_change_is_reported_instead_of_a_difference_of_the_readings(host: Host) -> None:
     begin_change(host)
     Path(host.sshd_config).write_text("ClientAliveInterval 5\n")
     reading = read(look(host))
@@ -194,7 +194,7 @@ def test_a_pending_change_is_told_instead_of_a_difference_of_the_readings(host: 
     assert (report.state, report.failure.kind) == ("unknown", "locked")
 
 
-def test_a_difference_that_stays_is_looked_at_twice_and_told(host: Host) -> None:
+def test_a_difference_that_stays_is_looked_at_twice_and_reported(host: Host) -> None:
     Path(host.sshd_config).write_text("ClientAliveInterval 5\n")
     shell = LocalShell(host)
     message = find_contradiction(observe(shell, NOW, timeout_s=20))
@@ -229,7 +229,7 @@ def test_what_no_sshd_should_read_is_refused_by_name(host: Host, make: object, c
     assert (raised.value.kind, raised.value.cause) == ("observe", cause)
 
 
-def test_a_link_is_read_and_its_target_told(host: Host) -> None:
+def test_a_link_is_read_and_its_target_reported(host: Host) -> None:
     folder = tree(host, sshd_config="Include @/link\n", real="ClientAliveInterval 9\n")
     (folder / "link").symlink_to("real")
     file = look(host).files[1]
@@ -446,7 +446,7 @@ def test_the_phase_of_a_pending_change(host: Host, files: tuple[str, ...], boote
 
 
 @pytest.mark.parametrize("shell", installed_shells())
-def test_agents_are_told_by_their_directories_each_once(host: Host, shell: str, tmp_path: Path) -> None:
+def test_agents_are_recognised_by_their_directories_each_once(host: Host, shell: str, tmp_path: Path) -> None:
     for path in ("etc/puppetlabs/puppet", "etc/puppet/puppet.conf", "var/lib/waagent", "usr/local/hostguard"):
         (tmp_path / "root" / path).mkdir(parents=True)
     script = survey.build_script(host, build_functions(host.service), users=())
@@ -469,7 +469,7 @@ def test_agents_are_told_by_their_directories_each_once(host: Host, shell: str, 
         ("compiled_in", "Missing privilege separation directory", "exec /opt/real-daemon", True, True),
     ],
 )
-def test_the_path_that_was_compiled_in_is_told_by_its_neighbour_or_stands_in_the_program(
+def test_the_path_that_was_compiled_in_is_recognised_by_its_neighbour_or_stands_in_the_program(
     tmp_path: Path, shell: str, moduli: str, said: str, program: str, is_so: bool, searched: bool
 ) -> None:
     write_command(tmp_path / "fence", "grep", 'echo x >>searched; exec /bin/grep "$@"')

@@ -70,7 +70,7 @@ def test_this_program_is_not_the_listener_that_it_started(processes: Processes) 
         ("sshd", (LISTENER,), "init", False),
     ],
 )
-def test_process_1_is_told_by_what_it_is(
+def test_process_1_is_recognised_by_what_it_is(
     processes: Processes, shell: str, comm: str, words: tuple[str, ...], name: str, is_it: bool
 ) -> None:
     processes.add(1, 0, comm, *words)

@@ -78,7 +78,7 @@ def test_processes_ask_back_and_a_person_is_asked_once() -> None:
     assert asked == ["a test"]
 
 
-def test_what_cannot_be_had_is_told_in_the_same_words() -> None:
+def test_what_cannot_be_had_is_reported_in_the_same_words() -> None:
     job = partial(jobs.asking, secrets=Secrets())
     (report,) = engines.select("dask").run(job, HOSTS[:1], workers=4)
     assert dict(report.facts)["error"] == "ConfigError: a test: cannot ask without a terminal"

@@ -239,7 +239,7 @@ def test_noise_keeps_its_beginning_and_its_end() -> None:
     assert exchange.noise.endswith(b"line 2999\n")
 
 
-def test_more_output_than_the_cap_is_dropped_and_told() -> None:
+def test_more_output_than_the_cap_is_dropped_and_reported() -> None:
     exchange = Exchange("", way=Way.PLAIN, nonce="n0")
     exchange.feed(BEGIN)
     for _ in range(CAP_BYTES // 65536 + 3):

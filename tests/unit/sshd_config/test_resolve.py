@@ -90,7 +90,7 @@ def test_other_keywords_are_printed_as_sshd_prints_them() -> None:
         read["ciphers"]
 
 
-def test_a_value_the_table_cannot_read_is_not_told() -> None:
+def test_a_value_the_table_cannot_read_is_not_reported() -> None:
     assert not values_of(resolve_all(tree("LoginGraceTime soon\n")), "logingracetime")
     assert not values_of(resolve_all(tree('Banner ""\n')), "banner")
     assert not values_of(resolve_all(tree("MaxSessions -1\n", "7.4p1")), "maxsessions")

@@ -108,7 +108,7 @@ def test_what_was_refused_once_is_refused_again() -> None:
             built.events()
 
 
-def test_a_loop_is_told_from_a_long_chain() -> None:
+def test_a_loop_is_distinguished_from_a_long_chain() -> None:
     with pytest.raises(ParseError, match="levels of Include: /a includes itself"):
         events({MAIN: "Include /a\n", "/a": "Include /b\n", "/b": "Include /a\n"})
     chain = {f"/{n}": f"Include /{n + 1}\n" for n in range(20)}
