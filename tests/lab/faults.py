@@ -163,6 +163,10 @@ class Victim:
     def litter(self) -> str:
         return self.host.run(LITTER, check=False).stdout
 
+    def wait_until_clean(self) -> None:
+        """The guard removes its boot hook after its lock, and an init script takes a moment to unregister."""
+        wait_for(lambda: not self.litter(), _PATIENCE_S, "the last file of the guard to be removed")
+
     def verdict(self, *, stale_lock: bool = False) -> str:
         """`old` or `new`; anything that must never be is an AssertionError. Then the next apply has to succeed.
 

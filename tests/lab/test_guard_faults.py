@@ -150,7 +150,7 @@ def test_disk_full_at_each_write(two: Victims, table: guarantees.Table) -> None:
                 break
             assert end in ("refused", "rolled_back"), (room, end, message)
             assert victim.config == victim.stock, (room, end, message)
-            assert not victim.litter(), (room, end, victim.litter())
+            victim.wait_until_clean()
             assert keepalive("check", *victim.only).host()["failure"] is None
         assert n_tries > (10 if ALL else 2)
         victim.fresh()
@@ -180,7 +180,7 @@ def test_no_inode_is_left_when_the_time_is_up(victims: Victims, table: guarantee
                 host.run(f"umount -l {STATE}")
             assert victim.config == victim.stock
             assert taken or ("not confirmed within" in noted and noted.endswith("\nrolled_back\n")), noted
-            assert not victim.litter(), victim.litter()
+            victim.wait_until_clean()
         victim.fresh()
         return victim.verdict()
 
@@ -452,8 +452,8 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
 
 @pytest.mark.timeout(LIMIT_S)
 def test_an_sshd_that_somebody_starts_by_hand_clears_a_run_too(two: Victims, tmp_path: Path) -> None:
-    """The manager stays broken; the sshd that listens has read the old bytes."""
-    for victim in two.values():
+    """The manager stays broken; the sshd that listens has read the old bytes. A socket unit leaves it no port."""
+    for victim in (victim for kind, victim in two.items() if kind != "socket"):
         host = victim.host
         victim.fresh()
         _, guard = left_unproved(victim)

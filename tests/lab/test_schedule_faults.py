@@ -75,7 +75,7 @@ def test_units_and_lines_of_others_are_left_alone(controller: Controller) -> Non
     host = controller("d12py")
     foreign = "[Service]\nExecStart=/bin/true\n"
     host.run(f"cat >{UNITS}/{UNIT}", stdin=foreign)
-    assert "left alone" in refused(host, "schedule install --every day -i hosts.yaml")
+    assert "so it is kept" in refused(host, "schedule install --every day -i hosts.yaml")
     assert host.run(f"cat {UNITS}/{UNIT}").stdout == foreign
     assert "no schedules" in keepalive(host, "schedule list")
 

@@ -408,5 +408,6 @@ def test_a_frozen_host(boot: Callable[..., list[LabHost]], reach: Callable[..., 
     subprocess.run(["nsenter", "-t", str(machine._init_pid), "-n", "ip", "link", "set", "host0", "down"], check=True)
     with pytest.raises(HostError) as caught:
         shell.run("id -u", timeout_s=1)
-    assert (caught.value.kind, caught.value.cause) == ("timeout", "deadline(channel)")
+    assert caught.value.kind == "timeout"
+    assert caught.value.cause in ("deadline(channel)", "deadline(exec)")  # the session may have been opened before
     shell.close()
