@@ -130,4 +130,12 @@ class ConnectError(HostError):
 
 
 class MomentaryError(HostError):
-    """Something on the host changed, or may have changed, while it was read: another look may succeed."""
+    """Something on the host changed, or may have changed, while it was read: another look may succeed.
+
+    Its kind is `observe`.
+    """
+
+    def __init__(self, message: str, *, cause: str = "output-cut", hint: str = "run the command again") -> None:
+        from sshd_keepalive.model import FailureKind
+
+        super().__init__(message, kind=FailureKind.OBSERVE, cause=cause, hint=hint)

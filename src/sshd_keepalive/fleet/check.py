@@ -100,9 +100,10 @@ def study_host(host: Host, orders: Orders, user: str | None) -> tuple[Known | No
         with log_in_and_observe(host, orders) as (shell, reading):
             limits = run_deep_script(shell, reading.snapshot, orders).limits
             known = replace(read_known(reading, user), other=limits)
-            return known, redact(suggest_command(report_settled(reading, orders.run_id), orders.repeated))
+            report = report_settled(reading, orders.run_id)
     except KeepaliveError as error:
-        return None, redact(suggest_command(report_error(host, error), orders.repeated))
+        known, report = None, report_error(host, error)
+    return known, redact(suggest_command(report, orders.repeated))
 
 
 def run_deep_script(shell: Shell, snapshot: Snapshot, orders: Orders, concurrency: int | None = None) -> Deep:

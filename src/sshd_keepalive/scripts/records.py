@@ -41,10 +41,7 @@ def read_records(stdout: bytes) -> Iterator[Record]:
 
 def _make_error(position: int) -> MomentaryError:
     return MomentaryError(
-        f"cannot parse the output of the host at byte {position}: it was cut off, or a file changed while it was read",
-        kind=FailureKind.OBSERVE,
-        cause="output-cut",
-        hint="run the command again",
+        f"cannot parse the output of the host at byte {position}: it was cut off, or a file changed while it was read"
     )
 
 

@@ -206,8 +206,7 @@ def _report_unusable(kind: str, path: str) -> HostError:
 
 
 def _report_vanished(what: str) -> MomentaryError:
-    message = f"a {what} was deleted while it was read"
-    return MomentaryError(message, kind=FailureKind.OBSERVE, cause="output-cut", hint="run the command again")
+    return MomentaryError(f"a {what} was deleted while it was read")
 
 
 def _make_error(message: str, *, cause: str, hint: str) -> HostError:
@@ -313,12 +312,7 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
 
 def _read_pending(words: dict[str, str], now: datetime) -> PendingChange | None:
     if "settled" in words:
-        raise MomentaryError(
-            f"run {words['settled']} ended while the host was read",
-            kind=FailureKind.OBSERVE,
-            cause="output-cut",
-            hint="run the command again",
-        )
+        raise MomentaryError(f"run {words['settled']} ended while the host was read")
     if "pending" not in words:
         return None
     run_id, phase, left_s, directory = words["pending"].split(" ", 3)
@@ -353,7 +347,6 @@ def _read_running(look: _Look, host: Host) -> Daemon | None:
     if "lost" in words:
         raise MomentaryError(
             f"cannot find the sshd that accepted this login: {words['lost']}",
-            kind=FailureKind.OBSERVE,
             cause="no-daemon",
             hint="name it in the inventory, service: {manager: pidfile, pidfile: …} or {manager: command, …}",
         )
@@ -402,7 +395,6 @@ def _read_start(words: dict[str, str]) -> tuple[float, float]:
     except (KeyError, ValueError):
         raise MomentaryError(
             "cannot find out when the running sshd was started",
-            kind=FailureKind.OBSERVE,
             cause="no-start-time",
             hint="restart sshd by hand, or name two commands: service: {manager: command, …}",
         ) from None
