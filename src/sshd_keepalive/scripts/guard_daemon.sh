@@ -305,12 +305,13 @@ restart_and_wait() {
     # A rollback restarts only where this note is: without it nothing may be restarted.
     [ -e "$RUN/restarting" ] || note "$ACTION" "$RUN/restarting" || { problem="$RUN cannot be written"; return 1; }
     open_log restart.log
-    # A shell cannot wait for this long at most: it waits for a clock, which the manager's end stops.
+    # A shell cannot wait for this long at most: it waits for a clock, which the manager's end stops. With KILL: between
+    # fork and exec ksh and mksh lose a TERM.
     sleep 20 >/dev/null 2>&1 &
     clock=$!
     # A daemon started by hand keeps our output open for ever: into a file with it.
     {
-        trap 'kill $clock 2>/dev/null' EXIT
+        trap 'kill -KILL $clock 2>/dev/null' EXIT
         if [ "$ACTION" = reload ] && is_up && reload_daemon; then exit 0; else restart_unit; fi
         exit
     } </dev/null >"$log" 2>&1 &
