@@ -19,6 +19,7 @@ from sshd_keepalive import registry
 from sshd_keepalive.cli import COMMANDS
 from sshd_keepalive.cli import command as program
 from sshd_keepalive.model import FailureKind
+from sshd_keepalive.probing.proof import Loss
 from sshd_keepalive.ssh import errors
 from tests.lab import guarantees
 
@@ -143,6 +144,12 @@ def test_every_failure_kind_of_the_code_is_documented() -> None:
     page = (ROOT / "docs/reference/json.md").read_text()
     known = set(re.findall(r"`(\w+)`", page.split("## failure.kind")[1]))
     assert used <= known, used - known
+
+
+def test_every_word_for_a_loss_of_probe_is_documented() -> None:
+    page = (ROOT / "docs/reference/json.md").read_text()
+    (listed,) = re.findall(r"`loss` if the session ended: ([^|]*) \|", page)
+    assert set(re.findall(r"`(\w+)`", listed)) == {loss.name.lower() for loss in Loss}
 
 
 def test_the_library_is_as_its_page_says(tmp_path: Path) -> None:

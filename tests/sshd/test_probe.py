@@ -212,8 +212,8 @@ def test_a_way_that_takes_few_connections_is_measured_with_those(tmp_path: Path)
 def test_a_jump_host_with_the_shorter_life_is_named(tmp_path: Path) -> None:
     with (
         Sshd("ClientAliveInterval 0\n") as server,
-        Sshd("AllowTcpForwarding yes\n") as bastion,
-        Middlebox((bastion.address, bastion.port), 6.0, resets=True) as box,
+        Sshd("AllowTcpForwarding yes\n") as jump_host,
+        Middlebox((jump_host.address, jump_host.port), 6.0, resets=True) as box,
     ):
         address, port = box.address
         hosts = inventory(server, tmp_path, jump="way")
@@ -221,13 +221,13 @@ def test_a_jump_host_with_the_shorter_life_is_named(tmp_path: Path) -> None:
         data["hosts"]["way"] = {
             "address": address,
             "port": port,
-            "user": bastion.user,
-            "identity_file": str(bastion.user_key),
+            "user": jump_host.user,
+            "identity_file": str(jump_host.user_key),
             "host_keys": "accept-new",
             "known_hosts": str(tmp_path / "known"),
         }
         hosts.write_text(yaml.safe_dump(data))
         ran = keepalive("probe", "-i", hosts, "--limit", "one", "--idle", "30", "--format", "json")
     assert ran.status == 1, ran.stdout
-    assert ran.host()["facts"]["loss"] == "bastion"
+    assert ran.host()["facts"]["loss"] == "jump_host"
     assert "jump host" in observed(ran.host())["reason"]

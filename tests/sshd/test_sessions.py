@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sshd.test_bastion_fleet import children
+from tests.sshd.test_jump_host_fleet import children
 from tests.sshd.test_probe import inventory
 from tests.support.cli import keepalive
 from tests.support.sshd import Sshd, wait_until, why_not

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive import inventories
-from sshd_keepalive.ssh import jump as bastion
+from sshd_keepalive.ssh import jump
 from tests.support.cli import keepalive
 from tests.support.reach import run
 from tests.support.sshd import Sshd, sign_key, why_not
@@ -28,7 +28,7 @@ def target() -> Iterator[Sshd]:
 def hop() -> Iterator[Sshd]:
     with Sshd() as sshd:
         yield sshd
-        bastion.close_idle()
+        jump.close_idle()
 
 
 def ssh(config: Path, name: str) -> str:

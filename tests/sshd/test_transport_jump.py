@@ -101,7 +101,7 @@ def test_a_hop_that_does_not_forward(target: Sshd) -> None:
     with Sshd("AllowTcpForwarding no") as hop, pytest.raises(HostError) as caught:
         run(behind(target, reach(hop, name="hop")))
     jump.close_idle()
-    assert caught.value.cause == "bastion-denied"
+    assert caught.value.cause == "jump-host-denied"
 
 
 def test_a_target_the_hop_cannot_reach(target: Sshd, hop: Sshd) -> None:
@@ -131,7 +131,7 @@ def test_a_hop_that_dies_during_a_login_behind_it(hop: Sshd) -> None:
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(HostError) as caught:
             login.result()
-    assert (caught.value.kind, caught.value.cause) == ("tcp", "bastion-lost")
+    assert (caught.value.kind, caught.value.cause) == ("tcp", "jump-host-lost")
     assert "hop" in str(caught.value)
 
 
@@ -149,7 +149,7 @@ def test_a_hop_that_dies_while_a_script_runs_is_named(target: Sshd, hop: Sshd, t
                 done.result()
             jump.close_idle()
             jump.close_idle()
-    assert (caught.value.kind, caught.value.cause) == ("tcp", "bastion-lost")
+    assert (caught.value.kind, caught.value.cause) == ("tcp", "jump-host-lost")
     name = ("first-hop", "second-hop")[n]
     assert str(caught.value).startswith(f"{name} ("), caught.value
     assert "the connection to this jump host was lost (while a script ran on target)" in str(caught.value)

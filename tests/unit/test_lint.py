@@ -13,8 +13,8 @@ A = Host(name="a", address="192.0.2.1")
 
 def test_a_plain_inventory_gives_no_warning() -> None:
     other_daemon = replace(A, name="a-admin", sshd_config="/etc/ssh/admin")
-    behind_a_bastion = replace(A, name="far", jump=(Host(name="b", address="192.0.2.9"),))
-    assert lint((A, other_daemon, behind_a_bastion, Host(name="b", address="192.0.2.9")), today=TODAY) == ()
+    behind_a_jump_host = replace(A, name="far", jump=(Host(name="b", address="192.0.2.9"),))
+    assert lint((A, other_daemon, behind_a_jump_host, Host(name="b", address="192.0.2.9")), today=TODAY) == ()
 
 
 def test_warnings(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class Loss(Enum):
     CLOSED = "closed from the host's side"  # TCP FIN
     RESET = "ended by a TCP reset"
     NO_ANSWER = "lost: the other side does not answer, and sent no close or reset"
-    BASTION = "lost together with the connection to its jump host: that connection has the shorter limit"
+    JUMP_HOST = "lost together with the connection to its jump host: that connection has the shorter limit"
     CHANNEL = "its session was closed, the connection is still open"
 
 

@@ -155,7 +155,7 @@ class Session:
         is_ended = channel is not None and ended_by_peer(channel)
         is_cut = not (is_ended or exchange.done or exchange.overflow or self._deadline.is_over)
         if is_cut and (hop := self._connection.find_lost_hop()) is not None:
-            raise make_error(hop, "bastion-lost", f"while a script ran on {self._host.name}")
+            raise make_error(hop, "jump-host-lost", f"while a script ran on {self._host.name}")
         if not exchange.begun and lost is None and is_ended:
             raise self._explain_end(exchange, channel)
         if not exchange.begun and not (exchange.sent and self._phase == "read"):

@@ -106,7 +106,7 @@ class SshShell:
 
         result = hold(self.host, self._connection, idle_s, stop=stop)
         if result.loss in (Loss.CLOSED, Loss.RESET) and self._connection.find_lost_hop() is not None:
-            return replace(result, loss=Loss.BASTION)
+            return replace(result, loss=Loss.JUMP_HOST)
         return result
 
     def pace(self, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> SpacedResult:  # noqa: D102

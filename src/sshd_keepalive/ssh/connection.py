@@ -143,7 +143,7 @@ def open_connection(
         if verifier.was_confirmed and failure.kind is not FailureKind.TIMEOUT:
             # sshd waits LoginGraceTime for a login, and a person may take longer.
             failure = make_error(host, "lost(hostkey)", "while waiting for the answer about the host key")
-        elif failure.cause != "bastion-lost" and _was_too_early(client, error, deadline):
+        elif failure.cause != "jump-host-lost" and _was_too_early(client, error, deadline):
             failure = SentTooEarlyError(str(failure), kind=failure.kind, cause=failure.cause, hint=failure.hint)
         connection.close()
         raise failure from None
@@ -179,7 +179,7 @@ def _explain(host: Host, connection: Connection, phase: str, error: Exception, d
     client = connection.client
     steps = client.steps
     if not deadline.is_over and (hop := connection.find_lost_hop()) is not None:
-        return make_error(hop, "bastion-lost", f"while connecting to {host.name}")
+        return make_error(hop, "jump-host-lost", f"while connecting to {host.name}")
     if phase == "version" and client.remote_version:
         phase = "kex"
     if phase == "version":

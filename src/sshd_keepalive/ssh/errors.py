@@ -133,12 +133,12 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     "become-secret": (Kind.BECOME, "cannot read the sudo password", "check the secret reference"),
     "deadline": (Kind.TIMEOUT, "no progress before the time limit", "raise --timeout, or look at the host's load"),
     "lost": (Kind.TCP, "the connection broke", "try again; if it happens again, read sshd's log on the host"),
-    "bastion-lost": (
+    "jump-host-lost": (
         Kind.TCP,
         "the connection to this jump host was lost",
         "run the command again; if it happens again, read sshd's log on the jump host",
     ),
-    "bastion-denied": (Kind.TCP, "this jump host does not forward", "see AllowTcpForwarding and PermitOpen there"),
+    "jump-host-denied": (Kind.TCP, "this jump host does not forward", "see AllowTcpForwarding and PermitOpen there"),
 }
 
 
