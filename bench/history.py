@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import yaml
 
-from sshd_keepalive.cli._options import Options, Recording
-from sshd_keepalive.cli._records import Recorder
+from sshd_keepalive.cli.options import Options, Recording
+from sshd_keepalive.cli.records import Recorder
 from sshd_keepalive.model import Run
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.store import Store, parse_address
@@ -76,7 +76,7 @@ def asked(path: Path) -> dict[str, Took]:
 
 def recording(path: Path) -> Took:
     """What `--record --keep` adds to a check: to import, to read, to compare, to write, to forget one run."""
-    code = "import sshd_keepalive.cli.check as check"
+    code = "import sshd_keepalive.cli.commands.check as check"
     without = _slowest(lambda: subprocess.run([sys.executable, "-c", code], check=True))
     imported = _slowest(lambda: subprocess.run([sys.executable, "-c", f"{code}, sshd_keepalive.store"], check=True))
     fleet = a_fleet(HOSTS, n_past=0, seed=3)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sshd_keepalive import clients
-from sshd_keepalive.cli.client_config import command
+from sshd_keepalive.cli.commands.client_config import command
 
 
 def run(*words: str | Path) -> Result:

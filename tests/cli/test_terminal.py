@@ -8,12 +8,12 @@ import threading
 
 import pytest
 
-from sshd_keepalive.cli._progress import draw_bar, show_status
+from sshd_keepalive.cli.progress import draw_bar, show_status
 from tests.support.terminal import Terminal
 
 N_QUESTIONS = 300
 ASKS = f"""
-from sshd_keepalive.cli._prompts import PROMPTS
+from sshd_keepalive.cli.prompts import PROMPTS
 for number in range({N_QUESTIONS}):
     try:
         PROMPTS.confirm(f"question {{number}}")
@@ -73,7 +73,7 @@ def test_ctrl_c_ends_a_question_at_whatever_moment_it_comes() -> None:
     ("typed", "expected"), [("y", True), ("YES", True), ("n", False), ("", False), ("maybe", None)]
 )
 def test_what_counts_as_yes(typed: str, expected: bool | None) -> None:
-    asks = "from sshd_keepalive.cli._prompts import PROMPTS; raise SystemExit(PROMPTS.confirm('go?'))"
+    asks = "from sshd_keepalive.cli.prompts import PROMPTS; raise SystemExit(PROMPTS.confirm('go?'))"
     with Terminal(program=(sys.executable, "-c", asks)) as terminal:
         terminal.wait_for("go? [y/N]: ")
         terminal.answer(typed)

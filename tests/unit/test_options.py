@@ -113,7 +113,7 @@ def test_harmless_options_are_numbers_choices_switches_and_names_of_what_is_inst
     import click
 
     from sshd_keepalive.cli import COMMANDS, command
-    from sshd_keepalive.cli._command import spell
+    from sshd_keepalive.cli.base import spell
 
     found = [
         (spell(option), option.type)

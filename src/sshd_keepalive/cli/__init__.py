@@ -1,4 +1,4 @@
-"""The command line: a group whose commands are imported when they are called, one file each."""
+"""The command line: a group whose commands, one file each in `commands/`, are imported when they are called."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 import click
 
 from sshd_keepalive import __version__
-from sshd_keepalive.cli._command import CommandGroup, find_options, write_sections
+from sshd_keepalive.cli.base import CommandGroup, find_options, write_sections
 from sshd_keepalive.errors import ExtraError, KeepaliveError, StoreError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class _Commands(CommandGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"sshd_keepalive.cli.{cmd_name.replace('-', '_')}")
+        module = import_module(f"sshd_keepalive.cli.commands.{cmd_name.replace('-', '_')}")
         if COMPLETES in os.environ:
             from sshd_keepalive.cli.completion import add_completion
 
@@ -85,7 +85,7 @@ class _Commands(CommandGroup):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         if COMPLETES in os.environ:
-            from sshd_keepalive.cli import completion as completion  # brings our bash along
+            from sshd_keepalive.cli import completion as completion  # registers our bash with click
         return super().main(*args, **extra)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -1,4 +1,4 @@
-"""`completion`, and the values that Tab offers: hosts and groups of the inventory, kinds of sources, reports, engines.
+"""The values that Tab offers: hosts and groups of the inventory, kinds of sources, reports, engines.
 
 click asks the type of a parameter for its values; `add_completion` sets the types by the names of the parameters.
 No connection is made. Nothing here may cost much: no paramiko, no program and no cloud, see `inventories.list_known`.
@@ -16,15 +16,10 @@ from click.shell_completion import (
     BashComplete,
     CompletionItem,
     add_completion_class,
-    get_completion_class,
     split_arg_string,
 )
 
 from sshd_keepalive import registry
-from sshd_keepalive.cli import COMPLETES
-from sshd_keepalive.cli._command import Command
-
-SHELLS: Final = ("bash", "zsh", "fish")
 
 MOST: Final = 1000  # more than anybody reads, less than a shell chokes on
 
@@ -127,14 +122,14 @@ def _list_hosts(ctx: click.Context, _word: str) -> Iterable[str]:
 
 def _list_own_runs(_ctx: click.Context, _word: str) -> Iterable[str]:
     """List the runs of this account that changed hosts."""
-    from sshd_keepalive.cli import _journal
+    from sshd_keepalive.cli import journal
 
-    return _journal.list_runs()
+    return journal.list_runs()
 
 
 def _list_recorded_runs(ctx: click.Context, _word: str) -> Iterable[str]:
     """List the runs in the history, where it is a file: a database may be far away."""
-    from sshd_keepalive.cli._records import open_to_read
+    from sshd_keepalive.cli.records import open_to_read
 
     address = str(ctx.params.get("store") or "")
     return [] if "://" in address else [run.id for run in open_to_read(address).list_runs(MOST)]
@@ -199,24 +194,3 @@ def add_completion(command: click.Command) -> None:
     for parameter in command.params:
         if parameter.name in _TYPES and type(parameter.type) is click.types.StringParamType:
             parameter.type = _TYPES[parameter.name]
-
-
-@click.command("completion", cls=Command, short_help="Print completion for a shell.")
-@click.argument("shell", type=click.Choice(SHELLS))
-@click.pass_context
-def command(ctx: click.Context, shell: str) -> None:
-    """Print completion of commands, options, hosts, groups and reports for a shell.
-
-    \b
-    bash, in ~/.bashrc:
-      eval "$(sshd-keepalive completion bash)"
-    zsh, in ~/.zshrc, after compinit:
-      eval "$(sshd-keepalive completion zsh)"
-    fish:
-      cd ~/.config/fish/completions
-      sshd-keepalive completion fish > sshd-keepalive.fish
-    """
-    root = ctx.find_root()
-    shell_class = get_completion_class(shell)
-    assert shell_class is not None
-    click.echo(shell_class(root.command, {}, "sshd-keepalive", COMPLETES).source())

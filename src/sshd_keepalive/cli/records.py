@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli._options import Options, Recording
+from sshd_keepalive.cli.options import Options, Recording
 from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, find_changes
 from sshd_keepalive.model import Host, HostReport, PastRun, Run

@@ -10,8 +10,8 @@ import click
 
 from sshd_keepalive import clients
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import format_options
+from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.options import format_options
 from sshd_keepalive.config.openssh import SshConfig
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import SCHEMA_VERSION, Policy, State

@@ -6,9 +6,9 @@ from functools import partial
 
 import click
 
-from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import Options, Recording, fleet_options, recording_options
-from sshd_keepalive.cli._run import FleetRun
+from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.fleet_run import FleetRun
+from sshd_keepalive.cli.options import Options, Recording, fleet_options, recording_options
 from sshd_keepalive.fleet.losses import DAYS, count_losses
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import click
 
 from sshd_keepalive import program
-from sshd_keepalive.cli._command import Command
+from sshd_keepalive.cli.base import Command
 from sshd_keepalive.errors import ConfigError
 
 #: name → (what is typical about it, the files below its directory). `@` is that directory, `ME` the account.

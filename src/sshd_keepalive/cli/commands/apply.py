@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from sshd_keepalive.cli import ExitCode, _plan_file
-from sshd_keepalive.cli._change import change_fleet, select_change
-from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import (
+from sshd_keepalive.cli import ExitCode, plan_file
+from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.change import change_fleet, select_change
+from sshd_keepalive.cli.commands.plan import show_plan
+from sshd_keepalive.cli.options import (
     CHOOSING,
     Changing,
     Options,
@@ -21,7 +22,6 @@ from sshd_keepalive.cli._options import (
     recording_options,
     watch_options,
 )
-from sshd_keepalive.cli.plan import show_plan
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 
@@ -52,9 +52,9 @@ def command(
     differ from the plan is refused.
     """
     plan = None
-    if path := _plan_file.find_plan(hosts):
+    if path := plan_file.find_plan(hosts):
         _refuse_other_choice(path, dry_run=dry_run)
-        plan = _plan_file.read_plan(path)
+        plan = plan_file.read_plan(path)
         hosts, options = plan.arguments, plan.override(options)
     if dry_run:
         raise SystemExit(show_plan(hosts, options))

@@ -14,8 +14,8 @@ import click
 
 from sshd_keepalive import files, registry
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli._options import Options
-from sshd_keepalive.cli._progress import Gauge, Pace, count_columns, draw_bar, show_status
+from sshd_keepalive.cli.options import Options
+from sshd_keepalive.cli.progress import Gauge, Pace, count_columns, draw_bar, show_status
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.likeness import is_fine
 from sshd_keepalive.model import End, HostReport, Run, State

@@ -9,11 +9,11 @@ from typing import Any
 
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode, changing_hosts
-from sshd_keepalive.cli._journal import Journal, find_done
-from sshd_keepalive.cli._options import Changing, Options, Recording, Watching
-from sshd_keepalive.cli._plan_file import PlanFile
-from sshd_keepalive.cli._prompts import PROMPTS
-from sshd_keepalive.cli._run import FleetRun, finish_changes, make_run_id, read_clock
+from sshd_keepalive.cli.fleet_run import FleetRun, finish_changes, make_run_id, read_clock
+from sshd_keepalive.cli.journal import Journal, find_done
+from sshd_keepalive.cli.options import Changing, Options, Recording, Watching
+from sshd_keepalive.cli.plan_file import PlanFile
+from sshd_keepalive.cli.prompts import PROMPTS
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet import waves

@@ -13,10 +13,10 @@ from platformdirs import user_state_path
 
 from sshd_keepalive import notifiers
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli._command import CommandGroup
-from sshd_keepalive.cli._options import Options, select_hosts
-from sshd_keepalive.cli._output import Output
-from sshd_keepalive.cli._records import holds_password, open_store
+from sshd_keepalive.cli.base import CommandGroup
+from sshd_keepalive.cli.options import Options, select_hosts
+from sshd_keepalive.cli.output import Output
+from sshd_keepalive.cli.records import holds_password, open_store
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import printable
@@ -148,7 +148,7 @@ def _check_words(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, t
     Raises:
         ConfigError, click.UsageError: check refuses them, they need a terminal or a session, or they have a secret.
     """
-    from sshd_keepalive.cli.check import command as check
+    from sshd_keepalive.cli.commands.check import command as check
     from sshd_keepalive.config import benchmarks
     from sshd_keepalive.secrets.retrieval import Secrets
 

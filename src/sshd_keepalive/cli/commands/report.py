@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import STORE_OPTION, Options, output_options
-from sshd_keepalive.cli._output import Output
-from sshd_keepalive.cli._records import open_to_read
+from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.options import STORE_OPTION, Options, output_options
+from sshd_keepalive.cli.output import Output
+from sshd_keepalive.cli.records import open_to_read
 
 
 @click.command("report", cls=Command, short_help="Show a recorded run, in any format.")

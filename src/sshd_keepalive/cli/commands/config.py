@@ -12,9 +12,9 @@ import click
 from click.core import ParameterSource
 
 from sshd_keepalive.cli import COMMANDS, find_all_options
-from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import format_options
-from sshd_keepalive.cli._records import REFERENCES
+from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.options import format_options
+from sshd_keepalive.cli.records import REFERENCES
 from sshd_keepalive.config import options as files
 from sshd_keepalive.quoting import printable
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli._options import Options, Recording, repeat_config, repeat_words, select_hosts
-from sshd_keepalive.cli._output import Output
-from sshd_keepalive.cli._prompts import PROMPTS
-from sshd_keepalive.cli._records import Recorder
+from sshd_keepalive.cli.options import Options, Recording, repeat_config, repeat_words, select_hosts
+from sshd_keepalive.cli.output import Output
+from sshd_keepalive.cli.prompts import PROMPTS
+from sshd_keepalive.cli.records import Recorder
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet.stop import Stop
 from sshd_keepalive.history import outcome
@@ -37,7 +37,7 @@ from sshd_keepalive.quoting import join
 from sshd_keepalive.spelling import join_first
 
 if TYPE_CHECKING:
-    from sshd_keepalive.cli._plan_file import PlanFile
+    from sshd_keepalive.cli.plan_file import PlanFile
 
 _BY_END: Final = {
     End.REFUSED: ExitCode.UNKNOWN,

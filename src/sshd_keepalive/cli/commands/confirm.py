@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from sshd_keepalive.cli import changing_hosts
-from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import Options, policy_options
-from sshd_keepalive.cli._run import FleetRun
+from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.fleet_run import FleetRun
+from sshd_keepalive.cli.options import Options, policy_options
 from sshd_keepalive.fleet import one_host as fleet
 
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import click
 
-from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import Options, inventory_options, select_hosts
+from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.options import Options, inventory_options, select_hosts
 from sshd_keepalive.model import SCHEMA_VERSION, Host
 from sshd_keepalive.planning.policy import to_mapping
 from sshd_keepalive.quoting import printable

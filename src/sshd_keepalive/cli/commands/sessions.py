@@ -6,9 +6,9 @@ from functools import partial
 
 import click
 
-from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import Options, fleet_options
-from sshd_keepalive.cli._run import FleetRun
+from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.fleet_run import FleetRun
+from sshd_keepalive.cli.options import Options, fleet_options
 from sshd_keepalive.fleet.sessions import list_sessions, list_silent_clients
 
 

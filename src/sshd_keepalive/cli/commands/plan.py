@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from sshd_keepalive import registry
-from sshd_keepalive.cli import ExitCode, _plan_file
-from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import Options, plan_options
-from sshd_keepalive.cli._output import check_output
-from sshd_keepalive.cli._run import FleetRun
+from sshd_keepalive.cli import ExitCode, plan_file
+from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.fleet_run import FleetRun
+from sshd_keepalive.cli.options import Options, plan_options
+from sshd_keepalive.cli.output import check_output
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import Run
@@ -53,9 +53,9 @@ def _divide_outputs(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Path
 
 def _write_plan(path: Path, run: FleetRun, ended: Run, arguments: tuple[str, ...]) -> int:
     """Write the plan and suggest how to apply it; give the exit code."""
-    plan = _plan_file.make_plan(ended.hosts, run.options, arguments, run_id=ended.id, made_at=ended.started_at)
+    plan = plan_file.make_plan(ended.hosts, run.options, arguments, run_id=ended.id, made_at=ended.started_at)
     try:
-        _plan_file.write_plan(path, plan)
+        plan_file.write_plan(path, plan)
     except OSError as error:
         sys.stderr.write(f"error: cannot write the plan to {path}: {error.strerror}\n")
         return ExitCode.UNKNOWN

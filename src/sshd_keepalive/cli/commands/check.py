@@ -8,8 +8,9 @@ from functools import partial
 import click
 
 from sshd_keepalive import notifiers
-from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import (
+from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.fleet_run import FleetRun, compute_exit_code, make_run_id, read_clock
+from sshd_keepalive.cli.options import (
     Notifying,
     Options,
     Recording,
@@ -18,8 +19,7 @@ from sshd_keepalive.cli._options import (
     policy_options,
     recording_options,
 )
-from sshd_keepalive.cli._output import Output
-from sshd_keepalive.cli._run import FleetRun, compute_exit_code, make_run_id, read_clock
+from sshd_keepalive.cli.output import Output
 from sshd_keepalive.config import benchmarks, releases
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet.check import Extras, check_file, check_host

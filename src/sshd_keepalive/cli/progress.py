@@ -25,6 +25,7 @@ class Gauge(Protocol):
 
 
 def count_columns(terminal: TextIO) -> int:
+    """Count the columns of the terminal; COLUMNS overrides it."""
     if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) > 0:
         return int(columns)
     return os.get_terminal_size(terminal.fileno()).columns or 80

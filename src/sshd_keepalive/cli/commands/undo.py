@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from sshd_keepalive.cli import _journal
-from sshd_keepalive.cli._change import change_fleet, select_change
-from sshd_keepalive.cli._command import Command
-from sshd_keepalive.cli._options import (
+from sshd_keepalive.cli import journal
+from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.change import change_fleet, select_change
+from sshd_keepalive.cli.fleet_run import FleetRun
+from sshd_keepalive.cli.options import (
     Changing,
     Options,
     Recording,
@@ -15,7 +16,6 @@ from sshd_keepalive.cli._options import (
     fleet_options,
     recording_options,
 )
-from sshd_keepalive.cli._run import FleetRun
 from sshd_keepalive.fleet import one_host as fleet
 
 
@@ -41,7 +41,7 @@ def command(
     A host is refused if somebody edited a file since. The undo keeps a backup too: `undo --run ID` with its id
     reverts it.
     """
-    run_id = _journal.find_run(run_id) or run_id if run_id else ""  # only the hosts know one of another controller
+    run_id = journal.find_run(run_id) or run_id if run_id else ""  # only the hosts know one of another controller
     if dry_run:
         run = FleetRun("undo", options, hosts, undoes=run_id, force=force)
         raise SystemExit(run.show(run.end(run.repeat(fleet.undo_plan_host), judge_as="plan"), with_diffs=True))
