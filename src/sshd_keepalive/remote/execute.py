@@ -14,13 +14,14 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sshd_keepalive.errors import HostError
+from sshd_keepalive.errors import HostError, MomentaryError
 from sshd_keepalive.model import End, Failure, FailureKind, Snapshot, Step
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.remote import verify
 from sshd_keepalive.remote.verify import Connect
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Answer, Change, GuardEnd
+from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
@@ -74,12 +75,15 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
     """
     began = time.monotonic()
     answer = _ask(shell, guard.build_revert_command(directory), _RESTORE_S)
-    steps = answer.steps if answer is not None else ()
     hint = f"run check; if the old state is not back, run on the host: {guard.show_command(directory)}"
-    if answer is None or answer.end is not GuardEnd.ROLLED_BACK:
-        why = f"the host reports {answer.end}: {answer.reason}".rstrip(": ") if answer else "the connection was lost"
-        end = End.REFUSED if answer is not None and answer.end in (GuardEnd.APPLIED, GuardEnd.REFUSED) else End.UNPROVED
-        message = f"the change was not reverted: {why}"
+    if isinstance(answer, HostError):
+        message = f"cannot tell whether the change was reverted: {answer}"
+        failure = Failure(kind=answer.kind, cause=answer.cause, message=message, hint=hint)
+        return Outcome(end=End.UNPROVED, failure=failure)
+    steps = answer.steps
+    if answer.end is not GuardEnd.ROLLED_BACK:
+        end = End.REFUSED if answer.end in (GuardEnd.APPLIED, GuardEnd.REFUSED) else End.UNPROVED
+        message = f"the change was not reverted: the host reports {answer.end}: {answer.reason}".rstrip(": ")
         failure = Failure(kind=FailureKind.EFFECTIVE, cause="not_reverted", message=message, hint=hint)
         return Outcome(end=end, steps=steps, failure=failure)
     try:
@@ -171,20 +175,17 @@ class _Execution:
         if change.rehearsed:
             self._shell.open_ahead()
         answer = self._run_script(guard.build_change_script(change))
-        if answer is not None and answer.end is GuardEnd.READY:
+        if isinstance(answer, Answer) and answer.end is GuardEnd.READY:
             step, failure = _rehearse(self._shell, change, timeout_s=self._timeout_s)
             self._steps.append(step)
             if failure is not None:
                 answer = _ask(self._shell, guard.build_revert_command(change.directory), _RESTORE_S)
-                if answer is not None and answer.end is GuardEnd.REFUSED:
+                if isinstance(answer, Answer) and answer.end is GuardEnd.REFUSED:
                     return self._make_outcome(End.REFUSED, failure)
                 return self._revert(None, failure)
             answer = self._run_script(guard.build_install_command(change.directory))
-        if answer is None:
-            lost = Failure(
-                kind=FailureKind.TIMEOUT, cause="lost", message="the connection was lost while the change was made"
-            )
-            return self._revert(None, lost)
+        if isinstance(answer, HostError):
+            return self._revert(None, answer.to_failure())
         if answer.end is GuardEnd.CHANGED:
             return self._verify()
         failure = Failure(
@@ -197,9 +198,9 @@ class _Execution:
             return self._verify_revert(failure)
         return self._make_outcome(End.REFUSED if answer.end is GuardEnd.REFUSED else End.UNPROVED, failure)
 
-    def _run_script(self, script: str) -> Answer | None:
+    def _run_script(self, script: str) -> Answer | HostError:
         answer = _ask(self._shell, script, self._timeout_s + _RESTORE_S)
-        if answer is not None:
+        if isinstance(answer, Answer):
             self._steps += answer.steps
             self._lasting += answer.lasting
         return answer
@@ -250,23 +251,23 @@ class _Execution:
 
     def _confirm(self, fresh: Shell) -> None:
         answer = _ask(fresh, guard.build_confirm_command(self._change.directory), self._timeout_s)
-        if answer is not None:
-            self._steps += answer.steps
-            self._complaints = answer.complaints
-        if answer is None or answer.end is not GuardEnd.APPLIED:
-            why = f": the host reports {answer.end} already" if answer else ""
-            raise HostError(f"the change could not be confirmed{why}", kind=FailureKind.EFFECTIVE, cause="confirm")
+        if isinstance(answer, HostError):
+            raise answer
+        self._steps += answer.steps
+        self._complaints = answer.complaints
+        if answer.end is not GuardEnd.APPLIED:
+            message = f"the change could not be confirmed: the host reports {answer.end} already"
+            raise HostError(message, kind=FailureKind.EFFECTIVE, cause="confirm")
 
     def _revert(self, shell: Shell | None, failure: Failure) -> Outcome:
         """Revert over the old login, else over a new one, else leave it to the guard and check after its deadline."""
         command = guard.build_revert_command(self._change.directory)
-        answer = _ask(shell, command, _RESTORE_S) if shell is not None else None
-        while answer is None:
-            answer = self._ask_over_new_login(command)
-            if answer is None and time.monotonic() > self._ends_at_s + 30:
+        answer = _ask(shell, command, _RESTORE_S) if shell is not None else self._ask_over_new_login(command)
+        while isinstance(answer, HostError):
+            if time.monotonic() > self._ends_at_s + 30:
                 return self._make_outcome(End.UNPROVED, failure)
-            if answer is None:
-                time.sleep(self._pause_s)
+            time.sleep(self._pause_s)
+            answer = self._ask_over_new_login(command)
         self._steps += answer.steps
         if answer.end is GuardEnd.APPLIED:  # the host had confirmed; only the answer was lost
             return self._verify_again(failure)
@@ -276,14 +277,14 @@ class _Execution:
             return self._verify_revert(failure)
         return self._make_outcome(End.UNPROVED, failure)
 
-    def _ask_over_new_login(self, command: str) -> Answer | None:
+    def _ask_over_new_login(self, command: str) -> Answer | HostError:
         self._pause_s = 1.0
         try:
             fresh = self._connect()
         except HostError as error:
             if error.kind in _BARRING:  # more failures would bar this address, so wait for the guard
                 self._pause_s = max(1.0, self._ends_at_s + _PAUSE_S - time.monotonic())
-            return None
+            return error
         with closing(fresh):
             return _ask(fresh, command, _RESTORE_S)
 
@@ -347,16 +348,17 @@ def _rehearse(shell: Shell, change: Change, *, timeout_s: float) -> tuple[Step, 
     return step("a login through the new files works; address rules and SELinux cannot be rehearsed"), None
 
 
-def _ask(shell: Shell, script: str, timeout_s: float) -> Answer | None:
-    """Run a script of the guard; None: how far it came is unknown."""
+def _ask(shell: Shell, script: str, timeout_s: float) -> Answer | HostError:
+    """Run a script of the guard; an error: how far it came is unknown."""
     try:
-        completed = shell.run(script, timeout_s=timeout_s)
-        answer = guard.parse(completed.stdout) if completed.ended else None
+        answer = guard.parse(read_output(shell.run(script, timeout_s=timeout_s)))
     except HostError as error:
         if error.kind in (FailureKind.BECOME, FailureKind.SHELL):  # refused before the script began
             return Answer(end=GuardEnd.REFUSED, kind=error.kind, cause=error.cause, reason=str(error))
-        return None
-    return answer if answer and answer.end else None
+        return error
+    if not answer.end:
+        return MomentaryError("the answer of the guard has no result")
+    return answer
 
 
 def _format_pid(snapshot: Snapshot) -> str:

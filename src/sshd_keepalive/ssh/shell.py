@@ -44,8 +44,8 @@ class Shell(Protocol):
             run all the same.
         Raises:
             HostError: kinds become and shell: it did not run. Any other kind: the connection was lost, and whether it
-                ran is not known. When it had begun and its end was not seen, no error is raised: Completed.ended is
-                False and the caller must find out what happened.
+                ran is not known. When it had begun and its end was not seen, only the loss of a jump host is raised;
+                else Completed.ended is False and the caller must find out what happened.
         """
 
     def open_ahead(self) -> None:
