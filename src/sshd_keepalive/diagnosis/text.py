@@ -8,6 +8,7 @@ from typing import Final
 from sshd_keepalive.diagnosis.rules import Diagnosis, Likelihood
 from sshd_keepalive.diagnosis.run_log import RunLog
 from sshd_keepalive.model import Failure
+from sshd_keepalive.spelling import cut_lines
 
 #: Without -v: how many matched lines are shown, and how many characters of each.
 _N_LINES: Final = 3
@@ -42,13 +43,10 @@ def write_text(
         yield from (f"    next: {hint}" for hint in (failure.hint,) if hint)
 
 
-def _quote_lines(diagnosis: Diagnosis, *, verbose: bool) -> Iterator[str]:
+def _quote_lines(diagnosis: Diagnosis, *, verbose: bool) -> list[str]:
     texts = {matched.line: matched.text for matched in reversed(diagnosis.matches)}  # several matches in one line
-    numbers = sorted(texts) if verbose else sorted(texts)[:_N_LINES]
-    for number in numbers:
-        yield f"  line {number}: {texts[number] if verbose else _shorten(texts[number])}"
-    if n_left := len(texts) - len(numbers):
-        yield f"  and {n_left} more matched lines; -v shows them"
+    lines = [f"  line {number}: {text if verbose else _shorten(text)}" for number, text in sorted(texts.items())]
+    return cut_lines(lines, len(lines) if verbose else _N_LINES, "  and {n} more matched lines; -v shows them")
 
 
 def _shorten(text: str) -> str:
