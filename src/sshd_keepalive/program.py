@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
-import zipfile
 from pathlib import Path
 
 from sshd_keepalive.quoting import join
@@ -35,6 +33,8 @@ def suggest_extra(extra: str) -> str:
         return join(("pipx", "inject", prefix.name, package))
     receipt = prefix / "uv-receipt.toml"
     if receipt.exists():
+        import tomllib
+
         requirements = tomllib.loads(receipt.read_text(encoding="utf-8"))["tool"]["requirements"]
         extras = {extra}.union(*(one.get("extras", ()) for one in requirements if one["name"] == "sshd-keepalive"))
         return join(("uv", "tool", "install", f"sshd-keepalive[{','.join(sorted(extras))}]"))
@@ -42,4 +42,6 @@ def suggest_extra(extra: str) -> str:
 
 
 def _is_single_file() -> bool:
+    import zipfile
+
     return zipfile.is_zipfile(sys.argv[0])

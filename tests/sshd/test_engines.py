@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sshd_keepalive.program import suggest_extra
 from tests.support.cli import Ran, keepalive
 from tests.support.dask import Cluster, pid_connected_to
 from tests.support.hostile import HostileServer, silence
@@ -63,6 +65,17 @@ def test_applied_by_another_process(sshd: Sshd, tmp_path: Path) -> None:
     ran = keepalive("apply", "--yes", "-i", hosts, "--engine", "dask", "--format", "json")
     assert ran.host()["change"] == "applied", ran.stdout
     assert "ClientAliveCountMax 3\n" in sshd.config_file.read_text()
+
+
+def test_a_worker_without_the_keyring_names_host_reference_machine_and_command(sshd: Sshd, tmp_path: Path) -> None:
+    (tmp_path / "keyring.py").write_text("raise ModuleNotFoundError(name='keyring')\n")
+    hosts = tmp_path / "hosts.yaml"
+    hosts.write_text(yaml.safe_dump({"hosts": {"h": sshd.inventory_host | {"password": "keyring:etl/ops"}}}))
+    words = ["check", "-i", hosts, "--engine", "dask", "--format", "json"]
+    failure = keepalive(*words, PYTHONPATH=str(tmp_path)).host()["failure"]
+    assert failure["message"].startswith(f"h ({sshd.address}:{sshd.port}): "), failure
+    assert f"keyring:etl/ops: keyring is not installed on {platform.node()}" in failure["message"]
+    assert failure["hint"] == suggest_extra("keyring")
 
 
 class TestLostWorker:

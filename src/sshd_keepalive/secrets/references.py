@@ -13,7 +13,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from sshd_keepalive.errors import ConfigError, require_extra
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.program import suggest_extra
 
 COMMAND_TIMEOUT_S: Final = 60.0
 SIZE_MAX_BYTES: Final = 64 * 1024
@@ -66,9 +67,12 @@ def _read_keyring(argument: str) -> str:
     service, _, user = argument.rpartition("/")
     if not service or not user:
         raise ConfigError(f"keyring:{argument}: write keyring:SERVICE/USER")
-    with require_extra("keyring"):
+    try:
         import keyring
         import keyring.errors
+    except ImportError as error:  # the worker of an engine may be another machine
+        message = f"keyring:{argument}: {error.name} is not installed on {os.uname().nodename}"
+        raise ConfigError(message, hint=suggest_extra("keyring")) from None
     try:
         value = keyring.get_password(service, user)
     except keyring.errors.KeyringError as error:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import platform
 import subprocess
 import sys
 import threading
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.errors import ConfigError, ExtraError, KeepaliveError
+from sshd_keepalive import program
+from sshd_keepalive.errors import ConfigError, KeepaliveError
 from sshd_keepalive.secrets.retrieval import Secret, Secrets
 
 
@@ -112,11 +114,13 @@ def test_what_is_no_reference_is_not_repeated(reference: str) -> None:
     assert "hunter2" not in f"{failure}{failure.hint}"
 
 
-def test_keyring_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "keyring", None)
+def test_a_missing_keyring_is_named_with_the_reference_the_machine_and_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
     failure = error("keyring:service/ops")
-    assert isinstance(failure, ExtraError)
-    assert failure.extra == "keyring"
+    assert str(failure) == f"keyring:service/ops: keyring is not installed on {platform.node()}"
+    assert failure.hint == program.suggest_extra("keyring")
 
 
 def test_each_is_resolved_once_by_all_threads(tmp_path: Path) -> None:
