@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sshd_keepalive.model import End, Run, State
+from sshd_keepalive.model import End, Finding, Place, Run, Scope, State, Subject
 from sshd_keepalive.store import Store, parse_address
 from tests.support.cli import keepalive
 from tests.support.fleets import NOW, a_fleet
@@ -92,6 +92,19 @@ def test_the_life_of_a_host_and_what_changed_between_two_runs(kept: Path) -> Non
     assert all(host["name"] in changed and host["changes"][0] in changed for host in data["hosts"])
     data = json.loads(keepalive("history", FLEET.hosts[-1].host.name, "--store", kept, "--format", "json").stdout)
     assert data["last_ok"]["run_id"] in {record["run_id"] for record in data["records"]}
+
+
+def test_the_values_of_a_match_block_are_listed_below_those_for_everybody(tmp_path: Path) -> None:
+    drifted = next(report for report in FLEET.hosts if report.state is State.DRIFT and report.findings)
+    block = Scope(text="Match User root", place=Place(path="/etc/ssh/sshd_config", line=98))
+    line = Place(path="/etc/ssh/sshd_config", line=99)
+    root = Finding(setting=Subject.INTERVAL, scope=block, wanted="300", value="7", state=State.DRIFT, place=line)
+    store = Store(parse_address(str(tmp_path / "history.db")))
+    store.save(replace(a_run(0), hosts=(replace(drifted, findings=(*drifted.findings, root)),)))
+    store.close()
+    lines = keepalive("history", drifted.host.name, "--store", tmp_path / "history.db").stdout.splitlines()
+    assert "  check  drift        ClientAliveInterval " in lines[0]
+    assert lines[1] == "    Match User root: ClientAliveInterval 7 (/etc/ssh/sshd_config:99)"
 
 
 @pytest.mark.parametrize(

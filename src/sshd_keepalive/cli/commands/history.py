@@ -14,7 +14,7 @@ from sshd_keepalive.cli.records import open_to_read
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
 from sshd_keepalive.history.changes import Recorded, find_changes
-from sshd_keepalive.model import GLOBAL, SCHEMA_VERSION, SPELLING, End, PastRun, State
+from sshd_keepalive.model import GLOBAL, SCHEMA_VERSION, SPELLING, End, PastRun, Scope, State
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import describe_host, format_time
 from sshd_keepalive.spelling import did_you_mean
@@ -107,7 +107,9 @@ def _list_records(history: Store, name: str, most: int) -> _Output:
     def lines() -> Iterator[str]:
         for record in records:
             head = f"{record.started_at:%Y-%m-%d %H:%M}  {record.run_id}  {record.command:<5}  "
-            yield f"{head}{outcome.pick_word(record.report):<11}  {_format_values(record)}".rstrip()
+            values = _format_values(record)
+            yield f"{head}{outcome.pick_word(record.report):<11}  {values.pop(GLOBAL, '')}".rstrip()
+            yield from (f"    {scope.label}: {text}" for scope, text in values.items())
             yield from (f"    changed: {change}" for change in record.report.changes)
             if record.report.failure is not None:
                 yield f"    {record.report.failure.kind}: {record.report.failure.message}"
@@ -127,11 +129,15 @@ def _record_to_data(record: Recorded) -> dict[str, Any]:
     return {"run_id": record.run_id, "command": record.command, "started_at": format_time(record.started_at)}
 
 
-def _format_values(record: Recorded) -> str:
-    """Write the values of the global part."""
-    spelled = SPELLING.values()
-    findings = [f for f in record.report.findings if f.scope == GLOBAL and f.setting in spelled and f.value]
-    return ", ".join(f"{f.setting} {f.value}" + (f" ({f.place})" if f.place else "") for f in findings)
+def _format_values(record: Recorded) -> dict[Scope, str]:
+    """Write the values of the two settings, by their scope."""
+    values: dict[Scope, str] = {}
+    for finding in record.report.findings:
+        if finding.setting in SPELLING.values() and finding.value:
+            place = f" ({finding.place})" if finding.place else ""
+            before = f"{values[finding.scope]}, " if finding.scope in values else ""
+            values[finding.scope] = f"{before}{finding.setting} {finding.value}{place}"
+    return values
 
 
 def _compare_runs(history: Store, *words: str) -> _Output:
