@@ -483,7 +483,7 @@ case $1 in
         install
         ;;
     confirm) recall; confirm ;;
-    revert | restore) recall; revert asked ;; # earlier versions called it restore
+    revert) recall; revert asked ;;
     recover)
         recall
         read_decision

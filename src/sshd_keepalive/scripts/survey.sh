@@ -256,18 +256,18 @@ is_pending() {
         case $line in
             '') ;; # it is being decided
             applied | rolled_back) return 1 ;;
-            unproved | unknown) phase=stuck; ! is_over "$folder" "$pid" || return 1 ;;
+            unproved) phase=stuck; ! is_over "$folder" "$pid" || return 1 ;;
             *) phase=reverting ;;
         esac
     fi
     line_of "$folder/armed"
-    case $line in '' | *[!0-9]*) ;; *) expires=$line ;; esac # an earlier version writes no time; the lock has one
+    case $line in '' | *[!0-9]*) ;; *) expires=$line ;; esac # it may be half written; the lock has a time too
     now
     pending="$run $phase $((expires - ${now%.*})) $folder"
 }
 
 # find_change: sets pending to the change that is not settled, empty where there is none.
-find_change() { pending=''; is_pending "$STATE" || [ -z "$OLD" ] || is_pending "$OLD" || :; }
+find_change() { pending=''; is_pending "$STATE" || :; }
 
 survey() {
     tell_system
@@ -295,7 +295,6 @@ survey() {
     say config "$CONFIG"
     find_state
     say state "$STATE"
-    find_old_state
     find_change
     before=$pending
     read_tree
