@@ -116,35 +116,37 @@ def _wanted_pair(report: HostReport) -> Pair:
 
 def count_states(run: Run, benchmark: Benchmark) -> dict[State, int]:
     """How many hosts of a run pass a benchmark, fail it, or cannot be held against it."""
-    found = dict.fromkeys((State.OK, State.DRIFT, State.UNKNOWN), 0)
+    counts = dict.fromkeys((State.OK, State.DRIFT, State.UNKNOWN), 0)
     for report in run.hosts:
-        found[judge(benchmark, report.findings)] += 1
-    return found
+        counts[judge(benchmark, report.findings)] += 1
+    return counts
 
 
 def sentence(run: Run) -> str:
     """What would satisfy all benchmarks of a run, in words; empty when it has none."""
     if not run.benchmarks:
         return ""
-    found = common(run.benchmarks)
+    shared = common(run.benchmarks)
     all_of_them = "all of them" if len(run.benchmarks) > 1 else "it"
-    if isinstance(found, BenchmarkConflict):
-        lower, upper = (f"{b.name} requires {span(b, found.setting.lower())}" for b in (found.lower, found.upper))
-        return f"no pair satisfies all benchmarks: for {found.setting}, {lower} and {upper}"
-    told = f"ClientAliveInterval {found.interval_s} with ClientAliveCountMax {found.count_max} satisfies {all_of_them}"
+    if isinstance(shared, BenchmarkConflict):
+        lower, upper = (f"{b.name} requires {span(b, shared.setting.lower())}" for b in (shared.lower, shared.upper))
+        return f"no pair satisfies all benchmarks: for {shared.setting}, {lower} and {upper}"
+    text = (
+        f"ClientAliveInterval {shared.interval_s} with ClientAliveCountMax {shared.count_max} satisfies {all_of_them}"
+    )
     for pair in wanted_pairs(run):
-        near = found.nearest(pair)
-        told += (
+        near = shared.nearest(pair)
+        text += (
             f"; {_format_pair(pair)} does"
             if near == pair
             else f"; nearest to {_format_pair(pair)} is {_format_pair(near)}"
         )
-    if found.count_max.high == 0:
-        told += (
+    if shared.count_max.high == 0:
+        text += (
             ". Beware: with a count of 0, OpenSSH up to 8.1 ends every quiet session, "
             "and from 8.2 on never drops a dead one"
         )
-    return told
+    return text
 
 
 def _format_pair(pair: Pair) -> str:

@@ -92,14 +92,14 @@ def _follow_links(path: Path) -> list[Path]:
 
 
 def _explain_stranger(path: Path) -> str:
-    found = path.lstat()
-    if found.st_uid not in (0, os.geteuid()):
-        return f"{path} belongs to {_find_account(found.st_uid)}"
-    if stat.S_ISLNK(found.st_mode):
+    status = path.lstat()
+    if status.st_uid not in (0, os.geteuid()):
+        return f"{path} belongs to {_find_account(status.st_uid)}"
+    if stat.S_ISLNK(status.st_mode):
         return ""
-    is_sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
-    if found.st_mode & 0o022 and not is_sticky:
-        return f"{'everybody' if found.st_mode & 0o002 else 'its group'} may write to {path}"
+    is_sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+    if status.st_mode & 0o022 and not is_sticky:
+        return f"{'everybody' if status.st_mode & 0o002 else 'its group'} may write to {path}"
     return ""
 
 

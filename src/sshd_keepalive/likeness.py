@@ -105,11 +105,11 @@ def _body(report: HostReport, verbose: int) -> Iterator[str]:
 def _describe_circumstances(report: HostReport) -> str:
     """Release, deciding files, unit, login, time."""
     facts = dict(report.facts)
-    told = [f"OpenSSH {report.version}"] if report.version else []
-    told += dict.fromkeys(str(finding.place) for finding in report.findings if finding.place)
-    told += [facts["unit"]] if "unit" in facts else []
-    told += [f"login with {facts['login']}"] if "login" in facts else []
-    return ", ".join([*told, f"{report.seconds_s:.1f} s"])
+    parts = [f"OpenSSH {report.version}"] if report.version else []
+    parts += dict.fromkeys(str(finding.place) for finding in report.findings if finding.place)
+    parts += [facts["unit"]] if "unit" in facts else []
+    parts += [f"login with {facts['login']}"] if "login" in facts else []
+    return ", ".join([*parts, f"{report.seconds_s:.1f} s"])
 
 
 def _shown(report: HostReport, verbose: int) -> list[Finding]:

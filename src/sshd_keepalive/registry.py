@@ -52,9 +52,9 @@ def load(kind: str, name: str) -> Any:
         except Exception as error:  # foreign code may raise anything
             raise ExtensionError(f"{kind}: {name!r} ({entry_point.value}) cannot be imported: {error!r}") from error
     else:
-        known = list_names(kind)
-        message = f"{kind}: {name!r} is not known{did_you_mean(name, known)}"
-        raise ExtensionError(message, hint=f"known are {', '.join(known) or 'none'}")
+        names = list_names(kind)
+        message = f"{kind}: {name!r} is not known{did_you_mean(name, names)}"
+        raise ExtensionError(message, hint=f"known are {', '.join(names) or 'none'}")
     contract = _find_protocol(_import_package(kind))
     if not isinstance(extension, contract):
         missing = ", ".join(sorted(member for member in _list_members(contract) if not hasattr(extension, member)))
@@ -76,10 +76,10 @@ def _find_entry_points(kind: str) -> dict[str, Any]:
 def _find_protocol(package: ModuleType) -> type:
     """Find the Protocol in the package's `__init__`; `typing.is_protocol` exists from Python 3.13 on."""
     own = (value for value in vars(package).values() if getattr(value, "__module__", "") == package.__name__)
-    found = [value for value in own if isinstance(value, type) and getattr(value, "_is_protocol", False)]
-    if len(found) != 1:
-        raise ExtensionError(f"{package.__name__} must hold one Protocol, it holds {len(found)}")
-    return found[0]
+    protocols = [value for value in own if isinstance(value, type) and getattr(value, "_is_protocol", False)]
+    if len(protocols) != 1:
+        raise ExtensionError(f"{package.__name__} must hold one Protocol, it holds {len(protocols)}")
+    return protocols[0]
 
 
 def _list_members(contract: type) -> set[str]:

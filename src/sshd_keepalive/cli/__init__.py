@@ -240,14 +240,14 @@ def _warn_of_unknown_variables(ctx: click.Context) -> None:
     from sshd_keepalive.config.options import VARIABLE
 
     invoked = command.get_command(ctx, ctx.invoked_subcommand or "")
-    known = {VARIABLE} | (_find_variables(invoked) if invoked else set())
-    if not (unknown := {name for name in os.environ if name.startswith("SSHD_KEEPALIVE_")} - known):
+    variables = {VARIABLE} | (_find_variables(invoked) if invoked else set())
+    if not (unknown := {name for name in os.environ if name.startswith("SSHD_KEEPALIVE_")} - variables):
         return
-    known.update(*(_find_variables(one) for name in COMMANDS if (one := command.get_command(ctx, name))))
+    variables.update(*(_find_variables(one) for name in COMMANDS if (one := command.get_command(ctx, name))))
     from sshd_keepalive.spelling import did_you_mean
 
-    for name in sorted(unknown - known):
-        click.echo(f"warning: {name} is not the variable of any option{did_you_mean(name, known)}", err=True)
+    for name in sorted(unknown - variables):
+        click.echo(f"warning: {name} is not the variable of any option{did_you_mean(name, variables)}", err=True)
 
 
 def _read_config(ctx: click.Context, path: str | None) -> dict[str, Any] | None:
@@ -257,15 +257,16 @@ def _read_config(ctx: click.Context, path: str | None) -> dict[str, Any] | None:
     source = options.find(path)
     if source is None:
         return None
-    known = find_all_options(ctx)
+    by_command = find_all_options(ctx)
     values = options.read(
-        source, {name: {spelling: one.multiple for spelling, one in those.items()} for name, those in known.items()}
+        source,
+        {name: {spelling: one.multiple for spelling, one in those.items()} for name, those in by_command.items()},
     )
     applied = values.get(ctx.invoked_subcommand or "", {})
     if applied and not source.is_named:
         click.echo(f"options from ./{source.path}: {', '.join(applied)}", err=True)
     return {
-        name: {known[name][spelling].name or "": value for spelling, value in those.items()}
+        name: {by_command[name][spelling].name or "": value for spelling, value in those.items()}
         for name, those in values.items()
     }
 

@@ -189,16 +189,16 @@ _POLICY = (
 )
 
 
-def format_options(*known: str) -> Callable[[Function], Function]:
+def format_options(*formats: str) -> Callable[[Function], Function]:
     """Make a decorator that adds --format and --json.
 
     Args:
-        known: the formats; empty: every kind of report.
+        formats: the formats; empty: every kind of report.
     """
-    kind = click.Choice(known) if known else click.STRING
-    about = "Standard output as text, json, jsonl or another report." if not known else "Standard output."
+    kind = click.Choice(formats) if formats else click.STRING
+    about = "Standard output as text, json, jsonl or another report." if not formats else "Standard output."
     shown = click.option(
-        "--format", metavar=None if known else "FORMAT", type=kind, default="text", show_default=True, help=about
+        "--format", metavar=None if formats else "FORMAT", type=kind, default="text", show_default=True, help=about
     )
     short = click.option("--json", "format", flag_value="json", help="Short for --format json.")
     return lambda function: short(shown(function))

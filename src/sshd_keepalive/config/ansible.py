@@ -207,7 +207,7 @@ class _GroupOrder:
             if not parents and name != ALL:
                 parents.append(ALL)
         self._depths: dict[str, int] = {}
-        self._known: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._groups_above: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._merged: dict[tuple[str, ...], Variables] = {}
         self._measure(inventory)
 
@@ -222,15 +222,15 @@ class _GroupOrder:
     def list_groups(self, host: str) -> tuple[str, ...]:
         """List the groups above a host, the weakest first."""
         direct = tuple(self._members.get(host, ()))
-        if direct not in self._known:
+        if direct not in self._groups_above:
             above, queue = {ALL: None}, list(direct if set(direct) - {ALL} else (*direct, UNGROUPED))
             while queue:
                 name = queue.pop()
                 if name not in above:
                     above[name] = None
                     queue += self._parents[name]
-            self._known[direct] = tuple(sorted(above, key=self._compute_precedence))
-        return self._known[direct]
+            self._groups_above[direct] = tuple(sorted(above, key=self._compute_precedence))
+        return self._groups_above[direct]
 
     def _compute_precedence(self, name: str) -> tuple[int, int, str]:
         priority = self._groups[name].files.get("ansible_group_priority") or self._groups[name].variables.get(

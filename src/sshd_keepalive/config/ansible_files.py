@@ -54,10 +54,10 @@ def read(path: Path) -> AnsibleInventory:
 def _add_hosts(inventory: AnsibleInventory, pattern: str, group: str, variables: Variables) -> None:
     """Add the hosts of one pattern, `web[01:20].example.com:2222`, to a group."""
     text, number = pattern, ""
-    if found := _WITH_PORT.fullmatch(pattern):
-        text, number = found[1], found[2]
-    if found := _BRACKETS.fullmatch(text):
-        text = found[1]
+    if match := _WITH_PORT.fullmatch(pattern):
+        text, number = match[1], match[2]
+    if match := _BRACKETS.fullmatch(text):
+        text = match[1]
     own = {**({"ansible_port": number} if number else {}), **variables}
     for name in ranges.expand(text):
         inventory.get_group(group).hosts[name] = None
@@ -100,10 +100,10 @@ class _Ini:
                     self._read_member(line, group, kind)
             except ValueError as error:
                 self._inventory.add_mistake(f"{number}: {error}")
-        known = {*self._inventory.groups, ALL, UNGROUPED}
-        known |= {child for members in self._inventory.groups.values() for child in members.children}
+        groups = {*self._inventory.groups, ALL, UNGROUPED}
+        groups |= {child for members in self._inventory.groups.values() for child in members.children}
         for name, (number, own) in variables.items():
-            if name in known:
+            if name in groups:
                 self._inventory.get_group(name).variables.update(own)
             else:
                 self._inventory.add_mistake(f"{number}: [{name}:vars], but group {name!r} does not exist")

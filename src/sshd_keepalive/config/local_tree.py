@@ -91,10 +91,10 @@ def _locate_in_copy(root: Path, top: str, name: str) -> Path:
             ahead += target.removeprefix(top).split("/")[::-1]
         elif part:
             at.append(part)
-    found = root.joinpath(*at)
-    if n_links and not found.exists():
+    path = root.joinpath(*at)
+    if n_links and not path.exists():
         raise ConfigError(f"{name} {_DANGLING}")
-    return found
+    return path
 
 
 def _list_candidates(pattern: str, where: Callable[[str], Path]) -> Iterator[str]:

@@ -47,8 +47,8 @@ def _parse_become(method: str) -> Become:
 
 def _parse_manager(text: str) -> str:
     if not registry.is_known("services", text):
-        known = registry.list_names("services")
-        raise ValueError(f"{show(text)} is not valid here: use {values.list_choices(known)}")
+        managers = registry.list_names("services")
+        raise ValueError(f"{show(text)} is not valid here: use {values.list_choices(managers)}")
     return text
 
 

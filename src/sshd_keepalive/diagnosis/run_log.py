@@ -129,12 +129,12 @@ class _Reader:
         self._log = log
         self.kept: dict[int, list[MatchedLine]] = {}  # index of the row → the first and the last
         self._looked_to = 0  # lines of the text at hand in which a time was looked for
-        self._known: datetime | None = None  # the last time before there
+        self._last_at: datetime | None = None  # the last time before there
 
     def take(self, text: str, *, is_whole: bool) -> None:
         """One piece of the log."""
         log, newline = self._log, _find_newline(text)
-        self._looked_to, self._known = 0, log.last_at
+        self._looked_to, self._last_at = 0, log.last_at
         lowered = text.lower()  # its letters may be more than those of the text, its lines are as many
         if log.first_at is None:
             log.first_at = _find_time(text[:_LINE_MAX].split(newline)[:_LOOKED_BACK])
@@ -156,9 +156,9 @@ class _Reader:
         if not matches:  # times are dear
             return
         since = max(self._looked_to, number - _LOOKED_BACK)  # no line is looked at twice
-        before = _find_time(reversed(lines[since:number])) or self._known
+        before = _find_time(reversed(lines[since:number])) or self._last_at
         at = timestamps.read_time(piece)
-        self._looked_to, self._known = number + 1, at or before
+        self._looked_to, self._last_at = number + 1, at or before
         self._log.last_at = at or self._log.last_at
         for index, row, match in matches:
             start = max(0, match.start() - _TEXT_MAX // 3)

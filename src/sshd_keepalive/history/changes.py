@@ -140,8 +140,8 @@ def _compare_setting(
 
 def _compare_files(now: HostReport, before: HostReport) -> Iterator[str]:
     """Report changed files and managers where values and places are the same."""
-    known = {(_make_key(finding), finding.value, finding.place) for finding in before.findings}
-    reported = {f.place.path for f in now.findings if f.place and (_make_key(f), f.value, f.place) not in known}
+    unchanged = {(_make_key(finding), finding.value, finding.place) for finding in before.findings}
+    reported = {f.place.path for f in now.findings if f.place and (_make_key(f), f.value, f.place) not in unchanged}
     files = {file.path: file for file in before.deciding_files}
     for file in now.deciding_files:
         was = files.get(file.path)

@@ -175,19 +175,19 @@ class _Policies:
 
     def __init__(self, mistake: NoteMistake) -> None:
         self._mistake = mistake
-        self._known: dict[tuple[tuple[str, Any], ...], Policy] = {}
+        self._policies: dict[tuple[tuple[str, Any], ...], Policy] = {}
 
     def get(self, entry: HostEntry, settings: Settings) -> Policy:
         wanted = _select_part("policy.", settings)
         key = tuple(wanted.items())
-        if key not in self._known:
+        if key not in self._policies:
             try:
-                self._known[key] = from_mapping(wanted)
+                self._policies[key] = from_mapping(wanted)
             except ConfigError as error:
                 own = (given.at for name, given in entry.settings.items() if name.startswith("policy."))
                 self._mistake(next(own, entry.at), str(error))
                 return Policy()
-        return self._known[key]
+        return self._policies[key]
 
 
 def _select_part(prefix: str, settings: Settings) -> dict[str, Any]:
@@ -197,15 +197,15 @@ def _select_part(prefix: str, settings: Settings) -> dict[str, Any]:
 def _add_ways(
     hosts: Mapping[str, Host], ways: Ways, entries: Mapping[str, HostEntry], mistake: NoteMistake
 ) -> tuple[Host, ...]:
-    found = []
+    complete = []
     for name, host in hosts.items():
         try:
             hops = ways.resolve(name)
         except ConfigError as error:
             mistake(entries[name].at, str(error))
         else:
-            found.append(replace(host, jump=hops) if hops else host)
-    return tuple(found)
+            complete.append(replace(host, jump=hops) if hops else host)
+    return tuple(complete)
 
 
 def _apply_login(login: Mapping[str, Any], hop: Host) -> Host:

@@ -32,7 +32,7 @@ class Ways:
         self._hosts = hosts
         self._jumps = jumps
         self._outside = outside
-        self._known: dict[tuple[str, ...], tuple[Host, ...]] = {DIRECT: (), (): ()}
+        self._ways: dict[tuple[str, ...], tuple[Host, ...]] = {DIRECT: (), (): ()}
 
     def resolve(self, name: str) -> tuple[Host, ...]:
         """Give the hops to a host, first hop first.
@@ -48,12 +48,12 @@ class Ways:
         return way
 
     def _resolve_hops(self, hops: tuple[str, ...], behind: tuple[str, ...]) -> tuple[Host, ...]:
-        if hops not in self._known:
+        if hops not in self._ways:
             first, *rest = [self._find_hop(text) for text in hops]
             line = (*behind, *(hop.name for hop in reversed(rest)), first.name)
             self._refuse_loop(line)
-            self._known[hops] = (*self._resolve_hops(self._jumps.get(first.name, ()), line), first, *rest)
-        return self._known[hops]
+            self._ways[hops] = (*self._resolve_hops(self._jumps.get(first.name, ()), line), first, *rest)
+        return self._ways[hops]
 
     def _refuse_loop(self, line: tuple[str, ...]) -> None:
         """Args: line: host, then its hops, the nearest first."""

@@ -42,17 +42,17 @@ def select(hosts: tuple[Host, ...], pattern: str) -> tuple[Host, ...]:
     if not terms:
         raise ConfigError("--limit is empty")
     for term in terms:
-        meant = index.find_hosts(term.lstrip("&!"))
+        names = index.find_hosts(term.lstrip("&!"))
         if term.startswith("!"):
-            dropped |= meant
+            dropped |= names
         elif term.startswith("&"):
-            kept.append(meant)
+            kept.append(names)
         else:
-            start = meant | (start or set())
-    chosen = (set(index.hosts) if start is None else start).intersection(*kept) - dropped
-    if not chosen:
+            start = names | (start or set())
+    selected = (set(index.hosts) if start is None else start).intersection(*kept) - dropped
+    if not selected:
         raise ConfigError(f"--limit {show(pattern)} leaves no host")
-    return tuple(host for host in hosts if host.name in chosen)
+    return tuple(host for host in hosts if host.name in selected)
 
 
 class _Index:
@@ -83,15 +83,14 @@ class _Index:
         """
         if term.startswith("@"):
             return self._read_file(term[1:])
-        found = set(self._match(term[1:]) if term.startswith("~") else self._find_named(term))
-        if not found:
-            known = (*self.hosts, *self._groups)
-            meant = "" if term.startswith("~") else did_you_mean(term, known)
-            hint = None if meant else "`sshd-keepalive hosts` lists the hosts and groups of an inventory"
+        names = set(self._match(term[1:]) if term.startswith("~") else self._find_named(term))
+        if not names:
+            suggestion = "" if term.startswith("~") else did_you_mean(term, (*self.hosts, *self._groups))
+            hint = None if suggestion else "`sshd-keepalive hosts` lists the hosts and groups of an inventory"
             if "@" in term:
                 hint = "with an inventory, HOST is a name in it; leave the inventory out to log in to any user@host"
-            raise ConfigError(f"no host and no group is called {show(term)}{meant}", hint=hint)
-        return found
+            raise ConfigError(f"no host and no group is called {show(term)}{suggestion}", hint=hint)
+        return names
 
     def _is_known(self, term: str) -> bool:
         return term in self.hosts or term in self._groups
@@ -120,8 +119,8 @@ class _Index:
                 matches = re.compile(expression).match
         except re.error as error:
             raise ConfigError(f"--limit: {show(expression)} is not a regular expression: {error}") from None
-        chosen = {name for group, names in self._groups.items() if matches(group) for name in names}
-        return [name for name in self.hosts if name in chosen or matches(name)]
+        members = {name for group, names in self._groups.items() if matches(group) for name in names}
+        return [name for name in self.hosts if name in members or matches(name)]
 
     def _find_by_address(self, term: str) -> list[str]:
         if self._addresses is None:
@@ -139,12 +138,12 @@ class _Index:
         patterns = [text for line in lines if (text := line.partition("#")[0].strip())]
         if not patterns:
             raise ConfigError(f"--limit @{file}: the file contains no host")
-        found: set[str] = set()
+        names: set[str] = set()
         for pattern in patterns:
             if pattern.startswith("@"):
                 raise ConfigError(f"--limit @{file}: a line cannot name another file")
-            found.update([pattern] if pattern in self.hosts else self.find_hosts(pattern))
-        return found
+            names.update([pattern] if pattern in self.hosts else self.find_hosts(pattern))
+        return names
 
 
 def _apply_subscript(names: list[str], subscript: re.Match[str]) -> list[str]:

@@ -44,9 +44,9 @@ def _find_duplicates(hosts: tuple[Host, ...]) -> Iterator[str]:
     same = defaultdict(list)
     for host in hosts:
         same[host.address.casefold(), host.port, host.sshd_config, tuple(hop.address for hop in host.jump)].append(host)
-    for (address, port, config, _), found in same.items():
-        if len(found) > 1:
-            yield f"{_join_names(host.name for host in found)} are the same sshd: {address} port {port}, {config}"
+    for (address, port, config, _), duplicates in same.items():
+        if len(duplicates) > 1:
+            yield f"{_join_names(host.name for host in duplicates)} are the same sshd: {address} port {port}, {config}"
 
 
 def _find_accept_new(hosts: tuple[Host, ...]) -> Iterator[str]:

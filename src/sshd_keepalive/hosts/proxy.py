@@ -43,13 +43,13 @@ def find_hop(command: str) -> str | None:
     options = given + more
     if any(key == "-o" and value.partition("=")[0].strip().lower() not in _HARMLESS for key, value in options):
         return None
-    known = dict(options)
-    is_forwarding = known.get("-W", "").replace("[%h]", "%h") == "%h:%p" and not words
-    if not rest or not (is_forwarding or ("-W" not in known and _is_netcat(words))):
+    value_of = dict(options)
+    is_forwarding = value_of.get("-W", "").replace("[%h]", "%h") == "%h:%p" and not words
+    if not rest or not (is_forwarding or ("-W" not in value_of and _is_netcat(words))):
         return None
     user, _, host = rest[0].rpartition("@")
-    user = known.get("-l") or user
-    return (f"{user}@" if user else "") + host + (f":{known['-p']}" if "-p" in known else "")
+    user = value_of.get("-l") or user
+    return (f"{user}@" if user else "") + host + (f":{value_of['-p']}" if "-p" in value_of else "")
 
 
 def _is_netcat(words: list[str]) -> bool:

@@ -40,7 +40,7 @@ def expand(text: str) -> tuple[str, ...]:
     if prod(map(len, ranges)) > MOST:
         raise ValueError(f"{text} gives more than {MOST:,} names")
     tail = text[end:]
-    return tuple("".join(map("".join, zip(literal, chosen, strict=True))) + tail for chosen in product(*ranges))
+    return tuple("".join(map("".join, zip(literal, counted, strict=True))) + tail for counted in product(*ranges))
 
 
 def _count(match: re.Match[str]) -> list[str]:

@@ -60,15 +60,15 @@ def build_hosts(servers: Iterable[Server], wanted: ServerSelection, *, systems: 
     Args:
         systems: image id → operating system, for servers whose metadata does not name it.
     """
-    chosen = [server for server in servers if is_active(server) and not _is_windows(server, systems)]
-    names = [_choose_name(server) for server in chosen]
+    active = [server for server in servers if is_active(server) and not _is_windows(server, systems)]
+    names = [_choose_name(server) for server in active]
     for length in (8, 36):  # letters of the id, until the names are unique
         often = Counter(names)
         names = [
             name if often[name] == 1 else f"{_choose_name(server)}-{server['id'][:length]}"
-            for name, server in zip(names, chosen, strict=True)
+            for name, server in zip(names, active, strict=True)
         ]
-    return tuple(_build_host(server, wanted.prefix + name, wanted) for name, server in zip(names, chosen, strict=True))
+    return tuple(_build_host(server, wanted.prefix + name, wanted) for name, server in zip(names, active, strict=True))
 
 
 def is_active(server: Server) -> bool:
@@ -120,15 +120,17 @@ def _clean(text: str) -> str:
 def _choose_address(server: Server, wanted: ServerSelection) -> str | None:
     """Choose the first wanted address, IPv4 before IPv6."""
     network = wanted.parse_network()
-    found = list(_list_addresses(server))
+    addresses = list(_list_addresses(server))
     if network is not None:
-        fitting = [text for text, _ in found if ip_address(text) in network]
+        fitting = [text for text, _ in addresses if ip_address(text) in network]
     elif wanted.address == "public":
         access = [str(server.get(key) or "") for key in ("accessIPv4", "accessIPv6")]
-        fitting = [text for text, kind in found if kind == "floating"] + [text for text in access if _is_address(text)]
-        fitting += [text for text, kind in found if kind != "floating" and ip_address(text).is_global]
+        fitting = [text for text, kind in addresses if kind == "floating"] + [
+            text for text in access if _is_address(text)
+        ]
+        fitting += [text for text, kind in addresses if kind != "floating" and ip_address(text).is_global]
     else:
-        fitting = [text for text, kind in found if kind != "floating"]
+        fitting = [text for text, kind in addresses if kind != "floating"]
     return min(fitting, key=lambda text: ip_address(text).version, default=None)
 
 

@@ -56,13 +56,13 @@ def parse_targets(texts: Iterable[str]) -> tuple[Host, ...]:
     Raises:
         ConfigError: a text is not a target, or two texts name the same port of one host.
     """
-    found: dict[str, tuple[Host, str]] = {}
+    hosts: dict[str, tuple[Host, str]] = {}
     for text in dict.fromkeys(texts):
         host = parse_target(text)
-        if host.name in found:
-            raise ConfigError(f"{show(found[host.name][1])} and {show(text)} are the same host")
-        found[host.name] = (host, text)
-    return tuple(host for host, _ in found.values())
+        if host.name in hosts:
+            raise ConfigError(f"{show(hosts[host.name][1])} and {show(text)} are the same host")
+        hosts[host.name] = (host, text)
+    return tuple(host for host, _ in hosts.values())
 
 
 def parse_list(entries: Iterable[tuple[str, str]]) -> tuple[Host, ...]:
@@ -75,11 +75,11 @@ def parse_list(entries: Iterable[tuple[str, str]]) -> tuple[Host, ...]:
     mistakes: list[str] = []
     for place, text in entries:
         try:
-            found = [parse_target(one) for one in ranges.expand(text)]
+            members = [parse_target(one) for one in ranges.expand(text)]
         except (ConfigError, ValueError) as error:
             mistakes.append(f"{place}: {error}")
             continue
-        for host in found:
+        for host in members:
             first, before = hosts.setdefault(host.name, (host, place))
             if first != host:
                 mistakes.append(f"{place}: {host.name!r} is given differently in {before}")

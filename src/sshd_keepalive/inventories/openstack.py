@@ -111,9 +111,9 @@ def _fetch(cloud: str, region: str | None) -> dict[str, Any]:
     try:
         config = openstack.config.OpenStackConfig()
         more: dict[str, Any] = {"region_name": region} if region else {}
-        chosen = config.get_one(cloud=cloud, api_timeout=REQUEST_LIMIT_S, **more)
-        _refuse_unverified(cloud, chosen)
-        with openstack.connection.Connection(config=chosen) as connection:
+        region_config = config.get_one(cloud=cloud, api_timeout=REQUEST_LIMIT_S, **more)
+        _refuse_unverified(cloud, region_config)
+        with openstack.connection.Connection(config=region_config) as connection:
             _refuse_plain(cloud, str(connection.compute.get_endpoint() or ""))
             servers = _list_servers(connection, cloud)
             systems = _fetch_systems(connection, servers)
@@ -126,14 +126,14 @@ def _fetch(cloud: str, region: str | None) -> dict[str, Any]:
         raise ConfigError(f"openstack:{cloud}: {show(text, longest=300)}", hint=hint) from None
 
 
-def _refuse_unverified(cloud: str, chosen: Any) -> None:
-    verify, _ = chosen.get_requests_verify_args()
+def _refuse_unverified(cloud: str, region_config: Any) -> None:
+    verify, _ = region_config.get_requests_verify_args()
     if verify is False:
         raise ConfigError(
             f"openstack:{cloud}: clouds.yaml says `verify: false`, so anybody on the path could supply hosts",
             hint="remove it, and name the authority as `cacert`",
         )
-    _refuse_plain(cloud, str(chosen.config.get("auth", {}).get("auth_url") or ""))
+    _refuse_plain(cloud, str(region_config.config.get("auth", {}).get("auth_url") or ""))
 
 
 def _refuse_plain(cloud: str, url: str) -> None:

@@ -61,7 +61,7 @@ def read_value(key: str, value: object) -> tuple[str, Any]:
     Raises:
         ValueError: the key is not known, or the value is not one of its values.
     """
-    name = next((known for known in _KEYS if known.lower() == str(key).lower()), None)
+    name = next((spelled for spelled in _KEYS if spelled.lower() == str(key).lower()), None)
     if name is None:
         raise ValueError(f"unknown policy setting {key!r}{did_you_mean(str(key), _KEYS)}")
     return name, _read_choice(name, value) if name in _CHOICES else _read_number(name, value)
@@ -106,8 +106,8 @@ def override(policy: Policy, values: Mapping[str, int | str]) -> Policy:
     Raises:
         ConfigError: the result is not a policy.
     """
-    chosen: dict[str, Any] = {name: _read_choice(name, values[name]) for name in _CHOICES if name in values}
-    policy = replace(policy, **chosen)
+    choices: dict[str, Any] = {name: _read_choice(name, values[name]) for name in _CHOICES if name in values}
+    policy = replace(policy, **choices)
     values = {name: value for name, value in values.items() if name not in _CHOICES}
     if not values:
         return policy
@@ -169,9 +169,9 @@ def _read_number(name: str, value: object) -> int:
 
 def _read_choice(name: str, value: object) -> Enum:
     kind = _CHOICES[name]
-    known = [str(member.value) for member in kind]
-    if value in known:
+    words = [str(member.value) for member in kind]
+    if value in words:
         return kind(value)
     if isinstance(value, kind):
         return value
-    raise ValueError(f"{name}: {value!r} is not one of {', '.join(known)}{did_you_mean(str(value), known)}")
+    raise ValueError(f"{name}: {value!r} is not one of {', '.join(words)}{did_you_mean(str(value), words)}")

@@ -98,17 +98,17 @@ def prove_untouched_settings(before: Tree, after: Tree) -> None:
         raise PlanError("a setting other than the keep-alive ones would change")
 
 
-def _list_facts(tree: Tree, known: dict[Conditions, Conditions]) -> list[Fact]:
+def _list_facts(tree: Tree, interned: dict[Conditions, Conditions]) -> list[Fact]:
     """Every line that must stay.
 
     Args:
-        known: conditions seen so far: equal ones become one object, which is compared at once however long it is.
+        interned: conditions seen so far: equal ones become one object, which is compared at once however long it is.
     """
     of_block: dict[Block, Conditions] = {}
     for block in {event.block for event in tree.events()} - {None}:
         assert block is not None
         conditions = tuple((around.criteria, around.dead) for around in block.chain())
-        of_block[block] = known.setdefault(conditions, conditions)
+        of_block[block] = interned.setdefault(conditions, conditions)
     return [
         (
             event.line.keyword,

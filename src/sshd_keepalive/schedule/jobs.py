@@ -211,9 +211,9 @@ def find(name: str) -> Path:
     check_name(name)
     script = _locate(name)
     if not script.exists():
-        known = list_names()
-        hint = f"existing schedules: {', '.join(known)}" if known else "create one: schedule install --every daily"
-        raise ConfigError(f"schedule {name!r} does not exist{did_you_mean(name, known)}", hint=hint)
+        names = list_names()
+        hint = f"existing schedules: {', '.join(names)}" if names else "create one: schedule install --every daily"
+        raise ConfigError(f"schedule {name!r} does not exist{did_you_mean(name, names)}", hint=hint)
     return script
 
 

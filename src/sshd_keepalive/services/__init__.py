@@ -122,10 +122,10 @@ def build_functions(managers: Mapping[str, Service], service: ServiceChoice) -> 
     `detect` sets `$manager`; the others follow it. The manager that the inventory names is not looked for.
     """
     tests = f"manager={quote(service.manager)}\n" if service.manager else _first(managers, "manager")
-    known = {service.manager: managers[service.manager]} if service.manager else managers
+    possible = {service.manager: managers[service.manager]} if service.manager else managers
 
     def by_manager(text: Callable[[Manager], str], otherwise: str = "false") -> str:
-        return _cases(known, "$manager", text, otherwise)
+        return _cases(possible, "$manager", text, otherwise)
 
     def find_obstacle(module: Manager) -> str:
         return (f"{_PROCESS_1}\n" if module.RANK else "") + module.find_obstacle(service)

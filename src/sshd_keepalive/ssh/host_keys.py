@@ -45,11 +45,11 @@ class HostKeyVerifier:
         self._host = host
         self.was_confirmed = False
         self._name = host.host_key_alias or name_of(host.address, host.port)
-        self._known = read_known_hosts(host.known_hosts, host.more_known_hosts)
-        entries = self._known.lookup(self._name)
+        self._known_hosts = read_known_hosts(host.known_hosts, host.more_known_hosts)
+        entries = self._known_hosts.lookup(self._name)
         # As ssh(1) does (sshconnect.c, check_host_key, HOST_NEW): what is on file for the host at port 22
         # is good evidence for its other ports, but no reason to call another key there a changed one.
-        bare = self._known.lookup(host.address) if host.port != 22 and not host.host_key_alias else ()
+        bare = self._known_hosts.lookup(host.address) if host.port != 22 and not host.host_key_alias else ()
         self._keys = tuple(entry for entry in entries if not entry.marker)
         self._bare = tuple(entry for entry in bare if not entry.marker)
         self._authorities = tuple(entry for entry in (*entries, *bare) if entry.marker == "cert-authority")
@@ -115,8 +115,8 @@ class HostKeyVerifier:
         if any(entry.blob == blob for entry in self._bare):
             return
         if self._host.host_keys == "ask":
-            known = self._known.paths[0]
-            question = f"the host key of {where(self._host)} is not in {known}:\n  {shown}"
+            path = self._known_hosts.paths[0]
+            question = f"the host key of {where(self._host)} is not in {path}:\n  {shown}"
             self.was_confirmed = confirm(question, compute_fingerprint(blob))
         if self._host.host_keys != "accept-new" and not self.was_confirmed:
             raise make_error(self._host, "hostkey-unknown", shown)
@@ -143,7 +143,7 @@ class HostKeyVerifier:
 
     def _accept(self, kind: str, blob: bytes, shown: str) -> None:
         try:
-            other = self._known.append(self._name, kind, blob)
+            other = self._known_hosts.append(self._name, kind, blob)
         except OSError as error:
             raise make_error(self._host, "hostkey-file", f"{error.filename}: {error.strerror}") from None
         if other is not None and other.blob != blob:

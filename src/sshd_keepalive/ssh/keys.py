@@ -154,9 +154,9 @@ def _read(path: Path, certificate: str | None, secrets: Secrets | None) -> param
         raise BadKeyError(f"{path}: {error.strerror}") from None
     passphrase = secrets.ask(f"passphrase of {path}").reveal().encode() if secrets else None
     key = _to_paramiko(_parse(data, passphrase, path), path)
-    chosen = Path(certificate).expanduser() if certificate else Path(f"{path}-cert.pub")
-    if certificate or chosen.exists():
-        _attach(key, chosen)
+    certificate_path = Path(certificate).expanduser() if certificate else Path(f"{path}-cert.pub")
+    if certificate or certificate_path.exists():
+        _attach(key, certificate_path)
     return key
 
 

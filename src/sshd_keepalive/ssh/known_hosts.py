@@ -181,9 +181,9 @@ _READING: Final = threading.Lock()
 _read_once: Final = lru_cache(maxsize=64)(KnownHosts)
 
 
-def read_known_hosts(chosen: str | None, more: tuple[str, ...] = ()) -> KnownHosts:
-    """Read the files for a host: the chosen one with those beside it, else the user's and the system's."""
-    paths = (chosen, *more) if chosen is not None else (*USER_FILES, *SYSTEM_FILES)
+def read_known_hosts(path: str | None, more: tuple[str, ...] = ()) -> KnownHosts:
+    """Read the files for a host: its own one with those beside it, else the user's and the system's."""
+    paths = (path, *more) if path is not None else (*USER_FILES, *SYSTEM_FILES)
     with _READING:  # lru_cache alone would let every thread read once
         return _read_once(tuple(str(Path(path).expanduser()) for path in paths))
 

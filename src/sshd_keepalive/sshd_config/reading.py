@@ -130,8 +130,8 @@ class Reading:
         layers = self._layers.get(states)
         if layers is None:
             work.spend(len(self.lines))
-            known = dict(zip(self._blocks, states, strict=True))
-            layers = self._layers[states] = Layers(self.lines, version, known.__getitem__)
+            is_met = dict(zip(self._blocks, states, strict=True))
+            layers = self._layers[states] = Layers(self.lines, version, is_met.__getitem__)
         return layers
 
     @cached_property

@@ -131,8 +131,8 @@ def build_from_snapshot(snapshot: Snapshot) -> Tree:
         globs={glob.pattern: glob.paths for glob in snapshot.globs},
         options=daemon.options if daemon else (),
     )
-    known = {file.path: first[file.real_path or file.path] for file in snapshot.files}
-    return replace(built, same={path: other for path, other in known.items() if path != other})
+    first_names = {file.path: first[file.real_path or file.path] for file in snapshot.files}
+    return replace(built, same={path: other for path, other in first_names.items() if path != other})
 
 
 def is_alike(one: Snapshot, other: Snapshot) -> bool:
@@ -284,9 +284,9 @@ class _Unrolling:
         if tree.globs is None:
             tree.work.spend(include.estimate_steps(pattern, len(tree.documents)))
             return include.expand(include.collapse(pattern, tree.documents), tree.documents)
-        known = tree.globs.get(pattern)
-        if known is not None:
-            return known
+        paths = tree.globs.get(pattern)
+        if paths is not None:
+            return paths
         if include.is_literal(pattern) and pattern in tree.documents:
             return (pattern,)
         if self.missing is None:

@@ -77,8 +77,8 @@ class Database:
             _make(self.address.file)
             self._write_ahead()
         with self._engine.connect() as connection, connection.begin():
-            found = _read_version(connection)
-        if found != SCHEMA:
+            version = _read_version(connection)
+        if version != SCHEMA:
             with self._lock() as connection:
                 if connection.dialect.name == "postgresql":
                     connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
@@ -156,17 +156,17 @@ def _read_version(connection: Connection) -> str | None:
     return connection.scalar(select(named("version_num")).select_from(table(VERSION_TABLE)))
 
 
-def _migrate(connection: Connection, found: str | None) -> None:
+def _migrate(connection: Connection, version: str | None) -> None:
     """Run the missing migrations in the open transaction.
 
     Raises:
         StoreError: the history was written by a newer release.
     """
-    if found == SCHEMA:  # another process has run them
+    if version == SCHEMA:  # another process has run them
         return
-    if found is not None and found > SCHEMA:
+    if version is not None and version > SCHEMA:
         raise StoreError(
-            f"the history has schema {found}, this release knows {SCHEMA} and older ones",
+            f"the history has schema {version}, this release knows {SCHEMA} and older ones",
             hint="update sshd-keepalive, or record into another history: --store PATH",
         )
     from alembic import command
@@ -204,10 +204,10 @@ _TROUBLES: Final = {
 
 def _translate_error(error: BaseException, address: Address) -> StoreError:
     name = str(getattr(error, "sqlite_errorname", "") or getattr(error, "sqlstate", "") or "")
-    said = " ".join(address.scrub(str(error)).split())
+    message = " ".join(address.scrub(str(error)).split())
     for beginning, (what, hint) in _TROUBLES.items():
         if name.startswith(beginning):
-            return StoreError(f"the history {address} {what}: {said}", hint=hint)
+            return StoreError(f"the history {address} {what}: {message}", hint=hint)
     if address.file is None and not name:
-        return StoreError(f"the history {address} cannot be reached: {said}", hint="test the URL with psql")
-    return StoreError(f"the history {address} cannot be used: {said}", hint="see the message of the database")
+        return StoreError(f"the history {address} cannot be reached: {message}", hint="test the URL with psql")
+    return StoreError(f"the history {address} cannot be used: {message}", hint="see the message of the database")

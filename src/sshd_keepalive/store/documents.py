@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 def write_host(report: HostReport) -> str:
     """Write one host, with the settings that reports show; equal findings give equal texts, whatever their duration."""
     host = report.host
-    told = Host(
+    shown = Host(
         name=host.name,
         address=host.address,
         port=host.port,
@@ -28,7 +28,7 @@ def write_host(report: HostReport) -> str:
         labels=host.labels,
     )
     losses = report.losses and report.losses.without_names()
-    return serialization.write(replace(report, host=told, fingerprint="", losses=losses, seconds_s=0.0))
+    return serialization.write(replace(report, host=shown, fingerprint="", losses=losses, seconds_s=0.0))
 
 
 def read_host(text: str, seconds_s: float) -> HostReport:

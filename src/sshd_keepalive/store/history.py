@@ -149,18 +149,18 @@ class Store:
         """
         beginning = runs.c.name.startswith(word, autoescape=True)
         with self._database.reading() as connection:
-            found = connection.scalars(select(runs.c.name).where(beginning).order_by(runs.c.id.desc()).limit(2)).all()
-        if not found:
+            matches = connection.scalars(select(runs.c.name).where(beginning).order_by(runs.c.id.desc()).limit(2)).all()
+        if not matches:
             raise ConfigError(f"no run {word} is recorded" if word else "no run is recorded yet", hint=_HINT_LIST)
-        if word and len(found) > 1 and word not in found:
-            raise ConfigError(f"{word} is the beginning of several runs, {found[1]} and {found[0]} among them")
-        return word if word in found else found[0]
+        if word and len(matches) > 1 and word not in matches:
+            raise ConfigError(f"{word} is the beginning of several runs, {matches[1]} and {matches[0]} among them")
+        return word if word in matches else matches[0]
 
     def has_run(self, word: str) -> bool:
         """Whether a word is the id of a run, or the beginning of one."""
         with self._database.reading() as connection:
-            found = select(runs.c.id).where(runs.c.name.startswith(word, autoescape=True)).limit(1)
-            return connection.scalar(found) is not None
+            query = select(runs.c.id).where(runs.c.name.startswith(word, autoescape=True)).limit(1)
+            return connection.scalar(query) is not None
 
     def load(self, run_id: str) -> Run:
         """Load a run as it was recorded, with the earlier ones of its selection.
@@ -223,13 +223,13 @@ class Store:
         if judged:
             of_host = of_host.where(results.c.state.in_([state.value for state in State if state.is_judged]))
         newest = of_host.order_by(results.c.run_id.desc()).limit(1).scalar_subquery()
-        found: dict[str, Recorded] = {}
+        records: dict[str, Recorded] = {}
         with self._database.reading() as connection:
             for some in _split(sorted(names)):
                 last = select(hosts.c.id, newest.label("run_id")).where(hosts.c.name.in_(some)).subquery()
                 pairs = tuple_(results.c.host_id, results.c.run_id).in_(select(last.c.id, last.c.run_id))
-                found |= {row.host: _build_record(row) for row in connection.execute(_RECORDED.where(pairs))}
-        return found
+                records |= {row.host: _build_record(row) for row in connection.execute(_RECORDED.where(pairs))}
+        return records
 
     def list_replaced(self, names: Collection[str]) -> dict[str, tuple[Replaced, ...]]:
         """List the values that our changes replaced on each host, oldest change first."""
@@ -240,11 +240,11 @@ class Store:
             .join(runs)
             .order_by(runs.c.id)
         )
-        found: dict[str, list[Replaced]] = {}
+        by_host: dict[str, list[Replaced]] = {}
         with self._database.reading() as connection:
             for some in _split(sorted(names)):
                 for row in connection.execute(wanted.where(hosts.c.name.in_(some))):
-                    found.setdefault(row.host, []).append(
+                    by_host.setdefault(row.host, []).append(
                         Replaced(
                             run_id=row.name,
                             started_at=row.started_at,
@@ -253,7 +253,7 @@ class Store:
                             value=row.value,
                         )
                     )
-        return {name: tuple(values) for name, values in found.items()}
+        return {name: tuple(values) for name, values in by_host.items()}
 
 
 _HINT_LIST: Final = "sshd-keepalive history lists the runs"
@@ -318,18 +318,18 @@ def _insert_run(connection: Connection, run: Run, reports: Sequence[HostReport])
 def _find_ids(connection: Connection, of: Table, key: Column[Any], wanted: dict[Any, dict[str, Any]]) -> dict[Any, int]:
     """Find the number of each key; insert missing ones with their other columns. Nobody else writes now."""
 
-    def known(keys: Sequence[Any]) -> dict[Any, int]:
-        found: dict[Any, int] = {}
+    def read_numbers(keys: Sequence[Any]) -> dict[Any, int]:
+        numbers_read: dict[Any, int] = {}
         for some in _split(keys):
             rows = connection.execute(select(key, of.c.id).where(key.in_(some)))
-            found.update((name, number) for name, number in rows)
-        return found
+            numbers_read.update((name, number) for name, number in rows)
+        return numbers_read
 
-    numbers = known(list(wanted))
+    numbers = read_numbers(list(wanted))
     missing = [name for name in wanted if name not in numbers]
     if missing:
         connection.execute(insert(of), [{key.name: name, **wanted[name]} for name in missing])
-        numbers |= known(missing)
+        numbers |= read_numbers(missing)
     return numbers
 
 

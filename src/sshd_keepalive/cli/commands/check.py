@@ -99,19 +99,19 @@ def command(
 
     HOST is a target like ops@192.0.2.11:22, or with an inventory a pattern like web*.
     """
-    chosen = benchmarks.choose(benchmark) if benchmark else ()
+    selected = benchmarks.choose(benchmark) if benchmark else ()
     build = releases.find(offline.as_if) if offline.as_if else None
     if offline.files:
         # A pre-commit hook puts the names of further files behind the options.
         if build and not offline.openssh:
             raise ConfigError("--as-if compares two releases", hint="say which reads --file now: --openssh 9.2")
         version = releases.find(offline.openssh).version if offline.openssh else NEWEST
-        raise SystemExit(_check_files((*offline.files, *hosts), version, build, options, chosen))
+        raise SystemExit(_check_files((*offline.files, *hosts), version, build, options, selected))
     if build and recording.record:
         raise ConfigError("--as-if is not recorded: it shows what another release would do", hint="leave out --record")
     run = FleetRun("check", options, hosts, recording=recording)
     sinks = notifiers.open_sinks(notifying.notify, run.orders.secrets)
-    ended = run.end(run.repeat(partial(check_host, as_if=build, extras=extras)), benchmarks=chosen)
+    ended = run.end(run.repeat(partial(check_host, as_if=build, extras=extras)), benchmarks=selected)
     try:
         code = run.show(ended, then="" if build else "plan")
     finally:  # also when a file could not be written
@@ -121,7 +121,7 @@ def command(
 
 
 def _check_files(
-    paths: tuple[str, ...], version: Version, as_if: Build | None, options: Options, chosen: tuple[Benchmark, ...]
+    paths: tuple[str, ...], version: Version, as_if: Build | None, options: Options, selected: tuple[Benchmark, ...]
 ) -> int:
     """Check configurations on this disk; gives the exit code."""
     started_at = read_clock()
@@ -137,7 +137,7 @@ def _check_files(
         ended_at=read_clock(),
         exit_code=compute_exit_code(reports, "check"),
         hosts=reports,
-        benchmarks=chosen,
+        benchmarks=selected,
     )
     output.show_run(run, with_diffs=False)
     return run.exit_code

@@ -172,8 +172,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path, log: Pa
 
 
 def _write_inventory(servers: list[Server], key: Path, folder: Path) -> str:
-    known = folder / "known_hosts"
-    known.write_text(
+    known_hosts = folder / "known_hosts"
+    known_hosts.write_text(
         "".join(f"[127.0.0.1]:{s.port} {(s.directory / 'host_key.pub').read_text()}" for s in servers), encoding="utf-8"
     )
     hosts = "".join(
@@ -185,7 +185,7 @@ def _write_inventory(servers: list[Server], key: Path, folder: Path) -> str:
     )
     return (
         f"defaults:\n  user: {getpass.getuser()}\n  identity_file: {key}\n"
-        f"  known_hosts: {known}\n  become: none\nhosts:\n{hosts}"
+        f"  known_hosts: {known_hosts}\n  become: none\nhosts:\n{hosts}"
     )
 
 

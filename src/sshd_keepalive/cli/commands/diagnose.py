@@ -51,16 +51,16 @@ def command(log: str | None, host: str | None, options: Options) -> None:
     out = Output(options, "diagnose")
     started_at = read_clock()
     run_id = make_run_id(started_at)
-    chosen = select_hosts(options, (host,)) if host else ()
-    if len(chosen) > 1:
-        raise ConfigError(f"--host {host} names {len(chosen)} hosts", hint="name one host: a log is of one host")
+    selected = select_hosts(options, (host,)) if host else ()
+    if len(selected) > 1:
+        raise ConfigError(f"--host {host} names {len(selected)} hosts", hint="name one host: a log is of one host")
     run_log = read(_read_blocks(log))
     known: Known | None = None
     reports: tuple[HostReport, ...] = ()
-    if chosen:
+    if selected:
         # The log may name the account; its values are what counts.
-        user = next((name for matched in run_log.matches if (name := matched.find("user"))), chosen[0].user)
-        known, report = study_host(chosen[0], make_orders(options, run_id), user)
+        user = next((name for matched in run_log.matches if (name := matched.find("user"))), selected[0].user)
+        known, report = study_host(selected[0], make_orders(options, run_id), user)
         reports = (report,)
     again = repeat_words(options, ())
     repeated = join((*again.config, *again.inventory, *again.login, host)) if host else "HOST"

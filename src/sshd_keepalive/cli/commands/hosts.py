@@ -23,12 +23,12 @@ def command(hosts: tuple[str, ...], options: Options) -> None:
     """List the hosts of the inventory and its probable mistakes. No connection is made."""
     from sshd_keepalive.hosts.lint import lint
 
-    chosen = select_hosts(options, hosts)
-    warnings = lint(chosen, today=datetime.now(UTC).date())
+    selected = select_hosts(options, hosts)
+    warnings = lint(selected, today=datetime.now(UTC).date())
     if options.format == "text":
-        _print_text(chosen, warnings)
+        _print_text(selected, warnings)
         return
-    rows = [_to_data(host) for host in chosen]
+    rows = [_to_data(host) for host in selected]
     if options.format == "jsonl":
         click.echo("\n".join(map(json.dumps, rows)))
     else:
