@@ -10,10 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sshd_keepalive.model import (
-    COUNT_MAX,
     GLOBAL,
-    INTERVAL,
-    SPELLING,
     Benchmark,
     Finding,
     HostReport,
@@ -30,7 +27,7 @@ Pair = tuple[int, int]
 class BenchmarkConflict:
     """Two benchmarks that no value of one setting satisfies."""
 
-    setting: str  # as OpenSSH spells it
+    setting: Subject
     lower: Benchmark  # wants less than the other can accept
     upper: Benchmark
 
@@ -58,22 +55,22 @@ def allows(benchmark: Benchmark, pair: Pair) -> bool:
 def common(benchmarks: Sequence[Benchmark]) -> Common | BenchmarkConflict:
     """Intersect benchmarks, or name two that exclude each other. Without benchmarks everything is allowed."""
     spans = {}
-    for keyword in (INTERVAL, COUNT_MAX):
-        upper = max(benchmarks, key=lambda one: span(one, keyword).low, default=None)
-        lower = min(benchmarks, key=lambda one: _ceiling(span(one, keyword)), default=None)
+    for setting in (Subject.INTERVAL, Subject.COUNT_MAX):
+        upper = max(benchmarks, key=lambda one: span(one, setting).low, default=None)
+        lower = min(benchmarks, key=lambda one: _ceiling(span(one, setting)), default=None)
         if upper is None or lower is None:
-            spans[keyword] = Span(0, None)
+            spans[setting] = Span(0, None)
             continue
-        low, high = span(upper, keyword).low, span(lower, keyword).high
+        low, high = span(upper, setting).low, span(lower, setting).high
         if high is not None and high < low:
-            return BenchmarkConflict(setting=SPELLING[keyword], lower=lower, upper=upper)
-        spans[keyword] = Span(low, high)
-    return Common(interval_s=spans[INTERVAL], count_max=spans[COUNT_MAX])
+            return BenchmarkConflict(setting=setting, lower=lower, upper=upper)
+        spans[setting] = Span(low, high)
+    return Common(interval_s=spans[Subject.INTERVAL], count_max=spans[Subject.COUNT_MAX])
 
 
-def span(benchmark: Benchmark, keyword: str) -> Span:
-    """Give the span of a benchmark for one setting, by its keyword in lower case."""
-    return benchmark.interval_s if keyword == INTERVAL else benchmark.count_max
+def span(benchmark: Benchmark, setting: Subject) -> Span:
+    """Give the span of a benchmark for one of the two settings."""
+    return benchmark.interval_s if setting is Subject.INTERVAL else benchmark.count_max
 
 
 def judge(benchmark: Benchmark, findings: Iterable[Finding]) -> State:
@@ -84,14 +81,13 @@ def judge(benchmark: Benchmark, findings: Iterable[Finding]) -> State:
     """
     states = set()
     for finding in findings:
-        keyword = finding.setting.lower()
-        if keyword not in SPELLING:
+        if finding.setting not in (Subject.INTERVAL, Subject.COUNT_MAX):
             if finding.setting is Subject.DAEMON and finding.state is not State.OK:
                 states.add(State.UNKNOWN)
         elif finding.state is State.UNKNOWN or not finding.value.removeprefix("-").isdecimal():
             states.add(State.UNKNOWN)
         else:
-            right = int(finding.value) in span(benchmark, keyword)
+            right = int(finding.value) in span(benchmark, finding.setting)
             states.add(State.OK if right else State.DRIFT)
     if State.DRIFT in states:
         return State.DRIFT
@@ -129,7 +125,7 @@ def sentence(run: Run) -> str:
     shared = common(run.benchmarks)
     all_of_them = "all of them" if len(run.benchmarks) > 1 else "it"
     if isinstance(shared, BenchmarkConflict):
-        lower, upper = (f"{b.name} requires {span(b, shared.setting.lower())}" for b in (shared.lower, shared.upper))
+        lower, upper = (f"{b.name} requires {span(b, shared.setting)}" for b in (shared.lower, shared.upper))
         return f"no pair satisfies all benchmarks: for {shared.setting}, {lower} and {upper}"
     text = (
         f"ClientAliveInterval {shared.interval_s} with ClientAliveCountMax {shared.count_max} satisfies {all_of_them}"

@@ -18,7 +18,7 @@ _ALWAYS: Final = (Subject.SESSION, Subject.LOST_SESSIONS, Subject.SILENT_CLIENT)
 
 def is_fine(report: HostReport) -> bool:
     """Nothing about this host wants attention."""
-    return outcome.rank_report(report) <= outcome.rank_word(End.APPLIED) and not (report.notes or report.changes)
+    return outcome.rank_report(report) <= outcome.rank_word(End.APPLIED) and not (report.all_notes or report.changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Likeness:
     word: outcome.Word
     title: str  # a name, or how many and which
     headline: str  # the answer of a probe, or the values; "" where the lines say it
-    lines: tuple[str, ...]  # about the first host, indented
+    lines: tuple[str, ...]  # about the first host
     first: str  # the name of the host of which other lines would differ; "" where all are the same
 
 
@@ -52,7 +52,7 @@ def _likeness(report: HostReport) -> Hashable:
         failure and (failure.kind, failure.cause),
         report.caveat,
         report.changes,
-        report.notes,
+        report.all_notes,
     )
 
 
@@ -77,29 +77,29 @@ def _body(report: HostReport, verbose: int) -> Iterator[str]:
     """What is wrong and which line decides, what failed and what to do, what changed; on request all steps."""
     for reason, findings in groupby(_shown(report, verbose), key=lambda finding: finding.reason):
         for finding in findings:
-            yield f"    {_finding(finding)}"
+            yield _finding(finding)
         if reason:
-            yield f"        {reason}"
+            yield f"    {reason}"
     if report.losses:
         from sshd_keepalive.diagnosis import losses
 
-        yield from (f"    {line}" for line in losses.render_table(report.losses))
+        yield from losses.render_table(report.losses)
     if report.caveat is not None and report.state is State.OK:
-        yield f"    {report.caveat}"
+        yield str(report.caveat)
     failure = report.failure
     for step in report.steps:
         if verbose or not (step.ok or (failure and step.detail in failure.message)):
-            yield f"    {'did' if step.ok else 'failed'} {step.name}: {step.detail}  ({step.seconds_s:.2f} s)"
+            yield f"{'did' if step.ok else 'failed'} {step.name}: {step.detail}  ({step.seconds_s:.2f} s)"
     if failure is not None and report.end is not End.NOT_BEGUN:
-        yield f"    {failure.kind}: {failure.message}"
+        yield f"{failure.kind}: {failure.message}"
         if failure.hint:
-            yield f"    {NEXT}{failure.hint}"
-    yield from (f"    changed: {change}" for change in report.changes)
-    yield from (f"    note: {note}" for note in report.notes)
+            yield f"{NEXT}{failure.hint}"
+    yield from (f"changed: {change}" for change in report.changes)
+    yield from (f"note: {note}" for note in report.all_notes)
     if verbose:
-        yield f"    {_describe_circumstances(report)}"
+        yield _describe_circumstances(report)
     if verbose > 1:
-        yield from (f"    {name}: {value}" for name, value in report.facts)
+        yield from (f"{name}: {value}" for name, value in report.facts)
 
 
 def _describe_circumstances(report: HostReport) -> str:

@@ -701,7 +701,7 @@ class HostReport:
     n_may_not_answer: int | None = None  # live sessions that such a change may concern; None: not known
     losses: Losses | None = None  # None: the log was not looked at
     agents: tuple[str, ...] = ()  # programs on the host that are known to write sshd_config
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # without that of `reverted`
     deciding_files: tuple[DecidingFile, ...] = ()  # of the files that the findings name
     replaced: tuple[Finding, ...] = ()  # findings that our change resolved
     changes: tuple[str, ...] = ()  # since the last recorded run, one sentence each
@@ -709,6 +709,11 @@ class HostReport:
     reverted: RevertedChange | None = None
     failure: Failure | None = None
     seconds_s: float = 0.0
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """The notes to show: that of the reverted change, then the others."""
+        return (*([str(self.reverted)] if self.reverted is not None else []), *self.notes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

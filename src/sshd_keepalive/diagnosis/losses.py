@@ -25,6 +25,7 @@ from sshd_keepalive.model import (
     Subject,
 )
 from sshd_keepalive.scripts.losses import SessionLog
+from sshd_keepalive.spelling import cut_lines
 
 #: Idle limits that load balancers, gateways and guides share; those of the host come beside them.
 _LIMITS_S: Final = (240, 300, 350, 600, 900, 1200, 1800, 3600, 7200)
@@ -241,12 +242,11 @@ def render_table(losses: Losses) -> Iterator[str]:
         of.setdefault((group.account, group.address), Counter())[group.end] += group.n
     lost = {who: sum(ends[end] for end in _LOST) for who, ends in of.items()}
     ranked = sorted((who for who in of if lost[who]), key=lambda who: (-lost[who], who))
-    for account, address in ranked[:_MOST_NAMED]:
-        ends = of[account, address]
-        counts = ", ".join(f"{ends[end]} {_ENDINGS[end]}" for end in SessionEnd if ends[end])
-        yield f"{account} from {address}: {counts}"
-    if len(ranked) > _MOST_NAMED:
-        yield f"and {len(ranked) - _MOST_NAMED} more; --format json names all"
+    lines = []
+    for who in ranked:
+        counts = ", ".join(f"{of[who][end]} {_ENDINGS[end]}" for end in SessionEnd if of[who][end])
+        lines.append(f"{' from '.join(who)}: {counts}")
+    yield from cut_lines(lines, _MOST_NAMED, "and {n} more; --format json names all")
     yield from _render_histogram(losses)
 
 

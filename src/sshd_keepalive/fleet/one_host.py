@@ -284,7 +284,6 @@ def _execute(
             replaced=wrong,
             pending=None if change.confirmed else after.pending,
             reverted=None if change.confirmed else after.reverted,
-            notes=tuple(note for note in report.notes if not change.confirmed or note != str(report.reverted)),
         )
     elif outcome.end is End.UNPROVED:
         report = replace(report, state=State.UNKNOWN, caveat=None)

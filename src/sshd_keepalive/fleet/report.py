@@ -166,7 +166,6 @@ def report_reading(reading: Reading) -> HostReport:
     snapshot = reading.snapshot
     host = snapshot.host
     findings = judge.judge(reading, host.policy)
-    notes = (str(snapshot.reverted),) if snapshot.reverted is not None else ()
     report = HostReport(
         host=host,
         state=State.UNKNOWN,
@@ -174,7 +173,6 @@ def report_reading(reading: Reading) -> HostReport:
         facts=snapshot.facts,
         version=snapshot.version,
         agents=snapshot.agents,
-        notes=notes,
         pending=snapshot.pending,
         reverted=snapshot.reverted,
     )
@@ -198,10 +196,10 @@ def report_reading(reading: Reading) -> HostReport:
     state = find_worst(findings)
     if host.waiver is not None and state is State.DRIFT:
         state, note = _waive(host.waiver, findings, snapshot.taken_at.date())
-        notes = (*notes, note)
+        report = replace(report, notes=(note,))
     deciding_files = owners.find_deciding_files(snapshot.files, findings)
     caveat = judge.find_caveat(reading, host.policy) if state is State.OK else None
-    return replace(report, state=state, caveat=caveat, deciding_files=deciding_files, notes=notes)
+    return replace(report, state=state, caveat=caveat, deciding_files=deciding_files)
 
 
 def _waive(waiver: Waiver, findings: Sequence[Finding], today: date) -> tuple[State, str]:

@@ -109,7 +109,7 @@ def _describe_facts(report: HostReport) -> dict[str, str]:
         if report.end in (None, End.APPLIED):
             n = report.n_may_not_answer
             facts["sessions_that_may_not_answer"] = "unknown" if n is None else str(n)
-    return facts | ({"notes": "; ".join(report.notes)} if report.notes else {})
+    return facts | ({"notes": "; ".join(report.all_notes)} if report.all_notes else {})
 
 
 def _describe_losses(losses: Losses) -> dict[str, Any]:

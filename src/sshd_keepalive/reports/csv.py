@@ -39,7 +39,7 @@ def _build_row(run: Run, report: HostReport, finding: Finding | None) -> list[st
         row += [finding.setting, str(finding.scope), finding.wanted, finding.value, finding.state]
         row += [place.path if place else "", str(place.line) if place else "", finding.reason]
     row += [failure.kind, failure.message, failure.hint] if failure else [""] * 3
-    return [*row, "; ".join(report.changes), "; ".join(report.notes), str(report.caveat or "")]
+    return [*row, "; ".join(report.changes), "; ".join(report.all_notes), str(report.caveat or "")]
 
 
 def _disarm(cell: str) -> str:

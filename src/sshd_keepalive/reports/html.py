@@ -142,7 +142,7 @@ def _group_alike(run: Run) -> list[dict[str, Any]]:
         {
             "word": group.word,
             "title": flatten(f"{group.title} {group.headline}".strip()),
-            "lines": [printable(line.removeprefix("    ").replace("\n", " ")) for line in group.lines],
+            "lines": [printable(line.replace("\n", " ")) for line in group.lines],
             "first": flatten(group.first),
         }
         for group in group_alike(wrong)
@@ -216,7 +216,7 @@ def _collect_details(run: Run) -> str:
                 "failure": number_all((f"{failure.kind}: {failure.message}", *hint)) if failure else [],
                 "steps": number_all(f"{'did' if s.ok else 'failed'} {s.name}: {s.detail}" for s in report.steps),
                 "losses": number_all(losses.render_table(report.losses) if report.losses else ()),
-                "notes": number_all([*([str(report.caveat)] if report.caveat else []), *report.notes]),
+                "notes": number_all([*([str(report.caveat)] if report.caveat else []), *report.all_notes]),
                 "facts": number_all(f"{name}: {value}" for name, value in report.facts),
                 "benchmarks": [*map(number, held)],
             }

@@ -51,7 +51,7 @@ def _build_suite(run: Run, report: HostReport, number: int) -> TestSuite:
         suite.add_property(flatten(name), flatten(value))
     for case in _build_cases(report):
         suite.add_testcase(case)
-    lines = (*report.changes, *report.notes, *([str(report.caveat)] if report.caveat else []), report.diff)
+    lines = (*report.changes, *report.all_notes, *([str(report.caveat)] if report.caveat else []), report.diff)
     suite.append(SystemOut(flatten("\n".join(lines))))
     suite.append(SystemErr(flatten(report.failure.hint) if report.failure else ""))
     suite._elem.attrib.pop("skipped", None)  # not in the schema; the cases say it

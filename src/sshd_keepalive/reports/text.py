@@ -39,12 +39,12 @@ def render_hosts(reports: Iterable[HostReport], *, verbose: int = 0, width: int 
 
 
 def _has_more_than_its_diff(report: HostReport) -> bool:
-    return not outcome.is_change_planned(report) or bool(report.notes or report.changes or report.failure)
+    return not outcome.is_change_planned(report) or bool(report.all_notes or report.changes or report.failure)
 
 
 def _render_group(group: Likeness) -> Iterator[str]:
     yield f"{group.word:<{_COLUMN}}{group.title}{f'  {group.headline}' if group.headline else ''}"
-    yield from group.lines
+    yield from (f"    {line}" for line in group.lines)
     if group.first:
         yield f"    (the lines above are those of {group.first}; -v shows every host)"
 

@@ -163,7 +163,7 @@ class Session:
                 raise self._explain_end(exchange, channel)
             if self._deadline.is_over and exchange.sends_more and exchange.dialogue.has_met_sudo:
                 raise make_error(self._host, "sudo-prompt", exchange.noise.decode("utf-8", "replace")[-200:])
-            raise make_error(self._host, f"{'deadline' if self._deadline.is_over else 'lost'}({self._phase})")
+            raise make_error(self._host, "deadline" if self._deadline.is_over else "lost", phase=self._phase)
         return Completed(
             status=exchange.status,
             stdout=exchange.stdout,

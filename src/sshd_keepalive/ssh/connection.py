@@ -142,7 +142,7 @@ def open_connection(
         failure = _explain(host, connection, phase, error, deadline)
         if verifier.was_confirmed and failure.kind is not FailureKind.TIMEOUT:
             # sshd waits LoginGraceTime for a login, and a person may take longer.
-            failure = make_error(host, "lost(hostkey)", "while waiting for the answer about the host key")
+            failure = make_error(host, "lost", "while waiting for the answer about the host key", phase=phase)
         elif failure.cause != "jump-host-lost" and _was_too_early(client, error, deadline):
             failure = SentTooEarlyError(str(failure), kind=failure.kind, cause=failure.cause, hint=failure.hint)
         connection.close()
@@ -189,10 +189,10 @@ def _explain(host: Host, connection: Connection, phase: str, error: Exception, d
         if "Not allowed at this time" in refusal:  # since 9.8 to whoever comes after MaxStartups, too
             return make_error(host, "penalised" if _identify(host) in _PENALISING else "turned-away", refusal)
         if deadline.is_over:
-            return make_error(host, "deadline(version)", "its answer is not SSH" if steps.n_early_bytes else "")
+            return make_error(host, "deadline", "its answer is not SSH" if steps.n_early_bytes else "", phase=phase)
         return make_error(host, "not-ssh", refusal) if steps.n_early_bytes else make_error(host, "busy")
     if deadline.is_over:
-        return make_error(host, f"deadline({phase})")
+        return make_error(host, "deadline", phase=phase)
     software = client.remote_version.split("-", 2)[-1].partition(" ")[0]
     if phase == "kex" and software and not software.startswith("OpenSSH"):
         return make_error(host, "not-openssh", f"it is {software}")
@@ -202,4 +202,4 @@ def _explain(host: Host, connection: Connection, phase: str, error: Exception, d
     if phase == "auth":
         detail = client.farewell or f"user {choose_user(host)}"
         return make_error(host, "auth-failed" if "oo many" in client.farewell else "account-closed", detail)
-    return make_error(host, f"lost({phase})", client.farewell or str(error))
+    return make_error(host, "lost", client.farewell or str(error), phase=phase)

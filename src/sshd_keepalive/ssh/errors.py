@@ -13,7 +13,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind as Kind
 from sshd_keepalive.model import Host
 
-#: class → (kind, what happened, next step). The class before "(" counts: `deadline(kex)`.
+#: class → (kind, what happened, next step).
 _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
     "unresolved": (Kind.DNS, "the name has no address", "check `address` in the inventory, and the resolver"),
     "no-way": (
@@ -142,17 +142,19 @@ _ROWS: Final[dict[str, tuple[Kind, str, str]]] = {
 }
 
 
-def make_error(host: Host, cause: str, detail: str = "", *, hint: str | None = None) -> HostError:
+def make_error(host: Host, cause: str, detail: str = "", *, phase: str = "", hint: str | None = None) -> HostError:
     """Make the error for a class, naming the host.
 
     Args:
-        cause: a class of the table, with a phase where it has one: `deadline(kex)`.
+        cause: a class of the table.
         detail: text of the host or the system; made printable here.
+        phase: of the login, for `deadline` and `lost`; the cause of the report is then `deadline(kex)`.
         hint: a better next step than the table's.
     """
-    kind, what, step = _ROWS[cause.partition("(")[0]]
+    kind, what, step = _ROWS[cause]
     suffix = f" ({printable(detail)})" if detail else ""
-    return HostError(f"{where(host)}: {what}{suffix}", kind=kind, cause=cause, hint=hint or step)
+    reported = f"{cause}({phase})" if phase else cause
+    return HostError(f"{where(host)}: {what}{suffix}", kind=kind, cause=reported, hint=hint or step)
 
 
 def where(host: Host) -> str:

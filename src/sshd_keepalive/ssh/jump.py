@@ -56,7 +56,7 @@ class _JumpHost:
 
     def open_wire_to(self, host: Host, secrets: Secrets, deadline: Deadline, connect_timeout_s: float) -> Wire:
         if not self._lock.acquire(timeout=deadline.left_s()):
-            raise make_error(self._hop, "deadline(jump-host)", f"while connecting to {host.name}")
+            raise make_error(self._hop, "deadline", f"while connecting to {host.name}", phase="jump-host")
         try:
             connection = self._connect(secrets, deadline, connect_timeout_s)
             self._n_users += 1
@@ -152,8 +152,8 @@ def _forward(connection: Connection, hop: Host, host: Host, deadline: Deadline) 
             raise make_error(hop, "jump-host-denied", f"while connecting to {host.name}") from None
         raise make_error(host, "unreachable", f"from jump host {hop.name}") from None
     except (paramiko.SSHException, EOFError, OSError):
-        cause = "deadline(jump-host)" if deadline.is_over else "jump-host-lost"
-        raise make_error(hop, cause, f"while connecting to {host.name}") from None
+        cause, phase = ("deadline", "jump-host") if deadline.is_over else ("jump-host-lost", "")
+        raise make_error(hop, cause, f"while connecting to {host.name}", phase=phase) from None
 
 
 _jump_hosts: dict[tuple[Host, ...], _JumpHost] = {}

@@ -53,7 +53,7 @@ def connect_through(
         _wait_until_ready(host, channel, output, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
         if deadline.is_over:
-            raise make_error(host, "deadline(channel)") from None
+            raise make_error(host, "deadline", phase="channel") from None
         raise make_error(host, "no-session", str(error)) from None
     finally:
         limit.cancel()

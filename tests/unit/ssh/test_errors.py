@@ -50,7 +50,7 @@ def test_an_unresolvable_own_name_is_not_the_reason() -> None:
 
 
 def test_a_phase_belongs_to_the_cause_but_not_to_the_table() -> None:
-    failure = make_error(HOST, "deadline(kex)")
+    failure = make_error(HOST, "deadline", phase="kex")
     assert (failure.kind, failure.cause) == ("timeout", "deadline(kex)")
 
 

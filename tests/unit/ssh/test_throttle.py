@@ -114,8 +114,9 @@ def test_what_counts_as_one_network(address: str, expected: str) -> None:
 
 
 def test_only_a_connection_that_was_turned_away_is_tried_again_and_not_for_ever() -> None:
-    for cause in ("auth-failed", "penalised", "dropped", "refused", "unreachable", "lost(kex)", "account-closed"):
+    for cause in ("auth-failed", "penalised", "dropped", "refused", "unreachable", "account-closed"):
         assert choose_wait_s(make_error(HOST, cause), 1) is None
+    assert choose_wait_s(make_error(HOST, "lost", phase="kex"), 1) is None
     waits = [[choose_wait_s(make_error(HOST, "busy"), n) for _ in range(20)] for n in (1, 2)]
     for some, (least, most) in zip(waits, throttling.WAITS_S, strict=True):
         assert all(least <= (one or 0) <= most for one in some)
