@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import yaml
 
-from sshd_keepalive.cli.options import Options, Recording
-from sshd_keepalive.cli.records import Recorder
+from sshd_keepalive.cli.options import Options
+from sshd_keepalive.cli.records import Recorder, Recording
 from sshd_keepalive.model import Run
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.store import Store, parse_address

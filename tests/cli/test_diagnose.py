@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from sshd_keepalive.cli import command as program
 from sshd_keepalive.cli.commands.probe import Countdown
-from sshd_keepalive.cli.options import Duration
+from sshd_keepalive.cli.duration import Duration
 
 CASES = Path(__file__).parents[1] / "cases/logs"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sshd_keepalive import registry
-from sshd_keepalive.cli.fleet_run import compute_exit_code
+from sshd_keepalive.cli.exit_code import compute_exit_code
 from sshd_keepalive.engines import report_not_begun
 from sshd_keepalive.history import notice, outcome
 from sshd_keepalive.model import (

@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from sshd_keepalive.cli.fleet_run import compute_exit_code
+from sshd_keepalive.cli.exit_code import compute_exit_code
 from sshd_keepalive.fleet.report import report_reading
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import Context, Dump, HostReport, Run, State, Waiver

@@ -1,19 +1,23 @@
-"""What `apply` and `undo` share: show what would change, ask, and carry it out in waves."""
+"""What `apply` and `undo` share: their options; show what would change, ask, and carry it out in waves."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
+
+import click
 
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode, changing_hosts
-from sshd_keepalive.cli.fleet_run import FleetRun, finish_changes, make_run_id, read_clock
+from sshd_keepalive.cli.fleet_run import FleetRun, make_run_id, read_clock
+from sshd_keepalive.cli.interrupts import finish_changes
 from sshd_keepalive.cli.journal import Journal, find_done
-from sshd_keepalive.cli.options import Changing, Options, Recording, Watching
+from sshd_keepalive.cli.options import Options, option_group
 from sshd_keepalive.cli.plan_file import PlanFile
 from sshd_keepalive.cli.prompts import PROMPTS
+from sshd_keepalive.cli.records import Recording
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet import waves
@@ -21,6 +25,81 @@ from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import Action, End, Host, HostReport, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changing:
+    """The options of `apply` and `undo`."""
+
+    yes: bool
+    confirm_timeout: int
+    no_rehearsal: bool
+    service_action: str
+    canary: int
+    serial: str
+    soak: float
+    max_fail: str | None
+    on_failure: str
+    resume: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """The options for the time after a change."""
+
+    watch: float = 0.0  # seconds
+    on_loss: str = "report"
+
+
+change_options = option_group(
+    "changing",
+    Changing,
+    click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal."),
+    click.option(
+        "--confirm-timeout",
+        metavar="SECONDS",
+        type=click.IntRange(5, 3600),
+        default=60,
+        show_default=True,
+        help="A host that no new login has confirmed within this time reverts by itself.",
+    ),
+    click.option(
+        "--no-rehearsal", is_flag=True, help="Do not try a login through the new files before they are installed."
+    ),
+    click.option(
+        "--service-action",
+        type=click.Choice([action.value for action in Action]),
+        default=Action.RESTART.value,
+        show_default=True,
+        help="reload: SIGHUP, not before OpenSSH 8.0; none: the files only, a restart stays pending.",
+    ),
+    click.option(
+        "--canary", metavar="N", type=click.IntRange(0), default=0, help="Change N hosts first, in a wave of their own."
+    ),
+    click.option(
+        "--serial",
+        metavar="SIZES",
+        default="100%",
+        help="Change hosts in waves of these sizes: 1,10%,100%, or by label:NAME.",
+    ),
+    click.option(
+        "--soak", metavar="SECONDS", type=click.FloatRange(0), default=0.0, help="Wait and check again after each wave."
+    ),
+    click.option(
+        "--max-fail",
+        metavar="N|P%",
+        help="Start no more hosts when more hosts than this failed; unreachable ones count. "
+        "[default: 0 with waves, no limit without]",
+    ),
+    click.option(
+        "--on-failure",
+        type=click.Choice(("stop", "continue", "undo")),
+        default="stop",
+        show_default=True,
+        help="After more failures than --max-fail: start no more hosts, continue, or revert what this run changed.",
+    ),
+    click.option("--resume", metavar="RUN", help="Skip the hosts that an earlier, interrupted run has finished."),
+)
 
 
 def select_change(

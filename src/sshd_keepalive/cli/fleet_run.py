@@ -1,57 +1,33 @@
-"""One command over many hosts: from its options to its exit code, and what Ctrl-C means."""
+"""One command over many hosts: from its options to its exit code."""
 
 from __future__ import annotations
 
 import getpass
-import os
 import platform
 import secrets as randomness
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli.options import Options, Recording, repeat_config, repeat_words, select_hosts
+from sshd_keepalive.cli.exit_code import compute_exit_code
+from sshd_keepalive.cli.interrupts import finish_changes, finish_reading
+from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.output import Output
 from sshd_keepalive.cli.prompts import PROMPTS
-from sshd_keepalive.cli.records import Recorder
+from sshd_keepalive.cli.records import Recorder, Recording
+from sshd_keepalive.cli.selection import repeat_config, repeat_words, select_hosts
 from sshd_keepalive.fleet import one_host as fleet
-from sshd_keepalive.fleet.stop import Stop
-from sshd_keepalive.history import outcome
-from sshd_keepalive.model import (
-    Benchmark,
-    End,
-    HostReport,
-    Phase,
-    Run,
-    State,
-)
+from sshd_keepalive.model import Benchmark, End, HostReport, Phase, Run, State
 from sshd_keepalive.quoting import join
 from sshd_keepalive.spelling import join_first
 
 if TYPE_CHECKING:
     from sshd_keepalive.cli.plan_file import PlanFile
-
-_BY_END: Final = {
-    End.REFUSED: ExitCode.UNKNOWN,
-    End.NOT_BEGUN: ExitCode.UNKNOWN,
-    End.ROLLED_BACK: ExitCode.ROLLED_BACK,
-    End.UNPROVED: ExitCode.UNPROVED,
-}
-_BY_STATE: Final = {
-    State.OK: ExitCode.OK,
-    State.WAIVED: ExitCode.OK,
-    State.DRIFT: ExitCode.DRIFT,
-    State.UNKNOWN: ExitCode.UNKNOWN,
-    State.UNREACHABLE: ExitCode.UNKNOWN,
-}
 
 
 class FleetRun:
@@ -172,7 +148,9 @@ class FleetRun:
         """
         self.output.show_run(run, with_diffs=with_diffs)
         self.warn_of_silent_clients(run.hosts)
-        has_drift = any(_code(report, run.command) == ExitCode.DRIFT and _can_change(report) for report in run.hosts)
+        has_drift = any(
+            compute_exit_code((report,), run.command) == ExitCode.DRIFT and _can_change(report) for report in run.hosts
+        )
         if then and not self.suggest_confirm(run.hosts) and has_drift:
             self.suggest(then)
         return run.exit_code
@@ -223,25 +201,6 @@ def _can_change(report: HostReport) -> bool:
     )
 
 
-def compute_exit_code(reports: Iterable[HostReport], command: str) -> int:
-    """Give the exit code of the worst host."""
-    return max((_code(report, command) for report in reports), default=ExitCode.OK)
-
-
-def _code(report: HostReport, command: str) -> int:
-    if command == "undo" and report.end in (End.APPLIED, End.UNCHANGED) and report.failure is None:
-        return ExitCode.OK  # an undo does not need to meet the policy
-    if report.end in _BY_END:
-        return _BY_END[report.end]
-    if report.failure is not None:
-        return ExitCode.UNKNOWN
-    if command == "plan":
-        if outcome.is_change_planned(report):
-            return ExitCode.DRIFT
-        return ExitCode.OK if report.state.is_judged else ExitCode.UNKNOWN
-    return _BY_STATE[report.state]
-
-
 def make_run_id(now: datetime) -> str:
     """Make a unique id that sorts by time: `20260131T020000Z-3f9a1c`."""
     return f"{now:%Y%m%dT%H%M%SZ}-{randomness.token_hex(3)}"
@@ -266,57 +225,6 @@ def make_orders(options: Options, run_id: str, arguments: Sequence[str] = ()) ->
         timeout_s=options.timeout,
         repeated=repeat_words(options, arguments),
     )
-
-
-@contextmanager
-def finish_changes(stop: Stop) -> Iterator[None]:
-    """On Ctrl-C and SIGTERM finish the hosts that are being changed, and no others.
-
-    The second signal exits at once; the guards of the hosts revert what is not confirmed.
-    """
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if stop.is_interrupted:
-            os._exit(ExitCode.INTERRUPTED)
-        names = stop.interrupt()
-        PROMPTS.stop()
-        if names:
-            sys.stderr.write(f"interrupted: finishing {join_first(names, 5)}; press Ctrl-C again to leave at once\n")
-        else:
-            sys.stderr.write("interrupted: no host is being changed now\n")
-
-    with _handle(on_signal, signal.SIGINT, signal.SIGTERM):
-        yield
-
-
-@contextmanager
-def finish_reading(stop: Stop, *, leaves: bool) -> Iterator[None]:
-    """On SIGTERM begin no further host. On Ctrl-C leave at once, or do the same.
-
-    Args:
-        leaves: Ctrl-C raises KeyboardInterrupt.
-    """
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if stop.is_set():
-            os._exit(ExitCode.INTERRUPTED)
-        stop.set()
-        sys.stderr.write("interrupted: finishing the hosts in progress; press Ctrl-C again to leave at once\n")
-
-    with _handle(on_signal, signal.SIGTERM, *(() if leaves else (signal.SIGINT,))):
-        yield
-
-
-@contextmanager
-def _handle(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
-    handlers = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, former in handlers.items():
-            signal.signal(number, former)
 
 
 def read_clock() -> datetime:

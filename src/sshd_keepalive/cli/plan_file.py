@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from sshd_keepalive import files, serialization
-from sshd_keepalive.cli.options import CHOOSING, LOGIN, Options
+from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.records import make_absolute
+from sshd_keepalive.cli.selection import CHOOSING, LOGIN
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host, HostReport, Policy, State
 from sshd_keepalive.quoting import quote

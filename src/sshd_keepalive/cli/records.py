@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli.options import Options, Recording
+from sshd_keepalive.cli.duration import DAY_S, Duration
+from sshd_keepalive.cli.options import Options, option_group
 from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, find_changes
 from sshd_keepalive.model import Host, HostReport, PastRun, Run
@@ -20,6 +23,40 @@ from sshd_keepalive.quoting import join, printable
 if TYPE_CHECKING:
     from sshd_keepalive.secrets.retrieval import Secrets
     from sshd_keepalive.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """The options of the history."""
+
+    record: bool = False
+    store: str = ""
+    keep: float | None = None  # seconds
+
+
+STORE_OPTION = click.option(
+    "--store",
+    metavar="URL",
+    default="",
+    help="Where the history is kept: a file, postgresql://…, or a reference to it: env:NAME, file:PATH.",
+)
+recording_options = option_group(
+    "recording",
+    Recording,
+    click.option(
+        "--record",
+        is_flag=True,
+        help="Keep the result in the history, and show what changed since the last recorded run.",
+    ),
+    STORE_OPTION,
+    click.option(
+        "--keep",
+        metavar="TIME",
+        type=Duration(DAY_S, 36500 * DAY_S),
+        help="With --record: delete runs that are older than this, for example 400d. Without it no run is deleted.",
+    ),
+)
+
 
 REFERENCES: Final = ("env:", "file:", "keyring:", "command:")
 

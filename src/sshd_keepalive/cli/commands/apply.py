@@ -9,21 +9,34 @@ from click.core import ParameterSource
 
 from sshd_keepalive.cli import ExitCode, plan_file
 from sshd_keepalive.cli.base import Command
-from sshd_keepalive.cli.change import change_fleet, select_change
+from sshd_keepalive.cli.change import Changing, Watching, change_fleet, change_options, select_change
 from sshd_keepalive.cli.commands.plan import show_plan
-from sshd_keepalive.cli.options import (
-    CHOOSING,
-    Changing,
-    Options,
-    Recording,
-    Watching,
-    change_options,
-    policy_options,
-    recording_options,
-    watch_options,
-)
+from sshd_keepalive.cli.duration import DAY_S, Duration
+from sshd_keepalive.cli.options import Options, option_group, policy_options
+from sshd_keepalive.cli.records import Recording, recording_options
+from sshd_keepalive.cli.selection import CHOOSING
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
+
+_watch_options = option_group(
+    "watching",
+    Watching,
+    click.option(
+        "--watch",
+        metavar="TIME",
+        type=Duration(1, DAY_S),
+        default=0.0,
+        show_default=False,
+        help="Wait this long after the change, for example 25m, then look for sessions that the new values dropped.",
+    ),
+    click.option(
+        "--on-loss",
+        type=click.Choice(("report", "undo")),
+        default="report",
+        show_default=True,
+        help="With --watch: report such a host, or revert it to the old values.",
+    ),
+)
 
 
 @click.command("apply", cls=Command, short_help="Change hosts, verify them over a new login, or roll back.")
@@ -33,7 +46,7 @@ from sshd_keepalive.fleet import one_host as fleet
 @click.option(
     "--no-confirm", is_flag=True, help="Verify the change but leave its confirmation to the command `confirm`."
 )
-@watch_options
+@_watch_options
 @change_options
 @recording_options
 @policy_options

@@ -9,17 +9,11 @@ import click
 
 from sshd_keepalive import notifiers
 from sshd_keepalive.cli.base import Command
-from sshd_keepalive.cli.fleet_run import FleetRun, compute_exit_code, make_run_id, read_clock
-from sshd_keepalive.cli.options import (
-    Notifying,
-    Options,
-    Recording,
-    notify_options,
-    option_group,
-    policy_options,
-    recording_options,
-)
+from sshd_keepalive.cli.exit_code import compute_exit_code
+from sshd_keepalive.cli.fleet_run import FleetRun, make_run_id, read_clock
+from sshd_keepalive.cli.options import Options, option_group, policy_options
 from sshd_keepalive.cli.output import Output
+from sshd_keepalive.cli.records import Recording, recording_options
 from sshd_keepalive.config import benchmarks, releases
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet.check import Extras, check_file, check_host
@@ -38,6 +32,31 @@ class _Files:
     as_if: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Notifying:
+    """The options of notices."""
+
+    notify: tuple[str, ...]
+    notify_on: str
+
+
+_notify_options = option_group(
+    "notifying",
+    _Notifying,
+    click.option(
+        "--notify",
+        metavar="KIND:TARGET",
+        multiple=True,
+        help="Send a notice: apprise:env:NAME (an URL by reference) or command:PROGRAM; repeatable.",
+    ),
+    click.option(
+        "--notify-on",
+        type=click.Choice([when.value for when in When]),
+        default=When.CHANGE.value,
+        show_default=True,
+        help="When to send a notice: a change since the last recorded run, a host that is not compliant, every run.",
+    ),
+)
 _deep_options = option_group(
     "extras",
     Extras,
@@ -83,14 +102,14 @@ _file_options = option_group(
     help="Also compare the hosts with cis-debian-12, stig-rhel, …, or all; does not change the exit code. Repeatable.",
 )
 @_file_options
-@notify_options
+@_notify_options
 @recording_options
 @policy_options
 def command(
     hosts: tuple[str, ...],
     options: Options,
     recording: Recording,
-    notifying: Notifying,
+    notifying: _Notifying,
     extras: Extras,
     benchmark: tuple[str, ...],
     offline: _Files,

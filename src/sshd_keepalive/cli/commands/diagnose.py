@@ -15,8 +15,9 @@ from sshd_keepalive import registry
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.fleet_run import make_orders, make_run_id, read_clock
-from sshd_keepalive.cli.options import Options, host_options, repeat_words, select_hosts
+from sshd_keepalive.cli.options import Options, host_options
 from sshd_keepalive.cli.output import Output
+from sshd_keepalive.cli.selection import repeat_words, select_hosts
 from sshd_keepalive.diagnosis import rules
 from sshd_keepalive.diagnosis.rules import Diagnosis, Known, PossibleCause
 from sshd_keepalive.diagnosis.run_log import BLOCK_BYTES, MatchedLine, RunLog, read

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sshd_keepalive.cli.base import Command
-from sshd_keepalive.cli.options import STORE_OPTION, format_options
-from sshd_keepalive.cli.records import open_to_read
+from sshd_keepalive.cli.options import format_options
+from sshd_keepalive.cli.records import STORE_OPTION, open_to_read
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
 from sshd_keepalive.history.changes import Recorded, find_changes

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 import click
 
 from sshd_keepalive.cli.base import Command
-from sshd_keepalive.cli.options import Options, inventory_options, select_hosts
+from sshd_keepalive.cli.options import Options, inventory_options
+from sshd_keepalive.cli.selection import select_hosts
 from sshd_keepalive.model import SCHEMA_VERSION, Host
 from sshd_keepalive.planning.policy import to_mapping
 from sshd_keepalive.quoting import printable

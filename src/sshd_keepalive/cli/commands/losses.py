@@ -8,7 +8,8 @@ import click
 
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.fleet_run import FleetRun
-from sshd_keepalive.cli.options import Options, Recording, fleet_options, recording_options
+from sshd_keepalive.cli.options import Options, fleet_options
+from sshd_keepalive.cli.records import Recording, recording_options
 from sshd_keepalive.fleet.losses import DAYS, count_losses
 
 

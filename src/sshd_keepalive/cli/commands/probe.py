@@ -10,8 +10,9 @@ from typing import Final
 import click
 
 from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.duration import Duration
 from sshd_keepalive.cli.fleet_run import FleetRun
-from sshd_keepalive.cli.options import Duration, Options, probe_options
+from sshd_keepalive.cli.options import Options, probe_options
 from sshd_keepalive.cli.output import Output
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import probe as probing

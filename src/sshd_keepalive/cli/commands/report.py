@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from sshd_keepalive.cli.base import Command
-from sshd_keepalive.cli.options import STORE_OPTION, Options, output_options
+from sshd_keepalive.cli.options import Options, output_options
 from sshd_keepalive.cli.output import Output
-from sshd_keepalive.cli.records import open_to_read
+from sshd_keepalive.cli.records import STORE_OPTION, open_to_read
 
 
 @click.command("report", cls=Command, short_help="Show a recorded run, in any format.")

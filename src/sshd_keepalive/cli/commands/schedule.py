@@ -14,9 +14,10 @@ from platformdirs import user_state_path
 from sshd_keepalive import notifiers
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.base import CommandGroup
-from sshd_keepalive.cli.options import Options, select_hosts
+from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.output import Output
 from sshd_keepalive.cli.records import holds_password, open_store
+from sshd_keepalive.cli.selection import select_hosts
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import printable

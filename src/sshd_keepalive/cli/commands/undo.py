@@ -6,16 +6,10 @@ import click
 
 from sshd_keepalive.cli import journal
 from sshd_keepalive.cli.base import Command
-from sshd_keepalive.cli.change import change_fleet, select_change
+from sshd_keepalive.cli.change import Changing, change_fleet, change_options, select_change
 from sshd_keepalive.cli.fleet_run import FleetRun
-from sshd_keepalive.cli.options import (
-    Changing,
-    Options,
-    Recording,
-    change_options,
-    fleet_options,
-    recording_options,
-)
+from sshd_keepalive.cli.options import Options, fleet_options
+from sshd_keepalive.cli.records import Recording, recording_options
 from sshd_keepalive.fleet import one_host as fleet
 
 

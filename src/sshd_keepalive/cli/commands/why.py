@@ -11,8 +11,9 @@ import click
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.fleet_run import make_orders, make_run_id, read_clock
-from sshd_keepalive.cli.options import Options, host_options, select_hosts
+from sshd_keepalive.cli.options import Options, host_options
 from sshd_keepalive.cli.output import Output
+from sshd_keepalive.cli.selection import select_hosts
 from sshd_keepalive.config.local_tree import read_tree
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.fleet import one_host as fleet
