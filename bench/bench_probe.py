@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ import yaml
 
 from tests.support.sshd import Sshd
 
-from .measure import Cost, measured
+from .measure import Cost, describe_setup, measured, write_page
 
 FAST_WALL_S = 15.0
 QUIET_PEAK_MB = 300.0
@@ -58,17 +57,7 @@ class Measured:
 
 def host(server: Sshd, address: str) -> dict[str, Any]:
     """One host of the inventory."""
-    return {
-        "address": address,
-        "port": server.port,
-        "user": server.user,
-        "identity_file": str(server.user_key),
-        "known_hosts": str(server.known_hosts),
-        "become": "none",
-        "sshd_config": str(server.config_file),
-        "service": {"manager": "pidfile", "pidfile": str(server.folder / "pid")},
-        "policy": POLICY,
-    }
+    return server.inventory_host | {"address": address, "policy": POLICY}
 
 
 @contextmanager
@@ -88,16 +77,23 @@ def addresses(n: int) -> Iterator[dict[str, Any]]:
         yield {f"quiet-{number:03d}": host(server, f"127.1.{number // 250}.{number % 250 + 1}") for number in range(n)}
 
 
-def run(hosts: dict[str, Any], folder: Path, *words: str) -> Measured:
-    """Run one probe over an inventory."""
+def report_on(hosts: dict[str, Any], folder: Path, *words: str) -> tuple[Cost, dict[str, Any]]:
+    """Run a command for these hosts; give what it cost and its JSON report."""
     inventory, report, log = folder / "hosts.yaml", folder / "report.json", folder / "command.log"
     inventory.write_text(yaml.safe_dump({"hosts": hosts}))
     program = str(Path(sys.executable).with_name("sshd-keepalive"))
     options = ["-q", "--no-progress", "-i", str(inventory), "--out", f"json:{report}"]
-    cost = measured([program, "probe", *words, *options], stdin="", env=dict(os.environ), log=log, timeout_s=TIMEOUT_S)
+    cost = measured([program, *words, *options], stdin="", env=dict(os.environ), log=log, timeout_s=TIMEOUT_S)
     if not report.exists():
         raise SystemExit(f"bench: exit status {cost.status}\n{log.read_text()[-4000:]}")
     document = json.loads(report.read_text())
+    report.unlink()
+    return cost, document
+
+
+def run(hosts: dict[str, Any], folder: Path, *words: str) -> Measured:
+    """Run one probe over an inventory."""
+    cost, document = report_on(hosts, folder, "probe", *words)
     for one in document["hosts"]:
         if one["state"] != "ok":
             print(one["name"], one["failure"], *(f for f in one["findings"] if f["state"] != "ok"), file=sys.stderr)
@@ -119,10 +115,9 @@ def markdown(fast: Measured, quiet: Measured, load: float) -> str:
     )
     return (
         "# What proving costs\n\n"
-        f"`python -m bench.bench_probe` on {datetime.now(UTC):%Y-%m-%d}: OpenSSH {release}, {os.cpu_count()} cores "
-        f"shared with the hosts, load {load:.1f} before.\n"
-        "Every host is a real sshd on a loopback address of its own. CPU and memory are the controller's, with the\n"
-        "logins and the look at every host.\n\n"
+        f"{describe_setup('bench_probe', f'OpenSSH {release}', load=load)}"
+        "Every host is a real sshd on a loopback address of its own, on the same cores. CPU and memory are the\n"
+        "controller's, with the logins and the look at every host.\n\n"
         "| command | hosts | passed | wall | CPU | of one core | peak | promised |\n"
         "|---|---:|---:|---:|---:|---:|---:|---|\n"
         f"{table}\n"
@@ -145,8 +140,7 @@ def main() -> int:
         with addresses(options.hosts) as hosts:
             quiet = run(hosts, Path(folder), "--idle", options.idle)
     text = markdown(fast, quiet, load)
-    options.out.write_text(text)
-    print(text)
+    write_page(options.out, text)
     kept = (
         fast.cost.wall_s < FAST_WALL_S
         and quiet.cost.peak_mb < QUIET_PEAK_MB

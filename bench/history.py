@@ -7,14 +7,13 @@ thousand names; the history is an SQLite file.
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -28,6 +27,8 @@ from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.store import Store, parse_address
 from tests.support.fleets import NOW, a_fleet
 from tests.support.sshd import Sshd
+
+from .measure import describe_setup, write_page
 
 HOSTS = 1_000
 RUNS = 1_000
@@ -96,15 +97,8 @@ def check() -> Took:
     """A check of a thousand hosts that does not record; the hosts' own processor time is not counted."""
     settings = "ClientAliveInterval 300\nClientAliveCountMax 3\nMaxStartups 500\n"
     with Sshd(settings) as server, tempfile.TemporaryDirectory() as folder:
-        defaults = {
-            "port": server.port,
-            "user": server.user,
-            "identity_file": str(server.user_key),
-            "known_hosts": str(server.known_hosts),
-            "become": "none",
-            "sshd_config": str(server.config_file),
-            "service": {"manager": "pidfile", "pidfile": str(server.folder / "pid")},
-        }
+        defaults = server.inventory_host
+        del defaults["address"]
         names = {f"host-{number}": {"address": server.address} for number in range(HOSTS)}
         inventory = Path(folder) / "hosts.yaml"
         inventory.write_text(yaml.safe_dump({"defaults": defaults, "hosts": names}))
@@ -133,6 +127,7 @@ def _slowest(work: Callable[[], object]) -> Took:
 
 def main() -> None:
     """Measure and write the page."""
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "history.db"
         fill(path)
@@ -143,8 +138,7 @@ def main() -> None:
     lines = [
         "# The history",
         "",
-        f"`python -m bench.history`, {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, SQLite, "
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}. {RUNS:,} runs of {HOSTS:,} hosts, "
+        describe_setup("history", "SQLite", load=load) + f"{RUNS:,} runs of {HOSTS:,} hosts, "
         f"{RUNS * HOSTS:,} results; {CHANGED:.0%} of the hosts may change from one run to the next.",
         "Promised: `history` answers in less than 1 s; recording adds at most 5 % to a check of 1,000 hosts.",
         "",
@@ -160,9 +154,7 @@ def main() -> None:
         f"| what `--record --keep` adds | {recorded.wall_s:.2f} s | {recorded.cpu_s:.2f} s |",
         f"| | {recorded.wall_s / checked.wall_s:.1%} | {recorded.cpu_s / checked.cpu_s:.1%} |",
     ]
-    text = "\n".join(lines) + "\n"
-    Path(__file__).with_name("history.md").write_text(text, encoding="utf-8")
-    print(text)
+    write_page(Path(__file__).with_name("history.md"), "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

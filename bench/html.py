@@ -6,12 +6,10 @@ Run it alone: `python -m bench.html`. The browser is Debian's chromium, without 
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import tempfile
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from playwright.sync_api import Browser
@@ -20,6 +18,8 @@ from sshd_keepalive.config import benchmarks
 from sshd_keepalive.reports import html
 from tests.support.browser import browser
 from tests.support.fleets import a_fleet
+
+from .measure import describe_setup, write_page
 
 SIZES = (400, 5_000)
 ROUNDS = 5
@@ -69,6 +69,7 @@ def measure(chromium: Browser, n_hosts: int, folder: Path) -> tuple[str, ...]:
 
 def main() -> None:
     """Measure every size and write the page."""
+    load = os.getloadavg()[0]
     head = ("hosts", "rendered in", "size", "opened in", "filter, slowest", "filter, median")
     with tempfile.TemporaryDirectory() as folder, browser() as chromium:
         rows = [measure(chromium, n_hosts, Path(folder)) for n_hosts in SIZES]
@@ -76,18 +77,15 @@ def main() -> None:
     lines = [
         "# The HTML report",
         "",
-        f"`python -m bench.html`, {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, "
-        f"Chromium {version}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}. "
-        f"A plan with a year of recorded runs and {len(HELD)} benchmarks, the slowest of {ROUNDS} rounds.",
+        describe_setup("html", f"Chromium {version}", load=load)
+        + f"A plan with a year of recorded runs and {len(HELD)} benchmarks, the slowest of {ROUNDS} rounds.",
         "Promised for 5,000 hosts: rendered in less than 3 s, less than 6 MB, a filter answers in less than 100 ms.",
         "",
         f"| {' | '.join(head)} |",
         f"| {' | '.join(['---:'] * len(head))} |",
         *(f"| {' | '.join(row)} |" for row in rows),
     ]
-    text = "\n".join(lines) + "\n"
-    Path(__file__).with_name("html.md").write_text(text, encoding="utf-8")
-    print(text)
+    write_page(Path(__file__).with_name("html.md"), "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Exit status 1 when a promise is not kept.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import statistics
@@ -22,16 +21,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.support.sshd import Sshd, find_sshd, wait_until
 
-from .bench_probe import VALUES, host
-from .measure import Cost, measured
+from .bench_probe import VALUES, host, report_on
+from .measure import Cost, describe_setup, write_page
 
 WALL_S = 5.0
 HOST_CPU_S = 1.0
-TIMEOUT_S = 600
 LINES_PER_SESSION = 8  # half of them are logins that failed
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -81,27 +77,10 @@ def cpu_s(server: Sshd) -> float:
 
 def count(hosts: dict[str, Any], folder: Path, n_sessions: int) -> Cost:
     """Run `losses` once; anything but the sessions of every log ends the benchmark."""
-    inventory, report, log = folder / "hosts.yaml", folder / "report.json", folder / "command.log"
-    inventory.write_text(yaml.safe_dump({"hosts": hosts}))
-    program = str(Path(sys.executable).with_name("sshd-keepalive"))
-    words = [
-        "losses",
-        "-q",
-        "--no-progress",
-        "--forks",
-        str(len(hosts)),
-        "-i",
-        str(inventory),
-        "--out",
-        f"json:{report}",
-    ]
-    cost = measured([program, *words], stdin="", env=dict(os.environ), log=log, timeout_s=TIMEOUT_S)
-    if not report.exists():
-        raise SystemExit(f"bench: exit status {cost.status}\n{log.read_text()[-4000:]}")
-    for one in json.loads(report.read_text())["hosts"]:
+    cost, document = report_on(hosts, folder, "losses", "--forks", str(len(hosts)))
+    for one in document["hosts"]:
         if one["losses"] is None or sum(one["losses"]["sessions"].values()) != n_sessions:
             raise SystemExit(f"bench: {one['name']} did not count {n_sessions} sessions: {one['failure']}")
-    report.unlink()
     return cost
 
 
@@ -137,8 +116,7 @@ def main() -> int:
     is_kept = wall_s < WALL_S and most_s < HOST_CPU_S
     text = (
         "# Counting sessions in a log\n\n"
-        f"`python -m bench.losses` on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores shared with the hosts, load "
-        f"{load:.1f} before.\n"
+        f"{describe_setup('losses', load=load)}"
         f"`losses` of {options.hosts} hosts over SSH, all at once; the text log of each has {options.lines:,} lines "
         f"({size_mib:.1f} MiB, {options.lines // LINES_PER_SESSION:,} sessions).\n"
         f"{options.rounds} rounds. CPU of a host includes the login and the observation of its configuration.\n\n"
@@ -151,8 +129,7 @@ def main() -> int:
         "A log of 1 GiB is counted with less than 256 MiB of memory\n"
         "(`test_a_log_of_a_gigabyte_is_counted_in_bounded_memory`). Not measured: the journal.\n"
     )
-    options.out.write_text(text)
-    print(text)
+    write_page(options.out, text)
     return 0 if is_kept else 1
 
 

@@ -1,4 +1,4 @@
-"""Run one command and tell what it cost: wall time, CPU of all its processes, memory of the largest.
+"""Measure what one command costs (wall time, CPU of all its processes, memory of the largest), and write the page.
 
 Run as `measure.py REPORT COMMAND...`; standard input and output are the command's own. Processes it leaves behind
 (Ansible's shared connections) are adopted, ended, and counted as well.
@@ -8,12 +8,14 @@ CPU and memory come from getrusage(2), RUSAGE_CHILDREN.
 import ctypes
 import json
 import os
+import platform
 import resource
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2): orphans below this process become its children
@@ -39,6 +41,18 @@ def measured(command: list[str], *, stdin: str, env: dict[str, str], log: Path, 
             argv, input=stdin, text=True, env=env, stdout=output, stderr=output, timeout=timeout_s, check=True
         )
     return Cost(**json.loads(report.read_text()))
+
+
+def describe_setup(bench: str, *software: str, load: float) -> str:
+    """Say by which module, when and on what a page was measured; `load` is the load average before the start."""
+    parts = (f"`python -m bench.{bench}`", f"{datetime.now(UTC):%Y-%m-%d}", f"Python {platform.python_version()}")
+    return ", ".join((*parts, *software, f"{os.cpu_count()} cores", f"load {load:.1f} before the start.\n"))
+
+
+def write_page(path: Path, text: str) -> None:
+    """Keep the page, and print it."""
+    path.write_text(text, encoding="utf-8")
+    print(text)
 
 
 def _main(report: Path, command: list[str]) -> None:
