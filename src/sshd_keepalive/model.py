@@ -143,7 +143,7 @@ class Checked(StrEnum):
 
     TEXT = "text"  # the rule's own text
     COPY = "copy"  # a copy of it
-    TOLD = "told"  # somebody's account of it
+    UNVERIFIED = "unverified"  # a description by another author; the rule itself was not read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "clock set forward an hour": ("verify",),
     "sudo fails from here on": ("restart",),
     "a second sshd with files of its own": ("plan",),
-    "no restart succeeds until somebody repairs it": ("restart",),
+    "no restart succeeds until the host is repaired": ("restart",),
     "controller killed, 50 rounds": ("at random",),
 }
 

@@ -446,7 +446,7 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         host.run("kill $(cat /run/rescue.pid)")
         return f"{victim.verdict()}, reported unproved"
 
-    everywhere(two, table, "no restart succeeds until somebody repairs it", cell)
+    everywhere(two, table, "no restart succeeds until the host is repaired", cell)
 
 
 @pytest.mark.timeout(LIMIT_S)

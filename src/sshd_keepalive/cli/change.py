@@ -54,7 +54,7 @@ class Watching:
 change_options = option_group(
     "changing",
     Changing,
-    click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal."),
+    click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed without a terminal."),
     click.option(
         "--confirm-timeout",
         metavar="SECONDS",

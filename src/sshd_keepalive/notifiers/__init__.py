@@ -58,7 +58,7 @@ def open_sinks(texts: Sequence[str], secrets: Secrets) -> tuple[Sink, ...]:
 def _open_sink(text: str, secrets: Secrets) -> Sink:
     kind, _, target = text.partition(":")
     if not target:
-        hint = "for example --notify apprise:env:TEAM_CHAT or --notify command:./page-somebody"
+        hint = "for example --notify apprise:env:TEAM_CHAT or --notify command:./page-on-call"
         raise ConfigError("--notify: not KIND:TARGET", hint=hint)  # not repeated: it may hold a secret
     notifier: Notifier = registry.load("notifiers", kind)
     if notifier.SECRET:

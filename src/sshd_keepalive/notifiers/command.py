@@ -1,4 +1,4 @@
-"""A program, `command:./page-somebody --severity high`, with the notice on its standard input, written like a mail."""
+"""A program, `command:./page-on-call --severity high`, with the notice on its standard input, written like a mail."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _parse_argv(target: str) -> list[str]:
     except ValueError as error:
         raise ConfigError(f"--notify command:… {str(error).lower()}") from None
     if not argv:
-        raise ConfigError("--notify command: names no program", hint="for example --notify command:./page-somebody")
+        raise ConfigError("--notify command: names no program", hint="for example --notify command:./page-on-call")
     if shutil.which(argv[0]) is None:
         raise ConfigError(f"--notify command:{argv[0]}: the program does not exist")
     return argv

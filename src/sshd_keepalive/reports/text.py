@@ -87,7 +87,7 @@ def _describe_benchmarks(run: Run) -> list[str]:
     for row in run.benchmarks:
         counts = benchmarks.count_states(run, row)
         states = ", ".join(f"{n} {state}" for state, n in counts.items() if n or state is not State.UNKNOWN)
-        doubt = "  (not verified)" if row.checked is Checked.TOLD else ""
+        doubt = "  (unverified)" if row.checked is Checked.UNVERIFIED else ""
         lines.append(f"benchmark {row.name}: {states}; interval {row.interval_s}, count {row.count_max}{doubt}")
     return [*lines, f"benchmarks: {benchmarks.sentence(run)}"] if lines else []
 

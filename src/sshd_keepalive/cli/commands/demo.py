@@ -31,7 +31,7 @@ SERVERS = {
         {"sshd_config": "#TCPKeepAlive yes\n#ClientAliveInterval 0\n#ClientAliveCountMax 3\n#UseDNS no\n"},
     ),
     "drop-in": (
-        "somebody edited the main file, but a drop-in is read first and wins",
+        "the main file has the right values, but a drop-in is read first and wins",
         {
             "sshd_config": "Include @/sshd_config.d/*.conf\n\nClientAliveInterval 300\nClientAliveCountMax 3\n",
             "sshd_config.d/50-cloudimg-settings.conf": "ClientAliveInterval 120\n",

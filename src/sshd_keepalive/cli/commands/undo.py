@@ -32,7 +32,7 @@ def command(
 ) -> None:
     """Restore the files from before an earlier run, byte for byte, with the same checks as apply.
 
-    A host is refused if somebody edited a file since. The undo keeps a backup too: `undo --run ID` with its id
+    A host is refused if one of the files was edited since. The undo keeps a backup too: `undo --run ID` with its id
     reverts it.
     """
     run_id = journal.find_run(run_id) or run_id if run_id else ""  # only the hosts know one of another controller

@@ -58,7 +58,7 @@ def _connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, options: Options, **connection: Any) -> None:
     """Show which line of which file decides each value, and which lines it hides.
 
-    By default for everybody, and for every Match block that decides for somebody. With --as, --address and the
+    By default for everybody, and for every Match block that decides a value. With --as, --address and the
     like: for that one connection; the value of an option that is left out is unknown.
 
     --file reads a file as sshd -f would here. A directory is a copied root (with etc/ssh in it) or a copied
