@@ -131,10 +131,11 @@ def reach(port: int, key: Path) -> Host:
 
 
 def test_nobody_listens(key: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with nothing_left(), pytest.raises(HostError) as caught:
-        connect(reach(port, key), secrets=Secrets(), timeout_s=2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # so that nobody else gets the port meanwhile
+        host = reach(taken.getsockname()[1], key)
+        with nothing_left(), pytest.raises(HostError) as caught:
+            connect(host, secrets=Secrets(), timeout_s=20)
     assert (caught.value.kind, caught.value.cause) == ("tcp", "refused")
 
 

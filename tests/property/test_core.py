@@ -6,7 +6,7 @@ import difflib
 from contextlib import suppress
 from dataclasses import replace
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sshd_keepalive.errors import ParseError, PlanError
@@ -20,9 +20,6 @@ from tests.support import configs, readings
 from tests.support.differential import snapshot_of
 from tests.support.printed import resolve_all
 from tests.support.snapshots import dump
-
-settings.register_profile("core", derandomize=True, deadline=None, max_examples=150)
-settings.load_profile("core")
 
 VERSIONS = st.sampled_from(
     [

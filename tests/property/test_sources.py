@@ -57,7 +57,7 @@ def checked(load: Callable[[], tuple[Host, ...]]) -> str:
 
 @pytest.mark.parametrize(("kind", "lines"), [("ssh_config", SSH), ("ansible", INI), ("ansible", YAML)])
 def test_files_give_hosts_or_mistakes(kind: str, lines: list[bytes]) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.lists(st.sampled_from(lines), max_size=12), st.integers(0, 300), st.sampled_from(SCRAPS))
     def holds(chosen: list[bytes], cut: int, scrap: bytes) -> None:
         text = b"\n".join([*chosen, b""])
@@ -97,14 +97,14 @@ GROUP = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(groups=st.dictionaries(WORDS, GROUP, max_size=4), hostvars=st.dictionaries(WORDS, VARS, max_size=3))
 def test_json_gives_hosts_or_mistakes(groups: dict[str, object], hostvars: dict[str, object]) -> None:
     text = json.dumps({**groups, "_meta": {"hostvars": hostvars}}).encode()
     checked(lambda: build_hosts(read_json(text, "x")))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     variable=st.sampled_from(
         ["ansible_password", "ansible_ssh_pass", "ansible_become_password", "ansible_become_pass"]
@@ -136,7 +136,7 @@ SERVER = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(SERVER, max_size=4, unique_by=lambda one: one["id"]),
     st.sampled_from(["private", "public", "cidr:10.0.0.0/8", "cidr:2001:db8::/32"]),

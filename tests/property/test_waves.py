@@ -82,7 +82,7 @@ def test_budget(text: str, n: int, n_max: int) -> None:
 FAILURE = Failure(kind="tcp", message="refused")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     n=st.integers(1, 40),
     bad=st.sets(st.integers(0, 39)),

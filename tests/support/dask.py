@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.sshd import wait_until
@@ -94,6 +95,8 @@ def pid_connected_to(port: int, pids: list[int]) -> int:
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
     inodes = {f"socket:[{row[9]}]" for row in rows if int(row[2].partition(":")[2], 16) == port}
     for pid in pids:
-        if any(str(link.readlink()) in inodes for link in Path(f"/proc/{pid}/fd").iterdir()):
-            return pid
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                if str(link.readlink()) in inodes:
+                    return pid
     raise AssertionError(f"none of {pids} is connected to port {port}")

@@ -59,6 +59,7 @@ def smtp(login: tuple[str, str]) -> Iterator[Mailbox]:
         authenticator=box.authenticate,
         auth_required=True,
         auth_require_tls=False,
+        ready_timeout=60,
     )
     controller.start()
     try:

@@ -11,13 +11,17 @@ def test_alarms_fire_in_order_and_not_early() -> None:
     fired: list[str] = []
     done = threading.Event()
     started_s = time.monotonic()
-    last, second, first = Deadline(0.6), Deadline(0.5), Deadline(0.4)  # none is over before all are armed
-    reaper.arm(last, done.set)
-    reaper.arm(second, lambda: fired.append("second"))
-    reaper.arm(first, lambda: fired.append("first"))
+
+    def arm_all() -> None:
+        first, second, last = Deadline(0.1), Deadline(0.2), Deadline(0.3)
+        reaper.arm(last, done.set)
+        reaper.arm(second, lambda: fired.append("second"))
+        reaper.arm(first, lambda: fired.append("first"))
+
+    reaper.arm(Deadline(0), arm_all)  # in the reaper's own thread: none fires before all are armed
     assert done.wait(30)
     assert fired == ["first", "second"]
-    assert time.monotonic() - started_s >= 0.6
+    assert time.monotonic() - started_s >= 0.3
 
 
 def test_a_cancelled_alarm_is_forgotten() -> None:

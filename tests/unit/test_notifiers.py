@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,11 +93,11 @@ def test_nothing_is_sent_when_nothing_is_due(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def deaf_port() -> int:
-    """A port on which nobody listens."""
+def deaf_port() -> Iterator[int]:
+    """A port on which nobody listens, and which nobody else gets meanwhile."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+        yield int(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,9 @@ def test_a_defect_of_the_job_is_raised_and_the_others_are_waited_for(released: t
 
 
 def test_no_thread_is_left() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())  # some may be about to end
     list(work_through(passed, HOSTS, workers=4, limit_s=LIMIT_S))
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_watch_stands_still_and_goes_on() -> None:

@@ -218,14 +218,14 @@ def test_a_log_that_repeats_itself_is_counted_not_kept() -> None:
     assert [matched.line for matched in log.matches] == [*range(1, 11), *range(19_991, 20_001)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=2000), st.lists(st.sampled_from([row.word for row in ROWS]), max_size=4))
 def test_any_bytes_have_an_answer(noise: bytes, words: list[str]) -> None:
     found = of(noise + "\n".join(words).encode() + noise)
     assert bool(found.causes) or not found.was_killed
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(min_value=0.1, max_value=100_000))
 def test_the_likeliest_comes_first_and_every_cause_has_a_reason(seconds: float) -> None:
     found = of(b'{"exeTime":%.3f} session is down' % seconds)
