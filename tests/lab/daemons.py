@@ -32,7 +32,11 @@ SECOND_FILES = (
     f"mkdir -p /etc/ssh2 /run/sshd; {{ echo 'Port 2222'; echo 'PidFile /run/second.pid'; cat {CONFIG}; }} "
     ">/etc/ssh2/sshd_config"
 )
-SECOND = f"{SECOND_FILES}; /usr/sbin/sshd -f /etc/ssh2/sshd_config; until [ -s /run/second.pid ]; do sleep 0.1; done"
+#: It writes its number before it listens under the title that DAEMONS looks for.
+SECOND = (
+    f"{SECOND_FILES}; /usr/sbin/sshd -f /etc/ssh2/sshd_config; "
+    "until grep -aqs 'listener]' /proc/$(cat /run/second.pid)/cmdline; do sleep 0.1; done"
+)
 
 
 class Aimed:

@@ -26,7 +26,7 @@ from .recipes import LAYOUTS, PASSWORD, RECIPES, USERS, recipe_of
 from .roots import IDENTITY_FILE, LabUnavailable, mark_used, root_path
 
 BOOT_TIMEOUT_S = 90.0
-STOP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 60.0
 BOOTS_AT_ONCE = 8
 POLL_S = 0.02
 
@@ -102,7 +102,9 @@ class LabHost:
         subprocess.run(["nsenter", "-t", str(self._init_pid), "-n", "sh", "-c", address], check=True)
         self.wait_for_sshd()
         self._wait_for(
-            "the end of its boot", lambda: self.run(recipe.booted, check=False).returncode == 0, BOOT_TIMEOUT_S
+            "the end of its boot",
+            lambda: self.run(recipe.booted, check=False, timeout_s=BOOT_TIMEOUT_S).returncode == 0,
+            BOOT_TIMEOUT_S,
         )
 
     def stop(self) -> None:

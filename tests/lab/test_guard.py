@@ -12,17 +12,11 @@ import yaml
 from sshd_keepalive.quoting import quote
 from tests.support.cli import Ran, keepalive
 
+from .faults import CONFIG, LITTER, STATE, wait_until_clean
 from .hosts import Lab, LabHost
 
-CONFIG = "/etc/ssh/sshd_config"
-STATE = "/var/lib/sshd-keepalive/etc-ssh-sshd_config"
 #: Everything that tells whether a host was changed: bytes, owner, mode, and the process that serves.
 LOOK = f"cat {CONFIG} /etc/ssh/sshd_config.d/* 2>/dev/null | cksum; stat -c '%i %a %U %G' {CONFIG}; pgrep -o -x sshd"
-#: What a run may leave behind nowhere but in its own directory.
-LITTER = (
-    "find /etc/ssh -name '.sshd-keepalive*'; find /etc/systemd /etc/init.d /etc/rc?.d /etc/runlevels "
-    f"-name '*sshd-keepalive*' 2>/dev/null; ls {STATE} 2>/dev/null | grep -v -E '^[0-9]{{8}}T' | grep -v taken_back"
-)
 
 
 class Target:
@@ -259,7 +253,8 @@ def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
     target.host.reset()
     stock = target.host.run(f"cat {CONFIG}").stdout
     assert target.apply("--no-confirm", "--confirm-timeout", "30").host()["change"] == "applied"
-    target.host.wait_until(f"test -e {STATE}/taken_back && test ! -e {STATE}/lock", "the guard to take it back")
+    target.host.wait_until(f"test -e {STATE}/taken_back", "the guard to take it back")
+    wait_until_clean(target.host)
     assert target.host.run(f"cat {CONFIG}").stdout == stock
     seen = target("check").host()
     assert seen["state"] == "drift"
@@ -513,5 +508,8 @@ def test_a_hostile_path_is_one_word_for_the_timer_and_for_the_boot_too(
             host.reboot(orderly=False)
         taken_back = f"{quote(ran.host()['backup'])}/../taken_back"
         host.wait_until(f"grep -q {ran.data['run_id']} {taken_back}", "the guard to take it back")
+        wait_until_clean(
+            host, f"find /etc/systemd -name 'sshd-keepalive*'; ls {taken_back.replace('taken_back', 'lock')}"
+        )
         assert host.run(f"cksum <{config}").stdout == before
-        assert host.run("find /etc/systemd -name 'sshd-keepalive*'; ls -d /never 2>/dev/null", check=False).stdout == ""
+        assert host.run("ls -d /never 2>/dev/null", check=False).stdout == ""

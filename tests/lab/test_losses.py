@@ -47,7 +47,7 @@ def test_sessions_that_were_cut_are_counted_with_their_lengths(
     host.restart_sshd()
     hosts = inventory(tmp_path / "hosts.yaml", lab, host, "6/1", match_overrides="keep")
     address = (host.address, 22)
-    with Middlebox(address, 6.1, resets=True) as resetting, Middlebox(address, 2.0, resets=False) as forgetting:
+    with Middlebox(address, 6.1, resets=True) as resetting, Middlebox(address, 4.0, resets=False) as forgetting:
         for box, user in ((resetting, "pwd"), (forgetting, "ops")):
             for _ in range(3):
                 ending.append(job(lab, box.address, "echo here; sleep 90", user=user))
@@ -93,7 +93,7 @@ def test_a_client_that_the_new_values_drop_is_found_in_the_watch(
     (host,) = boot("d13")
     hosts = inventory(tmp_path / "hosts.yaml", lab, host, "2/1")
     with ThreadPoolExecutor(1) as pool:
-        words = ("apply", "--yes", "-i", hosts, "--watch", "20s", "--on-loss", on_loss, "--format", "json")
+        words = ("apply", "--yes", "-i", hosts, "--watch", "30s", "--on-loss", on_loss, "--format", "json")
         applying = pool.submit(keepalive, *words)
         confirmed = "grep -qsx applied /var/lib/sshd-keepalive/*/*/decided/how"
         host.wait_until(confirmed, "the change to be confirmed")

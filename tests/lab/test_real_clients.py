@@ -17,12 +17,12 @@ from .test_sessions_live import inventory
 Boot = Callable[..., list[LabHost]]
 MISSING = [reason for reason in map(why_missing, PRODUCTS) if reason]
 
-#: Only `pwd` loses silent sessions; a busy client does not leave four keep-alives in a row without an answer.
+#: Only `pwd` loses silent sessions; a busy client does not leave ten keep-alives in a row without an answer.
 CONFIG = """
 ClientAliveInterval 1
 ClientAliveCountMax 1000
 Match User pwd
-    ClientAliveCountMax 4
+    ClientAliveCountMax 10
 """
 
 

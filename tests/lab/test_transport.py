@@ -222,17 +222,21 @@ def test_sudo_that_wants_a_terminal_gets_one_of_its_own(
 def test_a_script_goes_on_without_its_connection_also_when_sudo_has_a_terminal(
     machine: LabHost, reach: Callable[..., Host]
 ) -> None:
-    machine.run("echo 'Defaults requiretty' >/etc/sudoers.d/test; rm -f /root/began /root/ended")
+    machine.run("echo 'Defaults requiretty' >/etc/sudoers.d/test; rm -f /root/began /root/alone /root/ended")
     for user, become in (("ops", SUDO), ("pwd", WITH_PASSWORD)):
         shell = connect(reach(machine, user, become), secrets=Secrets(), timeout_s=30)
-        script = "trap '' HUP PIPE; touch /root/began; sleep 3; echo much; touch /root/ended"
+        script = (
+            "trap '' HUP PIPE; touch /root/began; until [ -e /root/alone ]; do sleep 0.1; done; "
+            "echo much; touch /root/ended"
+        )
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(shell.run, script, timeout_s=30)
             wait_until(lambda: machine.run("ls /root/began", check=False).returncode == 0, 30, "the script")
             shell.close()
             assert not running.result().ended
+        machine.run("touch /root/alone")
         wait_until(lambda: machine.run("ls /root/ended", check=False).returncode == 0, 30, "the end of the script")
-        machine.run("rm /root/began /root/ended")
+        machine.run("rm /root/began /root/alone /root/ended")
 
 
 @pytest.mark.parametrize("setting", ["use_pty", "!use_pty", "log_input,log_output", "lecture=always"])
@@ -343,6 +347,7 @@ def test_a_noisy_start_file(machine: LabHost, reach: Callable[..., Host]) -> Non
 
 def test_an_address_that_is_penalised(lab: Lab, boot: Callable[..., list[LabHost]], tmp_path: Path) -> None:
     (machine,) = boot("d13")  # 9.8 and later
+    configure(machine, "PerSourcePenalties authfail:14s min:15s\n")  # the second failure counts, a slow one also
     key = str(make_key(tmp_path / "wrong"))
     host = Host(
         name="p", address=machine.address, user="ops", identity_file=key, known_hosts=str(known_hosts(lab, machine))

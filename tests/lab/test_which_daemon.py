@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from . import guarantees
-from .daemons import DAEMONS, SECOND, SECOND_FILES, Aimed, refused, steps
-from .faults import CONFIG, STATE
+from .daemons import DAEMONS, LITTER, SECOND, SECOND_FILES, Aimed, refused, steps
+from .faults import CONFIG, STATE, wait_until_clean
 from .hosts import LabHost
 
 Boot = Callable[..., list[LabHost]]
@@ -103,11 +103,11 @@ def test_a_supervised_sshd_is_restarted_by_its_supervisor(
     # Nobody confirms: the host takes it back by itself.
     waiting = aimed("apply", "--no-confirm", "--confirm-timeout", "30")
     assert waiting.host()["change"] == "applied", waiting.stdout
-    host.wait_until(f"test -e {STATE}/taken_back && test ! -e {STATE}/lock", "the guard to take it back")
+    host.wait_until(f"test -e {STATE}/taken_back", "the guard to take it back")
+    wait_until_clean(host, LITTER)
     assert host.run(f"cat {CONFIG}").stdout == stock
     (listener,) = host.run(DAEMONS).stdout.splitlines()
     assert listener.split()[0] == host.run(supervised).stdout.strip()
-    assert aimed.litter() == ""
     guarantees.note(kind, f"applied (`{manager}`)", "")
 
 
