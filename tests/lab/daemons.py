@@ -60,7 +60,7 @@ class Aimed:
         self._path.write_text(yaml.safe_dump({"hosts": {self.host.name: self._settings}}))
 
     def __call__(self, command: str, *words: str) -> Ran:
-        yes = ("--yes", "--confirm-timeout", "30") if command in ("apply", "undo") else ()
+        yes = ("--yes", "--confirm-timeout", "120") if command in ("apply", "undo") else ()
         return keepalive(command, *yes, "-i", self._path, "--format", "json", *words)
 
     def litter(self) -> str:

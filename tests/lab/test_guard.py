@@ -12,7 +12,7 @@ import yaml
 from sshd_keepalive.quoting import quote
 from tests.support.cli import Ran, keepalive
 
-from .faults import CONFIG, LITTER, STATE, wait_until_clean
+from .faults import CONFIG, FORGET, LITTER, STATE, wait_until_clean
 from .hosts import Lab, LabHost
 
 #: Everything that tells whether a host was changed: bytes, owner, mode, and the process that serves.
@@ -32,7 +32,7 @@ class Target:
         return keepalive(command, *yes, *self._only, *words)
 
     def apply(self, *words: str) -> Ran:
-        return self("apply", "--confirm-timeout", "30", *words)
+        return self("apply", "--confirm-timeout", "120", *words)
 
     def litter(self) -> str:
         return self.host.run(LITTER, check=False).stdout
@@ -47,7 +47,7 @@ def d12(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 @pytest.fixture
 def target(d12: Target) -> Iterator[Target]:
     """A stock host; what the test did to it is taken back."""
-    d12.host.run(f"rm -rf {STATE}")
+    d12.host.run(FORGET)
     yield d12
     d12.host.reset()
 
@@ -189,7 +189,7 @@ def test_what_the_hint_of_a_locked_host_says_helps(target: Target, lab: Lab, tmp
     assert target.apply("--no-confirm", "--confirm-timeout", "300").host()["change"] == "applied"
     other = tmp_path / "other.yaml"
     other.write_text(lab.inventory() + "policy: {ClientAliveInterval: 200}\n")
-    only = ("-i", other, "--limit", target.host.name, "--format", "json", "--yes", "--confirm-timeout", "30")
+    only = ("-i", other, "--limit", target.host.name, "--format", "json", "--yes", "--confirm-timeout", "120")
     failure = keepalive("apply", *only).host()["failure"]
     assert (failure["kind"], failure["cause"]) == ("locked", "not_confirmed"), failure
     assert failure["hint"] == f"sshd-keepalive confirm -i {other} {target.host.name}"
@@ -252,13 +252,13 @@ def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
     assert target.litter() == ""
     target.host.reset()
     stock = target.host.run(f"cat {CONFIG}").stdout
-    assert target.apply("--no-confirm", "--confirm-timeout", "30").host()["change"] == "applied"
+    assert target.apply("--no-confirm", "--confirm-timeout", "60").host()["change"] == "applied"
     target.host.wait_until(f"test -e {STATE}/taken_back", "the guard to take it back")
     wait_until_clean(target.host)
     assert target.host.run(f"cat {CONFIG}").stdout == stock
     seen = target("check").host()
     assert seen["state"] == "drift"
-    assert seen["reverted"]["reason"] == "not confirmed within 30 s"
+    assert seen["reverted"]["reason"] == "not confirmed within 60 s"
     assert target.litter() == ""
 
 
@@ -290,26 +290,26 @@ def test_undo_days_later(target: Target) -> None:
     refused = target("undo")
     assert (refused.status, refused.host()["failure"]["cause"]) == (3, "edited-since")
     assert "# by hand" in target("undo", "--dry-run", "--force").host()["diff"]
-    forced = target("undo", "--force", "--format", "text", "--confirm-timeout", "30")
+    forced = target("undo", "--force", "--format", "text", "--confirm-timeout", "120")
     assert forced.status == 0, forced.stdout
     assert 0 <= forced.stdout.index("-# by hand") < forced.stdout.index("applied ")  # what it loses comes first
-    assert target("undo", "--run", run_of(target), "--confirm-timeout", "30").host()["change"] == "applied"
+    assert target("undo", "--run", run_of(target), "--confirm-timeout", "120").host()["change"] == "applied"
     target.host.run(f"sed -i '$d' {CONFIG}")
-    undone = target("undo", "--run", run, "--confirm-timeout", "30")
+    undone = target("undo", "--run", run, "--confirm-timeout", "120")
     assert (undone.status, undone.host()["change"]) == (0, "applied"), undone.stdout
     assert {"validate", "arm", "rehearse", "install", "restart", "verify", "confirm"} <= set(steps(undone))
     assert target.host.run(f"cat {CONFIG}; stat -c '%a %U' {CONFIG}").stdout == stock
     assert [f["value"] for f in target("check").host()["findings"]] == ["0", "3"]  # and no older daemon
     assert target("undo").host()["change"] == "unchanged"
     assert target("undo", "--run", "20000101T000000Z-abcdef").host()["failure"]["cause"] == "no-run"
-    assert target("undo", "--run", undone.data["run_id"], "--confirm-timeout", "30").host()["change"] == "applied"
+    assert target("undo", "--run", undone.data["run_id"], "--confirm-timeout", "120").host()["change"] == "applied"
     assert target("check").status == 0
 
 
 def test_undo_removes_what_was_created_and_keeps_what_was_there(target: Target, tmp_path: Path, lab: Lab) -> None:
     inventory = tmp_path / "hosts.yaml"
     inventory.write_text(lab.inventory() + "policy: {strategy: drop-in}\n")
-    only = ("--yes", "-i", inventory, "--limit", target.host.name, "--format", "json", "--confirm-timeout", "30")
+    only = ("--yes", "-i", inventory, "--limit", target.host.name, "--format", "json", "--confirm-timeout", "120")
     stock = target.host.run(LOOK).stdout.split()[:2]
     applied = keepalive("apply", *only)
     assert (applied.status, applied.host()["change"]) == (0, "applied"), applied.stdout
@@ -355,7 +355,7 @@ def test_a_file_that_is_a_mount_point_is_changed_in_place(target: Target) -> Non
         target.host.restart_sshd()
         assert target.apply().host()["change"] == "applied"
         assert "ClientAliveInterval 300" in target.host.run("cat /tmp/elsewhere").stdout
-        assert target("undo", "--confirm-timeout", "30").host()["change"] == "applied"
+        assert target("undo", "--confirm-timeout", "120").host()["change"] == "applied"
         assert "\nClientAliveInterval 300" not in target.host.run("cat /tmp/elsewhere").stdout
     finally:
         target.host.run(f"umount {CONFIG}; rm /tmp/elsewhere")
@@ -497,12 +497,12 @@ def test_a_hostile_path_is_one_word_for_the_timer_and_for_the_boot_too(
     inventory = tmp_path / "hosts.yaml"
     inventory.write_text(yaml.safe_dump({"hosts": {"hostile": settings}}))
     before = host.run(f"cksum <{config}").stdout
-    for timeout_s in ("20", "600"):
+    for timeout_s in ("40", "600"):
         ran = keepalive(
             "apply", "--yes", "-i", inventory, "--format", "json", "--no-confirm", "--confirm-timeout", timeout_s
         )
         assert ran.host()["change"] == "applied", ran.stdout
-        if timeout_s == "20":
+        if timeout_s == "40":
             host.run("systemctl daemon-reload")  # somebody installs a package meanwhile
         else:
             host.reboot(orderly=False)

@@ -482,7 +482,7 @@ def test_the_next_apply_clears_a_run_once_sshd_was_started_again(two: Victims, t
         host.restart_sshd()
         seen = keepalive("check", *victim.only)
         assert (seen.status, seen.host()["pending"]) == (1, None), seen.stdout
-        again = keepalive("apply", "--yes", *victim.only, "--confirm-timeout", "30")
+        again = keepalive("apply", "--yes", *victim.only, "--confirm-timeout", "120")
         assert (again.status, again.host()["change"]) == (0, "applied"), again.stdout
         assert not victim.litter()
         assert host.run(f"tail -n 1 {CONFIG}").stdout == "# repaired\n"

@@ -101,7 +101,7 @@ def test_a_supervised_sshd_is_restarted_by_its_supervisor(
     assert host.run(f"cat {CONFIG}").stdout == stock
 
     # Nobody confirms: the host takes it back by itself.
-    waiting = aimed("apply", "--no-confirm", "--confirm-timeout", "30")
+    waiting = aimed("apply", "--no-confirm", "--confirm-timeout", "60")
     assert waiting.host()["change"] == "applied", waiting.stdout
     host.wait_until(f"test -e {STATE}/taken_back", "the guard to take it back")
     wait_until_clean(host, LITTER)
