@@ -143,6 +143,22 @@ def test_a_right_file_with_an_older_daemon_is_pending_and_apply_restarts_it(
     assert keepalive("check", *only).status == 0
 
 
+def test_a_slow_host_without_a_pid_file_is_not_taken_for_one_with_an_older_daemon(
+    lab: Lab, boot: Boot, inventory: Path
+) -> None:
+    """When sshd was started is told by two clocks, which a busy host does not read at the same moment."""
+    (host,) = boot("d12")
+    inventory.write_text(lab.inventory())
+    host.run(f"echo 'PidFile none' >>{CONFIG}")
+    host.restart_sshd()
+    slow = host.files / "usr/local/sbin/date"
+    slow.write_text('#!/bin/sh\n/usr/bin/date "$@"\nsleep 0.5\n')
+    slow.chmod(0o755)
+    only = ("-i", inventory, "--limit", host.name, "--format", "json")
+    applied = keepalive("apply", "--yes", *only)
+    assert (applied.status, applied.host()["change"]) == (0, "applied"), applied.stdout
+
+
 def test_a_new_drop_in_beside_a_linked_main_file_leaves_that_file_alone(lab: Lab, boot: Boot, inventory: Path) -> None:
     """The drop-in wears the main file's owner and mode; writing through the link would have destroyed it."""
     (host,) = boot("d12")

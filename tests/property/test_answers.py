@@ -26,7 +26,7 @@ LOOK = Snapshot(
 )  # fmt: skip
 KINDS = """
     path real details content glob match directory dump answer refusal dangling elsewhere version pid command
-    listening loaded folders described start started hertz uptime clock config state manager unit held taken
+    listening loaded folders described start started hertz before uptime clock config state manager unit held taken
     active lost
     run how target old new step end kind cause reason complaints lasting
     self processes server title sockets child network tmout logind files kernel

@@ -387,11 +387,12 @@ def _read_times(words: dict[str, str]) -> tuple[float, float, list[float]]:
 
 def _read_start(words: dict[str, str]) -> tuple[float, float]:
     try:
-        age = float(words["uptime"]) - int(words["started"]) / int(words["hertz"])
+        uptime = float(words["uptime"])
+        age = uptime - int(words["started"]) / int(words["hertz"])
         if age < -_TICK_S:  # a container's own uptime beside the machine's start times (lxcfs)
             raise ValueError(age)
         now, has_fraction = read_clock(words["clock"])
-        return now - age, _TICK_S if has_fraction else 1.0
+        return now - age, max(_TICK_S if has_fraction else 1.0, uptime - float(words["before"]))
     except (KeyError, ValueError):
         raise MomentaryError(
             "cannot find out when the running sshd was started",

@@ -148,11 +148,13 @@ tell_daemon() {
         details "$@"
         say folders "$lines"
     fi
-    # Without one: when the process was started.
-    say clock "$(date -u +%s.%N)"
+    # Without one: when the process was started. The clock was read between two uptimes: a busy host may take a while.
     started_of "$pid"
     say started "$started"
     say hertz "$(getconf CLK_TCK 2>/dev/null || echo 100)"
+    now
+    say before "$now"
+    say clock "$(date -u +%s.%N)"
     now
     say uptime "$now"
 }

@@ -333,12 +333,20 @@ STATE = "/var/lib/sshd-keepalive/etc-ssh-sshd_config"
 
 
 def words(**more: str) -> dict[str, str]:
-    return {"started": "1000", "hertz": "100", "uptime": "110.00", "clock": "1000.500000000", **more}
+    return {
+        "started": "1000",
+        "hertz": "100",
+        "before": "110.00",
+        "uptime": "110.00",
+        "clock": "1000.500000000",
+        **more,
+    }
 
 
 def test_when_the_daemon_last_read_its_files() -> None:
     assert survey._read_times(words(loaded="5 900.25 901.5\n0 7 8")) == (901.5, 0.0, [8])
     assert survey._read_times(words(folders="0 7 8")) == (900.5, survey._TICK_S, [8])
+    assert survey._read_times(words(before="109.00")) == (900.5, 1.0, [])
     assert survey._read_times(words(clock="1000.%N")) == (900.0, 1.0, [])
     for useless in ({}, words(uptime="3.00")):  # the uptime of a container, and a start by the clock of the machine
         with pytest.raises(HostError) as raised:
