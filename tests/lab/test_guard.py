@@ -122,6 +122,7 @@ def test_refused_with_nothing_changed(target: Target, name: str) -> None:
     prepare, undo, kind, cause = REFUSALS[name]
     target.host.run(prepare, check=False)
     try:
+        target.host.wait_for_sshd()
         before = target.host.run(LOOK).stdout
         ran = target.apply()
         found = ran.host()
@@ -151,7 +152,9 @@ def test_a_unit_that_would_kill_this_very_session_is_refused(target: Target) -> 
 
 def test_the_sshd_that_let_us_in_is_not_the_one_of_the_unit(target: Target, tmp_path: Path, lab: Lab) -> None:
     """A second daemon on a port of its own reads the same files; restarting the unit would not reach it."""
-    target.host.run("/usr/sbin/sshd -p 2222 -o PidFile=/run/second.pid")
+    target.host.run(
+        "/usr/sbin/sshd -p 2222 -o PidFile=/run/second.pid; until [ -s /run/second.pid ]; do sleep 0.1; done"
+    )
     inventory = tmp_path / "hosts.yaml"
     text = lab.inventory().replace(f": {target.host.address}\n", f": {{address: {target.host.address}, port: 2222}}\n")
     inventory.write_text(

@@ -437,6 +437,7 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         assert (failed.returncode, "usage" in failed.stderr) == (1, False)
 
         host.run("mkdir -p /run/sshd; /usr/sbin/sshd -p 2222 -o PidFile=/run/rescue.pid")
+        host.wait_until("test -s /run/rescue.pid", "the sshd for the rescue")
         rescue = Aimed(host, folder, port=2222)
         hints = set()
         for command in ("undo", "confirm", "apply"):

@@ -154,6 +154,7 @@ def test_a_second_sshd_that_took_the_first_ones_pid_file_is_refused(boot: Boot, 
     """The init script would end it, and start one with other words."""
     (host,) = boot(kind)
     host.run("/usr/sbin/sshd -p 2222")
+    host.wait_until(f"[ $({DAEMONS} | wc -l) = 2 ]", "the second sshd")
     failure = refused(Aimed(host, tmp_path, port=2222), "other_daemon")
     assert "2222" in failure["message"] or "-p" in failure["message"]
     failure = refused(Aimed(host, tmp_path), "other_daemon")
