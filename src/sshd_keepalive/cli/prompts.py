@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import termios
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -52,20 +53,21 @@ class Prompts:
             KeyboardInterrupt: Ctrl-C or Ctrl-D.
         """
         answers = {"y": True, "yes": True, "n": False, "no": False, "": False}
-        with self._waking():
-            while (answer := self._ask(f"{question} [y/N]: ").strip().lower()) not in answers:
-                sys.stderr.write("type y or n\n")
+        while (answer := self._ask(f"{question} [y/N]: ").strip().lower()) not in answers:
+            sys.stderr.write("type y or n\n")
         return answers[answer]
 
     @contextmanager
     def _waking(self) -> Iterator[None]:
-        """Let a signal end the wait for an answer, also one that arrives before the wait has begun.
+        """Let a signal end the main thread's wait for an answer, also one that arrives before the wait has begun.
 
         A handler runs between two bytecodes of the main thread: what blocks after the last look for signals is not
         interrupted by one that came before it (signal, set_wakeup_fd).
         """
-        self._prepare()
         assert self._wake is not None
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         before = signal.set_wakeup_fd(self._wake[1])
         try:
             yield
@@ -93,14 +95,15 @@ class Prompts:
         sys.stderr.flush()
         line = b""
         try:
-            while not line.endswith(b"\n"):
-                readable, _, _ = select.select([0, self._wake[0]], [], [])
-                piece = b"" if self._is_stopped or 0 not in readable else os.read(0, 4096)
-                if not piece and not self._is_stopped:  # Ctrl-D means the same as Ctrl-C
-                    os.kill(os.getpid(), signal.SIGINT)
-                if not piece:
-                    raise ConfigError("interrupted")
-                line += piece
+            with self._waking():
+                while not line.endswith(b"\n"):
+                    readable, _, _ = select.select([0, self._wake[0]], [], [])
+                    piece = b"" if self._is_stopped or 0 not in readable else os.read(0, 4096)
+                    if not piece and not self._is_stopped:  # Ctrl-D means the same as Ctrl-C
+                        os.kill(os.getpid(), signal.SIGINT)
+                    if not piece:
+                        raise ConfigError("interrupted")
+                    line += piece
         finally:
             self._restore()
         if echo:
