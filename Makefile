@@ -18,7 +18,8 @@ SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 't
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: packages-ssh .venv/run.stamp ## real sshd servers on loopback, and the main job done to them
+demo: .venv/run.stamp ## real sshd servers on loopback, and the main job done to them
+	@tools/install-packages openssh-server openssh-client
 	$(BIN)/sshd-keepalive demo
 
 dev: .venv/dev.stamp ## the virtual environment .venv with everything a developer needs

@@ -89,7 +89,7 @@ def _body(report: HostReport, verbose: int) -> Iterator[str]:
     failure = report.failure
     for step in report.steps:
         if verbose or not (step.ok or (failure and step.detail in failure.message)):
-            yield f"{'did' if step.ok else 'failed'} {step.name}: {step.detail}  ({step.seconds_s:.2f} s)"
+            yield f"{step}  ({step.seconds_s:.2f} s)"
     if failure is not None and report.end is not End.NOT_BEGUN:
         yield f"{failure.kind}: {failure.message}"
         if failure.hint:

@@ -549,6 +549,10 @@ class Step:
     detail: str = ""
     seconds_s: float = 0.0
 
+    def __str__(self) -> str:
+        """Name the step, how it ended and its detail: `did restart: ssh.service`."""
+        return f"{'did' if self.ok else 'failed'} {self.name}{self.detail and f': {self.detail}'}"
+
 
 class End(StrEnum):
     """How the change of a host ended. Said only when proved; otherwise UNPROVED."""

@@ -269,7 +269,7 @@ def test_new_logins_fail_after_the_restart(two: Victims, table: guarantees.Table
         victim.host.restart_sshd()
         end, message = end_of(victim, "--confirm-timeout", "120")
         assert (end, "did not prove" in message) == ("rolled_back", True), (end, message)
-        assert "asked" in why_taken_back(victim)
+        assert "on request" in why_taken_back(victim)
         mends_sshd(victim)
         return f"{victim.verdict()}, reported {end}"
 

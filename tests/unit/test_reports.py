@@ -193,6 +193,12 @@ def test_same_diff_is_shown_once_with_its_hosts() -> None:
     assert "restart sshd\n" in shown
 
 
+def test_a_step_without_a_detail_ends_with_its_name() -> None:
+    steps = (Step(name="restart", ok=True, detail="ssh.service"), Step(name="confirm", ok=True))
+    shown = text_report.render_hosts(named(replace(OK, steps=steps), "a"), verbose=1)
+    assert "    did restart: ssh.service  (0.00 s)\n    did confirm  (0.00 s)\n" in shown
+
+
 def test_a_probe_answers_in_one_sentence_for_all_hosts_and_tells_more_when_asked() -> None:
     proved = replace(
         OK, findings=(RIGHT, OBSERVED), answer="a quiet session gets a keep-alive every 300 s and stays open"

@@ -37,9 +37,10 @@ def parse_name(text: str) -> str:
         ValueError: white space, control characters, `, / * ? [ ]` anywhere, or `! & ~ @ -` in front.
     """
     if not text.isprintable() or len(text) > 253:
-        raise ValueError(f"{show(text)} cannot be a name: it holds a control character or is too long")
+        raise ValueError(f"{show(text)} is not a valid name: it contains a control character or is too long")
     if not text or text[0] in "!&~@-" or _FORBIDDEN_IN_NAMES.search(text):
-        raise ValueError(f"{show(text)} cannot be a name: no white space, no , / * ? [ ], no ! & ~ @ - in front")
+        rule = "a name has no white space and none of , / * ? [ ], and does not begin with ! & ~ @ -"
+        raise ValueError(f"{show(text)} is not a valid name: {rule}")
     return text
 
 
@@ -164,4 +165,4 @@ def parse_reference(text: str) -> str:
         return text
     if colon and kind in complete:
         raise ValueError(f"this reference to a secret is not complete, the forms are {REFERENCES}")
-    raise ValueError(f"a secret is never written into this file, name its place: {REFERENCES}")
+    raise ValueError(f"a secret must not be in this file; name the place where it is: {REFERENCES}")

@@ -110,10 +110,9 @@ def compose_answer(observed: Sequence[Finding], values: Values | None) -> str:
         effect = values.consequence
         dropped_s = effect.dead_dropped_after_s
         dropped = "never dropped" if dropped_s is None else f"dropped after {_format_duration(dropped_s)}"
-        return (
-            f"a quiet session gets a keep-alive every {effect.request_after_s} s and stays open; "
-            f"a dead client is {dropped}"
-        )
+        every_s = effect.request_after_s
+        gets = "no keep-alives" if every_s is None else f"a keep-alive every {every_s} s"
+        return f"a quiet session gets {gets} and stays open; a dead client is {dropped}"
     subject = "a quiet session" if worst.setting is Subject.OBSERVED else worst.setting
     return f"{subject}: {worst.value}" + (f"; {worst.reason}" if worst.reason else "")
 

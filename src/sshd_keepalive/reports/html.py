@@ -214,7 +214,7 @@ def _collect_details(run: Run) -> str:
                 "diff": number(printable(change)) if change else None,
                 "changes": number_all(report.changes),
                 "failure": number_all((f"{failure.kind}: {failure.message}", *hint)) if failure else [],
-                "steps": number_all(f"{'did' if s.ok else 'failed'} {s.name}: {s.detail}" for s in report.steps),
+                "steps": number_all(map(str, report.steps)),
                 "losses": number_all(losses.render_table(report.losses) if report.losses else ()),
                 "notes": number_all([*([str(report.caveat)] if report.caveat else []), *report.all_notes]),
                 "facts": number_all(f"{name}: {value}" for name, value in report.facts),

@@ -212,7 +212,8 @@ def find(name: str) -> Path:
     script = _locate(name)
     if not script.exists():
         names = list_names()
-        hint = f"existing schedules: {', '.join(names)}" if names else "create one: schedule install --every daily"
+        create = "create one: sshd-keepalive schedule install --every daily -i hosts.yaml"
+        hint = f"existing schedules: {', '.join(names)}" if names else create
         raise ConfigError(f"schedule {name!r} does not exist{did_you_mean(name, names)}", hint=hint)
     return script
 

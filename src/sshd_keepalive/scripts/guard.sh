@@ -186,7 +186,7 @@ arm() {
         is_unchanged && stop no_space "cannot back up $target: $RUN/$n.before is not a complete copy"
         stop changed_meanwhile "$target was edited after the plan was made"
     }
-    pass_step "$COUNT file(s) as planned upon"
+    pass_step "$COUNT file(s) as planned"
     if [ "$COUNT" != 0 ]; then
         begin_step stage
         for_each_file stage_file || { classify_complaint "$complaint"; stop "$kind" "$target cannot be replaced: $complaint" "$cause"; }
@@ -327,7 +327,7 @@ is_left_to_revert() {
     read_decision
     case $how in
         applied)
-            if [ "$1" != asked ]; then say end applied; return 1; fi
+            if [ "$1" != 'on request' ]; then say end applied; return 1; fi
             code=1
             line_of "$STATE/lock"
             if [ -n "$line" ]; then
@@ -483,7 +483,7 @@ case $1 in
         install
         ;;
     confirm) recall; confirm ;;
-    revert) recall; revert asked ;;
+    revert) recall; revert 'on request' ;;
     recover)
         recall
         read_decision

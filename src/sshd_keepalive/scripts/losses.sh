@@ -199,6 +199,8 @@ count() {
             if (message ~ /^Accepted /) {
                 split(message, word, " ")
                 if (word[3] != "for" || word[5] != "from" || word[7] != "port") next
+                # `sshd -i` of a rehearsal or of probe --fast, which no client uses.
+                if (word[6] == "UNKNOWN") next
                 key = word[6] " " word[8] + 0
                 if (key in began) { add(key, "open", at); drop(key) }
                 if (n_open >= 100000) { n_left_out++; next }
@@ -219,7 +221,7 @@ count() {
             else if (message ~ /^(terminating inactive connection|Exiting on signal)/) how = "host"
             else if (message ~ /^pam_[a-z0-9_]+\(sshd[a-z.-]*:session\): session closed for user /) how = "closed"
             else next
-            if (how != "closed" && match(message, /[0-9A-Fa-f:.]+(%[^ ]+)? port [0-9]+/)) {
+            if (how != "closed" && match(message, /(UNKNOWN|[0-9A-Fa-f:.]+(%[^ ]+)?) port [0-9]+/)) {
                 split(substr(message, RSTART, RLENGTH), word, " ")
                 key = word[1] " " word[3] + 0
             }

@@ -140,6 +140,9 @@ def test_the_answer_is_one_sentence_with_what_the_values_do_or_with_what_was_see
     assert proof.compose_answer([alive], values("300/0", "9.6p1")).endswith(
         "and stays open; a dead client is never dropped"
     )
+    assert proof.compose_answer([alive], values("0/3")) == (
+        "a quiet session gets no keep-alives and stays open; a dead client is never dropped"
+    )
     dead = proof.judge(silence(4, None, Loss.RESET), values("300/3"), 300)
     assert proof.compose_answer([dead], values("300/3")).startswith(
         "a quiet session: no keep-alive, dead after 4.0 s; "

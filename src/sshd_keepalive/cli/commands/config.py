@@ -108,7 +108,7 @@ def _describe_origin(context: click.Context, option: click.Option, place: str) -
 
 
 def _format(value: Any) -> str:
-    if value is None or value == ():
+    if value is None or value in ((), ""):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
