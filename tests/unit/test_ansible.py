@@ -119,7 +119,7 @@ def test_without_ansible_plain_files_are_read_and_a_directory_is_refused(
         ('{"g": {"hosts": ["a"], "vars": []}}', "the vars of group 'g' are not an object"),
         ('{"_meta": [], "g": {"hosts": ["a"]}}', "_meta.hostvars is not an object"),
         ('{"g": {"hosts": ["a"], "children": ["g"]}}', "group loop: g → g"),
-        ('{"g": {"hosts": ["a b"]}}', "host 'a b': 'a b' cannot be a name"),
+        ('{"g": {"hosts": ["a b"]}}', "host 'a b': 'a b' is not a valid name"),
         ("{}", "the inventory contains no host"),
     ],
 )

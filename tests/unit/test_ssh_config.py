@@ -104,7 +104,7 @@ def test_a_proxy_command_that_is_a_jump_is_known(command: str, hop: str | None) 
         ("Host a\n User 'x\n", "config:2: invalid quotes"),
         ("Host a\n Port\n", "config:2: no argument after keyword"),
         ("Host a\n HostName %z\n", "config:1: vdollar_percent_expand: unknown key %z"),
-        ("Host a,b\n", "config:1: 'a,b' cannot be a name"),
+        ("Host a,b\n", "config:1: 'a,b' is not a valid name"),
         ("Host *\n", "config: the file contains no host"),
         ("Host a\n ProxyJump b\nHost b\n ProxyJump a\n", "config:1: jump loop: a → b → a"),
         ("Host *\n ProxyJump a\nHost a\n", "config:3: jumphost loop via a"),
