@@ -260,12 +260,13 @@ class _Execution:
     def _revert(self, shell: Shell | None, failure: Failure) -> Outcome:
         """Revert over the old login, else over a new one, else leave it to the guard and check after its deadline."""
         command = guard.build_revert_command(self._change.directory)
-        answer = _ask(shell, command, _RESTORE_S) if shell is not None else self._ask_over_new_login(command)
-        while isinstance(answer, HostError):
-            if time.monotonic() > self._ends_at_s + 30:
-                return self._make_outcome(End.UNPROVED, failure)
-            time.sleep(self._pause_s)
+        answer = _ask(shell, command, _RESTORE_S) if shell is not None else None
+        while not isinstance(answer, Answer):
             answer = self._ask_over_new_login(command)
+            if isinstance(answer, HostError):
+                if time.monotonic() > self._ends_at_s + 30:
+                    return self._make_outcome(End.UNPROVED, failure)
+                time.sleep(self._pause_s)
         self._steps += answer.steps
         if answer.end is GuardEnd.APPLIED:  # the host had confirmed; only the answer was lost
             return self._verify_again(failure)
