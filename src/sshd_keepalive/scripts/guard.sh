@@ -85,7 +85,8 @@ stop() {
 
 # --- who decides, and the lock ------------------------------------------------------------------------------
 
-# decide HOW: the first to decide wins, be it the confirmation, the timer or a person.
+# decide HOW: the first to decide wins, be it the confirmation, the timer or a person. Who reverts is noted before the word:
+# whoever reads the word waits for that process.
 # Reads RUN.
 decide() {
     mkdir "$RUN/decided" 2>/dev/null || {
@@ -93,6 +94,7 @@ decide() {
         free_room
         mkdir "$RUN/decided" 2>/dev/null || return 1
     }
+    [ "$1" != reverting ] || note $$ "$RUN/decided/by"
     write_decision "$1" || :
 }
 
@@ -290,9 +292,9 @@ revert() {
     begin_step revert
     if ! decide reverting; then
         is_left_to_revert "$1" || return $code
+        note $$ "$RUN/decided/by"
         write_decision reverting
     fi
-    note $$ "$RUN/decided/by"
     wait_until 300 is_finished "$RUN/pid"
     if is_untouched; then
         abort

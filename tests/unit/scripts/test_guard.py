@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -573,6 +574,22 @@ def test_a_confirmation_waits_until_the_host_has_said_what_it_decided(machine: M
     assert machine.tell(guard.build_confirm_command(change.directory)).end == "reverting"
     writing.join()
     assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
+
+
+def test_who_reverts_is_known_before_the_decision_can_be_read(machine: Machine) -> None:
+    """Otherwise a person and the timer could restore the files and restart sshd at the same time."""
+    change = machine.change()
+    assert machine.make(change).end == "changed"
+    decided = Path(change.directory) / "decided"
+    write_command(machine.fence, "mkdir", '/bin/mkdir "$@" && case $1 in */decided) mkfifo "$1/how" ;; esac')
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(machine.tell, guard.build_revert_command(change.directory))
+        machine.wait((decided / "how").exists)
+        with (decided / "how").open():  # waits until the word is about to be written
+            is_known = (decided / "by").exists()
+            (decided / "how").unlink()
+    assert is_known
+    assert answer.result().end == "rolled_back"
 
 
 def test_a_confirmation_that_comes_too_late_hears_what_the_host_does(machine: Machine) -> None:
