@@ -62,6 +62,22 @@ def test_a_missing_file_and_a_release_without_a_file_are_wrong_command_lines(tmp
     assert keepalive("check", "--openssh", "9.2", "ops@192.0.2.1").status == 2
 
 
+@pytest.mark.parametrize(
+    "option",
+    [("-i", "hosts.yaml"), ("-l", "etl"), ("--deep",), ("--losses",), ("--record",), ("--notify", "command:true")],
+)
+def test_an_option_that_needs_a_host_is_refused(option: tuple[str, ...], tmp_path: Path) -> None:
+    """Also where it would only be without effect: nobody would get the notice."""
+    ran = keepalive("check", "--file", write(tmp_path / "sshd_config", GOOD), *option)
+    assert ran.status == 2
+    assert "cannot be combined with --file" in ran.stderr
+
+
+def test_a_setting_for_other_runs_does_not_stop_a_check_of_files(tmp_path: Path) -> None:
+    file = write(tmp_path / "sshd_config", GOOD)
+    assert keepalive("check", "--file", file, SSHD_KEEPALIVE_RECORD="1").status == 0
+
+
 def test_another_release_is_reported_line_by_line_in_every_report(tmp_path: Path) -> None:
     file = write(tmp_path / "sshd_config", f"{GOOD}Banner none#x\nMatch User = root\n PermitTTY no\n")
     words = ("check", "--file", file, "--openssh", "debian-11", "--as-if", "debian-13")

@@ -16,7 +16,7 @@ class Report(Protocol):
     """What a module of this package provides."""
 
     def render(self, run: Run) -> str:
-        """The whole report, ending in a line end."""
+        """Render the whole report, ending in a line end; it names what changed since the last recorded run."""
 
 
 def describe_host(report: HostReport) -> dict[str, Any]:

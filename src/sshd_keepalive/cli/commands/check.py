@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import click
+from click.core import ParameterSource
 
 from sshd_keepalive import notifiers
 from sshd_keepalive.cli.base import Command
@@ -121,6 +122,7 @@ def command(
     selected = benchmarks.choose(benchmark) if benchmark else ()
     build = releases.find(offline.as_if) if offline.as_if else None
     if offline.files:
+        _refuse_options_of_hosts()
         # A pre-commit hook puts the names of further files behind the options.
         if build and not offline.openssh:
             raise ConfigError("--as-if compares two releases", hint="say which reads --file now: --openssh 9.2")
@@ -137,6 +139,14 @@ def command(
         for failure in notifiers.send(ended, sinks) if is_due(ended, When(notifying.notify_on)) else ():
             click.echo(f"warning: {failure}", err=True)
     raise SystemExit(code)
+
+
+def _refuse_options_of_hosts() -> None:
+    """Refuse what only a check of hosts does; a configuration file may set it for other runs."""
+    context = click.get_current_context()
+    for name in ("inventory", "limit", "deep", "losses", "record", "notify"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise ConfigError(f"--{name} cannot be combined with --file, which contacts no host", hint="leave out one")
 
 
 def _check_files(
