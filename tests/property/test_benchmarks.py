@@ -46,8 +46,7 @@ def test_a_conflict_names_two_that_exclude_each_other(chosen: list[Benchmark]) -
     if isinstance(found, BenchmarkConflict):
         again = benchmarks.common([found.lower, found.upper])
         assert isinstance(again, BenchmarkConflict)
-        keyword = found.setting.lower()
-        lower, upper = benchmarks.span(found.lower, keyword), benchmarks.span(found.upper, keyword)
+        lower, upper = benchmarks.span(found.lower, found.setting), benchmarks.span(found.upper, found.setting)
         assert lower.high is not None
         assert lower.high < upper.low
 
