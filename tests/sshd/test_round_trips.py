@@ -101,9 +101,9 @@ def test_all_that_a_look_sends_fits_into_the_first_window_of_tcp(
 
 
 @pytest.mark.parametrize("become", ["none", "sudo"] if os.geteuid() == 0 else ["none"])
-def test_an_apply_takes_seventeen_round_trips(become: str, keys: dict[str, Path], tmp_path: Path) -> None:
-    """Look 5, prepare 1, rehearse 4, install 1, look again over a new login 5, confirm 1."""
-    assert any(count_round_trips(become, keys, tmp_path) <= 17 for _ in range(TRIES))
+def test_an_apply_takes_sixteen_round_trips(become: str, keys: dict[str, Path], tmp_path: Path) -> None:
+    """Look 5, prepare 1, rehearse 3, install 1, look again over a new login 5, confirm 1."""
+    assert any(count_round_trips(become, keys, tmp_path) <= 16 for _ in range(TRIES))
 
 
 def count_round_trips(become: str, keys: dict[str, Path], tmp_path: Path) -> int:

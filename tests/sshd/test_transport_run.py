@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import paramiko
@@ -22,6 +23,7 @@ from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
 from tests.support.cli import keepalive
 from tests.support.reach import reach, run
+from tests.support.shell import argv_of, installed_shells
 from tests.support.sshd import Sshd, find_sshd, wait_until, why_not
 
 pytestmark = [pytest.mark.sshd, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
@@ -204,16 +206,63 @@ def test_one_session_at_a_time_is_enough() -> None:
         shell.close()
 
 
-@pytest.mark.parametrize("most", [1, 10])
-def test_a_session_that_was_asked_for_ahead_may_be_refused(most: int) -> None:
+def serve_once(sshd: Sshd) -> str:
+    """The command of a rehearsed login."""
+    serve = f"echo SKA1 READY >&2; exec {find_sshd()} -i -f {sshd.config_file} 2>/dev/null"
+    return f"sh -c {quote(serve)}"
+
+
+@pytest.mark.parametrize("is_prepared", [False, True])
+@pytest.mark.parametrize("most", [1, 2, 10])
+def test_a_session_that_was_asked_for_ahead_may_be_refused(most: int, is_prepared: bool) -> None:
     """Then the shell that waits for a script makes room, as for any other session."""
-    with Sshd(f"MaxSessions {most}") as sshd:
-        serve = quote(f"echo SKA1 READY >&2; exec {find_sshd()} -i -f {sshd.config_file} 2>/dev/null")
-        with contextlib.closing(connect(reach(sshd), secrets=Secrets(), timeout_s=60)) as shell:
-            for n in range(3):
-                shell.open_ahead()
-                assert shell.run(f"echo {n}", timeout_s=60).stdout == b"%d\n" % n
-                shell.login_through(f"sh -c {serve}", timeout_s=60)
+    with (
+        Sshd(f"MaxSessions {most}") as sshd,
+        contextlib.closing(connect(reach(sshd), secrets=Secrets(), timeout_s=60)) as shell,
+    ):
+        for n in range(3):
+            shell.open_ahead(2)
+            assert shell.run(f"echo {n}", timeout_s=60).stdout == b"%d\n" % n
+            if is_prepared:
+                shell.prepare_login(serve_once(sshd), timeout_s=60)
+            assert shell.run(f"echo again {n}", timeout_s=60).stdout == b"again %d\n" % n
+            shell.login_through(serve_once(sshd), timeout_s=60)
+
+
+@pytest.mark.parametrize("name", installed_shells())
+def test_a_prepared_command_runs_only_with_its_login(name: str, tmp_path: Path) -> None:
+    """The line that starts it and the beginning of SSH come in one piece, of which the shell reads only the line."""
+    began, ended = tmp_path / "began", tmp_path / "ended"
+    with Sshd(forced(tmp_path, f"{argv_of(name)[0]} -s; echo >>{ended}")) as sshd:
+        command = f"sh -c {quote(f'touch {began}; exec {serve_once(sshd)}')}"
+        for n_shells, logs_in in ((2, False), (4, True)):
+            with contextlib.closing(connect(reach(sshd), secrets=Secrets(), timeout_s=60)) as shell:
+                shell.open_ahead(2)
+                shell.run("true", timeout_s=60)
+                shell.prepare_login(command, timeout_s=60)
+                assert shell._connection.started is not None  # type: ignore[attr-defined]
+                shell.run("true", timeout_s=60)
+                if logs_in:
+                    shell.login_through(command, timeout_s=60)
+            wait_until(partial(has_lines, ended, n_shells), 60, "the end of the shells")
+            assert began.exists() == logs_in
+
+
+def has_lines(path: Path, n_lines: int) -> bool:
+    return path.exists() and path.read_text().count("\n") == n_lines
+
+
+def test_a_lost_connection_ends_the_wait_for_a_session_that_was_asked_for_ahead(sshd: Sshd) -> None:
+    with contextlib.closing(connect(reach(sshd), secrets=Secrets(), timeout_s=60)) as shell:
+        shell.run("true", timeout_s=60)
+        shell._connection.interrupt()  # type: ignore[attr-defined]
+        wait_until(lambda: not shell._connection.is_alive, 60, "the end of the connection")  # type: ignore[attr-defined]
+        shell.open_ahead(1)
+        began_s = time.monotonic()
+        with pytest.raises(HostError) as caught:
+            shell.run("true", timeout_s=300)
+        assert caught.value.cause == "lost(channel)"
+        assert time.monotonic() - began_s < 60
 
 
 def test_cut_off_in_the_middle_nobody_knows(sshd: Sshd, tmp_path: Path) -> None:

@@ -154,7 +154,10 @@ class Shell:
             raise HostError("the connection broke", kind=FailureKind.TCP, cause="lost(read)")
         return Completed(status=0, stdout=self._hostile.answer(script), begun=dice > 0.03, ended=dice > 0.05)
 
-    def open_ahead(self) -> None:
+    def open_ahead(self, n_sessions: int) -> None:
+        pass
+
+    def prepare_login(self, command: str, *, timeout_s: float) -> None:
         pass
 
     def login_through(self, command: str, *, timeout_s: float) -> None:

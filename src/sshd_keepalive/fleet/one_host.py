@@ -130,7 +130,7 @@ def plan_host(host: Host, orders: Orders) -> HostReport:
 @report_errors(End.REFUSED)
 def apply_host(host: Host, orders: Orders) -> HostReport:
     """Make one host compliant and verify it, or leave it unchanged."""
-    with log_in_and_observe(host, orders) as (shell, reading):
+    with log_in_and_observe(host, orders, rehearses=orders.rehearses) as (shell, reading):
         report = replace(report_settled(reading, orders.run_id), end=End.UNCHANGED)
         if report.state is State.WAIVED:
             return report
@@ -159,7 +159,7 @@ def undo_host(host: Host, orders: Orders) -> HostReport:
 
 
 def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
-    with log_in_and_observe(host, orders) as (shell, reading):
+    with log_in_and_observe(host, orders, rehearses=orders.rehearses and not only_plan) as (shell, reading):
         report = replace(report_reading(reading), end=None if only_plan else End.UNCHANGED)
         pending = find_pending(reading, orders.run_id)
         if pending is not None and (pending.phase is not Phase.WAITING or orders.undoes not in ("", pending.run_id)):
@@ -328,13 +328,18 @@ def make_change(reading: Reading, planned: Plan, orders: Orders) -> Change:
 
 
 @contextmanager
-def log_in_and_observe(host: Host, orders: Orders) -> Iterator[tuple[Shell, Reading]]:
+def log_in_and_observe(host: Host, orders: Orders, *, rehearses: bool = False) -> Iterator[tuple[Shell, Reading]]:
     """Log in and observe, together within the host's time limit, or a little longer after a slow login.
+
+    Args:
+        rehearses: a login through new files may follow.
 
     Raises:
         HostError.
     """
     with closing(connect(host, orders, is_patient=True)) as shell:
+        if rehearses:
+            shell.open_ahead(2)  # for the observation, and for that login
         left_s = orders.timeout_s - shell.login_s
         yield shell, _observe(shell, orders, timeout_s=max(left_s, orders.timeout_s * _OBSERVE_SHARE))
 

@@ -171,7 +171,7 @@ class _Execution:
     def run(self) -> Outcome:
         change = self._change
         if change.rehearsed:
-            self._shell.open_ahead()
+            self._shell.prepare_login(guard.build_rehearse_command(change), timeout_s=self._timeout_s)
         answer = self._run_script(guard.build_change_script(change))
         if isinstance(answer, Answer) and answer.end is GuardEnd.READY:
             step, failure = _rehearse(self._shell, change, timeout_s=self._timeout_s)

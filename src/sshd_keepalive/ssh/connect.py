@@ -92,8 +92,13 @@ class SshShell:
     def run(self, script: str, *, timeout_s: float) -> Completed:  # noqa: D102
         return Session(self.host, self._connection, self._secrets, Deadline(timeout_s)).run(script)
 
-    def open_ahead(self) -> None:  # noqa: D102
-        self._connection.open_ahead()
+    def open_ahead(self, n_sessions: int) -> None:  # noqa: D102
+        self._connection.open_ahead(n_sessions)
+
+    def prepare_login(self, command: str, *, timeout_s: float) -> None:  # noqa: D102
+        from sshd_keepalive.ssh.nested import prepare_login
+
+        prepare_login(self.host, self._connection, command, Deadline(timeout_s))
 
     def login_through(self, command: str, *, timeout_s: float) -> None:  # noqa: D102
         from sshd_keepalive.ssh.nested import login_through

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import paramiko
 
@@ -18,6 +18,9 @@ from sshd_keepalive.ssh.errors import make_error
 from sshd_keepalive.ssh.host_keys import HostKeyVerifier
 from sshd_keepalive.ssh.transport import Client
 from sshd_keepalive.ssh.wire import Wire
+
+if TYPE_CHECKING:
+    from sshd_keepalive.ssh.root_script import RootScript
 
 _JOIN_S: Final = 1.0
 #: Servers that cannot take what is sent ahead, with the way to them; known for the life of the process.
@@ -34,6 +37,7 @@ class Connection:
         self.client = client
         self.login_method = ""  # what the server accepted, for people
         self.sudo_needs_terminal = False  # sudo said so; known for all that follows over this connection
+        self.started: RootScript | None = None  # what the next login through a command will use
 
     @property
     def is_alive(self) -> bool:
@@ -44,10 +48,10 @@ class Connection:
         """Find the jump host whose connection was lost, and this one with it; waits a moment."""
         return self._wire.find_lost_hop()
 
-    def open_ahead(self) -> None:
-        """Ask for the next session, without waiting for it; whoever takes it finds out when the connection is lost."""
+    def open_ahead(self, n_sessions: int) -> None:
+        """Ask for sessions, without waiting for them; whoever takes one finds out when the connection is lost."""
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-            self.client.open_session_ahead()
+            self.client.open_ahead(n_sessions)
 
     def interrupt(self) -> None:
         """End every wait on this connection; any thread may call it."""

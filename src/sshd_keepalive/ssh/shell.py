@@ -48,8 +48,14 @@ class Shell(Protocol):
                 else Completed.ended is False and the caller must find out what happened.
         """
 
-    def open_ahead(self) -> None:
-        """Ask for the session that will be needed after the next script, so that nobody has to wait for it then."""
+    def open_ahead(self, n_sessions: int) -> None:
+        """Ask for the sessions that the next calls will need, so that nobody has to wait for them then."""
+
+    def prepare_login(self, command: str, *, timeout_s: float) -> None:
+        """Start what `login_through` will need after the next script, so that it waits once less.
+
+        The command does not run before; a failure is left for `login_through` to find.
+        """
 
     def login_through(self, command: str, *, timeout_s: float) -> None:
         """Log in to the host once more, through a command that speaks SSH there, and hang up; see ssh.nested.

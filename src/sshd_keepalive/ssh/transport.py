@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -20,6 +21,7 @@ from paramiko.common import (
     MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_REQUEST,
     MSG_GLOBAL_REQUEST,
+    OPEN_FAILED_RESOURCE_SHORTAGE,
     cMSG_CHANNEL_OPEN,
     cMSG_CHANNEL_REQUEST,
 )
@@ -190,7 +192,7 @@ class AheadAuthHandler(AuthHandler):
             super()._parse_service_accept(accepted)  # type: ignore[misc]
             if self.auth_method == "publickey" and self._client.opens_ahead:
                 self._client.opens_ahead = False
-                self._client.open_session_ahead()
+                self._client.open_ahead(1)
 
     def _parse_service_accept(self, m: paramiko.Message) -> None:
         self.is_accepted = True
@@ -263,7 +265,7 @@ class Client(paramiko.Transport):
         self._host_key_algorithms = host_key_algorithms
         self.sends_ahead = sends_ahead
         self.opens_ahead = opens_ahead
-        self._ahead: tuple[paramiko.Channel, threading.Event] | None = None  # asked for, and not yet taken
+        self._ahead: deque[tuple[paramiko.Channel, threading.Event]] = deque()  # asked for, and not yet taken
         self._deflate: Deflate | None = None  # what was sent behind a login request that has no answer yet
         self._login = threading.Lock()  # the login succeeds before or after something is sent behind its request
         super().__init__(cast(socket.socket, wire), packetizer_class=PatientPacketizer)
@@ -303,10 +305,12 @@ class Client(paramiko.Transport):
         self._left = None
         return channel
 
-    def open_session_ahead(self) -> None:
-        """Ask for the session that the next open_session gives, without waiting for it."""
-        if self._ahead is not None:
-            return
+    def open_ahead(self, n_sessions: int) -> None:
+        """Ask for sessions that the next calls of open_session give, without waiting for them."""
+        for _ in range(n_sessions - len(self._ahead)):
+            self._open_session_ahead()
+
+    def _open_session_ahead(self) -> None:
         # Without paramiko's lock, which is held while a login is sent: one thread opens the sessions of a connection.
         number = self._next_channel()  # type: ignore[attr-defined]
         channel = paramiko.Channel(number)
@@ -315,7 +319,9 @@ class Client(paramiko.Transport):
         self.channel_events[number] = answered = threading.Event()
         channel._set_transport(self)  # type: ignore[attr-defined]
         channel._set_window(SESSION_WINDOW_BYTES, _PACKET_BYTES)  # type: ignore[attr-defined]
-        self._ahead = channel, answered
+        self._ahead.append((channel, answered))
+        if not self.is_active():  # nothing else would set it any more
+            answered.set()
         request = paramiko.Message()
         request.add_byte(cMSG_CHANNEL_OPEN)
         request.add_string("session")
@@ -348,7 +354,7 @@ class Client(paramiko.Transport):
         patience = Deadline(min(timeout, _REAP_S) if self._n_sessions > 1 else 0)
         while True:
             try:
-                if self._ahead is not None:
+                if self._ahead:
                     return self._await_session(timeout)
                 return super().open_session(window_size=SESSION_WINDOW_BYTES, timeout=timeout)
             except paramiko.ChannelException:
@@ -359,16 +365,34 @@ class Client(paramiko.Transport):
                     raise
                 time.sleep(_REAP_POLL_S)
 
+    def take_session(self) -> paramiko.Channel | None:
+        """Give a session that was asked for ahead, and that the server has opened already."""
+        while self._ahead and self._ahead[0][1].is_set():
+            channel, _ = self._ahead.popleft()
+            if channel.active:
+                self._n_sessions += 1
+                return channel
+            self.get_exception()  # it was refused, and whoever opens another finds out
+        return None
+
     def _await_session(self, timeout_s: float) -> paramiko.Channel:
         """Give the session that was asked for ahead."""
-        assert self._ahead is not None
-        (channel, answered), self._ahead = self._ahead, None
+        channel, answered = self._ahead.popleft()
         if answered.wait(timeout_s) and channel.active:
             return channel
-        raise self.get_exception() or paramiko.SSHException("no session was opened")
+        lost = self.get_exception()
+        if lost is None and answered.is_set() and self.is_active():  # paramiko keeps the last of several refusals
+            raise paramiko.ChannelException(OPEN_FAILED_RESOURCE_SHORTAGE, "open failed")
+        raise lost or paramiko.SSHException("no session was opened")
 
     def execute(self, channel: paramiko.Channel, command: str, data: bytes, timeout_s: float) -> int:
-        """Run a command, and send it the beginning of its input in the same flight.
+        """Run a command, and send it the beginning of its input in the same flight; see request and await_start."""
+        n_sent = self.request(channel, command, data, timeout_s)
+        self.await_start(channel, n_sent)
+        return n_sent
+
+    def request(self, channel: paramiko.Channel, command: str, data: bytes, timeout_s: float) -> int:
+        """Request a command, and send it the beginning of its input without waiting.
 
         sshd opens the window of a session while it starts the command (session.c, session_set_fds), before it reads
         what follows the request, so it is sent nothing that it would not take. Another server gets the input when it
@@ -377,7 +401,7 @@ class Client(paramiko.Transport):
         Returns:
             How many bytes of the input were sent.
         Raises:
-            paramiko.SSHException: the command was refused, or the connection was lost.
+            paramiko.SSHException: the connection was lost.
             TimeoutError.
         """
         request = paramiko.Message()
@@ -390,20 +414,27 @@ class Client(paramiko.Transport):
         if not self.is_active():  # then nothing sets the event any more, and nothing would end the wait for it
             raise self.get_exception() or paramiko.SSHException("the connection was lost")
         self._send_user_message(request)  # type: ignore[attr-defined]
-        granted = _GRANTED_BYTES if self.sends_ahead and self.is_openssh else 0
+        early = data[: _GRANTED_BYTES if self.sends_ahead and self.is_openssh else 0]
         with channel.lock:
-            channel.out_window_size += granted
+            channel.out_window_size += len(early)
         channel.settimeout(timeout_s)
         try:
-            channel.sendall(data[:granted])
+            channel.sendall(early)
         except TimeoutError:
             raise
         except OSError:
             pass  # it was refused meanwhile
+        return len(early)
+
+    def await_start(self, channel: paramiko.Channel, n_sent_bytes: int) -> None:
+        """Wait for the answer to a request, which sent so many bytes of input.
+
+        Raises:
+            paramiko.SSHException: the command was refused, or the connection was lost.
+        """
         channel._wait_for_event()  # type: ignore[attr-defined]
         with channel.lock:
-            channel.out_window_size -= granted
-        return len(data[:granted])
+            channel.out_window_size -= n_sent_bytes
 
     @property
     def awaits_what_was_sent_ahead(self) -> bool:
