@@ -54,7 +54,7 @@ def load(kind: str, name: str) -> Any:
     else:
         names = list_names(kind)
         message = f"{kind}: {name!r} is not known{did_you_mean(name, names)}"
-        raise ExtensionError(message, hint=f"known are {', '.join(names) or 'none'}")
+        raise ExtensionError(message, hint=f"use one of {', '.join(names)}")
     contract = _find_protocol(_import_package(kind))
     if not isinstance(extension, contract):
         missing = ", ".join(sorted(member for member in _list_members(contract) if not hasattr(extension, member)))

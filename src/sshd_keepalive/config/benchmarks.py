@@ -44,7 +44,7 @@ def choose(names: Iterable[str]) -> tuple[Benchmark, ...]:
     for name in asked:
         if not any(_matches(name, row) for row in load_table()):
             benchmark_names = [row.name for row in load_table()]
-            hint = f"known are {', '.join(benchmark_names)}; cis or stig-rhel choose all that begin with it"
+            hint = f"use one of {', '.join(benchmark_names)}; cis or stig-rhel selects all that begin with it"
             raise ConfigError(f"--benchmark {name}: not known{did_you_mean(name, benchmark_names)}", hint=hint)
     return tuple(row for row in load_table() if any(_matches(name, row) for name in asked))
 

@@ -99,8 +99,7 @@ def _probe(shell: Shell, reading: Reading | HostError, orders: Orders, probe: Pr
         result = shell.hold(idle_s, stop=probe.stop)
     finally:
         probe.board.end_silence(alive=result is not None and result.loss is None)
-    notes = [recommendation] if values and (recommendation := proof.recommend(values, wanted_s)) else []
-    return _add_observed(report, (proof.judge(result, values, wanted_s),), values, result, tuple(notes))
+    return _add_observed(report, (proof.judge(result, values, wanted_s),), values, result, _recommend(report, values))
 
 
 def _find_values(shell: Shell, reading: Reading | HostError) -> Values | None:
@@ -135,9 +134,16 @@ def _probe_fast(
     for index, (finding, one) in enumerate(zip(findings, TRIALS, strict=True)):
         if finding is None:
             findings[index] = _run_trial(shell, snapshot, one, values, orders, is_last=True)
-    wanted_s = shell.host.policy.interval_s
-    notes = [recommendation] if (recommendation := proof.recommend(values, wanted_s)) else []
-    return _add_observed(report, tuple(finding for finding in findings if finding), values, None, tuple(notes))
+    observed = tuple(finding for finding in findings if finding)
+    return _add_observed(report, observed, values, None, _recommend(report, values))
+
+
+def _recommend(report: HostReport, values: Values | None) -> tuple[str, ...]:
+    """Say what to configure for the policy's interval, unless the caveat of the report says it."""
+    if values is None or report.caveat is not None:
+        return ()
+    recommendation = proof.recommend(values, report.host.policy.interval_s)
+    return (recommendation,) if recommendation else ()
 
 
 def _run_trial(

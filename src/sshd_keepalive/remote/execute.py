@@ -223,7 +223,7 @@ class _Execution:
         try:
             with closing(self._connect_for_proof()) as fresh:
                 after = verify.prove_in_effect(fresh, change, datetime.now(UTC), timeout_s=self._timeout_s)
-                detail = f"a new login finds it in effect, daemon {_format_pid(after.snapshot)}"
+                detail = f"a new login finds the change in effect, sshd process: {_format_pid(after.snapshot)}"
                 self._step("verify", began, detail)
                 if change.confirmed:
                     self._confirm(fresh)
