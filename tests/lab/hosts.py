@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -217,8 +218,8 @@ class Lab:
         if reason := unavailable(kinds=()):
             raise LabUnavailable(reason)
         self._make_bridge()
-        self.folder = namespaces.SCRATCH / self.bridge
-        self.folder.mkdir()
+        # Of its own: an earlier lab of this number has left its folder, with the files of its hosts.
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.bridge}-", dir=namespaces.SCRATCH))
         self.known_hosts.touch()
         return self
 
