@@ -67,6 +67,7 @@ def test_search_finds_the_guard(address: str, chromium: Browser) -> None:
     page = chromium.new_page()
     page.goto(address)
     page.keyboard.press("/")
+    expect(page.locator("input:focus")).to_have_count(1)  # what is typed before is a shortcut: n is the next page
     page.keyboard.type("confirm-timeout")
     expect(
         page.get_by_role("link", name=re.compile("Commands|locked out|guaranteed", re.IGNORECASE)).first
