@@ -131,7 +131,7 @@ def test_a_named_file_counts_wherever_the_option_stands(place: Path, words: tupl
 def test_options_of_the_working_directory_are_reported(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSHD_KEEPALIVE_CONFIG")
     refused = keepalive("hosts", "-i", "gone.yaml")
-    assert (refused.status, "inventory is ignored in a file" in refused.stderr) == (2, True)
+    assert (refused.status, "inventory is not allowed in a file" in refused.stderr) == (2, True)
     (place / "sshd-keepalive.yaml").write_text("forks: 5\ncheck: {quiet: true, no-progress: true}\n")
     ran = keepalive("check", "-i", "a,", "--limit", "b")
     assert ran.stderr.startswith("options from ./sshd-keepalive.yaml: forks, quiet, no-progress\n")

@@ -98,7 +98,7 @@ def test_the_working_directory_chooses_only_what_is_harmless(place: Path, text: 
     (place / "sshd-keepalive.yaml").write_text(text)
     with pytest.raises(ConfigError) as caught:
         read(None)
-    assert str(caught.value).startswith(f"sshd-keepalive.yaml:{line}: {option} is ignored in a file")
+    assert str(caught.value).startswith(f"sshd-keepalive.yaml:{line}: {option} is not allowed in a file")
     assert "--config sshd-keepalive.yaml" in str(caught.value.hint)
     assert read()
 

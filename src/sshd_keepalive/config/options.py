@@ -107,8 +107,8 @@ def _refuse_harmful(document: YamlDocument, options: Options) -> None:
     for (command, option), line in _find_lines(document).items():
         if option not in HARMLESS and (command or option not in options):
             raise ConfigError(
-                f"{path}:{line}: {option} is ignored in a file of the working directory",
-                hint=f"if you trust the file, name it: sshd-keepalive --config {path} …  or export {VARIABLE}={path}",
+                f"{path}:{line}: {option} is not allowed in a file of the working directory",
+                hint=f"if you trust the file, name it: sshd-keepalive --config {path} …, or export {VARIABLE}={path}",
             )
 
 
