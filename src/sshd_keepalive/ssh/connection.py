@@ -146,7 +146,7 @@ def open_connection(
         failure = _explain(host, connection, phase, error, deadline)
         if verifier.was_confirmed and failure.kind is not FailureKind.TIMEOUT:
             # sshd waits LoginGraceTime for a login, and a person may take longer.
-            failure = make_error(host, "lost", "while waiting for the answer about the host key", phase=phase)
+            failure = make_error(host, "lost", "while waiting for the answer about the host key", phase="hostkey")
         elif failure.cause != "jump-host-lost" and _was_too_early(client, error, deadline):
             failure = SentTooEarlyError(str(failure), kind=failure.kind, cause=failure.cause, hint=failure.hint)
         connection.close()
