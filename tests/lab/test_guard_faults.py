@@ -433,8 +433,9 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         folder.mkdir()
         failure, guard = left_unproved(victim)
         assert f"sudo sh {guard} revert" in failure["hint"]
-        failed = host.run(f"sh {guard} revert", check=False)
-        assert (failed.returncode, "usage" in failed.stderr) == (1, False)
+        for word in ("revert", "restore"):  # restore is its earlier name
+            failed = host.run(f"sh {guard} {word}", check=False)
+            assert (failed.returncode, "usage" in failed.stderr) == (1, False)
 
         host.run("mkdir -p /run/sshd; /usr/sbin/sshd -p 2222 -o PidFile=/run/rescue.pid")
         host.wait_until("test -s /run/rescue.pid", "the sshd for the rescue")

@@ -22,7 +22,7 @@ HOST = Host(name="one", address="192.0.2.1")
 AT = datetime(2026, 1, 31, tzinfo=UTC)
 LOOK = Snapshot(
     host=HOST, taken_at=AT, version="9.6p1", files=(), globs=(), dumps=(), daemon=None,
-    facts=(("sshd_config", "/etc/ssh/sshd_config"), ("state", "/var/lib/x")),
+    facts=(("sshd_config", "/etc/ssh/sshd_config"), ("state", "/var/backups/x")),
 )  # fmt: skip
 KINDS = """
     path real details content glob match directory dump answer refusal dangling elsewhere version pid command
@@ -71,7 +71,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
 @example(answer=[("old", b"x")], noise=b"")
 @example(answer=[("real", b"/x")], noise=b"")
 def test_any_answer_is_read_or_refused(name: str, answer: list[tuple[str, bytes]], noise: bytes) -> None:
-    good = [("version", b"OpenSSH_9.6p1"), ("state", b"/var/lib/x")] if name == "survey" else []
+    good = [("version", b"OpenSSH_9.6p1"), ("state", b"/var/backups/x")] if name == "survey" else []
     kind = "observe"
     try:
         PARSERS[name](told([*good, *answer]) + noise)

@@ -89,7 +89,7 @@ def test_json_is_what_the_contract_shows() -> None:
         OK,
         end=End.APPLIED,
         steps=(step,),
-        backup="/var/lib/x",
+        backup="/var/backups/x",
         facts=(("openssh", "9.2p1"),),
         drops_silent_after_s=2400,
         n_may_not_answer=3,
@@ -139,7 +139,7 @@ def test_json_is_what_the_contract_shows() -> None:
                 "losses": None,
                 "diff": "",
                 "steps": [{"name": "restart", "ok": True, "detail": "ssh.service", "seconds": 0.21}],
-                "backup": "/var/lib/x",
+                "backup": "/var/backups/x",
                 "facts": {
                     "openssh": "9.2p1",
                     "silent_clients_dropped_after": "2400",

@@ -128,6 +128,8 @@ _UNSTEERED = frozenset({"no_manager", "no_unit", "other_daemon", "no_pidfile"})
 def _hint(answer: Answer, change: Change) -> str:
     if answer.cause == "not_taken_back":
         return guard.show_remedy(answer.holder)
+    if answer.cause == "earlier_run":
+        return guard.show_remedy(answer.holder, verb="restore")
     if answer.cause == "not_confirmed":
         return ""  # `fleet` suggests the command
     if answer.cause in _UNSTEERED:

@@ -430,5 +430,10 @@ find_state() {
     STATE=$STATE/$name$rest
 }
 
+# find_old_state: sets OLD to where earlier versions kept what STATE holds now, empty where that is the same place.
+find_old_state() {
+    case $STATE in /var/lib/sshd-keepalive/*) OLD=/var/backups/sshd-keepalive/${STATE##*/} ;; *) OLD='' ;; esac
+}
+
 # relabel PATH...: give them the SELinux labels that the policy has for them. Where SELinux is off restorecon does nothing.
 relabel() { ! command -v restorecon >/dev/null || restorecon "$@" 2>/dev/null || :; }

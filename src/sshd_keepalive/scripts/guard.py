@@ -81,6 +81,11 @@ class GuardEnd(StrEnum):
     ROLLED_BACK = "rolled_back"  # the old files and the old daemon are back
     UNPROVED = "unproved"  # the guard could not prove any of these
 
+    @classmethod
+    def _missing_(cls, value: object) -> GuardEnd | None:
+        """Read the words of an earlier version's guard."""
+        return {"restoring": cls.REVERTING, "unknown": cls.UNPROVED}.get(str(value))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -219,14 +224,20 @@ def build_revert_command(directory: str) -> str:
     return f"if [ -e {guard} ]; then sh {guard} revert 2>/dev/null; else printf 'end 7\\nrefused\\n'; fi\n"
 
 
-def show_command(directory: str) -> str:
-    """Give the command that an operator types on the host to revert a run."""
-    return f"sudo sh {quote(directory + '/guard.sh')} revert"
+def show_command(directory: str, verb: str = "revert") -> str:
+    """Give the command that an operator types on the host."""
+    return f"sudo sh {quote(directory + '/guard.sh')} {verb}"
 
 
-def show_remedy(directory: str) -> str:
-    """Say what to do about a run that nothing reverts: its restart failed, or the host was rebooted during it."""
-    return f"if something prevents sshd from starting, correct it; then run on the host: {show_command(directory)}"
+def show_remedy(directory: str, *, verb: str = "revert") -> str:
+    """Say what to do about a run that nothing reverts: its restart failed, or the host was rebooted during it.
+
+    Args:
+        verb: the guard's word for it; an earlier version's guard knows `restore` only.
+    """
+    return (
+        f"if something prevents sshd from starting, correct it; then run on the host: {show_command(directory, verb)}"
+    )
 
 
 def build_timed_command(directory: str, verb: str) -> str:

@@ -485,7 +485,7 @@ case $1 in
         install
         ;;
     confirm) recall; confirm ;;
-    revert) recall; revert 'on request' ;;
+    revert | restore) recall; revert 'on request' ;; # earlier versions called it restore
     recover)
         recall
         read_decision

@@ -48,7 +48,7 @@ is_dead() {
     boot
     [ "$booted" = "$boot" ] && [ "${now%.*}" -lt "$expires" ] || return 0
     line_of "$STATE/$holder/decided/how"
-    [ "$line" != unproved ] || return 0
+    case $line in unproved | unknown) return 0 ;; esac # unknown: an earlier version
     [ ! -e "$STATE/$holder/armed" ] || return 1
     started_of "$by" && [ "$started" = "$began" ] && return 1
     return 0
@@ -118,6 +118,21 @@ take_over() {
     return 1
 }
 
+# settle_old: a run of an earlier version, in the old place, must be over before ours begins; one that is dead is undone.
+# Where another account may write to that place, nothing in it counts.
+settle_old() {
+    find_old_state
+    [ -n "$OLD" ] && [ -e "$OLD/lock" ] && is_ours "$OLD" || return 0
+    ours=$STATE STATE=$OLD
+    if read_lock; then
+        is_dead || refuse locked "run $holder holds the lock $OLD/lock for another $((expires - ${now%.*})) s at most"
+        [ ! -e "$OLD/$holder/guard.sh" ] || sh "$OLD/$holder/guard.sh" recover >/dev/null 2>&1 </dev/null ||
+            { say holder "$OLD/$holder"; refuse locked "run $holder was never confirmed and could not be reverted" earlier_run; }
+    fi
+    rm -f "$OLD/lock"
+    STATE=$ours
+}
+
 # can_hold_state: the place for our own files is root's alone; that of another account is its own. Sets other, as is_ours.
 # shellcheck disable=SC3067 # as is_ours
 can_hold_state() {
@@ -142,6 +157,7 @@ make_state() {
 umask 077
 can_hold_state || refuse read_only "$STATE is not safe for backups: another account than this one may write to $other" not_ours
 try make_state || refuse_for "$complaint"
+settle_old
 take_lock
 complaint=$(mkdir -m 0700 "$RUN" 2>&1) || { rm -f "$mine" "$STATE/lock"; refuse_for "$complaint"; }
 written=0

@@ -12,12 +12,23 @@ tell_bytes() {
     printf '\n'
 }
 
-[ -d "$STATE" ] || exit 0
-is_ours "$STATE" || { say unsafe "$other"; exit 0; }
+# can_read DIRECTORY: it is there, and all that lies in it is root's.
+can_read() {
+    [ -n "$1" ] && [ -d "$1" ] || return 1
+    is_ours "$1" && return
+    say unsafe "$other"
+    return 1
+}
+
+find_old_state
+can_read "$STATE" || STATE=''
+can_read "$OLD" || OLD=''
 undone=' '
 # shellcheck disable=SC2010,SC2012 # the names are ours
-for run in $(ls -1 "$STATE" | grep -E '^[0-9]{8}T[0-9]{6}Z-[0-9a-f]+$' | sort -r); do
+for run in $(for place in "$STATE" "$OLD"; do [ -z "$place" ] || ls -1 "$place"; done |
+    grep -E '^[0-9]{8}T[0-9]{6}Z-[0-9a-f]+$' | sort -r); do
     folder=$STATE/$run
+    [ -n "$STATE" ] && [ -d "$folder" ] || folder=$OLD/$run
     how=$(cat "$folder/decided/how" 2>/dev/null)
     if [ -n "$WANTED" ]; then
         [ "$run" = "$WANTED" ] || continue

@@ -258,18 +258,18 @@ is_pending() {
         case $line in
             '') ;; # it is being decided
             applied | rolled_back) return 1 ;;
-            unproved) phase=stuck; ! is_over "$folder" "$pid" || return 1 ;;
+            unproved | unknown) phase=stuck; ! is_over "$folder" "$pid" || return 1 ;;
             *) phase=reverting ;;
         esac
     fi
     line_of "$folder/armed"
-    case $line in '' | *[!0-9]*) ;; *) expires=$line ;; esac # it may be half written; the lock has a time too
+    case $line in '' | *[!0-9]*) ;; *) expires=$line ;; esac # an earlier version writes no time; the lock has one
     now
     pending="$run $phase $((expires - ${now%.*})) $folder"
 }
 
 # find_change: sets pending to the change that is not settled, empty where there is none.
-find_change() { pending=''; is_pending "$STATE" || :; }
+find_change() { pending=''; is_pending "$STATE" || [ -z "$OLD" ] || is_pending "$OLD" || :; }
 
 survey() {
     tell_system
@@ -297,6 +297,7 @@ survey() {
     say config "$CONFIG"
     find_state
     say state "$STATE"
+    find_old_state
     find_change
     before=$pending
     read_tree

@@ -603,9 +603,9 @@ def test_a_confirmation_that_comes_too_late_hears_what_the_host_does(machine: Ma
     assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
 
 
-@pytest.mark.parametrize("how", ["unproved", "reverting"])
+@pytest.mark.parametrize("how", ["unproved", "unknown", "reverting"])
 def test_a_run_that_failed_to_revert_keeps_nobody_waiting(machine: Machine, how: str) -> None:
-    """A run that still reverts is waited for."""
+    """`unknown` is an earlier version's word. A run that still reverts is waited for."""
     first = machine.change()
     assert machine.make(first).end == "changed"
     decided = Path(first.directory) / "decided"

@@ -84,7 +84,9 @@ def test_a_run_is_distinguished_from_a_directory_of_root_alone(shell: str, tmp_p
     ("word", "how"),
     [
         ("reverting", GuardEnd.REVERTING),
+        ("restoring", GuardEnd.REVERTING),  # an earlier version's word
         ("unproved", GuardEnd.UNPROVED),
+        ("unknown", GuardEnd.UNPROVED),  # an earlier version's word
         ("", None),
     ],
 )

@@ -435,6 +435,7 @@ def test_with_a_process_for_each_connection_the_next_start_is_what_holds(host: H
         (("installing", "installed", "reverting"), "", Phase.REVERTING),
         (("installing", "installed", ""), "", Phase.WAITING),  # whoever decides has not written what
         (("installing", "unproved"), "", Phase.STUCK),
+        (("installing", "unknown"), "", Phase.STUCK),  # an earlier version's word
     ],
 )
 def test_the_phase_of_a_pending_change(host: Host, files: tuple[str, ...], booted: str, phase: Phase | None) -> None:
