@@ -90,6 +90,19 @@ def test_a_change_that_waits_for_its_confirmation_is_not_ok(sshd: Sshd, tmp_path
     assert sshd.config_file.read_text() != before
 
 
+def test_whether_the_host_has_confirmed_is_unknown_without_its_answer(sshd: Sshd, tmp_path: Path) -> None:
+    hosts = inventory(sshd, tmp_path)
+    assert keepalive("apply", "--yes", "--no-confirm", "--confirm-timeout", "600", "-i", hosts).status == 0
+    (script,) = sshd.folder.glob(".sshd-keepalive/*/*/guard.sh")
+    text = script.read_text()
+    script.write_text("exit\n")
+    confirmed = keepalive("confirm", "-i", hosts, "--format", "json")
+    assert (confirmed.host()["change"], confirmed.host()["state"]) == ("unproved", "unknown"), confirmed.stdout
+    assert confirmed.host()["failure"]["hint"] == "run check on this host"
+    script.write_text(text)
+    assert keepalive("confirm", "-i", hosts, "--format", "json").host()["change"] == "applied"
+
+
 def test_a_change_whose_run_was_killed_is_not_ok(sshd: Sshd, tmp_path: Path) -> None:
     hosts = inventory(sshd, tmp_path)
     before = sshd.config_file.read_text()

@@ -214,6 +214,8 @@ def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: Pendin
 def confirm_host(host: Host, orders: Orders) -> HostReport:
     """Confirm a pending change over this new login."""
     from sshd_keepalive.remote import verify
+    from sshd_keepalive.scripts import guard
+    from sshd_keepalive.scripts.guard import GuardEnd
 
     with log_in_and_observe(host, orders) as (shell, reading):
         report = replace(report_reading(reading), end=End.UNCHANGED)
@@ -230,7 +232,17 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
                 cause="value",
             )
         with orders.stop.changing(host.name):
-            answer = verify.confirm(shell, pending.directory, timeout_s=orders.timeout_s)
+            answer = verify.ask_guard(shell, guard.build_confirm_command(pending.directory), orders.timeout_s)
+        if isinstance(answer, HostError):  # the host may have confirmed
+            failure = replace(answer.to_failure(), hint="run check on this host")
+            return replace(report, state=State.UNKNOWN, caveat=None, end=End.UNPROVED, failure=failure)
+        if answer.end is not GuardEnd.APPLIED:
+            raise HostError(
+                f"the change could not be confirmed: {answer.reason or f'the host reports {answer.end}'}",
+                kind=answer.kind or FailureKind.EFFECTIVE,
+                cause=answer.cause or "confirm",
+                hint="run check on this host",
+            )
         return replace(
             report,
             end=End.APPLIED,

@@ -14,14 +14,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sshd_keepalive.errors import HostError, MomentaryError
+from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import End, Failure, FailureKind, Snapshot, Step
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.remote import verify
-from sshd_keepalive.remote.verify import Connect
+from sshd_keepalive.remote.verify import Connect, ask_guard
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Answer, Change, GuardEnd
-from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
@@ -74,7 +73,7 @@ def revert(shell: Shell, connect: Connect, change: Change, directory: str, *, ti
         directory: of the run that waits, on the host.
     """
     began = time.monotonic()
-    answer = _ask(shell, guard.build_revert_command(directory), _RESTORE_S)
+    answer = ask_guard(shell, guard.build_revert_command(directory), _RESTORE_S)
     hint = f"run check; if the old state is not back, run on the host: {guard.show_command(directory)}"
     if isinstance(answer, HostError):
         message = f"cannot tell whether the change was reverted: {answer}"
@@ -179,7 +178,7 @@ class _Execution:
             step, failure = _rehearse(self._shell, change, timeout_s=self._timeout_s)
             self._steps.append(step)
             if failure is not None:
-                answer = _ask(self._shell, guard.build_revert_command(change.directory), _RESTORE_S)
+                answer = ask_guard(self._shell, guard.build_revert_command(change.directory), _RESTORE_S)
                 if isinstance(answer, Answer) and answer.end is GuardEnd.REFUSED:
                     return self._make_outcome(End.REFUSED, failure)
                 return self._revert(None, failure)
@@ -199,7 +198,7 @@ class _Execution:
         return self._make_outcome(End.REFUSED if answer.end is GuardEnd.REFUSED else End.UNPROVED, failure)
 
     def _run_script(self, script: str) -> Answer | HostError:
-        answer = _ask(self._shell, script, self._timeout_s + _RESTORE_S)
+        answer = ask_guard(self._shell, script, self._timeout_s + _RESTORE_S)
         if isinstance(answer, Answer):
             self._steps += answer.steps
             self._lasting += answer.lasting
@@ -250,7 +249,7 @@ class _Execution:
         return self._connect()
 
     def _confirm(self, fresh: Shell) -> None:
-        answer = _ask(fresh, guard.build_confirm_command(self._change.directory), self._timeout_s)
+        answer = ask_guard(fresh, guard.build_confirm_command(self._change.directory), self._timeout_s)
         if isinstance(answer, HostError):
             raise answer
         self._steps += answer.steps
@@ -262,7 +261,7 @@ class _Execution:
     def _revert(self, shell: Shell | None, failure: Failure) -> Outcome:
         """Revert over the old login, else over a new one, else leave it to the guard and check after its deadline."""
         command = guard.build_revert_command(self._change.directory)
-        answer = _ask(shell, command, _RESTORE_S) if shell is not None else None
+        answer = ask_guard(shell, command, _RESTORE_S) if shell is not None else None
         while not isinstance(answer, Answer):
             answer = self._ask_over_new_login(command)
             if isinstance(answer, HostError):
@@ -287,7 +286,7 @@ class _Execution:
                 self._pause_s = max(1.0, self._ends_at_s + _PAUSE_S - time.monotonic())
             return error
         with closing(fresh):
-            return _ask(fresh, command, _RESTORE_S)
+            return ask_guard(fresh, command, _RESTORE_S)
 
     def _verify_again(self, failure: Failure) -> Outcome:
         try:
@@ -347,19 +346,6 @@ def _rehearse(shell: Shell, change: Change, *, timeout_s: float) -> tuple[Step, 
         )
         return step(str(error), ok=False), failure
     return step("a login through the new files works; address rules and SELinux cannot be rehearsed"), None
-
-
-def _ask(shell: Shell, script: str, timeout_s: float) -> Answer | HostError:
-    """Run a script of the guard; an error: how far it came is unknown."""
-    try:
-        answer = guard.parse(read_output(shell.run(script, timeout_s=timeout_s)))
-    except HostError as error:
-        if error.kind in (FailureKind.BECOME, FailureKind.SHELL):  # refused before the script began
-            return Answer(end=GuardEnd.REFUSED, kind=error.kind, cause=error.cause, reason=str(error))
-        return error
-    if not answer.end:
-        return MomentaryError("the answer of the guard has no result")
-    return answer
 
 
 def _format_pid(snapshot: Snapshot) -> str:

@@ -1,16 +1,17 @@
-"""Verify over a new login that a change is in effect, or that it was reverted."""
+"""Verify over a new login that a change is in effect, or that it was reverted; and ask the guard about it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
 
-from sshd_keepalive.errors import HostError
+from sshd_keepalive.errors import HostError, MomentaryError
 from sshd_keepalive.model import SPELLING, Action, FailureKind, Snapshot, State, Subject
 from sshd_keepalive.planning import judge
 from sshd_keepalive.remote.observe import observe
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Answer, Change, GuardEnd
+from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
@@ -74,19 +75,14 @@ def find_difference(seen: Snapshot, change: Change) -> str:
     return "" if seen.active else f"{seen.unit or 'sshd'} is not active"
 
 
-def confirm(shell: Shell, directory: str, *, timeout_s: float) -> Answer:
-    """Confirm the run of a directory over this login.
-
-    Raises:
-        HostError: kind `effective`, the host has reverted it already, or the change is in progress.
-    """
-    completed = shell.run(guard.build_confirm_command(directory), timeout_s=timeout_s)
-    answer = guard.parse(completed.stdout) if completed.ended else None
-    if answer is None or answer.end is not GuardEnd.APPLIED:
-        raise HostError(
-            f"the change could not be confirmed: the host says {answer.end if answer else 'nothing'}",
-            kind=FailureKind.EFFECTIVE,
-            cause="confirm",
-            hint="run check on this host",
-        )
+def ask_guard(shell: Shell, script: str, timeout_s: float) -> Answer | HostError:
+    """Run a script of the guard; an error: how far it came is unknown."""
+    try:
+        answer = guard.parse(read_output(shell.run(script, timeout_s=timeout_s)))
+    except HostError as error:
+        if error.kind in (FailureKind.BECOME, FailureKind.SHELL):  # refused before the script began
+            return Answer(end=GuardEnd.REFUSED, kind=error.kind, cause=error.cause, reason=str(error))
+        return error
+    if not answer.end:
+        return MomentaryError("the answer of the guard has no result")
     return answer
