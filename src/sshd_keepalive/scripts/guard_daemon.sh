@@ -299,19 +299,21 @@ end_listener() {
 
 # restart_and_wait: restart and wait for the proof. The manager's word alone proves nothing. It gets twenty seconds to
 # answer, sshd another five to listen.
-# Reads ACTION MANAGER RUN UNIT. Sets clock code ending job problem what.
+# Reads ACTION MANAGER RUN UNIT. Sets began clock code ending job problem what.
 restart_and_wait() {
     [ "$ACTION" != none ] || return 0
     # A rollback restarts only where this note is: without it nothing may be restarted.
     [ -e "$RUN/restarting" ] || note "$ACTION" "$RUN/restarting" || { problem="$RUN cannot be written"; return 1; }
     open_log restart.log
     # A shell cannot wait for this long at most: it waits for a clock, which the manager's end stops. With KILL: between
-    # fork and exec ksh and mksh lose a TERM.
+    # fork and exec ksh and mksh lose a TERM. The number may be another process's when the clock has run down.
     sleep 20 >/dev/null 2>&1 &
     clock=$!
+    started_of $clock || :
+    began=$started
     # A daemon started by hand keeps our output open for ever: into a file with it.
     {
-        trap 'kill -KILL $clock 2>/dev/null' EXIT
+        trap 'started_of $clock && [ "$started" = "$began" ] && kill -KILL $clock 2>/dev/null' EXIT
         if [ "$ACTION" = reload ] && is_up && reload_daemon; then exit 0; else restart_unit; fi
         exit
     } </dev/null >"$log" 2>&1 &
