@@ -60,7 +60,10 @@ def test_a_refusal_reports_that_nothing_was_changed(sshd: Sshd, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D])
-@pytest.mark.parametrize("words", [("check",), ("plan",), ("apply",), ("apply", "--yes"), ("why",)])
+@pytest.mark.parametrize(
+    "words",
+    [("check",), ("check", "--engine", "serial"), ("plan",), ("apply",), ("apply", "--yes"), ("why",), ("probe",)],
+)
 @pytest.mark.parametrize("question", ["password", "fingerprint"])
 def test_at_a_question_for_a_login_the_program_leaves_at_once(
     tmp_path: Path, words: tuple[str, ...], key: str, question: str
@@ -78,6 +81,7 @@ def test_at_a_question_for_a_login_the_program_leaves_at_once(
             terminal.wait_for("password of" if question == "password" else "(yes/no/fingerprint)?")
             terminal.press(key)
             assert terminal.end() == 130
+            assert terminal.shows_what_is_typed
             assert "interrupted" in terminal.shown
             assert "Traceback" not in terminal.shown
         assert sshd.config_file.read_text() == before

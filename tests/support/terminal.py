@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,10 @@ class Terminal:
     def raw(self) -> str:
         """All that was shown so far, escape sequences included."""
         return self._raw.decode(errors="replace")
+
+    @property
+    def shows_what_is_typed(self) -> bool:
+        return bool(termios.tcgetattr(self._fd)[3] & termios.ECHO)
 
     def wait_for(self, text: str, timeout_s: float = 30) -> None:
         """Read until a text was shown."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from sshd_keepalive.cli import ExitCode
@@ -29,9 +28,9 @@ def finish_changes(stop: Stop) -> Iterator[None]:
         names = stop.interrupt()
         PROMPTS.stop()
         if names:
-            sys.stderr.write(f"interrupted: finishing {join_first(names, 5)}; press Ctrl-C again to leave at once\n")
+            _write(f"interrupted: finishing {join_first(names, 5)}; press Ctrl-C again to leave at once\n")
         else:
-            sys.stderr.write("interrupted: no host is being changed now\n")
+            _write("interrupted: no host is being changed now\n")
 
     with _handle(on_signal, signal.SIGINT, signal.SIGTERM):
         yield
@@ -50,10 +49,17 @@ def finish_reading(stop: Stop, *, leaves: bool) -> Iterator[None]:
         if stop.is_set():
             os._exit(ExitCode.INTERRUPTED)
         stop.set()
-        sys.stderr.write("interrupted: finishing the hosts in progress; press Ctrl-C again to leave at once\n")
+        PROMPTS.stop()
+        _write("interrupted: finishing the hosts in progress; press Ctrl-C again to leave at once\n")
 
     with _handle(on_signal, signal.SIGTERM, *(() if leaves else (signal.SIGINT,))):
         yield
+
+
+def _write(text: str) -> None:
+    """Write to standard error past its buffer, in which the main thread may be writing just now."""
+    with suppress(OSError):
+        os.write(2, text.encode())
 
 
 @contextmanager

@@ -73,8 +73,12 @@ class Prompts:
             yield
         finally:
             signal.set_wakeup_fd(before)
-            with suppress(BlockingIOError):
-                os.read(self._wake[0], 4096)
+            self._drain()
+
+    def _drain(self) -> None:
+        assert self._wake is not None
+        with suppress(BlockingIOError):
+            os.read(self._wake[0], 4096)
 
     def stop(self) -> None:
         """End every question, and leave the terminal as it was."""
@@ -97,11 +101,15 @@ class Prompts:
         try:
             with self._waking():
                 while not line.endswith(b"\n"):
+                    if self._is_stopped:
+                        raise ConfigError("interrupted")
                     readable, _, _ = select.select([0, self._wake[0]], [], [])
-                    piece = b"" if self._is_stopped or 0 not in readable else os.read(0, 4096)
-                    if not piece and not self._is_stopped:  # Ctrl-D means the same as Ctrl-C
+                    if 0 not in readable:  # stopped, or a signal whose handler runs before the next wait
+                        self._drain()
+                        continue
+                    piece = os.read(0, 4096)
+                    if not piece:  # Ctrl-D means the same as Ctrl-C
                         os.kill(os.getpid(), signal.SIGINT)
-                    if not piece:
                         raise ConfigError("interrupted")
                     line += piece
         finally:
