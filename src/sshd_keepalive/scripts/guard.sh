@@ -432,8 +432,8 @@ expire() {
         sleep 1
     done
     for_each_file is_installed || return
+    note $$ "$RUN/decided/by" # before the word, as in decide
     write_decision reverting
-    rm -f "$RUN/decided/by"
     revert 'sshd was confirmed, but it was not running at the end of the time limit'
 }
 
