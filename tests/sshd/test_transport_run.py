@@ -248,6 +248,20 @@ def test_a_prepared_command_runs_only_with_its_login(name: str, tmp_path: Path) 
             assert began.exists() == logs_in
 
 
+@pytest.mark.skipif(not shutil.which("bash"), reason="only bash ends a read after TMOUT")
+def test_a_prepared_shell_that_has_ended_is_replaced(tmp_path: Path) -> None:
+    with (
+        Sshd(forced(tmp_path, "TMOUT=1 exec bash --posix -s")) as sshd,
+        contextlib.closing(connect(reach(sshd), secrets=Secrets(), timeout_s=60)) as shell,
+    ):
+        shell.open_ahead(2)
+        shell.run("true", timeout_s=60)
+        shell.prepare_login(serve_once(sshd), timeout_s=60)
+        started = shell._connection.started  # type: ignore[attr-defined]
+        wait_until(lambda: started.channel.closed, 60, "the end of the shell")
+        shell.login_through(serve_once(sshd), timeout_s=60)
+
+
 def has_lines(path: Path, n_lines: int) -> bool:
     return path.exists() and path.read_text().count("\n") == n_lines
 

@@ -61,7 +61,7 @@ def connect_through(
     started, connection.started = connection.started, None
     try:
         client.wait_until(deadline)
-        if started is None or started.script != script:
+        if started is None or started.script != script or started.channel.closed:  # its shell may have a time limit
             channel = client.open_session(timeout=deadline.left_s())
             started = RootScript(host, client, channel, script, deadline, terminal=terminal)
         started.finish(secrets, limit, deadline)

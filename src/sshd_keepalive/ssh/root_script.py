@@ -1,4 +1,4 @@
-"""A script that speaks SSH on its standard input and output, on its way into a shell of root."""
+"""Run a script that speaks SSH on its standard input and output in a shell of root."""
 
 from __future__ import annotations
 
