@@ -234,7 +234,9 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
         with orders.stop.changing(host.name):
             answer = verify.ask_guard(shell, guard.build_confirm_command(pending.directory), orders.timeout_s)
         if isinstance(answer, HostError):  # the host may have confirmed
-            failure = replace(answer.to_failure(), hint="run check on this host")
+            failure = answer.to_failure()
+            message = f"cannot tell whether the host has confirmed: {failure.message}"
+            failure = replace(failure, message=message, hint="run check on this host")
             return replace(report, state=State.UNKNOWN, caveat=None, end=End.UNPROVED, failure=failure)
         if answer.end is not GuardEnd.APPLIED:
             raise HostError(

@@ -251,7 +251,8 @@ class _Execution:
     def _confirm(self, fresh: Shell) -> None:
         answer = ask_guard(fresh, guard.build_confirm_command(self._change.directory), self._timeout_s)
         if isinstance(answer, HostError):
-            raise answer
+            message = f"cannot tell whether the host has confirmed: {answer}"
+            raise HostError(message, kind=answer.kind, cause=answer.cause)
         self._steps += answer.steps
         self._complaints = answer.complaints
         if answer.end is not GuardEnd.APPLIED:
