@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from sshd_keepalive.cli.duration import Duration
+from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Strategy
 from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE
 from sshd_keepalive.sshd_config.values import INT_MAX
@@ -185,6 +187,18 @@ def option_group(
         return wrapped
 
     return decorate
+
+
+def refuse_typed(names: Iterable[str], other: str, *, hint: str) -> None:
+    """Refuse options that were typed beside another choice; a configuration file may set them for other runs.
+
+    Raises:
+        ConfigError.
+    """
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise ConfigError(f"--{name.replace('_', '-')} cannot be combined with {other}", hint=hint)
 
 
 _OUTPUT = (_OUT, *_SHOWN)

@@ -214,7 +214,6 @@ def _find_past(shell: Shell, snapshot: Snapshot, orders: Orders, pending: Pendin
 def confirm_host(host: Host, orders: Orders) -> HostReport:
     """Confirm a pending change over this new login."""
     from sshd_keepalive.remote import verify
-    from sshd_keepalive.scripts import guard
     from sshd_keepalive.scripts.guard import GuardEnd
 
     with log_in_and_observe(host, orders) as (shell, reading):
@@ -232,11 +231,9 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
                 cause="value",
             )
         with orders.stop.changing(host.name):
-            answer = verify.ask_guard(shell, guard.build_confirm_command(pending.directory), orders.timeout_s)
-        if isinstance(answer, HostError):  # the host may have confirmed
-            failure = answer.to_failure()
-            message = f"cannot tell whether the host has confirmed: {failure.message}"
-            failure = replace(failure, message=message, hint="run check on this host")
+            answer = verify.confirm(shell, pending.directory, orders.timeout_s)
+        if isinstance(answer, HostError):
+            failure = replace(answer.to_failure(), hint="run check on this host")
             return replace(report, state=State.UNKNOWN, caveat=None, end=End.UNPROVED, failure=failure)
         if answer.end is not GuardEnd.APPLIED:
             raise HostError(

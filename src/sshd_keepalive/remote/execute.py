@@ -249,10 +249,9 @@ class _Execution:
         return self._connect()
 
     def _confirm(self, fresh: Shell) -> None:
-        answer = ask_guard(fresh, guard.build_confirm_command(self._change.directory), self._timeout_s)
+        answer = verify.confirm(fresh, self._change.directory, self._timeout_s)
         if isinstance(answer, HostError):
-            message = f"cannot tell whether the host has confirmed: {answer}"
-            raise HostError(message, kind=answer.kind, cause=answer.cause)
+            raise answer
         self._steps += answer.steps
         self._complaints = answer.complaints
         if answer.end is not GuardEnd.APPLIED:

@@ -86,3 +86,12 @@ def ask_guard(shell: Shell, script: str, timeout_s: float) -> Answer | HostError
     if not answer.end:
         return MomentaryError("the answer of the guard has no result")
     return answer
+
+
+def confirm(shell: Shell, directory: str, timeout_s: float) -> Answer | HostError:
+    """Confirm the run of a directory over this login; an error: whether the host has confirmed is unknown."""
+    answer = ask_guard(shell, guard.build_confirm_command(directory), timeout_s)
+    if isinstance(answer, Answer):
+        return answer
+    message = f"cannot tell whether the host has confirmed: {answer}"
+    return HostError(message, kind=answer.kind, cause=answer.cause)

@@ -60,9 +60,7 @@ def _list_reasons(report: HostReport) -> list[str]:
         reasons.append(f"{report.failure.kind}: {report.failure.message}")
     if report.host.waiver and report.state is State.WAIVED:
         reasons.append(str(report.host.waiver))
-    return [
-        *map(_render_code, dict.fromkeys((*reasons, *report.all_notes)))
-    ]  # the waiver of a check is among the notes
+    return [*map(_render_code, dict.fromkeys((*reasons, *report.all_notes)))]  # a check notes its waiver, too
 
 
 def _render_benchmarks(run: Run) -> str:

@@ -85,8 +85,7 @@ stop() {
 
 # --- who decides, and the lock ------------------------------------------------------------------------------
 
-# decide HOW: the first to decide wins, be it the confirmation, the timer or a person. Who reverts is noted before the word:
-# whoever reads the word waits for that process.
+# decide HOW: the first to decide wins, be it the confirmation, the timer or a person.
 # Reads RUN.
 decide() {
     mkdir "$RUN/decided" 2>/dev/null || {
@@ -94,13 +93,15 @@ decide() {
         free_room
         mkdir "$RUN/decided" 2>/dev/null || return 1
     }
-    [ "$1" != reverting ] || note $$ "$RUN/decided/by"
     write_decision "$1" || :
 }
 
-# write_decision HOW: what has become of it.
+# write_decision HOW: what has become of it. Who reverts is noted before the word: who reads the word waits for that process.
 # Reads RUN.
-write_decision() { note "$1" "$RUN/decided/how"; }
+write_decision() {
+    [ "$1" != reverting ] || note $$ "$RUN/decided/by"
+    note "$1" "$RUN/decided/how"
+}
 
 # read_decision: how, empty where nobody has decided.
 # Reads RUN. Sets how.
@@ -292,7 +293,6 @@ revert() {
     begin_step revert
     if ! decide reverting; then
         is_left_to_revert "$1" || return $code
-        note $$ "$RUN/decided/by"
         write_decision reverting
     fi
     wait_until 300 is_finished "$RUN/pid"
@@ -432,7 +432,6 @@ expire() {
         sleep 1
     done
     for_each_file is_installed || return
-    note $$ "$RUN/decided/by" # before the word, as in decide
     write_decision reverting
     revert 'sshd was confirmed, but it was not running at the end of the time limit'
 }

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from sshd_keepalive.cli import ExitCode, plan_file
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.change import Changing, Watching, change_fleet, change_options, select_change
 from sshd_keepalive.cli.commands.plan import show_plan
 from sshd_keepalive.cli.duration import DAY_S, Duration
-from sshd_keepalive.cli.options import Options, option_group, policy_options
+from sshd_keepalive.cli.options import Options, option_group, policy_options, refuse_typed
 from sshd_keepalive.cli.records import Recording, recording_options
 from sshd_keepalive.cli.selection import CHOOSING
 from sshd_keepalive.errors import ConfigError
@@ -88,10 +87,5 @@ def _refuse_other_choice(path: Path, *, dry_run: bool) -> None:
     """Refuse options that choose hosts or a policy beside a plan that does."""
     if dry_run:
         raise ConfigError(f"--dry-run cannot be combined with the plan {path}", hint="leave out one")
-    context = click.get_current_context()
-    for name in CHOOSING:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise ConfigError(
-                f"--{name.replace('_', '-')} cannot be combined with the plan {path}, which sets hosts and policy",
-                hint="leave it out, or make the plan again with it",
-            )
+    hint = "leave it out, or make the plan again with it"
+    refuse_typed(CHOOSING, f"the plan {path}, which sets hosts and policy", hint=hint)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import click
-from click.core import ParameterSource
 
 from sshd_keepalive import notifiers
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.exit_code import compute_exit_code
 from sshd_keepalive.cli.fleet_run import FleetRun, make_run_id, read_clock
-from sshd_keepalive.cli.options import Options, option_group, policy_options
+from sshd_keepalive.cli.options import Options, option_group, policy_options, refuse_typed
 from sshd_keepalive.cli.output import Output
 from sshd_keepalive.cli.records import Recording, recording_options
 from sshd_keepalive.config import benchmarks, releases
@@ -93,6 +93,10 @@ _file_options = option_group(
 )
 
 
+#: Options that only a check of hosts heeds.
+_OF_HOSTS: Final = ("inventory", "limit", "deep", "losses", "record", "notify")
+
+
 @click.command("check", cls=Command)
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @_deep_options
@@ -122,7 +126,7 @@ def command(
     selected = benchmarks.choose(benchmark) if benchmark else ()
     build = releases.find(offline.as_if) if offline.as_if else None
     if offline.files:
-        _refuse_options_of_hosts()
+        refuse_typed(_OF_HOSTS, "--file, which contacts no host", hint="leave out one")
         # A pre-commit hook puts the names of further files behind the options.
         if build and not offline.openssh:
             raise ConfigError("--as-if compares two releases", hint="say which reads --file now: --openssh 9.2")
@@ -139,14 +143,6 @@ def command(
         for failure in notifiers.send(ended, sinks) if is_due(ended, When(notifying.notify_on)) else ():
             click.echo(f"warning: {failure}", err=True)
     raise SystemExit(code)
-
-
-def _refuse_options_of_hosts() -> None:
-    """Refuse what only a check of hosts does; a configuration file may set it for other runs."""
-    context = click.get_current_context()
-    for name in ("inventory", "limit", "deep", "losses", "record", "notify"):
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise ConfigError(f"--{name} cannot be combined with --file, which contacts no host", hint="leave out one")
 
 
 def _check_files(

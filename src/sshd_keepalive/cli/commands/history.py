@@ -131,13 +131,12 @@ def _record_to_data(record: Recorded) -> dict[str, Any]:
 
 def _format_values(record: Recorded) -> dict[Scope, str]:
     """Write the values of the two settings, by their scope."""
-    values: dict[Scope, str] = {}
+    values: dict[Scope, list[str]] = {}
     for finding in record.report.findings:
         if finding.setting in SPELLING.values() and finding.value:
             place = f" ({finding.place})" if finding.place else ""
-            before = f"{values[finding.scope]}, " if finding.scope in values else ""
-            values[finding.scope] = f"{before}{finding.setting} {finding.value}{place}"
-    return values
+            values.setdefault(finding.scope, []).append(f"{finding.setting} {finding.value}{place}")
+    return {scope: ", ".join(texts) for scope, texts in values.items()}
 
 
 def _compare_runs(history: Store, *words: str) -> _Output:
