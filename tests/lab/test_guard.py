@@ -404,12 +404,16 @@ def test_a_file_that_the_daemon_does_not_read_is_not_judged(lab: Lab, target: Ta
 # ------------------------------------------------------------------------------------------------ restarting
 
 
+# By its own name: of an sshd that is gone at once journald may not find out the unit, only what it calls itself.
+REAL_SSHD = "/usr/lib/wrapped/sshd"
+
+
 @pytest.fixture
 def wrapped(target: Target) -> Iterator[Target]:
     """A host whose sshd is started by a script of ours, /usr/sbin/sshd; what it does first is the test's business."""
-    target.host.run("cp -p /usr/sbin/sshd /usr/sbin/sshd.real; rm /usr/sbin/sshd")
+    target.host.run(f"mkdir -p {Path(REAL_SSHD).parent}; cp -p /usr/sbin/sshd {REAL_SSHD}; rm /usr/sbin/sshd")
     yield target
-    target.host.run("mv -f /usr/sbin/sshd.real /usr/sbin/sshd; rm -rf /etc/systemd/system/ssh.service.d")
+    target.host.run(f"mv -f {REAL_SSHD} /usr/sbin/sshd; rm -rf /etc/systemd/system/ssh.service.d")
     target.host.run("systemctl daemon-reload")
 
 
@@ -418,7 +422,7 @@ def starts_with(target: Target, trouble: str) -> None:
     script = target.host.files / "usr/sbin/sshd"
     script.write_text(
         f'#!/bin/sh\ncase "$*" in *-T*|*-t*|*-i*|*-V*) ;; *) if grep -q "^ClientAliveInterval 300" {CONFIG}; then\n'
-        f'{trouble}\nfi ;; esac\nexec /usr/sbin/sshd.real "$@"\n'
+        f'{trouble}\nfi ;; esac\nexec {REAL_SSHD} "$@"\n'
     )
     script.chmod(0o755)
     target.host.restart_sshd()
