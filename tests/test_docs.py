@@ -18,9 +18,9 @@ import sshd_keepalive
 from sshd_keepalive import registry
 from sshd_keepalive.cli import COMMANDS
 from sshd_keepalive.cli import command as program
-from sshd_keepalive.model import FailureKind
+from sshd_keepalive.model import ChangeCause, FailureKind
 from sshd_keepalive.probing.proof import Loss
-from sshd_keepalive.ssh import errors
+from sshd_keepalive.ssh.errors import LoginCause
 from tests.lab import guarantees
 
 ROOT = Path(__file__).parents[1]
@@ -187,8 +187,8 @@ def test_every_failure_has_an_entry_in_troubleshoot() -> None:
     page = (ROOT / "docs/how-to/troubleshoot.md").read_text()
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
     assert set(sections) == {kind.value for kind in FailureKind}
-    for cause, (kind, _, _) in errors._ROWS.items():
-        assert f"`{cause}`" in sections[kind.value], cause
+    for cause in LoginCause:
+        assert f"`{cause}`" in sections[cause.kind.value], cause
     python = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
-    named = set(re.findall(r'\bcause="([a-z_-]+)"', python))
+    named = {*re.findall(r'\bcause="([a-z_-]+)"', python), *ChangeCause}
     assert {cause for cause in named if f"`{cause}`" not in page} == set()

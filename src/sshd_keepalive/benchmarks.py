@@ -84,10 +84,10 @@ def judge(benchmark: Benchmark, findings: Iterable[Finding]) -> State:
         if finding.setting not in (Subject.INTERVAL, Subject.COUNT_MAX):
             if finding.setting is Subject.DAEMON and finding.state is not State.OK:
                 states.add(State.UNKNOWN)
-        elif finding.state is State.UNKNOWN or not finding.value.removeprefix("-").isdecimal():
+        elif finding.state is State.UNKNOWN or finding.number is None:
             states.add(State.UNKNOWN)
         else:
-            right = int(finding.value) in span(benchmark, finding.setting)
+            right = finding.number in span(benchmark, finding.setting)
             states.add(State.OK if right else State.DRIFT)
     if State.DRIFT in states:
         return State.DRIFT
@@ -104,10 +104,11 @@ def wanted_pairs(run: Run) -> tuple[Pair, ...]:
 
 def _wanted_pair(report: HostReport) -> Pair:
     policy = report.host.policy
-    wanted = {f.setting: f.wanted for f in report.findings if f.scope == GLOBAL and f.wanted.isdecimal()}
-    if policy.goal is None or not {Subject.INTERVAL, Subject.COUNT_MAX} <= wanted.keys():
+    wanted = {f.setting: f.wanted_number for f in report.findings if f.scope == GLOBAL}
+    interval_s, count_max = wanted.get(Subject.INTERVAL), wanted.get(Subject.COUNT_MAX)
+    if policy.goal is None or interval_s is None or count_max is None:
         return policy.interval_s, policy.count_max
-    return int(wanted[Subject.INTERVAL]), int(wanted[Subject.COUNT_MAX])
+    return interval_s, count_max
 
 
 def count_states(run: Run, benchmark: Benchmark) -> dict[State, int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 SCHEMA_VERSION: Final = 2
 INTERVAL: Final = "clientaliveinterval"
@@ -161,11 +161,15 @@ class Benchmark:
     note: str = ""
 
 
+BecomeMethod = Literal["sudo", "doas", "none"]
+HostKeyRule = Literal["ask", "strict", "accept-new"]  # ask: the user, if there is a terminal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Become:
     """How an unprivileged login becomes root."""
 
-    method: str = "sudo"  # sudo | doas | none
+    method: BecomeMethod = "sudo"
     password: str | None = None  # a secret reference
 
 
@@ -221,7 +225,7 @@ class Host:
     jump: tuple[Host, ...] = ()  # the jump hosts, first hop first
     known_hosts: str | None = None  # None: the user's and the system's files
     more_known_hosts: tuple[str, ...] = ()  # read in addition to `known_hosts`; never written
-    host_keys: str = "ask"  # ask: the user, if there is a terminal | strict | accept-new
+    host_keys: HostKeyRule = "ask"
     host_key: str | None = None  # a pinned fingerprint, SHA256:…
     ssh_rules: SshRules = SshRules()
     host_key_alias: str | None = None  # the name in known_hosts and in host certificates; None: address and port
@@ -244,6 +248,7 @@ class Completed:
     noise: bytes = b""  # other output: profiles, banners, sudo's lecture; for diagnosis only
     begun: bool = True  # the begin marker was seen
     ended: bool = True  # the end marker was seen; begun and not ended: how far it came is unknown
+    is_late: bool = False  # not ended, and the time limit is over; otherwise the connection broke
     seconds_s: float = 0.0
 
 
@@ -451,6 +456,8 @@ class Finding:
     place: Place | None = None
     hides: tuple[Place, ...] = ()
     reason: str = ""  # one sentence with a number, where the value alone does not explain the verdict
+    number: int | None = None  # the value, where it is a number of the policy
+    wanted_number: int | None = None
 
     @property
     def for_whom(self) -> str:
@@ -589,6 +596,22 @@ class FailureKind(StrEnum):
     EFFECTIVE = "effective"
     NOT_BEGUN = "not_begun"
     INTERNAL = "internal"
+
+
+class ChangeCause(StrEnum):
+    """The causes of a refused or failed change that decide the next step; there are others."""
+
+    NOT_CONFIRMED = "not_confirmed"
+    NOT_REVERTED = "not_taken_back"
+    EARLIER_RUN = "earlier_run"  # of a version that kept its state elsewhere
+    NOT_ARMED = "not_armed"
+    EXPIRED = "expired"
+    NO_MANAGER = "no_manager"
+    NO_UNIT = "no_unit"
+    OTHER_DAEMON = "other_daemon"
+    NO_PIDFILE = "no_pidfile"
+    VALUE = "value"
+    RELAPSE = "relapse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import pytest
 
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Completed, Host
+from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
 from tests.support import answers, hostile
@@ -83,7 +84,10 @@ def test_no_answer_ends_at_the_deadline(treat: Treatment | str, cause: str, key:
 def test_no_output_ends_at_the_deadline_and_nobody_knows(key: Path) -> None:
     found, after_s = attempt(hostile.deaf_at("output", key), key, LOGIN_TIMEOUT_S)
     assert isinstance(found, Completed)
-    assert (found.begun, found.ended) == (False, False)
+    assert (found.begun, found.ended, found.is_late) == (False, False, True)
+    with pytest.raises(HostError) as raised:
+        read_output(found)
+    assert (raised.value.kind, raised.value.cause) == ("timeout", "deadline(read)")
     assert after_s <= LOGIN_TIMEOUT_S + LATE_S
 
 

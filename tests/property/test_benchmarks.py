@@ -71,7 +71,9 @@ def test_a_host_passes_exactly_when_its_pair_does(row: Benchmark, values: tuple[
 
 
 def one(setting: Subject, value: str, verdict: State = State.DRIFT) -> Finding:
-    return Finding(setting=setting, scope=Scope(text="Match User root"), wanted="1", value=value, state=verdict)
+    number = int(value) if value.isdecimal() else None
+    scope = Scope(text="Match User root")
+    return Finding(setting=setting, scope=scope, wanted="1", value=value, number=number, state=verdict)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,10 @@ def test_a_policy_by_effect_is_held_against_benchmarks_as_the_release_of_each_ho
     policy = from_mapping({"keep_alive_every": 300})
     late, plain = (replace(report, host=replace(report.host, policy=policy)) for report in run.hosts)
     late = replace(
-        late, findings=tuple(replace(f, wanted={"300": "150"}.get(f.wanted, f.wanted)) for f in pair("0", "3"))
+        late,
+        findings=tuple(
+            replace(f, wanted_number={300: 150}.get(f.wanted_number, f.wanted_number)) for f in pair("0", "3")
+        ),
     )
     plain = replace(plain, findings=pair("0", "3"))
     assert benchmarks.wanted_pairs(replace(run, hosts=(late, plain, plain))) == ((150, 3), (300, 3))

@@ -36,7 +36,16 @@ DIFF = """--- /etc/ssh/sshd_config
 def finding(setting: Subject, value: str, wanted: str, place: Place | None, reason: str = "") -> Finding:
     """A finding for everybody."""
     verdict = State.OK if value == wanted else State.DRIFT
-    return Finding(setting=setting, wanted=wanted, value=value, state=verdict, place=place, reason=reason)
+    return Finding(
+        setting=setting,
+        wanted=wanted,
+        value=value,
+        number=int(value),
+        wanted_number=int(wanted),
+        state=verdict,
+        place=place,
+        reason=reason,
+    )
 
 
 def pair(interval: str, count: str, *, path: str = MAIN, line: int = 98) -> tuple[Finding, ...]:

@@ -7,13 +7,13 @@ compared. Source: OpenSSH servconf.c (dump_config), 7.4 to 10.6; compared with r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from sshd_keepalive.model import BLANK, GLOBAL, Context, Place
+from sshd_keepalive.model import BLANK, GLOBAL, Context, Place, Scope
 from sshd_keepalive.sshd_config import match, values
 from sshd_keepalive.sshd_config.document import Line
-from sshd_keepalive.sshd_config.resolve import KEYWORDS, Effective, Layers, Setting
+from sshd_keepalive.sshd_config.resolve import KEYWORDS, Effective, Layers
 from sshd_keepalive.sshd_config.tree import Event, Tree
 from sshd_keepalive.sshd_config.version import Version
 from tests.support import readings
@@ -49,6 +49,18 @@ _INTEGERS: Final = frozenset({"maxauthtries", "maxsessions", "x11displayoffset"}
 Printed = tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedSetting:
+    """As `resolve.Setting`, with a value of any form."""
+
+    keyword: str  # folded
+    value: str
+    place: Place
+    scope: Scope
+    hides: tuple[Place, ...]
+    chain: tuple[Place, ...]
+
+
 def resolve_all(tree: Tree, context: Context | None = None) -> Effective:
     """What a reading gives, and after it every other keyword of the table that a line sets."""
     context = context or BLANK
@@ -78,7 +90,7 @@ def values_of(effective: Effective, keyword: str) -> tuple[str, ...]:
 _STRUCTURE: Final = ("include", "match")
 
 
-def _settings(layers: Layers, keyword: str) -> Iterator[Setting]:
+def _settings(layers: Layers, keyword: str) -> Iterator[PrintedSetting]:
     """The settings of one keyword; a keyword that repeats keeps all lines of its layer."""
     events = [*layers.list_counting(keyword)]
     if keyword not in _REPEATING:
@@ -94,10 +106,10 @@ def _settings(layers: Layers, keyword: str) -> Iterator[Setting]:
             yield _setting(event, keyword, value, (other for other in events if other not in layer))
 
 
-def _setting(event: Event, keyword: str, value: str, hidden: Iterable[Event]) -> Setting:
+def _setting(event: Event, keyword: str, value: str, hidden: Iterable[Event]) -> PrintedSetting:
     hides: tuple[Place, ...] = tuple(other.place for other in hidden)
     scope = event.block.scope if event.block else GLOBAL
-    return Setting(keyword=keyword, value=value, place=event.place, scope=scope, hides=hides, chain=event.chain)
+    return PrintedSetting(keyword=keyword, value=value, place=event.place, scope=scope, hides=hides, chain=event.chain)
 
 
 def printed(keyword: str, line: Line, version: Version) -> Printed | None:

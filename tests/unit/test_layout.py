@@ -26,6 +26,20 @@ def test_no_function_is_longer_than_a_page(path: Path) -> None:
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_cause_or_state_is_compared_with_a_text(path: Path) -> None:
+    """A typo in a text is never found; a member of an enum is checked by mypy."""
+    compared = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Compare)
+        and isinstance(node.left, ast.Attribute)
+        and node.left.attr in ("cause", "end", "loss", "setting", "state")
+        and any(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in ast.walk(node))
+    ]
+    assert compared == []
+
+
 def test_a_command_is_one_file_and_nothing_else_is_among_the_commands() -> None:
     files = {path.stem for path in (SOURCE / "cli/commands").glob("*.py")} - {"__init__"}
     assert files == {name.replace("-", "_") for name in COMMANDS}

@@ -79,7 +79,7 @@ def test_selects(pattern: str, names: list[str]) -> None:
         ("~eb1", "is called '~eb1'"),
         ("~nothing", "no host and no group is called '~nothing'"),
         ("x[3:1]", "runs backwards"),
-        ("@/nonexistent", "@/nonexistent: No such file or directory"),
+        ("@/nonexistent/hosts", "@/nonexistent/hosts: No such file or directory"),
         ("a\x1b[2Jb", r"'a\x1b[2Jb'"),
         ("", "--limit is empty"),
         (" , ", "--limit is empty"),

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from sshd_keepalive.cli.duration import Duration
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import Strategy
+from sshd_keepalive.model import BecomeMethod, HostKeyRule, Strategy
 from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE
 from sshd_keepalive.sshd_config.values import INT_MAX
 
@@ -27,10 +27,10 @@ class Options:
     user: str | None = None
     port: int | None = None
     private_key: str | None = None
-    host_keys: str | None = None
+    host_keys: HostKeyRule | None = None
     jump: str | None = None
     ask_pass: bool = False
-    become: str | None = None
+    become: BecomeMethod | None = None
     ask_become_pass: bool = False
     timeout: float = 60.0
     format: str = "text"

@@ -19,7 +19,6 @@ from sshd_keepalive.model import Become
 from sshd_keepalive.spelling import show
 
 _SSH: Final = ("ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh", "ansible.builtin.paramiko_ssh")
-_BECOME: Final = {"sudo": "sudo", "doas": "doas"}
 _TRUE: Final = ("yes", "true", "on", "1", "y", "t")
 _TEMPLATE: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _LOOKUP: Final = re.compile(
@@ -118,11 +117,11 @@ class SshVariables:
             return Become(method="none")
         user = self._read_text("ansible_become_user") or "root"
         short = method.removeprefix("community.general.").removeprefix("ansible.builtin.")
-        if short not in _BECOME:
+        if short not in ("sudo", "doas"):
             self.obstacle = f"ansible_become_method {show(method)} is not supported: use sudo or doas"
         elif user != "root":
             self.obstacle = f"ansible_become_user is {show(user)}, but sshd needs root"
-        return Become(method=_BECOME.get(short, "sudo"), password=password)
+        return Become(method="doas" if short == "doas" else "sudo", password=password)
 
     def _read_ssh_arguments(self, settings: dict[str, Any], variable: str, text: str) -> None:
         try:

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import yaml
 
@@ -29,8 +29,10 @@ class Node:
 
     __slots__ = ("column", "kind", "line", "plain", "tag", "value")
 
-    def __init__(self, kind: str, value: Any, event: Any, *, plain: bool = False) -> None:
-        self.kind = kind  # text | list | mapping
+    def __init__(
+        self, kind: Literal["text", "mapping", "list"], value: Any, event: Any, *, plain: bool = False
+    ) -> None:
+        self.kind = kind
         self.value = value
         self.plain = plain  # text without quotes, which YAML may read as something else
         self.tag: str | None = event.tag

@@ -54,8 +54,8 @@ def read_known(reading: Reading, user: str | None) -> Known:
     return Known(
         name=reading.snapshot.host.name,
         version=reading.tree.version,
-        interval_s=int(effective[INTERVAL].value),
-        count_max=int(effective[COUNT_MAX].value),
+        interval_s=effective[INTERVAL].number,
+        count_max=effective[COUNT_MAX].number,
     )
 
 

@@ -29,6 +29,7 @@ from sshd_keepalive.fleet.report import (
 from sshd_keepalive.fleet.stop import Stop
 from sshd_keepalive.model import (
     Action,
+    ChangeCause,
     End,
     FailureKind,
     Host,
@@ -228,7 +229,7 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
             raise HostError(
                 "not confirmed: this login does not find the change in effect; the host reverts it by itself",
                 kind=FailureKind.EFFECTIVE,
-                cause="value",
+                cause=ChangeCause.VALUE,
             )
         with orders.stop.changing(host.name):
             answer = verify.confirm(shell, pending.directory, orders.timeout_s)
@@ -422,6 +423,6 @@ def _suggest_more_time(orders: Orders) -> Iterator[None]:
     try:
         yield
     except HostError as error:
-        if error.kind is FailureKind.TIMEOUT and error.cause != "lost":
+        if error.kind is FailureKind.TIMEOUT:
             error.hint = f"add --timeout {2 * orders.timeout_s:g}, or look at the load of the host"
         raise

@@ -32,6 +32,7 @@ from sshd_keepalive.probing import idle_limit, proof
 from sshd_keepalive.probing.proof import IdleResult
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS, Trial
+from sshd_keepalive.ssh.errors import LoginCause
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.keepalive import Values
 from sshd_keepalive.sshd_config.reading import Reading
@@ -114,8 +115,8 @@ def _find_values(shell: Shell, reading: Reading | HostError) -> Values | None:
         return None
     return Values(
         version=reading.tree.version,
-        interval_s=int(effective[INTERVAL].value),
-        count_max=int(effective[COUNT_MAX].value),
+        interval_s=effective[INTERVAL].number,
+        count_max=effective[COUNT_MAX].number,
     )
 
 
@@ -154,7 +155,7 @@ def _run_trial(
             trial.build_script(snapshot, one), one.idle_s, answers=one.answers, timeout_s=orders.timeout_s
         )
     except HostError as error:
-        if error.cause == "no-session" and not is_last:
+        if error.cause == LoginCause.NO_SESSION and not is_last:
             return None
         return _report_not_tried(str(error), one.subject)
     return trial.build_finding(one, result, values)

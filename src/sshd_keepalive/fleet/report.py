@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from sshd_keepalive import program
 from sshd_keepalive.errors import ConnectError, ExtraError, HostError, KeepaliveError
 from sshd_keepalive.model import (
+    ChangeCause,
     End,
     Failure,
     FailureKind,
@@ -38,10 +39,10 @@ Work = TypeVar("Work", bound=Callable[..., HostReport])
 _WITH_POLICY: Final = frozenset({"check", "plan", "apply", "confirm"})
 #: Failures without a hint of their own → the reason for the command to type next, and the command.
 _NEXT_COMMANDS: Final = {
-    (FailureKind.LOCKED, "not_confirmed"): ("", "confirm"),
+    (FailureKind.LOCKED, ChangeCause.NOT_CONFIRMED): ("", "confirm"),
     (FailureKind.EFFECTIVE, ""): ("another file or option decides: ", "why"),
-    (FailureKind.EFFECTIVE, "value"): ("another file or option decides: ", "why"),
-    (FailureKind.EFFECTIVE, "relapse"): ("another program on the host writes the file: ", "why"),
+    (FailureKind.EFFECTIVE, ChangeCause.VALUE): ("another file or option decides: ", "why"),
+    (FailureKind.EFFECTIVE, ChangeCause.RELAPSE): ("another program on the host writes the file: ", "why"),
 }
 
 
@@ -152,9 +153,9 @@ def describe_unsettled(pending: PendingChange) -> HostError:
             f"{run} is changing the host; if it is interrupted, it {reverts}",
             "run the command again then",
         ),
-        Phase.WAITING: ("not_confirmed", f"not confirmed: {run} {reverts}", None),
+        Phase.WAITING: (ChangeCause.NOT_CONFIRMED, f"not confirmed: {run} {reverts}", None),
         Phase.REVERTING: ("reverting", f"the host is reverting {run}", "run the command again in a minute"),
-        Phase.STUCK: ("not_taken_back", f"{run} was not reverted", guard.show_remedy(pending.directory)),
+        Phase.STUCK: (ChangeCause.NOT_REVERTED, f"{run} was not reverted", guard.show_remedy(pending.directory)),
     }[pending.phase]
     return HostError(message, kind=FailureKind.LOCKED, cause=cause, hint=hint)
 

@@ -16,7 +16,7 @@ from sshd_keepalive.fleet.losses import find_dropped
 from sshd_keepalive.fleet.one_host import Orders, Pass
 from sshd_keepalive.fleet.report import suggest_command
 from sshd_keepalive.fleet.waves import Budget, Wave, has_failed
-from sshd_keepalive.model import End, Failure, FailureKind, Host, HostReport, Scope, State, Subject
+from sshd_keepalive.model import ChangeCause, End, Failure, FailureKind, Host, HostReport, Scope, State, Subject
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Rollout:
                 continue
             failure = checked.failure or Failure(
                 kind=FailureKind.EFFECTIVE,
-                cause="relapse",
+                cause=ChangeCause.RELAPSE,
                 message="the settings changed again during the soak",
             )
             report = replace(

@@ -249,8 +249,8 @@ class _Comparison:
 
     def _compare_session(self, context: Context, other: Reading) -> Iterator[Difference]:
         settings, others = self.reading.resolve(context), other.resolve(context)
-        pair = [int(settings[keyword].value) for keyword in KEYWORDS]
-        other_pair = [int(others[keyword].value) for keyword in KEYWORDS]
+        pair = [settings[keyword].number for keyword in KEYWORDS]
+        other_pair = [others[keyword].number for keyword in KEYWORDS]
         for keyword, number, other_number in zip(KEYWORDS, pair, other_pair, strict=True):
             if number != other_number:
                 place = others[keyword].place or settings[keyword].place

@@ -86,7 +86,7 @@ def find_caveat(reading: Reading, policy: Policy) -> Caveat | None:
     A policy by effect has taken that into account.
     """
     version = reading.tree.version
-    interval_s = int(reading.everybody[INTERVAL].value)
+    interval_s = reading.everybody[INTERVAL].number
     if policy.goal is not None or interval_s <= 0 or not keepalive.has_doubled_interval(version):
         return None
     return Caveat(
@@ -199,7 +199,7 @@ def _judge_settings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Fin
     """Give each finding with its folded keyword."""
     wanted = policy.wanted
     version, everybody = reading.tree.version, reading.everybody
-    pair = {keyword: int(everybody[keyword].value) for keyword in KEYWORDS}
+    pair = {keyword: everybody[keyword].number for keyword in KEYWORDS}
     effect = keepalive.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
     late = keepalive.has_doubled_interval(version) and pair[INTERVAL] > 0
     for keyword in KEYWORDS:
@@ -219,7 +219,7 @@ def _judge_settings(reading: Reading, policy: Policy) -> Iterator[tuple[str, Fin
             continue  # reported as the value for everybody
         here = deciding[event.block.place]
         effective = reading.resolve(here.context) if here.context is not None and few else everybody
-        pair = {**{k: int(effective[k].value) for k in KEYWORDS}, keyword: event.number}
+        pair = {**{k: effective[k].number for k in KEYWORDS}, keyword: event.number}
         right = event.number == wanted[keyword]
         exempt = not right and is_exempt(event, policy, version)
         reason = "" if right else keepalive.compute_consequence(version, pair[INTERVAL], pair[COUNT_MAX]).sentence
@@ -235,6 +235,8 @@ def _make_finding(setting: Setting, scope: Scope, wanted: int, *, right: bool, r
         scope=scope,
         wanted=str(wanted),
         value=setting.value,
+        number=setting.number,
+        wanted_number=wanted,
         state=State.OK if right else State.DRIFT,
         place=setting.place,
         hides=setting.hides,
@@ -251,7 +253,14 @@ def _apply_doubt(finding: Finding, doubt: Doubt | None) -> Finding:
 
 def _report_unreadable(policy: Policy, reason: str) -> Iterator[Finding]:
     for keyword, wanted in policy.wanted.items():
-        yield Finding(setting=SPELLING[keyword], wanted=str(wanted), value="", state=State.UNKNOWN, reason=reason)
+        yield Finding(
+            setting=SPELLING[keyword],
+            wanted=str(wanted),
+            wanted_number=wanted,
+            value="",
+            state=State.UNKNOWN,
+            reason=reason,
+        )
 
 
 def _describe_one_sided(snapshot: Snapshot, error: ParseError) -> str:

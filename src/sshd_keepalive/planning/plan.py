@@ -116,7 +116,7 @@ def _find_wrong(reading: Reading, policy: Policy) -> _Wrong:
     wanted = policy.wanted
     everybody, version = reading.everybody, reading.tree.version
     return _Wrong(
-        tuple(everybody[keyword] for keyword in KEYWORDS if int(everybody[keyword].value) != wanted[keyword]),
+        tuple(everybody[keyword] for keyword in KEYWORDS if everybody[keyword].number != wanted[keyword]),
         tuple(
             event
             for event in reading.overrides

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sshd_keepalive.errors import HostError
-from sshd_keepalive.model import End, Failure, FailureKind, Snapshot, Step
+from sshd_keepalive.model import ChangeCause, End, Failure, FailureKind, Snapshot, Step
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.remote import verify
 from sshd_keepalive.remote.verify import Connect, ask_guard
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Answer, Change, GuardEnd
+from sshd_keepalive.ssh.errors import LoginCause
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
@@ -121,15 +122,15 @@ _HINTS = {
 
 
 #: No service manager of the host restarts the running sshd: the inventory must name the command.
-_UNSTEERED = frozenset({"no_manager", "no_unit", "other_daemon", "no_pidfile"})
+_UNSTEERED = frozenset({ChangeCause.NO_MANAGER, ChangeCause.NO_UNIT, ChangeCause.OTHER_DAEMON, ChangeCause.NO_PIDFILE})
 
 
 def _hint(answer: Answer, change: Change) -> str:
-    if answer.cause == "not_taken_back":
+    if answer.cause == ChangeCause.NOT_REVERTED:
         return guard.show_remedy(answer.holder)
-    if answer.cause == "earlier_run":
+    if answer.cause == ChangeCause.EARLIER_RUN:
         return guard.show_remedy(answer.holder, verb="restore")
-    if answer.cause == "not_confirmed":
+    if answer.cause == ChangeCause.NOT_CONFIRMED:
         return ""  # `fleet` suggests the command
     if answer.cause in _UNSTEERED:
         service = "{manager: command, restart: COMMAND, is_active: COMMAND}"
@@ -142,9 +143,9 @@ def _hint(answer: Answer, change: Change) -> str:
             f"give it to root alone: chown -h root {place} && chmod go-w {place}; "
             "or, if sshd is that account's own, log in as it: become: none"
         )
-    if answer.cause == "not_armed" and answer.kind is FailureKind.VALIDATE:
+    if answer.cause == ChangeCause.NOT_ARMED and answer.kind is FailureKind.VALIDATE:
         return "without a timer nothing would revert the change: correct what the host says, then run the command again"
-    if answer.cause == "expired":
+    if answer.cause == ChangeCause.EXPIRED:
         return f"add --confirm-timeout {2 * change.deadline_s}"
     if answer.kind is FailureKind.RESTART and answer.cause not in _HINTS:
         log = {
@@ -332,7 +333,7 @@ def _rehearse(shell: Shell, change: Change, *, timeout_s: float) -> tuple[Step, 
     try:
         shell.login_through(guard.build_rehearse_command(change), timeout_s=limit_s)
     except HostError as error:
-        if error.cause == "bad-password":  # the login that verifies the change would fail too
+        if error.cause == LoginCause.BAD_PASSWORD:  # the login that verifies the change would fail too
             return step(str(error), ok=False), error.to_failure()
         try:
             shell.login_through(guard.build_rehearse_command(change, present=True), timeout_s=limit_s)

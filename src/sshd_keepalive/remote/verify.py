@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sshd_keepalive.errors import HostError, MomentaryError
-from sshd_keepalive.model import SPELLING, Action, FailureKind, Snapshot, State, Subject
+from sshd_keepalive.model import SPELLING, Action, ChangeCause, FailureKind, Snapshot, State, Subject
 from sshd_keepalive.planning import judge
 from sshd_keepalive.remote.observe import observe
 from sshd_keepalive.scripts import guard
@@ -44,7 +44,7 @@ def prove_in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: f
         raise HostError(
             f"{first.setting} reads {first.value}, not {first.wanted}, for {first.scope}: {first.reason}".rstrip(": "),
             kind=FailureKind.EFFECTIVE,
-            cause="value",
+            cause=ChangeCause.VALUE,
         )
     return reading
 

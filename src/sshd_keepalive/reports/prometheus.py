@@ -58,10 +58,7 @@ def render(run: Run) -> str:
 
 def _list_numbers(report: HostReport) -> list[tuple[str, str, int, int]]:
     return [
-        (flatten(finding.setting), flatten(str(finding.scope)), int(finding.value), int(finding.wanted))
+        (flatten(finding.setting), flatten(str(finding.scope)), finding.number, finding.wanted_number)
         for finding in report.findings
-        if finding.value.isdecimal()
-        and finding.value.isascii()
-        and finding.wanted.isdecimal()
-        and finding.wanted.isascii()
+        if finding.number is not None and finding.wanted_number is not None
     ]

@@ -49,14 +49,18 @@ def read_output(completed: Completed) -> bytes:
     """Give the output of a script that only reads.
 
     Raises:
-        HostError: it did not finish: kind `timeout`, or `observe` with cause `too_large`.
+        HostError: it did not finish: kind `timeout`, `tcp`, or `observe` with cause `too_large`.
     """
     if completed.ended:
         return completed.stdout
     if len(completed.stdout) >= MAX_ANSWER_BYTES:
         raise make_too_large(f"an answer has more than {MAX_ANSWER_BYTES >> 20} MiB")
+    if completed.is_late:
+        message = "the answer was not complete before the time limit"
+        hint = "raise --timeout, or look at the load of the host"
+        raise HostError(message, kind=FailureKind.TIMEOUT, cause="deadline(read)", hint=hint)
     message = "the connection broke before the answer was complete"
-    raise HostError(message, kind=FailureKind.TIMEOUT, cause="lost", hint="run the command again")
+    raise HostError(message, kind=FailureKind.TCP, cause="lost(read)", hint="run the command again")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.attempts import AttemptRefused
 from sshd_keepalive.secrets.retrieval import Secret, Secrets
-from sshd_keepalive.ssh.errors import make_error, printable
+from sshd_keepalive.ssh.errors import LoginCause, make_error, printable
 from sshd_keepalive.ssh.keys import TRIES_MAX, load_identities
 from sshd_keepalive.ssh.transport import Client
 
@@ -65,7 +65,7 @@ def authenticate(client: Client, host: Host, secrets: Secrets, deadline: Deadlin
     if more and host.password is not None:
         more = attempt.send_password(more)
     if more:
-        raise make_error(host, "auth-more", f"accepts {', '.join(more)}")
+        raise make_error(host, LoginCause.AUTH_MORE, f"accepts {', '.join(more)}")
     return " and ".join(attempt.accepted) or "no authentication"
 
 
@@ -78,7 +78,7 @@ def _get_password(host: Host, secrets: Secrets) -> Secret:
     try:
         return secrets.get(host.password or "", purpose=f"login password of {choose_user(host)}")
     except KeepaliveError as error:
-        raise make_error(host, "secret", str(error), hint=error.hint) from None
+        raise make_error(host, LoginCause.SECRET, str(error), hint=error.hint) from None
 
 
 class _Authentication:
@@ -151,7 +151,7 @@ class _Authentication:
                 else:
                     more = self._client.auth_interactive(self._user, answer)
             except _UnansweredQuestionError as question:
-                cause = "password-expired" if question.is_change else "auth-prompt"
+                cause = LoginCause.PASSWORD_EXPIRED if question.is_change else LoginCause.AUTH_PROMPT
                 raise make_error(self._host, cause, str(question)) from None
             except paramiko.AuthenticationException:
                 if not self._client.is_active() and not self._client.was_refused:
@@ -163,14 +163,14 @@ class _Authentication:
                 raise self._make_refusal("the password is wrong", hint) from None
             except paramiko.SSHException as error:
                 if "Illegal info request" in str(error):  # PASSWD_CHANGEREQ (RFC 4252, 8), misread by paramiko
-                    raise make_error(self._host, "password-expired") from None
+                    raise make_error(self._host, LoginCause.PASSWORD_EXPIRED) from None
                 raise
             attempt.accept()
         self.accepted.append("password" if method == "password" else "password by keyboard-interactive")
         return tuple(more)
 
     def _make_refusal(self, detail: str, hint: str | None = None) -> KeepaliveError:
-        return make_error(self._host, "auth-failed", f"user {self._user}, {detail}", hint=hint)
+        return make_error(self._host, LoginCause.AUTH_FAILED, f"user {self._user}, {detail}", hint=hint)
 
 
 class _PasswordAnswer:

@@ -14,7 +14,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connection import Connection
-from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.errors import LoginCause, Stage, make_error
 from sshd_keepalive.ssh.framing import Exchange, Way
 from sshd_keepalive.ssh.sudo import SudoPassword
 from sshd_keepalive.ssh.transport import ended_by_peer
@@ -43,7 +43,7 @@ class Session:
         try:
             completed = self._run(script, None)
         except HostError as error:
-            if error.cause != "sudo-tty" or self._connection.sudo_needs_terminal:
+            if error.cause != LoginCause.SUDO_TTY or self._connection.sudo_needs_terminal:
                 raise
             self._connection.sudo_needs_terminal = True  # sudo refused before it asked for anything
             completed = self._run(script, None)
@@ -52,7 +52,7 @@ class Session:
 
     def _run(self, script: str, resting: paramiko.Channel | None) -> Completed | None:
         """Run it in a shell that waits for it, or a new one; None: the one that waited was gone, and nothing ran."""
-        self._phase = "channel"
+        self._phase: Stage = "channel"
         way = _choose_way(self._host) if resting is None else Way.RESUMED
         nonce = randomness.token_hex(8)
         exchange = Exchange(script, way=way, nonce=nonce, terminal=self._connection.sudo_needs_terminal)
@@ -86,7 +86,7 @@ class Session:
         try:
             return self._connection.client.open_session(timeout=self._deadline.left_s())
         except paramiko.ChannelException as error:
-            raise make_error(self._host, "no-session", str(error.text)) from None
+            raise make_error(self._host, LoginCause.NO_SESSION, str(error.text)) from None
 
     def _start(self, channel: paramiko.Channel, opening: bytes) -> bytes:
         """Start the shell; give what is still to be sent of the opening."""
@@ -97,7 +97,7 @@ class Session:
         except paramiko.SSHException:
             # A refusal makes paramiko say EOF and CLOSE; a lost connection leaves it silent.
             if channel.eof_sent:
-                raise make_error(self._host, "no-session", "it refused to start sh") from None
+                raise make_error(self._host, LoginCause.NO_SESSION, "it refused to start sh") from None
             raise
         return opening[n_sent:]
 
@@ -155,27 +155,30 @@ class Session:
         is_ended = channel is not None and ended_by_peer(channel)
         is_cut = not (is_ended or exchange.done or exchange.overflow or self._deadline.is_over)
         if is_cut and (hop := self._connection.find_lost_hop()) is not None:
-            raise make_error(hop, "jump-host-lost", f"while a script ran on {self._host.name}")
+            raise make_error(hop, LoginCause.JUMP_HOST_LOST, f"while a script ran on {self._host.name}")
         if not exchange.begun and lost is None and is_ended:
             raise self._explain_end(exchange, channel)
         if not exchange.begun and not (exchange.sent and self._phase == "read"):
             if exchange.dialogue.rejected:
                 raise self._explain_end(exchange, channel)
             if self._deadline.is_over and exchange.sends_more and exchange.dialogue.has_met_sudo:
-                raise make_error(self._host, "sudo-prompt", exchange.noise.decode("utf-8", "replace")[-200:])
-            raise make_error(self._host, "deadline" if self._deadline.is_over else "lost", phase=self._phase)
+                raise make_error(self._host, LoginCause.SUDO_PROMPT, exchange.noise.decode("utf-8", "replace")[-200:])
+            raise make_error(
+                self._host, LoginCause.DEADLINE if self._deadline.is_over else LoginCause.LOST, phase=self._phase
+            )
         return Completed(
             status=exchange.status,
             stdout=exchange.stdout,
             noise=exchange.noise,
             begun=exchange.begun,
             ended=exchange.done and not exchange.overflow,
+            is_late=not exchange.done and self._deadline.is_over,
             seconds_s=seconds_s,
         )
 
     def _explain_end(self, exchange: Exchange, channel: paramiko.Channel | None) -> HostError:
         if exchange.is_missing_sudo:
-            return make_error(self._host, "sudo-missing")
+            return make_error(self._host, LoginCause.SUDO_MISSING)
         return self._password.explain_end(exchange.noise, ended=_describe_end(channel))
 
 

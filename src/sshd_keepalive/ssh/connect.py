@@ -18,7 +18,7 @@ from sshd_keepalive.ssh import throttle
 from sshd_keepalive.ssh.auth import prepare
 from sshd_keepalive.ssh.channel import Session
 from sshd_keepalive.ssh.connection import Connection, log_in
-from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.errors import LoginCause, make_error
 from sshd_keepalive.ssh.jump import open_wire
 from sshd_keepalive.ssh.shell import Shell
 
@@ -46,7 +46,7 @@ def connect(
     """
     try:
         if host.obstacle:
-            raise make_error(host, "no-way", host.obstacle)
+            raise make_error(host, LoginCause.NO_WAY, host.obstacle)
         with waiting():
             for hop in (*host.jump, host):
                 prepare(hop, secrets)
@@ -64,7 +64,11 @@ def _log_in(host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s: f
                 connection = log_in(host, dial, secrets, deadline, opens_ahead=True)
                 return SshShell(host, timeout_s - deadline.left_s(), connection, secrets)
         except HostError as error:
-            wait_s = throttle.choose_wait_s(error, n_tries) if is_patient or error.cause == "lost(hostkey)" else None
+            wait_s = (
+                throttle.choose_wait_s(error, n_tries)
+                if is_patient or error.cause == LoginCause.LOST_IN_QUESTION
+                else None
+            )
             if wait_s is None:
                 raise
         with waiting():

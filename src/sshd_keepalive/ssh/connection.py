@@ -14,7 +14,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.auth import authenticate, choose_user
-from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.errors import LoginCause, Stage, make_error
 from sshd_keepalive.ssh.host_keys import HostKeyVerifier
 from sshd_keepalive.ssh.transport import Client
 from sshd_keepalive.ssh.wire import Wire
@@ -131,10 +131,12 @@ def open_connection(
         with limit.paused():
             return secrets.confirm(question, expected)
 
-    phase = "version"
+    phase: Stage = "version"
     try:
         if missing := client.limit(host.ssh_rules):
-            raise make_error(host, "incompatible", f"the ssh_config allows no {missing} that this program supports")
+            raise make_error(
+                host, LoginCause.INCOMPATIBLE, f"the ssh_config allows no {missing} that this program supports"
+            )
         _exchange_keys(client, deadline)
         phase = "hostkey"
         key = client.get_remote_server_key()
@@ -146,8 +148,8 @@ def open_connection(
         failure = _explain(host, connection, phase, error, deadline)
         if verifier.was_confirmed and failure.kind is not FailureKind.TIMEOUT:
             # sshd waits LoginGraceTime for a login, and a person may take longer.
-            failure = make_error(host, "lost", "while waiting for the answer about the host key", phase="hostkey")
-        elif failure.cause != "jump-host-lost" and _was_too_early(client, error, deadline):
+            failure = make_error(host, LoginCause.LOST_IN_QUESTION)
+        elif failure.cause != LoginCause.JUMP_HOST_LOST and _was_too_early(client, error, deadline):
             failure = SentTooEarlyError(str(failure), kind=failure.kind, cause=failure.cause, hint=failure.hint)
         connection.close()
         raise failure from None
@@ -178,32 +180,38 @@ def _was_too_early(client: Client, error: Exception, deadline: Deadline) -> bool
     return client.awaits_what_was_sent_ahead
 
 
-def _explain(host: Host, connection: Connection, phase: str, error: Exception, deadline: Deadline) -> HostError:
+def _explain(host: Host, connection: Connection, phase: Stage, error: Exception, deadline: Deadline) -> HostError:
     """Find the cause of a failed login from the state of the connection, not from paramiko's messages."""
     client = connection.client
     steps = client.steps
     if not deadline.is_over and (hop := connection.find_lost_hop()) is not None:
-        return make_error(hop, "jump-host-lost", f"while connecting to {host.name}")
+        return make_error(hop, LoginCause.JUMP_HOST_LOST, f"while connecting to {host.name}")
     if phase == "version" and client.remote_version:
         phase = "kex"
     if phase == "version":
         refusal = " ".join(steps.lines)
         if "Exceeded MaxStartups" in refusal:
-            return make_error(host, "busy", refusal)
+            return make_error(host, LoginCause.BUSY, refusal)
         if "Not allowed at this time" in refusal:  # since 9.8 to whoever comes after MaxStartups, too
-            return make_error(host, "penalised" if _identify(host) in _PENALISING else "turned-away", refusal)
+            is_penalty = _identify(host) in _PENALISING
+            return make_error(host, LoginCause.PENALISED if is_penalty else LoginCause.TURNED_AWAY, refusal)
         if deadline.is_over:
-            return make_error(host, "deadline", "its answer is not SSH" if steps.n_early_bytes else "", phase=phase)
-        return make_error(host, "not-ssh", refusal) if steps.n_early_bytes else make_error(host, "busy")
+            detail = "its answer is not SSH" if steps.n_early_bytes else ""
+            return make_error(host, LoginCause.DEADLINE, detail, phase=phase)
+        if steps.n_early_bytes:
+            return make_error(host, LoginCause.NOT_SSH, refusal)
+        return make_error(host, LoginCause.BUSY)
     if deadline.is_over:
-        return make_error(host, "deadline", phase=phase)
+        return make_error(host, LoginCause.DEADLINE, phase=phase)
     software = client.remote_version.split("-", 2)[-1].partition(" ")[0]
     if phase == "kex" and software and not software.startswith("OpenSSH"):
-        return make_error(host, "not-openssh", f"it is {software}")
+        return make_error(host, LoginCause.NOT_OPENSSH, f"it is {software}")
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
         reason = str(error).partition("(")[2].rstrip(")")  # "no acceptable kex algorithm"
-        return make_error(host, "incompatible", f"{reason}; {software}")
+        return make_error(host, LoginCause.INCOMPATIBLE, f"{reason}; {software}")
     if phase == "auth":
         detail = client.farewell or f"user {choose_user(host)}"
-        return make_error(host, "auth-failed" if "oo many" in client.farewell else "account-closed", detail)
-    return make_error(host, "lost", client.farewell or str(error), phase=phase)
+        return make_error(
+            host, LoginCause.AUTH_FAILED if "oo many" in client.farewell else LoginCause.ACCOUNT_CLOSED, detail
+        )
+    return make_error(host, LoginCause.LOST, client.farewell or str(error), phase=phase)

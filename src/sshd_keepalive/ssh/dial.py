@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sshd_keepalive.deadline import Deadline
 from sshd_keepalive.model import Host
-from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.errors import LoginCause, make_error
 
 _Address = tuple[socket.AddressFamily, Any]
 _UNACKNOWLEDGED_MS: Final = 20_000
@@ -69,11 +69,11 @@ def dial(host: Host, deadline: Deadline, connect_timeout_s: float) -> socket.soc
             return sock
     if isinstance(error, TimeoutError):
         if answers_echo(*addresses[0], _PING_S):
-            raise make_error(host, "dropped", f"{connect_timeout_s:g} s")
-        raise make_error(host, "unreachable", f"{connect_timeout_s:g} s")
+            raise make_error(host, LoginCause.DROPPED, f"{connect_timeout_s:g} s")
+        raise make_error(host, LoginCause.UNREACHABLE, f"{connect_timeout_s:g} s")
     if error.errno == errno.ECONNREFUSED:
-        raise make_error(host, "refused")
-    raise make_error(host, "unreachable", error.strerror or str(error))
+        raise make_error(host, LoginCause.REFUSED)
+    raise make_error(host, LoginCause.UNREACHABLE, error.strerror or str(error))
 
 
 def _resolve(host: Host, limit: Deadline) -> tuple[_Address, ...]:
@@ -90,11 +90,11 @@ def _resolve(host: Host, limit: Deadline) -> tuple[_Address, ...]:
                 lookup.done.clear()
                 threading.Thread(target=lookup.run, name=f"resolve {host.address}", daemon=True).start()
     if not lookup.done.wait(limit.left_s()):
-        raise make_error(host, "unresolved", "the resolver did not answer in time")
+        raise make_error(host, LoginCause.UNRESOLVED, "the resolver did not answer in time")
     if lookup.error is not None:
         with _lock:
             _lookups.pop(key, None)  # the next pass may have better luck
-        raise make_error(host, "unresolved", lookup.error.strerror or str(lookup.error))
+        raise make_error(host, LoginCause.UNRESOLVED, lookup.error.strerror or str(lookup.error))
     return lookup.addresses
 
 

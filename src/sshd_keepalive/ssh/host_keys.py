@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.ssh.errors import make_error, where
+from sshd_keepalive.ssh.errors import LoginCause, make_error, where
 from sshd_keepalive.ssh.known_hosts import (
     RevocationError,
     compute_fingerprint,
@@ -67,7 +67,7 @@ class HostKeyVerifier:
         if not offered:
             raise make_error(
                 self._host,
-                "hostkey-weak",
+                LoginCause.HOST_KEY_WEAK,
                 "HostKeyAlgorithms of the ssh_config allows no algorithm that this program supports",
             )
         return offered
@@ -90,13 +90,15 @@ class HostKeyVerifier:
         """
         shown = f"{kind} {compute_fingerprint(blob)}"
         if any(entry.blob == blob for entry in self._revoked):
-            raise make_error(self._host, "hostkey-revoked", shown)
+            raise make_error(self._host, LoginCause.HOST_KEY_REVOKED, shown)
         identity = self._load(certificate) if certificate is not None else None
         authority = _encode_authority(identity) if identity is not None else None
         self._check_rules(blob, certificate, authority, shown)
         if self._host.host_key is not None:
             if compute_fingerprint(blob) != self._host.host_key.rstrip("="):
-                raise make_error(self._host, "hostkey-changed", f"{shown}, expected {self._host.host_key} as pinned")
+                raise make_error(
+                    self._host, LoginCause.HOST_KEY_CHANGED, f"{shown}, expected {self._host.host_key} as pinned"
+                )
             return
         if any(entry.blob == blob for entry in self._keys):
             return
@@ -107,7 +109,7 @@ class HostKeyVerifier:
             entry = next((entry for entry in self._keys if entry.kind == kind), self._keys[0])
             raise make_error(
                 self._host,
-                "hostkey-changed",
+                LoginCause.HOST_KEY_CHANGED,
                 f"{shown}, expected {entry.kind} {compute_fingerprint(entry.blob)} at {entry.place}",
                 hint="find out why the key changed; only if the change is correct: "
                 f"ssh-keygen -R {quote(self._name)} -f {quote(str(entry.path))}",
@@ -119,7 +121,7 @@ class HostKeyVerifier:
             question = f"the host key of {where(self._host)} is not in {path}:\n  {shown}"
             self.was_confirmed = confirm(question, compute_fingerprint(blob))
         if self._host.host_keys != "accept-new" and not self.was_confirmed:
-            raise make_error(self._host, "hostkey-unknown", shown)
+            raise make_error(self._host, LoginCause.HOST_KEY_UNKNOWN, shown)
         self._accept(kind, blob, shown)
 
     def _check_rules(self, blob: bytes, certificate: bytes | None, authority: bytes | None, shown: str) -> None:
@@ -128,15 +130,15 @@ class HostKeyVerifier:
             bits = _count_rsa_bits(key) if key is not None else None
             if bits is not None and bits < rules.rsa_bits:
                 detail = f"{owner}, {bits} bits, at least {rules.rsa_bits} required"
-                raise make_error(self._host, "hostkey-weak", detail)
+                raise make_error(self._host, LoginCause.HOST_KEY_WEAK, detail)
         for path in rules.revoked:
             try:
                 revoked = is_revoked(path, certificate or blob, blob, *([authority] if authority else ()))
             except RevocationError as error:
                 hint = f"check {path}; ssh refuses it too"
-                raise make_error(self._host, "hostkey-file", str(error), hint=hint) from None
+                raise make_error(self._host, LoginCause.HOST_KEY_FILE, str(error), hint=hint) from None
             if revoked:
-                raise make_error(self._host, "hostkey-revoked", f"{shown}, in {path}")
+                raise make_error(self._host, LoginCause.HOST_KEY_REVOKED, f"{shown}, in {path}")
 
     def _has_authority(self) -> bool:
         return bool(self._authorities) and self._host.host_key is None
@@ -145,11 +147,11 @@ class HostKeyVerifier:
         try:
             other = self._known_hosts.append(self._name, kind, blob)
         except OSError as error:
-            raise make_error(self._host, "hostkey-file", f"{error.filename}: {error.strerror}") from None
+            raise make_error(self._host, LoginCause.HOST_KEY_FILE, f"{error.filename}: {error.strerror}") from None
         if other is not None and other.blob != blob:
             raise make_error(
                 self._host,
-                "hostkey-changed",
+                LoginCause.HOST_KEY_CHANGED,
                 f"{shown}, another run has just recorded a different key at {other.place}",
                 hint="find out which of the two keys is the right one, then run the command again",
             )
@@ -160,22 +162,22 @@ class HostKeyVerifier:
         except (ValueError, UnsupportedAlgorithm):
             identity = None
         if not isinstance(identity, SSHCertificate):
-            raise make_error(self._host, "hostkey-certificate", "it cannot be read")
+            raise make_error(self._host, LoginCause.HOST_KEY_CERTIFICATE, "it cannot be read")
         return identity
 
     def _check_certificate(self, certificate: bytes, identity: SSHCertificate) -> None:
         """Check what PROTOCOL.certkeys asks of a host certificate; paramiko checks only the key exchange."""
         authority = _encode_authority(identity)
         if any(entry.blob == authority for entry in self._revoked):
-            raise make_error(self._host, "hostkey-revoked", "the key of its certificate authority")
+            raise make_error(self._host, LoginCause.HOST_KEY_REVOKED, "the key of its certificate authority")
         if fault := self._find_fault(identity, authority):
-            raise make_error(self._host, "hostkey-certificate", fault)
+            raise make_error(self._host, LoginCause.HOST_KEY_CERTIFICATE, fault)
         # The signature is the last field; cryptography gives all the others.
         algorithm = _split(_split(certificate.rpartition(authority)[2])[0])[0].decode("ascii", "replace")
         if algorithm not in _choose_algorithms(_PREFERRED, self._host.ssh_rules.ca_signatures):
             detail = f"its certificate authority signed with {algorithm}"
             hint = "sign it again: ssh-keygen -t rsa-sha2-512 -s CA -h …"
-            raise make_error(self._host, "hostkey-weak", detail, hint=hint)
+            raise make_error(self._host, LoginCause.HOST_KEY_WEAK, detail, hint=hint)
 
     def _find_fault(self, certificate: SSHCertificate, authority: bytes) -> str:
         """Find the reason to refuse the host certificate; empty: it is good."""

@@ -21,7 +21,7 @@ from sshd_keepalive.probing.idle_limit import SpacedResult
 from sshd_keepalive.probing.proof import IdleResult, KeepAlive, Loss
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connection import Connection
-from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.errors import LoginCause, make_error
 from sshd_keepalive.ssh.nested import connect_through
 from sshd_keepalive.ssh.transport import Client, ended_by_peer
 
@@ -68,7 +68,7 @@ def hold(host: Host, connection: Connection, idle_s: float, *, stop: Callable[[]
         channel = connection.client.open_session(timeout=deadline.left_s())
         connection.client.execute(channel, _QUIET_COMMAND, b"", deadline.left_s())
     except (paramiko.SSHException, EOFError, OSError) as error:
-        raise make_error(host, "no-session", str(error)) from None
+        raise make_error(host, LoginCause.NO_SESSION, str(error)) from None
     finally:
         alarm.cancel()
     result = _stay_silent(connection, idle_s, stop=stop, channel=channel)

@@ -18,7 +18,7 @@ from sshd_keepalive.model import FailureKind, Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connection import Connection, log_in
 from sshd_keepalive.ssh.dial import dial
-from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.errors import LoginCause, make_error
 from sshd_keepalive.ssh.wire import ChannelWire, SocketWire, Wire
 
 IDLE_S: Final = 15.0  # how long an unused connection is kept for the next host
@@ -56,7 +56,7 @@ class _JumpHost:
 
     def open_wire_to(self, host: Host, secrets: Secrets, deadline: Deadline, connect_timeout_s: float) -> Wire:
         if not self._lock.acquire(timeout=deadline.left_s()):
-            raise make_error(self._hop, "deadline", f"while connecting to {host.name}", phase="jump-host")
+            raise make_error(self._hop, LoginCause.DEADLINE, f"while connecting to {host.name}", phase="jump-host")
         try:
             connection = self._connect(secrets, deadline, connect_timeout_s)
             self._n_users += 1
@@ -108,7 +108,7 @@ class _JumpHost:
             self._connection = log_in(self._hop, dial, secrets, deadline)
         except HostError as error:
             failure = HostError(f"jump host {error}", kind=error.kind, cause=error.cause, hint=error.hint)
-            if failure.cause != "lost(hostkey)":  # that one is tried again at once
+            if failure.cause != LoginCause.LOST_IN_QUESTION:  # that one is tried again at once
                 self._failure = (time.monotonic(), failure)
             raise failure from None
         self._failure = None
@@ -149,11 +149,13 @@ def _forward(connection: Connection, hop: Host, host: Host, deadline: Deadline) 
         )
     except paramiko.ChannelException as error:
         if error.code == 1:  # administratively prohibited (RFC 4254, 5.1)
-            raise make_error(hop, "jump-host-denied", f"while connecting to {host.name}") from None
-        raise make_error(host, "unreachable", f"from jump host {hop.name}") from None
+            raise make_error(hop, LoginCause.JUMP_HOST_DENIED, f"while connecting to {host.name}") from None
+        raise make_error(host, LoginCause.UNREACHABLE, f"from jump host {hop.name}") from None
     except (paramiko.SSHException, EOFError, OSError):
-        cause, phase = ("deadline", "jump-host") if deadline.is_over else ("jump-host-lost", "")
-        raise make_error(hop, cause, f"while connecting to {host.name}", phase=phase) from None
+        detail = f"while connecting to {host.name}"
+        if deadline.is_over:
+            raise make_error(hop, LoginCause.DEADLINE, detail, phase="jump-host") from None
+        raise make_error(hop, LoginCause.JUMP_HOST_LOST, detail) from None
 
 
 _jump_hosts: dict[tuple[Host, ...], _JumpHost] = {}

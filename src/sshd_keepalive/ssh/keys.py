@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.retrieval import Secrets
-from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.errors import LoginCause, make_error
 
 DEFAULT_FILES: Final = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 #: How many keys one connection tries when the inventory names none. sshd logs refused keys as failures from the
@@ -66,9 +66,9 @@ def load_identities(host: Host, secrets: Secrets) -> tuple[Identity, ...]:
             return (_load_named(host.identity_file, host.certificate_file, secrets),)
         defaults = _load_defaults(secrets)
     except (BadKeyError, ConfigError) as error:
-        raise make_error(host, "key-file", str(error), hint=getattr(error, "hint", None)) from None
+        raise make_error(host, LoginCause.KEY_FILE, str(error), hint=getattr(error, "hint", None)) from None
     if not defaults:
-        raise make_error(host, "no-key", "the agent has none, and no default key file exists")
+        raise make_error(host, LoginCause.NO_KEY, "the agent has none, and no default key file exists")
     return defaults
 
 

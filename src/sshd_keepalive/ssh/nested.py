@@ -15,7 +15,7 @@ from sshd_keepalive.deadline import Deadline, Limit
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connection import Connection, open_connection
-from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.errors import LoginCause, make_error
 from sshd_keepalive.ssh.root_script import RootScript
 from sshd_keepalive.ssh.wire import ChannelWire
 
@@ -67,8 +67,8 @@ def connect_through(
         started.finish(secrets, limit, deadline)
     except (paramiko.SSHException, EOFError, OSError) as error:
         if deadline.is_over:
-            raise make_error(host, "deadline", phase="channel") from None
-        raise make_error(host, "no-session", str(error)) from None
+            raise make_error(host, LoginCause.DEADLINE, phase="channel") from None
+        raise make_error(host, LoginCause.NO_SESSION, str(error)) from None
     finally:
         limit.cancel()
     dial = partial(ChannelWire, started.channel)

@@ -21,7 +21,7 @@ from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.attempts import Attempt, AttemptRefused
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.auth import choose_user
-from sshd_keepalive.ssh.errors import make_error, make_shell_error
+from sshd_keepalive.ssh.errors import LoginCause, make_error, make_shell_error
 
 MARK: Final = "SKA1"
 #: Runs sudo, with a terminal of its own where `terminal` is set; its standard streams are those of the caller. No word
@@ -137,7 +137,9 @@ def set_variables(nonce: str, *, terminal: bool) -> str:
 
 
 #: These say something about the account or about sudo itself, after sudo has taken the password.
-_NOT_THE_PASSWORD: Final = frozenset({"sudo-denied", "sudo-broken", "sudo-tty", "password-expired"})
+_NOT_THE_PASSWORD: Final = frozenset(
+    {LoginCause.SUDO_DENIED, LoginCause.SUDO_BROKEN, LoginCause.SUDO_TTY, LoginCause.PASSWORD_EXPIRED}
+)
 
 
 class SudoPassword:
@@ -163,9 +165,9 @@ class SudoPassword:
                 secret = self._secrets.get(reference, purpose=f"sudo password of {user}")
             self._attempt = self._secrets.attempts.start((reference, user), place, self._deadline)
         except AttemptRefused as error:
-            raise make_error(self._host, "bad-password", f"not sent: {error}") from None
+            raise make_error(self._host, LoginCause.BAD_PASSWORD, f"not sent: {error}") from None
         except KeepaliveError as error:
-            raise make_error(self._host, "become-secret", str(error), hint=error.hint) from None
+            raise make_error(self._host, LoginCause.BECOME_SECRET, str(error), hint=error.hint) from None
         self._dialogue.asks = False
         return secret.reveal()
 
@@ -182,9 +184,9 @@ class SudoPassword:
         A host that took the password and gave no shell does not get it again.
         """
         if self._dialogue.rejected:
-            failure = make_error(self._host, "bad-password")
+            failure = make_error(self._host, LoginCause.BAD_PASSWORD)
         elif self._dialogue.is_missing:
-            failure = make_error(self._host, "sudo-missing")
+            failure = make_error(self._host, LoginCause.SUDO_MISSING)
         else:
             failure = make_shell_error(self._host, noise, ended=ended, became=self._host.become.method != "none")
         if self._attempt is not None and failure.cause not in _NOT_THE_PASSWORD:

@@ -20,6 +20,7 @@ from typing import Final
 from sshd_keepalive.deadline import waiting
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, Host
+from sshd_keepalive.ssh.errors import LoginCause
 
 #: Half of MaxStartups' ten: sshd notices a little later than we do that a login is over, and others log in as well.
 SERVER_MAX: Final = 5
@@ -85,11 +86,11 @@ def choose_wait_s(error: HostError, n_tries: int) -> float | None:
     Args:
         n_tries: how often it was tried so far.
     """
-    if error.cause == "lost(hostkey)" and n_tries == 1:  # its key is on file now
+    if error.cause == LoginCause.LOST_IN_QUESTION and n_tries == 1:  # its key is on file now
         return 0.0
-    if error.cause == "turned-away" and n_tries == 1:
+    if error.cause == LoginCause.TURNED_AWAY and n_tries == 1:
         return random.uniform(*SLOW_S)  # noqa: S311
-    if error.cause != "busy" or n_tries > len(WAITS_S):
+    if error.cause != LoginCause.BUSY or n_tries > len(WAITS_S):
         return None
     return random.uniform(*WAITS_S[n_tries - 1])  # noqa: S311 (so that those turned away do not come back together)
 

@@ -30,18 +30,24 @@ class Setting:
     """The value in effect for one keyword in one scope, its place, and the lines that it hides."""
 
     keyword: str  # folded
-    value: str  # canonical: what sshd -T would print
+    number: int
     place: Place | None  # None: compiled-in default
     scope: Scope = GLOBAL  # of the deciding line
     hides: tuple[Place, ...] = ()  # lines of the same keyword without effect
     chain: tuple[Place, ...] = ()  # the Include lines that lead to the place, outermost first
 
+    @property
+    def value(self) -> str:
+        """The value as sshd -T would print it."""
+        return str(self.number)
+
     @classmethod
     def of_line(cls, event: Event, hides: Iterable[Event] = ()) -> Setting:
         """Make the setting that a line decides."""
+        assert event.number is not None  # a line that sshd skips decides nothing
         return cls(
             keyword=event.line.keyword,
-            value=str(event.number),
+            number=event.number,
             place=event.place,
             scope=event.block.scope if event.block else GLOBAL,
             hides=tuple(hidden.place for hidden in hides),
@@ -170,7 +176,7 @@ class Layers:
         """The deciding value and what it hides."""
         events = [*self.list_counting(keyword)]
         if not events:
-            return Setting(keyword=keyword, value=str(values.get_default(keyword)), place=None)
+            return Setting(keyword=keyword, number=values.get_default(keyword), place=None)
         return Setting.of_line(events[0], events[1:])
 
 

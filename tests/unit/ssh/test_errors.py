@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.ssh.errors import make_error, make_shell_error, printable, where
+from sshd_keepalive.ssh.errors import LoginCause, make_error, make_shell_error, printable, where
 
 HOST = Host(name="web", address="192.0.2.1", port=2222)
 
@@ -50,7 +50,7 @@ def test_an_unresolvable_own_name_is_not_the_reason() -> None:
 
 
 def test_a_phase_belongs_to_the_cause_but_not_to_the_table() -> None:
-    failure = make_error(HOST, "deadline", phase="kex")
+    failure = make_error(HOST, LoginCause.DEADLINE, phase="kex")
     assert (failure.kind, failure.cause) == ("timeout", "deadline(kex)")
 
 

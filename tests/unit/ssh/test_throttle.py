@@ -15,7 +15,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Host
 from sshd_keepalive.ssh import dial
 from sshd_keepalive.ssh import throttle as throttling
-from sshd_keepalive.ssh.errors import make_error
+from sshd_keepalive.ssh.errors import LoginCause, make_error
 from sshd_keepalive.ssh.throttle import (
     JUMP_MAX,
     SERVER_MAX,
@@ -33,7 +33,7 @@ def visit(one: LoginThrottle, cause: str = "") -> None:
     try:
         with one.step():
             if cause:
-                raise make_error(HOST, cause)
+                raise make_error(HOST, LoginCause(cause))
     except HostError:
         pass
 
@@ -115,13 +115,16 @@ def test_what_counts_as_one_network(address: str, expected: str) -> None:
 
 def test_only_a_connection_that_was_turned_away_is_tried_again_and_not_for_ever() -> None:
     for cause in ("auth-failed", "penalised", "dropped", "refused", "unreachable", "account-closed"):
-        assert choose_wait_s(make_error(HOST, cause), 1) is None
-    assert choose_wait_s(make_error(HOST, "lost", phase="kex"), 1) is None
-    waits = [[choose_wait_s(make_error(HOST, "busy"), n) for _ in range(20)] for n in (1, 2)]
+        assert choose_wait_s(make_error(HOST, LoginCause(cause)), 1) is None
+    assert choose_wait_s(make_error(HOST, LoginCause.LOST, phase="kex"), 1) is None
+    lost_in_question = make_error(HOST, LoginCause.LOST_IN_QUESTION)
+    assert lost_in_question.cause == "lost(hostkey)"
+    assert [choose_wait_s(lost_in_question, n) for n in (1, 2)] == [0.0, None]
+    waits = [[choose_wait_s(make_error(HOST, LoginCause.BUSY), n) for _ in range(20)] for n in (1, 2)]
     for some, (least, most) in zip(waits, throttling.WAITS_S, strict=True):
         assert all(least <= (one or 0) <= most for one in some)
         assert len(set(some)) > 1
-    assert choose_wait_s(make_error(HOST, "busy"), 3) is None
+    assert choose_wait_s(make_error(HOST, LoginCause.BUSY), 3) is None
 
 
 def _may_ping() -> bool:
