@@ -7,7 +7,8 @@ noticed later, when one side sends something.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -58,25 +59,13 @@ NO_LOGINS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """A duration after which a cause is known to end a session."""
-
-    seconds: float
-    where: str  # who sets it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
     """One row."""
 
     name: str  # the word of the JSON report
     title: str
-    marks: tuple[Mark, ...] = ()
+    marks: Mapping[float, str] = field(default_factory=dict)  # seconds after which it ends sessions → who sets them
     next_step: str  # what to type or do; HOST is replaced
-
-
-def _list_marks(where_by_seconds: dict[float, str]) -> tuple[Mark, ...]:
-    return tuple(Mark(seconds=seconds, where=where) for seconds, where in where_by_seconds.items())
 
 
 #: Intervals that guides, benchmarks and images set together with a count of 0.
@@ -118,26 +107,26 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause(
         name="count-zero",
         title="sshd ends every quiet session: ClientAliveCountMax 0 on OpenSSH before 8.2",
-        marks=_list_marks(_ZERO_PAIRS),
+        marks=_ZERO_PAIRS,
         next_step="sshd-keepalive plan HOST",
     ),
     Cause(
         name="dead-client",
         title="sshd dropped a client that did not answer (count + 1) keep-alives",
-        marks=_list_marks(_DEAD_PAIRS),
+        marks=_DEAD_PAIRS,
         next_step="sshd-keepalive probe HOST",
     ),
     Cause(
         name="idle-limit",
         title="a NAT gateway, load balancer or firewall dropped the idle connection",
-        marks=_list_marks(_IDLE_LIMITS),
+        marks=_IDLE_LIMITS,
         next_step="sshd-keepalive probe --find-limit HOST",
     ),
     Cause(
         name="tcp-keepalive",
         title="the kernel's TCP keep-alive got no answer from the other side",
         # net.ipv4.tcp_keepalive_time 7200, then 9 probes 75 s apart: tcp(7).
-        marks=_list_marks({7875.0: "7200 s and 9 probes, 75 s apart", 7275.0: "7200 s and one answered by a reset"}),
+        marks={7875.0: "7200 s and 9 probes, 75 s apart", 7275.0: "7200 s and one answered by a reset"},
         next_step="sshd-keepalive plan HOST",
     ),
     Cause(
@@ -148,13 +137,13 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause(
         name="logind",
         title="systemd-logind: StopIdleSessionSec ended an idle terminal session",
-        marks=_list_marks({900.0: "900 (DISA STIG)", 300.0: "300", 600.0: "600", 1800.0: "1800"}),
+        marks={900.0: "900 (DISA STIG)", 300.0: "300", 600.0: "600", 1800.0: "1800"},
         next_step="sshd-keepalive check --deep HOST",
     ),
     Cause(
         name="shell-tmout",
         title="the shell's TMOUT ended an idle prompt; it never ends a running command",
-        marks=_list_marks({300.0: "300", 600.0: "600", 900.0: "900 (DISA STIG)", 1800.0: "1800"}),
+        marks={300.0: "300", 600.0: "600", 900.0: "900 (DISA STIG)", 1800.0: "1800"},
         next_step="sshd-keepalive check --deep HOST",
     ),
     Cause(
@@ -180,7 +169,7 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause(
         name="login-grace",
         title="sshd's LoginGraceTime expired before the login succeeded; no session was killed",
-        marks=_list_marks({120.0: "LoginGraceTime 120, the default", 60.0: "60 (CIS)", 30.0: "30"}),
+        marks={120.0: "LoginGraceTime 120, the default", 60.0: "60 (CIS)", 30.0: "30"},
         next_step="find out why the login takes so long: sshd-keepalive check -v HOST",
     ),
     Cause(
@@ -207,6 +196,6 @@ def is_at_limit(seconds: float, limit_s: float) -> bool:
     return -1.0 <= seconds - limit_s <= compute_slack_s(limit_s)
 
 
-def find_mark(cause: Cause, seconds: float) -> Mark | None:
+def find_mark(cause: Cause, seconds: float) -> float | None:
     """Give the mark of a cause that a duration shows; None: none of them."""
-    return next((mark for mark in cause.marks if is_at_limit(seconds, mark.seconds)), None)
+    return next((mark_s for mark_s in cause.marks if is_at_limit(seconds, mark_s)), None)

@@ -376,10 +376,10 @@ def _make_cause(cause: Cause, likelihood: Likelihood, reasons: Iterable[str], ev
 def _explain_mark(cause: Cause, evidence: Evidence) -> str:
     """Say which mark of a cause the session ended at: `300.6 s is 0.6 s more than 300 s: …`; empty: none."""
     for seconds in evidence.measured_s:
-        if mark := find_mark(cause, seconds):
-            over_s = round(seconds - mark.seconds, 3)
-            more = f" is {over_s:.10g} s more than {mark.seconds:.10g} s" if over_s > 0 else ""
-            return f"{seconds:.10g} s{more}: {mark.where}"
+        if mark_s := find_mark(cause, seconds):
+            over_s = round(seconds - mark_s, 3)
+            more = f" is {over_s:.10g} s more than {mark_s:.10g} s" if over_s > 0 else ""
+            return f"{seconds:.10g} s{more}: {cause.marks[mark_s]}"
     return ""
 
 

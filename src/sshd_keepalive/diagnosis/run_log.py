@@ -23,7 +23,7 @@ BLOCK_BYTES: Final = 1 << 20  # a good size to feed
 _LINE_MAX: Final = 64 * 1024  # a longer line is read in pieces
 _OVERLAP: Final = 512  # so that no word is cut in two
 _TEXT_MAX: Final = 240  # of a matched line
-_AT_EACH_END: Final = 10  # the first and the last of each kind of line; the others are counted
+_AT_EACH_END: Final = 10  # the first and the last of each kind of line
 _LOOKED_BACK: Final = 50  # lines, for a time
 _SNIFF_BYTES: Final = 4096
 
@@ -52,7 +52,6 @@ class RunLog:
     """All that a log tells. Made by `read`."""
 
     matches: list[MatchedLine] = field(default_factory=list)
-    counts: dict[int, int] = field(default_factory=dict)  # index of the row → how often
     names: set[str] = field(default_factory=set)  # products whose name was met
     n_lines: int = 0
     n_bytes: int = 0
@@ -175,7 +174,6 @@ class _Reader:
             )
 
     def _keep(self, index: int, matched: MatchedLine) -> None:
-        self._log.counts[index] = self._log.counts.get(index, 0) + 1
         kept = self.kept.setdefault(index, [])
         if len(kept) == 2 * _AT_EACH_END:
             del kept[_AT_EACH_END]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_CLOCK_TIME: Final = r"(\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)"
 # 2026-01-31T02:00:00.5, 2026-01-31 02:00:00,500, 2026/01/31 02:00:00, and Airflow's [2026-01-31, 02:00:00 UTC].
-_DATED: Final = re.compile(
-    r"(?<!\d)(\d{4})[-/](\d\d)[-/](\d\d)[T, ]{1,2}(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?\s?(Z|[+-]\d\d:?\d\d)?"
-)
-_SYSLOG: Final = re.compile(r"^\W{0,3}([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d)")
-_CLOCK: Final = re.compile(r"^\W{0,2}(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?\b")
+_DATED: Final = re.compile(rf"(?<!\d)(\d{{4}})[-/](\d\d)[-/](\d\d)[T, ]{{1,2}}{_CLOCK_TIME}\s?(Z|[+-]\d\d:?\d\d)?")
+_SYSLOG: Final = re.compile(r"^\W{0,3}([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d:\d\d:\d\d)")
+_CLOCK: Final = re.compile(rf"^\W{{0,2}}{_CLOCK_TIME}\b")
 _REACH: Final = 160  # a time stands at the beginning of a line
 _LEAP_YEAR: Final = 2000  # syslog tells no year; the 29th of February must exist
 
@@ -20,23 +19,19 @@ _LEAP_YEAR: Final = 2000  # syslog tells no year; the 29th of February must exis
 def read_time(line: str) -> datetime | None:
     """The time a line begins with, naive, in UTC where there is an offset; None when there is none.
 
-    A clock without a date is one of the first of January; `later` mends midnight.
+    A clock without a date is one of the first of January; `measure_elapsed_s` mends midnight.
     """
     head = line[:_REACH]
     try:
         if match := _DATED.search(head):
-            year, month, day, hour, minute, second = (int(match[number]) for number in range(1, 7))
-            at = datetime(year, month, day, hour, minute, second, _read_microseconds(match[7]))  # noqa: DTZ001
-            return at - _read_offset(match[8])
+            at = datetime.fromisoformat(f"{match[1]}-{match[2]}-{match[3]}T{match[4]}{match[5] or ''}")
+            return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
         if match := _SYSLOG.match(head):
-            name, day, hour, minute, second = match[1].lower(), *(int(match[number]) for number in range(2, 6))
-            if name not in _MONTHS:
-                return None
-            return datetime(_LEAP_YEAR, _MONTHS.index(name) + 1, day, hour, minute, second)  # noqa: DTZ001
+            month = _MONTHS.index(match[1].lower()) + 1
+            return datetime.fromisoformat(f"{_LEAP_YEAR}-{month:02}-{int(match[2]):02}T{match[3]}")
         if match := _CLOCK.match(head):
-            hour, minute, second = (int(match[number]) for number in range(1, 4))
-            return datetime(_LEAP_YEAR, 1, 1, hour, minute, second, _read_microseconds(match[4]))  # noqa: DTZ001
-    except (ValueError, OverflowError):  # month 13, or the year 0001 in Kiribati
+            return datetime.fromisoformat(f"{_LEAP_YEAR}-01-01T{match[1]}")
+    except (ValueError, OverflowError):  # month 13 or Foo, or the year 0001 in Kiribati
         return None
     return None
 
@@ -53,14 +48,3 @@ def measure_elapsed_s(earlier: datetime, later: datetime) -> float | None:
         if seconds > timedelta(days=1).total_seconds():
             return None
     return seconds if seconds >= 0 else None
-
-
-def _read_microseconds(digits: str | None) -> int:
-    return int((digits or "0").ljust(6, "0")[:6])
-
-
-def _read_offset(text: str | None) -> timedelta:
-    if not text or text == "Z":
-        return timedelta()
-    sign = -1 if text[0] == "-" else 1
-    return sign * timedelta(hours=int(text[1:3]), minutes=int(text[-2:]))
