@@ -72,9 +72,10 @@ class Manager:
         """Shell text that sets `$problem` to `CAUSE SENTENCE` when `$ACTION` would not reach the daemon `$pid`.
 
         `$described` is what `find_next_start` left of it in this run; empty where `find_obstacle` must ask the manager.
-        By default `find` must name the unit as the one that runs `$pid`.
+        By default `find` must name the unit as the one that runs `$pid`; what the inventory describes has no obstacle.
         """
-        return self._own("find_obstacle", service, default=_found_obstacle(self._module, service))
+        default = _found_obstacle(self._module, service) if self.RANK else ":"
+        return self._own("find_obstacle", service, default=default)
 
     def set_timer(self, name: str, command: str, after_s: int) -> str:
         """Shell text that runs `command` in `after_s` seconds, also after the end of this session.
@@ -197,7 +198,6 @@ def start_sleeper(name: str, command: str, after_s: int) -> str:
 
 def find_script(service: ServiceChoice) -> str:
     """`find` for init scripts: the first of the usual names that exists."""
-    del service
     return 'for name in sshd ssh; do if test -x "/etc/init.d/$name"; then unit=$name; break; fi; done'
 
 
@@ -212,7 +212,6 @@ def find_settings_start(service: ServiceChoice) -> str:
     The scripts start a listener; a process for each connection is started by inetd or systemd, with its own options.
     Source: debian/openssh-server.ssh.init, Fedora's and SUSE's sshd.init, Gentoo's sshd.initd.
     """
-    del service
     return (
         'if [ -z "$pid" ] || grep -q -i clientalive "/etc/init.d/$unit" 2>/dev/null; then return; fi\n'
         f"follow 'sshd $SSHD_OPTS $OPTIONS $command_args' {_SETTINGS}"
@@ -251,12 +250,6 @@ def find_script_obstacle(service: ServiceChoice) -> str:
         'sshd with $word, as the one that accepted this login ($pid)"; return; }\n'
         "done\nset +f"
     )
-
-
-def find_no_obstacle(service: ServiceChoice) -> str:
-    """`find_obstacle` for managers that the inventory describes: never an obstacle."""
-    del service
-    return ":"
 
 
 def _found_obstacle(module: Service, service: ServiceChoice) -> str:

@@ -1,11 +1,9 @@
 """Two commands of the inventory, used unchecked: for service managers that have no module."""
 
 from sshd_keepalive.model import ServiceChoice
-from sshd_keepalive.services import find_no_obstacle
 
 RANK: int = 0
 DETECT: str = "false"
-find_obstacle = find_no_obstacle
 
 
 def find(service: ServiceChoice) -> str:

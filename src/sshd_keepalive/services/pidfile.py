@@ -8,11 +8,9 @@ listening socket (bug 2953), so a supervised daemon is restarted by its manager 
 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.quoting import quote
-from sshd_keepalive.services import find_no_obstacle
 
 RANK: int = 0
 DETECT: str = "false"
-find_obstacle = find_no_obstacle
 
 
 def find(service: ServiceChoice) -> str:

@@ -31,14 +31,10 @@ _SOCKET_DIFFERS = (
 
 def find(service: ServiceChoice) -> str:
     """The service in whose control group the listener lives."""
-    return _unit_of_process("$pid")
-
-
-def _unit_of_process(number: str) -> str:
     return (
         "while IFS= read -r line; do\ncase $line in\n"
         "*:name=systemd:*/*.service | 0::*/*.service) unit=${line##*/}; break ;;\nesac\n"
-        f'done <"/proc/{number}/cgroup"'
+        'done <"/proc/$pid/cgroup"'
     )
 
 
