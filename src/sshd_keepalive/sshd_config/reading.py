@@ -37,7 +37,6 @@ class DecidingScope:
 
     scope: Scope
     context: Context | None  # an example of a connection that reaches the block; None: none can be constructed
-    keywords: tuple[str, ...]  # the settings that the block decides, in lower case
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,20 +90,12 @@ class Reading:
     @cached_property
     def scopes(self) -> tuple[DecidingScope, ...]:
         """Everybody, then every Match block that can decide a setting, with a connection that reaches it."""
-        keywords: dict[Block, list[str]] = {}
-        for event in self.overrides:
-            assert event.block is not None
-            keywords.setdefault(event.block, []).append(event.line.keyword)
         version, work = self.tree.version, self.tree.work
-        blocks = (
-            DecidingScope(
-                scope=block.scope,
-                context=match.find_connection(block, version, work),
-                keywords=tuple(keywords[block]),
-            )
-            for block in keywords
+        blocks = dict.fromkeys(event.block for event in self.overrides if event.block is not None)
+        return (
+            DecidingScope(scope=GLOBAL, context=BLANK),
+            *(DecidingScope(scope=b.scope, context=match.find_connection(b, version, work)) for b in blocks),
         )
-        return DecidingScope(scope=GLOBAL, context=BLANK, keywords=KEYWORDS), *blocks
 
     @cached_property
     def everybody(self) -> Effective:
@@ -115,7 +106,7 @@ class Reading:
         """Give the values that sshd would use for one connection, and where each comes from."""
         effective = self._effective.get(context)
         if effective is None:
-            effective = self._effective[context] = self._lay(context).resolve(context)
+            effective = self._effective[context] = self._lay(context).resolve()
         return effective
 
     def list_possible(self, context: Context) -> dict[str, tuple[int, ...]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 
-from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Context, Place, Scope
+from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Place, Scope
 from sshd_keepalive.sshd_config import match, values
 from sshd_keepalive.sshd_config.keywords import fold, is_global_only
 from sshd_keepalive.sshd_config.limits import Work
@@ -59,7 +59,6 @@ class Setting:
 class Effective:
     """The settings that sshd would use for one connection."""
 
-    context: Context
     settings: tuple[Setting, ...]  # the two keep-alive settings
     undecided: tuple[Place, ...] = ()  # Match lines for which file and context do not tell whether they match
 
@@ -151,13 +150,13 @@ class Layers:
                 yielded.add(event)
                 yield event
 
-    def resolve(self, context: Context) -> Effective:
+    def resolve(self) -> Effective:
         """Give both keep-alive settings for a connection with these layers, defaults included.
 
         Blocks that cannot be decided count as not matching and are listed in `undecided`; see `list_possible`.
         """
         settings = tuple(self._setting(keyword) for keyword in KEYWORDS)
-        return Effective(context=context, settings=settings, undecided=tuple(self.undecided))
+        return Effective(settings=settings, undecided=tuple(self.undecided))
 
     def list_possible(self) -> dict[str, tuple[int, ...]]:
         """Every value both keep-alive settings may have: one, or more if some block is undecided.

@@ -89,5 +89,5 @@ def test_connections_that_meet_the_same_blocks_share_an_answer_and_it_is_right(s
         return
     for context in (BLANK, *(scope.context for scope in scopes if scope.context is not None)):
         afresh = lay(reading.tree, context)
-        assert reading.resolve(context) == afresh.resolve(context)
+        assert reading.resolve(context) == afresh.resolve()
         assert reading.list_possible(context) == afresh.list_possible()

@@ -119,7 +119,7 @@ def test_a_decided_block_before_an_undecided_one_settles_it() -> None:
 
 
 def scopes(built: Tree) -> list[tuple[str, tuple[str, ...]]]:
-    return [(str(each.scope), each.keywords) for each in readings.scopes(built)]
+    return [(str(each.scope), readings.list_keywords(built, each)) for each in readings.scopes(built)]
 
 
 def test_every_block_that_decides_for_somebody_is_a_scope() -> None:
