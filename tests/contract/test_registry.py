@@ -89,13 +89,13 @@ def test_one_new_file_is_a_report_an_engine_or_a_notifier(tmp_path: Path) -> Non
 
 
 def test_a_file_without_the_functions_is_refused(dropped_in: Path) -> None:
-    (dropped_in / "dropped_wrong.py").write_text("def load(source): return ()\n")
-    with pytest.raises(ExtensionError, match="does not keep the contract of Inventory, it lacks can_load"):
+    (dropped_in / "dropped_wrong.py").write_text("def can_load(head, path): return True\n")
+    with pytest.raises(ExtensionError, match="does not keep the contract of Inventory, it lacks load"):
         registry.load("inventories", "dropped_wrong")
 
 
 def test_a_stranger_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "foreign_hosts.py").write_text("def load(source): return ()\ndef can_load(head, path): return False\n")
+    (tmp_path / "foreign_hosts.py").write_text("def load(source): return ()\n")
     metadata = tmp_path / "foreign-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")

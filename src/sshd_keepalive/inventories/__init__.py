@@ -26,11 +26,9 @@ class Inventory(Protocol):
             ConfigError: every mistake that was found, each with its place.
         """
 
-    # A module may also define `list_known(source)`: the hosts that completion offers where `load` would ask a program,
-    # a cloud or standard input.
-
-    def can_load(self, head: bytes, path: str) -> bool:
-        """Whether a file is of this kind, judged by its first 64 KiB and its path."""
+    # A module may also define
+    # - `can_load(head: bytes, path: str) -> bool`: whether a file is of this kind, by its first 64 KiB and path;
+    # - `list_known(source)`: what completion offers where `load` would ask a program, a cloud or standard input.
 
 
 def load(sources: Iterable[str]) -> tuple[Host, ...]:
@@ -118,4 +116,5 @@ def _detect_kind(path: Path) -> str:
 
 
 def _find_kinds(head: bytes, path: Path, kinds: Iterable[str]) -> list[str]:
-    return [kind for kind in kinds if registry.load("inventories", kind).can_load(head, str(path))]
+    modules = {kind: registry.load("inventories", kind) for kind in kinds}
+    return [kind for kind, own in modules.items() if hasattr(own, "can_load") and own.can_load(head, str(path))]

@@ -7,11 +7,6 @@ from sshd_keepalive.hosts.target import parse_list
 from sshd_keepalive.model import Host
 
 
-def can_load(head: bytes, path: str) -> bool:
-    """Recognise no file."""
-    return False
-
-
 def load(source: str) -> tuple[Host, ...]:
     """Parse the hosts of a list; `web[01:20]` is a range as in other inventories.
 

@@ -38,11 +38,6 @@ _KEPT: Final = (
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
-def can_load(head: bytes, path: str) -> bool:
-    """Recognise no file."""
-    return False
-
-
 def load(source: str) -> tuple[Host, ...]:
     """Load the ACTIVE servers of a cloud that do not run Windows.
 

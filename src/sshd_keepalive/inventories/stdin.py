@@ -12,11 +12,6 @@ from sshd_keepalive.model import Host
 MAX_BYTES: Final = 64 * 1024 * 1024
 
 
-def can_load(head: bytes, path: str) -> bool:
-    """Recognise no file."""
-    return False
-
-
 def list_known(source: str) -> tuple[Host, ...]:
     """List none: during completion there is no standard input."""
     return ()
