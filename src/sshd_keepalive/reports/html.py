@@ -84,22 +84,13 @@ def _describe_policy(policy: Policy) -> str:
 # ----------------------------------------------------------------------------------------- state by group
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Share:
-    """A part of a bar: from where, how wide, both in percent."""
-
-    name: str
-    number: int
-    start: float
-    width: float
-
-
-def _compute_shares(counts: Mapping[str, int]) -> list[_Share]:
+def _compute_shares(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Compute the parts of a bar: from where, how wide, both in percent."""
     total = sum(counts.values())
     shares, start = [], 0.0
     for state in filter(counts.get, _ORDER):
         width = 100 * counts[state] / total
-        shares.append(_Share(name=state.value, number=counts[state], start=start, width=width))
+        shares.append({"name": state.value, "number": counts[state], "start": start, "width": width})
         start += width
     return shares
 
