@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sshd_keepalive.config.document import Node, YamlDocument
@@ -119,13 +119,12 @@ class Record:
     fields: Mapping[str, Field]
     build: Callable[[dict[str, Any]], Any] = dict
     short: Text | None = None  # a short form that replaces the mapping
-    meant: dict[str, str] = field(default_factory=dict)  # wrong key → what to write instead
 
     def read(self, node: Node, document: YamlDocument) -> Any:
         """Give the built value; None if a key is missing or a value is wrong."""
         if self.short and node.kind == "text":
             return self.short.read(node, document)
-        entries = document.read_fields(node, self.fields, meant=self.meant)
+        entries = document.read_fields(node, self.fields)
         values = {key: self.fields[key].shape.read(value, document) for key, (_, value) in entries.items()}
         missing = [key for key, field in self.fields.items() if field.required and key not in entries]
         if missing:

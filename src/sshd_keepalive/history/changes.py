@@ -36,7 +36,7 @@ class Replaced:
     run_id: str
     started_at: datetime
     setting: Subject
-    scope: Scope  # see `drop_place`
+    scope: Scope  # printable, without a place
     value: str
 
 
@@ -60,11 +60,6 @@ def find_changes(
     return tuple(changes)
 
 
-def drop_place(scope: Scope) -> Scope:
-    """Give a scope, printable and without its place, so that a moved Match line stays the same."""
-    return Scope(text=printable(scope.text))
-
-
 def _compare_states(now: HostReport, last: Recorded) -> Iterator[str]:
     before = last.report
     if before.state.is_judged and not now.state.is_judged:
@@ -83,7 +78,8 @@ _Key = tuple[Subject, Scope]
 
 
 def _make_key(finding: Finding) -> _Key:
-    return finding.setting, drop_place(finding.scope)
+    """Make the key of a finding: its scope is printable, without its place: a moved Match line stays the same."""
+    return finding.setting, Scope(text=printable(finding.scope.text))
 
 
 def _group_by_key(report: HostReport) -> dict[_Key, list[Finding]]:
