@@ -39,6 +39,11 @@ SECOND = (
 )
 
 
+def end(pid_file: str) -> str:
+    """Build shell text that ends the process of a PID file and waits until it has gone, its port with it."""
+    return f"p=$(cat {pid_file}); kill $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done"
+
+
 class Aimed:
     """The program aimed at one sshd of a host."""
 

@@ -90,17 +90,36 @@ class Victim:
     """A host of the lab, the program aimed at it, and a place to stop."""
 
     def __init__(self, lab: Lab, host: LabHost, folder: Path) -> None:
+        self._lab = lab
         self.host = host
         self.inventory = folder / f"{host.kind}.yaml"
-        self.inventory.write_text(lab.inventory())
-        self.only = ("-i", str(self.inventory), "--limit", host.name, "--format", "json")
         self.stock = (host.root / CONFIG.lstrip("/")).read_bytes()
 
     @property
     def config(self) -> bytes:
         return (self.host.files / CONFIG.lstrip("/")).read_bytes()
 
+    @property
+    def only(self) -> tuple[str, ...]:
+        return ("-i", str(self.inventory), "--limit", self.host.name, "--format", "json")
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Use a stock host in the block. What a failure leaves on it is unknown: another host takes its place."""
+        try:
+            self.fresh()
+            yield
+        except BaseException:
+            self.stop()
+            (self.host,) = self._lab.boot(self.host.kind)
+            raise
+
+    def stop(self) -> None:
+        self.host.stop()
+        self._lab.hosts.remove(self.host)
+
     def fresh(self) -> None:
+        self.inventory.write_text(self._lab.inventory())
         self.host.run(FORGET)
         self.host.reset()
 

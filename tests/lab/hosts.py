@@ -5,6 +5,7 @@ lives in memory, survives its reboots and is forgotten with the lab. Every wait 
 """
 
 import ipaddress
+import itertools
 import os
 import shutil
 import signal
@@ -26,7 +27,7 @@ from .cgroups import is_unified, make_cgroups
 from .recipes import LAYOUTS, PASSWORD, RECIPES, USERS, recipe_of
 from .roots import IDENTITY_FILE, LabUnavailable, mark_used, root_path
 
-BOOT_TIMEOUT_S = 90.0
+BOOT_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
 BOOTS_AT_ONCE = 8
 POLL_S = 0.02
@@ -70,7 +71,7 @@ class LabHost:
         return self._process is not None and self._process.poll() is None
 
     def run(
-        self, script: str, *, check: bool = True, stdin: str = "", timeout_s: float = 60
+        self, script: str, *, check: bool = True, stdin: str = "", timeout_s: float = 180
     ) -> subprocess.CompletedProcess[str]:
         """Run shell text in the host as root, past sshd.
 
@@ -208,7 +209,7 @@ class Lab:
     bridge: str = ""
     folder: Path = Path()
     _network: ipaddress.IPv4Network | None = None
-    _n_booted: int = 0
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     identity_file = IDENTITY_FILE
     users = USERS
@@ -303,9 +304,9 @@ class Lab:
 
     def _make_host(self, kind: str) -> LabHost:
         assert self._network is not None
-        self._n_booted += 1
+        number = next(self._numbers)
         # nspawn makes "vb-NAME" the interface's name, and 15 characters are all it may have: two kinds stay apart.
-        name = f"{kind}-{self.bridge.removeprefix('lab')}{self._n_booted:03d}"
+        name = f"{kind}-{self.bridge.removeprefix('lab')}{number:03d}"
         base = self.folder / name
         files, upper, work = base, base.with_suffix(".upper"), base.with_suffix(".work")
         for folder in (files, upper, work):
@@ -315,7 +316,7 @@ class Lab:
         (files / "etc/hostname").write_text(f"{name}\n")
         (files / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n")
         (files / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
-        return LabHost(name, kind, str(self._network[256 + self._n_booted]), files, self)
+        return LabHost(name, kind, str(self._network[256 + number]), files, self)
 
     def _make_bridge(self) -> None:
         """Take the first free number: the creation of an interface is what makes it ours."""

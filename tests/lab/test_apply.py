@@ -139,7 +139,8 @@ def test_a_right_file_with_an_older_daemon_is_pending_and_apply_restarts_it(
     assert host.run("cat /run/sshd.pid").stdout != old
     assert keepalive("check", *only).status == 0
     # A reload leaves the process as it is and yet reads the files: that is not pending.
-    host.run(f"echo '# touched' >>{CONFIG}; systemctl reload ssh")
+    host.run(f"echo '# touched' >>{CONFIG}; rm /run/sshd.pid; systemctl reload ssh")
+    host.wait_until("test -s /run/sshd.pid", "the reload")
     assert keepalive("check", *only).status == 0
 
 

@@ -20,7 +20,7 @@ import pytest
 from tests.support.cli import keepalive
 
 from . import guarantees
-from .daemons import SECOND, Aimed, refused
+from .daemons import SECOND, Aimed, end, refused
 from .faults import CONFIG, STATE, STOPS, Victim, interrupt, kill, wait_for
 from .hosts import Lab
 
@@ -41,10 +41,10 @@ LIMIT_S = 7200 if ALL else 1800
 def victims(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victims]:
     hosts = lab.boot_all(list(guarantees.KINDS))
     folder = tmp_path_factory.mktemp("faults")
-    yield {host.kind: Victim(lab, host, folder) for host in hosts}
-    for host in hosts:
-        host.stop()
-        lab.hosts.remove(host)
+    made = {host.kind: Victim(lab, host, folder) for host in hosts}
+    yield made
+    for victim in made.values():
+        victim.stop()
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def everywhere(victims: Victims, table: guarantees.Table, fault: str, cell: Call
             if step in STOPS and step not in DECISIVE and not (ALL or _is_full(fault, victim)):
                 continue
             try:
-                victim.fresh()
-                result = cell(victim, step)
+                with victim.attempt():
+                    result = cell(victim, step)
             except Exception as error:
                 problems.append(f"{fault}, {step}, {victim.host.kind}: {error!r}"[:1500])
                 result = "FAILED"
@@ -172,8 +172,8 @@ def test_no_inode_is_left_when_the_time_is_up(victims: Victims, table: guarantee
             try:
                 with victim.stopped_before(step) as process:
                     kill(process)
-                    host.run(f"{taken}n=0; while touch {STATE}/full.$n; do n=$((n + 1)); done 2>/dev/null")
-                assert victim.config != victim.stock
+                    assert victim.config != victim.stock
+                    host.run(f"{taken}n=0; while true >{STATE}/full.$n; do n=$((n + 1)); done 2>/dev/null")
                 host.wait_until(f"test ! -e {STATE}/lock", "the guard to revert the change")
                 noted = host.run(f"cat {STATE}/taken_back {STATE}/*/decided/how", check=False).stdout
             finally:
@@ -224,7 +224,7 @@ def breaks_sshd(victim: Victim, option: str, trouble: str) -> None:
 
 def mends_sshd(victim: Victim) -> None:
     victim.host.run(
-        "rm -f /broken /etc/systemd/system/ssh.service.d/broken.conf; sed -i '/broken/d' /etc/init.d/ssh; "
+        "rm -rf /broken /etc/systemd/system/ssh.service.d; sed -i '/broken/d' /etc/init.d/ssh; "
         "if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi"
     )
     if (victim.host.files / "usr/sbin/sshd.real").exists():
@@ -386,7 +386,7 @@ def test_a_second_sshd_is_refused_before_anything_is_changed(
         try:
             refused(Aimed(victim.host, folder, port=2222), "other_daemon")
         finally:
-            victim.host.run("kill $(cat /run/second.pid)")
+            victim.host.run(end("/run/second.pid"))
         return f"{victim.verdict()}, reported refused"
 
     everywhere(two, table, "a second sshd with files of its own", cell)
@@ -450,7 +450,7 @@ def test_a_run_that_could_not_restart_is_cleared_by_what_is_said(
         host.run("rm /broken")
         host.run(hint.partition("run on the host: ")[2])
         assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
-        host.run("kill $(cat /run/rescue.pid)")
+        host.run(end("/run/rescue.pid"))
         return f"{victim.verdict()}, reported unproved"
 
     everywhere(two, table, "no restart succeeds until the host is repaired", cell)
@@ -461,16 +461,16 @@ def test_an_sshd_that_somebody_starts_by_hand_clears_a_run_too(two: Victims, tmp
     """The manager stays broken; the sshd that listens has read the old bytes. A socket unit leaves it no port."""
     for victim in (victim for kind, victim in two.items() if kind != "socket"):
         host = victim.host
-        victim.fresh()
-        _, guard = left_unproved(victim)
-        host.run("mkdir -p /run/sshd; /usr/sbin/sshd -D -o PidFile=/run/hand.pid >/dev/null 2>&1 &")
-        host.wait_until("test -s /run/hand.pid", "the sshd that was started by hand")
-        host.run(f"sh {guard} revert")
-        assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
-        assert not victim.litter()
-        host.run("rm /broken; kill $(cat /run/hand.pid)")
-        host.restart_sshd()
-        assert victim.verdict() == "old"
+        with victim.attempt():
+            _, guard = left_unproved(victim)
+            host.run("mkdir -p /run/sshd; /usr/sbin/sshd -D -o PidFile=/run/hand.pid >/dev/null 2>&1 &")
+            host.wait_until("test -s /run/hand.pid", "the sshd that was started by hand")
+            host.run(f"sh {guard} revert")
+            assert not (host.files / f"{STATE.lstrip('/')}/lock").exists()
+            assert not victim.litter()
+            host.run(f"rm /broken; {end('/run/hand.pid')}")
+            host.restart_sshd()
+            assert victim.verdict() == "old"
 
 
 @pytest.mark.timeout(LIMIT_S)
@@ -478,46 +478,45 @@ def test_the_next_apply_clears_a_run_once_sshd_was_started_again(two: Victims, t
     """Nobody types anything for it; an edit that repaired the file stays."""
     for victim in two.values():
         host = victim.host
-        victim.fresh()
-        left_unproved(victim)
-        host.run(f"rm /broken; echo '# repaired' >>{CONFIG}")
-        host.restart_sshd()
-        seen = keepalive("check", *victim.only)
-        assert (seen.status, seen.host()["pending"]) == (1, None), seen.stdout
-        again = keepalive("apply", "--yes", *victim.only, "--confirm-timeout", "120")
-        assert (again.status, again.host()["change"]) == (0, "applied"), again.stdout
-        assert not victim.litter()
-        assert host.run(f"tail -n 1 {CONFIG}").stdout == "# repaired\n"
+        with victim.attempt():
+            left_unproved(victim)
+            host.run(f"rm /broken; echo '# repaired' >>{CONFIG}")
+            host.restart_sshd()
+            seen = keepalive("check", *victim.only)
+            assert (seen.status, seen.host()["pending"]) == (1, None), seen.stdout
+            again = keepalive("apply", "--yes", *victim.only, "--confirm-timeout", "120")
+            assert (again.status, again.host()["change"]) == (0, "applied"), again.stdout
+            assert not victim.litter()
+            assert host.run(f"tail -n 1 {CONFIG}").stdout == "# repaired\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_finishes_what_it_began(victims: Victims, number: int) -> None:
     """The host in flight is finished, no other is begun, and the run says so."""
     victim, other = victims["d12"], victims["sysv"]
-    for one in (victim, other):
-        one.fresh()
-    words = ("--limit", f"{victim.host.name},{other.host.name}", "-f", "1", "--confirm-timeout", "90")
-    with victim.stopped_before("rehearse", *words) as process:
-        interrupt(process, number)
-    output, _ = process.communicate(timeout=240)
-    document = json.loads(output)
-    assert (process.returncode, document["exit_code"]) == (130, 130)
-    ends = {host["name"]: (host["change"], (host["failure"] or {}).get("cause")) for host in document["hosts"]}
-    assert ends[victim.host.name][0] in ("applied", "rolled_back", "refused")
-    assert ends[other.host.name] == ("not_begun", "interrupted")
-    assert other.config == other.stock
-    victim.verdict()
+    with victim.attempt(), other.attempt():
+        words = ("--limit", f"{victim.host.name},{other.host.name}", "-f", "1", "--confirm-timeout", "90")
+        with victim.stopped_before("rehearse", *words) as process:
+            interrupt(process, number)
+        output, _ = process.communicate(timeout=240)
+        document = json.loads(output)
+        assert (process.returncode, document["exit_code"]) == (130, 130)
+        ends = {host["name"]: (host["change"], (host["failure"] or {}).get("cause")) for host in document["hosts"]}
+        assert ends[victim.host.name][0] in ("applied", "rolled_back", "refused")
+        assert ends[other.host.name] == ("not_begun", "interrupted")
+        assert other.config == other.stock
+        victim.verdict()
 
 
 def test_the_second_interrupt_leaves_the_rest_to_the_guard(victims: Victims) -> None:
     victim = victims["sysv"]
-    victim.fresh()
-    with victim.stopped_before("install") as process:
-        interrupt(process, signal.SIGINT)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-    process.communicate()
-    assert victim.verdict() == "old"
+    with victim.attempt():
+        with victim.stopped_before("install") as process:
+            interrupt(process, signal.SIGINT)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        process.communicate()
+        assert victim.verdict() == "old"
 
 
 @pytest.mark.timeout(LIMIT_S)

@@ -3,9 +3,11 @@
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from .faults import Victim
 from .hosts import Lab, LabError, LabHost
 from .recipes import RECIPES
 
@@ -112,3 +114,13 @@ def test_failed_script_tells_what_it_printed(boot: Boot) -> None:
     (host,) = boot("d12")
     with pytest.raises(LabError, match="no such thing"):
         host.run("echo no such thing >&2; exit 3")
+
+
+def test_a_host_that_a_failed_test_has_spoiled_is_replaced(lab: Lab, tmp_path: Path) -> None:
+    (host,) = lab.boot("d12")
+    victim = Victim(lab, host, tmp_path)
+    with pytest.raises(LabError), victim.attempt():
+        victim.host.run("ip link set host0 down; mv /usr/sbin/sshd /usr/sbin/sshd.away; exit 3")
+    with victim.attempt():
+        assert log_in(lab, victim.host, "ops", "id -un").stdout == "ops\n"
+    victim.stop()

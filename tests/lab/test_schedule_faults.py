@@ -98,7 +98,7 @@ def test_a_machine_that_cannot_have_schedules_says_so_and_is_as_it_was(controlle
     other.run("mv /usr/bin/crontab /usr/bin/crontab.away")
     assert "neither systemd nor cron" in refused(other, "schedule install --every day -i hosts.yaml")
     assert "no schedules" in keepalive(other, "schedule list")
-    other.run("mv /usr/bin/crontab.away /usr/bin/crontab; service cron stop; pkill -x cron; true")
+    other.run("mv /usr/bin/crontab.away /usr/bin/crontab; service cron stop; while pkill -x cron; do sleep 0.1; done")
     assert "cron does not run" in keepalive(other, "schedule install --every day -i hosts.yaml")
 
 

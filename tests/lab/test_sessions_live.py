@@ -1,4 +1,4 @@
-"""The cure from end to end: a quiet job dies at the limit of a box on the way, and lives for ten after `apply`."""
+"""The cure from end to end: a quiet job dies at the limit of a box on the way, and lives for five after `apply`."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from tests.support.sshd import wait_until
 from .hosts import Lab, LabHost
 
 Boot = Callable[..., list[LabHost]]
-LIMITS = 10
+LIMITS = 5
 
 
 def inventory(
@@ -63,7 +63,7 @@ def ending() -> Iterator[list["subprocess.Popen[str]"]]:
 
 
 # OpenSSH 9.2 (d12) sends at half the rate: 1 means 2 s there.
-@pytest.mark.parametrize(("kind", "resets", "limit_s", "every_s"), [("d13", True, 4.0, 1), ("d12", False, 6.0, 2)])
+@pytest.mark.parametrize(("kind", "resets", "limit_s", "every_s"), [("d13", True, 8.0, 1), ("d12", False, 12.0, 2)])
 def test_a_quiet_job_dies_at_the_limit_and_lives_after_apply(
     lab: Lab,
     boot: Boot,
