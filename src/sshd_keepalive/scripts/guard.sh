@@ -415,12 +415,16 @@ abort() {
 } 2>/dev/null
 
 # expire: the time is up. What was confirmed stays, unless sshd has gone since and the files are still those of this
-# run.
+# run. What was reverted is over: the files may be those of a later run.
 # Reads ACTION DEADLINE_S RUN STATE. Sets old tries.
 expire() {
     cancel_timer() { :; } # it would end this very process
     read_decision
-    if [ "$how" != applied ]; then revert "not confirmed within $DEADLINE_S s"; return; fi
+    case $how in
+        applied) ;;
+        rolled_back) return ;;
+        *) revert "not confirmed within $DEADLINE_S s"; return ;;
+    esac
     rm -f "$RUN/sleeper"
     old=''
     tries=0
