@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+from pathlib import Path
+
 import pytest
 
+from sshd_keepalive.cli.commands import demo
 from tests.support.cli import keepalive
+from tests.support.sshd import wait_until
 
 pytestmark = pytest.mark.sshd
 
@@ -20,3 +27,13 @@ def test_the_demo_repairs_four_servers_and_rolls_the_fifth_back() -> None:
     assert len(ran.stdout.splitlines()) <= 60
     assert "/tmp" not in ran.stdout
     assert ran.stdout.endswith("sshd-keepalive check ops@192.0.2.11\n")
+
+
+def test_nobody_else_is_given_the_port_of_a_server_that_restarts(tmp_path: Path) -> None:
+    key = demo._make_key(tmp_path / "key")
+    with demo._run_server(demo._find_sshd(), tmp_path, "stock", key) as server:
+        pid_file = server.directory / "sshd.pid"
+        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+        wait_until(lambda: not pid_file.exists(), 60, "the end of sshd")
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", server.port))

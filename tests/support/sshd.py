@@ -77,6 +77,7 @@ class Sshd:
         self._binary = binary or find_sshd() or "sshd"
         self._own_folder = folder is None
         self._folder = folder
+        self._reserved: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -161,6 +162,8 @@ class Sshd:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if self._reserved is not None:
+            self._reserved.close()
         if self._own_folder and self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -190,21 +193,18 @@ class Sshd:
         )
 
     def _start(self) -> None:
-        for _ in range(5):  # a port that was free may be taken before sshd gets it
-            self.port = _free_port(self.address)
-            self._write()
-            process = self._process = subprocess.Popen(
-                [self._binary, "-D", "-f", str(self.config_file), "-E", str(self.folder / "log")],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            wait_until(partial(self._has_settled, process), START_TIMEOUT_S, "sshd to listen")
-            if process.poll() is None:
-                return
-            if "Address already in use" not in self.log:
-                break
-        raise RuntimeError(f"sshd did not start: {self.log}")
+        self._reserved = _reserve_port(self.address)
+        self.port = self._reserved.getsockname()[1]
+        self._write()
+        process = self._process = subprocess.Popen(
+            [self._binary, "-D", "-f", str(self.config_file), "-E", str(self.folder / "log")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(partial(self._has_settled, process), START_TIMEOUT_S, "sshd to listen")
+        if process.poll() is not None:
+            raise RuntimeError(f"sshd did not start: {self.log}")
 
     def _has_settled(self, process: subprocess.Popen[bytes]) -> bool:
         return process.poll() is not None or self._listens()
@@ -222,11 +222,12 @@ def wait_until(happened: Callable[[], bool], timeout_s: float, what: str) -> Non
         time.sleep(_POLL_S)
 
 
-def _free_port(address: str) -> int:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+def _reserve_port(address: str) -> socket.socket:
+    """Take a port that nobody else gets by chance, also while sshd restarts; sshd sets SO_REUSEADDR too."""
+    reserved = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind((address, 0))
+    return reserved
 
 
 def _keygen(*arguments: str) -> None:

@@ -60,7 +60,7 @@ class Terminal:
     def shows_what_is_typed(self) -> bool:
         return bool(termios.tcgetattr(self._fd)[3] & termios.ECHO)
 
-    def wait_for(self, text: str, timeout_s: float = 30) -> None:
+    def wait_for(self, text: str, timeout_s: float = 120) -> None:
         """Read until a text was shown."""
         end = time.monotonic() + timeout_s
         while text not in self.shown:
@@ -79,7 +79,7 @@ class Terminal:
         while select.select([self._fd], [], [], 0)[0] and self._read(time.monotonic() + 1):
             pass
 
-    def end(self, timeout_s: float = 60) -> int:
+    def end(self, timeout_s: float = 120) -> int:
         """Read to the end and give the exit code."""
         end = time.monotonic() + timeout_s
         while self._read(end):

@@ -100,11 +100,12 @@ def test_tags_and_the_cache_with_its_age(
     start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud = start("one", Cloud([server(1, tags=["etl"])]))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
     (host,) = inventories.load(["openstack:one?cache=600&user=linux"])
     assert (host.groups, host.user) == (("etl", "zone=eu-01", "net=net-a"), "linux")
     assert not caplog.records
     asked = len(cloud.requests)
-    now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 100)
     with caplog.at_level(logging.WARNING):
         assert names("openstack:one?cache=600") == ["ecs-01"]

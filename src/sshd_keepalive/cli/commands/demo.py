@@ -138,8 +138,8 @@ def _run_server(binary: str, folder: Path, name: str, key: Path) -> Iterator[Ser
     directory = folder / name
     directory.mkdir()
     _make_key(directory / "host_key")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    reserved = _reserve_port()
+    port: int = reserved.getsockname()[1]
     own = (
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host_key\nPidFile {directory}/sshd.pid\n"
         f"AuthorizedKeysFile {key}.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\n"
@@ -150,13 +150,23 @@ def _run_server(binary: str, folder: Path, name: str, key: Path) -> Iterator[Ser
         text = content.replace("@", str(directory)).replace("ME", getpass.getuser())
         file.write_text(own + text if path == "sshd_config" else text, encoding="utf-8")
     log = directory / "log"
-    process = subprocess.Popen([binary, "-D", "-f", str(directory / "sshd_config"), "-E", str(log)])
-    try:
-        _wait_until_ready(process, directory, log)
-        yield Server(name, directory, port)
-    finally:
-        process.terminate()
-        process.wait(10)
+    with reserved, subprocess.Popen([binary, "-D", "-f", str(directory / "sshd_config"), "-E", str(log)]) as process:
+        try:
+            _wait_until_ready(process, directory, log)
+            yield Server(name, directory, port)
+        finally:
+            process.terminate()
+
+
+def _reserve_port() -> socket.socket:
+    """Take a port that nobody else gets by chance, also while sshd restarts.
+
+    With SO_REUSEADDR, as sshd sets it, several sockets may have an address of which one listens (socket(7)).
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path, log: Path) -> None:
