@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from sshd_keepalive.errors import ConfigError, ExtraError
 from sshd_keepalive.model import End, Host, HostReport, State
 from tests.support import jobs
 from tests.support.dask import Cluster
+from tests.support.sshd import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -195,6 +199,26 @@ def test_a_cluster_that_went_away_between_two_waves_begins_nothing_and_raises_no
     assert Counter(report.host.name for report in seen) == Counter(host.name for host in HOSTS[3:])
     assert {(report.end, report.failure and report.failure.cause) for report in seen} == {(End.NOT_BEGUN, "no-worker")}
     dask.disconnect()
+
+
+def test_a_worker_that_ends_while_it_is_asked_takes_no_other_with_it(tmp_path: Path) -> None:
+    file, until = tmp_path / "noted", tmp_path / "until"
+    with Cluster(n_threads=1) as cluster, ThreadPoolExecutor(1) as pool:
+        engine = engines.select(f"dask:{cluster.address}")
+        run = engine.run(partial(jobs.held, file=file, until=until), HOSTS[:2], workers=2)
+        seen = pool.submit(list, run)
+        wait_until(lambda: len(jobs.lines(file)) == 2, 60, "both hosts to begin")
+        (lost, pid), (kept, _) = (line.removeprefix("+").split() for line in jobs.lines(file))
+        os.kill(int(pid), signal.SIGSTOP)
+        n_asked = cluster.log.count("_read_identity")
+        wait_until(lambda: cluster.log.count("_read_identity") > n_asked, 60, "both to be asked")
+        cluster.kill_worker(int(pid))
+        wait_until(lambda: "Remove worker" in cluster.log, 60, "the scheduler to see it")
+        until.touch()
+        reports = {report.host.name: report for report in seen.result(60)}
+        dask.disconnect()
+    causes = {name: report.failure and report.failure.cause for name, report in reports.items()}
+    assert causes == {lost: "worker-lost", kept: None}
 
 
 def test_reading_is_sent_in_batches_where_threads_are_few(cluster: Cluster, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -306,17 +306,16 @@ class _Cluster:
     def _refresh(self) -> None:
         """List the workers, and send the job to new ones."""
         self._refreshed_at_s = time.monotonic()
-        client = self.connection.client
         try:
-            n_threads: dict[str, int] = client.nthreads()
-            identities: dict[str, str] = client.run(_read_identity, workers=list(n_threads), on_error="ignore")
+            n_threads: dict[str, int] = self.connection.client.nthreads()
+            identities: dict[str, str] = self._call(_read_identity, list(n_threads))
             new = [
                 address
                 for address, identity in identities.items()
                 if address not in self.workers or self.workers[address].identity != identity
             ]
             load = partial(_load_job, self.run, self.packed_job, is_local=self.connection.is_local)
-            versions: dict[str, str] = client.run(load, workers=new, on_error="ignore") if new else {}
+            versions: dict[str, str] = self._call(load, new) if new else {}
         except Exception:  # of any kind: the scheduler is gone
             self.is_gone = True
             self.workers = {}
@@ -333,6 +332,22 @@ class _Cluster:
                     hint="install the same version of sshd-keepalive on all workers",
                 )
         self.workers = kept
+
+    def _call(self, function: Callable[..., str], workers: list[str]) -> dict[str, str]:
+        """Call a function on workers; give what those return that answer.
+
+        The scheduler sends the error of a worker that ends meanwhile as a pickle. Where that is refused it costs the
+        answers of all others too: then each worker is asked separately.
+        """
+        client = self.connection.client
+        answers: dict[str, str] = {}
+        try:
+            answers = client.run(function, workers=workers, on_error="ignore")
+        except pickle.UnpicklingError:
+            for address in client.nthreads().keys() & set(workers):
+                with contextlib.suppress(pickle.UnpicklingError):
+                    answers |= client.run(function, workers=[address], on_error="ignore")
+        return answers
 
 
 # ---------------------------------------------------------------------------------------- on a worker
