@@ -32,6 +32,13 @@ def test_the_exit_code_is_that_of_check(text: str, status: int, verdict: str, tm
     assert ran.host()["name"] == str(tmp_path / "sshd_config")
 
 
+def test_what_no_sshd_reads_is_refused_at_once(tmp_path: Path) -> None:
+    big = write(tmp_path / "sshd_config", GOOD + "# a comment\n" * 500_000)
+    ran = keepalive("check", "--file", big)
+    assert ran.status == 3
+    assert "its files have more than 4 MiB; no sshd reads more" in ran.stdout
+
+
 def test_a_copied_directory_is_read_with_its_drop_ins(tmp_path: Path) -> None:
     write(tmp_path / "ssh/sshd_config", f"Include /etc/ssh/sshd_config.d/*.conf\n{GOOD}")
     write(tmp_path / "ssh/sshd_config.d/50-cloud.conf", "ClientAliveInterval 0\n")

@@ -56,6 +56,12 @@ def test_one_connection(copied: Path, word: str) -> None:
     ]
 
 
+def test_a_host_without_a_name_is_named_once() -> None:
+    ran = keepalive("why", "127.0.0.1:1")
+    assert ran.status == 3
+    assert ran.stderr.count("127.0.0.1:1") == 1
+
+
 def test_json_lines(copied: Path) -> None:
     (line,) = keepalive("why", "--file", copied, "--format", "jsonl").stdout.splitlines()
     assert json.loads(line)["failure"] is None

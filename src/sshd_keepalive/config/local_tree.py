@@ -10,6 +10,7 @@ from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import DEFAULT_CONFIG
 from sshd_keepalive.sshd_config import include
 from sshd_keepalive.sshd_config import tree as trees
+from sshd_keepalive.sshd_config.limits import MAX_CONFIG_BYTES, check_size
 from sshd_keepalive.sshd_config.reading import Reading, read_files
 from sshd_keepalive.sshd_config.version import Version
 
@@ -29,11 +30,13 @@ def read_tree(path: str, version: Version) -> tuple[Reading, tuple[str, ...]]:
 
     Raises:
         ConfigError: there is no such configuration, or sshd could not read a file of it.
+        HostError: kind `observe`, cause `too_large`.
     """
     disk = _open_disk(Path(path).expanduser())
     files = {disk.main: _read_content(disk.where(disk.main))}
     globs: dict[str, tuple[str, ...]] = {}
     while True:
+        check_size(files.values())
         reading = read_files(files, main=disk.main, version=version, globs=globs)
         missing = trees.find_missing_globs(reading.tree)
         if not missing:
@@ -133,6 +136,7 @@ def _list_names(directory: Path) -> list[str]:
 
 def _read_content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(MAX_CONFIG_BYTES + 1)  # more than that is refused
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None

@@ -241,7 +241,7 @@ def confirm_host(host: Host, orders: Orders) -> HostReport:
                 f"the change could not be confirmed: {answer.reason or f'the host reports {answer.end}'}",
                 kind=answer.kind or FailureKind.EFFECTIVE,
                 cause=answer.cause or "confirm",
-                hint="run check on this host",
+                hint=answer.hint or "run check on this host",
             )
         return replace(
             report,

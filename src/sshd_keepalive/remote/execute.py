@@ -126,6 +126,8 @@ _UNSTEERED = frozenset({ChangeCause.NO_MANAGER, ChangeCause.NO_UNIT, ChangeCause
 
 
 def _hint(answer: Answer, change: Change) -> str:
+    if answer.hint:
+        return answer.hint
     if answer.cause == ChangeCause.NOT_REVERTED:
         return guard.show_remedy(answer.holder)
     if answer.cause == ChangeCause.EARLIER_RUN:

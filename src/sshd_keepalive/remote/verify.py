@@ -81,7 +81,8 @@ def ask_guard(shell: Shell, script: str, timeout_s: float) -> Answer | HostError
         answer = guard.parse(read_output(shell.run(script, timeout_s=timeout_s)))
     except HostError as error:
         if error.kind in (FailureKind.BECOME, FailureKind.SHELL):  # refused before the script began
-            return Answer(end=GuardEnd.REFUSED, kind=error.kind, cause=error.cause, reason=str(error))
+            hint = error.hint or ""
+            return Answer(end=GuardEnd.REFUSED, kind=error.kind, cause=error.cause, reason=str(error), hint=hint)
         return error
     if not answer.end:
         return MomentaryError("the answer of the guard has no result")

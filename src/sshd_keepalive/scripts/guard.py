@@ -95,6 +95,7 @@ class Answer:
     kind: FailureKind | None = None
     cause: str = ""
     reason: str = ""
+    hint: str = ""  # the next step, where the guard was not reached
     pidfile: str = ""  # the file that names the sshd which let us in, where a restart would not reach it
     holder: str = ""  # the directory of the run that holds the lock
     place: str = ""  # the directory or link that another account than root may change

@@ -8,6 +8,7 @@ OpenSSH 10.1 and 4 MiB since (`Version.max_config_bytes`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from sshd_keepalive.errors import HostError
@@ -71,9 +72,7 @@ def check_files(contents: list[bytes]) -> None:
     """
     if len(contents) > MAX_FILES:
         raise make_too_large(f"it has {len(contents)} files; the limit is {MAX_FILES}")
-    n_bytes = sum(map(len, contents))
-    if n_bytes > MAX_CONFIG_BYTES:
-        raise make_too_large(f"its files have {n_bytes} bytes; sshd reads at most {MAX_CONFIG_BYTES}")
+    check_size(contents)
     n_lines = sum(content.count(b"\n") for content in contents)
     if n_lines > MAX_LINES:
         raise make_too_large(f"its files have {n_lines} lines; the limit is {MAX_LINES}")
@@ -82,6 +81,16 @@ def check_files(contents: list[bytes]) -> None:
         raise make_too_large(f"its files have {n_words} words; the limit is {MAX_WORDS}")
     if any(_has_long_line(content) for content in contents):
         raise make_too_large(f"a line has more than {MAX_LINE_BYTES} bytes")
+
+
+def check_size(contents: Iterable[bytes]) -> None:
+    """Refuse files that are together larger than what any sshd reads.
+
+    Raises:
+        HostError: kind `observe`, cause `too_large`.
+    """
+    if sum(map(len, contents)) > MAX_CONFIG_BYTES:
+        raise make_too_large(f"its files have more than {MAX_CONFIG_BYTES >> 20} MiB; no sshd reads more")
 
 
 def _has_long_line(content: bytes) -> bool:

@@ -140,6 +140,7 @@ def _print_text(output: Output, answers: list[dict[str, Any]]) -> None:
         for warning in answer["warnings"]:
             click.echo(f"warning: {name}: {printable_line(warning)}", err=True)
         if answer["failure"]:
-            click.echo(f"error: {name}: {printable_line(answer['failure']['message'])}", err=True)
+            message = printable_line(answer["failure"]["message"])  # of a login, it begins with the host
+            click.echo(f"error: {message if message.startswith(name) else f'{name}: {message}'}", err=True)
             if answer["failure"]["hint"]:
                 click.echo(f"next: {printable_line(answer['failure']['hint'])}", err=True)
