@@ -13,6 +13,7 @@ from sshd_keepalive.spelling import join_first
 
 N_NAMED: Final = 8  # hosts of a group that are named; -v and the reports for machines name all
 NEXT: Final = "next: "  # before a command to paste
+_ANSWERED: Final = (Subject.OBSERVED, Subject.IDLE_LIMIT)  # the answer of a probe is about them
 _ALWAYS: Final = (Subject.SESSION, Subject.LOST_SESSIONS, Subject.SILENT_CLIENT)  # are shown whatever their state
 
 
@@ -78,7 +79,7 @@ def _body(report: HostReport, verbose: int) -> Iterator[str]:
     for reason, findings in groupby(_shown(report, verbose), key=lambda finding: finding.reason):
         for finding in findings:
             yield _finding(finding)
-        if reason:
+        if reason and reason not in report.answer:
             yield f"    {reason}"
     if report.losses:
         from sshd_keepalive.diagnosis import losses
@@ -124,7 +125,7 @@ def _shown(report: HostReport, verbose: int) -> list[Finding]:
         finding
         for finding in report.findings
         if finding.setting in _ALWAYS
-        or not (is_told or finding.state is State.OK or (report.answer and finding.setting is Subject.OBSERVED))
+        or not (is_told or finding.state is State.OK or (report.answer and finding.setting in _ANSWERED))
     ]
 
 

@@ -286,6 +286,15 @@ def test_lines_that_differ_within_a_group_are_those_of_its_first_host() -> None:
     assert "/etc/ssh/sshd_config:9" in text_report.render_hosts([*named(moved, "a"), *named(again, "b")], verbose=1)
 
 
+@pytest.mark.parametrize("subject", [Subject.OBSERVED, Subject.IDLE_LIMIT])
+def test_what_the_answer_of_a_probe_says_is_not_repeated(subject: Subject) -> None:
+    seen = replace(OBSERVED, setting=subject, value="none up to 5 s", state=State.UNKNOWN, reason="no keep-alives")
+    probed = replace(DRIFT, findings=(WRONG, seen), answer="none up to 5 s; no keep-alives")
+    shown = text_report.render_hosts([probed])
+    assert shown.count("no keep-alives") == shown.count("none up to 5 s") == 1
+    assert "    ClientAliveInterval 0, wanted 300\n" in shown
+
+
 def test_verbose_tells_every_host_with_release_deciding_line_unit_and_time() -> None:
     told = replace(
         OK, version="9.2p1", facts=(("unit", "ssh.service"), ("files", "/etc/ssh/sshd_config")), seconds_s=0.4
