@@ -66,6 +66,13 @@ def _write_through(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def explain_missing(path: Path) -> str:
+    """Say why a path is not a regular file."""
+    if path.is_dir():
+        return "is a directory, a file is expected"
+    return "is not a regular file" if path.exists() else "the file does not exist"
+
+
 def find_stranger(path: Path, *, with_directories: bool = False) -> str:
     """Find out which other account may have written a file, or a link that leads to it; empty: none.
 

@@ -21,6 +21,11 @@ def show(text: str, *, longest: int = 60) -> str:
     return repr(text if len(text) <= longest else text[:longest] + "…")
 
 
+def write_count(n: int, noun: str) -> str:
+    """Write a number and its noun: `1 host`, `2 hosts`."""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
 def join_first(texts: Sequence[object], most: int) -> str:
     """Join texts with commas, at most so many: `a, b and 3 more`."""
     return ", ".join(map(str, texts[:most])) + (f" and {len(texts) - most} more" if len(texts) > most else "")

@@ -83,6 +83,15 @@ def test_json_is_short_for_its_format(inventory: Path) -> None:
         (["help", "chekc"], "did you mean 'check'?"),
         (["check", "host", "--private-key", "/nowhere/key"], "--private-key /nowhere/key: the file does not exist"),
         (["check", "host", "--keep", "30d"], "--keep needs --record"),
+        (["check", "host", "--store", "history.db"], "--store needs --record"),
+        (["check", "host", "--notify-on", "always"], "--notify-on needs --notify"),
+        (["check", "host", "--private-key", "/etc"], "--private-key /etc: is a directory, a file is expected"),
+        (["check", "host", "--count", "many"], "'many' is not a valid number."),
+        (["check", "host", "--timeout", "1m"], "'1m' is not a valid number."),
+        (["check", "host", "--interval", "9999999999"], "9999999999 is not between 0 s and 2147483647 s"),
+        (["check", "host", "--as-if", "99"], "'99' is not a release of OpenSSH"),
+        (["--config", "/etc", "check", "host"], "configuration /etc: is a directory, a file is expected"),
+        (["check", "-i", ""], "inventory '': no file is named"),
         (["check", "host", "--concurrency", "5"], "--concurrency needs --deep"),
         (["check", "host", "--openssh", "9.6"], "--openssh needs --file"),
         (["check"], "no hosts were named"),
@@ -138,6 +147,23 @@ def test_options_come_from_the_environment_and_the_configuration_file(inventory:
     config.write_text("inventry: x\n")
     ran = keepalive("hosts", SSHD_KEEPALIVE_CONFIG=str(config))
     assert (ran.status, "did you mean 'inventory'?" in ran.stderr) == (2, True)
+
+
+def test_nothing_is_watched_where_nothing_was_changed() -> None:
+    ran = keepalive("apply", "--yes", "--watch", "1d", "ops@127.0.0.1:1")
+    assert (ran.status, ran.stderr) == (3, "")
+
+
+def test_what_a_module_logs_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "hosts.ini").write_text("web ansible_become_password=plain\n")
+    ran = keepalive("hosts", "-i", tmp_path / "hosts.ini")
+    assert ran.status == 0
+    assert ran.stderr.startswith("warning: ")
+
+
+def test_a_schedule_that_does_not_exist_is_not_created_to_be_removed() -> None:
+    ran = keepalive("schedule", "remove", "nightly")
+    assert (ran.status, "schedule install" in ran.stderr) == (2, False)
 
 
 def test_unreachable_and_unknown_addresses_are_distinguished_and_hide_nobody(tmp_path: Path) -> None:

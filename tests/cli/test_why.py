@@ -79,7 +79,9 @@ def test_the_release_matters(copied: Path) -> None:
     ("words", "said"),
     [
         (["--file", "/nowhere"], "neither a file nor a directory"),
-        (["--file", "/etc/passwd", "--openssh", "new"], "not a release of OpenSSH"),
+        (["--file", "/etc/passwd", "--openssh", "new"], "'new' is not a release of OpenSSH"),
+        (["--file", "/etc/passwd", "--address", "192.0.2"], "'--address': '192.0.2' is not an IP address"),
+        (["--file", "/etc/passwd", "--local-address", "web"], "'--local-address': 'web' is not an IP address"),
         (["host", "--openssh", "9.2"], "--openssh needs --file"),
         ([], "no hosts were named"),
     ],

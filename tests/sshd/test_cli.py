@@ -291,7 +291,7 @@ def test_on_a_terminal_the_plan_is_shown_and_asked_about(
     hosts = inventory(sshd, tmp_path)
     before = sshd.config_file.read_text()
     with Terminal("apply", "-i", str(hosts), NO_COLOR="1") as terminal:
-        terminal.wait_for("change 1 of 1 host(s)? [y/N]")
+        terminal.wait_for("change 1 of 1 host? [y/N]")
         assert "-ClientAliveCountMax 0\n+ClientAliveCountMax 3\n" in terminal.shown
         assert sshd.config_file.read_text() == before
         terminal.answer(answer)
@@ -339,7 +339,7 @@ def test_a_spent_budget_begins_nothing_more_and_the_run_can_be_resumed(sshd: Ssh
     before = sshd.config_file.read_text()
     ran = keepalive("apply", "--yes", "-i", hosts, "--canary", "1", "--format", "json", **state)
     assert ran.status == 3
-    assert "stopped: 1 host(s) failed, and --max-fail allows 0" in ran.stderr
+    assert "stopped: 1 host failed, and --max-fail allows 0" in ran.stderr
     assert ran.host("one")["failure"]["cause"] == "budget"
     assert sshd.config_file.read_text() == before
     run_id = ran.data["run_id"]

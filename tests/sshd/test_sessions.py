@@ -107,7 +107,7 @@ def test_plan_and_apply_tell_once_that_live_clients_may_not_answer(
             planned = keepalive("plan", "-i", hosts)
             if asks is not None:
                 with Terminal("apply", "-i", str(hosts), *asks, NO_COLOR="1") as terminal:
-                    terminal.wait_for("change 1 of 1 host(s)? [y/N]")
+                    terminal.wait_for("change 1 of 1 host? [y/N]")
                     assert "may not answer" in " ".join(terminal.shown.split())
                     terminal.answer("y")
                     code, applied = terminal.end(), terminal.shown

@@ -48,7 +48,7 @@ def test_a_host_in_two_sources_is_refused_with_both(place: Path) -> None:
         ("ymal:hosts", "inventory ymal:hosts: the file does not exist, and 'ymal' is not a kind, did you mean 'yaml'?"),
         ("yaml:gone", "gone: the file does not exist"),
         ("C:\\gone.yaml", "C:\\gone.yaml: the file does not exist"),
-        ("", ".: is a directory, a file is expected"),
+        ("", "inventory '': no file is named"),
     ],
 )
 def test_an_unknown_source_is_reported(source: str, message: str) -> None:

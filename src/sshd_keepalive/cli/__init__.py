@@ -219,8 +219,17 @@ def command(ctx: click.Context, config: str | None) -> None:
     Change, restart, verify or roll back:
       sshd-keepalive apply -i hosts.yaml
     """
+    _mark_warnings()
     _warn_of_unknown_variables(ctx)
     ctx.default_map = _read_config(ctx, config)
+
+
+def _mark_warnings() -> None:
+    """Begin what modules log with the word of every other warning; `-vv` installs a handler of its own."""
+    import logging  # not for --version
+
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
 
 
 def _find_variables(command: click.Command) -> set[str]:

@@ -28,7 +28,10 @@ HEADINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "Advanced": ("forks", "engine", "confirm-timeout", "no-confirm", "no-rehearsal", "service-action"),
 }
 #: Options without a meaning unless another one is given as well.
-NEEDS: Final[Mapping[str, str]] = {"keep": "record", "concurrency": "deep", "openssh": "file", "on-loss": "watch"}
+NEEDS: Final[Mapping[str, str]] = {
+    **{"keep": "record", "store": "record", "notify-on": "notify"},
+    **{"concurrency": "deep", "openssh": "file", "on-loss": "watch"},
+}
 #: Below this width the explanation of a term stands below it, not beside it.
 _NARROW: Final = 60
 _MAX_WIDTH: Final = 100
@@ -76,6 +79,8 @@ class Command(click.Command):
         for parameter in self.params:
             if isinstance(parameter, click.Option) and parameter.expose_value and spell(parameter) != "json":
                 parameter.envvar = f"SSHD_KEEPALIVE_{spell(parameter).upper().replace('-', '_')}"
+            if isinstance(parameter.type, click.IntRange | click.FloatRange):
+                parameter.type.name = "number"  # click: 'x' is not a valid integer range
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line, and refuse an option that was typed without the one that gives it a meaning."""

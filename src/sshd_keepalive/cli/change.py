@@ -25,6 +25,7 @@ from sshd_keepalive.fleet.rollout import Rollout
 from sshd_keepalive.fleet.waves import Budget
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import Action, End, Host, HostReport, State
+from sshd_keepalive.spelling import write_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +209,7 @@ def _ask(planned: dict[str, HostReport]) -> bool:
     if n_change == 0:
         return True
     failed = f" ({n_failed} cannot be planned and will not be changed)" if n_failed else ""
-    return PROMPTS.confirm(f"change {n_change} of {len(planned)} host(s){failed}?")
+    return PROMPTS.confirm(f"change {n_change} of {write_count(len(planned), 'host')}{failed}?")
 
 
 def _leave(report: HostReport) -> HostReport:
@@ -271,12 +272,12 @@ def _roll_out(
             advance()
         changed = [report for report in reports.values() if report.end is End.APPLIED]
         if rollout.is_spent:
-            n_max = rollout.budget.n_max
-            sys.stderr.write(f"stopped: {rollout.n_failed} host(s) failed, and --max-fail allows {n_max}\n")
+            failed, n_max = write_count(rollout.n_failed, "host"), rollout.budget.n_max
+            sys.stderr.write(f"stopped: {failed} failed, and --max-fail allows {n_max}\n")
         if rollout.is_spent and changing.on_failure == "undo":
             for report in _undo(run, rollout, changed, "more hosts failed than --max-fail allows"):
                 keep(report)
-        elif watching.watch:
+        elif watching.watch and changed:
             for report in _watch(run, rollout, changed, watching):
                 keep(report)
     return {host.name: reports.get(host.name) or rollout.report_not_begun(host) for host in hosts}, journal
@@ -284,7 +285,7 @@ def _roll_out(
 
 def _watch(run: FleetRun, rollout: Rollout, changed: list[HostReport], watching: Watching) -> Iterator[HostReport]:
     """Wait, then report the hosts whose new values dropped sessions; with `undo` they get the old values again."""
-    run.output.say(f"watching {len(changed)} host(s) for {watching.watch:g} s")
+    run.output.say(f"watching {write_count(len(changed), 'host')} for {watching.watch:g} s")
     run.stop.wait(watching.watch)
     losing = []
     for report in rollout.find_losses(changed, run.orders):

@@ -32,7 +32,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click
             self.fail(f"{value!r} is not a valid duration; write 90, 90s, 6m or 1h30m", param, ctx)
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
         if not self._least_s <= seconds <= self._most_s:
-            self.fail(f"{value} is not between {self._least_s:g} s and {self._most_s:g} s", param, ctx)
+            self.fail(f"{value} is not between {self._least_s:.0f} s and {self._most_s:.0f} s", param, ctx)
         if self._whole and seconds != int(seconds):
             self.fail(f"{value} is not a whole number of seconds", param, ctx)
         return float(seconds)

@@ -147,12 +147,13 @@ def find_plan(words: tuple[str, ...]) -> Path | None:
     for word in words:
         if _MEANS_FILE.search(word):
             path = Path(word).expanduser()
-            problem = "the file does not exist"
-            if path.exists():
-                problem = (
-                    "the plan names the hosts: leave out the others" if _is_plan(path) else "this file is not a plan"
-                )
-            raise ConfigError(f"plan {word}: {problem}", hint=f"sshd-keepalive plan --out {quote(word)} writes a plan")
+            if not path.exists():
+                hint = f"write it first: sshd-keepalive plan -i hosts.yaml --out {quote(word)}"
+                raise ConfigError(f"plan {word}: the file does not exist", hint=hint)
+            if not _is_plan(path):  # do not suggest to write over it
+                hint = "write one: sshd-keepalive plan -i hosts.yaml --out change.plan"
+                raise ConfigError(f"plan {word}: this file is not a plan", hint=hint)
+            raise ConfigError(f"plan {word}: the plan names the hosts: leave out the others")
     return None
 
 

@@ -118,7 +118,7 @@ class Recorder:
         self._recording = recording
         self._selection = describe_selection(options, arguments)
         self._store: Store | None = None
-        self._has_failed = False
+        self._failure = ""  # why the history could not be read or written
         self._past: tuple[PastRun, ...] = ()
         self._last: dict[str, Recorded] = {}
         self._judged: dict[str, Recorded] = {}
@@ -153,15 +153,16 @@ class Recorder:
             if self._recording.keep is not None:
                 self._store.prune(timedelta(seconds=self._recording.keep), datetime.now(UTC).replace(microsecond=0))
         self._store.close()
-        return replace(run, exit_code=max(run.exit_code, ExitCode.UNKNOWN)) if self._has_failed else run
+        return replace(run, exit_code=max(run.exit_code, ExitCode.UNKNOWN)) if self._failure else run
 
     @contextmanager
     def _report_failure(self) -> Iterator[None]:
         try:
             yield
         except StoreError as error:
-            self._has_failed = True
-            sys.stderr.write(printable(f"error: {error}\n" + (f"next: {error.hint}\n" if error.hint else "")))
+            if str(error) != self._failure:  # reading and writing mostly fail alike
+                sys.stderr.write(printable(f"error: {error}\n" + (f"next: {error.hint}\n" if error.hint else "")))
+            self._failure = str(error)
 
 
 def describe_selection(options: Options, arguments: Sequence[str]) -> str:

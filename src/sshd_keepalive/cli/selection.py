@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from sshd_keepalive.cli.options import POLICY_KEYS, Options
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.files import explain_missing
 from sshd_keepalive.fleet.report import RepeatedWords
 from sshd_keepalive.model import Become, Host
 from sshd_keepalive.planning.policy import override, refuse_mixture
@@ -59,7 +60,7 @@ def _refuse_contradiction(options: Options) -> None:
         key = Path(options.private_key).expanduser()
         is_with_agent = key.with_name(f"{key.name}.pub").is_file() and not key.exists()
         if not (is_with_agent or (os.access(key, os.R_OK) and key.is_file())):
-            reason = "no permission to read it" if key.is_file() else "the file does not exist"
+            reason = "no permission to read it" if key.is_file() else explain_missing(key)
             raise ConfigError(f"--private-key {options.private_key}: {reason}", hint="ls -l ~/.ssh")
 
 

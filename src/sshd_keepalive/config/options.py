@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.files import find_stranger
+from sshd_keepalive.files import explain_missing, find_stranger
 from sshd_keepalive.quoting import quote
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def find(name: str | None = None) -> Source | None:
     if name := name or os.environ.get(VARIABLE):
         path = Path(name).expanduser()
         if not path.is_file():
-            raise ConfigError(f"configuration {name}: the file does not exist")
+            raise ConfigError(f"configuration {name}: {explain_missing(path)}")
         return _refuse_foreign(Source(path))
     if Path(FILE).is_file():
         return _refuse_foreign(Source(Path(FILE), is_named=False))

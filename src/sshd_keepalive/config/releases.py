@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from sshd_keepalive.errors import ConfigError, ParseError
-from sshd_keepalive.spelling import did_you_mean
+from sshd_keepalive.spelling import did_you_mean, show
 from sshd_keepalive.sshd_config.version import Build, Version
 
 
@@ -45,5 +45,5 @@ def find(text: str) -> Build:
         pass
     hint = f"write a number, 9.2, or one of {', '.join(load_table())}"
     raise ConfigError(
-        f"{text}: not a release of OpenSSH or of a distribution{did_you_mean(text, load_table())}", hint=hint
+        f"{show(text)} is not a release of OpenSSH or of a distribution{did_you_mean(text, load_table())}", hint=hint
     )

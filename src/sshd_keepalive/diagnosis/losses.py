@@ -25,7 +25,7 @@ from sshd_keepalive.model import (
     Subject,
 )
 from sshd_keepalive.scripts.losses import SessionLog
-from sshd_keepalive.spelling import cut_lines
+from sshd_keepalive.spelling import cut_lines, write_count
 
 #: Idle limits that load balancers, gateways and guides share; those of the host come beside them.
 _LIMITS_S: Final = (240, 300, 350, 600, 900, 1200, 1800, 3600, 7200)
@@ -128,7 +128,7 @@ def find_newly_dropped(losses: Losses) -> Iterator[Finding]:
         yield Finding(
             setting=Subject.SILENT_CLIENT,
             scope=Scope(text=address),
-            value=f"{n} session{'s' * (n != 1)} dropped since the change, none before: the client did not respond",
+            value=f"{write_count(n, 'session')} dropped since the change, none before: the client did not respond",
             state=State.DRIFT,
         )
 
@@ -142,7 +142,7 @@ def _has_stopped(losses: Losses, n_old: int, n_new: int) -> bool:
 
 
 def _build_finding(losses: Losses, cluster: LossCluster) -> Finding:
-    accounts = f"{cluster.n_accounts} account{'s' * (cluster.n_accounts != 1)}"
+    accounts = write_count(cluster.n_accounts, "account")
     state = State.UNKNOWN if cluster.end is SessionEnd.UNKNOWN else State.DRIFT
     if _has_stopped(losses, cluster.n - cluster.n_new, cluster.n_new):
         state = State.OK

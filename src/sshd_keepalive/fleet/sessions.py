@@ -10,6 +10,7 @@ from sshd_keepalive.fleet.one_host import Orders, log_in_and_observe
 from sshd_keepalive.fleet.report import report_errors, report_settled
 from sshd_keepalive.model import Finding, Host, HostReport, Scope, State, Subject
 from sshd_keepalive.scripts.sessions import LiveSession
+from sshd_keepalive.spelling import write_count
 
 
 @report_errors()
@@ -34,7 +35,7 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     notes = report.notes
     if state is State.UNKNOWN:
         notes = (*notes, "cannot find out when the configuration came into effect; list all sessions with --all")
-    all_of_them = f"{len(live)} session{'s' * (len(live) != 1)}"
+    all_of_them = write_count(len(live), "session")
     answer = f"{len(older)} of {all_of_them} older than the values in effect" if older else ""
     if state is State.OK:
         answer = f"{all_of_them}, none older than the values in effect"

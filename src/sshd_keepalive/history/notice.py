@@ -10,7 +10,7 @@ from typing import Final
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import HostReport, PastRun, Run, State
 from sshd_keepalive.quoting import printable
-from sshd_keepalive.spelling import cut_lines
+from sshd_keepalive.spelling import cut_lines, write_count
 
 _MOST: Final = 20  # hosts listed one by one: a message is read on a telephone
 
@@ -64,7 +64,7 @@ def _compose_headline(run: Run, n_wrong: int) -> str:
     """One clause; a waived host is told apart from those that are compliant."""
     n_hosts = len(run.hosts)
     n_waived = outcome.count(run)[State.WAIVED]
-    hosts = f"{n_hosts} host{'s' * (n_hosts != 1)}"
+    hosts = write_count(n_hosts, "host")
     if n_wrong:
         return f"{n_wrong} of {hosts} {'is' if n_wrong == 1 else 'are'} not compliant"
     if n_waived:
@@ -92,9 +92,7 @@ def _render_section(
 
 
 def _render_caveats(run: Run) -> list[str]:
-    lines = [
-        f"- {len(names)} host{'s' * (len(names) != 1)}: {text}" for text, names in outcome.group_caveats(run).items()
-    ]
+    lines = [f"- {write_count(len(names), 'host')}: {text}" for text, names in outcome.group_caveats(run).items()]
     return ["", "Compliant, but:", *lines] if lines else []
 
 

@@ -82,6 +82,8 @@ def recognise(source: str) -> tuple[str, str]:
     """
     if source == "-":
         return "stdin", ""
+    if not source:
+        raise ConfigError("inventory '': no file is named", hint="name one: -i hosts.yaml")
     kind, colon, argument = source.partition(":")
     path = Path(source).expanduser()
     if "," in source and not path.exists() and not registry.is_known("inventories", kind):

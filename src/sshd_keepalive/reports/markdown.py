@@ -9,6 +9,7 @@ from sshd_keepalive.history import outcome
 from sshd_keepalive.model import HostReport, Run, State
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import flatten, format_time
+from sshd_keepalive.spelling import write_count
 
 
 def render(run: Run) -> str:
@@ -18,7 +19,7 @@ def render(run: Run) -> str:
     totals = ", ".join(f"**{words[word]}** {word}" for word in sorted(words, key=outcome.rank_word, reverse=True))
     parts = [
         f"# sshd-keepalive {run.command}\n",
-        f"{len(hosts)} host{'s' * (len(hosts) != 1)}{': ' * bool(totals)}{totals}\n",
+        f"{write_count(len(hosts), 'host')}{': ' * bool(totals)}{totals}\n",
         f"Run `{run.id}`, ended {format_time(run.ended_at)}, exit code {run.exit_code}.\n",
     ]
     wrong = [report for report in hosts if outcome.pick_word(report) is not State.OK]

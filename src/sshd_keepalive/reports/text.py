@@ -11,7 +11,7 @@ from sshd_keepalive.history import outcome
 from sshd_keepalive.likeness import N_NAMED, NEXT, Likeness, group_alike
 from sshd_keepalive.model import Checked, HostReport, Run, State
 from sshd_keepalive.quoting import printable
-from sshd_keepalive.spelling import join_first
+from sshd_keepalive.spelling import join_first, write_count
 
 _COLUMN = 12  # of the names; the longest word is rolled_back
 
@@ -58,7 +58,7 @@ def render_diffs(run: Run, *, width: int | None = None) -> list[str]:
             groups.setdefault((report.diff, report.value_diff, beware, report.restarts), []).append(report.host.name)
     texts = []
     for (text, values, beware, restarts), names in groups.items():
-        title = f"{len(names)} host{'s' * (len(names) > 1)}: {', '.join(names)}"
+        title = f"{write_count(len(names), 'host')}: {', '.join(names)}"
         restart = "restart sshd" if text else "restart sshd: it is older than its files"
         ending = [line for line in (beware, restart if restarts else "") if line]
         texts.append(wrap([title], width) + printable(text) + wrap([*values.splitlines(), *ending, ""], width))
@@ -73,7 +73,7 @@ def render_totals(run: Run, *, verbose: int = 0, width: int | None = None) -> st
     counts = Counter(outcome.pick_word(report) for report in run.hosts)
     n_hosts = len(run.hosts)
     words = ", ".join(f"{counts[word]} {word}" for word in outcome.WORDS if counts[word])
-    summary = f"{n_hosts} host{'s' * (n_hosts != 1)}: {words}" if words else "no hosts"
+    summary = f"{write_count(n_hosts, 'host')}: {words}" if words else "no hosts"
     if n_change := sum(map(outcome.is_change_planned, run.hosts)):
         summary += f"; {n_change} to change"
     failed = []

@@ -212,8 +212,9 @@ def find(name: str) -> Path:
     script = _locate(name)
     if not script.exists():
         names = list_names()
-        create = "create one: sshd-keepalive schedule install --every daily -i hosts.yaml"
-        hint = f"existing schedules: {', '.join(names)}" if names else create
+        if not names:
+            raise ConfigError(f"schedule {name!r} does not exist: this account has none")
+        hint = f"existing schedules: {', '.join(names)}"
         raise ConfigError(f"schedule {name!r} does not exist{did_you_mean(name, names)}", hint=hint)
     return script
 

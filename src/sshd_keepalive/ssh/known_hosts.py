@@ -120,7 +120,7 @@ class KnownHosts:
         except FileNotFoundError:
             pass
         except OSError as error:
-            LOG.warning("%s: %s", path, error.strerror)
+            LOG.warning("known_hosts %s cannot be read: %s", path, error.strerror)
 
     def _parse(self, text: bytes, path: str) -> None:
         for number, raw in enumerate(text.split(b"\n"), 1):

@@ -17,7 +17,7 @@ from sshd_keepalive.history.changes import Recorded, find_changes
 from sshd_keepalive.model import GLOBAL, SCHEMA_VERSION, SPELLING, End, PastRun, Scope, State
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.reports import describe_host, format_time
-from sshd_keepalive.spelling import did_you_mean
+from sshd_keepalive.spelling import did_you_mean, write_count
 
 if TYPE_CHECKING:
     from sshd_keepalive.store import Store
@@ -151,7 +151,7 @@ def _compare_runs(history: Store, *words: str) -> _Output:
         for name, those in changes.items():
             yield name
             yield from (f"    {change}" for change in those)
-        yield f"{len(changes)} host{'s' * (len(changes) != 1)} changed between {earlier} and {later}"
+        yield f"{write_count(len(changes), 'host')} changed between {earlier} and {later}"
 
     hosts = [{"name": name, "changes": list(those)} for name, those in changes.items()]
     return {"between": [earlier, later], "hosts": hosts}, lines()

@@ -15,6 +15,7 @@ from sshd_keepalive.cli.selection import select_hosts
 from sshd_keepalive.model import SCHEMA_VERSION, Host
 from sshd_keepalive.planning.policy import to_mapping
 from sshd_keepalive.quoting import printable
+from sshd_keepalive.spelling import write_count
 
 
 @click.command("hosts", cls=Command, short_help="List the hosts of the inventory and its probable mistakes.")
@@ -55,7 +56,7 @@ def _summarize(hosts: tuple[Host, ...]) -> str:
     counts = [f"{n} {policy}" for policy, n in policies.most_common()] if len(policies) > 1 else []
     n_closed = sum(bool(host.obstacle) for host in hosts)
     counts += [f"{n_closed} that this program cannot connect to"] if n_closed else []
-    return f"{len(hosts)} host{'s' * (len(hosts) != 1)}" + (f": {', '.join(counts)}" if counts else "")
+    return write_count(len(hosts), "host") + (f": {', '.join(counts)}" if counts else "")
 
 
 def _format_login(host: Host) -> str:

@@ -17,6 +17,7 @@ from sshd_keepalive.cli.output import check_output
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import Run
+from sshd_keepalive.spelling import write_count
 
 
 @click.command("plan", cls=Command, short_help="Show every change that apply would make.")
@@ -59,6 +60,6 @@ def _write_plan(path: Path, run: FleetRun, ended: Run, arguments: tuple[str, ...
     except OSError as error:
         sys.stderr.write(f"error: cannot write the plan to {path}: {error.strerror}\n")
         return ExitCode.UNKNOWN
-    run.output.say(f"plan for {len(plan.hosts)} host{'s' * (len(plan.hosts) != 1)} written to {path}")
+    run.output.say(f"plan for {write_count(len(plan.hosts), 'host')} written to {path}")
     run.suggest_plan(path)
     return ExitCode.OK

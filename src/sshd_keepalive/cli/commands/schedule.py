@@ -21,6 +21,7 @@ from sshd_keepalive.cli.selection import select_hosts
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import Host
 from sshd_keepalive.quoting import printable
+from sshd_keepalive.spelling import write_count
 
 if TYPE_CHECKING:
     from sshd_keepalive.schedule.jobs import Schedule
@@ -84,7 +85,7 @@ def _print_installed(schedule: Schedule, n_hosts: int, *, is_new: bool) -> None:
 
     name = schedule.name
     manager = "systemd" if systemd.is_installed(name) else "cron"
-    number = "1 host" if n_hosts == 1 else f"{n_hosts} hosts"
+    number = write_count(n_hosts, "host")
     next_run = f", next {at}" if (at := jobs.find_next_run(name)) else ""
     result = "installed" if is_new else "unchanged"
     click.echo(f"{result:<11} {name}: check of {number}, every {schedule.every}, by {manager}{next_run}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 import click
@@ -26,12 +27,32 @@ from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.resolve import KEYWORDS
 from sshd_keepalive.sshd_config.version import NEWEST
 
+
+class _Address(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
+    """An IP address, of either version."""
+
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Give the address as it was typed."""
+        try:
+            ip_address(value)
+        except ValueError:
+            self.fail(f"{value!r} is not an IP address", param, ctx)
+        return value
+
+
 _CONNECTION = (
     click.option("--as", "as_user", metavar="NAME", help="The account that logs in; with --file also --user."),
     click.option("--group", "groups", metavar="NAME", multiple=True, help="A group of that account; repeatable."),
-    click.option("--address", metavar="ADDRESS", help="The address of the client."),
+    click.option("--address", metavar="ADDRESS", type=_Address(), help="The address of the client."),
     click.option("--client-host", metavar="NAME", help="The host name of the client."),
-    click.option("--local-address", metavar="ADDRESS", help="The address of the host that the client connects to."),
+    click.option(
+        "--local-address",
+        metavar="ADDRESS",
+        type=_Address(),
+        help="The address of the host that the client connects to.",
+    ),
     click.option(
         "--local-port",
         metavar="PORT",
