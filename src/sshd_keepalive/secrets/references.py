@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.errors import ConfigError, ExtraError, require_extra
 from sshd_keepalive.program import suggest_extra
 
 COMMAND_TIMEOUT_S: Final = 60.0
@@ -68,11 +68,12 @@ def _read_keyring(argument: str) -> str:
     if not service or not user:
         raise ConfigError(f"keyring:{argument}: write keyring:SERVICE/USER")
     try:
-        import keyring
-        import keyring.errors
-    except ImportError as error:  # the worker of an engine may be another machine
-        message = f"keyring:{argument}: {error.name} is not installed on {os.uname().nodename}"
-        raise ConfigError(message, hint=suggest_extra("keyring")) from None
+        with require_extra("keyring"):
+            import keyring
+            import keyring.errors
+    except ExtraError as error:  # the worker of an engine may be another machine
+        message = f"keyring:{argument}: {error} on {os.uname().nodename}"
+        raise ConfigError(message, hint=suggest_extra(error.extra)) from None
     try:
         value = keyring.get_password(service, user)
     except keyring.errors.KeyringError as error:
