@@ -25,7 +25,7 @@ def main() -> None:
 
     code = run()
     sys.stdout.flush()
-    if output.error:  # for whoever waits for the output nothing was found out
+    if output.error:  # the reader of the output has no result
         sys.stderr.write(f"error: cannot write to standard output: {os.strerror(output.error)}\n")
         code = max(code, ExitCode.UNKNOWN)
     gc.freeze()  # the memory goes with the process: Python need not look for garbage at its end, 30 ms

@@ -569,7 +569,7 @@ class End(StrEnum):
     REFUSED = "refused"  # the host was reached and left as it was
     ROLLED_BACK = "rolled_back"
     NOT_BEGUN = "not_begun"  # the run ended before it came to this host, also of a command that only reads
-    UNPROVED = "unproved"  # nobody knows what the host was left with
+    UNPROVED = "unproved"  # the state of the host could not be proved
 
 
 class FailureKind(StrEnum):
@@ -643,7 +643,7 @@ class SessionEnd(StrEnum):
     CUT = "cut"  # a reset came, or nothing could be sent any more
     UNKNOWN = "unknown"  # closed without a word
     PEER = "peer"  # the client said that it disconnects
-    HOST = "host"  # sshd was told to end it, or it was unused
+    HOST = "host"  # sshd ended it on request, or because it was unused
     OPEN = "open"  # no end is in the log
 
 
@@ -651,7 +651,7 @@ class SessionEnd(StrEnum):
 class SessionGroup:
     """Sessions of one account from one address that ended alike."""
 
-    account: str  # "*" for those beyond the most that are told apart
+    account: str  # "*" for the rest, beyond the most accounts that are listed
     address: str
     end: SessionEnd
     is_new: bool  # they began since the values in effect came into effect
@@ -681,7 +681,7 @@ class Losses:
     first_at: datetime | None  # of the first line of sshd in that time
     last_at: datetime | None
     in_effect_since: datetime | None
-    run_id: str  # of the change that came into effect then; empty: sshd read its values, for whatever reason
+    run_id: str  # of the change that came into effect then; empty: sshd read its values for another reason
     groups: tuple[SessionGroup, ...]
     clusters: tuple[LossCluster, ...]
     unanswering: tuple[str, ...]  # addresses whose clients do not answer keep-alives

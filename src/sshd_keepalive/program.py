@@ -23,7 +23,7 @@ def suggest_extra(extra: str) -> str:
     """Write what adds an extra to this installation, for a shell.
 
     pipx and uv leave a file in the environment of each tool. `pipx inject` keeps the extras that are installed;
-    `uv tool install` removes those that it is not told. Measured with pipx 1.1.0 and 1.18.4.
+    `uv tool install` removes those that are not named. Measured with pipx 1.1.0 and 1.18.4.
     """
     package = f"sshd-keepalive[{extra}]"
     if _is_single_file():

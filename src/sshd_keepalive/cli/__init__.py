@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     UNKNOWN = 3  # also: output or the history could not be written
     ROLLED_BACK = 4
-    UNPROVED = 5  # nobody knows what a change has left on a host
+    UNPROVED = 5  # the state that a change left on a host could not be proved
     DEFECT = 70  # of this program, and no host was changed
     INTERRUPTED = 130
 

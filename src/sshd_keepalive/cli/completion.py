@@ -21,7 +21,7 @@ from click.shell_completion import (
 
 from sshd_keepalive import registry
 
-MOST: Final = 1000  # more than anybody reads, less than a shell chokes on
+MOST: Final = 1000  # more than a person reads, few enough for every shell
 
 #: What begins a new word for bash, as far as it can stand in a host, a pattern or a source (COMP_WORDBREAKS).
 _BASH_BREAKS: Final = ":=@"

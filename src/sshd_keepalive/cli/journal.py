@@ -96,7 +96,7 @@ def find_done(begin: str, command: str) -> frozenset[str]:
     """Find the hosts that an earlier run has finished without a failure; the last line of a host counts.
 
     Raises:
-        ConfigError: there is no such run, or it was one of another command.
+        ConfigError: the run does not exist, or it was one of another command.
     """
     run_id = find_run(begin)
     if not run_id:

@@ -120,7 +120,7 @@ class Output:
 
 
 def _find_width(stream: TextIO) -> int | None:
-    """Find the width of lines; None: there is no limit."""
+    """Find the width of lines; None: no limit."""
     return max(_NARROWEST, count_columns(stream)) if stream.isatty() else None
 
 

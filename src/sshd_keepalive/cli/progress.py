@@ -39,7 +39,7 @@ class _StatusLine:
         self._terminal = sys.stderr
         self._lock = threading.RLock()  # a signal may be handled, and written about, in the middle of a write
         self._is_shown = False
-        self._is_free = True  # the cursor is at the beginning of a line: there is no open question
+        self._is_free = True  # the cursor is at the beginning of a line: no question is open
 
     def draw(self) -> None:
         """Draw the line, or draw it again."""

@@ -61,7 +61,7 @@ def find(name: str | None = None) -> Source | None:
     own = user_config_path(PROGRAM) / "config.yaml"
     try:
         return _refuse_foreign(Source(own)) if own.is_file() else None
-    except PermissionError:  # the home directory of somebody else, as after `sudo -u`
+    except PermissionError:  # the home directory of another account, as after `sudo -u`
         return None
 
 

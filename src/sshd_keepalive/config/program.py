@@ -37,7 +37,7 @@ def run_program(
             process group is killed then.
     """
     name = argv[0]
-    # Files, not pipes: nobody waits for a reader, nor for a child that outlives the program.
+    # Files, not pipes: a child that outlives the program keeps no pipe open.
     with TemporaryFile() as stdin, TemporaryFile() as output, TemporaryFile() as errors:
         stdin.write(stdin_bytes)
         stdin.seek(0)

@@ -21,7 +21,7 @@ from sshd_keepalive.sshd_config.keepalive import Values
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.version import Version
 
-#: Products that run a command without a terminal unless told otherwise.
+#: Products that run a command without a terminal unless configured otherwise.
 _NO_TERMINAL: Final = frozenset({DATAARTS, JSCH, RUNDECK, AIRFLOW, JENKINS, ANSIBLE})
 _ENDS_TERMINALS: Final = frozenset({"logind", "shell-tmout"})
 _SHARE: Final = 0.1  # of a limit: how much of a log may lie before the silence that the limit counts
@@ -261,7 +261,7 @@ def _make_host(pair: str, version: str, **other: float) -> Known:
 
 
 _ANY: Final = frozenset[LineKind]()
-_GONE: Final = frozenset({LineKind.LOST, LineKind.BLAMED, LineKind.NO_STATUS})  # nobody says why
+_GONE: Final = frozenset({LineKind.LOST, LineKind.BLAMED, LineKind.NO_STATUS})  # the reason is not logged
 #: Something between client and server cut it.
 _CUT: Final = frozenset({LineKind.RESET, LineKind.BROKEN, LineKind.CLIENT_GAVE_UP})
 _CERTAIN, _LIKELY, _POSSIBLE = Likelihood.CERTAIN, Likelihood.LIKELY, Likelihood.POSSIBLE

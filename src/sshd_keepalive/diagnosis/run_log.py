@@ -60,7 +60,7 @@ class RunLog:
 
     @property
     def lasted_s(self) -> float | None:
-        """From the first time in the log to the end of the session, or to the last time when no end is told."""
+        """From the first time in the log to the end of the session, or to the last time when the log has no end."""
         ends = [s.at for s in self.matches if s.row.kind in _ENDS and s.at is not None]
         end = ends[0] if ends else self.last_at
         if self.first_at is None or end is None:
@@ -105,7 +105,7 @@ def _decode(blocks: Iterable[bytes], log: RunLog) -> Iterator[tuple[str, bool]]:
 
 
 def _find_newline(text: str) -> str:
-    """The end of a line; a lone return is one only where there is no other, since progress bars are full of them."""
+    """The end of a line; a lone return is one only in a log without others, since progress bars are full of them."""
     return "\n" if "\n" in text else "\r"
 
 
@@ -127,7 +127,7 @@ class _Reader:
     def __init__(self, log: RunLog) -> None:
         self._log = log
         self.kept: dict[int, list[MatchedLine]] = {}  # index of the row → the first and the last
-        self._looked_to = 0  # lines of the text at hand in which a time was looked for
+        self._looked_to = 0  # lines of the present text in which a time was looked for
         self._last_at: datetime | None = None  # the last time before there
 
     def take(self, text: str, *, is_whole: bool) -> None:
@@ -149,7 +149,7 @@ class _Reader:
         log.n_lines += text.count(newline) + (is_whole and not text.endswith(newline))
 
     def _read(self, piece: str, lines: list[str], number: int, rows: list[tuple[int, Row]]) -> None:
-        """A line, or a piece of a long one; its number counts from 0 within the lines at hand."""
+        """A line, or a piece of a long one; its number counts from 0 within the present lines."""
         lowered = piece.lower()
         matches = [(i, row, match) for i, row in rows if row.word in lowered for match in row.find(piece)]
         if not matches:  # times are dear

@@ -114,7 +114,7 @@ def work_through(
                 for host in islice(waiting, 1):
                     threads.start(host)
     except KeyboardInterrupt:
-        threads.running.clear()  # nobody waits for the hosts in progress
+        threads.running.clear()  # the hosts in progress are not waited for
         raise
     finally:
         while threads.running:

@@ -9,7 +9,7 @@ controller is connected to a scheduler that it did not start, it unpickles nothi
 
 Dask repeats the work of a lost worker, which must not happen to a change. So each host is given to one certain
 process, by the identity that Dask draws anew whenever a worker starts, and that process begins no host twice.
-Whatever Dask moves elsewhere or starts again comes back without having been begun.
+A job that Dask moves elsewhere or starts again comes back without having been begun.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ BATCH_MAX: Final = 32  # hosts in one message; all of them are reported when the
 REFRESH_S: Final = 1.0  # how often the workers are listed
 NO_WORKER_S: Final = 30.0  # how long a run without workers waits for a new one
 _FETCH_S: Final = 5.0  # how long a report may take to arrive before the workers are listed again
-#: No page that shows what is in progress: its port asks nobody for a key. No profiler: it samples every thread.
+#: No page that shows what is in progress: its port needs no key. No profiler: it samples every thread.
 _LOCAL: Final = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
@@ -198,7 +198,7 @@ class _Cluster:
 
     @property
     def n_idle(self) -> int:
-        """How many threads are idle. No host queues on a worker: of a lost one nobody knows whether it began."""
+        """How many threads are idle. No host queues on a worker: of a lost one it is not known whether it began."""
         return sum(worker.n_threads - worker.n_batches for worker in self.workers.values())
 
     @property
@@ -478,7 +478,7 @@ def _check_address(argument: str) -> str:
     """Check the address of a scheduler.
 
     Raises:
-        ConfigError: it is not an address, or the way to it is not encrypted and nobody allowed that.
+        ConfigError: it is not an address, or the way to it is not encrypted and that is not allowed.
     """
     address, options = arguments.split(argument, ("insecure",))
     url = urlsplit(address)
@@ -500,7 +500,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _join(distributed: Any, address: str) -> _Connection:
-    """Become a client of a scheduler that somebody else started."""
+    """Become a client of a running scheduler."""
     _refuse_code_in_pickles()
     try:
         client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False, name="sshd-keepalive")
@@ -517,7 +517,7 @@ def _join(distributed: Any, address: str) -> _Connection:
 def _refuse_code_in_pickles() -> None:
     """Let no pickle from a scheduler name a class or function: that is how a pickle runs code.
 
-    Dask unpickles some of what it receives before anybody can look at it. Python reports each name in a pickle to
+    Dask unpickles some of what it receives before this program can look at it. Python reports each name in a pickle to
     audit hooks (https://docs.python.org/3/library/audit_events.html, `pickle.find_class`); an error of a hook stops
     the unpickling. Plain data names nothing. A hook cannot be removed, so it asks whether there is such a scheduler.
     """

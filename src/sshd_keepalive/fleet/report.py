@@ -178,7 +178,7 @@ def report_reading(reading: Reading) -> HostReport:
         reverted=snapshot.reverted,
     )
     complaint = judge.find_refusal(snapshot)
-    if complaint:  # the next restart, by anybody, would lock everybody out
+    if complaint:  # after the next restart every login would fail
         failure = Failure(
             kind=FailureKind.CONFIG_BROKEN,
             message=f"sshd refuses the present configuration: {complaint}",

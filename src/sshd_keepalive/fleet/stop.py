@@ -1,4 +1,4 @@
-"""The end of a run that somebody interrupts: which hosts are let go, and which are finished."""
+"""The end of a run that is interrupted: which hosts are not begun, and which are finished."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stop(threading.Event):
         self.is_interrupted = False
 
     def interrupt(self) -> tuple[str, ...]:
-        """Set it because somebody asked for it; give the names of the hosts that are being changed."""
+        """Set it on request; give the names of the hosts that are being changed."""
         self.set()
         with self._lock:
             self.is_interrupted = True

@@ -46,7 +46,7 @@ def find_changes(
     """Compare a host with what was recorded of it.
 
     Args:
-        last: the last record; None: there is none, so there are no changes.
+        last: the last record; None: the host was not recorded, so it has no changes.
         judged: the last record in which the host could be judged; values are compared with that one.
         replaced: values that were replaced by our changes, in any order.
     """

@@ -61,7 +61,7 @@ def compose(run: Run) -> Notice:
 
 
 def _compose_headline(run: Run, n_wrong: int) -> str:
-    """One clause; a waived host is told apart from those that are compliant."""
+    """One clause; a waived host is not counted as compliant."""
     n_hosts = len(run.hosts)
     n_waived = outcome.count(run)[State.WAIVED]
     hosts = write_count(n_hosts, "host")

@@ -133,7 +133,7 @@ class _Index:
         """Find the hosts that the lines of a file match; `#` begins a comment. A line cannot name another file."""
         try:
             lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~NAME of nobody
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~NAME of an unknown account
             raise ConfigError(f"--limit @{file}: {getattr(error, 'strerror', None) or 'not a text file'}") from None
         patterns = [text for line in lines if (text := line.partition("#")[0].strip())]
         if not patterns:

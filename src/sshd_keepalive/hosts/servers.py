@@ -23,7 +23,7 @@ Server = Mapping[str, Any]
 _CLOUDS_OWN: Final = re.compile(
     r"_|metering\.|cascaded\.|os_|image_name$|charging_mode$|vpc_?id$|agency_name$", re.IGNORECASE
 )
-#: Anybody who can create a server chooses its name, and operators paste names into shells.
+#: The creator of a server chooses its name, and operators paste names into shells.
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.:=+@-]+")
 _NOT_IN_FRONT: Final = "@-"
 _LONGEST: Final = 120

@@ -13,7 +13,7 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 
 
 def list_known(source: str) -> tuple[Host, ...]:
-    """List none: during completion there is no standard input."""
+    """List none: completion has no standard input."""
     return ()
 
 

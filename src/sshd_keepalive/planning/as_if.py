@@ -49,7 +49,7 @@ class Effect(Enum):
     REFUSED = "refused"  # sshd would not start
     CHANGED = "changed"  # read differently, or worse for sessions
     BETTER = "better"  # better for sessions; needs no action
-    UNKNOWN = "unknown"  # cannot be told from the files
+    UNKNOWN = "unknown"  # the files do not show it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,7 +160,7 @@ def find_other_start(reading: Reading) -> str | None:
     if then != now:
         after, before = (" ".join(f"-o {option}" for option in options) or "no -o option" for options in (then, now))
         return f"after a restart sshd would use {after}; the running sshd uses {before}"
-    file = command_line.find_config(daemon.next_command)  # an init script may name one where nobody sees it
+    file = command_line.find_config(daemon.next_command)  # an init script may name one, which the unit does not show
     if file is not None and file != command_line.find_config(daemon.command_line):
         return f"after a restart sshd would read {file}; the running sshd reads {reading.tree.main}"
     return None
@@ -178,7 +178,7 @@ def find_unknown_start(snapshot: Snapshot) -> Doubt | None:
 def find_contradiction(reading: Reading) -> str | None:
     """Both readings, where the host's sshd reads its files otherwise than we do; None: not so, as far as it was asked.
 
-    Whatever we would write then rests on a misreading.
+    An edit would rest on a misreading.
     """
     snapshot = reading.snapshot
     try:

@@ -187,7 +187,7 @@ def _find_first_global(reading: Reading, keyword: str) -> Event | None:
 
 
 def _write_drop_in(reading: Reading, policy: Policy, wrong: _Wrong, real: dict[str, str]) -> Draft | None:
-    """Write one file of our own that is proved to decide; None when there is no place for it.
+    """Write one file of our own that is proved to decide; None when no place for it works.
 
     The file alone if that is enough; else with a `Match all` that overrides the Match blocks of others, where that
     works and none of them is to be kept; else those blocks are edited in place.

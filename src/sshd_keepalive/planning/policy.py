@@ -33,7 +33,7 @@ def from_mapping(mapping: Mapping[str, object]) -> Policy:
     spelled in any case. An interval of 0 (sshd's own default: no keep-alives) may be asked for. A count of 0
     beside an interval is refused: up to OpenSSH 8.1 it ends every session that is quiet for one interval, and
     later releases never end a dead session.
-    `keep_alive_every` and `drop_dead_after`, both times, stand for whatever values have that effect on a host.
+    `keep_alive_every` and `drop_dead_after`, both times, stand for the values that have that effect on a host.
 
     Raises:
         ConfigError: every mistake, one a line.

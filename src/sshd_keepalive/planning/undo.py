@@ -32,7 +32,7 @@ def build_script(snapshot: Snapshot, run_id: str) -> str:
 
 @legible("its runs")
 def parse(stdout: bytes) -> Past | None:
-    """Parse the output of `build_script`; None when there is no such run.
+    """Parse the output of `build_script`; None when the host has no such run.
 
     Raises:
         HostError: kind `observe`, the output is cut; `read_only`, other accounts may write where the runs are kept.

@@ -52,7 +52,7 @@ class IdleResult:
     keep_alives: tuple[KeepAlive, ...] = ()
     loss: Loss | None = None  # None: alive, and it answered at the end
     farewell: str = ""  # the server's disconnect message
-    was_stopped: bool = False  # somebody pressed Ctrl-C
+    was_stopped: bool = False  # by Ctrl-C
 
     @property
     def spacings_s(self) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
-"""HTML: one page for a manager and for whoever is on call. It is self-contained and loads nothing.
+"""HTML: one page for a manager and for the operator on call. It is self-contained and loads nothing.
 
 The rows of the table are written here and work without a script; the script pages, filters, sorts and opens them.
-What is to be seen of an opened host travels as JSON beside them, each different part once: a fleet of 5,000 hosts
+The details of a host are JSON beside them, each different part once: a fleet of 5,000 hosts
 differs in few things. Figures: bench/html.md.
 """
 

@@ -69,7 +69,7 @@ def read() -> str:
     """Read this account's crontab; empty when it has none. Undecodable bytes are kept as surrogate escapes.
 
     Raises:
-        ConfigError: there is no cron here, or it does not answer.
+        ConfigError: cron is not installed, or it does not answer.
     """
     try:
         done = subprocess.run(

@@ -152,7 +152,7 @@ def _install(new: Mapping[Path, str], start: Callable[[], None]) -> None:
     """Write files and start what they describe; on failure bring the old files back.
 
     Raises:
-        ConfigError: a file is somebody else's or cannot be written, or `start` failed.
+        ConfigError: a file is not of this program or cannot be written, or `start` failed.
     """
     old = _read(new)
     for path, text in old.items():
@@ -206,7 +206,7 @@ def find(name: str) -> Path:
     """Find the script of a schedule.
 
     Raises:
-        ConfigError: it is not a valid name, or there is no schedule of this name.
+        ConfigError: it is not a valid name, or no schedule has this name.
     """
     check_name(name)
     script = _locate(name)
@@ -230,7 +230,7 @@ def run(name: str) -> int:
     Returns:
         The exit code of the check; OVERLAPS while another run is in progress; 3 when it was killed at its limit.
     Raises:
-        ConfigError: there is no such schedule, or systemd cannot start it.
+        ConfigError: the schedule does not exist, or systemd cannot start it.
     """
     script = find(name)
     if systemd.is_installed(name):

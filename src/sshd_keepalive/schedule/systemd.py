@@ -22,8 +22,8 @@ DRIFT: Final = 1
 UNREACHED: Final = 3
 OVERLAPS: Final = 75  # EX_TEMPFAIL of sysexits.h: another run is in progress
 _LIMIT_S: Final = 30.0
-_STOP_S: Final = 300  # for the hosts in flight, once the check is told to end
-DESCRIPTION: Final = "[Unit]\nDescription=sshd-keepalive: "  # units that do not begin so are somebody else's
+_STOP_S: Final = 300  # for the hosts in progress, once the check is stopped
+DESCRIPTION: Final = "[Unit]\nDescription=sshd-keepalive: "  # units that do not begin so are not of this program
 _JITTER_S: Final = 600
 #: Every day at six: before people come, after the night's jobs.
 _WORDS: Final = {"hour": "*-*-* *:00:00", "day": "*-*-* 06:00:00", "week": "Mon *-*-* 06:00:00"}

@@ -53,9 +53,9 @@ class Change:
     candidate: tuple[tuple[str, bytes], ...]
     functions: str
     action: Action = Action.RESTART
-    judged: bool = True  # the policy must hold afterwards; an undo brings back whatever was there
+    judged: bool = True  # the policy must hold afterwards; an undo restores the old files as they were
     rehearsed: bool = True  # a login through the candidate comes before the change
-    confirmed: bool = True  # the proof confirms; else somebody does it later
+    confirmed: bool = True  # the proof confirms; else `confirm` does it later
     undoes: str = ""  # the run that is taken back
     after: Reading | None = None  # the files as the plan leaves them
 
@@ -242,7 +242,7 @@ def show_remedy(directory: str, *, verb: str = "revert") -> str:
 
 
 def build_timed_command(directory: str, verb: str) -> str:
-    """Build a command that no login runs: `expire` when nobody confirmed, or `boot` at the next boot, before sshd."""
+    """Build a command that no login runs: `expire` at the time limit, or `boot` at the next boot, before sshd."""
     return f"/bin/sh {quote(directory + '/guard.sh')} {verb}"
 
 

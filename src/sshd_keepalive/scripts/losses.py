@@ -24,12 +24,12 @@ class SessionLog:
     n_sessions: int  # that began in the time looked at
     first_at: datetime | None  # of the first line of sshd; None: there is none
     last_at: datetime | None
-    sources: tuple[str, ...]  # "journal", "2 text logs"; empty: there is no log
+    sources: tuple[str, ...]  # "journal", "2 text logs"; empty: the host has no log
     unread: tuple[str, ...]  # text logs that this account or host cannot read
     was_cut: bool  # there is more than was read
     n_left_out: int = 0  # sessions that began while 100,000 others had no end in the log
     in_effect_since: datetime | None = None  # the groups are divided there
-    run_id: str = ""  # of the change that came into effect then; empty: sshd read its values, for whatever reason
+    run_id: str = ""  # of the change that came into effect then; empty: sshd read its values for another reason
 
 
 def build_script(

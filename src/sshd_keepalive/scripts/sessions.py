@@ -31,12 +31,12 @@ _LISTENS: Final = "0A"  # as /proc/net/tcp writes the state of a socket; include
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSession:
-    """One connection somebody has logged in on."""
+    """One connection with a completed login."""
 
     pid: int
     user: str
     line: str  # pts/0, notty; empty where sshd does not tell
-    peer: str  # address:port of the client; empty when it cannot be told
+    peer: str  # address:port of the client; empty when it is not known
     port: int | None  # the daemon's
     began_at: datetime
     age_s: float
@@ -95,9 +95,9 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
         family = [process, *(p for p in children.get(process.pid, ()) if _TITLE.match(p.title))]
         line = next((m["line"] for p in family if (m := _TITLE.match(p.title)) and m["line"]), "")
         local, peer = next((peers[s] for p in family for s in sorted(p.sockets) if s in peers), (None, ""))
-        # Whoever may read the sockets of the listener may read these: then a process without any is about to end.
+        # An account that may read the listener's sockets may read these: then a process without any is about to end.
         if local is None and (ports or (peers and any(p.sockets for p in family))):
-            continue  # its connection is closed or closing, or it serves a pipe: nobody is there
+            continue  # its connection is closed or closing, or it serves a pipe: it has no client
         if ports and local is not None and local not in ports:
             continue
         age_s = max(0.0, uptime_s - process.started / hertz)
@@ -145,7 +145,7 @@ def _read_processes(stdout: bytes) -> tuple[dict[str, str], dict[int, _Process],
 
 
 def count_logged_in(titles: Iterable[str]) -> int:
-    """How many of the processes that a restart left alone serve somebody who has logged in.
+    """How many of the processes that a restart left alone serve a session with a completed login.
 
     Args:
         titles: theirs, as `tell_lasting` of the guard gives them.
@@ -154,7 +154,7 @@ def count_logged_in(titles: Iterable[str]) -> int:
 
 
 def _match_session(title: str) -> re.Match[str] | None:
-    """Match the title of a process on which somebody has logged in; None for others, and for the listener."""
+    """Match the title of a process with a completed login; None for others, and for the listener."""
     match = _TITLE.match(title)
     if match is None or match["part"] in _BEFORE_LOGIN or match["user"] == "unknown":
         return None

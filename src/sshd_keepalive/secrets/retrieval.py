@@ -55,8 +55,8 @@ class Secrets:
     """All secrets of one process. Thread-safe.
 
     Args:
-        prompt: asks the user for a secret, by its purpose ("sudo password of ops"); None: there is no user.
-        confirm: asks the user for permission; None: there is no user.
+        prompt: asks the user for a secret, by its purpose ("sudo password of ops"); None: no user is present.
+        confirm: asks the user for permission; None: no user is present.
     """
 
     def __init__(self, prompt: Prompt | None = None, confirm: Confirm | None = None) -> None:

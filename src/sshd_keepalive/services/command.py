@@ -7,7 +7,7 @@ DETECT: str = "false"
 
 
 def find(service: ServiceChoice) -> str:
-    """There is no unit to be named."""
+    """Set `$unit` to a placeholder: the commands need no unit."""
     return "unit='command'"
 
 

@@ -14,7 +14,7 @@ DETECT: str = "false"
 
 
 def find(service: ServiceChoice) -> str:
-    """There is no unit; the file stands for it."""
+    """Set `$unit` to the file."""
     return f"unit={quote(service.pidfile or '')}"
 
 

@@ -6,7 +6,7 @@ Source: sv(8), runsv(8). runit has no timers and no place for a command of one b
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.services import quote_unit
 
-RANK: int = 5  # who supervises sshd counts, whatever runs the machine
+RANK: int = 5  # the supervisor of sshd counts, not the init of the machine
 DETECT: str = "is_supervised_by runsv"
 
 

@@ -7,11 +7,12 @@ Source: supervisord.org, "Running Supervisor" (supervisorctl must read the file 
 from sshd_keepalive.model import ServiceChoice
 from sshd_keepalive.services import quote_unit
 
-RANK: int = 6  # who supervises sshd counts, whatever runs the machine
+RANK: int = 6  # the supervisor of sshd counts, not the init of the machine
 DETECT: str = "is_supervised_by supervisord"
 
-#: Defines `control`, supervisorctl with the file that supervisord reads: the one it was told, else what a search from
-#: its own directory finds. Only a process of this account counts: anybody may call a program so, and name any file.
+#: Defines `control`, supervisorctl with the file that supervisord reads: the one on its command line, else what a
+#: search from its own directory finds. Only a process of this account counts: any account may start a program of this
+#: name, with any file.
 _CONTROL = (
     "comm_of $$; me=$uid there=/ file=''\n"
     "found=$(grep -l -s -F /supervisord /proc/[0-9]*/cmdline)\n"

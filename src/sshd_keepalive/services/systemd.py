@@ -42,7 +42,7 @@ def find_next_start(service: ServiceChoice) -> str:
     """The command of the unit, or of the template that serves each connection, with its environment files.
 
     Nothing where a variable of the command stands in the unit itself, whose quoting `systemctl show` does not keep, and
-    where two templates start sshd differently: nobody knows which of them serves this port. systemd up to 229 prints
+    where two templates start sshd differently: it is not known which of them serves this port. systemd up to 229 prints
     `EnvironmentFile=` for the property EnvironmentFiles. Source: systemctl.c.
     """
     unit = service.unit and quote(service.unit)

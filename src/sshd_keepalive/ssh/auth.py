@@ -107,7 +107,7 @@ class _Authentication:
             Methods the server wants in addition; empty: logged in.
         """
         identities = load_identities(self._host, self._secrets)
-        # Worth a guess only where this key alone decides. Other servers hang up on whoever asks before the login.
+        # Worth a guess only where this key alone decides. Other servers close a connection that asks before the login.
         decides = len(identities) == 1 and self._host.password is None
         self._client.opens_ahead &= decides and self._client.is_openssh
         for identity in identities:

@@ -127,7 +127,7 @@ class Session:
                     channel.shutdown_write()
                 self._password.record_verdict()
             elif data is None and exchange.sent and not exchange.begun and patience.is_over and not channel.eof_sent:
-                channel.shutdown_write()  # whoever reads there may be no shell, and wait for the end
+                channel.shutdown_write()  # the program that reads may not be a shell, and wait for the end
             elif data == b"" or grace.is_over or self._deadline.is_over:
                 break
             elif channel.status_event.is_set() and grace.at_s == float("inf"):

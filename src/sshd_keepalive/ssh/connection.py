@@ -49,7 +49,7 @@ class Connection:
         return self._wire.find_lost_hop()
 
     def open_ahead(self, n_sessions: int) -> None:
-        """Ask for sessions, without waiting for them; whoever takes one finds out when the connection is lost."""
+        """Ask for sessions, without waiting for them; taking one raises the error of a lost connection."""
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
             self.client.open_ahead(n_sessions)
 
@@ -59,7 +59,7 @@ class Connection:
 
     def close(self) -> None:
         """End the connection; leaves no thread and no descriptor behind."""
-        # The shutdown wakes paramiko's thread from its read; a Transport that is merely dropped lives for ever.
+        # The shutdown wakes paramiko's thread from its read; a Transport that is only dropped is never freed.
         self._wire.shutdown()
         self.client.close()
         if self.client.is_alive():
@@ -192,7 +192,7 @@ def _explain(host: Host, connection: Connection, phase: Stage, error: Exception,
         refusal = " ".join(steps.lines)
         if "Exceeded MaxStartups" in refusal:
             return make_error(host, LoginCause.BUSY, refusal)
-        if "Not allowed at this time" in refusal:  # since 9.8 to whoever comes after MaxStartups, too
+        if "Not allowed at this time" in refusal:  # since 9.8 also for a connection beyond MaxStartups
             is_penalty = _identify(host) in _PENALISING
             return make_error(host, LoginCause.PENALISED if is_penalty else LoginCause.TURNED_AWAY, refusal)
         if deadline.is_over:

@@ -116,7 +116,7 @@ _REPLY: Final = {socket.AF_INET: 0, socket.AF_INET6: 129}  # RFC 792, RFC 4443
 
 
 def answers_echo(family: int, address: Any, timeout_s: float) -> bool:
-    """Whether an echo came back. False also means: nobody may ask here (net.ipv4.ping_group_range, no root)."""
+    """Whether an echo came back. False also means: this account may send none (net.ipv4.ping_group_range, no root)."""
     protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
     end_s = time.monotonic() + timeout_s
     with contextlib.ExitStack() as stack:

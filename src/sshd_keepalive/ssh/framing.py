@@ -34,7 +34,7 @@ class Way(Enum):
     ROOT = "root"  # the login user is root, or sudo or doas work without a password
     DOAS = "doas"  # the same without sudo
     PASSWORD = "password"  # noqa: S105  sudo may ask for a password
-    RESUMED = "resumed"  # the shell of the script before waits for it, as root or whoever it is
+    RESUMED = "resumed"  # the shell of the script before waits for it, with its account
 
 
 class Exchange:

@@ -1,7 +1,7 @@
 """Check that the key that a server shows is the key of the expected host.
 
 Order: revoked, pinned by the inventory, on file, certified by an authority on file, policy. A key that differs
-from the one on file is refused under every policy, and there is no way to switch the check off. RSA keys below 2048
+from the one on file is refused under every policy, and the check cannot be switched off. RSA keys below 2048
 bits and SHA-1 signatures of authorities are refused; an ssh_config may demand more (`SshRules`).
 """
 

@@ -102,7 +102,7 @@ def rehearse(
 
 
 def pace(connection: Connection, spacing_s: float, total_s: float, *, stop: Callable[[], bool]) -> SpacedResult:
-    """Speak every `spacing_s` seconds, be silent in between, and see whether anybody still answers.
+    """Speak every `spacing_s` seconds, be silent in between, and see whether the server still answers.
 
     Without a session: nothing is run on the host. Its keep-alives are answered and end the silence.
     """
@@ -123,7 +123,7 @@ def pace(connection: Connection, spacing_s: float, total_s: float, *, stop: Call
         traffic = [last_s, *(at_s for at_s in arrivals_s if last_s < at_s < spoken_s), spoken_s]
         gaps = [later - earlier for earlier, later in pairwise(traffic)]
         loss = ask_back(connection) if client.is_active() else _loss(client)
-        # The last gap is the one that nobody has answered yet.
+        # The last gap has no answer yet.
         proven_s = max([proven_s, *(gaps[:-1] if loss is not None else gaps)])
         if loss is not None:
             client.steps.listener = None
@@ -180,7 +180,7 @@ def _loss(client: Client) -> Loss:
 
 
 def ask_back(connection: Connection, *, within_s: float = ANSWER_S) -> Loss | None:
-    """Send one keep-alive of ours; a reply, of whatever kind, proves the whole way there and back."""
+    """Send one keep-alive of ours; a reply of any kind proves the path in both directions."""
     alarm = REAPER.arm(Deadline(within_s), connection.interrupt)
     try:
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):

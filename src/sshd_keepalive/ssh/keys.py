@@ -49,7 +49,7 @@ class BadKeyError(Exception):
 
 
 class NeedsPassphraseError(BadKeyError):
-    """It is encrypted, and there is no passphrase."""
+    """It is encrypted, and the passphrase is missing."""
 
 
 def load_identities(host: Host, secrets: Secrets) -> tuple[Identity, ...]:
@@ -135,7 +135,7 @@ def _load(path: Path, certificate: str | None, secrets: Secrets | None) -> param
     """Load a key, once; `secrets` says that the user may be asked for its passphrase."""
     with _lock:
         slot = _slots.setdefault((str(path), certificate), _Slot())
-    with slot.lock:  # of this key only: who waits for a passphrase delays nobody with another key
+    with slot.lock:  # of this key only: waiting for its passphrase does not delay other keys
         if slot.key is None and (slot.fault is None or (secrets and isinstance(slot.fault, NeedsPassphraseError))):
             try:
                 slot.key, slot.fault = _read(path, certificate, secrets), None

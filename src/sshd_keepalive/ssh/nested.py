@@ -23,7 +23,7 @@ from sshd_keepalive.ssh.wire import ChannelWire
 def prepare_login(host: Host, connection: Connection, command: str, deadline: Deadline) -> None:
     """Do what login_through needs as far as nothing has to be waited for; it finds out what does not work.
 
-    A host that may ask for a password gets a session only: sudo would not wait for the answer for ever.
+    A host that may ask for a password gets a session only: sudo does not wait for the answer without limit.
     """
     channel = None if host.become.password else connection.client.take_session()
     if channel is None:
@@ -37,7 +37,7 @@ def prepare_login(host: Host, connection: Connection, command: str, deadline: De
 
 
 def login_through(host: Host, connection: Connection, secrets: Secrets, command: str, deadline: Deadline) -> None:
-    """Log in to the host once more, through `command` run there as root, and hang up; see connect_through."""
+    """Log in to the host once more, through `command` run there as root, and disconnect; see connect_through."""
     connect_through(host, connection, secrets, _build_script(command), deadline).close()
 
 

@@ -49,7 +49,7 @@ class Shell(Protocol):
         """
 
     def open_ahead(self, n_sessions: int) -> None:
-        """Ask for the sessions that the next calls will need, so that nobody has to wait for them then."""
+        """Ask for the sessions that the next calls will need, so that these do not wait for them."""
 
     def prepare_login(self, command: str, *, timeout_s: float) -> None:
         """Start what `login_through` will need after the next script, so that it waits once less.
@@ -58,7 +58,7 @@ class Shell(Protocol):
         """
 
     def login_through(self, command: str, *, timeout_s: float) -> None:
-        """Log in to the host once more, through a command that speaks SSH there, and hang up; see ssh.nested.
+        """Log in to the host once more, through a command that speaks SSH there, and disconnect; see ssh.nested.
 
         Raises:
             HostError: as for any login; kind `shell` when the command cannot be run at all.

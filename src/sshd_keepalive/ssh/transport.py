@@ -80,7 +80,7 @@ class PatientPacketizer(Packetizer):
         return self._shaking_hands and self.deadline is not None and self.deadline.is_over
 
     def complete_handshake(self) -> None:
-        """From here on the deadline is somebody else's."""
+        """Stop applying the deadline of the login."""
         self._shaking_hands = False
 
     def read_message(self) -> tuple[int, paramiko.Message]:
@@ -174,7 +174,7 @@ class AheadAuthHandler(AuthHandler):
         super().__init__(client)
         self.is_accepted = False  # the server has answered the request for the service
         self._client = client
-        self._sent = threading.Lock()  # never released: whoever gets it sends the login request
+        self._sent = threading.Lock()  # never released: the thread that gets it sends the login request
 
     def _request_auth(self) -> None:
         super()._request_auth()  # type: ignore[misc]
@@ -225,7 +225,7 @@ class Client(paramiko.Transport):
         "hmac-sha2-512",
     )
     # A script is three times as long without it, and then takes another round trip (RFC 6928: ten segments at once).
-    # From the login on, so that nobody's bytes are decompressed before (`delayed`; sshd_config(5), Compression).
+    # From the login on: bytes of an unknown peer are not decompressed (`delayed`; sshd_config(5), Compression).
     _preferred_compression = ("zlib@openssh.com", "none")
     _compression_info = {"zlib@openssh.com": (Deflate, Inflate), "none": (None, None)}  # noqa: RUF012
     _kex_info = _KEX
@@ -335,7 +335,7 @@ class Client(paramiko.Transport):
         self._send_user_message(request)  # type: ignore[attr-defined]
 
     def _send_behind_login(self, request: paramiko.Message) -> None:
-        """Send what the login decides about as well, without waiting for anybody; compressed, as after its success."""
+        """Also send what the login decides about, without waiting; compressed, as after its success."""
         if self.local_compression == "zlib@openssh.com":
             self._deflate = Deflate()
             self.packetizer.set_outbound_compressor(self._deflate)
@@ -372,7 +372,7 @@ class Client(paramiko.Transport):
             if channel.active:
                 self._n_sessions += 1
                 return channel
-            self.get_exception()  # it was refused, and whoever opens another finds out
+            self.get_exception()  # it was refused; the next one that is opened raises the error
         return None
 
     def _await_session(self, timeout_s: float) -> paramiko.Channel:
@@ -466,7 +466,7 @@ class Client(paramiko.Transport):
 
     @auth_handler.setter
     def auth_handler(self, handler: AuthHandler | None) -> None:
-        self._deflate = None  # whatever was sent behind another request was refused with it
+        self._deflate = None  # all that was sent behind another request was refused with it
         is_new = handler is not None and self.sends_ahead
         self._auth_handler = AheadAuthHandler(self) if is_new else handler
 
@@ -497,7 +497,7 @@ class Client(paramiko.Transport):
         self.farewell = m.get_string().decode("utf-8", "replace")[:_DISCONNECT_BYTES]
 
     def _parse_debug(self, m: paramiko.Message) -> None:
-        """Drop it; paramiko would spell it out, byte for byte, for a log that nobody keeps."""
+        """Drop it; paramiko would format every byte for a log that is not kept."""
 
     def _log(self, level: int, msg: Any, *args: Any) -> None:
         if self.logger.isEnabledFor(level):

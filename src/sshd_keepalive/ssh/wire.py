@@ -91,7 +91,7 @@ class SocketWire:
         self._sock.close()
 
     def find_lost_hop(self) -> None:
-        """There is no jump host in between."""
+        """Find none: the connection is direct."""
 
 
 class ChannelWire:

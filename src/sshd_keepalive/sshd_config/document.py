@@ -1,6 +1,6 @@
 """Files as bytes, and the same files as the lines one OpenSSH release makes of them.
 
-Nothing is lost and nothing is decoded: joining `Line.raw` gives the file back, whatever was in it. What a
+Nothing is lost and nothing is decoded: joining `Line.raw` gives the file back. What a
 line means to its neighbours (Match, Include, first wins) is `resolve`'s business.
 """
 

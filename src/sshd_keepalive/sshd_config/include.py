@@ -57,7 +57,7 @@ def is_literal(pattern: str) -> bool:
 
 
 def collapse(pattern: str, paths: Iterable[str]) -> str:
-    """The pattern without `//`, `/./` and `x/..`: where there is no disk, a path is known by one name only.
+    """The pattern without `//`, `/./` and `x/..`: without a disk, a path is known by one name only.
 
     A directory that none of `paths` is in does not exist, and nothing is found through it.
     """

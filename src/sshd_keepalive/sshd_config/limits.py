@@ -1,9 +1,9 @@
 """How much one host may ask of this program: sizes that are checked before parsing, and a budget of work.
 
 Judging runs in one interpreter for all hosts, and no time limit can interrupt it. So its cost is counted beforehand
-in steps, by the bytes, lines and blocks at hand: the answer depends on the host's files alone, never on a clock, on
-the machine or on other hosts. Sizes are far above what real hosts have; sshd takes 256 KiB of configuration before
-OpenSSH 10.1 and 4 MiB since (`Version.max_config_bytes`).
+in steps, by the bytes, lines and blocks that were read: the answer depends on the host's files alone, never on a
+clock, on the machine or on other hosts. Sizes are far above what real hosts have; sshd takes 256 KiB of configuration
+before OpenSSH 10.1 and 4 MiB since (`Version.max_config_bytes`).
 """
 
 from __future__ import annotations

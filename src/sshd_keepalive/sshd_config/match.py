@@ -172,7 +172,7 @@ def is_active_at_start(block: Block, version: Version) -> bool | None:
 
 
 def is_met(block: Block, context: Context, version: Version) -> bool | None:
-    """Whether a connection meets every criterion of the block and of those around it; None: cannot be told."""
+    """Whether a connection meets every criterion of the block and of those around it; None: not known."""
     answer: bool | None = True
     for around in block.chain():
         if around.dead:
@@ -255,7 +255,7 @@ _FILLINGS: Final = ("a", "", "b", "1", "x1", "1.1", "1.1.1", "0.0.1", ":1", "q")
 def can_match(block: Block) -> bool:
     """Whether any connection at all can meet the block, as far as its patterns tell.
 
-    A list without a positive pattern matches nobody, and no connection comes in on port 0.
+    A list without a positive pattern never matches, and no connection comes in on port 0.
     """
     return not any(_is_hopeless(criterion) for around in block.chain() for criterion in around.criteria)
 
@@ -274,8 +274,8 @@ def find_connection(block: Block, version: Version, work: Work | None = None) ->
     Each criterion offers a few values: the first positive pattern with its wildcards filled in, the first addresses of
     a network. A combination that the block accepts is the answer. What the file does not tell, a member of a group for
     example, is left to the host.
-    Fields no criterion speaks of are STRANGER's. `groups` is filled where a group is asked for: whoever puts
-    the question to a host must find a user who is in them.
+    Fields that no criterion names are STRANGER's. `groups` is filled where a criterion names a group: to ask a
+    host, find a user of the host who is in them.
 
     Args:
         work: the host's budget; by default one for this block alone.
@@ -311,7 +311,7 @@ def _list_choices(name: str, criteria: list[Criterion], version: Version, work: 
         work.spend(steps)
         field: dict[str, Any] = {_FIELDS[name]: (value,) if name == "group" else value}
         context = replace(STRANGER, **field)
-        if value and all(is_criterion_met(c, context, version) for c in criteria):  # nobody is called ""
+        if value and all(is_criterion_met(c, context, version) for c in criteria):  # no account has an empty name
             meeting[value] = field
         if len(meeting) == _CHOICES:
             break

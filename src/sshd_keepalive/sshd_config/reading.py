@@ -159,7 +159,7 @@ def read_files(
     globs: Mapping[str, tuple[str, ...]] | None = None,
     options: tuple[str, ...] = (),
 ) -> Reading:
-    """Read files that nobody asked a server about: path → bytes, all that an Include can reach.
+    """Read files without a server's own answer: path → bytes, all that an Include can reach.
 
     Args:
         globs: absolute pattern of an Include → the files it names; by default it is matched against the paths given.
@@ -184,7 +184,7 @@ def read(snapshot: Snapshot, expected: Reading | None = None) -> Reading:
     Args:
         expected: a reading of what should be there; its work is used again if that is what is there, to the byte.
     Raises:
-        ParseError: the release cannot be told.
+        ParseError: the release is not known.
     """
     if expected is not None and trees.is_alike(snapshot, expected.snapshot):
         return replace(expected, snapshot=snapshot, tree=replace(expected.tree, work=Work()))

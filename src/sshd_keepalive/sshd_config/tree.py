@@ -117,7 +117,7 @@ def build_from_snapshot(snapshot: Snapshot) -> Tree:
     """Build a tree from what was found on a host.
 
     Raises:
-        ParseError: the release cannot be told.
+        ParseError: the release is not known.
     """
     daemon = snapshot.daemon
     first: dict[str, str] = {}  # by where a link leads: a file with two paths is edited once
@@ -154,7 +154,7 @@ def read_release(snapshot: Snapshot) -> Version:
     """Give the release that reads the files of a host.
 
     Raises:
-        ParseError: the release cannot be told.
+        ParseError: the release is not known.
     """
     version = Version.parse(snapshot.version)
     return version.with_include() if snapshot.has_include_backport else version
@@ -171,7 +171,7 @@ def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
 
 
 class _Unrolling:
-    """One pass over the files. The only state: how many files were read, and which patterns nobody looked up.
+    """One pass over the files. The only state: how many files were read, and which patterns were not looked up.
 
     Args:
         missing: collects these patterns, each of which then names nothing; without it the first one is an error.
@@ -330,9 +330,9 @@ def list_members(tree: Tree, line: Line, place: Place) -> tuple[str, ...]:
 
 
 def find_missing_globs(tree: Tree) -> tuple[str, ...]:
-    """Absolute Include patterns that reading the tree needs and nobody looked up; ask the host, then ask again.
+    """Absolute Include patterns that reading the tree needs and that were not looked up; ask the host, then ask again.
 
-    Files that cannot be read further, for another reason, need nothing more: the reason is told by `events`.
+    Files that cannot be read further, for another reason, need nothing more: `events` raises the reason.
     """
     if tree.globs is None or tree._events:
         return ()

@@ -43,7 +43,7 @@ class Version:
         """Read "9.2p1", "OpenSSH_9.2p1 Debian-2", or "8.0p1+include" for a build with Include added.
 
         Raises:
-            ParseError: there is no version number in the text.
+            ParseError: the text has no version number.
         """
         match = _NUMBERS.search(text)
         if match is None:
@@ -120,17 +120,17 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """A release as somebody builds it: OpenSSH's own, or a distribution's with the keywords that it adds."""
+    """A release as it is built: OpenSSH's own, or a distribution's with the keywords that it adds."""
 
     version: Version
     name: str = ""  # "debian-13"; empty for OpenSSH's own
     keywords: frozenset[str] = frozenset()  # folded
-    has_all_keywords: bool = False  # there are no others: the binary was asked
+    has_all_keywords: bool = False  # it has no others: the binary was asked
 
     def __str__(self) -> str:
         """`debian-13 (OpenSSH 10.0p2)`."""
         return f"{self.name} (OpenSSH {self.version})" if self.name else f"OpenSSH {self.version}"
 
 
-#: What offline reading assumes when nobody says which OpenSSH will read the file.
+#: What offline reading assumes when the release that will read the file is not named.
 NEWEST: Final = Version(10, 0, 2)

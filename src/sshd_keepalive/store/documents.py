@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 def write_host(report: HostReport) -> str:
-    """Write one host, with the settings that reports show; equal findings give equal texts, whatever their duration."""
+    """Write one host, with the settings that reports show; equal findings give equal texts, without the duration."""
     host = report.host
     shown = Host(
         name=host.name,

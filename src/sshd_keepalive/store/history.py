@@ -166,7 +166,7 @@ class Store:
         """Load a run as it was recorded, with the earlier ones of its selection.
 
         Raises:
-            ConfigError: there is no such run.
+            ConfigError: the run does not exist.
         """
         with self._database.reading() as connection:
             row = connection.execute(select(runs.c.id, runs.c.document).where(runs.c.name == run_id)).first()
@@ -316,7 +316,7 @@ def _insert_run(connection: Connection, run: Run, reports: Sequence[HostReport])
 
 
 def _find_ids(connection: Connection, of: Table, key: Column[Any], wanted: dict[Any, dict[str, Any]]) -> dict[Any, int]:
-    """Find the number of each key; insert missing ones with their other columns. Nobody else writes now."""
+    """Find the number of each key; insert missing ones with their other columns. No other process writes now."""
 
     def read_numbers(keys: Sequence[Any]) -> dict[Any, int]:
         numbers_read: dict[Any, int] = {}

@@ -159,7 +159,7 @@ def _run_server(binary: str, folder: Path, name: str, key: Path) -> Iterator[Ser
 
 
 def _reserve_port() -> socket.socket:
-    """Take a port that nobody else gets by chance, also while sshd restarts.
+    """Take a port that no other program gets by chance, also while sshd restarts.
 
     With SO_REUSEADDR, as sshd sets it, several sockets may have an address of which one listens (socket(7)).
     """
