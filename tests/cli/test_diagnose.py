@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sshd_keepalive.cli import command as program
-from sshd_keepalive.cli.commands.probe import Countdown
 from sshd_keepalive.cli.duration import Duration
+from sshd_keepalive.fleet.probe import Countdown
 
 CASES = Path(__file__).parents[1] / "cases/logs"
 

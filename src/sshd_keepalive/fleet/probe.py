@@ -11,15 +11,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
+from sshd_keepalive.diagnosis.rules import read_known
 from sshd_keepalive.errors import HostError, ParseError
 from sshd_keepalive.fleet.one_host import Orders, connect, log_in_and_try_to_observe
 from sshd_keepalive.fleet.report import find_worst, report_error, report_errors, report_settled
 from sshd_keepalive.model import (
-    COUNT_MAX,
-    INTERVAL,
-    Context,
     FailureKind,
     Finding,
     Host,
@@ -40,24 +38,47 @@ from sshd_keepalive.sshd_config.reading import Reading
 _LIMIT_S: Final = 360.0
 
 
-class Board(Protocol):
-    """Display of progress: how long the idle sessions will last, and how many there are."""
+class Countdown:
+    """The progress of a probe: how long the silences will last, and how many there are; any thread may call it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._began_s: float | None = None
+        self._until_s = 0.0
+        self.n_quiet = self.n_alive = self.n_lost = 0
 
     def start_silence(self, until_s: float) -> None:
-        """One session is idle until a time of the monotonic clock."""
+        """One host is silent until a time of the monotonic clock."""
+        with self._lock:
+            self._began_s = self._began_s if self._began_s is not None else time.monotonic()
+            self._until_s = max(self._until_s, until_s)
+            self.n_quiet += 1
 
     def end_silence(self, *, alive: bool) -> None:
-        """Its idle time is over."""
+        """Its silence is over."""
+        with self._lock:
+            self.n_quiet -= 1
+            self.n_alive += alive
+            self.n_lost += not alive
 
+    @property
+    def left_s(self) -> float:
+        """Until the last silence that has begun is over."""
+        return max(0.0, self._until_s - time.monotonic())
 
-class NoProgress:
-    """No display."""
+    @property
+    def share(self) -> float:
+        """How much of the wait is over, 0 to 1."""
+        if self._began_s is None or self._until_s <= self._began_s:
+            return 0.0
+        return min(1.0, (time.monotonic() - self._began_s) / (self._until_s - self._began_s))
 
-    def start_silence(self, until_s: float) -> None:
-        """Do nothing."""
-
-    def end_silence(self, *, alive: bool) -> None:
-        """Do nothing."""
+    def __str__(self) -> str:
+        if self._began_s is None:
+            return "logging in"
+        left_s = int(self.left_s + 0.999)
+        lost = f", {self.n_lost} lost" if self.n_lost else ""
+        return f"{left_s // 60}:{left_s % 60:02d} left, {self.n_quiet} quiet, {self.n_alive} alive{lost}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +90,7 @@ class Probe:
     is_fast: bool = False
     finds_limit: bool = False
     stop: Callable[[], bool] = lambda: False
-    board: Board = field(default_factory=NoProgress)
+    board: Countdown = field(default_factory=Countdown)
 
 
 @report_errors()
@@ -110,14 +131,9 @@ def _find_values(shell: Shell, reading: Reading | HostError) -> Values | None:
     from sshd_keepalive.ssh.auth import choose_user
 
     try:
-        effective = reading.resolve(Context(user=choose_user(shell.host)))
+        return read_known(reading, choose_user(shell.host))
     except ParseError:
         return None
-    return Values(
-        version=reading.tree.version,
-        interval_s=effective[INTERVAL].number,
-        count_max=effective[COUNT_MAX].number,
-    )
 
 
 def _probe_fast(

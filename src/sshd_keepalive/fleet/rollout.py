@@ -48,7 +48,8 @@ class Rollout:
             self.number = number
             is_last = number == len(self.waves)
             soaking: list[HostReport] = []
-            for report in fleet.run(job, self._list_until_stop(wave), orders, self.engine, workers=self.workers):
+            begun = (host for host in wave if not self.stop.is_set())
+            for report in fleet.run(job, begun, orders, self.engine, workers=self.workers):
                 self.count(has_failed(report))
                 if self.soak_s and not is_last and report.end is End.APPLIED:
                     soaking.append(report)
@@ -69,9 +70,6 @@ class Rollout:
         if self.is_spent:
             return report_not_begun(host, "budget", "more hosts failed than --max-fail allows")
         return report_not_begun(host, "interrupted", "the run was interrupted")
-
-    def _list_until_stop(self, wave: Wave) -> Iterator[Host]:
-        return (host for host in wave if not self.stop.is_set())
 
     def count(self, n_failed: int) -> None:
         """Count failed hosts, and stop when the budget is spent."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from functools import partial
 from typing import Final
 
@@ -46,7 +45,7 @@ def command(hosts: tuple[str, ...], options: Options, idle: float | None, fast: 
         raise ConfigError("--fast tests the host itself, --find-limit the path to it", hint="choose one")
     if fast and idle is not None:
         raise ConfigError("--fast has its own duration", hint="leave out --idle")
-    board = Countdown()
+    board = probing.Countdown()
     run = FleetRun("probe", options, hosts, output=Output(options, "probe", gauge=board))
     probe = probing.Probe(
         logins=threading.Semaphore(options.forks),
@@ -59,46 +58,3 @@ def command(hosts: tuple[str, ...], options: Options, idle: float | None, fast: 
     job = partial(probing.probe_host, probe=probe)
     reports = run.repeat(job, waits=True, workers=max(1, min(len(run.hosts), _AT_ONCE)))
     raise SystemExit(run.show(run.end(reports), then="plan"))
-
-
-class Countdown:
-    """Counts what the silences tell; any thread may call it. Time is monotonic: a clock that jumps changes nothing."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._began_s: float | None = None
-        self._until_s = 0.0
-        self.n_quiet = self.n_alive = self.n_lost = 0
-
-    def start_silence(self, until_s: float) -> None:
-        """One host is silent until then."""
-        with self._lock:
-            self._began_s = self._began_s if self._began_s is not None else time.monotonic()
-            self._until_s = max(self._until_s, until_s)
-            self.n_quiet += 1
-
-    def end_silence(self, *, alive: bool) -> None:
-        """Its silence is over."""
-        with self._lock:
-            self.n_quiet -= 1
-            self.n_alive += alive
-            self.n_lost += not alive
-
-    @property
-    def left_s(self) -> float:
-        """Until the last silence that has begun is over."""
-        return max(0.0, self._until_s - time.monotonic())
-
-    @property
-    def share(self) -> float:
-        """How much of the wait is over, 0 to 1."""
-        if self._began_s is None or self._until_s <= self._began_s:
-            return 0.0
-        return min(1.0, (time.monotonic() - self._began_s) / (self._until_s - self._began_s))
-
-    def __str__(self) -> str:
-        if self._began_s is None:
-            return "logging in"
-        left_s = int(self.left_s + 0.999)
-        lost = f", {self.n_lost} lost" if self.n_lost else ""
-        return f"{left_s // 60}:{left_s % 60:02d} left, {self.n_quiet} quiet, {self.n_alive} alive{lost}"
