@@ -22,14 +22,10 @@ def read_options(command: str) -> tuple[str, ...]:
         if not word.startswith("-o"):
             continue
         option = word[2:]
-        while at < len(words) and not words[at].startswith("-") and (not option or not _is_whole(option)):
+        while at < len(words) and not words[at].startswith("-") and "=" not in option and " " not in option:
             option, at = f"{option} {words[at]}".strip(), at + 1
         options.append(option)
     return tuple(options)
-
-
-def _is_whole(option: str) -> bool:
-    return "=" in option or " " in option
 
 
 def find_config(command: str) -> str | None:

@@ -164,23 +164,22 @@ def is_active_at_start(block: Block, version: Version) -> bool | None:
 
     Only `all` and `Version` can be; global-only keywords are allowed there, and values count as global.
     """
-    answer: bool | None = True
-    for around in block.chain():
-        for criterion in around.criteria:
-            answer = _and(answer, is_criterion_met(criterion, BLANK, version))
-    return answer
+    return _are_criteria_met(block, BLANK, version)
 
 
 def is_met(block: Block, context: Context, version: Version) -> bool | None:
     """Whether a connection meets every criterion of the block and of those around it; None: not known."""
+    return False if block.is_dead else _are_criteria_met(block, context, version)
+
+
+def _are_criteria_met(block: Block, context: Context, version: Version) -> bool | None:
     answer: bool | None = True
     for around in block.chain():
-        if around.dead:
-            return False
         for criterion in around.criteria:
-            answer = _and(answer, is_criterion_met(criterion, context, version))
-            if answer is False:
+            met = is_criterion_met(criterion, context, version)
+            if met is False:
                 return False
+            answer = answer and met
     return answer
 
 
@@ -223,12 +222,6 @@ def _is_group_met(argument: bytes, context: Context) -> bool | None:
 def _is_version_met(argument: bytes, version: Version) -> bool | None:
     results = {patterns.match_list(version.release.encode() + suffix, argument) == 1 for suffix in _SUFFIXES}
     return results.pop() if len(results) == 1 else None
-
-
-def _and(left: bool | None, right: bool | None) -> bool | None:
-    if left is False or right is False:
-        return False
-    return None if left is None or right is None else True
 
 
 # ------------------------------------------------------------------------- connections that reach a block

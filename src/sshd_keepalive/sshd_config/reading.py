@@ -140,8 +140,7 @@ class Reading:
     def _read_after(self, contents: tuple[NewContent, ...]) -> Reading:
         written = {content.path: content.after for content in contents if not content.gone}
         gone = {content.path for content in contents if content.gone}
-        tree = self.tree.add_files(written)
-        tree = tree.remove_files(gone) if gone else tree
+        tree = self.tree.change_files(written, gone)
         files = {file.path: file for file in self.snapshot.files if file.path not in gone}
         for path, content in written.items():
             file = files.get(path)

@@ -78,25 +78,20 @@ class Tree:
         documents = {**self.documents, place.path: Document(path=place.path, lines=kept)}
         return replace(self, documents=documents, _events=[])
 
-    def add_files(self, contents: Mapping[str, bytes]) -> Tree:
-        """The same tree after some files got new contents or came to be."""
+    def change_files(self, contents: Mapping[str, bytes], gone: Collection[str] = ()) -> Tree:
+        """The same tree after some files got new contents or came to be, and others were removed."""
         documents = {**self.documents, **{path: parse(path, c, version=self.version) for path, c in contents.items()}}
+        documents = {path: document for path, document in documents.items() if path not in gone}
         globs = self.globs
         if globs is not None:
             for pattern, paths in globs.items():
                 self.work.spend(include.estimate_steps(pattern, len(paths) + len(contents)))
             globs = {
-                pattern: include.expand(pattern, {*paths, *(p for p in contents if include.is_match(pattern, p))})
+                pattern: include.expand(
+                    pattern, {*paths, *(p for p in contents if include.is_match(pattern, p))} - {*gone}
+                )
                 for pattern, paths in globs.items()
             }
-        return replace(self, documents=documents, globs=globs, _events=[])
-
-    def remove_files(self, gone: Collection[str]) -> Tree:
-        """The same tree after some files were removed."""
-        documents = {path: document for path, document in self.documents.items() if path not in gone}
-        globs = self.globs
-        if globs is not None:
-            globs = {pattern: tuple(path for path in paths if path not in gone) for pattern, paths in globs.items()}
         return replace(self, documents=documents, globs=globs, _events=[])
 
 

@@ -408,7 +408,7 @@ def test_a_planner_that_is_wrong_by_one_byte_is_caught(
 def test_files_that_sshd_would_refuse_afterwards() -> None:
     before = build_from_files({MAIN: b"Port 22\n"})
     with pytest.raises(PlanError, match="would refuse the edited files"):
-        prove.prove_untouched_settings(before, before.add_files({MAIN: b"Port 22\nClientAliveInterval x\n"}))
+        prove.prove_untouched_settings(before, before.change_files({MAIN: b"Port 22\nClientAliveInterval x\n"}))
 
 
 @pytest.mark.parametrize(
@@ -425,8 +425,8 @@ def test_another_setting_that_changes(after: str) -> None:
     files = {MAIN: b"Port 22\nMatch User a\nX11Forwarding no\n"}
     before = build_from_files(files)
     with pytest.raises(PlanError):
-        prove.prove_untouched_settings(before, before.add_files({MAIN: after.encode()}))
-    prove.prove_untouched_settings(before, before.add_files({MAIN: b"ClientAliveInterval 1\n" + files[MAIN]}))
+        prove.prove_untouched_settings(before, before.change_files({MAIN: after.encode()}))
+    prove.prove_untouched_settings(before, before.change_files({MAIN: b"ClientAliveInterval 1\n" + files[MAIN]}))
 
 
 def test_a_plan_that_would_not_help_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,7 +198,7 @@ def test_the_vendors_file_where_there_is_no_other() -> None:
 
 def test_new_contents_join_the_patterns_that_name_them() -> None:
     built = tree.build_from_snapshot(look({MAIN: "Include /d/*.conf\n", "/d/b.conf": "ClientAliveInterval 9\n"}))
-    built = built.add_files({"/d/a.conf": b"ClientAliveInterval 8\n"})
+    built = built.change_files({"/d/a.conf": b"ClientAliveInterval 8\n"})
     assert readings.resolve(built)[INTERVAL].value == "8"
 
 
@@ -213,4 +213,4 @@ def test_files_are_plain_values() -> None:
 
 def test_a_tree_after_files_were_removed() -> None:
     offline = build_from_files({MAIN: b"Include /d/*\n", "/d/a": b"Port 22\n"})
-    assert [event.place.path for event in offline.remove_files({"/d/a"}).events()] == [MAIN]
+    assert [event.place.path for event in offline.change_files({}, {"/d/a"}).events()] == [MAIN]
