@@ -84,7 +84,7 @@ class Output:
     def write(self, text: str) -> None:
         """Write to standard output, in colour if the options say so."""
         if self._has_color and self.is_text:
-            text = _paint(text)
+            text = "\n".join(map(_paint_line, text.split("\n")))
         sys.stdout.write(text)
         sys.stdout.flush()
 
@@ -173,12 +173,8 @@ def _write_file(path: Path, content: str) -> bool:
     return True
 
 
-def _paint(text: str) -> str:
-    """Add a terminal's escape sequences: to the first word of a host, the lines of a diff, titles and totals."""
-    return "\n".join(map(_paint_line, text.split("\n")))
-
-
 def _paint_line(line: str) -> str:
+    """Add a terminal's escape sequences: to the first word of a host, the lines of a diff, titles and totals."""
     if word := _WORD.match(line):
         return click.style(word[1], **_STYLES[word[1]]) + line[word.end(1) :]
     if line.startswith(("--- ", "+++ ")) or _TITLE.match(line):

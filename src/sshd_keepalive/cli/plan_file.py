@@ -127,15 +127,6 @@ def make_plan(
     )
 
 
-def write_plan(path: Path, plan: PlanFile) -> None:
-    """Write a plan, readable for its owner alone.
-
-    Raises:
-        OSError: nothing was written.
-    """
-    files.write(path, f"{serialization.write(plan)}\n".encode(), mode=0o600)
-
-
 def find_plan(words: tuple[str, ...]) -> Path | None:
     """Find the plan that the words of a command line name: a single file that begins as one.
 

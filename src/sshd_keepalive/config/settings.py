@@ -41,10 +41,6 @@ def _allow_only(*words: str) -> Text:
 METHOD: Final = _allow_only("sudo", "doas", "none")
 
 
-def _parse_become(method: str) -> Become:
-    return Become(method=METHOD.parse(method))
-
-
 def _parse_manager(text: str) -> str:
     if not registry.is_known("services", text):
         managers = registry.list_names("services")
@@ -129,7 +125,7 @@ BECOME: Final = Record(
         "password": Field(SECRET, "Reference to the password that sudo asks for. doas needs `permit nopass`."),
     },
     build=lambda given: Become(**given),
-    short=Text(_parse_become, METHOD.json),
+    short=Text(lambda method: Become(method=METHOD.parse(method)), METHOD.json),
 )
 SERVICE: Final = Record(
     {

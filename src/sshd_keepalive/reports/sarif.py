@@ -32,8 +32,11 @@ def render(run: Run) -> str:
     from importlib.metadata import version
 
     results = [result for report in run.hosts for result in _build_results(report)]
-    rules = {result["ruleId"]: _build_rule(result["ruleId"]) for result in results}
-    driver = {"name": "sshd-keepalive", "version": version("sshd-keepalive"), "rules": list(rules.values())}
+    rules = [
+        {"id": rule, "shortDescription": {"text": _RULES.get(rule, f"{rule} is not compliant")}}
+        for rule in dict.fromkeys(result["ruleId"] for result in results)
+    ]
+    driver = {"name": "sshd-keepalive", "version": version("sshd-keepalive"), "rules": rules}
     invocation = {
         "executionSuccessful": True,  # the program did its work; what it found are results (3.20.14)
         "startTimeUtc": format_time(run.started_at),
@@ -123,10 +126,6 @@ def _build_uri(host: str, path: str) -> str:
 def _encode(text: str) -> str:
     data = text.encode("utf-8", "surrogateescape")
     return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in data)
-
-
-def _build_rule(name: str) -> dict[str, Any]:
-    return {"id": name, "shortDescription": {"text": _RULES.get(name, f"{name} is not compliant")}}
 
 
 _RULES = {

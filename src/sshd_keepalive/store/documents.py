@@ -37,7 +37,7 @@ def read_host(text: str, seconds_s: float) -> HostReport:
     Raises:
         StoreError: the text is damaged.
     """
-    return replace(_read(text, HostReport), seconds_s=seconds_s)
+    return replace(read(text, HostReport), seconds_s=seconds_s)
 
 
 def write_run(run: Run) -> str:
@@ -45,21 +45,17 @@ def write_run(run: Run) -> str:
     return serialization.write(replace(run, hosts=(), past=()))
 
 
-def read_run(text: str) -> Run:
-    """Read the run that `write_run` wrote.
-
-    Raises:
-        StoreError: the text is damaged.
-    """
-    return _read(text, Run)
-
-
 def compute_digest(text: str) -> bytes:
     """Compute the digest of a document, 20 bytes."""
     return blake2b(text.encode("ascii"), digest_size=20).digest()
 
 
-def _read(text: str, of: type[_T]) -> _T:
+def read(text: str, of: type[_T]) -> _T:
+    """Read what `write_host` or `write_run` wrote.
+
+    Raises:
+        StoreError: the text is damaged.
+    """
     try:
         return serialization.read(text, of)
     except ValueError:

@@ -179,7 +179,7 @@ class Store:
                 .order_by(results.c.position)
             )
             reports = tuple(texts.read_host(text, seconds_s) for text, seconds_s in rows)
-        run = texts.read_run(row.document)
+        run = texts.read(row.document, Run)
         return replace(run, hosts=reports, past=self.list_previous(run.selection, command=run.command, before=run_id))
 
     def compare(self, earlier: str, later: str) -> Iterator[tuple[str, Recorded | None, Recorded | None]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import click
 
@@ -19,8 +20,8 @@ from sshd_keepalive.cli.options import Options, host_options
 from sshd_keepalive.cli.output import Output
 from sshd_keepalive.cli.selection import repeat_words, select_hosts
 from sshd_keepalive.diagnosis import rules
-from sshd_keepalive.diagnosis.rules import Diagnosis, Known, PossibleCause
-from sshd_keepalive.diagnosis.run_log import BLOCK_BYTES, MatchedLine, RunLog, read
+from sshd_keepalive.diagnosis.rules import Diagnosis, Known
+from sshd_keepalive.diagnosis.run_log import BLOCK_BYTES, RunLog, read
 from sshd_keepalive.diagnosis.text import write_text
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet.check import study_host
@@ -123,7 +124,7 @@ def _divide(file: IO[bytes], name: str = "") -> Iterator[bytes]:
         block = file.read(BLOCK_BYTES)
 
 
-def _format_json(diagnosis: Diagnosis, log: RunLog, run: Run, *, indent: int | None = 1) -> str:
+def _format_json(diagnosis: Diagnosis, log: RunLog, run: Run, *, indent: int | None) -> str:
     """The run's document, its `hosts` those of --host, with the diagnosis beside them; on one line without indent."""
     document = json.loads(registry.load("reports", "json").render(run))
     document["diagnosis"] = {
@@ -132,27 +133,16 @@ def _format_json(diagnosis: Diagnosis, log: RunLog, run: Run, *, indent: int | N
         "duration_s": diagnosis.duration_s,
         "duration_from": diagnosis.duration_from,
         "silence_s": diagnosis.silence_s,
-        "causes": [_cause_to_data(cause) for cause in diagnosis.causes],
+        "causes": [asdict(cause) | {"likelihood": cause.likelihood.value} for cause in diagnosis.causes],
         "script_finished": diagnosis.finished.value,
         "script_finished_because": diagnosis.finished_because,
         "next_step": diagnosis.next_step,
         "lines_read": log.n_lines,
         "bytes_read": log.n_bytes,
         "facts": dict(diagnosis.facts),
-        "matches": [_line_to_data(matched) for matched in diagnosis.matches],
+        "matches": [
+            {"line": matched.line, "pattern": matched.row.kind.value, "text": matched.text}
+            for matched in diagnosis.matches
+        ],
     }
     return json.dumps(document, indent=indent) + "\n"
-
-
-def _cause_to_data(cause: PossibleCause) -> dict[str, Any]:
-    return {
-        "name": cause.name,
-        "title": cause.title,
-        "likelihood": cause.likelihood.value,
-        "reasons": list(cause.reasons),
-        "next_step": cause.next_step,
-    }
-
-
-def _line_to_data(matched: MatchedLine) -> dict[str, Any]:
-    return {"line": matched.line, "pattern": matched.row.kind.value, "text": matched.text}

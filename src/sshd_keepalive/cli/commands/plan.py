@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sshd_keepalive import registry
+from sshd_keepalive import files, registry, serialization
 from sshd_keepalive.cli import ExitCode, plan_file
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.fleet_run import FleetRun
@@ -56,7 +56,7 @@ def _write_plan(path: Path, run: FleetRun, ended: Run, arguments: tuple[str, ...
     """Write the plan and suggest how to apply it; give the exit code."""
     plan = plan_file.make_plan(ended.hosts, run.options, arguments, run_id=ended.id, made_at=ended.started_at)
     try:
-        plan_file.write_plan(path, plan)
+        files.write(path, f"{serialization.write(plan)}\n".encode(), mode=0o600)
     except OSError as error:
         sys.stderr.write(f"error: cannot write the plan to {path}: {error.strerror}\n")
         return ExitCode.UNKNOWN
