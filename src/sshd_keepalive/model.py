@@ -647,6 +647,25 @@ class SessionEnd(StrEnum):
     OPEN = "open"  # no end is in the log
 
 
+class CauseName(StrEnum):
+    """What ends a session, or keeps one from beginning; the rows of `diagnosis.causes` describe them."""
+
+    COUNT_ZERO = "count-zero"
+    DEAD_CLIENT = "dead-client"
+    IDLE_LIMIT = "idle-limit"
+    TCP_KEEPALIVE = "tcp-keepalive"
+    OWN_LIMIT = "own-limit"
+    LOGIND = "logind"
+    SHELL_TMOUT = "shell-tmout"
+    CHANNEL_TIMEOUT = "channel-timeout"
+    UNUSED_CONNECTION = "unused-connection"
+    SERVER_STOPPED = "server-stopped"
+    KILLED = "killed"
+    LOGIN_GRACE = "login-grace"
+    MAX_STARTUPS = "max-startups"
+    SOURCE_PENALTY = "source-penalty"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionGroup:
     """Sessions of one account from one address that ended alike."""

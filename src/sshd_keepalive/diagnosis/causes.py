@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from sshd_keepalive.model import CauseName
+
 
 class LineKind(Enum):
     """What a line of a log says about the end of a session: the word of the JSON report, and a sentence for people."""
@@ -62,7 +64,7 @@ NO_LOGINS: Final = frozenset(
 class Cause:
     """One row."""
 
-    name: str  # the word of the JSON report
+    name: CauseName
     title: str
     marks: Mapping[float, str] = field(default_factory=dict)  # seconds after which it ends sessions → who sets them
     next_step: str  # what to type or do; HOST is replaced
@@ -105,81 +107,81 @@ _IDLE_LIMITS: Final = {
 
 CAUSES: Final[tuple[Cause, ...]] = (
     Cause(
-        name="count-zero",
+        name=CauseName.COUNT_ZERO,
         title="sshd ends every quiet session: ClientAliveCountMax 0 on OpenSSH before 8.2",
         marks=_ZERO_PAIRS,
         next_step="sshd-keepalive plan HOST",
     ),
     Cause(
-        name="dead-client",
+        name=CauseName.DEAD_CLIENT,
         title="sshd dropped a client that did not answer (count + 1) keep-alives",
         marks=_DEAD_PAIRS,
         next_step="sshd-keepalive probe HOST",
     ),
     Cause(
-        name="idle-limit",
+        name=CauseName.IDLE_LIMIT,
         title="a NAT gateway, load balancer or firewall dropped the idle connection",
         marks=_IDLE_LIMITS,
         next_step="sshd-keepalive probe --find-limit HOST",
     ),
     Cause(
-        name="tcp-keepalive",
+        name=CauseName.TCP_KEEPALIVE,
         title="the kernel's TCP keep-alive got no answer from the other side",
         # net.ipv4.tcp_keepalive_time 7200, then 9 probes 75 s apart: tcp(7).
         marks={7875.0: "7200 s and 9 probes, 75 s apart", 7275.0: "7200 s and one answered by a reset"},
         next_step="sshd-keepalive plan HOST",
     ),
     Cause(
-        name="own-limit",
+        name=CauseName.OWN_LIMIT,
         title="the scheduler's own maximum duration of the node or task",
         next_step="raise the node's maximum duration in the scheduler; do not change a host",
     ),
     Cause(
-        name="logind",
+        name=CauseName.LOGIND,
         title="systemd-logind: StopIdleSessionSec ended an idle terminal session",
         marks={900.0: "900 (DISA STIG)", 300.0: "300", 600.0: "600", 1800.0: "1800"},
         next_step="sshd-keepalive check --deep HOST",
     ),
     Cause(
-        name="shell-tmout",
+        name=CauseName.SHELL_TMOUT,
         title="the shell's TMOUT ended an idle prompt; it never ends a running command",
         marks={300.0: "300", 600.0: "600", 900.0: "900 (DISA STIG)", 1800.0: "1800"},
         next_step="sshd-keepalive check --deep HOST",
     ),
     Cause(
-        name="channel-timeout",
+        name=CauseName.CHANNEL_TIMEOUT,
         title="sshd's ChannelTimeout closed a channel without data (OpenSSH 9.2 and later)",
         next_step="sshd-keepalive check --deep HOST",
     ),
     Cause(
-        name="unused-connection",
+        name=CauseName.UNUSED_CONNECTION,
         title="sshd's UnusedConnectionTimeout closed a connection without a session (OpenSSH 9.2 and later)",
         next_step="sshd-keepalive check --deep HOST",
     ),
     Cause(
-        name="server-stopped",
+        name=CauseName.SERVER_STOPPED,
         title="sshd's service or the host itself was stopped",
         next_step="read the host's log of that minute: journalctl -t sshd -t sshd-session; last -x",
     ),
     Cause(
-        name="killed",
+        name=CauseName.KILLED,
         title="a signal ended the command: from the kernel, out of memory, or from a person or program",
         next_step="read the host's kernel log of that minute: journalctl -k",
     ),
     Cause(
-        name="login-grace",
+        name=CauseName.LOGIN_GRACE,
         title="sshd's LoginGraceTime expired before the login succeeded; no session was killed",
         marks={120.0: "LoginGraceTime 120, the default", 60.0: "60 (CIS)", 30.0: "30"},
         next_step="find out why the login takes so long: sshd-keepalive check -v HOST",
     ),
     Cause(
-        name="max-startups",
+        name=CauseName.MAX_STARTUPS,
         title="sshd refused the login: too many logins at once (MaxStartups)",
         next_step="start fewer logins at once, or raise MaxStartups in sshd_config; this shows the limit: "
         "sshd-keepalive check --deep --concurrency 20 HOST",
     ),
     Cause(
-        name="source-penalty",
+        name=CauseName.SOURCE_PENALTY,
         title="sshd blocks this address for a while: PerSourcePenalties (OpenSSH 9.8 and later)",
         next_step="wait a minute; then read the failed logins in the host's log, and see PerSourcePenaltyExemptList",
     ),

@@ -16,14 +16,14 @@ from sshd_keepalive.diagnosis.causes import CAUSES, NO_LOGINS, Cause, LineKind, 
 from sshd_keepalive.diagnosis.patterns import AIRFLOW, ANSIBLE, DATAARTS, JENKINS, JSCH, RUNDECK, SSHD
 from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.diagnosis.timestamps import measure_elapsed_s
-from sshd_keepalive.model import BLANK, COUNT_MAX, INTERVAL, Context
+from sshd_keepalive.model import BLANK, COUNT_MAX, INTERVAL, CauseName, Context
 from sshd_keepalive.sshd_config.keepalive import Values
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.version import Version
 
 #: Products that run a command without a terminal unless configured otherwise.
 _NO_TERMINAL: Final = frozenset({DATAARTS, JSCH, RUNDECK, AIRFLOW, JENKINS, ANSIBLE})
-_ENDS_TERMINALS: Final = frozenset({"logind", "shell-tmout"})
+_ENDS_TERMINALS: Final = frozenset({CauseName.LOGIND, CauseName.SHELL_TMOUT})
 _SHARE: Final = 0.1  # of a limit: how much of a log may lie before the silence that the limit counts
 
 
@@ -41,7 +41,7 @@ class Known(Values):
     """What a host does to quiet sessions; compared with the log, not with a policy."""
 
     name: str
-    other: tuple[tuple[str, float], ...] = ()  # cause → its limit on this host, seconds
+    other: tuple[tuple[CauseName, float], ...] = ()  # cause → its limit on this host, seconds
 
 
 def read_known(reading: Reading, user: str | None) -> Known:
@@ -63,7 +63,7 @@ def read_known(reading: Reading, user: str | None) -> Known:
 class PossibleCause:
     """One cause, how likely it is, and why."""
 
-    name: str
+    name: CauseName
     title: str
     likelihood: Likelihood
     reasons: tuple[str, ...]
@@ -246,7 +246,7 @@ class Rule:
     """One row: when it holds, a cause is this likely."""
 
     likelihood: Likelihood
-    cause: str  # the name of a row of CAUSES
+    cause: CauseName
     kinds: Set[LineKind]  # one of these is in the log; empty: any
     example: str  # a log for which the rule holds; the tests read it
     without: Set[LineKind] = frozenset()  # none of these is in the log
@@ -254,10 +254,8 @@ class Rule:
     met: Known | None = None  # the host has this limit, and it was over; the host of the example
 
 
-def _make_host(pair: str, version: str, **other: float) -> Known:
-    interval, count = pair.split("/")
-    limits = tuple((name.replace("_", "-"), limit_s) for name, limit_s in other.items())
-    return Known(name="h", version=Version.parse(version), interval_s=int(interval), count_max=int(count), other=limits)
+def _make_host(interval_s: int, count_max: int, version: str, *other: tuple[CauseName, float]) -> Known:
+    return Known(name="h", version=Version.parse(version), interval_s=interval_s, count_max=count_max, other=other)
 
 
 _ANY: Final = frozenset[LineKind]()
@@ -269,52 +267,60 @@ _CERTAIN, _LIKELY, _POSSIBLE = Likelihood.CERTAIN, Likelihood.LIKELY, Likelihood
 # fmt: off
 #: There was no session. First match wins.
 LOGIN_RULES: Final[tuple[Rule, ...]] = (
-    Rule(_CERTAIN, "source-penalty", {LineKind.PENALISED},
+    Rule(_CERTAIN, CauseName.SOURCE_PENALTY, {LineKind.PENALISED},
           "sshd[7]: drop connection #0 from [192.0.2.9]:50200 on [192.0.2.1]:22 penalty: failed authentication"),
-    Rule(_CERTAIN, "max-startups", {LineKind.STARTUPS}, "Exceeded MaxStartups"),
-    Rule(_CERTAIN, "login-grace", {LineKind.GRACE_OVER},
+    Rule(_CERTAIN, CauseName.MAX_STARTUPS, {LineKind.STARTUPS}, "Exceeded MaxStartups"),
+    Rule(_CERTAIN, CauseName.LOGIN_GRACE, {LineKind.GRACE_OVER},
           "sshd[7]: fatal: Timeout before authentication for 192.0.2.9 port 50200"),
     # From 9.8 on sshd says the same to both; the log of the host tells them apart.
-    Rule(_POSSIBLE, "max-startups", {LineKind.TURNED_AWAY}, "Not allowed at this time"),
-    Rule(_POSSIBLE, "source-penalty", {LineKind.TURNED_AWAY}, "Not allowed at this time"),
+    Rule(_POSSIBLE, CauseName.MAX_STARTUPS, {LineKind.TURNED_AWAY}, "Not allowed at this time"),
+    Rule(_POSSIBLE, CauseName.SOURCE_PENALTY, {LineKind.TURNED_AWAY}, "Not allowed at this time"),
 )
 #: A session was killed. First match of each cause wins; the first conclusive one wins over all.
 RULES: Final[tuple[Rule, ...]] = (
-    Rule(_CERTAIN, "own-limit", {LineKind.OWN_LIMIT}, "airflow.exceptions.AirflowException: SSH command timed out"),
-    Rule(_CERTAIN, "logind", {LineKind.LOGIND}, "systemd-logind[6]: Session 3 of user etl is idle, stopping."),
-    Rule(_CERTAIN, "shell-tmout", {LineKind.SHELL_TMOUT}, "bash: timed out waiting for input: auto-logout"),
-    Rule(_CERTAIN, "channel-timeout", {LineKind.CHANNEL}, "sshd: channel 0: closing after 300 seconds of inactivity"),
-    Rule(_CERTAIN, "unused-connection", {LineKind.UNUSED}, "sshd: terminating inactive connection from 192.0.2.9"),
-    Rule(_CERTAIN, "killed", {LineKind.KILLED}, "kernel: Out of memory: Killed process 7 (java)"),
-    Rule(_CERTAIN, "server-stopped", {LineKind.SERVER_STOPPED}, "systemd-logind[6]: System is rebooting."),
-    Rule(_CERTAIN, "count-zero", _ANY, '{"exeTime":300.5} session is down', met=_make_host("300/0", "8.1p1")),
-    Rule(_CERTAIN, "dead-client", {LineKind.SERVER_GAVE_UP}, '{"exeTime":1201} sshd: Timeout, client not responding',
-          met=_make_host("300/3", "9.6p1")),
-    Rule(_CERTAIN, "channel-timeout", _ANY, '{"exeTime":300.5} session is down',
-          met=_make_host("300/3", "9.6p1", channel_timeout=300)),
-    Rule(_LIKELY, "dead-client", _ANY, '{"exeTime":1201} session is down', met=_make_host("300/3", "9.6p1")),
-    Rule(_LIKELY, "count-zero", {*_GONE, LineKind.CLOSED, LineKind.SERVER_GAVE_UP},
+    Rule(_CERTAIN, CauseName.OWN_LIMIT, {LineKind.OWN_LIMIT},
+          "airflow.exceptions.AirflowException: SSH command timed out"),
+    Rule(_CERTAIN, CauseName.LOGIND, {LineKind.LOGIND}, "systemd-logind[6]: Session 3 of user etl is idle, stopping."),
+    Rule(_CERTAIN, CauseName.SHELL_TMOUT, {LineKind.SHELL_TMOUT}, "bash: timed out waiting for input: auto-logout"),
+    Rule(_CERTAIN, CauseName.CHANNEL_TIMEOUT, {LineKind.CHANNEL},
+          "sshd: channel 0: closing after 300 seconds of inactivity"),
+    Rule(_CERTAIN, CauseName.UNUSED_CONNECTION, {LineKind.UNUSED},
+          "sshd: terminating inactive connection from 192.0.2.9"),
+    Rule(_CERTAIN, CauseName.KILLED, {LineKind.KILLED}, "kernel: Out of memory: Killed process 7 (java)"),
+    Rule(_CERTAIN, CauseName.SERVER_STOPPED, {LineKind.SERVER_STOPPED}, "systemd-logind[6]: System is rebooting."),
+    Rule(_CERTAIN, CauseName.COUNT_ZERO, _ANY, '{"exeTime":300.5} session is down', met=_make_host(300, 0, "8.1p1")),
+    Rule(_CERTAIN, CauseName.DEAD_CLIENT, {LineKind.SERVER_GAVE_UP},
+          '{"exeTime":1201} sshd: Timeout, client not responding',
+          met=_make_host(300, 3, "9.6p1")),
+    Rule(_CERTAIN, CauseName.CHANNEL_TIMEOUT, _ANY, '{"exeTime":300.5} session is down',
+          met=_make_host(300, 3, "9.6p1", (CauseName.CHANNEL_TIMEOUT, 300))),
+    Rule(_LIKELY, CauseName.DEAD_CLIENT, _ANY, '{"exeTime":1201} session is down', met=_make_host(300, 3, "9.6p1")),
+    Rule(_LIKELY, CauseName.COUNT_ZERO, {*_GONE, LineKind.CLOSED, LineKind.SERVER_GAVE_UP},
           '{"exeTime":300.609} session is down', without=_CUT, at_mark=True),
-    Rule(_LIKELY, "dead-client", {LineKind.SERVER_GAVE_UP}, '{"exeTime":1201} sshd: Timeout, client not responding',
+    Rule(_LIKELY, CauseName.DEAD_CLIENT, {LineKind.SERVER_GAVE_UP},
+          '{"exeTime":1201} sshd: Timeout, client not responding',
           at_mark=True),
-    Rule(_LIKELY, "count-zero", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding",
+    Rule(_LIKELY, CauseName.COUNT_ZERO, {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding",
           without={LineKind.CLIENT_GAVE_UP}),
-    Rule(_LIKELY, "dead-client", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
-    Rule(_LIKELY, "idle-limit", _CUT, '{"exeTime":350.9} Socket exception: Connection reset by peer (104)',
+    Rule(_LIKELY, CauseName.DEAD_CLIENT, {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
+    Rule(_LIKELY, CauseName.IDLE_LIMIT, _CUT, '{"exeTime":350.9} Socket exception: Connection reset by peer (104)',
           at_mark=True),
-    Rule(_LIKELY, "idle-limit", _GONE, '{"exeTime":350.9} session is down', at_mark=True),
-    Rule(_POSSIBLE, "tcp-keepalive", {LineKind.LOST, LineKind.RESET, LineKind.BROKEN},
+    Rule(_LIKELY, CauseName.IDLE_LIMIT, _GONE, '{"exeTime":350.9} session is down', at_mark=True),
+    Rule(_POSSIBLE, CauseName.TCP_KEEPALIVE, {LineKind.LOST, LineKind.RESET, LineKind.BROKEN},
           '{"exeTime":7875} session is down', at_mark=True),
-    Rule(_POSSIBLE, "idle-limit", _CUT, "Timeout, server 192.0.2.11 not responding."),
-    Rule(_POSSIBLE, "count-zero", {*_GONE, LineKind.CLOSED, LineKind.RESET, LineKind.BROKEN},
+    Rule(_POSSIBLE, CauseName.IDLE_LIMIT, _CUT, "Timeout, server 192.0.2.11 not responding."),
+    Rule(_POSSIBLE, CauseName.COUNT_ZERO, {*_GONE, LineKind.CLOSED, LineKind.RESET, LineKind.BROKEN},
           '{"exeTime":300.5} client_loop: send disconnect: Broken pipe', without={LineKind.CLIENT_GAVE_UP},
           at_mark=True),
-    Rule(_POSSIBLE, "count-zero", {*_GONE, LineKind.CLOSED}, "session is down", without={LineKind.CLIENT_GAVE_UP}),
-    Rule(_POSSIBLE, "idle-limit", _GONE, "session is down"),
-    Rule(_POSSIBLE, "dead-client", _GONE, '{"exeTime":1201} session is down', at_mark=True),
-    Rule(Likelihood.UNLIKELY, "idle-limit", {LineKind.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
-    Rule(Likelihood.UNLIKELY, "idle-limit", {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
-    Rule(Likelihood.UNLIKELY, "server-stopped", {LineKind.CLOSED}, "Connection to 192.0.2.11 closed by remote host."),
+    Rule(_POSSIBLE, CauseName.COUNT_ZERO, {*_GONE, LineKind.CLOSED},
+          "session is down", without={LineKind.CLIENT_GAVE_UP}),
+    Rule(_POSSIBLE, CauseName.IDLE_LIMIT, _GONE, "session is down"),
+    Rule(_POSSIBLE, CauseName.DEAD_CLIENT, _GONE, '{"exeTime":1201} session is down', at_mark=True),
+    Rule(Likelihood.UNLIKELY, CauseName.IDLE_LIMIT, {LineKind.CLOSED},
+          "Connection to 192.0.2.11 closed by remote host."),
+    Rule(Likelihood.UNLIKELY, CauseName.IDLE_LIMIT, {LineKind.SERVER_GAVE_UP}, "sshd: Timeout, client not responding"),
+    Rule(Likelihood.UNLIKELY, CauseName.SERVER_STOPPED, {LineKind.CLOSED},
+          "Connection to 192.0.2.11 closed by remote host."),
 )
 # fmt: on
 _BY_NAME: Final = {cause.name: cause for cause in CAUSES}
@@ -395,21 +401,21 @@ def judge_by_host(cause: Cause, evidence: Evidence) -> tuple[HostVerdict, str]:
         return any(is_at_limit(seconds, limit_s) for seconds in evidence.measured_s)
 
     match cause.name:
-        case "count-zero":
+        case CauseName.COUNT_ZERO:
             limit_s = effect.alive_dropped_after_s
             if limit_s is None:
                 return HostVerdict.RULED_OUT, f"{has}, which never ends the session of a client that is alive"
             if met(limit_s):
                 return HostVerdict.MET, f"{has}, which ends every session that is quiet for {limit_s} s"
             return HostVerdict.POSSIBLE, f"{has}, which ends a session after {limit_s} s of silence"
-        case "dead-client":
+        case CauseName.DEAD_CLIENT:
             limit_s = effect.dead_dropped_after_s
             if limit_s is None:
                 return HostVerdict.RULED_OUT, f"{has}, which never ends the session of a dead client"
             is_met = met(limit_s) and effect.alive_dropped_after_s is None
             reason = f"{has}: a client that does not answer is dropped after {limit_s} s"
             return (HostVerdict.MET if is_met else HostVerdict.POSSIBLE), reason
-        case "idle-limit":
+        case CauseName.IDLE_LIMIT:
             every_s = effect.request_after_s
             if every_s is None or effect.alive_dropped_after_s is not None:
                 reason = f"{known.name} sends no keep-alive, so any idle limit on the path ends the session"

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sshd_keepalive.model import BLANK, GLOBAL, Dump, Finding, Place, Scope, Snapshot, State, Subject
+from sshd_keepalive.model import BLANK, GLOBAL, CauseName, Dump, Finding, Place, Scope, Snapshot, State, Subject
 from sshd_keepalive.scripts import compose
 from sshd_keepalive.scripts.records import legible, read_records
 from sshd_keepalive.sshd_config.patterns import is_match
@@ -36,7 +36,7 @@ class Deep:
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
-    limits: tuple[tuple[str, float], ...] = ()  # cause (diagnosis.causes) → its limit here, seconds
+    limits: tuple[tuple[CauseName, float], ...] = ()  # with its limit here, seconds
 
 
 def build_script() -> str:
@@ -56,16 +56,16 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
     words = {kind: decode(value[:_WORD_BYTES]) for kind, value in read_records(stdout)}
     findings: list[Finding] = []
     notes: list[str] = []
-    limits: list[tuple[str, float]] = []
+    limits: list[tuple[CauseName, float]] = []
     version = Version.parse(snapshot.version)
     for dump in (_drop_unapplied(dump, version) for dump in snapshot.answers.values()):
         findings += _judge_dump(dump, version, concurrency)
         notes += _list_notes(dump, version, concurrency)
         with suppress(BadValue):
             if (limit_s := _find_channel_limit(dump, version)) is not None:
-                limits.append(("channel-timeout", float(limit_s)))
+                limits.append((CauseName.CHANNEL_TIMEOUT, float(limit_s)))
         if limit_s := _read_seconds(dump.find("unusedconnectiontimeout"), version):
-            limits.append(("unused-connection", float(limit_s)))
+            limits.append((CauseName.UNUSED_CONNECTION, float(limit_s)))
     first = next(iter(snapshot.answers.values()), Dump(context=BLANK))
     facts = {keyword: first.find(keyword) or "" for keyword in ("maxsessions", "maxstartups")}
     if tcp := _find_tcp_keep_alive(words, first):
@@ -76,13 +76,13 @@ def judge(stdout: bytes, snapshot: Snapshot, concurrency: int | None = None) -> 
             f"TMOUT={limit_s} ({place}) ends a shell that waits at its prompt for {limit_s} s; "
             "it never ends a running command"
         )
-        limits.append(("shell-tmout", float(limit_s)))
+        limits.append((CauseName.SHELL_TMOUT, float(limit_s)))
     if (idle_s := _find_logind_s(words)) is not None:
         notes.append(
             f"logind's StopIdleSessionSec ends sessions whose terminal is idle for {idle_s} s, also while a command "
             "runs on it; a session without a terminal is not idle"
         )
-        limits.append(("logind", float(idle_s)))
+        limits.append((CauseName.LOGIND, float(idle_s)))
     return Deep(
         findings=tuple(dict.fromkeys(findings)),
         notes=tuple(dict.fromkeys(notes)),

@@ -27,6 +27,7 @@ from sshd_keepalive.diagnosis.rules import (
     judge_by_host,
     read_known,
 )
+from sshd_keepalive.model import CauseName
 from sshd_keepalive.sshd_config import keepalive
 from sshd_keepalive.sshd_config.reading import read
 from sshd_keepalive.sshd_config.version import Version
@@ -350,3 +351,7 @@ def test_a_limit_of_the_host_counts_only_where_it_was_met() -> None:
 
     assert word(900.4) is HostVerdict.MET
     assert word(300.0) is HostVerdict.POSSIBLE
+
+
+def test_every_cause_has_one_row() -> None:
+    assert [cause.name for cause in CAUSES] == list(CauseName)
