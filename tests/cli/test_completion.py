@@ -142,7 +142,7 @@ def test_the_lines_for_a_shell_are_printed(shell: str, monkeypatch: pytest.Monke
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
 def test_bash_completes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(COMPLETES)
-    (place / "sshd-keepalive").write_text(f'#!/bin/sh\nexec {sys.executable} -m sshd_keepalive "$@"\n')
+    (place / "sshd-keepalive").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sshd_keepalive "$@"\n')
     (place / "sshd-keepalive").chmod(0o755)
     lines = CliRunner().invoke(command, ["completion", "bash"]).stdout
     line = "./sshd-keepalive check -i yaml:hosts.yaml -l db,ecs"

@@ -187,7 +187,7 @@ def test_a_reader_who_goes_away_ends_the_program_quietly(inventory: Path) -> Non
     import subprocess
     import sys
 
-    pipe = f"{sys.executable} -m sshd_keepalive hosts -i {inventory} --format jsonl | true"
+    pipe = f'"{sys.executable}" -m sshd_keepalive hosts -i {inventory} --format jsonl | true'
     completed = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, check=False)
     assert completed.stderr == ""
 

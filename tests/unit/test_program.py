@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sshd_keepalive import program
+from sshd_keepalive.quoting import quote
 
 
 def test_an_installed_program_starts_its_module_and_imports_nothing_from_the_working_directory(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_an_extra_is_added_by_the_program_that_installed_this_one(
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     for name, content in left.items():
         (tmp_path / name).write_text(content)
-    assert program.suggest_extra("history") == command.format(tool=tmp_path.name, python=sys.executable)
+    assert program.suggest_extra("history") == command.format(tool=tmp_path.name, python=quote(sys.executable))
 
 
 def test_the_single_file_cannot_be_extended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
