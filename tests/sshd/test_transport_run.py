@@ -251,7 +251,7 @@ def test_a_prepared_command_runs_only_with_its_login(name: str, tmp_path: Path) 
 @pytest.mark.skipif(not shutil.which("bash"), reason="only bash ends a read after TMOUT")
 def test_a_prepared_shell_that_has_ended_is_replaced(tmp_path: Path) -> None:
     with (
-        Sshd(forced(tmp_path, "TMOUT=1 exec bash --posix -s")) as sshd,
+        Sshd(forced(tmp_path, "TMOUT=3 exec bash --posix -s")) as sshd,
         contextlib.closing(connect(reach(sshd), secrets=Secrets(), timeout_s=60)) as shell,
     ):
         shell.open_ahead(2)
