@@ -113,7 +113,7 @@ def test_the_values_of_a_match_block_are_listed_below_those_for_everybody(tmp_pa
         (("history", "elt-0000"), "the history has no record of host elt-0000, did you mean 'etl-0000'?"),
         (("history", "20260131"), "give two runs to see what changed between them"),
         (("history", "a", "b", "c"), "one host, or two runs"),
-        (("history", "2026013", "2027"), "no run 2027 is recorded"),
+        (("history", "2026013", "2027"), "no run 2027 is recorded\nnext: list the runs: sshd-keepalive history\n"),
         (("report", "202602"), "beginning of several runs"),
         (("report", "--format", "htlm"), "did you mean 'html'?"),
     ],

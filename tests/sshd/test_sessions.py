@@ -178,6 +178,13 @@ def test_a_client_that_does_not_answer_is_listed_and_one_that_does_is_not(tmp_pa
                 process.communicate()
 
 
+def test_where_no_client_is_silent_the_line_of_the_host_says_so(tmp_path: Path) -> None:
+    with Sshd("ClientAliveInterval 300\nClientAliveCountMax 3\n") as server:
+        ran = keepalive("sessions", "--ask-clients", "-i", inventory(server, tmp_path))
+    first = ran.stdout.splitlines()[0]
+    assert (ran.status, first.split("  ")[-1]) == (0, "no session has left its last keep-alive unanswered")
+
+
 def test_a_client_is_not_to_blame_for_an_sshd_that_is_late_with_its_keep_alives(tmp_path: Path) -> None:
     with Sshd("ClientAliveInterval 1\nClientAliveCountMax 100\nLogLevel DEBUG1\n") as server:
         hosts = inventory(server, tmp_path)

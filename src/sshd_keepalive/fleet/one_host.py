@@ -263,7 +263,7 @@ def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
 
     if orders.shown is not None and plan.compute_fingerprint(planned.contents) != orders.shown.get(host.name):
         raise HostError(
-            "the host has changed since the plan was shown",
+            "the host has changed since the plan was made",
             kind=FailureKind.CHANGED_MEANWHILE,
             hint="run plan again and read the new diff",
         )

@@ -66,14 +66,17 @@ def list_silent_clients(host: Host, orders: Orders) -> HostReport:
             findings.append(_build_silence(session, every_s))
     notes = report.notes
     if n_unknown:
-        notes = (*notes, f"cannot judge {n_unknown} sessions: older values, no keep-alives, or no ss on the host")
+        number = write_count(n_unknown, "session")
+        notes = (*notes, f"cannot judge {number}: older values, no keep-alives, or no ss on the host")
+    state = State.DRIFT if findings else State.UNKNOWN if n_unknown else State.OK
     return replace(
         report,
         findings=tuple(findings),
         facts=(*report.facts, ("sessions", str(len(live))), ("silent_sessions", str(len(findings)))),
-        state=State.DRIFT if findings else State.UNKNOWN if n_unknown else State.OK,
+        state=state,
         failure=None,
         notes=notes,
+        answer="no session has left its last keep-alive unanswered" if state is State.OK else "",
     )
 
 

@@ -290,7 +290,7 @@ def _note_unportable_values(after: Reading) -> Iterator[str]:
 
 
 def find_new_drop_s(planned: Plan, version: Version) -> int | None:
-    """Find after how many seconds clients that do not answer are dropped, where they never are now, or later."""
+    """Find after how many seconds a plan newly drops clients that do not answer: now later or never; None: nowhere."""
     drops_s = []
     for prediction in planned.predictions:
         before_s, after_s = (

@@ -126,7 +126,7 @@ class _Authentication:
         if self._host.password is not None:
             return ("password", "keyboard-interactive")
         tried = ", ".join(identity.source for identity in identities)
-        hint = f"put its public half into ~/.ssh/authorized_keys of {self._user}, or name another: --private-key FILE"
+        hint = f"add this public key to ~/.ssh/authorized_keys of {self._user}, or use another: --private-key FILE"
         if self._host.identity_file is None:
             hint = f"name the right key, --private-key FILE; at most {TRIES_MAX} are tried"
         raise self._make_refusal(f"tried {tried}", hint)

@@ -158,7 +158,7 @@ def read_release(snapshot: Snapshot) -> Version:
 def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
     """The file the daemon reads first: its -f, else the inventory's, else the vendor's where that is absent.
 
-    The look at the host names the one it used; where a snapshot does not say, the daemon's words do.
+    A snapshot names the file that was used on the host; where it does not, the command line of the daemon does.
     """
     named = command_line.find_config(snapshot.daemon.command_line) if snapshot.daemon else None
     choices = [snapshot.config_path, *([named] if named else []), snapshot.host.sshd_config, _VENDOR_CONFIG]

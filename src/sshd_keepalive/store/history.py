@@ -256,7 +256,7 @@ class Store:
         return {name: tuple(values) for name, values in by_host.items()}
 
 
-_HINT_LIST: Final = "sshd-keepalive history lists the runs"
+_HINT_LIST: Final = "list the runs: sshd-keepalive history"
 _NEWEST: Final = (runs.c.started_at.desc(), runs.c.id.desc())
 _PAST: Final[Select[Any]] = select(
     runs.c.name.label("id"),
