@@ -88,6 +88,8 @@ def test_json_is_short_for_its_format(inventory: Path) -> None:
         (["check", "host", "--private-key", "/etc"], "--private-key /etc: is a directory, a file is expected"),
         (["check", "host", "--count", "many"], "'many' is not a valid number."),
         (["check", "host", "--timeout", "1m"], "'1m' is not a valid number."),
+        (["check", "host", "--timeout", "nan"], "'nan' is not a valid number."),
+        (["apply", "host", "--yes", "--soak", "inf"], "'inf' is not a valid number."),
         (["check", "host", "--interval", "9999999999"], "9999999999 is not between 0 s and 2147483647 s"),
         (["check", "host", "--as-if", "99"], "'99' is not a release of OpenSSH"),
         (["--config", "/etc", "check", "host"], "configuration /etc: is a directory, a file is expected"),

@@ -11,6 +11,7 @@ import click
 
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode, changing_hosts
+from sshd_keepalive.cli.duration import SecondsRange
 from sshd_keepalive.cli.fleet_run import FleetRun, make_run_id, read_clock
 from sshd_keepalive.cli.interrupts import finish_changes
 from sshd_keepalive.cli.journal import Journal, find_done
@@ -84,7 +85,7 @@ change_options = option_group(
         help="Change hosts in waves of these sizes: 1,10%,100%, or by label:NAME.",
     ),
     click.option(
-        "--soak", metavar="SECONDS", type=click.FloatRange(0), default=0.0, help="Wait and check again after each wave."
+        "--soak", metavar="SECONDS", type=SecondsRange(0), default=0.0, help="Wait and check again after each wave."
     ),
     click.option(
         "--max-fail",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Final
 
@@ -10,6 +11,17 @@ import click
 DAY_S: Final = 86400
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
+
+
+class SecondsRange(click.FloatRange):
+    """Seconds within a range; `nan` is in none, though click takes it for one in all."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse a number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a valid number.", param, ctx)
+        return number
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on

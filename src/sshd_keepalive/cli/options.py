@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from sshd_keepalive.cli.duration import Duration
+from sshd_keepalive.cli.duration import Duration, SecondsRange
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import BecomeMethod, HostKeyRule, Strategy
 from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE
@@ -77,7 +77,7 @@ _LOGIN = (
     click.option(
         "--timeout",
         metavar="SECONDS",
-        type=click.FloatRange(1, 3600),
+        type=SecondsRange(1, 3600),
         default=60.0,
         show_default=True,
         help="Time limit of one login, and of one script that runs over it.",
