@@ -20,7 +20,7 @@ def run(*words: str | Path) -> Result:
 
 
 def test_every_client_gets_the_numbers() -> None:
-    told = json.loads(run("--interval", "60", "--count", "4", "--format", "json").stdout)["clients"]
+    told = json.loads(run("--interval", "1m", "--count", "4", "--format", "json").stdout)["clients"]
     assert set(told) == set(clients.NAMES)
     for name, client in told.items():
         assert ("60000" if name == "jsch" else "60") in client["text"]

@@ -11,6 +11,7 @@ import click
 from sshd_keepalive import clients
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli.duration import DAY_S, Duration
 from sshd_keepalive.cli.options import format_options
 from sshd_keepalive.config.openssh import SshConfig
 from sshd_keepalive.errors import ConfigError
@@ -26,8 +27,8 @@ _HEAD: Final = {"schema_version": SCHEMA_VERSION, "command": "client-config"}
     "--for", "names", type=click.Choice(clients.NAMES), multiple=True, help="Print only this client; repeatable."
 )
 @click.option(
-    "--interval", metavar="SECONDS", type=click.IntRange(1, 86400), default=Policy().interval_s, show_default=True,
-    help="Seconds between two keep-alives of the client.",
+    "--interval", metavar="TIME", type=Duration(1, DAY_S, whole=True), default=Policy().interval_s, show_default=True,
+    help="The time between two keep-alives of the client, for example 5m.",
 )  # fmt: skip
 @click.option(
     "--count", metavar="N", type=click.IntRange(1, 1000), default=Policy().count_max, show_default=True,
@@ -38,7 +39,7 @@ _HEAD: Final = {"schema_version": SCHEMA_VERSION, "command": "client-config"}
 def command(
     hosts: tuple[str, ...],
     names: tuple[str, ...],
-    interval: int,
+    interval: float,
     count: int,
     check: str | None,
     format: str,  # noqa: A002 (the option's name)
@@ -48,19 +49,19 @@ def command(
     Use it where the host cannot be changed, or where a firewall drops idle sessions before the host's keep-alive.
     With --check the exit code is 1 when a host gets no keep-alive, or too few. No connection is made.
     """
-    is_json = format == "json"
+    is_json, interval_s = format == "json", int(interval)
     if check is None:
         if hosts:
             raise ConfigError("a HOST is for --check FILE", hint="name the file: --check ~/.ssh/config")
-        _print_settings(names or clients.NAMES, interval, count, is_json=is_json)
+        _print_settings(names or clients.NAMES, interval_s, count, is_json=is_json)
         return
     config = SshConfig(str(Path(check).expanduser()))
-    checked = [_check_host(config, name, interval) for name in hosts or (*config.names, "any other host")]
+    checked = [_check_host(config, name, interval_s) for name in hosts or (*config.names, "any other host")]
     is_compliant = all(host["state"] is State.OK for host in checked)
     _print_check(checked, is_json=is_json)
     if not (is_compliant or is_json):
         click.echo(f"next: add these lines to {check}, before its first Host line:\n", err=True)
-        click.echo(clients.text(interval, count, ("openssh",)), err=True, nl=False)
+        click.echo(clients.text(interval_s, count, ("openssh",)), err=True, nl=False)
     raise SystemExit(ExitCode.OK if is_compliant else ExitCode.DRIFT)
 
 
