@@ -267,14 +267,9 @@ def test_hosts_that_are_alike_are_reported_once_worst_first() -> None:
         "ok          2 hosts  ClientAliveInterval 300\n"
         "\n"
         "17 hosts: 2 ok, 11 drift, 2 not_begun, 2 unreachable\n"
+        "not_begun: q, r\n"
+        "unreachable: o, p\n"
     )
-
-
-def test_the_names_of_hosts_that_failed_for_different_reasons_come_last() -> None:
-    other = replace(UNREACHABLE, failure=replace(FAILURE, cause="unreachable"))
-    run = replace(MANY, hosts=(*MANY.hosts, *named(other, "s")))
-    assert text_report.render_ending(run, run.hosts).endswith("3 unreachable\nunreachable: o, p, s\n")
-    assert text_report.render_ending(MANY, MANY.hosts, verbose=1).endswith("not_begun: q, r\nunreachable: o, p\n")
 
 
 def test_lines_that_differ_within_a_group_are_those_of_its_first_host() -> None:

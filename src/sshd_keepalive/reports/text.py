@@ -23,7 +23,7 @@ def render(run: Run) -> str:
 
 def render_ending(run: Run, shown: Iterable[HostReport], *, verbose: int = 0, width: int | None = None) -> str:
     """Render the hosts to show, then the totals of all."""
-    above, below = render_hosts(shown, verbose=verbose, width=width), render_totals(run, verbose=verbose, width=width)
+    above, below = render_hosts(shown, verbose=verbose, width=width), render_totals(run, width=width)
     return f"{above}\n{below}" if above and len(run.hosts) > 1 else above + below
 
 
@@ -65,11 +65,8 @@ def render_diffs(run: Run, *, width: int | None = None) -> list[str]:
     return texts
 
 
-def render_totals(run: Run, *, verbose: int = 0, width: int | None = None) -> str:
-    """What the benchmarks say, `5 hosts: 3 ok, 2 drift`, and of many hosts the names of those that failed.
-
-    The names are left out where one line above has them together.
-    """
+def render_totals(run: Run, *, width: int | None = None) -> str:
+    """What the benchmarks say, `5 hosts: 3 ok, 2 drift`, and of many hosts the names of those that failed."""
     counts = Counter(outcome.pick_word(report) for report in run.hosts)
     n_hosts = len(run.hosts)
     words = ", ".join(f"{counts[word]} {word}" for word in outcome.WORDS if counts[word])
@@ -79,9 +76,8 @@ def render_totals(run: Run, *, verbose: int = 0, width: int | None = None) -> st
     failed = []
     if n_hosts > N_NAMED:  # the first lines may have left the screen
         for word in outcome.WORDS[outcome.WORDS.index(State.DRIFT) + 1 :]:
-            reports = [report for report in run.hosts if outcome.pick_word(report) is word]
-            if len(group_alike(reports, verbose=verbose)) > 1:
-                failed.append(f"{word}: {join_first([report.host.name for report in reports], N_NAMED)}")
+            if names := [report.host.name for report in run.hosts if outcome.pick_word(report) is word]:
+                failed.append(f"{word}: {join_first(names, N_NAMED)}")
     return wrap([*_describe_benchmarks(run), summary, *failed], width)
 
 
