@@ -381,6 +381,8 @@ class Snapshot:
     reverted: RevertedChange | None = None  # until the next change is confirmed
     agents: tuple[str, ...] = ()  # programs of `agents.AGENTS` that are on the host
     facts: tuple[tuple[str, str], ...] = ()  # os, kernel, login user, …: for display only
+    records: tuple[tuple[str, bytes], ...] = field(default=(), repr=False, compare=False)  # of `survey.sh`
+    confirmation: bytes = b""  # what the guard printed, if the host found all as predicted
 
     @property
     def answers(self) -> dict[Context, Dump]:

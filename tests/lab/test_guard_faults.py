@@ -29,8 +29,8 @@ ALL = guarantees.WRITES
 DECISIVE = ("arm", "rehearse", "installed", "verify", "confirm", "confirmed")
 ROUNDS = 50 if ALL else 3
 Victims = dict[str, Victim]
-#: From here on the files may be new.
-LATE = ("confirm", "confirmed")
+#: From here on the files may be new: the new login has brought the script that verifies and confirms.
+LATE = ("verify", "confirm", "confirmed")
 #: Before these there is nothing yet that a boot would take back, the lock included.
 UNARMED = ("lock", "bring", "back up", "compare", "stage", "validate", "arm", "arm for a reboot")
 #: All of one test; a machine with much to do is given its time.
@@ -170,7 +170,7 @@ def test_no_inode_is_left_when_the_time_is_up(victims: Victims, table: guarantee
         for taken in ("", f"rm {STATE}/*/room.*; "):
             host.run(f"mkdir -p {STATE}; mount -t tmpfs -o mode=700,nr_inodes=200 tmpfs {STATE}")
             try:
-                with victim.stopped_before(step) as process:
+                with victim.stopped_before(step, "--no-confirm") as process:
                     kill(process)
                     assert victim.config != victim.stock
                     host.run(f"{taken}n=0; while true >{STATE}/full.$n; do n=$((n + 1)); done 2>/dev/null")

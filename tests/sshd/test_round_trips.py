@@ -101,9 +101,9 @@ def test_all_that_a_look_sends_fits_into_the_first_window_of_tcp(
 
 
 @pytest.mark.parametrize("become", ["none", "sudo"] if os.geteuid() == 0 else ["none"])
-def test_an_apply_takes_sixteen_round_trips(become: str, tmp_path: Path) -> None:
-    """Look 5, prepare 1, rehearse 3, install 1, look again over a new login 5, confirm 1."""
-    assert any(count_round_trips(become, tmp_path / str(n)) <= 16 for n in range(TRIES))
+def test_an_apply_takes_fifteen_round_trips(become: str, tmp_path: Path) -> None:
+    """Look 5, prepare 1, rehearse 3, install 1, look again over a new login and confirm 5."""
+    assert any(count_round_trips(become, tmp_path / str(n)) <= 15 for n in range(TRIES))
 
 
 def count_round_trips(become: str, folder: Path) -> int:

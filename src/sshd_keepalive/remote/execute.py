@@ -226,11 +226,13 @@ class _Execution:
         change = self._change
         try:
             with closing(self._connect_for_proof()) as fresh:
-                after = verify.prove_in_effect(fresh, change, datetime.now(UTC), timeout_s=self._timeout_s)
+                after = verify.prove_in_effect(
+                    fresh, change, datetime.now(UTC), timeout_s=self._timeout_s, confirms=change.confirmed
+                )
                 detail = f"a new login finds the change in effect, sshd process: {_format_pid(after.snapshot)}"
                 self._step("verify", began, detail)
                 if change.confirmed:
-                    self._confirm(fresh)
+                    self._confirm(fresh, after.snapshot.confirmation)
         except HostError as error:
             kind = error.kind if error.kind is FailureKind.EFFECTIVE else FailureKind.LOGIN
             self._step("verify", began, str(error), ok=False)
@@ -251,8 +253,8 @@ class _Execution:
         time.sleep(_PAUSE_S)
         return self._connect()
 
-    def _confirm(self, fresh: Shell) -> None:
-        answer = verify.confirm(fresh, self._change.directory, self._timeout_s)
+    def _confirm(self, fresh: Shell, said: bytes) -> None:
+        answer = verify.confirm(fresh, self._change.directory, self._timeout_s, said=said)
         if isinstance(answer, HostError):
             raise answer
         self._steps += answer.steps
@@ -274,7 +276,8 @@ class _Execution:
         self._steps += answer.steps
         if answer.end is GuardEnd.APPLIED:  # the host had confirmed; only the answer was lost
             return self._verify_again(failure)
-        if answer.end is GuardEnd.REFUSED and not answer.kind:  # it was aborted before anything had changed
+        # Without a reason it was aborted before anything had changed; with one the host does not revert it.
+        if answer.end is GuardEnd.REFUSED and not answer.kind and not answer.reason:
             return self._make_outcome(End.REFUSED, failure)
         if answer.end is GuardEnd.ROLLED_BACK:
             return self._verify_revert(failure)

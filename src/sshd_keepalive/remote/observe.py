@@ -14,6 +14,7 @@ from sshd_keepalive.model import FailureKind, ServiceChoice, Snapshot
 from sshd_keepalive.planning import judge
 from sshd_keepalive.scripts import guard, survey
 from sshd_keepalive.scripts.records import read_output
+from sshd_keepalive.scripts.survey import Condition
 from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading, read
 from sshd_keepalive.sshd_config.tree import find_missing_globs
@@ -23,15 +24,21 @@ _PAUSE_S = 0.5  # before a doubtful observation is repeated: a restart of sshd i
 
 
 def observe(
-    shell: Shell, now: datetime, *, timeout_s: float, again: bool = False, expected: Reading | None = None
+    shell: Shell,
+    now: datetime,
+    *,
+    timeout_s: float,
+    again: bool = False,
+    expected: Reading | None = None,
+    confirms: Condition | None = None,
 ) -> Reading:
-    """Observe the host; write nothing there.
+    """Observe the host; write nothing there, unless `confirms` lets the guard confirm.
 
     While the host is observed, a file may be written or sshd restarted: some of the output is then older than the rest.
     An observation that contradicts itself, or that `sshd -T` reads differently, is repeated once.
 
     Args:
-        again: see `scripts.survey.build_script`.
+        again, confirms: see `scripts.survey.build_script`.
         expected: see `sshd_config.reading.read`.
     Raises:
         HostError: kinds observe, banner, and those of `Shell.run`.
@@ -48,7 +55,7 @@ def observe(
     doubted = False
     for n_left in reversed(range(_ATTEMPTS)):
         try:
-            snapshot = _look(shell, now, extra, deadline.left_s(), again=again)
+            snapshot = _look(shell, now, extra, deadline.left_s(), again=again, confirms=confirms)
             reading = read(snapshot, expected)
             missing = find_missing_globs(reading.tree)
             if missing:
@@ -69,11 +76,19 @@ def observe(
     )
 
 
-def _look(shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float, *, again: bool) -> Snapshot:
+def _look(
+    shell: Shell, now: datetime, extra: tuple[str, ...], timeout_s: float, *, again: bool, confirms: Condition | None
+) -> Snapshot:
     host = shell.host
     users = tuple(dict.fromkeys(("root", host.user or "root")))
     script = survey.build_script(
-        host, build_functions(host.service), users=users, extra=extra, banner=shell.server_version, again=again
+        host,
+        build_functions(host.service),
+        users=users,
+        extra=extra,
+        banner=shell.server_version,
+        again=again,
+        confirms=confirms,
     )
     completed = shell.run(script, timeout_s=timeout_s)
     snapshot = survey.parse(read_output(completed), host, now, banner=shell.server_version)

@@ -9,7 +9,7 @@ from sshd_keepalive.errors import HostError, MomentaryError
 from sshd_keepalive.model import SPELLING, Action, ChangeCause, FailureKind, Snapshot, State, Subject
 from sshd_keepalive.planning import judge
 from sshd_keepalive.remote.observe import observe
-from sshd_keepalive.scripts import guard
+from sshd_keepalive.scripts import guard, survey
 from sshd_keepalive.scripts.guard import Answer, Change, GuardEnd
 from sshd_keepalive.scripts.records import read_output
 from sshd_keepalive.ssh.shell import Shell
@@ -18,13 +18,21 @@ from sshd_keepalive.sshd_config.reading import Reading
 Connect = Callable[[], Shell]
 
 
-def prove_in_effect(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> Reading:
+def prove_in_effect(
+    shell: Shell, change: Change, now: datetime, *, timeout_s: float, confirms: bool = False
+) -> Reading:
     """Observe over a login made after the change: files, daemon and values must be as planned.
 
+    Args:
+        confirms: the host confirms by itself where it finds all as predicted; see `Snapshot.confirmation`.
     Raises:
         HostError: kind `effective`, naming the first difference.
     """
-    reading = observe(shell, now, timeout_s=timeout_s, again=True, expected=change.after)
+    condition = None
+    if confirms:
+        expected = survey.predict(change.snapshot, change.plan)
+        condition = survey.Condition(expected=expected, guard=f"{change.directory}/guard.sh")
+    reading = observe(shell, now, timeout_s=timeout_s, again=True, expected=change.after, confirms=condition)
     after = reading.snapshot
     if not after.active:
         raise HostError(
@@ -89,8 +97,14 @@ def ask_guard(shell: Shell, script: str, timeout_s: float) -> Answer | HostError
     return answer
 
 
-def confirm(shell: Shell, directory: str, timeout_s: float) -> Answer | HostError:
-    """Confirm the run of a directory over this login; an error: whether the host has confirmed is unknown."""
+def confirm(shell: Shell, directory: str, timeout_s: float, *, said: bytes = b"") -> Answer | HostError:
+    """Confirm the run of a directory over this login; an error: whether the host has confirmed is unknown.
+
+    Args:
+        said: what the guard printed if the host has confirmed by itself.
+    """
+    if said and (confirmed := guard.parse(said)).end:
+        return confirmed
     answer = ask_guard(shell, guard.build_confirm_command(directory), timeout_s)
     if isinstance(answer, Answer):
         return answer

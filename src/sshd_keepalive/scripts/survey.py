@@ -22,6 +22,7 @@ from sshd_keepalive.model import (
     Host,
     PendingChange,
     Phase,
+    Plan,
     RemoteFile,
     RevertedChange,
     Snapshot,
@@ -43,6 +44,14 @@ from sshd_keepalive.sshd_config.tokens import decode, encode
 _TICK_S = 0.05
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """When a host confirms a change by itself: it prints exactly these records, and sshd has read its files since."""
+
+    expected: str  # the records that can be predicted; empty: the host never confirms by itself
+    guard: str  # path of guard.sh
+
+
 def build_script(
     host: Host,
     functions: str,
@@ -51,6 +60,7 @@ def build_script(
     extra: tuple[str, ...] = (),
     banner: str = "",
     again: bool = False,
+    confirms: Condition | None = None,
 ) -> str:
     """The observing script.
 
@@ -59,6 +69,7 @@ def build_script(
         users: accounts to ask `sshd -T -C` for when a Match block is there.
         extra: absolute Include patterns that the last look missed.
         again: this run has looked at the host already; how sshd would start is not asked again.
+        confirms: the login verifies a change, and may confirm it.
     """
     manager = host.service.manager
     values = {
@@ -73,8 +84,49 @@ def build_script(
         "EXTRA": "\n".join(extra),
         "AGENTS": "\n".join(f"{agent.name}|{path}" for agent in AGENTS for path in agent.paths),
         "USERS": " ".join(user for user in users if _USER.fullmatch(user)),
+        "EXPECTED": confirms.expected if confirms else "",
+        "VARIES": " ".join(_VARIES),
+        "GUARD": confirms.guard if confirms else "",
     }
     return compose("survey", values, functions)
+
+
+#: Kinds of records that no plan predicts. The options of `command` show in the answers of sshd.
+_VARIES: Final = ("command", "described", "details", "loaded", "pending", "pid", "start")
+#: A longer prediction would not save a round trip (ten segments, RFC 6928), and the script copies it for each record.
+_MOST_EXPECTED_BYTES: Final = 32 * 1024
+
+
+def predict(snapshot: Snapshot, plan: Plan) -> str:
+    """Predict what `survey.sh` prints and keeps once a plan is in effect, except what varies.
+
+    Empty if that is not possible: a file is added or removed, sshd did not answer, or the plan predicts no answer.
+    """
+    files = {file.path: file.content for file in snapshot.files}
+    if not snapshot.active or any(content.gone or content.path not in files for content in plan.contents):
+        return ""
+    files |= {content.path: content.after for content in plan.contents}
+    answers = {prediction.context: prediction.after for prediction in plan.predictions}
+    expected, context = b"", BLANK
+    paths: list[str] = []
+    for kind, value in snapshot.records:
+        if kind == "path":
+            paths.append(decode(value))
+        elif kind == "content":
+            expected += b"".join(b"%d\n" % len(files[path]) for path in paths)
+            value, paths = b"".join(files[path] for path in paths), []
+        elif kind == "dump":
+            context = _read_context(decode(value))
+        elif kind == "answer" and context in answers:
+            for keyword, number in answers[context]:
+                value = re.sub(rb"(?im)^(%s) .*" % keyword.encode(), rb"\1 " + number.encode(), value)
+        elif kind in ("answer", "refusal"):
+            return ""
+        if kind not in _VARIES:
+            expected += b"%s %d\n%s\n" % (kind.encode(), len(value), value)
+        if b"\0" in value or len(expected) > _MOST_EXPECTED_BYTES:
+            return ""
+    return decode(expected)
 
 
 _VERSION = re.compile(r"OpenSSH_(?:for_[^\W_]{1,32}_)?(\d{1,4}\.\d{1,4}(?:p\d{1,4})?)(?!\d)")
@@ -86,6 +138,7 @@ _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.$-]*")
 _MOST_BYTES: Final = {
     "content": MAX_CONFIG_BYTES,
     "answer": 128 * 1024,  # of `sshd -T`: 6 KiB, and a line for each word of AllowUsers
+    "confirmation": 256 * 1024,
     "details": 128 * MAX_FILES,
     "loaded": 128 * MAX_FILES,
     "folders": 128 * MAX_FILES,
@@ -121,6 +174,7 @@ class _Look:
     dumps: list[Dump] = field(default_factory=list)
     directories: list[str] = field(default_factory=list)
     pending: list[tuple[str, str | None]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     details: list[list[str]] = field(default_factory=list)
 
 
@@ -137,6 +191,7 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
     look = _Look()
     context = BLANK
     for kind, value in _limit_records(stdout):
+        look.records.append((kind, value))
         match kind:
             case "path":
                 look.pending.append((decode(value), None))
@@ -307,6 +362,8 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
         reverted=_read_reverted(words.get("reverted", "")),
         agents=agents,
         facts=tuple((key, value) for key, value in facts.items() if value),
+        records=tuple(look.records),
+        confirmation=encode(words.get("confirmation", "")),
     )
 
 

@@ -1,9 +1,21 @@
-# One look at a host: its files, what sshd makes of them, and the daemon that runs. Writes nothing, anywhere.
+# One look at a host: its files, what sshd makes of them, and the daemon that runs. Writes nothing, anywhere; but where it
+# verifies a change and finds all as predicted, it lets the guard confirm.
 #
 # Given: CONFIG SSHD PIDFILE LOOK (yes: find the daemon; pidfile; no: believe the inventory) USERS (for -C)
 # EXTRA (patterns of an Include that the last look missed) AGAIN (yes: what this run has found out about the daemon's
-# start is not looked for again) CR (a carriage return) AGENTS (of tell_agents), and the functions detect, find_unit, is_active.
+# start is not looked for again) CR (a carriage return) AGENTS (of tell_agents) EXPECTED (what is told once a change is in
+# effect; empty: nothing is to be confirmed) VARIES (kinds of records that EXPECTED lacks) GUARD (guard.sh of that change), and
+# the functions detect, find_unit, is_active.
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
+
+told='' changes='' loaded=''
+# say KIND TEXT: as in common.sh; what EXPECTED predicts is kept.
+if [ -n "$EXPECTED" ]; then
+    say() {
+        printf '%s %s\n%s\n' "$1" "${#2}" "$2"
+        case " $VARIES " in *" $1 "*) ;; *) told="$told$1 ${#2}$nl$2$nl" ;; esac
+    }
+fi
 
 # details PATH...: sets lines to size, mtime and ctime of each, one line each, links followed.
 details() {
@@ -22,8 +34,8 @@ tell_files() {
     done
     details "$@"
     say details "$lines"
-    total=0
-    while read -r size _; do total=$((total + size)); done <<END
+    changes=$changes$lines$nl total=0
+    while read -r size _; do total=$((total + size)) told="$told$size$nl"; done <<END
 $lines
 END
     # The last line, which keeps the line ends before it, comes from the same process.
@@ -142,6 +154,7 @@ tell_daemon() {
     if line_of "$pidfile" && [ "$line" = "$pid" ]; then
         details "$pidfile" "$@"
         say loaded "$lines"
+        changes=$changes$lines$nl loaded=${lines%%"$nl"*}
         return
     fi
     if [ $# != 0 ]; then
@@ -325,6 +338,24 @@ survey() {
     # The files may be those of before its end, and the daemon that of after it.
     if [ -n "$pending" ]; then say pending "$pending"; elif [ -n "$before" ]; then say settled "${before%% *}"; fi
     ! line_of "$STATE/taken_back" || say reverted "$line"
+    if [ -n "$EXPECTED" ] && [ "$told" = "$EXPECTED" ] && has_read_all; then
+        say confirmation "$(sh "$GUARD" confirm)$nl"
+    fi
+}
+
+# has_read_all: the daemon has written its PID file since the last change of each file and directory that it reads. Times of
+# one length compare as words; any other is taken for a later one.
+has_read_all() {
+    [ "$LOOK" != no ] || return 0
+    loaded=${loaded##* }
+    while read -r _ modified changed; do
+        for each in "$modified" "$changed"; do
+            # shellcheck disable=SC3012 # POSIX 2024 has it, and all shells that serve as sh
+            [ ${#each} -le ${#loaded} ] && ! [ "$each" \> "$loaded" ] || return 1
+        done
+    done <<END
+$changes
+END
 }
 
 survey 2>/dev/null

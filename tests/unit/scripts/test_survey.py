@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from sshd_keepalive import scripts
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.fleet.report import report_settled
-from sshd_keepalive.model import Daemon, Host, Phase, ServiceChoice, Snapshot
+from sshd_keepalive.model import BLANK, Daemon, Host, Phase, Plan, Prediction, ServiceChoice, Snapshot
 from sshd_keepalive.planning.judge import find_contradiction
 from sshd_keepalive.remote.observe import build_functions, observe
 from sshd_keepalive.scripts import survey
@@ -27,6 +28,7 @@ from tests.support.shell import LOCAL, LocalShell, installed_shells, write_comma
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 FUNCTIONS = scripts.read_script("common") + scripts.read_script("survey").replace("\nsurvey 2>/dev/null\n", "\n")
 DUMP = "port 22\nclientaliveinterval 0\nclientalivecountmax 3\npidfile none\n"
+SSHD = f"case $1 in -V) echo OpenSSH_9.2p1 >&2; exit 1 ;; esac\nprintf '{DUMP}'"
 
 
 @pytest.fixture
@@ -34,14 +36,20 @@ def host(tmp_path: Path) -> Host:
     """A host whose sshd is a stand-in that prints one dump, and whose service is believed."""
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/sshd_config").write_text("ClientAliveInterval 0\n")
-    body = f"case $1 in -V) echo OpenSSH_9.2p1 >&2; exit 1 ;; esac\nprintf '{DUMP}'"
-    sshd = write_command(tmp_path / "fence", "sshd", body)
+    sshd = write_command(tmp_path / "fence", "sshd", SSHD)
     service = ServiceChoice(manager="command", restart="true", is_active="true")
     return replace(LOCAL, sshd=str(sshd), sshd_config=str(tmp_path / "etc/sshd_config"), service=service)
 
 
-def look(host: Host, *, shell: str = "dash", extra: tuple[str, ...] = (), timeout_s: float = 60) -> Snapshot:
-    script = survey.build_script(host, build_functions(host.service), users=("root",), extra=extra)
+def look(
+    host: Host,
+    *,
+    shell: str = "dash",
+    extra: tuple[str, ...] = (),
+    timeout_s: float = 60,
+    confirms: survey.Condition | None = None,
+) -> Snapshot:
+    script = survey.build_script(host, build_functions(host.service), users=("root",), extra=extra, confirms=confirms)
     completed = LocalShell(host, shell=shell).run(script, timeout_s=timeout_s)
     assert completed.ended, completed
     return survey.parse(completed.stdout, host, NOW)
@@ -157,6 +165,96 @@ def test_a_daemon_that_is_just_restarted_is_looked_for_again(host: Host, tmp_pat
         assert daemon is not None
         assert daemon.pid == one.pid
     assert len(shell.scripts) == 2
+
+
+@pytest.fixture
+def running(host: Host, tmp_path: Path) -> Iterator[Host]:
+    """The host with a daemon that has read its files."""
+    with subprocess.Popen(["/bin/sh", "-c", "read line", "sshd", "-f", host.sshd_config], stdin=subprocess.PIPE) as one:
+        (tmp_path / "pid").write_text(f"{one.pid}\n")
+        yield restarting(host, tmp_path / "pid")
+
+
+def expect(host: Host, shell: str) -> survey.Condition:
+    """Look at a host with a daemon, and have all that was found confirmed by a guard that notes its verb."""
+    folder = tree(host, sshd_config="Include @/one @/d/*.conf\nClientAliveInterval 0\n", one="", d__a="x\n", d__b="")
+    (folder / "one").write_bytes(b"ClientAliveInterval 0\n#\xe4\n")
+    for name in ("a", "b"):
+        (folder / "d" / name).rename(folder / f"d/{name}.conf")
+    restart(host)
+    (folder / "it's guard.sh").write_text('echo "$1" >>"$0.said"; printf "end 7\\napplied\\n"\n')
+    pair = (("clientaliveinterval", "0"), ("clientalivecountmax", "3"))
+    planned = Plan(host=host, predictions=(Prediction(context=BLANK, before=pair, after=pair),))
+    expected = survey.predict(look(host, shell=shell), planned)
+    assert expected
+    return survey.Condition(expected=expected, guard=str(folder / "it's guard.sh"))
+
+
+def restart(host: Host) -> None:
+    """Say when the daemon last read its files, which is now."""
+    pidfile = Path(host.service.pidfile or "")
+    pidfile.write_text(pidfile.read_text())
+
+
+def change_value(host: Host, folder: Path) -> None:
+    write_command(folder.parent / "fence", "sshd", SSHD.replace("interval 0", "interval 1"))
+
+
+def change_refusal(host: Host, folder: Path) -> None:
+    write_command(folder.parent / "fence", "sshd", SSHD.replace("printf", "echo no >&2; exit 1; printf"))
+
+
+def add_file(host: Host, folder: Path) -> None:
+    (folder / "d/c.conf").write_text("")
+    restart(host)
+
+
+def edit_file(host: Host, folder: Path) -> None:
+    (folder / "one").write_bytes(b"ClientAliveInterval 1\n#\xe4\n")
+    restart(host)
+
+
+def move_line(host: Host, folder: Path) -> None:
+    (folder / "d/a.conf").write_text("")
+    (folder / "d/b.conf").write_text("x\n")
+    restart(host)
+
+
+def edit_after_the_start(host: Host, folder: Path) -> None:
+    os.utime(folder / "one", (0, (folder.parent / "pid").stat().st_ctime + 10))
+
+
+def change_directory_after_the_start(host: Host, folder: Path) -> None:
+    os.utime(folder / "d", (0, 11_000_000_000))  # a digit more than today
+    restart(host)
+
+
+def lose_pidfile(host: Host, folder: Path) -> None:
+    when_sshd_is_asked(host, f"rm -f {host.service.pidfile}")
+
+
+MEDDLE = [
+    change_value, change_refusal, add_file, edit_file, move_line,
+    edit_after_the_start, change_directory_after_the_start, lose_pidfile,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+def test_a_host_lets_the_guard_confirm_exactly_what_was_predicted(running: Host, shell: str) -> None:
+    confirms = expect(running, shell)
+    assert look(running, shell=shell, confirms=confirms).confirmation == b"end 7\napplied\n"
+    assert Path(f"{confirms.guard}.said").read_text() == "confirm\n"
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+@pytest.mark.parametrize("meddle", MEDDLE)
+def test_a_host_that_differs_from_the_prediction_does_not_confirm(
+    running: Host, shell: str, meddle: Callable[[Host, Path], None]
+) -> None:
+    confirms = expect(running, shell)
+    meddle(running, Path(running.sshd_config).parent)
+    assert look(running, shell=shell, confirms=confirms).confirmation == b""
+    assert not Path(f"{confirms.guard}.said").exists()
 
 
 def test_a_daemon_that_is_not_there_is_missed_after_two_looks(host: Host, tmp_path: Path) -> None:
