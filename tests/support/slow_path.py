@@ -26,7 +26,7 @@ class Path:
 
     client: socket.socket
     server: socket.socket | None = None
-    born_s: float = 0.0
+    opens_s: float = 0.0  # when the server sees the connection; no byte arrives earlier
     depth_at_client: int = 0
     depth_at_server: int = 0
     client_bytes: list[int] = field(default_factory=list)  # per round trip: what the client sent in it
@@ -83,10 +83,10 @@ class SlowPath(Proxy):
     def _accept(self) -> None:
         client, _ = self._server.accept()
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        path = Path(client=client, born_s=time.monotonic())
+        path = Path(client=client, opens_s=time.monotonic() + 1.5 * self._rtt_s)
         self.paths.append(path)
         self._selector.register(client, selectors.EVENT_READ, lambda: self._from_client(path))
-        self._after(path.born_s + 1.5 * self._rtt_s, lambda: self._connect(path))
+        self._after(path.opens_s, lambda: self._connect(path))
 
     def _connect(self, path: Path) -> None:
         server = socket.create_connection(self._target)
@@ -99,7 +99,7 @@ class SlowPath(Proxy):
         depth = path.depth_at_client
         path.client_bytes += [0] * (depth + 1 - len(path.client_bytes))
         path.client_bytes[depth] += len(data)
-        arrives_s = max(time.monotonic(), path.born_s + self._rtt_s) + self._rtt_s / 2
+        arrives_s = max(time.monotonic() + self._rtt_s / 2, path.opens_s)
 
         def deliver() -> None:
             path.depth_at_server = max(path.depth_at_server, depth)
