@@ -134,7 +134,7 @@ class Losing:
 
 @pytest.mark.parametrize("is_edited", [False, True])
 def test_a_lost_answer_is_reverted_or_reported_as_unproved(host: Host, *, is_edited: bool) -> None:
-    """Whether the host has confirmed is unknown; it does not revert a file that somebody edited after that."""
+    """Whether the host has confirmed is unknown; it does not revert a file that was edited after that."""
     config = Path(host.sshd_config)
     was_decided = []
 

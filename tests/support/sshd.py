@@ -223,7 +223,7 @@ def wait_until(happened: Callable[[], bool], timeout_s: float, what: str) -> Non
 
 
 def _reserve_port(address: str) -> socket.socket:
-    """Take a port that nobody else gets by chance, also while sshd restarts; sshd sets SO_REUSEADDR too."""
+    """Take a port that no other program gets by chance, also while sshd restarts; sshd sets SO_REUSEADDR too."""
     reserved = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reserved.bind((address, 0))

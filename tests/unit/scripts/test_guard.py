@@ -343,7 +343,7 @@ def test_a_manager_that_does_not_come_to_an_end_is_waited_for_in_vain(machine: M
 @pytest.mark.parametrize(("end", "code"), [("exit 0", ""), ("exit 3", "3"), ("kill -KILL $job_shell", "137")])
 def test_a_restart_command_may_end_its_shell(machine: Machine, end: str, code: str) -> None:
     """What the inventory gives as a command is anybody's text; it is heard of at once, or when the time is up."""
-    time_s = 5 if code == "137" else 600  # nobody would wait for so long
+    time_s = 5 if code == "137" else 600  # longer than any test waits
     write_command(machine.fence, "sleep", f'[ "$1" != 20 ] || exec /bin/sleep {time_s}; exec /bin/sleep "$@"')
     end = end.replace("$job_shell", "$(sh -c 'echo $PPID')")
     fails = f"if grep -q 300 {quote(str(machine.config))}; then {end}; else {machine.service.restart}; fi"
