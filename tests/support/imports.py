@@ -10,20 +10,20 @@ from pathlib import Path
 
 #: Writes which thread began which import, in their order, with a `connect` where the first connection begins.
 _PROGRAM = """
-import json, sys, threading
+import atexit, json, sys, threading
 record = []
 def listen(event, arguments):
     if event == "import":
         record.append((threading.current_thread().name, arguments[0]))
     elif event == "socket.connect":
         record.append((threading.current_thread().name, "connect"))
-sys.addaudithook(listen)
-from sshd_keepalive.__main__ import main
-try:
-    main()
-finally:
+@atexit.register  # also where the program ends around a thread that still runs
+def write():
     with open(RECORD, "w") as file:
         json.dump(record, file)
+sys.addaudithook(listen)
+from sshd_keepalive.__main__ import main
+main()
 """
 
 
