@@ -12,7 +12,8 @@ from sshd_keepalive.model import GLOBAL, End, Finding, HostReport, State, Subjec
 from sshd_keepalive.spelling import join_first
 
 N_NAMED: Final = 8  # hosts of a group that are named; -v and the reports for machines name all
-NEXT: Final = "next: "  # before a command to paste
+ERROR: Final = "error: "
+NEXT: Final = "next: "  # before the next step
 _ANSWERED: Final = (Subject.OBSERVED, Subject.IDLE_LIMIT)  # the answer of a probe is about them
 _ALWAYS: Final = (Subject.SESSION, Subject.LOST_SESSIONS, Subject.SILENT_CLIENT)  # are shown in every state
 

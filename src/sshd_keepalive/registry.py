@@ -36,29 +36,32 @@ def list_built_in(kind: str) -> tuple[str, ...]:
     return tuple(sorted(module.name for module in listed if not module.name.startswith("_")))
 
 
-def load(kind: str, name: str) -> Any:
+def load(kind: str, name: str, *, option: str = "") -> Any:
     """Import one extension and check that it satisfies its Protocol.
 
+    Args:
+        option: what the user typed the name after, `--format` for example; messages begin with it.
     Returns:
         A module, or the object that an entry point names.
     Raises:
         ExtensionError: the name is unknown, the import fails, or a member of the Protocol is missing.
     """
+    named = option or kind
     if name in list_built_in(kind):
         extension: Any = import_module(f"{PACKAGE}.{kind}.{name}")
     elif entry_point := _find_entry_points(kind).get(name):
         try:
             extension = entry_point.load()
         except Exception as error:  # foreign code may raise anything
-            raise ExtensionError(f"{kind}: {name!r} ({entry_point.value}) cannot be imported: {error!r}") from error
+            raise ExtensionError(f"{named}: {name!r} ({entry_point.value}) cannot be imported: {error!r}") from error
     else:
         names = list_names(kind)
-        message = f"{kind}: {name!r} is not known{did_you_mean(name, names)}"
+        message = f"{named}: {name!r} is not known{did_you_mean(name, names)}"
         raise ExtensionError(message, hint=f"use one of {', '.join(names)}")
     contract = _find_protocol(_import_package(kind))
     if not isinstance(extension, contract):
         missing = ", ".join(sorted(member for member in _list_members(contract) if not hasattr(extension, member)))
-        raise ExtensionError(f"{kind}: {name!r} does not keep the contract of {contract.__name__}, it lacks {missing}")
+        raise ExtensionError(f"{named}: {name!r} does not satisfy the Protocol {contract.__name__}: it lacks {missing}")
     return extension
 
 
@@ -78,7 +81,7 @@ def _find_protocol(package: ModuleType) -> type:
     own = (value for value in vars(package).values() if getattr(value, "__module__", "") == package.__name__)
     protocols = [value for value in own if isinstance(value, type) and getattr(value, "_is_protocol", False)]
     if len(protocols) != 1:
-        raise ExtensionError(f"{package.__name__} must hold one Protocol, it holds {len(protocols)}")
+        raise ExtensionError(f"{package.__name__} must contain one Protocol, it contains {len(protocols)}")
     return protocols[0]
 
 

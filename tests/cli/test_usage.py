@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sshd_keepalive.cli import COMMANDS, command
-from tests.support.cli import keepalive
+from tests.support.cli import PROGRAM, keepalive
+from tests.support.terminal import Terminal
 
 
 @pytest.fixture
@@ -86,10 +87,10 @@ def test_json_is_short_for_its_format(inventory: Path) -> None:
         (["check", "host", "--store", "history.db"], "--store needs --record"),
         (["check", "host", "--notify-on", "always"], "--notify-on needs --notify"),
         (["check", "host", "--private-key", "/etc"], "--private-key /etc: is a directory, a file is expected"),
-        (["check", "host", "--count", "many"], "'many' is not a valid number."),
-        (["check", "host", "--timeout", "1m"], "'1m' is not a valid number."),
-        (["check", "host", "--timeout", "nan"], "'nan' is not a valid number."),
-        (["apply", "host", "--yes", "--soak", "inf"], "'inf' is not a valid number."),
+        (["check", "host", "--count", "many"], "'many' is not a valid number"),
+        (["check", "host", "--timeout", "1m"], "'1m' is not a valid number"),
+        (["check", "host", "--timeout", "nan"], "'nan' is not a valid number"),
+        (["apply", "host", "--yes", "--soak", "inf"], "'inf' is not a valid number"),
         (["check", "host", "--interval", "9999999999"], "9999999999 is not between 0 s and 2147483647 s"),
         (["check", "host", "--as-if", "99"], "'99' is not a release of OpenSSH"),
         (["--config", "/etc", "check", "host"], "configuration /etc: is a directory, a file is expected"),
@@ -97,12 +98,16 @@ def test_json_is_short_for_its_format(inventory: Path) -> None:
         (["check", "host", "--concurrency", "5"], "--concurrency needs --deep"),
         (["check", "host", "--openssh", "9.6"], "--openssh needs --file"),
         (["check"], "no hosts were named"),
-        (["check", "--inventroy", "x"], "--inventory"),
+        (["check", "--inventroy", "x"], "no such option --inventroy, did you mean '--inventory'?"),
         (["check", "-i", "/nowhere/hosts.yaml"], "/nowhere/hosts.yaml"),
         (["check", "-i", "nosuchkind:x"], "nosuchkind"),
         (["check", "user@"], "user@"),
         (["check", "root:secret@host"], "a target cannot hold a password"),
-        (["check", "host", "--format", "jason"], "did you mean 'json'?"),
+        (["check", "host", "--format", "jason"], "--format: 'jason' is not known, did you mean 'json'?"),
+        (["check", "host", "--out", "htlm:page"], "--out: 'htlm' is not known, did you mean 'html'?"),
+        (["check", "host", "--engine", "dsk"], "--engine: 'dsk' is not known, did you mean 'dask'?"),
+        (["check", "host", "--notify", "aprise:env:X"], "--notify: 'aprise' is not known, did you mean 'apprise'?"),
+        (["apply", "host", "--serial"], "option '--serial' requires an argument"),
         (["check", "host", "--out", "json"], "KIND:FILE"),
         (["check", "host", "--out", "html:~nobody-here/page.html"], "the account does not exist"),
         (["check", "host", "--out", "json:/nowhere/x.json"], "the directory does not exist"),
@@ -118,8 +123,33 @@ def test_mistakes_on_the_command_line(words: list[str], said: str) -> None:
     ran = keepalive(*words)
     assert ran.status == 2
     assert said in ran.stderr
+    assert ran.stderr.startswith("error: ")
     assert ran.stdout == ""
     assert "secret" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "step"),
+    [
+        (["chekc"], "sshd-keepalive --help"),
+        (["check", "--inventroy", "x"], "sshd-keepalive check --help"),
+        (["schedule", "list", "--nmae"], "sshd-keepalive schedule list --help"),
+    ],
+)
+def test_a_mistake_that_click_finds_looks_like_every_other(words: list[str], step: str) -> None:
+    said, step_line = keepalive(*words).stderr.splitlines()
+    assert said.startswith("error: no such ")
+    assert step_line == f"next: {step}"
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+def test_a_mistake_is_told_without_a_broken_word(columns: int) -> None:
+    words = ("check", "host", "--private-key", f"/nowhere/{'long-' * 20}key")
+    with Terminal(*words, program=PROGRAM, COLUMNS=str(columns)) as terminal:
+        assert terminal.end() == 2
+        shown = terminal.shown.splitlines()
+    assert "\n".join(shown).split() == keepalive(*words).stderr.split()
+    assert [line for line in shown if len(line) > columns and len(line.split()) > 1] == []
 
 
 def test_unknown_pattern_and_wrong_key_in_the_inventory(inventory: Path) -> None:

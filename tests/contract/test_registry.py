@@ -90,7 +90,7 @@ def test_one_new_file_is_a_report_an_engine_or_a_notifier(tmp_path: Path) -> Non
 
 def test_a_file_without_the_functions_is_refused(dropped_in: Path) -> None:
     (dropped_in / "dropped_wrong.py").write_text("def can_load(head, path): return True\n")
-    with pytest.raises(ExtensionError, match="does not keep the contract of Inventory, it lacks load"):
+    with pytest.raises(ExtensionError, match="does not satisfy the Protocol Inventory: it lacks load"):
         registry.load("inventories", "dropped_wrong")
 
 

@@ -49,4 +49,4 @@ def test_many_names_are_counted() -> None:
 
 def test_a_host_without_a_way_in_is_reported_before_the_run() -> None:
     hosts = (replace(A, obstacle="p"), replace(A, name="b", address="192.0.2.2", obstacle="p"))
-    assert lint(hosts, today=TODAY) == ("no way into a, b: p",)
+    assert lint(hosts, today=TODAY) == ("cannot connect to a, b: p",)

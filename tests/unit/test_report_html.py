@@ -60,7 +60,7 @@ def test_all_of_them_is_said_only_when_it_is_all_of_them(part: int, whole: int, 
 def test_a_clock_that_went_backwards_changes_neither_this_run_nor_the_one_before() -> None:
     late = replace(FLEET.past[-1], started_at=FLEET.started_at + timedelta(days=2), counts={"ok": 30, "drift": 30})
     page = parsed(replace(FLEET, past=(*FLEET.past, late)))
-    assert "In the run before it was " in page.text_content()
+    assert "In the previous run: " in page.text_content()
     share = round(250 * (1 - sum(r.state is State.OK for r in FLEET.hosts) / 60), 1)
     (x,) = page.xpath("//circle/@cx")
     (y,) = page.xpath("//circle/@cy")

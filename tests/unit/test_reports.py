@@ -335,6 +335,18 @@ def test_a_command_to_paste_is_never_wrapped() -> None:
     assert f"    next: {hint}\n" in text_report.render_hosts([report], width=40)
 
 
+@pytest.mark.parametrize("width", [40, 60])
+def test_the_prose_of_a_hint_is_wrapped_and_its_command_is_not(width: int) -> None:
+    command = f"sudo sh {'/very-long' * 9}/guard.sh revert"
+    prose = "an unconfirmed change reverts by itself shortly after 02:00 UTC; to revert it now, run on the host:"
+    report = replace(UNREACHABLE, failure=replace(FAILURE, hint=f"{prose} {command}"))
+    shown = text_report.render_hosts([report], width=width)
+    *lines, pasted = shown[shown.index("    next: ") :].splitlines()
+    assert pasted.strip() == command
+    assert " ".join(map(str.strip, lines)) == f"next: {prose}"
+    assert max(map(len, lines)) <= width
+
+
 LATE = Caveat(interval_s=300, keep_alive_after_s=600, release="9.2", cure_interval_s=150)
 SENTENCE = (
     "the first keep-alive comes after 600 s: OpenSSH 9.2 doubles the interval; --keep-alive-every 300 would set 150"

@@ -161,12 +161,21 @@ class UsageFailed(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write message and hint on standard error."""
-        from sshd_keepalive.quoting import printable
-        from sshd_keepalive.secrets.redaction import redact
+        from sshd_keepalive.cli.output import render_error
 
-        click.echo(f"error: {printable(redact(self.message))}", err=True, file=file)
-        if self.hint:
-            click.echo(f"next: {printable(redact(self.hint))}", err=True, file=file)
+        click.echo(render_error(self.message, self.hint), err=True, file=file, nl=False)
+
+
+def _phrase(error: click.ClickException) -> KeepaliveError:
+    """Phrase a mistake that click found as every other: lower case, no full stop, the help as the next step."""
+    text = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        from sshd_keepalive.spelling import did_you_mean
+
+        text = f"no such option {error.option_name}{did_you_mean(error.option_name, error.possibilities or ())}"
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context else "sshd-keepalive"
+    return KeepaliveError(text[:1].lower() + text[1:].removesuffix("."), hint=f"{path} --help")
 
 
 class StoreFailed(UsageFailed):
@@ -287,9 +296,12 @@ def run() -> int:
         return code if isinstance(code, int) else ExitCode.OK
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.OK
-    except click.ClickException as error:
+    except (UsageFailed, click.exceptions.NoArgsIsHelpError) as error:
         error.show()
         return error.exit_code
+    except click.ClickException as error:
+        UsageFailed(_phrase(error)).show()
+        return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         sys.stderr.write("\ninterrupted: nothing was changed\n")
         return ExitCode.INTERRUPTED

@@ -20,7 +20,7 @@ class SecondsRange(click.FloatRange):
         """Parse a number."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
-            self.fail(f"{value!r} is not a valid number.", param, ctx)
+            self.fail(f"{value!r} is not a valid number", param, ctx)
         return number
 
 

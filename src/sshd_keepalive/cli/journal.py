@@ -89,7 +89,7 @@ def find_run(begin: str) -> str:
     runs = [run for run in list_runs() if run.startswith(begin)]
     if begin in runs or len(runs) < 2:
         return begin if begin in runs else "".join(runs)
-    raise ConfigError(f"{len(runs)} runs begin with {begin!r}", hint=join_first(runs, 5))
+    raise ConfigError(f"{len(runs)} runs begin with {begin!r}", hint=f"name one of them: {join_first(runs, 5)}")
 
 
 def find_done(begin: str, command: str) -> frozenset[str]:

@@ -17,7 +17,7 @@ from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.progress import Gauge, Pace, count_columns, draw_bar, show_status
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.likeness import is_fine
+from sshd_keepalive.likeness import ERROR, NEXT, is_fine
 from sshd_keepalive.model import End, HostReport, Run, State
 from sshd_keepalive.reports import text as text_report
 
@@ -47,7 +47,7 @@ class Output:
         self.options = options
         self.command = command
         self.is_text = options.format == "text"
-        self._report = registry.load("reports", options.format)
+        self._report = registry.load("reports", options.format, option="--format")
         self._files = tuple(_parse_output(text) for text in options.out)
         self._has_color = _wants_color(sys.stdout, options.color)
         self._width = _find_width(sys.stdout)
@@ -119,6 +119,14 @@ class Output:
             sys.stderr.write(f"next: {text}\n")
 
 
+def render_error(message: str, hint: str | None) -> str:
+    """Render an error and its next step for standard error: without secrets, broken between words on a terminal."""
+    from sshd_keepalive.secrets.redaction import redact
+
+    text = f"{ERROR}{message}\n" + (f"{NEXT}{hint}\n" if hint else "")
+    return text_report.wrap(redact(text).split("\n")[:-1], _find_width(sys.stderr))
+
+
 def _find_width(stream: TextIO) -> int | None:
     """Find the width of lines; None: no limit."""
     return max(_NARROWEST, count_columns(stream)) if stream.isatty() else None
@@ -137,7 +145,7 @@ def _parse_output(text: str) -> tuple[str, Path]:
     kind, _, path = text.partition(":")
     if not path:
         raise ConfigError(f"--out {text}: not KIND:FILE", hint="for example --out json:report.json")
-    registry.load("reports", kind)
+    registry.load("reports", kind, option="--out")
     return kind, check_output(text, path)
 
 

@@ -163,7 +163,9 @@ def read_plan(path: Path) -> PlanFile:
         ConfigError: another account may have written it, or it is damaged or of another release's format.
     """
     if stranger := files.find_stranger(path):
-        raise ConfigError(f"plan {path} is not carried out: {stranger}", hint=f"chmod go-w {quote(str(path))}")
+        raise ConfigError(
+            f"plan {path} is not carried out: {stranger}", hint=f"read the plan, then: chmod go-w {quote(str(path))}"
+        )
     try:
         plan = serialization.read(path.read_text(encoding="ascii"), PlanFile)
     except (OSError, ValueError) as error:

@@ -15,10 +15,11 @@ import click
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.duration import DAY_S, Duration
 from sshd_keepalive.cli.options import Options, option_group
+from sshd_keepalive.cli.output import render_error
 from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, find_changes
 from sshd_keepalive.model import Host, HostReport, PastRun, Run
-from sshd_keepalive.quoting import join, printable
+from sshd_keepalive.quoting import join
 
 if TYPE_CHECKING:
     from sshd_keepalive.secrets.retrieval import Secrets
@@ -161,7 +162,7 @@ class Recorder:
             yield
         except StoreError as error:
             if str(error) != self._failure:  # reading and writing mostly fail alike
-                sys.stderr.write(printable(f"error: {error}\n" + (f"next: {error.hint}\n" if error.hint else "")))
+                sys.stderr.write(render_error(str(error), error.hint))
             self._failure = str(error)
 
 

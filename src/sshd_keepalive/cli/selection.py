@@ -61,7 +61,7 @@ def _refuse_contradiction(options: Options) -> None:
         is_with_agent = key.with_name(f"{key.name}.pub").is_file() and not key.exists()
         if not (is_with_agent or (os.access(key, os.R_OK) and key.is_file())):
             reason = "no permission to read it" if key.is_file() else explain_missing(key)
-            raise ConfigError(f"--private-key {options.private_key}: {reason}", hint="ls -l ~/.ssh")
+            raise ConfigError(f"--private-key {options.private_key}: {reason}", hint="look for the key: ls -l ~/.ssh")
 
 
 def _spell_policy(text: str, options: Options) -> str:

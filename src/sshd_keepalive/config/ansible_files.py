@@ -148,7 +148,7 @@ class _Yaml:
             if name == "plugin":
                 raise ConfigError(
                     f"{self._document.path}:{key.line}: an inventory plugin of Ansible",
-                    hint="install ansible-core and the plugin: ansible-inventory is used when it is there",
+                    hint="install ansible-core and the plugin; this program then asks ansible-inventory",
                 )
             self._read_group(name, node, 0)
         self._document.raise_mistakes()

@@ -94,7 +94,7 @@ def _build(text: str, path: str) -> Node | None:
             continue
         elif kind is yaml.DocumentStartEvent and roots:
             line = event.start_mark.line + 1
-            raise ConfigError(f"{path}:{line}:1: a second document begins here, one file holds one inventory")
+            raise ConfigError(f"{path}:{line}:1: a second document begins here; one file holds one inventory")
         else:
             continue
         if event.anchor:
@@ -123,7 +123,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: str) -> str:
     line = lines[min(mark.line, len(lines) - 1)]
     hint = _HINTS.get(error.problem or "", "")
     if "\t" in line[: mark.column + 1]:
-        hint = "there is a tab, YAML indents with spaces"
+        hint = "there is a tab; YAML indents with spaces"
     since = f" (in what began in line {error.context_mark.line + 1})" if error.context_mark else ""
     place = f"{path}:{mark.line + 1}:{mark.column + 1}"
     return f"{place}: not YAML: {error.problem}{since}" + (f"; {hint}" if hint else "")

@@ -62,9 +62,9 @@ def parse_number(text: str) -> int:
         ValueError: anything else, especially what YAML 1.1 silently reads as another number.
     """
     if _SEXAGESIMAL.fullmatch(text):
-        raise ValueError(f"{text} means a number to the base of 60 in YAML, write plain digits")
+        raise ValueError(f"YAML reads {text} as a number in base 60; write plain digits")
     if _OTHER_BASE.fullmatch(text):
-        raise ValueError(f"{text} means another number in YAML than it seems, write plain decimal digits")
+        raise ValueError(f"YAML reads {text} as another number; write plain decimal digits")
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"{show(text)} is not a whole number")
     return int(text)
@@ -105,7 +105,7 @@ def parse_fingerprint(text: str) -> str:
     bare = text.rstrip("=")
     if not _FINGERPRINT.fullmatch(bare):
         raise ValueError(
-            f"{show(text)} is not a fingerprint, it is SHA256: and 43 characters, as `ssh-keygen -lf KEY` prints it"
+            f"{show(text)} is not a fingerprint; write SHA256: and 43 characters, as `ssh-keygen -lf KEY` prints it"
         )
     return bare
 
@@ -119,7 +119,7 @@ def parse_day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{show(text)} is not a day, a day is written 2027-01-31") from None
+        raise ValueError(f"{show(text)} is not a day; write it as 2027-01-31") from None
 
 
 def list_choices(words: Sequence[str]) -> str:

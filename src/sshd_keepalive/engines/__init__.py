@@ -73,7 +73,7 @@ def select(text: str) -> SelectedEngine:
         ExtensionError: there is none of this name.
     """
     kind, _, argument = text.partition(":")
-    return SelectedEngine(registry.load("engines", kind), argument)
+    return SelectedEngine(registry.load("engines", kind, option="--engine"), argument)
 
 
 def refuse_argument(name: str, argument: str) -> None:
@@ -83,7 +83,7 @@ def refuse_argument(name: str, argument: str) -> None:
         ConfigError: there is one.
     """
     if argument:
-        raise ConfigError(f"--engine {name}:{argument}: {name} takes no argument", hint=f"--engine {name}")
+        raise ConfigError(f"--engine {name}:{argument}: {name} takes no argument", hint=f"write --engine {name}")
 
 
 _LATE: Final = 1.15  # of its time limit: then a host is no longer waited for; its own step should have ended before

@@ -193,7 +193,7 @@ class _Cluster:
         if not self.workers and self.is_first:
             raise ConfigError(
                 f"{self.connection}: the scheduler {'was lost' if self.is_gone else 'has no workers'}",
-                hint=f"start some: dask worker {self.connection} --nthreads 32",
+                hint=f"start a worker: dask worker {self.connection} --nthreads 32",
             )
 
     @property

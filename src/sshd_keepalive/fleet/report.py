@@ -182,7 +182,7 @@ def report_reading(reading: Reading) -> HostReport:
         failure = Failure(
             kind=FailureKind.CONFIG_BROKEN,
             message=f"sshd refuses the present configuration: {complaint}",
-            hint="correct it before sshd is restarted: after a restart every login would fail",
+            hint="correct it before sshd is restarted; after a restart every login would fail",
         )
         return replace(report, failure=failure)
     both = judge.find_contradiction(reading)

@@ -24,7 +24,7 @@ def split(argument: str, known: Collection[str]) -> tuple[str, dict[str, str]]:
         if key not in known:
             raise ConfigError(
                 f"{named}: {show(key)} is not an option of this kind{did_you_mean(key, known)}",
-                hint=f"known options are {', '.join(known) or 'none'}",
+                hint=f"use one of {', '.join(known)}" if known else "leave it out",
             )
         if key in options or not value:
             raise ConfigError(f"{named}: give {key} once, as {key}=VALUE")

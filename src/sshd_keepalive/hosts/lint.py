@@ -37,7 +37,7 @@ def _find_obstacles(hosts: tuple[Host, ...]) -> Iterator[str]:
         why[host.obstacle].append(host.name)
     for obstacle, names in why.items():
         if obstacle:
-            yield f"no way into {_join_names(names)}: {obstacle}"
+            yield f"cannot connect to {_join_names(names)}: {obstacle}"
 
 
 def _find_duplicates(hosts: tuple[Host, ...]) -> Iterator[str]:

@@ -115,7 +115,7 @@ def parse_address(text: str) -> str:
         try:
             ip_address(plain)
         except ValueError:
-            port_hint = ", a port has its own setting" if bare.count(":") == 1 else ""
+            port_hint = "; a port has its own setting" if bare.count(":") == 1 else ""
             raise ValueError(f"{show(text)} is not an IP address{port_hint}") from None
         if percent and not _ZONE.fullmatch(zone):
             raise ValueError(f"{show(text)} has no usable zone behind '%'")
@@ -135,7 +135,7 @@ def parse_port(text: str) -> int:
         ValueError: not a whole number from 1 to 65535.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
-        raise ValueError(f"{show(text)} is not a port, a port is a whole number from 1 to 65535")
+        raise ValueError(f"{show(text)} is not a port; a port is a whole number from 1 to 65535")
     return int(text)
 
 

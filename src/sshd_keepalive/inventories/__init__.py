@@ -46,7 +46,9 @@ def load(sources: Iterable[str]) -> tuple[Host, ...]:
                 mistakes.append(f"host {host.name!r} is in {hosts[host.name][1]} and in {source}")
             hosts[host.name] = (host, source)
     if mistakes:
-        raise ConfigError(join_mistakes(mistakes), hint="host names are unique over all inventories of a run")
+        raise ConfigError(
+            join_mistakes(mistakes), hint="rename one of them; host names must be unique over all inventories of a run"
+        )
     return tuple(host for host, _ in hosts.values())
 
 
@@ -94,7 +96,7 @@ def recognise(source: str) -> tuple[str, str]:
         kinds = registry.list_names("inventories")
         raise ConfigError(
             f"inventory {source}: the file does not exist, and {kind!r} is not a kind{did_you_mean(kind, kinds)}",
-            hint=f"known kinds are {', '.join(kinds)}",
+            hint=f"use one of {', '.join(kinds)}",
         )
     if not path.is_file():  # a pipe can be read only once; the reader reports a directory or a missing file
         return "yaml", str(path)

@@ -69,5 +69,7 @@ def load(source: str) -> tuple[Host, ...]:
         printed = run_program([program, "--list", "-i", str(path)], environment=ENVIRONMENT)
         return ansible.build_hosts(ansible.read_json(printed, str(path)))
     if path.is_dir():
-        raise ConfigError(f"{source}: a directory of inventories needs {PROGRAM}", hint="pip install ansible-core")
+        raise ConfigError(
+            f"{source}: a directory of inventories needs {PROGRAM}", hint="install it: pip install ansible-core"
+        )
     return list_known(source)

@@ -99,6 +99,6 @@ def _parse_argv(text: str) -> list[str]:
     except ValueError as error:
         raise ConfigError(f"command:{text}: {error}") from None
     if not argv:
-        raise ConfigError("command: needs a program", hint="command:./list-hosts")
+        raise ConfigError("command: needs a program", hint="for example -i command:./list-hosts")
     program = Path(argv[0]).expanduser()
     return [str(program.absolute()) if program.is_file() else argv[0], *argv[1:]]

@@ -15,5 +15,5 @@ def load(source: str) -> tuple[Host, ...]:
     """
     hosts = parse_list((source, word.strip()) for word in source.split(",") if word.strip())
     if not hosts:
-        raise ConfigError(f"{source!r} names no host", hint="-i 'web1,web2,'")
+        raise ConfigError(f"{source!r} names no host", hint="for example -i 'web1,web2,'")
     return hosts

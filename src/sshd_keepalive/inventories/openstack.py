@@ -79,7 +79,8 @@ def list_known(source: str) -> tuple[Host, ...]:
 def _parse_options(cloud: str, options: dict[str, str]) -> tuple[ServerSelection, float]:
     if not cloud:
         raise ConfigError(
-            "openstack: the name of the cloud is missing", hint="openstack:CLOUD, an entry of clouds.yaml"
+            "openstack: the name of the cloud is missing",
+            hint="write openstack:CLOUD, where CLOUD is an entry of clouds.yaml",
         )
     selection = ServerSelection(
         address=options.get("address", "private"), prefix=options.get("prefix", ""), user=options.get("user")

@@ -24,9 +24,10 @@ def load(source: str) -> tuple[Host, ...]:
         ConfigError: all lines that are not targets, or no line.
     """
     if source not in ("", "-"):
-        raise ConfigError(f"stdin:{source}: standard input takes no argument", hint="-i - or -i stdin:")
+        raise ConfigError(f"stdin:{source}: standard input takes no argument", hint="write -i - or -i stdin:")
     if sys.stdin is None or sys.stdin.isatty():
-        raise ConfigError("-i - reads the hosts from standard input, which is a terminal", hint="list-hosts | …")
+        hint = "send the hosts to it: list-hosts | sshd-keepalive check -i -"
+        raise ConfigError("-i - reads the hosts from standard input, which is a terminal", hint=hint)
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ConfigError(f"standard input: more than {MAX_BYTES // 1024 // 1024} MiB")

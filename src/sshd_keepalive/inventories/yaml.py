@@ -94,7 +94,7 @@ class _InventoryReader:
         if name is None:
             return
         if name in RESERVED:
-            self._document.add_mistake(key, f"{name!r} has a meaning of its own in --limit, choose another name")
+            self._document.add_mistake(key, f"{name!r} has a meaning of its own in --limit; choose another name")
         if name in self._groups:
             line = self._groups[name].line
             self._document.add_mistake(key, f"group {name!r} is given twice, first in line {line}")

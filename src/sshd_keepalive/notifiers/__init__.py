@@ -60,7 +60,7 @@ def _open_sink(text: str, secrets: Secrets) -> Sink:
     if not target:
         hint = "for example --notify apprise:env:TEAM_CHAT or --notify command:./page-on-call"
         raise ConfigError("--notify: not KIND:TARGET", hint=hint)  # not repeated: it may hold a secret
-    notifier: Notifier = registry.load("notifiers", kind)
+    notifier: Notifier = registry.load("notifiers", kind, option="--notify")
     if notifier.SECRET:
         target = secrets.get(target, purpose=f"--notify {kind}").reveal()
     notifier.check(target)

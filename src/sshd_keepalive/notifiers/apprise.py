@@ -41,6 +41,6 @@ def _open_service(target: str) -> NotifyBase:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     service = Apprise.instantiate(target, suppress_exceptions=True)
     if service is None:
-        hint = "a URL such as mailtos://… or slack://…, see https://appriseit.com/services/"
+        hint = "use a URL such as mailtos://… or slack://…, see https://appriseit.com/services/"
         raise ConfigError("apprise: this URL is not supported", hint=hint)
     return service

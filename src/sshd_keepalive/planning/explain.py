@@ -55,7 +55,7 @@ def _explain_scopes(reading: Reading) -> Iterator[Explanation]:
 def find_nul_bytes(tree: Tree) -> tuple[str, ...]:
     """Find NUL bytes, after which sshd reads the file differently from a human."""
     return tuple(
-        f"{path}:{line.number} holds a NUL byte: sshd takes the next line for a part of it"
+        f"{path}:{line.number} holds a NUL byte: sshd reads the next line as a part of it"
         for path, document in tree.documents.items()
         for line in document.lines
         if b"\0" in line.raw

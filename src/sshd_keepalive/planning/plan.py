@@ -129,7 +129,7 @@ def _refuse_nul(tree: Tree) -> None:
     for path in dict.fromkeys((tree.main, *(event.place.path for event in tree.events()))):
         for line in tree.documents[path].lines if path in tree.documents else ():
             if b"\0" in line.raw:
-                hint = "remove it: a reader of the file cannot see how sshd reads it"
+                hint = "remove it; a reader of the file cannot see how sshd reads it"
                 raise ParseError("a NUL byte; sshd joins the next line to it", path=path, line=line.number, hint=hint)
 
 

@@ -115,7 +115,7 @@ _HINTS = {
     "binary_replaced": "restart sshd once by hand while you are logged in, then run the command again",
     "kill_mode": "set KillMode=process in the unit, or use --service-action reload",
     "socket": "use --service-action restart",
-    "socket_ports": "mend what generates the socket unit, then run on the host: "
+    "socket_ports": "correct what generates the socket unit, then run on the host: "
     "systemctl daemon-reload; systemctl stop ssh.service; systemctl restart ssh.socket",
     "lost": "run the command again",
 }
@@ -142,11 +142,11 @@ def _hint(answer: Answer, change: Change) -> str:
     if answer.place:
         place = quote(answer.place)
         return (
-            f"give it to root alone: chown -h root {place} && chmod go-w {place}; "
-            "or, if sshd is that account's own, log in as it: become: none"
+            "if sshd is that account's own, log in as it and set become to none; "
+            f"otherwise give it to root alone: chown -h root {place} && chmod go-w {place}"
         )
     if answer.cause == ChangeCause.NOT_ARMED and answer.kind is FailureKind.VALIDATE:
-        return "without a timer nothing would revert the change: correct what the host says, then run the command again"
+        return "correct what the host says, then run the command again; without a timer nothing would revert the change"
     if answer.cause == ChangeCause.EXPIRED:
         return f"add --confirm-timeout {2 * change.deadline_s}"
     if answer.kind is FailureKind.RESTART and answer.cause not in _HINTS:
@@ -348,7 +348,7 @@ def _rehearse(shell: Shell, change: Change, *, timeout_s: float) -> tuple[Step, 
             kind=FailureKind.LOGIN,
             cause="rehearsal",
             message=f"login failed through the new files: {error}",
-            hint="nothing was changed; the host's log of the last minute says why",
+            hint="nothing was changed; read why in sshd's log of the last minute on the host",
         )
         return step(str(error), ok=False), failure
     return step("a login through the new files works; address rules and SELinux cannot be rehearsed"), None

@@ -171,7 +171,7 @@ def _explain(report: HostReport) -> str:
         return report.caveat.effect
     for finding in wrong or report.findings:
         if finding.place or wrong:
-            why = finding.place or finding.reason or "not set, the default holds"
+            why = finding.place or finding.reason or "not set: the default applies"
             return f"{finding.setting}{finding.for_whom}: {why}"
     return ""
 

@@ -67,7 +67,7 @@ def _build_cases(report: HostReport) -> Iterator[TestCase]:
 
     failure = report.failure
     bad = Error(flatten(failure.message), failure.kind) if failure else None
-    yield build_case("reached and looked at", bad, report.seconds_s)
+    yield build_case("reached and judged", bad, report.seconds_s)
     for finding in report.findings:
         message = flatten(_describe_finding(finding))
         result: FinalResult | None = None

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 
 from sshd_keepalive import benchmarks
 from sshd_keepalive.history import outcome
-from sshd_keepalive.likeness import N_NAMED, NEXT, Likeness, group_alike
+from sshd_keepalive.likeness import ERROR, N_NAMED, NEXT, Likeness, group_alike
 from sshd_keepalive.model import Checked, HostReport, Run, State
 from sshd_keepalive.quoting import printable
 from sshd_keepalive.spelling import join_first, write_count
 
+_BLANK = "\0"  # between words that stay on one line; no printable text holds it
 _COLUMN = 12  # of the names; the longest word is rolled_back
 
 
@@ -93,16 +94,32 @@ def _describe_benchmarks(run: Run) -> list[str]:
 
 
 def wrap(lines: Iterable[str], width: int | None) -> str:
-    """Make lines printable, and break them between words with a hanging indent; a command to paste is never broken."""
+    """Make lines printable, and break them between words with a hanging indent; a command to paste stays on one."""
     wrapped: list[str] = []
     for line in lines:
         text = printable(line.replace("\n", " "))
         body = text.lstrip()
-        if width is None or len(text) <= width or body.startswith(NEXT):
+        if width is None or len(text) <= width:
             wrapped.append(text)
             continue
         indent = len(text) - len(body)
         is_host = text[:_COLUMN].rstrip() in outcome.WORDS
         hanging = " " * (_COLUMN if is_host else indent + 2)
-        wrapped += textwrap.wrap(text, width, subsequent_indent=hanging, break_on_hyphens=False, expand_tabs=False)
-    return "".join(f"{line}\n" for line in wrapped)
+        wrapped += textwrap.wrap(
+            _join_command(body) if body.startswith(NEXT) else body,
+            width,
+            initial_indent=text[:indent],
+            subsequent_indent=hanging,
+            break_long_words=not body.startswith((ERROR, NEXT)),
+            break_on_hyphens=False,
+            expand_tabs=False,
+        )
+    return "".join(f"{line.replace(_BLANK, ' ')}\n" for line in wrapped)
+
+
+def _join_command(hint: str) -> str:
+    """Write a hint with _BLANK between the words of its command: the whole hint, or what follows its first colon."""
+    if hint.startswith(f"{NEXT}sshd-keepalive "):
+        return hint.replace(" ", _BLANK)
+    prose, colon, command = hint.removeprefix(NEXT).partition(": ")
+    return NEXT + prose + colon + command.replace(" ", _BLANK)

@@ -36,7 +36,7 @@ def choose_fields(every: str, name: str) -> str:
     if not _FIELDS.fullmatch(every):
         raise ConfigError(
             f"--every {every!r}: not a time of cron, and systemd does not run this machine",
-            hint='for example --every day, --every "0 6 * * 1-5"; see crontab(5)',
+            hint='for example --every daily, --every "0 6 * * 1-5"; see crontab(5)',
         )
     return every
 

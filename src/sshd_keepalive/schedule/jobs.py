@@ -79,7 +79,7 @@ def check_name(name: str) -> None:
         ConfigError: it is not a valid name.
     """
     if not _NAME.fullmatch(name):
-        hint = "letters, digits, '.', '_' and '-', 64 at most, a letter or digit first: for example etl"
+        hint = "use letters, digits, '.', '_' and '-', 64 at most, a letter or digit first: for example etl"
         raise ConfigError(f"{name!r} is not a valid name of a schedule", hint=hint)
 
 
@@ -177,7 +177,7 @@ def _write(contents: Mapping[Path, str | None]) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 files.write(path, text.encode("utf-8", "surrogateescape"))
         except OSError as error:
-            raise ConfigError(f"{path} cannot be written: {error.strerror}", hint="nothing was scheduled") from None
+            raise ConfigError(f"nothing was scheduled: {path} cannot be written: {error.strerror}") from None
 
 
 def remove(name: str) -> None:

@@ -148,7 +148,7 @@ def check_time(every: str) -> None:
     Raises:
         ConfigError: it does not, or the time never comes.
     """
-    hint = 'for example --every day, --every "Mon..Fri 06:00"; see systemd.time(7)'
+    hint = 'for example --every daily, --every "Mon..Fri 06:00"; see systemd.time(7)'
     argv = ["systemd-analyze", "calendar", "--", _WORDS.get(every, every)]
     try:
         answer = run_program(argv, limit_s=_LIMIT_S, environment={"LC_ALL": "C"})

@@ -281,7 +281,7 @@ confirm() {
         tell_complaints
         say end applied
     else
-        fail_step "the host has decided already: $how"
+        fail_step "the change has ended: $how"
         say end "$how"
         exit 1
     fi
@@ -387,7 +387,7 @@ settle() {
     begin_step revert
     find_old
     if is_over "$RUN" "$old"; then clear_up 'its restart failed, and sshd was started since'; return; fi
-    fail_step 'sshd was not started since its restart failed'
+    fail_step 'sshd has not started since its restart failed'
     return 1
 }
 

@@ -87,7 +87,7 @@ class _CredentialAttempts:
                 if host in self._refused_by:
                     raise AttemptRefused("it was refused before")
                 if len(self._refused_by) >= LIMIT:
-                    raise AttemptRefused(f"{LIMIT} hosts refused it, so it is not sent any more")
+                    raise AttemptRefused(f"{LIMIT} hosts refused it, so it is not sent again")
                 if self._proved or len(self._refused_by) + self._n_trying < LIMIT:
                     break
                 if not self._changed.wait(deadline.left_s()):

@@ -15,6 +15,7 @@ from typing import Final
 
 from sshd_keepalive.errors import ConfigError, ExtraError, require_extra
 from sshd_keepalive.program import suggest_extra
+from sshd_keepalive.quoting import join, quote
 
 COMMAND_TIMEOUT_S: Final = 60.0
 SIZE_MAX_BYTES: Final = 64 * 1024
@@ -56,7 +57,8 @@ def _read_file(argument: str) -> str:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid() and status.st_mode & 0o077:
-                raise ConfigError(f"file:{argument}: others may read it", hint=f"chmod 600 {argument}")
+                hint = f"make it private: chmod 600 {quote(str(path))}"
+                raise ConfigError(f"file:{argument}: others may read it", hint=hint)
             content = file.read(SIZE_MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"file:{argument}: {error.strerror or error}") from None
@@ -79,7 +81,8 @@ def _read_keyring(argument: str) -> str:
     except keyring.errors.KeyringError as error:
         raise ConfigError(f"keyring:{argument}: {error}") from None
     if value is None:
-        raise ConfigError(f"keyring:{argument}: the entry does not exist", hint=f"keyring set {service} {user}")
+        hint = f"store it: {join(('keyring', 'set', service, user))}"
+        raise ConfigError(f"keyring:{argument}: the entry does not exist", hint=hint)
     return str(value)
 
 

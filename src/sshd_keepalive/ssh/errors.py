@@ -81,7 +81,7 @@ class LoginCause(StrEnum):
         "not-openssh",
         Kind.BANNER,
         "the server is not OpenSSH",
-        "leave the host out: -l '!HOST'; this program changes the keep-alives of OpenSSH only",
+        "this program supports OpenSSH only; leave the host out: -l '!HOST'",
     )
     INCOMPATIBLE = (
         "incompatible",

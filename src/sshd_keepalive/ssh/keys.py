@@ -182,7 +182,7 @@ def _to_paramiko(key: object, path: Path) -> paramiko.PKey:
     if isinstance(key, Ed25519PrivateKey):
         text = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
         return paramiko.Ed25519Key(file_obj=io.StringIO(text))
-    raise BadKeyError(f"{path}: {type(key).__name__} keys are no longer accepted by SSH servers")
+    raise BadKeyError(f"{path}: SSH servers do not accept a {type(key).__name__}")
 
 
 def _attach(key: paramiko.PKey, certificate: Path) -> None:

@@ -187,7 +187,7 @@ _TROUBLES: Final = {
     "SQLITE_BUSY": ("is locked", _HINT_LOCKED),
     "SQLITE_LOCKED": ("is locked", _HINT_LOCKED),
     "SQLITE_CORRUPT": ("is damaged", _HINT_DAMAGED),
-    "SQLITE_NOTADB": ("is damaged, or no history at all", _HINT_DAMAGED),
+    "SQLITE_NOTADB": ("is damaged, or is not a history", _HINT_DAMAGED),
     "SQLITE_READONLY": ("cannot be written", _HINT_READ_ONLY),
     "SQLITE_CANTOPEN": ("cannot be opened", _HINT_READ_ONLY),
     "SQLITE_PERM": ("cannot be opened", _HINT_READ_ONLY),
@@ -210,4 +210,4 @@ def _translate_error(error: BaseException, address: Address) -> StoreError:
             return StoreError(f"the history {address} {what}: {message}", hint=hint)
     if address.file is None and not name:
         return StoreError(f"the history {address} cannot be reached: {message}", hint="test the URL with psql")
-    return StoreError(f"the history {address} cannot be used: {message}", hint="see the message of the database")
+    return StoreError(f"the history {address} cannot be used: {message}", hint="read the log of the database server")

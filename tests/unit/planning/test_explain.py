@@ -97,5 +97,5 @@ def test_as_plain_values() -> None:
 def test_a_nul_byte_is_warned_of() -> None:
     built = build_from_files({"/etc/ssh/sshd_config": b"Port 22\n# \0\n"})
     assert explain.find_nul_bytes(built) == (
-        "/etc/ssh/sshd_config:2 holds a NUL byte: sshd takes the next line for a part of it",
+        "/etc/ssh/sshd_config:2 holds a NUL byte: sshd reads the next line as a part of it",
     )

@@ -57,4 +57,4 @@ def test_words_get_a_minute_that_depends_on_the_name() -> None:
 def test_what_is_not_a_time_of_cron_is_refused_with_an_example(every: str) -> None:
     with pytest.raises(ConfigError, match="not a time of cron") as caught:
         cron.choose_fields(every, "etl")
-    assert "--every day" in str(caught.value.hint)
+    assert "--every daily" in str(caught.value.hint)

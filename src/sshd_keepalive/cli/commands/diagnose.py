@@ -55,7 +55,7 @@ def command(log: str | None, host: str | None, options: Options) -> None:
     run_id = make_run_id(started_at)
     selected = select_hosts(options, (host,)) if host else ()
     if len(selected) > 1:
-        raise ConfigError(f"--host {host} names {len(selected)} hosts", hint="name one host: a log is of one host")
+        raise ConfigError(f"--host {host} names {len(selected)} hosts", hint="name one host; a log is from one host")
     run_log = read(_read_blocks(log))
     known: Known | None = None
     reports: tuple[HostReport, ...] = ()
@@ -117,7 +117,8 @@ def _divide(file: IO[bytes], name: str = "") -> Iterator[bytes]:
     for packed, unpack in _PACKED.items():
         if block.startswith(packed):
             raise ConfigError(
-                f"{name or 'the log'} is compressed", hint=f"{unpack} {name or 'FILE'} | sshd-keepalive diagnose"
+                f"{name or 'the log'} is compressed",
+                hint=f"unpack it: {unpack} {name or 'FILE'} | sshd-keepalive diagnose",
             )
     while block:
         yield block

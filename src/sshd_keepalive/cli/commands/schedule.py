@@ -166,7 +166,7 @@ def _check_words(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, t
     if holds_password(inner.params["store"]):
         raise ConfigError(
             "--store: other accounts can read the options of a schedule, and this URL has a password",
-            hint="write the URL into a file that only you can read: --store file:PATH; or the password into ~/.pgpass",
+            hint="write the password into ~/.pgpass, or the URL into a file that only you can read: --store file:PATH",
         )
     for parameter in check.params:
         if inner.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT:
