@@ -32,10 +32,10 @@ limited() { if command -v timeout >/dev/null; then exec timeout 20 "$@"; else ex
 # shellcheck disable=SC3067 # as is_ours
 is_root() { [ -O / ] || [ "$(id -u)" = 0 ]; }
 
-# is_ours DIRECTORY...: only root can write to them and to every directory on the way to them, links followed. Whoever else
-# could, might swap a name of ours for a link between two commands, and have root write, or run, what they like. Others
-# than root have nothing to lose that way. Fails also where this cannot be found out. Sets other to the first place that is
-# to blame. What does not exist yet is left out: root makes it.
+# is_ours DIRECTORY...: only root can write to them and to every directory on the way to them, links followed. Anybody
+# else who can could replace a name by a link between two commands, and make root write, or run, anything. An account
+# other than root has nothing to lose this way. Fails also if this cannot be found out. Sets other to the first unsafe
+# place. What does not exist yet is skipped: root creates it.
 is_ours() {
     other=$1
     # shellcheck disable=SC3067 # POSIX has neither -O nor -k; all shells that serve as sh have

@@ -1,11 +1,11 @@
-# The guard of one change: it makes the change, and takes it back unless a new login confirms it. It is kept on the host
-# beside the backups of its run, so that anybody with root can type
+# The guard of one change: it makes the change, and reverts it unless a new login confirms it. It stays on the host
+# beside the backups of its run, so that root can run
 #     sh RUN/guard.sh revert
 # It is sent in three parts: guard_files.sh, guard_daemon.sh, and this one, which decides.
 #
-# A state is the newest of these files of the run. The first three are written before what they stand for begins, so that
-# after a power cut the guard may undo too much, never too little.
-# decided/ is a directory, which only one can make: the first to decide wins, be it the confirmation or a revert.
+# The state of a run is the newest of these files. The first three are written before the action that they name begins:
+# after a power cut the guard may revert too much, never too little.
+# decided/ is a directory, which only one process can create: the first decision wins, a confirmation or a revert.
 #
 #   state                        what is true on the host
 #   -----                        ------------------------
@@ -14,10 +14,10 @@
 #   installing                   a file may be new
 #   restarting                   sshd may have read it
 #   installed                    files and sshd are new: from here on a new login may confirm
-#   decided/how = applied        the same, and it stays; the timer looks whether sshd is still there
+#   decided/how = applied        the same, and it stays; when the timer ends, it checks that sshd still runs
 #   decided/how = reverting      the old files come back, then the old sshd
 #   decided/how = rolled_back    old files, old sshd
-#   decided/how = unproved       old files; the old sshd did not come back, or a file did not: `revert` tries again
+#   decided/how = unproved       a file or sshd could not be restored: `revert` tries again
 #
 #                 arm             install                                       confirm
 #        (none) ------> armed ------------> installing --> restarting --> installed ------> applied
@@ -37,42 +37,42 @@
 #   rehearse   serve one connection, on standard input and output, with the candidate or with the file that is named
 #   install    put the new files in place and restart sshd
 #   confirm    over a login that was made after the change
-#   revert     somebody asks for it
-#   expire     the time is up
-#   boot       the machine starts, sshd not yet
-#   recover    the next run has found the lock of this one, which died
-# Before a file may be new, whoever wants to revert aborts: nothing of the run is left.
+#   revert     root runs it
+#   expire     the timer runs it at the deadline
+#   boot       the machine runs it at the boot, before sshd
+#   recover    the next run calls it: it has found the lock of this run, which has died
+# Until a file may be new, each of these aborts the run and leaves nothing of it.
 #
 # Given: RUN (its directory) ID STATE CONFIG SSHD PIDFILE LOOK UNIT MANAGER PRESENT COUNT (files) DEADLINE_S ACTION (restart,
-# reload, none) DESCRIBED (what the manager said of the unit when the plan was made) CANDIDATE (the file that stands in for
+# reload, none) DESCRIBED (what the manager said of the unit when the plan was made) CANDIDATE (the file that contains
 # the new configuration), and the functions restart_unit, is_active, find_obstacle, detect_init, set_timer, cancel_timer,
 # hook_boot, unhook_boot, expectations, target_of (sets target for a number), identities (prints which files and
 # directories sshd reads beside the main file, a line for each that no change leaves as it is; fails where others may do).
-# Above each function stands what it sets, and what it reads that neither it nor a function that it calls has set; a test
-# holds that against the text. A shell has no local variables.
+# The comment above a function names what it sets, and what it reads that neither it nor a function that it calls has set.
+# A test compares this with the code. A shell has no local variables.
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
 
-# --- what is told -------------------------------------------------------------------------------------------
+# --- the records --------------------------------------------------------------------------------------------
 
 # begin_step NAME: everything up to pass_step or fail_step is this step.
 # Sets since step.
 begin_step() { step=$1; now; since=$now; }
 
-# pass_step TEXT: the step succeeded. When nobody hears it the login is gone, and nobody is left who could confirm.
+# pass_step TEXT: the step succeeded. If the record cannot be written, the login is lost and nobody can confirm.
 # Reads since step.
 pass_step() {
     now
     say step "$step ok $since $now $1" 2>/dev/null || stop tcp 'the login was lost' lost
 }
 
-# fail_step TEXT: it did not, and that is all that is done about it.
+# fail_step TEXT: the step failed; only report this.
 # Reads since step.
 fail_step() {
     now
     say step "$step failed $since $now $1"
 }
 
-# stop KIND TEXT [CAUSE]: the step failed; what has been changed is put back before anything is said.
+# stop KIND TEXT [CAUSE]: the step failed; revert the change, then report.
 stop() {
     fail_step "$2"
     say kind "$1"
@@ -85,7 +85,7 @@ stop() {
 
 # --- who decides, and the lock ------------------------------------------------------------------------------
 
-# decide HOW: the first to decide wins, be it the confirmation, the timer or a person.
+# decide HOW: the first decision wins: of the confirmation, the timer or root.
 # Reads RUN.
 decide() {
     mkdir "$RUN/decided" 2>/dev/null || {
@@ -96,7 +96,7 @@ decide() {
     write_decision "$1" || :
 }
 
-# write_decision HOW: what has become of it. Who reverts is noted before the word: who reads the word waits for that process.
+# write_decision HOW: how the change ended. The process that reverts is noted before: who reads HOW waits for that process.
 # Reads RUN.
 write_decision() {
     [ "$1" != reverting ] || note $$ "$RUN/decided/by"
@@ -107,11 +107,11 @@ write_decision() {
 # Reads RUN. Sets how.
 read_decision() { line_of "$RUN/decided/how"; how=$line; }
 
-# is_decision_whole: deciding is two steps, a directory and a word in it; the word is there, or the directory has gone.
+# is_decision_whole: a decision is a directory and a word in it; the word was written, or the directory is gone.
 # Reads RUN.
 is_decision_whole() { read_decision; [ -n "$how" ] || [ ! -d "$RUN/decided" ]; }
 
-# check_undecided: nobody has decided to take it back meanwhile.
+# check_undecided: nobody has decided to revert in the meantime.
 # Reads RUN.
 check_undecided() { [ ! -d "$RUN/decided" ] || stop restart 'the host reverted the change before it was complete' expired; }
 
@@ -119,7 +119,7 @@ check_undecided() { [ ! -d "$RUN/decided" ] || stop restart 'the host reverted t
 # Reads RUN.
 is_untouched() { [ ! -e "$RUN/installing" ] && { is_same_boot || for_each_file is_not_installed; }; }
 
-# mark_state NAME: leave a sign of how far it has come.
+# mark_state NAME: record the state of the run.
 # Reads RUN nl. Sets complaint.
 mark_state() {
     try write_text "yes$nl" "$RUN/$1" && return
@@ -128,8 +128,8 @@ mark_state() {
     stop "$kind" "$RUN cannot be written: $complaint"
 }
 
-# remove_lock [PATH...]: remove these, and at last the lock with both its names, where it is ours. Before unhook_boot:
-# should the power be cut between the two, the next boot clears up.
+# remove_lock [PATH...]: remove these, then both names of the lock, if it is ours. Call it before unhook_boot: after a
+# power cut between the two, the next boot cleans up.
 # Reads ID STATE.
 remove_lock() {
     line_of "$STATE/lock"
@@ -141,14 +141,14 @@ remove_lock() {
 # Reads RUN.
 is_same_boot() { boot; line_of "$RUN/boot"; [ "$line" = "$boot" ]; }
 
-# is_finished FILE: the process whose number stands in a file of this run has ended, or is this one. It looks at what was
-# decided before each step.
+# is_finished FILE: the process whose number is in a file of this run has ended, or is this one. That process checks the
+# decision before each of its steps.
 is_finished() {
     is_same_boot && line_of "$1" && [ -n "$line" ] && [ "$line" != $$ ] || return 0
     ! kill -0 "$line" 2>/dev/null
 }
 
-# remember: what the other verbs must know; they may run without any sshd around.
+# remember: write what the other verbs need; they may run while no sshd runs.
 # Reads ACTION RUN pid sshd. Sets following.
 remember() {
     boot
@@ -164,7 +164,7 @@ remember() {
         printf '%s' "$sshd" >"$RUN/sshd"
 }
 
-# recall: what the first verb has remembered.
+# recall: read what the first verb has written.
 # Reads RUN. Sets init pid pidfile sshd words.
 recall() {
     line_of "$RUN/listener"; pid=$line
@@ -208,7 +208,7 @@ arm() {
     detect_init
     echo "$init" >"$RUN/init"
     printf '%s' "$pidfile" >"$RUN/pidfile"
-    # The timer first: should the script die between the two, the timer clears up.
+    # The timer first: if the script dies between the two, the timer cleans up.
     now
     try start_timer || {
         classify_complaint "$complaint"
@@ -227,7 +227,7 @@ arm() {
     esac
 }
 
-# start_timer: with room for what is noted when it runs.
+# start_timer: also reserve disk space for the notes that it writes.
 # Reads RUN.
 start_timer() { reserve_room && echo $((${now%.*} + DEADLINE_S)) >"$RUN/armed" && set_timer; }
 
@@ -259,8 +259,8 @@ install() {
     say end changed 2>/dev/null || stop tcp 'the login was lost' lost
 }
 
-# confirm: called over a login that was made after the change. The timer stays: should sshd be gone when the time is up,
-# because it came up and fell over later, it still takes the change back.
+# confirm: called over a login that was made after the change. The timer stays: if sshd has crashed before the deadline, it
+# still reverts the change.
 # Reads RUN STATE.
 confirm() {
     begin_step confirm
@@ -272,7 +272,7 @@ confirm() {
     decide applied || wait_until 50 is_decision_whole
     read_decision
     if [ "$how" = applied ]; then
-        # What is told must outlast a power cut.
+        # What is reported must survive a power cut.
         flush "$RUN/decided/how" "$RUN/decided" "$RUN"
         remove_lock "$STATE/taken_back" "$RUN"/candidate.* "$RUN"/room.*
         unhook_boot
@@ -315,8 +315,8 @@ revert() {
     [ $worst = rolled_back ]
 }
 
-# is_left_to_revert WHY: somebody has decided before: let them finish, and see whether anything is left to do. Else code
-# is the exit status.
+# is_left_to_revert WHY: another process has decided before: wait until it ends, then check whether anything is left to
+# do. Otherwise code is the exit status.
 # Reads RUN STATE. Sets code.
 is_left_to_revert() {
     code=0
@@ -347,7 +347,7 @@ is_left_to_revert() {
     esac
 }
 
-# put_back: first the files, then the sshd that has read them. worst is what has become of it.
+# put_back: restore the files, then restart the sshd that has read them. worst is the result.
 # Reads RUN. Sets again complaint patience problem worst.
 put_back() {
     worst=rolled_back complaint=''
@@ -358,7 +358,7 @@ put_back() {
     # Whatever listens on these addresses now may have read the new files: another process must come.
     find_old
     if [ -e "$RUN/restarting" ] && ! is_over "$RUN" "$old" && { is_same_boot || is_active </dev/null >/dev/null 2>&1; }; then
-        # Nothing could be worse than no daemon: who still holds its port gets some seconds to let go.
+        # No daemon is the worst case: a process that still holds its port gets some seconds to end.
         again=yes
         now
         patience=$((${now%.*} + 15))
@@ -370,7 +370,7 @@ put_back() {
     fi
 }
 
-# find_old: set old to the sshd that listens where the one of before listened.
+# find_old: set old to the sshd that listens where the previous sshd listened.
 # Reads ACTION LOOK RUN. Sets old wanted.
 find_old() {
     old=''
@@ -381,7 +381,7 @@ find_old() {
     old=$listener
 }
 
-# settle: a restart that has failed is not tried again unasked, nor is a file touched that somebody may have repaired.
+# settle: do not repeat a failed restart unless root asks for it, and do not touch a file that somebody may have repaired.
 # Reads RUN.
 settle() {
     begin_step revert
@@ -404,7 +404,7 @@ clear_up() {
     prune
 }
 
-# abort: nothing was changed yet, and nothing of this run is to be left.
+# abort: nothing was changed yet; remove everything of this run.
 # Reads RUN.
 abort() {
     remove_staged_files
@@ -414,8 +414,8 @@ abort() {
     rm -rf "$RUN"
 } 2>/dev/null
 
-# expire: the time is up. What was confirmed stays, unless sshd has gone since and the files are still those of this
-# run. What was reverted is over: the files may be those of a later run.
+# expire: the deadline has passed. A confirmed change stays, unless sshd has ended since and the files are still those of
+# this run. After a revert there is nothing to do: the files may be those of a later run.
 # Reads ACTION DEADLINE_S RUN STATE. Sets old tries.
 expire() {
     cancel_timer() { :; } # it would end this very process
@@ -446,7 +446,7 @@ PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin
 umask 077
 LC_ALL=C
 export LC_ALL PATH
-# A lost login must neither end this nor stay unnoticed.
+# A lost login must not end this script, and the script must notice it.
 trap '' HUP PIPE
 cause='' safe='' again='' answer='' pid='' listener='' command_line='' pidfile=$PIDFILE unit=$UNIT manager=$MANAGER
 # Who can swap this file for another is root already; but what lies beside it must not be used either. The first half of a

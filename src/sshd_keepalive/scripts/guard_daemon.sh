@@ -34,8 +34,8 @@ split_answer() {
     two=${two# }
 }
 
-# ask_present SPEC: what sshd makes of the present files. For everybody the survey that the plan was made from has it
-# already: asked again, it would only tell what the comparison of the files has told.
+# ask_present SPEC: what sshd makes of the present files. For everybody the survey of the plan has asked already:
+# the files are the same, so the answer would be too.
 # Reads CONFIG PRESENT. Sets answer.
 ask_present() {
     if [ -z "$1" ] && [ -n "$PRESENT" ]; then answer=$PRESENT; else ask_sshd "$CONFIG" "$1"; fi
@@ -268,8 +268,8 @@ tell_older_sessions() {
     [ -z "$titles" ] || say lasting "$titles"
 } 2>/dev/null
 
-# tell_complaints: what the new sshd itself complained of in the journal. What it says of those who connect, processes
-# of theirs say; where there is no journal nothing is told.
+# tell_complaints: record what the new sshd itself logged in the journal. What concerns a connection is logged by the
+# process of that connection. Without a journal nothing is recorded.
 # Reads MANAGER nl pidfile. Sets line said.
 tell_complaints() {
     [ "$MANAGER" = systemd ] && line_of "$pidfile" && [ -n "$line" ] || return 0
@@ -297,8 +297,8 @@ end_listener() {
     wait_until 50 has_ended "$old"
 }
 
-# restart_and_wait: restart and wait for the proof. The manager's word alone proves nothing. It gets twenty seconds to
-# answer, sshd another five to listen.
+# restart_and_wait: restart and wait for the proof; the answer of the manager alone proves nothing. The manager gets twenty
+# seconds to answer, sshd another five to listen.
 # Reads ACTION MANAGER RUN UNIT. Sets began clock code ending job problem what.
 restart_and_wait() {
     [ "$ACTION" != none ] || return 0

@@ -108,7 +108,7 @@ is_safely_placed() {
     safe="$safe|${target%/*}|"
 }
 
-# are_safely_placed: the same of the directory of the run, and where it can be told with one question, of all targets.
+# are_safely_placed: the same for the directory of the run and, if one call can find it out, for all targets.
 # Reads COUNT RUN. Sets n safe.
 are_safely_placed() {
     set -- "$RUN"
@@ -225,7 +225,7 @@ put_back_file() {
 
 # --- the notes of the run -----------------------------------------------------------------------------------
 
-# note TEXT FILE: write a line, with the room that was put aside where there is no other.
+# note TEXT FILE: write a line; if the disk is full, use the reserved space.
 # Reads nl.
 note() {
     write_text "$1$nl" "$2" && [ -s "$2" ] && return
@@ -241,12 +241,12 @@ open_log() {
     { true >"$log"; } 2>/dev/null || { free_room; { true >"$log"; } 2>/dev/null; } || log=/dev/null
 }
 
-# reserve_room: confirming and reverting must not fail for want of room: some is put aside before anything is changed, a
-# file for each that a revert makes: expire.log, decided, how, by, back, taken_back.
+# reserve_room: a full disk must not stop a confirmation or a revert: reserve space before anything is changed, one
+# file for each that a revert creates: expire.log, decided, how, by, back, taken_back.
 # Reads RUN. Sets each.
 reserve_room() { for each in 1 2 3 4 5 6; do printf '%4096s' '' >"$RUN/room.$each" || return 1; done; }
 
-# free_room: give it back.
+# free_room: release it.
 # Reads RUN.
 free_room() { rm -f "$RUN"/room.*; }
 

@@ -54,11 +54,11 @@ is_dead() {
     return 0
 }
 
-# read_lock: what stands in the lock; fails when there is none.
+# read_lock: read the lock; fails when there is none.
 read_lock() { { read -r holder expires booted by began <"$STATE/lock"; } 2>/dev/null; }
 
-# take_lock: one run at a time for one configuration. The lock is one file that appears complete or not at all. It
-# outlives its run only when host or guard died in between: then that run is undone first, for nobody confirmed it.
+# take_lock: allow one run at a time for one configuration. The lock is one file that appears complete or not at all. It
+# outlives its run only if the host or the guard died: then that run is reverted first, because nobody confirmed it.
 take_lock() {
     started_of self
     now
@@ -73,12 +73,12 @@ take_lock() {
         [ -z "$problem" ] || { say holder "$STATE/$holder"; refuse locked "$problem" "$why"; }
         refuse_for "$complaint"
     }
-    # With the lock in our hands, what others who died have left of theirs serves nobody. Ours goes with the lock.
+    # We have the lock, so nobody needs what dead runs have left of theirs. Ours is removed with the lock.
     for each in "$STATE"/new.*; do [ "$each" = "$mine" ] || rm -f "$each"; done
 }
 
-# claim RUN: only one may clear a dead run's lock away. Who dies over it has left a lock of its own kind, and the next
-# one claims that.
+# claim RUN: only one process may remove the lock of a dead run. If it dies meanwhile, it leaves a lock of its own, which
+# the next process claims.
 claim() {
     ln "$mine" "$STATE/claim.$1" 2>/dev/null && return
     { read -r holder _ booted by began <"$STATE/claim.$1"; } 2>/dev/null || return 1
@@ -86,9 +86,9 @@ claim() {
     claim "$holder"
 }
 
-# take_over: clear a dead run's lock away, and only that very lock.
+# take_over: remove the lock of a dead run, and no other.
 take_over() {
-    # A lock appears complete: half of one is what a power cut has left, and nobody's.
+    # A lock appears complete: half a lock is left by a power cut and belongs to nobody.
     read_lock || holder='' booted=''
     [ -e "$STATE/lock" ] || { complaint=$(ln "$mine" "$STATE/lock" 2>&1); return; }
     dead=$holder

@@ -1,4 +1,4 @@
-# Tell what one earlier run changed: the one in WANTED, else the latest that was confirmed, is no undo and was not
+# Record what one earlier run changed: the one in WANTED, else the latest that was confirmed, is no undo and was not
 # undone since. Writes nothing. What another account may have put there is not read: `undo` would install it.
 #
 # Given: STATE WANTED.

@@ -1,8 +1,8 @@
 # The live sessions of every sshd on this host: processes, their sockets and what runs in them. Writes nothing.
 #
-# One line a process is told; which of them is a session, and whose, is the reader's business. An ordinary account may have
-# thousands of processes, with names, arguments and connections as many and as long as it likes: only what belongs to an
-# sshd of root, or of the account that asks, is told, and little of each.
+# Records one line for each process; the controller decides which of them is a session, and whose. An ordinary account may
+# have thousands of processes with long names, arguments and many connections: only those of an sshd of root, or of the
+# account that asks, are recorded, and little of each.
 #
 # Given: SILENT, not empty where it is asked how long each client has been silent.
 # shellcheck shell=sh disable=SC2034,SC2154

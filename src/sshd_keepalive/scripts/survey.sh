@@ -1,10 +1,10 @@
-# One look at a host: its files, what sshd makes of them, and the daemon that runs. Writes nothing, anywhere; but where it
-# verifies a change and finds all as predicted, it lets the guard confirm.
+# Observe a host: its files, what sshd makes of them, and the daemon that runs. Writes nothing. Only if it verifies a
+# change and everything is as predicted, it calls the guard to confirm.
 #
 # Given: CONFIG SSHD PIDFILE LOOK (yes: find the daemon; pidfile; no: believe the inventory) USERS (for -C)
-# EXTRA (patterns of an Include that the last look missed) AGAIN (yes: what this run has found out about the daemon's
-# start is not looked for again) CR (a carriage return) AGENTS (of tell_agents) EXPECTED (what is told once a change is in
-# effect; empty: nothing is to be confirmed) VARIES (kinds of records that EXPECTED lacks) GUARD (guard.sh of that change), and
+# EXTRA (patterns of an Include that the last survey missed) AGAIN (yes: this run has already found out how the daemon was
+# started) CR (a carriage return) AGENTS (of tell_agents) EXPECTED (the records once a change is in effect; empty: nothing
+# is to be confirmed) VARIES (kinds of records that EXPECTED lacks) GUARD (guard.sh of that change), and
 # the functions detect, find_unit, is_active.
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
 
@@ -51,9 +51,9 @@ END
     printf '\n'
 }
 
-# find_includes: sets wanted to the patterns that content includes, one a word, roughly: a pattern with spaces or escapes is
-# told apart by the reader, who then asks again.
-# A Match among them is told as //match//, a ModuliFile as //moduli//.
+# find_includes: sets wanted to the patterns that content includes, one a word, roughly: the
+# controller recognises a pattern with spaces or escapes, and asks again.
+# A Match among them is recorded as //match//, a ModuliFile as //moduli//.
 find_includes() {
     wanted='' blank=' 	'
     IFS=$nl
@@ -77,7 +77,7 @@ find_includes() {
     set +f
 }
 
-# expand PATTERN: the regular files it names, in $found one after the other, each told as a match.
+# expand PATTERN: the regular files it names, in $found one after the other, each recorded as a match.
 expand() {
     case $1 in /*) pattern=$1 ;; *) pattern=/etc/ssh/$1 ;; esac
     say glob "$pattern"
@@ -184,7 +184,7 @@ is_vendor_read() {
     tell "$VENDOR" "" && [ "$found" = "$answer" ]
 }
 
-# tell CONFIG SPEC: like ask; an account without root, who may not read the host keys, is told about everybody.
+# tell CONFIG SPEC: like ask; an account without root cannot read the host keys, so it asks for the values of everybody.
 tell() {
     ask "$1" "$2" && return
     refusal=$answer
@@ -192,8 +192,8 @@ tell() {
     MODE=T
 }
 
-# choose_config: the file that the daemon was told to read, unless the inventory names one; when that is another one
-# it is told: nothing that is written there would ever be read.
+# choose_config: the file that the daemon was started with, unless the inventory names one. Record a difference: sshd
+# would never read what is written to the file of the inventory.
 choose_config() {
     theirs='' doubt=no
     case " $words" in *' -f '*) theirs=${words##* -f } theirs=${theirs%% *} ;; esac
@@ -205,7 +205,7 @@ choose_config() {
     fi
     [ -n "$pid" ] || return
     if [ -n "$theirs" ]; then
-        # A title has lost its quotes: a path with a space in it cannot be told from two words.
+        # A title has lost its quotes: a path with a space in it looks like two words.
         case $CONFIG in "$theirs"*) return ;; esac
         [ "$(readlink -f "$theirs")" = "$(readlink -f "$CONFIG")" ] || say elsewhere "$theirs"
     else
@@ -214,7 +214,7 @@ choose_config() {
 }
 
 # is_compiled_in: the program reads CONFIG by itself. It takes its moduli from the same directory where nothing else is set
-# (pathnames.h), and tells that; else the path stands in the program. A wrapper in its place holds no path at all.
+# (pathnames.h), and prints that; otherwise the program contains the path. A wrapper in its place contains no path.
 is_compiled_in() {
     case $moduli$nl$answer$nl in
         "compiled_in$nl"*"$nl"[Mm]oduli[Ff]ile" ${CONFIG%/*}/moduli$nl"*) [ "${CONFIG##*/}" != sshd_config ] || return 0 ;;
