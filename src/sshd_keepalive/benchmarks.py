@@ -119,7 +119,7 @@ def count_states(run: Run, benchmark: Benchmark) -> dict[State, int]:
     return counts
 
 
-def sentence(run: Run) -> str:
+def conclude(run: Run) -> str:
     """What would satisfy all benchmarks of a run, in words; empty when it has none."""
     if not run.benchmarks:
         return ""

@@ -98,8 +98,8 @@ NAMES: Final = tuple(client.name for client in CLIENTS)
 DEFAULT_INTERVAL: Final = "0"
 
 
-def text(interval_s: int, count: int, names: tuple[str, ...] = NAMES) -> str:
-    """The settings, ready to be copied."""
+def render(interval_s: int, count: int, names: tuple[str, ...] = NAMES) -> str:
+    """Render the settings, ready to be copied."""
     parts = []
     for client in CLIENTS:
         if client.name in names:

@@ -38,19 +38,21 @@ def group_alike(reports: Iterable[HostReport], *, verbose: int = 0) -> list[Like
     """Group hosts that are alike, worst first, and of those of one word the largest group first."""
     groups: dict[Hashable, list[HostReport]] = {}
     for report in reports:
-        key = report.host.name if verbose or report.losses else _likeness(report)
+        key = report.host.name if verbose or report.losses else _build_key(report)
         groups.setdefault(key, []).append(report)
     ranked = sorted(groups.values(), key=lambda group: (-outcome.rank_report(group[0]), -len(group)))
     return [_describe(group, verbose) for group in ranked]
 
 
-def _likeness(report: HostReport) -> Hashable:
+def _build_key(report: HostReport) -> Hashable:
     """What hosts of one group have in common: all but line numbers, reasons and messages, which may name a host."""
     failure = report.failure
     return (
         outcome.pick_word(report),
-        _headline(report),
-        tuple((f.setting, f.scope.label, f.value, f.wanted, f.place and f.place.path) for f in _shown(report, 0)),
+        _write_headline(report),
+        tuple(
+            (f.setting, f.scope.label, f.value, f.wanted, f.place and f.place.path) for f in _select_findings(report, 0)
+        ),
         failure and (failure.kind, failure.cause),
         report.caveat,
         report.changes,
@@ -61,11 +63,11 @@ def _likeness(report: HostReport) -> Hashable:
 def _describe(group: list[HostReport], verbose: int) -> Likeness:
     first = group[0]
     names = [report.host.name for report in group]
-    headline = _headline(first)
+    headline = _write_headline(first)
     title = names[0] if len(names) == 1 else f"{len(names)} hosts"
     if len(names) > 1 and not (headline and is_fine(first)):
         title += f": {join_first(names, N_NAMED)}"
-    bodies = [tuple(_body(report, verbose)) for report in group]
+    bodies = [tuple(_write_lines(report, verbose)) for report in group]
     return Likeness(
         word=outcome.pick_word(first),
         title=title,
@@ -75,11 +77,11 @@ def _describe(group: list[HostReport], verbose: int) -> Likeness:
     )
 
 
-def _body(report: HostReport, verbose: int) -> Iterator[str]:
+def _write_lines(report: HostReport, verbose: int) -> Iterator[str]:
     """What is wrong and which line decides, what failed and what to do, what changed; on request all steps."""
-    for reason, findings in groupby(_shown(report, verbose), key=lambda finding: finding.reason):
+    for reason, findings in groupby(_select_findings(report, verbose), key=lambda finding: finding.reason):
         for finding in findings:
-            yield _finding(finding)
+            yield _format_finding(finding)
         if reason and reason not in report.answer:
             yield f"    {reason}"
     if report.losses:
@@ -114,7 +116,7 @@ def _describe_circumstances(report: HostReport) -> str:
     return ", ".join([*parts, f"{report.seconds_s:.1f} s"])
 
 
-def _shown(report: HostReport, verbose: int) -> list[Finding]:
+def _select_findings(report: HostReport, verbose: int) -> list[Finding]:
     """The findings that are wrong, and the sessions.
 
     Without -v only sessions where something else tells what is wrong: the diff of a plan, a change that failed.
@@ -130,7 +132,7 @@ def _shown(report: HostReport, verbose: int) -> list[Finding]:
     ]
 
 
-def _finding(finding: Finding) -> str:
+def _format_finding(finding: Finding) -> str:
     """`ClientAliveInterval 0, wanted 300 for Match User root  /etc/ssh/sshd_config:98`: one place is enough."""
     place = f"  {finding.place}" if finding.place else ""
     whom = f" for {finding.scope.label}" if place and finding.scope != GLOBAL else finding.for_whom
@@ -143,7 +145,7 @@ def _finding(finding: Finding) -> str:
     return f"{value}{wanted}{whom}{place}"
 
 
-def _headline(report: HostReport) -> str:
+def _write_headline(report: HostReport) -> str:
     """What there is to say beside the name: the answer of a probe, or the values."""
     if report.end is End.NOT_BEGUN and report.failure is not None:
         return report.failure.message

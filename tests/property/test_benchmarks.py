@@ -129,7 +129,7 @@ def test_an_unknown_name_is_reported_with_the_known_ones() -> None:
 
 def test_the_conclusion_says_what_would_satisfy_all() -> None:
     def said(*names: str) -> str:
-        return benchmarks.sentence(replace(a_fleet(4), benchmarks=table.choose(names)))
+        return benchmarks.conclude(replace(a_fleet(4), benchmarks=table.choose(names)))
 
     assert said() == ""
     assert "ClientAliveInterval 1 to 300 with ClientAliveCountMax 1 to 3 satisfies all of them; 300/3 does" in said(

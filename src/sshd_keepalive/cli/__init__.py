@@ -225,7 +225,7 @@ def command(ctx: click.Context, config: str | None) -> None:
       sshd-keepalive check ops@192.0.2.11
     Show what would change on many:
       sshd-keepalive plan -i hosts.yaml
-    Change, restart, verify or roll back:
+    Change, restart, verify or revert:
       sshd-keepalive apply -i hosts.yaml
     """
     _mark_warnings()

@@ -108,7 +108,7 @@ def _refuse_harmful(document: YamlDocument, options: Options) -> None:
         if option not in HARMLESS and (command or option not in options):
             raise ConfigError(
                 f"{path}:{line}: {option} is not allowed in a file of the working directory",
-                hint=f"if you trust the file, name it with --config, or: export {VARIABLE}={quote(str(path))}",
+                hint=f"if you trust the file, name it: --config {quote(str(path))}",
             )
 
 

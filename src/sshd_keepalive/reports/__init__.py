@@ -75,7 +75,7 @@ def describe_benchmarks(run: Run) -> dict[str, Any]:
             for row in run.benchmarks
         ],
         "common": spans,
-        "conclusion": benchmarks.sentence(run),
+        "conclusion": benchmarks.conclude(run),
     }
 
 

@@ -70,7 +70,7 @@ def render(run: Run) -> str:
         wanted=list(dict.fromkeys(_describe_policy(report.host.policy) for report in run.hosts)),
         caveats=[(flatten(text), len(names)) for text, names in outcome.group_caveats(run).items()],
         benchmarks=[_describe_benchmark(run, row) for row in run.benchmarks],
-        conclusion=benchmarks.sentence(run),
+        conclusion=benchmarks.conclude(run),
         n_changed=sum(bool(report.changes) for report in run.hosts),
     )
 

@@ -34,7 +34,7 @@ def render(run: Run) -> str:
         parts.append("## Changed since the last recorded run\n")
         parts.append(_render_table(("Host", "Change"), changed))
     if run.benchmarks:
-        parts += ["## Benchmarks\n", _render_benchmarks(run), f"{benchmarks.sentence(run)}\n"]
+        parts += ["## Benchmarks\n", _render_benchmarks(run), f"{benchmarks.conclude(run)}\n"]
     diffs: dict[str, list[str]] = {}
     for report in hosts:
         if report.diff:

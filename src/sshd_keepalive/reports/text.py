@@ -90,7 +90,7 @@ def _describe_benchmarks(run: Run) -> list[str]:
         states = ", ".join(f"{n} {state}" for state, n in counts.items() if n or state is not State.UNKNOWN)
         doubt = "  (unverified)" if row.checked is Checked.UNVERIFIED else ""
         lines.append(f"benchmark {row.name}: {states}; interval {row.interval_s}, count {row.count_max}{doubt}")
-    return [*lines, f"benchmarks: {benchmarks.sentence(run)}"] if lines else []
+    return [*lines, f"benchmarks: {benchmarks.conclude(run)}"] if lines else []
 
 
 def wrap(lines: Iterable[str], width: int | None) -> str:

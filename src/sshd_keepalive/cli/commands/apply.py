@@ -1,4 +1,4 @@
-"""`apply`: plan, show, ask, change, prove, confirm or roll back."""
+"""`apply`: plan, show, ask, change, prove, confirm or revert."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _watch_options = option_group(
 )
 
 
-@click.command("apply", cls=Command, short_help="Change hosts, verify them over a new login, or roll back.")
+@click.command("apply", cls=Command, short_help="Change hosts, verify them over a new login, or revert them.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]... | FILE")
 @click.option("--dry-run", "--check", is_flag=True, help="The same as plan.")
 @click.option("--diff", is_flag=True, hidden=True, expose_value=False, help="Always done: Ansible has this option.")

@@ -61,13 +61,13 @@ def command(
     _print_check(checked, is_json=is_json)
     if not (is_compliant or is_json):
         click.echo(f"next: add these lines to {check}, before its first Host line:\n", err=True)
-        click.echo(clients.text(interval_s, count, ("openssh",)), err=True, nl=False)
+        click.echo(clients.render(interval_s, count, ("openssh",)), err=True, nl=False)
     raise SystemExit(ExitCode.OK if is_compliant else ExitCode.DRIFT)
 
 
 def _print_settings(names: tuple[str, ...], interval: int, count: int, *, is_json: bool) -> None:
     if not is_json:
-        click.echo(clients.text(interval, count, names), nl=False)
+        click.echo(clients.render(interval, count, names), nl=False)
         return
     settings = {
         client.name: {"place": client.place, "text": client.render(interval, count), "remark": client.remark}
