@@ -7,6 +7,7 @@ import errno
 import gc
 import io
 import os
+import signal
 import sys
 import threading
 from typing import Any, Final, NoReturn
@@ -25,12 +26,20 @@ def main() -> None:
 
     from sshd_keepalive.cli import ExitCode, run
 
-    code = run()
-    sys.stdout.flush()
+    try:
+        _on_interrupt(signal.default_int_handler)
+        code = run()
+        sys.stdout.flush()
+        _on_interrupt(signal.SIG_IGN)  # the result is written, and the end takes no time
+    except KeyboardInterrupt:  # a second Ctrl-C, or one at the edge of `run`
+        _on_interrupt(signal.SIG_IGN)
+        code = ExitCode.INTERRUPTED
     if output.error:  # the reader of the output has no result
         sys.stderr.write(f"error: cannot write to standard output: {os.strerror(output.error)}\n")
         code = max(code, ExitCode.UNKNOWN)
-    if threading.active_count() > 1:  # hosts that are not waited for, after Ctrl-C or a time limit
+    # Hosts are not waited for after Ctrl-C or a time limit. After a KeyboardInterrupt out of `exec`, which dataclasses
+    # use, Python ends itself with SIGINT, whoever has caught it (Python/pythonrun.c, unhandled_keyboard_interrupt).
+    if code == ExitCode.INTERRUPTED or threading.active_count() > 1:
         _leave(code)
     gc.freeze()  # the memory goes with the process: Python need not look for garbage at its end, 30 ms
     raise SystemExit(code)
@@ -44,8 +53,23 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+def _on_interrupt(handler: Any) -> None:
+    """Set what Ctrl-C does, except in a job of a shell that ignores it."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _leave_at_once(*_: object) -> NoReturn:
+    """End the process on a Ctrl-C while modules are imported: an exception there would be a traceback."""
+    try:
+        os.write(2, b"\ninterrupted: nothing was changed\n")
+    finally:
+        os._exit(130)
+
+
 def _set_up_process() -> None:
     """Set what holds for the whole process; only a process that is this program may do that."""
+    _on_interrupt(_leave_at_once)
     gc.set_threshold(*_GC)
     # paramiko imports invoke, a third of its 200 ms, for `Match exec` alone, and does without (paramiko/config.py).
     sys.modules["invoke"] = None  # type: ignore[assignment]  # how Python says: not to be had

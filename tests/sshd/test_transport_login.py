@@ -203,10 +203,16 @@ def test_a_certified_user(tmp_path: Path) -> None:
 def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     path = tmp_path / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL) as process:
-        wait_until(path.exists, 60, "the agent's socket")
+        wait_until(lambda: listens(path), 60, "the agent")
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         yield
         process.terminate()
+
+
+def listens(path: Path) -> bool:
+    """Whether a server listens at a socket, which exists a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def add_to_agent(*keys: Path | str) -> None:

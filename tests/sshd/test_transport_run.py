@@ -21,6 +21,7 @@ from sshd_keepalive.model import Become, Host
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
+from sshd_keepalive.ssh.framing import Exchange
 from tests.support.cli import keepalive
 from tests.support.reach import reach, run
 from tests.support.shell import argv_of, installed_shells
@@ -279,12 +280,22 @@ def test_a_lost_connection_ends_the_wait_for_a_session_that_was_asked_for_ahead(
         assert time.monotonic() - began_s < 60
 
 
-def test_cut_off_in_the_middle_nobody_knows(sshd: Sshd, tmp_path: Path) -> None:
+def test_cut_off_in_the_middle_nobody_knows(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection dies; without a terminal the script goes on."""
-    mark = tmp_path / "mark"
+    mark, has_arrived = tmp_path / "mark", threading.Event()
+    feed = Exchange.feed
+
+    def feed_and_tell(self: Exchange, data: bytes) -> bytes:
+        reply = feed(self, data)
+        if b"first\n" in self.stdout:
+            has_arrived.set()
+        return reply
+
+    monkeypatch.setattr(Exchange, "feed", feed_and_tell)
 
     def cut() -> None:
-        wait_until(mark.exists, 30, "the script's pid")
+        wait_until(mark.exists, 60, "the script's pid")
+        has_arrived.wait(60)  # sshd may send it later than the script goes on
         os.kill(int(mark.read_text()), signal.SIGKILL)
 
     thread = threading.Thread(target=cut)

@@ -6,7 +6,7 @@ import getpass
 import platform
 import secrets as randomness
 import sys
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Generator, Iterable, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,12 +98,18 @@ class FleetRun:
         leaves = not waits and self.options.engine == "thread"
         ending = finish_changes(self.stop) if changes else finish_reading(self.stop, leaves=leaves)
         with ending, self.output.progress(len(self.hosts)) as advance:
-            for finished in fleet.run(job, begun, self.orders, engine, workers=workers, changes=changes, waits=waits):
-                report = self._recorder.add_changes(finished)
-                reports[report.host.name] = report
-                advance()
-                if tell:
-                    self.output.show_host(report)
+            results = fleet.run(job, begun, self.orders, engine, workers=workers, changes=changes, waits=waits)
+            try:
+                for finished in results:
+                    report = self._recorder.add_changes(finished)
+                    reports[report.host.name] = report
+                    advance()
+                    if tell:
+                        self.output.show_host(report)
+            except KeyboardInterrupt as interrupt:  # perhaps while a host was shown
+                if isinstance(results, Generator):
+                    results.throw(interrupt)  # else the engine would wait for the hosts in progress
+                raise
         return tuple(
             reports.get(host.name) or engines.report_not_begun(host, "interrupted", "the run was interrupted")
             for host in self.hosts
