@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from sshd_keepalive.quoting import quote
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
 from sshd_keepalive.ssh.framing import Exchange
+from sshd_keepalive.ssh.transport import Deflate, Inflate
 from tests.support.cli import keepalive
 from tests.support.reach import reach, run
 from tests.support.shell import argv_of, installed_shells
@@ -60,6 +63,29 @@ def test_keys_are_exchanged_anew_in_mid_script(monkeypatch: pytest.MonkeyPatch) 
         done = run(reach(sshd), script, timeout_s=60)
         assert (len(done.stdout), done.status, done.ended) == (3_000_000, 5, True)
     assert len(activated) > 10
+
+
+def test_a_closed_connection_keeps_nothing_of_what_it_sent(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """zlib takes a quarter of a MiB, and Python looks for the cycles of a connection only now and then."""
+    kept: list[weakref.ref[object]] = []
+    for kind in (Deflate, Inflate):
+        monkeypatch.setattr(kind, "__init__", record_birth(kind.__init__, kept))
+    gc.collect()
+    gc.disable()
+    try:
+        assert run(reach(sshd), "echo done").stdout == b"done\n"
+        assert kept
+        assert not any(one() for one in kept)
+    finally:
+        gc.enable()
+
+
+def record_birth(create: Callable[[object], None], born: list[weakref.ref[object]]) -> Callable[[object], None]:
+    def create_and_record(self: object) -> None:
+        create(self)
+        born.append(weakref.ref(self))
+
+    return create_and_record
 
 
 def test_keepalives_of_the_server_are_answered_while_a_script_is_silent() -> None:

@@ -64,6 +64,7 @@ class Connection:
         self.client.close()
         if self.client.is_alive():
             self.client.join(_JOIN_S)
+        self.client.forget_packets()
         self._wire.close()
 
 

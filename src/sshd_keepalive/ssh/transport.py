@@ -283,6 +283,12 @@ class Client(paramiko.Transport):
             setattr(self, f"_preferred_{name}", left)
         return ""
 
+    def forget_packets(self) -> None:
+        """Free what compression remembers: an ended connection stays in memory until Python looks for cycles."""
+        self._deflate = None
+        self.packetizer.set_outbound_compressor(None)  # type: ignore[arg-type]
+        self.packetizer.set_inbound_compressor(None)  # type: ignore[arg-type]
+
     def wait_until(self, deadline: Deadline) -> None:
         """Bound every wait of paramiko by a new deadline."""
         self.steps.deadline = deadline
