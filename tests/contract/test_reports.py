@@ -71,7 +71,7 @@ def test_any_run_is_rendered_as_text_that_can_be_written(name: str, hosts: tuple
 
 
 @pytest.mark.parametrize("name", registry.list_names("reports"))
-def test_every_report_tells_what_changed(name: str) -> None:
+def test_every_report_shows_what_changed(name: str) -> None:
     changed = replace(FULL, host=Host(name="ecs-01", address="192.0.2.1"), state=State.OK, end=None, findings=())
     quiet = registry.load("reports", name).render(a_run((replace(changed, changes=()),)))
     text = registry.load("reports", name).render(a_run((replace(changed, changes=("interval went to 0",)),)))

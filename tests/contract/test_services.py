@@ -245,7 +245,7 @@ def test_systemds_next_start_has_the_words_of_unit_and_environment_files(tmp_pat
 
 
 @pytest.mark.parametrize(("name", "unit"), [("systemd", "ssh.service"), ("systemd", ""), ("sysv", "ssh")])
-def test_an_environment_file_that_cannot_be_read_tells_nothing(name: str, unit: str, tmp_path: Path) -> None:
+def test_an_environment_file_that_cannot_be_read_gives_no_options(name: str, unit: str, tmp_path: Path) -> None:
     (tmp_path / "etc/default/ssh").mkdir(parents=True)
     assert started(name, tmp_path, unit) == ""
 
@@ -264,7 +264,7 @@ def test_two_templates_that_differ_tell_nothing(tmp_path: Path) -> None:
     assert started("systemd", tmp_path, "", also=same.replace("-D", "-D -o ClientAliveInterval=15")) == ""
 
 
-def test_a_variable_of_the_unit_itself_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_of_the_unit_itself_gives_no_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for shown in ("Environment=A=1 SSHD_OPTS=-4 B=2", 'Environment="MORE=-o ClientAliveInterval=15"'):
         monkeypatch.setattr(sys.modules[__name__], "SHOWN", f"{SHOWN}{shown}\n")
         assert started("systemd", tmp_path, "ssh.service") == ""

@@ -215,7 +215,7 @@ def test_start_options_that_no_sshd_has_yet_are_reported_and_keep_files_as_they_
     assert "-o ClientAliveInterval=77" in refused.host()["failure"]["message"]
 
 
-def test_with_a_process_for_each_connection_the_template_tells_the_options(
+def test_with_a_process_for_each_connection_the_template_shows_the_options(
     lab: Lab, boot: Boot, inventory: Path
 ) -> None:
     (host,) = boot("d11")

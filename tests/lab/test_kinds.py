@@ -308,7 +308,7 @@ def test_a_restart_that_hangs_is_rolled_back(case: Case, table: Table) -> None:
 
 
 @full
-def test_a_controller_that_dies_in_mid_change_leaves_it_to_the_host(case: Case, table: Table) -> None:
+def test_the_host_reverts_if_the_controller_dies_during_a_change(case: Case, table: Table) -> None:
     host = case.host
     for name in ("hold", "held"):
         (host.files / name).unlink(missing_ok=True)

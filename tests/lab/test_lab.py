@@ -110,7 +110,7 @@ def test_hosts_reach_each_other_by_address(boot: Boot) -> None:
     assert "OpenSSH" in first.run(f"ssh-keyscan -T 5 {second.address} 2>&1").stdout
 
 
-def test_failed_script_tells_what_it_printed(boot: Boot) -> None:
+def test_a_failed_script_reports_what_it_printed(boot: Boot) -> None:
     (host,) = boot("d12")
     with pytest.raises(LabError, match="no such thing"):
         host.run("echo no such thing >&2; exit 3")

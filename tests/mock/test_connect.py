@@ -129,13 +129,13 @@ def test_a_child_that_keeps_the_output_open_does_not_hold_us(server: FencedServe
     assert done.ended
 
 
-def test_killed_in_the_middle_nobody_knows(server: FencedServer) -> None:
+def test_a_script_that_was_killed_has_an_unknown_outcome(server: FencedServer) -> None:
     done = run(server.reach(), "echo first; kill -KILL $$; exit")
     assert (done.begun, done.ended, done.status) == (True, False, None)
     assert done.stdout == b"first\n"
 
 
-def test_out_of_time_in_the_middle_nobody_knows(server: FencedServer) -> None:
+def test_a_script_that_ran_out_of_time_has_an_unknown_outcome(server: FencedServer) -> None:
     shell = connect(server.reach(), secrets=Secrets(), timeout_s=30)
     done = shell.run("echo first; sleep 60", timeout_s=4)
     shell.close()

@@ -81,7 +81,7 @@ def test_no_answer_ends_at_the_deadline(treat: Treatment | str, cause: str, key:
     assert timeout_s - 0.05 <= after_s <= timeout_s + LATE_S
 
 
-def test_no_output_ends_at_the_deadline_and_nobody_knows(key: Path) -> None:
+def test_a_script_without_output_ends_at_the_deadline_with_an_unknown_outcome(key: Path) -> None:
     found, after_s = attempt(hostile.deaf_at("output", key), key, LOGIN_TIMEOUT_S)
     assert isinstance(found, Completed)
     assert (found.begun, found.ended, found.is_late) == (False, False, True)

@@ -67,7 +67,7 @@ def names(page: Page) -> list[str]:
 # ------------------------------------------------------------------------------------------------ to find
 
 
-def test_the_worst_host_stands_first(opened: Opened) -> None:
+def test_the_worst_host_comes_first(opened: Opened) -> None:
     page = opened()
     assert page.locator("#table tbody .word").first.inner_text() == "unreachable"
     expect(page.get_by_role("status")).to_have_text("240 hosts")

@@ -354,7 +354,7 @@ def test_a_spent_budget_begins_nothing_more_and_the_run_can_be_resumed(sshd: Ssh
     assert keepalive("hosts", "-i", hosts, "--limit", f"@{failed}").stdout.endswith("\n1 host\n")
 
 
-def test_what_a_spent_budget_takes_back_is_as_it_was(sshd: Sshd, tmp_path: Path) -> None:
+def test_hosts_reverted_by_on_failure_undo_are_as_before(sshd: Sshd, tmp_path: Path) -> None:
     hosts = two_hosts(sshd, tmp_path)
     before = sshd.config_file.read_text()
     data = yaml.safe_load(hosts.read_text())["hosts"]

@@ -53,7 +53,7 @@ def test_a_megabyte(sshd: Sshd) -> None:
     assert (done.stdout, done.status) == (b"end\n", 5)
 
 
-def test_keys_are_exchanged_anew_in_mid_script(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_exchanged_again_during_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways: while much is sent, and while much comes back."""
     activated = []
     activate = paramiko.Transport._activate_outbound
@@ -306,7 +306,9 @@ def test_a_lost_connection_ends_the_wait_for_a_session_that_was_asked_for_ahead(
         assert time.monotonic() - began_s < 60
 
 
-def test_cut_off_in_the_middle_nobody_knows(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_that_was_cut_off_has_an_unknown_outcome(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The connection dies; without a terminal the script goes on."""
     mark, has_arrived = tmp_path / "mark", threading.Event()
     feed = Exchange.feed
@@ -343,7 +345,7 @@ def test_out_of_time_in_the_middle(sshd: Sshd) -> None:
     assert (done.begun, done.ended, done.stdout) == (True, False, b"first\n")
 
 
-def test_a_hanging_profile_is_cut_off_and_nobody_knows(tmp_path: Path) -> None:
+def test_a_profile_that_hangs_is_cut_off_with_an_unknown_outcome(tmp_path: Path) -> None:
     with Sshd(forced(tmp_path, "exec sleep 30")) as sshd:
         done = run(reach(sshd), timeout_s=6)
     assert (done.begun, done.ended) == (False, False)

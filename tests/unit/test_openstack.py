@@ -88,7 +88,7 @@ def test_a_server_deleted_between_two_pages_loses_no_other(start: Start) -> None
 
 
 @needs_sdk
-def test_windows_is_left_out_though_only_the_image_tells(start: Start) -> None:
+def test_windows_is_left_out_if_only_the_image_names_it(start: Start) -> None:
     images = {"w": {"id": "w", "os_type": "windows"}, "l": {"id": "l", "__os_type": "Linux"}}
     servers = [server(n, metadata={}, image={"id": image}) for n, image in enumerate("wlx")]
     start("one", Cloud([*servers, server(4, metadata={}, image="")], images=images))

@@ -135,7 +135,7 @@ def test_the_junit_schema_is_strict() -> None:
         assert not SCHEMA.validate(etree.fromstring(broken.encode()))
 
 
-def test_junit_tells_drift_from_doubt_and_from_a_waiver() -> None:
+def test_junit_distinguishes_drift_from_doubt_and_from_a_waiver() -> None:
     document = etree.fromstring(render("junit", FLEET).encode())
     wrong = sum(f.state is State.DRIFT for report in only(State.DRIFT) for f in report.findings)
     assert len(document.findall(".//failure")) == wrong

@@ -70,7 +70,7 @@ def test_a_clock_that_went_backwards_changes_neither_this_run_nor_the_one_before
     assert points == sorted(points)
 
 
-def test_a_run_that_is_recorded_already_stands_in_the_chart_once() -> None:
+def test_a_run_that_is_recorded_already_is_in_the_chart_once() -> None:
     again = replace(FLEET.past[-1], id=FLEET.id)
     page = parsed(replace(FLEET, past=(*FLEET.past, again)))
     assert len(page.xpath("//table[@class='numbers']/tbody/tr")) == len(FLEET.past) + 1

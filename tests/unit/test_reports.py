@@ -199,7 +199,7 @@ def test_a_step_without_a_detail_ends_with_its_name() -> None:
     assert "    did restart: ssh.service  (0.00 s)\n    did confirm  (0.00 s)\n" in shown
 
 
-def test_a_probe_answers_in_one_sentence_for_all_hosts_and_tells_more_when_asked() -> None:
+def test_a_probe_answers_in_one_sentence_for_all_hosts_and_verbose_shows_more() -> None:
     proved = replace(
         OK, findings=(RIGHT, OBSERVED), answer="a quiet session gets a keep-alive every 300 s and stays open"
     )
@@ -290,7 +290,7 @@ def test_what_the_answer_of_a_probe_says_is_not_repeated(subject: Subject) -> No
     assert "    ClientAliveInterval 0, wanted 300\n" in shown
 
 
-def test_verbose_tells_every_host_with_release_deciding_line_unit_and_time() -> None:
+def test_verbose_shows_every_host_with_release_deciding_line_unit_and_time() -> None:
     told = replace(
         OK, version="9.2p1", facts=(("unit", "ssh.service"), ("files", "/etc/ssh/sshd_config")), seconds_s=0.4
     )
@@ -353,27 +353,27 @@ SENTENCE = (
 )
 
 
-def test_text_tells_a_caveat_once_for_all_hosts() -> None:
+def test_text_shows_a_caveat_once_for_all_hosts() -> None:
     late = named(replace(OK, caveat=LATE), "abc")
     assert text_report.render_hosts([*late, *named(OK, "d")]) == (
         f"ok          3 hosts  ClientAliveInterval 300\n    {SENTENCE}\nok          d  ClientAliveInterval 300\n"
     )
 
 
-def test_text_tells_the_caveat_of_a_change_with_its_diff() -> None:
+def test_text_shows_the_caveat_of_a_change_with_its_diff() -> None:
     run = a_run(replace(DRIFT, diff="+x\n", restarts=True, caveat=LATE), command="plan")
     assert f"beware: {SENTENCE}\nrestart sshd\n" in "".join(text_report.render_diffs(run))
     assert text_report.render_totals(run) == "1 host: 1 drift; 1 to change\n"
 
 
 @pytest.mark.parametrize("kind", sorted({*registry.list_built_in("reports")} - {"prometheus"}))  # it tells a number
-def test_every_report_tells_a_caveat(kind: str) -> None:
+def test_every_report_shows_a_caveat(kind: str) -> None:
     report = registry.load("reports", kind)
     assert SENTENCE in report.render(a_run(replace(OK, caveat=LATE)))
     assert "600 s" not in report.render(a_run(OK))
 
 
-def test_prometheus_tells_the_seconds_of_a_caveat() -> None:
+def test_prometheus_has_the_seconds_of_a_caveat() -> None:
     report = registry.load("reports", "prometheus")
     assert 'sshd_keepalive_first_keep_alive_seconds{host="ecs-01"} 600.0' in report.render(
         a_run(replace(OK, caveat=LATE))
@@ -381,5 +381,5 @@ def test_prometheus_tells_the_seconds_of_a_caveat() -> None:
     assert "first_keep_alive_seconds{" not in report.render(a_run(OK))
 
 
-def test_a_notice_tells_a_caveat() -> None:
+def test_a_notice_shows_a_caveat() -> None:
     assert f"\nCompliant, but:\n- 1 host: {SENTENCE}\n" in notice.compose(a_run(replace(OK, caveat=LATE))).body

@@ -96,7 +96,7 @@ def test_no_thread_is_left() -> None:
     assert set(threading.enumerate()) <= before
 
 
-def test_a_watch_stands_still_and_goes_on() -> None:
+def test_a_watch_pauses_and_continues() -> None:
     watch = Stopwatch()
     with waiting():
         first_s = watch.seconds_s

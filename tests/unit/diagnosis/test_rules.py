@@ -120,7 +120,7 @@ def test_sshd_that_says_so_and_a_host_with_that_limit_leave_no_doubt() -> None:
     assert ranked(of(log, known("60/3")))["idle-limit"] is Likelihood.UNLIKELY  # keep-alives flow every minute
 
 
-def test_a_conclusive_rule_stands_alone() -> None:
+def test_a_conclusive_rule_excludes_all_other_causes() -> None:
     assert ranked(of((CASES / "jenkins-own-limit.log").read_bytes())) == {"own-limit": Likelihood.CERTAIN}
 
 
@@ -183,7 +183,7 @@ def test_lines_are_numbered_as_an_editor_does(newline: bytes) -> None:
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gbk", "latin-1"]
 )
-def test_another_encoding_tells_the_same(encoding: str) -> None:
+def test_a_log_in_another_encoding_has_the_same_diagnosis(encoding: str) -> None:
     text = PUBLISHED.decode()
     if encoding == "gbk":
         text = "作业实例执行失败\n" * 3 + text
@@ -304,7 +304,7 @@ def test_a_login_that_sshd_ended_has_a_cause_and_no_session_was_killed(log: str,
     assert found.finished.value == "no"
 
 
-def test_what_sshd_says_since_9_8_stands_for_two_causes() -> None:
+def test_the_message_of_sshd_since_9_8_has_two_causes() -> None:
     found = ranked(of(b"Not allowed at this time"))
     assert found == {"max-startups": Likelihood.POSSIBLE, "source-penalty": Likelihood.POSSIBLE}
 

@@ -54,7 +54,7 @@ def test_a_waived_host_is_neither_passing_nor_wrong() -> None:
     assert not notice.is_due(waived, When.DRIFT)
 
 
-def test_the_message_tells_changes_then_what_is_wrong_with_its_line() -> None:
+def test_the_message_lists_changes_then_each_problem_with_its_line() -> None:
     message = notice.compose(after(FLEET, n_fail_more=1))
     wrong = sum(report.state in (State.DRIFT, State.UNREACHABLE) for report in FLEET.hosts)
     assert message.subject == f"sshd-keepalive: {wrong} of 12 hosts are not compliant, {wrong + 1} before"

@@ -63,7 +63,7 @@ def test_files_that_no_sshd_was_asked_about_are_judged_by_themselves() -> None:
     assert verdicts(judge.judge_files(reading, USUAL)) == ["ok", "ok", "drift"]
 
 
-def test_a_failure_tells_its_consequence_with_a_number() -> None:
+def test_a_failure_names_its_consequence_with_a_number() -> None:
     (interval, _) = judged("", version="9.6p1")
     assert "no keep-alives" in interval.reason
     (_, count) = judged("ClientAliveInterval 300\nClientAliveCountMax 0\n", version="8.1p1")
@@ -78,7 +78,7 @@ def test_a_count_of_0_is_not_deadly_on_rhel_8_even_without_an_include() -> None:
     assert "also when the client is alive" in upstream.reason
 
 
-def test_a_pass_on_9_2_tells_that_probes_come_late() -> None:
+def test_ok_on_9_2_says_that_keep_alives_come_late() -> None:
     (interval, count) = judged(GOOD, version="9.2p1")
     assert "600 s" in interval.reason
     assert count.reason == ""

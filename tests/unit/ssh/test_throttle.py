@@ -133,6 +133,6 @@ def _may_ping() -> bool:
 
 
 @pytest.mark.skipif(not _may_ping(), reason="needs root or a group of net.ipv4.ping_group_range")
-def test_an_echo_tells_who_is_up() -> None:
+def test_an_echo_shows_which_host_is_up() -> None:
     assert dial.answers_echo(socket.AF_INET, ("127.0.0.1", 22), 2)
     assert not dial.answers_echo(socket.AF_INET, ("240.0.0.1", 22), 0.05)

@@ -38,7 +38,7 @@ _watch_options = option_group(
 )
 
 
-@click.command("apply", cls=Command, short_help="Change hosts, verify them over a new login, or revert them.")
+@click.command("apply", cls=Command, short_help="Change hosts, and verify the change over a new login or revert it.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]... | FILE")
 @click.option("--dry-run", "--check", is_flag=True, help="The same as plan.")
 @click.option("--diff", is_flag=True, hidden=True, expose_value=False, help="Always done: Ansible has this option.")

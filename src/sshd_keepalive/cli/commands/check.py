@@ -48,7 +48,7 @@ _notify_options = option_group(
         "--notify",
         metavar="KIND:TARGET",
         multiple=True,
-        help="Send a notice: apprise:env:NAME (an URL by reference) or command:PROGRAM; repeatable.",
+        help="Send a notice: apprise:env:NAME (a URL by reference) or command:PROGRAM; repeatable.",
     ),
     click.option(
         "--notify-on",
