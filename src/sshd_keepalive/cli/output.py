@@ -111,7 +111,7 @@ class Output:
     def say(self, text: str, *, always: bool = False) -> None:
         """Write a line about the run itself on standard error; with -q, or beside a document, only if `always`."""
         if always or (self.is_text and not self.options.quiet):
-            sys.stderr.write(text_report.wrap([text], _find_width(sys.stderr)))
+            sys.stderr.write(wrap_for_stderr(text))
 
     def suggest(self, text: str) -> None:
         """Write the next command to type, on standard error: standard output may be a pipe."""
@@ -119,12 +119,16 @@ class Output:
             sys.stderr.write(f"next: {text}\n")
 
 
-def render_error(message: str, hint: str | None) -> str:
-    """Render an error and its next step for standard error: without secrets, broken between words on a terminal."""
+def wrap_for_stderr(text: str) -> str:
+    """Break lines for standard error between words if it is a terminal; secrets are left out."""
     from sshd_keepalive.secrets.redaction import redact
 
-    text = f"{ERROR}{message}\n" + (f"{NEXT}{hint}\n" if hint else "")
-    return text_report.wrap(redact(text).split("\n")[:-1], _find_width(sys.stderr))
+    return text_report.wrap(redact(text).split("\n"), _find_width(sys.stderr))
+
+
+def render_error(message: str, hint: str | None) -> str:
+    """Render an error and its next step for standard error."""
+    return wrap_for_stderr(f"{ERROR}{message}" + (f"\n{NEXT}{hint}" if hint else ""))
 
 
 def _find_width(stream: TextIO) -> int | None:

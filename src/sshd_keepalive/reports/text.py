@@ -14,6 +14,7 @@ from sshd_keepalive.quoting import printable
 from sshd_keepalive.spelling import join_first, write_count
 
 _BLANK = "\0"  # between words that stay on one line; no printable text holds it
+_COPIED = (ERROR, NEXT, "note: ", "warning: ")  # lines from which people copy a path or a command
 _COLUMN = 12  # of the names; the longest word is rolled_back
 
 
@@ -110,7 +111,7 @@ def wrap(lines: Iterable[str], width: int | None) -> str:
             width,
             initial_indent=text[:indent],
             subsequent_indent=hanging,
-            break_long_words=not body.startswith((ERROR, NEXT)),
+            break_long_words=not body.startswith(_COPIED),
             break_on_hyphens=False,
             expand_tabs=False,
         )

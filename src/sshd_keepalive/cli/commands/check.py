@@ -13,7 +13,7 @@ from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.exit_code import compute_exit_code
 from sshd_keepalive.cli.fleet_run import FleetRun, make_run_id, read_clock
 from sshd_keepalive.cli.options import Options, option_group, policy_options, refuse_typed
-from sshd_keepalive.cli.output import Output
+from sshd_keepalive.cli.output import Output, wrap_for_stderr
 from sshd_keepalive.cli.records import Recording, recording_options
 from sshd_keepalive.config import benchmarks, releases
 from sshd_keepalive.errors import ConfigError
@@ -141,7 +141,7 @@ def command(
         code = run.show(ended, then="" if build else "plan")
     finally:  # also when a file could not be written
         for failure in notifiers.send(ended, sinks) if is_due(ended, When(notifying.notify_on)) else ():
-            click.echo(f"warning: {failure}", err=True)
+            click.echo(wrap_for_stderr(f"warning: {failure}"), err=True, nl=False)
     raise SystemExit(code)
 
 

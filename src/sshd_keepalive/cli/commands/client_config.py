@@ -13,6 +13,7 @@ from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.duration import DAY_S, Duration
 from sshd_keepalive.cli.options import format_options
+from sshd_keepalive.cli.output import wrap_for_stderr
 from sshd_keepalive.config.openssh import SshConfig
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.model import SCHEMA_VERSION, Policy, State
@@ -60,7 +61,8 @@ def command(
     is_compliant = all(host["state"] is State.OK for host in checked)
     _print_check(checked, is_json=is_json)
     if not (is_compliant or is_json):
-        click.echo(f"next: add these lines to {check}, before its first Host line:\n", err=True)
+        step = f"next: add these lines to {check}, before its first Host line:\n"
+        click.echo(wrap_for_stderr(step), err=True, nl=False)
         click.echo(clients.render(interval_s, count, ("openssh",)), err=True, nl=False)
     raise SystemExit(ExitCode.OK if is_compliant else ExitCode.DRIFT)
 

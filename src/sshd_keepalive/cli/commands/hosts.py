@@ -11,6 +11,7 @@ import click
 
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.options import Options, inventory_options
+from sshd_keepalive.cli.output import wrap_for_stderr
 from sshd_keepalive.cli.selection import select_hosts
 from sshd_keepalive.model import SCHEMA_VERSION, Host
 from sshd_keepalive.planning.policy import to_mapping
@@ -46,7 +47,7 @@ def _print_text(hosts: tuple[Host, ...], warnings: Sequence[str]) -> None:
         groups = f"  [{', '.join(host.groups)}]" if host.groups else ""
         click.echo(printable(f"{host.name:<{width}}  {_format_login(host)}{way}  {host.policy}{groups}"))
     for warning in warnings:
-        click.echo(printable(f"warning: {warning}"), err=True)
+        click.echo(wrap_for_stderr(f"warning: {warning}"), err=True, nl=False)
     click.echo(_summarize(hosts))
 
 

@@ -15,7 +15,7 @@ from sshd_keepalive import notifiers
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.base import CommandGroup
 from sshd_keepalive.cli.options import Options
-from sshd_keepalive.cli.output import Output
+from sshd_keepalive.cli.output import Output, wrap_for_stderr
 from sshd_keepalive.cli.records import holds_password, open_store
 from sshd_keepalive.cli.selection import select_hosts
 from sshd_keepalive.errors import ConfigError
@@ -170,9 +170,8 @@ def _check_words(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, t
         )
     for parameter in check.params:
         if inner.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT:
-            click.echo(
-                f"note: {parameter.envvar} is set in this session, but will not be set when the check runs", err=True
-            )
+            note = f"note: {parameter.envvar} is set in this session, but will not be set when the check runs"
+            click.echo(wrap_for_stderr(note), err=True, nl=False)
     hosts = select_hosts(options, inner.params["hosts"])
     for host in hosts:
         for hop in (*host.jump, host):

@@ -13,7 +13,7 @@ from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.fleet_run import make_orders, make_run_id, read_clock
 from sshd_keepalive.cli.options import Options, host_options
-from sshd_keepalive.cli.output import Output, render_error
+from sshd_keepalive.cli.output import Output, render_error, wrap_for_stderr
 from sshd_keepalive.cli.selection import select_hosts
 from sshd_keepalive.config.local_tree import read_tree
 from sshd_keepalive.errors import HostError, ParseError
@@ -159,7 +159,7 @@ def _print_text(output: Output, answers: list[dict[str, Any]]) -> None:
             output.write(f"{name}\n")
         output.write_lines(answer["text"].splitlines())
         for warning in answer["warnings"]:
-            click.echo(f"warning: {name}: {printable_line(warning)}", err=True)
+            click.echo(wrap_for_stderr(f"warning: {name}: {printable_line(warning)}"), err=True, nl=False)
         if answer["failure"]:
             message = printable_line(answer["failure"]["message"])  # of a login, it begins with the host
             message = message if message.startswith(name) else f"{name}: {message}"
