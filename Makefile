@@ -18,7 +18,7 @@ SHELL_FILES := .ci/run tools/install-packages $(shell git ls-files 'src/*.sh' 't
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: .venv/run.stamp ## real sshd servers on loopback, and the main job done to them
+demo: .venv/run.stamp ## check, plan and apply on real sshd servers on loopback
 	@tools/install-packages openssh-server openssh-client
 	$(BIN)/sshd-keepalive demo
 
@@ -35,7 +35,7 @@ lint: dev ## format, lint, types, import rules, shell scripts, workflows
 
 test: test-plain coverage test-sshd test-readers test-lab ## all tests
 
-test-plain: packages-ssh packages-plain dev ## what plain `pytest` runs, and what is slow of it: no root, no server; ssh-keygen makes its keys
+test-plain: packages-ssh packages-plain dev ## plain `pytest` and its slow tests: no root, no server; ssh-keygen makes the keys
 	$(PYTEST) -q -n $(WORKERS) -m 'not sshd and not lab and not readers and not fuzz'
 
 coverage: dev ## every branch of what reads, judges and edits configurations; half a minute
@@ -45,7 +45,7 @@ coverage: dev ## every branch of what reads, judges and edits configurations; ha
 test-sshd: packages-ssh packages-postgresql $(NODE_CLIENT) dev ## against real sshd and PostgreSQL servers on loopback, no root needed
 	$(PYTEST) -q -n $(WORKERS) -m sshd
 
-test-readers: packages-readers dev ## the reports in a real browser, and in front of promtool; no root needed
+test-readers: packages-readers dev ## the reports in a real browser and in promtool; no root needed
 	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m readers tests/readers
 
 test-lab: packages-ssh packages-lab $(NODE_CLIENT) dev ## against real hosts, Debian and layouts of others; needs root for systemd-nspawn
@@ -55,7 +55,7 @@ test-lab: packages-ssh packages-lab $(NODE_CLIENT) dev ## against real hosts, De
 guarantees: packages-ssh packages-lab dev ## every fault before every step on every kind of host; writes the table of docs/guarantees.md
 	$(LAB) run env KEEPALIVE_WRITE_GUARANTEES=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_which_daemon.py tests/lab/test_guard_faults.py
 
-hosts: packages-ssh packages-lab dev ## the main job and what may go wrong on every kind of host; writes docs/reference/hosts.md
+hosts: packages-ssh packages-lab dev ## the commands and their failures on every kind of host; writes docs/reference/hosts.md
 	$(LAB) run env KEEPALIVE_WRITE_HOSTS=1 $(PYTEST) -q -p no:cacheprovider -rs -m lab tests/lab/test_kinds.py
 
 fuzz: packages-ssh packages-lab dev ## 27,000 trees against real servers, and ten minutes of mutated files and of hostile answers; needs root
@@ -97,13 +97,13 @@ wheelhouse: dist ## dist/wheelhouse, all that an installation without a package 
 matrix: packages-ssh packages-plain dev ## plain tests on every Python this machine has, and with the lowest dependencies
 	$(NOX) -s tests lowest
 
-constraints: dev ## write down the versions that .venv holds; `make` installs these from then on
+constraints: dev ## write the versions in .venv to constraints.txt, from which `make` installs
 	$(BIN)/python -m pip freeze --exclude-editable >constraints.txt
 
 lock: dev ## requirements.lock: the packages of the program, of history and of reports, with hashes, in the versions of constraints.txt
 	$(BIN)/uv pip compile pyproject.toml --extra history --extra reports --quiet --universal --generate-hashes --no-annotate --custom-compile-command 'make lock' -c constraints.txt -o requirements.lock
 
-clean: ## forget the environments and caches of this checkout; the lab's roots stay in the user's cache
+clean: ## remove the environments and caches of this checkout; the lab's roots stay in the user's cache
 	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .cache .nox build dist
 
 .venv/run.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python

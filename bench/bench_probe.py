@@ -1,4 +1,4 @@
-"""What proving costs the controller: `probe --fast` of 20 hosts, and a silence of 6 minutes with 500 hosts.
+"""What `probe` costs the controller: `probe --fast` of 20 hosts, and 6 minutes of idle sessions with 500 hosts.
 
     python -m bench.bench_probe [--idle 6m] [--hosts 500] [--fast-hosts 20] [--out bench/probe.md]
 
@@ -114,14 +114,14 @@ def markdown(fast: Measured, quiet: Measured, load: float) -> str:
         for one, n, promise in rows
     )
     return (
-        "# What proving costs\n\n"
+        "# What `probe` costs\n\n"
         f"{describe_setup('bench_probe', f'OpenSSH {release}', load=load)}"
         "Every host is a real sshd on a loopback address of its own, on the same cores. CPU and memory are the\n"
-        "controller's, with the logins and the look at every host.\n\n"
+        "controller's, with the logins and the observation of every host.\n\n"
         "| command | hosts | passed | wall | CPU | of one core | peak | promised |\n"
         "|---|---:|---:|---:|---:|---:|---:|---|\n"
         f"{table}\n"
-        f"The silent sessions got {seen[0]} to {seen[-1]} keep-alives each.\n"
+        f"The idle sessions got {seen[0]} to {seen[-1]} keep-alives each.\n"
     )
 
 

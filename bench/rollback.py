@@ -1,4 +1,4 @@
-"""How long a host takes to be as it was: by the login that is still open, and by its own switch.
+"""How long a host takes to be as it was: by the login that is still open, and by its guard.
 
 usage: python -m tests.lab run python -m bench.rollback [--rounds N]    writes bench/rollback.md
 """
@@ -19,8 +19,8 @@ from tests.lab.hosts import Lab
 PAGE = Path(__file__).with_name("rollback.md")
 DEADLINE_S = 15  # long enough to come as far as the new login on a busy machine
 KINDS = ("d12", "socket", "sysv", "openrc")
-#: Seconds; the switch is counted from its deadline on.
-LIMITS_S = {"by the login": 5.0, "by the switch": 10.0}
+#: Seconds; the time of the guard is counted from its deadline on.
+LIMITS_S = {"by the login": 5.0, "by the guard": 10.0}
 
 
 def by_login(victim: Victim) -> float:
@@ -33,7 +33,7 @@ def by_login(victim: Victim) -> float:
     return sum(step["seconds"] for step in host["steps"] if step["name"] in ("revert", "verify_rollback"))
 
 
-def by_switch(victim: Victim) -> float:
+def by_guard(victim: Victim) -> float:
     """The controller is gone once all is done and only the new login is missing: nobody is left but the timer."""
     with victim.stopped_before("verify", "--confirm-timeout", str(DEADLINE_S)) as process:
         (armed,) = victim.host.files.glob(f"{STATE.lstrip('/')}/2*/armed")
@@ -50,7 +50,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     lines = [f"Found on {datetime.now(UTC):%Y-%m-%d}, {rounds} rounds: median and worst, seconds.", ""]
     lines += [
-        "| host | by the login that is open (at most 5) | by the switch, after its deadline (at most 10) |",
+        "| host | by the login that is open (at most 5) | by the guard, after its deadline (at most 10) |",
         "|---|---|---|",
     ]
     late = []
@@ -58,7 +58,7 @@ def main() -> None:
         for host in lab.boot_all(list(KINDS)):
             victim = Victim(lab, host, Path(folder))
             cells = []
-            for (name, limit_s), measure in zip(LIMITS_S.items(), (by_login, by_switch), strict=True):
+            for (name, limit_s), measure in zip(LIMITS_S.items(), (by_login, by_guard), strict=True):
                 found_s = []
                 for _ in range(rounds):
                     victim.fresh()
