@@ -112,7 +112,7 @@ def _wanted_pair(report: HostReport) -> Pair:
 
 
 def count_states(run: Run, benchmark: Benchmark) -> dict[State, int]:
-    """How many hosts of a run pass a benchmark, fail it, or cannot be held against it."""
+    """Count the hosts of a run that pass a benchmark, fail it, or cannot be compared with it."""
     counts = dict.fromkeys((State.OK, State.DRIFT, State.UNKNOWN), 0)
     for report in run.hosts:
         counts[judge(benchmark, report.findings)] += 1
@@ -120,7 +120,7 @@ def count_states(run: Run, benchmark: Benchmark) -> dict[State, int]:
 
 
 def conclude(run: Run) -> str:
-    """What would satisfy all benchmarks of a run, in words; empty when it has none."""
+    """Write what would satisfy all benchmarks of a run; empty when it has none."""
     if not run.benchmarks:
         return ""
     shared = common(run.benchmarks)

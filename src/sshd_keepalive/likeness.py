@@ -45,7 +45,7 @@ def group_alike(reports: Iterable[HostReport], *, verbose: int = 0) -> list[Like
 
 
 def _build_key(report: HostReport) -> Hashable:
-    """What hosts of one group have in common: all but line numbers, reasons and messages, which may name a host."""
+    """Build what hosts of a group have in common: all but line numbers, reasons and messages, which may name a host."""
     failure = report.failure
     return (
         outcome.pick_word(report),
@@ -78,7 +78,7 @@ def _describe(group: list[HostReport], verbose: int) -> Likeness:
 
 
 def _write_lines(report: HostReport, verbose: int) -> Iterator[str]:
-    """What is wrong and which line decides, what failed and what to do, what changed; on request all steps."""
+    """Write what is wrong and which line decides, what failed and what to do, what changed; on request all steps."""
     for reason, findings in groupby(_select_findings(report, verbose), key=lambda finding: finding.reason):
         for finding in findings:
             yield _format_finding(finding)
@@ -117,7 +117,7 @@ def _describe_circumstances(report: HostReport) -> str:
 
 
 def _select_findings(report: HostReport, verbose: int) -> list[Finding]:
-    """The findings that are wrong, and the sessions.
+    """Select the findings that are wrong, and the sessions.
 
     Without -v only sessions where something else tells what is wrong: the diff of a plan, a change that failed.
     """
@@ -146,7 +146,7 @@ def _format_finding(finding: Finding) -> str:
 
 
 def _write_headline(report: HostReport) -> str:
-    """What there is to say beside the name: the answer of a probe, or the values."""
+    """Write what stands beside the name: the answer of a probe, or the values."""
     if report.end is End.NOT_BEGUN and report.failure is not None:
         return report.failure.message
     if report.answer or report.state is not State.OK:

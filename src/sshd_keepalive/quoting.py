@@ -11,7 +11,7 @@ _PLAIN: Final = re.compile(r"[\w@+:,./-][\w@+=:,./-]*", re.ASCII)
 
 
 def quote(value: str) -> str:
-    """One POSIX shell word that means exactly `value`, in quotes where it needs them.
+    """Quote a value as one POSIX shell word that means exactly `value`, in quotes where it needs them.
 
     Raises:
         ValueError: a NUL byte, which no shell can carry.

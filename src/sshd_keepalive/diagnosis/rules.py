@@ -45,7 +45,7 @@ class Known(Values):
 
 
 def read_known(reading: Reading, user: str | None) -> Known:
-    """What a host does to the sessions of one account.
+    """Read what a host does to the sessions of one account.
 
     Raises:
         ParseError: its files cannot be read.
@@ -209,7 +209,7 @@ def _find_age(end: MatchedLine, matches: Iterable[MatchedLine]) -> float | None:
 
 
 def _find_silence(matches: Iterable[MatchedLine]) -> float | None:
-    """How long nothing was written before the first line of the loss."""
+    """Find how long nothing was written before the first line of the loss."""
     return next((s.silence_s for s in matches if s.row.kind in _LOSS and s.silence_s), None)
 
 

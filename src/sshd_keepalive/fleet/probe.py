@@ -48,14 +48,14 @@ class Countdown:
         self.n_quiet = self.n_alive = self.n_lost = 0
 
     def start_silence(self, until_s: float) -> None:
-        """One host is silent until a time of the monotonic clock."""
+        """Note that one host is silent until a time of the monotonic clock."""
         with self._lock:
             self._began_s = self._began_s if self._began_s is not None else time.monotonic()
             self._until_s = max(self._until_s, until_s)
             self.n_quiet += 1
 
     def end_silence(self, *, alive: bool) -> None:
-        """Its silence is over."""
+        """Note that a host has ended its silence."""
         with self._lock:
             self.n_quiet -= 1
             self.n_alive += alive

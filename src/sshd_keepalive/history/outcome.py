@@ -27,7 +27,7 @@ WORDS: Final[tuple[Word, ...]] = (
 
 
 def pick_word(report: HostReport) -> Word:
-    """How the change ended, where there was one; else the state."""
+    """Pick how the change ended, if there was one; otherwise the state."""
     return report.state if report.end in (None, End.UNCHANGED) else report.end
 
 
@@ -47,17 +47,17 @@ def rank_report(report: HostReport) -> int:
 
 
 def sort_worst_first(run: Run) -> list[HostReport]:
-    """All hosts; those of one word in the order of the inventory."""
+    """Sort hosts, the worst first; those of one word stay in the order of the inventory."""
     return sorted(run.hosts, key=rank_report, reverse=True)
 
 
 def count(run: Run) -> Counter[str]:
-    """Hosts by State, and by End where something was to be changed."""
+    """Count hosts by State, and by End where something was to be changed."""
     return Counter([*(report.state for report in run.hosts), *(report.end for report in run.hosts if report.end)])
 
 
 def count_hosts(counts: Mapping[str, int]) -> int:
-    """All hosts of a run: each has one state."""
+    """Count all hosts of a run: each has one state."""
     return sum(counts.get(state, 0) for state in State)
 
 
@@ -67,7 +67,7 @@ def summarize(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def group_caveats(run: Run) -> dict[str, list[str]]:
-    """Each different caveat as a sentence, with the names of its hosts."""
+    """Group hosts by caveat: each different one as a sentence, with the names of its hosts."""
     groups: dict[str, list[str]] = {}
     for report in run.hosts:
         if report.caveat is not None:

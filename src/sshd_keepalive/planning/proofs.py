@@ -126,7 +126,7 @@ _MAX_PREDICTIONS: Final = 64
 
 
 def predict(before: Reading, after: Reading) -> Iterator[Prediction]:
-    """What `sshd -T -C` must print before and after, for connections about which nothing is undecided."""
+    """Predict what `sshd -T -C` must print before and after, for connections about which nothing is undecided."""
     predictions = (
         Prediction(context=context, before=old, after=new, scope=scope)
         for scope, context in _list_contexts(before)

@@ -14,7 +14,7 @@ COLUMNS = (
 
 
 def render(run: Run) -> str:
-    """A head and the rows; a host about which nothing was found has one row all the same."""
+    """Render a head and the rows; a host about which nothing was found has one row all the same."""
     lines = _Lines()
     writer = csv.writer(lines)
     writer.writerow(COLUMNS)

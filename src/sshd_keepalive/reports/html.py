@@ -47,7 +47,7 @@ _WIDTH, _HEIGHT = 720, 250  # of the chart's area, in its own units
 
 
 def render(run: Run) -> str:
-    """The whole page; text from hosts is made printable here and escaped by the template."""
+    """Render the page; text from hosts is made printable here and escaped by the template."""
     style, script = _read_source("page.css"), _read_source("page.js")
     counts = outcome.count(run)
     page = _open_environment().get_template("page.html")
@@ -123,7 +123,7 @@ def _format_percent(part: int, whole: int) -> str:
 
 
 def _group_alike(run: Run) -> list[dict[str, Any]]:
-    """What is wrong, in the words of the text report; a plan's diffs are with the hosts."""
+    """Group what is wrong, in the words of the text report; a plan's diffs are with the hosts."""
     wrong = [
         replace(report, diff="", value_diff="", restarts=False)
         for report in run.hosts
@@ -144,7 +144,7 @@ def _group_alike(run: Run) -> list[dict[str, Any]]:
 
 
 def _build_row(report: HostReport) -> dict[str, Any]:
-    """What the table shows of a host."""
+    """Build what the table shows of a host."""
     values = {f.setting: f.value for f in report.findings if f.scope == GLOBAL}
     word = outcome.pick_word(report)
     return {
@@ -161,7 +161,7 @@ def _build_row(report: HostReport) -> dict[str, Any]:
 
 
 def _explain(report: HostReport) -> str:
-    """The first thing that is wrong, or the line that decides."""
+    """Explain a host: the first thing that is wrong, or the line that decides."""
     if report.failure is not None:
         return report.failure.message
     if report.state is State.WAIVED and report.host.waiver is not None:

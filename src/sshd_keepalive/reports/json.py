@@ -8,7 +8,7 @@ from sshd_keepalive.reports import describe_benchmarks, describe_host, format_ti
 
 
 def render(run: Run) -> str:
-    """The whole run. Undecodable bytes of a host stand as lone surrogates escaped in ASCII."""
+    """Render the run. Undecodable bytes of a host are lone surrogates escaped in ASCII."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "command": run.command,

@@ -12,5 +12,5 @@ def render_line(report: HostReport) -> str:
 
 
 def render(run: Run) -> str:
-    """All hosts, in the order of the inventory."""
+    """Render all hosts, in the order of the inventory."""
     return "".join(render_line(report) for report in run.hosts)

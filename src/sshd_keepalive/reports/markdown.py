@@ -13,7 +13,7 @@ from sshd_keepalive.spelling import write_count
 
 
 def render(run: Run) -> str:
-    """The whole page. Text from a host stands in code spans and code blocks only, where nothing is interpreted."""
+    """Render the page. Text from a host is in code spans and code blocks only, where nothing is interpreted."""
     hosts = outcome.sort_worst_first(run)
     words = Counter(outcome.pick_word(report) for report in hosts)
     totals = ", ".join(f"**{words[word]}** {word}" for word in sorted(words, key=outcome.rank_word, reverse=True))

@@ -13,7 +13,7 @@ _PREFIX = "sshd_keepalive"
 
 
 def render(run: Run) -> str:
-    """Gauges of one run. Only a host that passes is compliant: 0 also stands for one that could not be judged."""
+    """Render gauges of one run. Only a host that passes is compliant: 0 also means that a host could not be judged."""
     registry = CollectorRegistry()
 
     def make_gauge(name: str, about: str, *labels: str) -> Gauge:

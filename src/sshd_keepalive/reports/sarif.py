@@ -28,7 +28,7 @@ _LEVELS = {State.DRIFT: "error", State.UNKNOWN: "warning", State.WAIVED: "note"}
 
 
 def render(run: Run) -> str:
-    """The whole log, of one run. A host that passes leaves no result, except for a caveat and what changed on it."""
+    """Render the log of one run. A host that passes leaves no result, except for a caveat and what changed on it."""
     from importlib.metadata import version
 
     results = [result for report in run.hosts for result in _build_results(report)]

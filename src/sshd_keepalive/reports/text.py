@@ -19,7 +19,7 @@ _COLUMN = 12  # of the names; the longest word is rolled_back
 
 
 def render(run: Run) -> str:
-    """What would change or was changed, the hosts, the totals."""
+    """Render what would change or was changed, the hosts, the totals."""
     return "".join([*render_diffs(run), render_ending(run, run.hosts)])
 
 
@@ -52,7 +52,7 @@ def _render_group(group: Likeness) -> Iterator[str]:
 
 
 def render_diffs(run: Run, *, width: int | None = None) -> list[str]:
-    """Each different change once, with the hosts it is for."""
+    """Render each different change once, with the hosts it is for."""
     groups: dict[tuple[str, str, str, bool], list[str]] = {}
     for report in run.hosts:
         if report.diff or report.restarts:
@@ -68,7 +68,7 @@ def render_diffs(run: Run, *, width: int | None = None) -> list[str]:
 
 
 def render_totals(run: Run, *, width: int | None = None) -> str:
-    """What the benchmarks say, `5 hosts: 3 ok, 2 drift`, and of many hosts the names of those that failed."""
+    """Render what the benchmarks say, `5 hosts: 3 ok, 2 drift`, and of many hosts the names of those that failed."""
     counts = Counter(outcome.pick_word(report) for report in run.hosts)
     n_hosts = len(run.hosts)
     words = ", ".join(f"{counts[word]} {word}" for word in outcome.WORDS if counts[word])
@@ -84,7 +84,7 @@ def render_totals(run: Run, *, width: int | None = None) -> str:
 
 
 def _describe_benchmarks(run: Run) -> list[str]:
-    """One line a benchmark, what it asks and how many hosts pass, then what would satisfy all of them."""
+    """Describe each benchmark in a line: what it asks, how many hosts pass; then what would satisfy all of them."""
     lines = []
     for row in run.benchmarks:
         counts = benchmarks.count_states(run, row)

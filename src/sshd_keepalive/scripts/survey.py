@@ -62,7 +62,7 @@ def build_script(
     again: bool = False,
     confirms: Condition | None = None,
 ) -> str:
-    """The observing script.
+    """Build the script that observes a host.
 
     Args:
         functions: shell functions of the service managers, `services.build_functions`.

@@ -40,7 +40,7 @@ TRIALS: Final = (
 
 
 def build_script(snapshot: Snapshot, trial: Trial) -> str:
-    """What is sent to a shell of the host, as root."""
+    """Build what is sent to a shell of the host, as root."""
     values = {
         "CONFIG": snapshot.config_path,
         "SSHD": snapshot.host.sshd or "",

@@ -34,7 +34,7 @@ def restart(service: ServiceChoice) -> str:
 
 
 def hook_boot(name: str, command: str) -> str:
-    """A service of the default runlevel that comes before sshd."""
+    """Write a service of the default runlevel that comes before sshd."""
     script = f"/etc/init.d/{quote(name)}"
     lines = (
         "#!/sbin/openrc-run",

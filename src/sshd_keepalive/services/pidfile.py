@@ -19,12 +19,12 @@ def find(service: ServiceChoice) -> str:
 
 
 def is_active(service: ServiceChoice) -> str:
-    """The process of the file lives."""
+    """Exit 0 while the process of the file lives."""
     return f'kill -0 "$(cat {quote(service.pidfile or "")})"'
 
 
 def restart(service: ServiceChoice) -> str:
-    """Waits (10 s at most) until the new start has removed and rewritten its PID file.
+    """Restart, and wait (10 s at most) until the new start has removed and rewritten its PID file.
 
     A daemon that is gone is started with the options that the guard recorded in `$RUN`; without -D it detaches itself.
     """

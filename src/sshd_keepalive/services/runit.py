@@ -11,7 +11,7 @@ DETECT: str = "is_supervised_by runsv"
 
 
 def find(service: ServiceChoice) -> str:
-    """The service directory: runsv runs in it."""
+    """Set `$unit` to the service directory: runsv runs in it."""
     return 'if is_supervised_by runsv; then unit=$(readlink "/proc/$parent/cwd"); fi'
 
 
@@ -21,5 +21,5 @@ def is_active(service: ServiceChoice) -> str:
 
 
 def restart(service: ServiceChoice) -> str:
-    """TERM, then up again; sv waits for the new process."""
+    """Send TERM and start the service again; sv waits for the new process."""
     return f"sv -w 15 restart {quote_unit(service)}"

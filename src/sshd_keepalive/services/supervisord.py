@@ -31,7 +31,7 @@ _CONTROL = (
 
 
 def find(service: ServiceChoice) -> str:
-    """The program whose process the listener is."""
+    """Set `$unit` to the program whose process the listener is."""
     return (
         f"{_CONTROL}while read -r name state key number _; do\n"
         'case "$state $key $number" in "RUNNING pid $pid,") unit=$name; break ;; esac\n'
@@ -45,7 +45,7 @@ def is_active(service: ServiceChoice) -> str:
 
 
 def restart(service: ServiceChoice) -> str:
-    """Stops and starts; supervisorctl waits until the program has run for its `startsecs`."""
+    """Stop and start the program; supervisorctl waits until the program has run for its `startsecs`."""
     return f"( {_CONTROL}control restart {quote_unit(service)} )"
 
 

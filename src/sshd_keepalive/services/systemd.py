@@ -30,7 +30,7 @@ _SOCKET_DIFFERS = (
 
 
 def find(service: ServiceChoice) -> str:
-    """The service in whose control group the listener lives."""
+    """Set `$unit` to the service in whose control group the listener lives."""
     return (
         "while IFS= read -r line; do\ncase $line in\n"
         "*:name=systemd:*/*.service | 0::*/*.service) unit=${line##*/}; break ;;\nesac\n"
@@ -128,7 +128,7 @@ def find_obstacle(service: ServiceChoice) -> str:
 
 
 def set_timer(name: str, command: str, after_s: int) -> str:
-    """A transient timer: it belongs to PID 1, not to this login.
+    """Start a transient timer: it belongs to PID 1, not to this login.
 
     PID 1 expands variables in the words of a transient command (systemd-run(1), `--expand-environment`), and does not
     understand its own escape for a dollar any more after a daemon-reload (found with 252). A dollar of a file's name
@@ -143,12 +143,12 @@ def set_timer(name: str, command: str, after_s: int) -> str:
 
 
 def cancel_timer(name: str) -> str:
-    """Stops the timer only: the service it started may be the one that asks."""
+    """Stop the timer only: the service it started may be the one that asks."""
     return f"systemctl stop {quote(name + '.timer')} 2>/dev/null || :"
 
 
 def hook_boot(name: str, command: str) -> str:
-    """A unit that the next boot starts before sshd and its socket; it is only written, never loaded now.
+    """Write a unit that the next boot starts before sshd and its socket; it is only written, never loaded now.
 
     No default dependencies: those would put it after sockets.target, and so after ssh.socket.
     """
@@ -174,6 +174,6 @@ def hook_boot(name: str, command: str) -> str:
 
 
 def unhook_boot(name: str) -> str:
-    """The unit was never loaded: removing the files is all."""
+    """Remove the files of the unit, which was never loaded."""
     file = quote(f"{name}.service")
     return f"rm -f {_UNITS}/{file} {_UNITS}/multi-user.target.wants/{file}"

@@ -16,7 +16,7 @@ find = find_script
 
 
 def is_active(service: ServiceChoice) -> str:
-    """LSB: 0 running, 3 not running."""
+    """Exit 0 while the daemon runs, 3 when it does not (LSB)."""
     return f"/etc/init.d/{quote_unit(service)} status"
 
 
@@ -26,7 +26,7 @@ def restart(service: ServiceChoice) -> str:
 
 
 def hook_boot(name: str, command: str) -> str:
-    """A script of runlevels 2 to 5, before ssh.
+    """Write a script of runlevels 2 to 5, before ssh.
 
     Debian starts only what `update-rc.d` has sorted into its own list (startpar(8)); elsewhere the links are all.
     """
@@ -46,7 +46,7 @@ def hook_boot(name: str, command: str) -> str:
 
 
 def unhook_boot(name: str) -> str:
-    """The script and its links away."""
+    """Remove the script and its links."""
     script = f"/etc/init.d/{quote(name)}"
     return (
         f"if test -e {script}; then rm -f {script} /etc/rc[2345].d/S00{quote(name)} "

@@ -98,7 +98,7 @@ def command(log: str | None, host: str | None, options: Options) -> None:
 
 
 def _read_blocks(log: str | None) -> Iterator[bytes]:
-    """A file or standard input, piece by piece."""
+    """Read a file or standard input, piece by piece."""
     if log in (None, "-"):
         if sys.stdin.isatty():
             sys.stderr.write("paste the log, then press Ctrl-D\n")
