@@ -35,7 +35,7 @@ def show_plan(hosts: tuple[str, ...], options: Options) -> int:
     """Plan for `plan` and for `apply --dry-run`; give the exit code."""
     reports, plans = _divide_outputs(options.out)
     if plans and "-" in options.inventory:
-        raise ConfigError("-i -: apply could not read these hosts again", hint="write them into a file")
+        raise ConfigError("-i -: apply could not read these hosts again", hint="write the hosts into a file")
     options = replace(options, out=reports)
     run = FleetRun("plan", options, hosts)
     ended = run.end(run.repeat(fleet.plan_host))

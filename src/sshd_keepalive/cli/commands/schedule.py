@@ -162,7 +162,7 @@ def _check_words(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, t
             hint="become: {method: sudo, password: file:PATH}",
         )
     if "-" in options.inventory:
-        raise ConfigError("-i -: a scheduled check has no standard input", hint="write it into a file")
+        raise ConfigError("-i -: a scheduled check has no standard input", hint="write the hosts into a file")
     if holds_password(inner.params["store"]):
         raise ConfigError(
             "--store: other accounts can read the options of a schedule, and this URL has a password",
