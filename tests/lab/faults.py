@@ -75,7 +75,10 @@ STOPS = {
 
 def stop_for(step: str, kind: str) -> Stop:
     if step == "arm":
-        return Stop("setsid", "*") if kind in ("sysv", "openrc") else Stop("systemd-run", "*")
+        if kind in ("sysv", "openrc"):
+            # The sleeper is started in the background: what is waited for is how the guard finds out what process 1 is.
+            return Stop("tr", "*", "ls /etc/ssh/.sshd-keepalive.* >/dev/null 2>&1")
+        return Stop("systemd-run", "*")
     if step == "arm for a reboot" and kind == "sysv":
         return Stop("update-rc.d", "*defaults")
     if step == "restart":

@@ -418,12 +418,12 @@ def wrapped(target: Target) -> Iterator[Target]:
     target.host.run("systemctl daemon-reload")
 
 
-def starts_with(target: Target, trouble: str) -> None:
-    """When sshd is started as a service with the new file, `trouble` comes first."""
+def starts_with(target: Target, trouble: str, otherwise: str = ":") -> None:
+    """When sshd is started as a service with the new file, `trouble` comes first; with another one, `otherwise`."""
     script = target.host.files / "usr/sbin/sshd"
     script.write_text(
         f'#!/bin/sh\ncase "$*" in *-T*|*-t*|*-i*|*-V*) ;; *) if grep -q "^ClientAliveInterval 300" {CONFIG}; then\n'
-        f'{trouble}\nfi ;; esac\nexec {REAL_SSHD} "$@"\n'
+        f'{trouble}\nelse\n{otherwise}\nfi ;; esac\nexec {REAL_SSHD} "$@"\n'
     )
     script.chmod(0o755)
     target.host.restart_sshd()
@@ -446,6 +446,16 @@ def test_a_port_that_is_still_held_is_rolled_back_once_it_is_free(wrapped: Targe
     ran = wrapped("apply", "--confirm-timeout", "60")
     assert (ran.status, ran.host()["change"]) == (4, "rolled_back"), ran.stdout
     assert "in use" in ran.host()["failure"]["message"]
+    assert wrapped("check").host()["failure"] is None
+
+
+def test_a_journald_that_hangs_does_not_hide_that_the_restart_failed(wrapped: Target) -> None:
+    """It hangs while the new sshd fails, and until the old one is back: `journalctl --sync` would wait for it."""
+    journald = "$(pidof systemd-journald)"
+    starts_with(wrapped, f"kill -STOP {journald}; exit 1", f"kill -CONT {journald}")
+    ran = wrapped("apply", "--confirm-timeout", "120")
+    assert (ran.status, ran.host()["change"]) == (4, "rolled_back"), ran.stdout
+    assert "(exit 1)" in ran.host()["failure"]["message"]
     assert wrapped("check").host()["failure"] is None
 
 

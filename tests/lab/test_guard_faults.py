@@ -109,6 +109,7 @@ def test_network_cut_before_each_step(victims: Victims, table: guarantees.Table)
         found = victim.verdict()
         assert (found, end) in (("old", "rolled_back"), ("old", "refused"), ("new", "applied"), ("new", "unproved"))
         assert found == "old" or step in LATE
+        assert (end == "refused") == (step in (*UNARMED, "rehearse")), "it did not stand still before this step"
         return f"{found}, reported {end}"
 
     everywhere(victims, table, "network cut", cell)

@@ -420,7 +420,9 @@ def test_a_generator_that_fails_stops_a_change_before_it_begins(one: Callable[[s
     case.host.run("systemctl daemon-reload")
     refused = case("apply", "--yes")
     assert (refused.status, refused.host()["change"]) == (3, "refused"), refused.stdout
-    assert refused.host()["failure"]["cause"] == "socket_ports"
+    failure = refused.host()["failure"]
+    assert failure["cause"] == "socket_ports"
+    assert "ports of ssh.socket are 22, those of the sshd that accepted this login are 22 22" in failure["message"]
     assert case.changed() == set()
     generator.write_text(works)
     case.host.run(re.findall("run on the host: (.*)", refused.host()["failure"]["hint"])[0])

@@ -274,8 +274,6 @@ class _Execution:
                     return self._make_outcome(End.UNPROVED, failure)
                 time.sleep(self._pause_s)
         self._steps += answer.steps
-        if answer.end is GuardEnd.APPLIED:  # the host had confirmed; only the answer was lost
-            return self._verify_again(failure)
         # Without a reason it was aborted before anything had changed; with one the host does not revert it.
         if answer.end is GuardEnd.REFUSED and not answer.kind and not answer.reason:
             return self._make_outcome(End.REFUSED, failure)
@@ -293,14 +291,6 @@ class _Execution:
             return error
         with closing(fresh):
             return ask_guard(fresh, command, _RESTORE_S)
-
-    def _verify_again(self, failure: Failure) -> Outcome:
-        try:
-            with closing(self._connect()) as fresh:
-                after = verify.prove_in_effect(fresh, self._change, datetime.now(UTC), timeout_s=self._timeout_s)
-        except HostError:
-            return self._make_outcome(End.UNPROVED, failure)
-        return self._make_outcome(End.APPLIED, after=after)
 
     def _verify_revert(self, failure: Failure) -> Outcome:
         """Report `rolled_back` only after a new login has found the old files and an active daemon."""

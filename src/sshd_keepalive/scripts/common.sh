@@ -145,13 +145,14 @@ note_sleeper() {
     printf '%s %s %s\n' "$1" "$started" "$boot" >"$RUN/sleeper"
 }
 
-# end_sleeper: that very process, and its sleep. With KILL: between fork and exec ksh and mksh lose a TERM.
+# end_sleeper: that very process, and its sleep. With KILL: between fork and exec ksh and mksh lose a TERM. Without `--`:
+# dash and busybox take it for a process.
 end_sleeper() {
     { read -r sleeper began booted <"$RUN/sleeper"; } 2>/dev/null || return 0
     rm -f "$RUN/sleeper"
     boot
     [ "$booted" = "$boot" ] && started_of "$sleeper" && [ "$started" = "$began" ] || return 0
-    { kill -KILL -- "-$sleeper" || kill -KILL "$sleeper"; } 2>/dev/null || :
+    { kill -KILL "-$sleeper" || kill -KILL "$sleeper"; } 2>/dev/null || :
 }
 
 # find_bindings PID...: sets bindings to a line for each of these processes that listens: its number, then the addresses

@@ -27,6 +27,7 @@ from sshd_keepalive.model import (
 from sshd_keepalive.quoting import join, quote, quote_bytes
 from sshd_keepalive.scripts import compose, read_script, render_variables
 from sshd_keepalive.scripts.records import legible, read_records
+from sshd_keepalive.spelling import write_count
 from sshd_keepalive.sshd_config import include
 from sshd_keepalive.sshd_config.limits import make_too_large
 from sshd_keepalive.sshd_config.reading import Reading
@@ -147,6 +148,7 @@ def build_guard_script(change: Change) -> str:
         "DESCRIBED": snapshot.described,
         "CANDIDATE": f"{change.directory}/{change.candidate[0][0]}" if change.candidate else "",
         "COUNT": str(len(change.plan.contents)),
+        "FILES": write_count(len(change.plan.contents), "file"),
         "DEADLINE_S": str(change.deadline_s),
         # One process per connection reads the files again each time: there is nothing to restart.
         "ACTION": "none" if snapshot.daemon is not None and snapshot.daemon.pid is None else change.action.value,

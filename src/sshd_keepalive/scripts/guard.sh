@@ -43,11 +43,12 @@
 #   recover    the next run calls it: it has found the lock of this run, which has died
 # Until a file may be new, each of these aborts the run and leaves nothing of it.
 #
-# Given: RUN (its directory) ID STATE CONFIG SSHD PIDFILE LOOK UNIT MANAGER PRESENT COUNT (files) DEADLINE_S ACTION (restart,
-# reload, none) DESCRIBED (what the manager said of the unit when the plan was made) CANDIDATE (the file that contains
-# the new configuration), and the functions restart_unit, is_active, find_obstacle, detect_init, set_timer, cancel_timer,
-# hook_boot, unhook_boot, expectations, target_of (sets target for a number), identities (prints which files and
-# directories sshd reads beside the main file, a line for each that no change leaves as it is; fails where others may do).
+# Given: RUN (its directory) ID STATE CONFIG SSHD PIDFILE LOOK UNIT MANAGER PRESENT COUNT (of files) FILES (the same in
+# words) DEADLINE_S ACTION (restart, reload, none) DESCRIBED (what the manager said of the unit when the plan was made)
+# CANDIDATE (the file that contains the new configuration), and the functions restart_unit, is_active, find_obstacle,
+# detect_init, set_timer, cancel_timer, hook_boot, unhook_boot, expectations, target_of (sets target for a number),
+# identities (prints which files and directories sshd reads beside the main file, a line for each that no change leaves as
+# it is; fails where others may do).
 # The comment above a function names what it sets, and what it reads that neither it nor a function that it calls has set.
 # A test compares this with the code. A shell has no local variables.
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
@@ -111,9 +112,16 @@ read_decision() { line_of "$RUN/decided/how"; how=$line; }
 # Reads RUN.
 is_decision_whole() { read_decision; [ -n "$how" ] || [ ! -d "$RUN/decided" ]; }
 
-# check_undecided: nobody has decided to revert in the meantime.
+# has_lock: the lock is that of this run.
+# Reads ID STATE.
+has_lock() { line_of "$STATE/lock"; case $line in "$ID "*) ;; *) return 1 ;; esac; }
+
+# check_undecided: nobody has decided to revert in the meantime. In this order: when a run is removed its lock goes first, so
+# that a decision which has gone already is not taken for none.
 # Reads RUN.
-check_undecided() { [ ! -d "$RUN/decided" ] || stop restart 'the host reverted the change before it was complete' expired; }
+check_undecided() {
+    { [ ! -d "$RUN/decided" ] && has_lock; } || stop restart 'the host reverted the change before it was complete' expired
+}
 
 # is_untouched: no file was replaced yet. After a power cut the note of it may be lost while the new file is there.
 # Reads RUN.
@@ -132,8 +140,7 @@ mark_state() {
 # power cut between the two, the next boot cleans up.
 # Reads ID STATE.
 remove_lock() {
-    line_of "$STATE/lock"
-    case $line in "$ID "*) set -- "$@" "$STATE/new.$ID" "$STATE/lock" ;; esac
+    ! has_lock || set -- "$@" "$STATE/new.$ID" "$STATE/lock"
     [ $# = 0 ] || rm -f "$@"
 }
 
@@ -177,7 +184,7 @@ recall() {
 # --- the verbs ----------------------------------------------------------------------------------------------
 
 # arm: everything that leaves the host as it is, and the timer.
-# Reads CANDIDATE CONFIG COUNT DEADLINE_S RUN. Sets code.
+# Reads CANDIDATE CONFIG COUNT DEADLINE_S FILES RUN. Sets code.
 arm() {
     begin_step back_up
     remember 2>/dev/null || stop no_space "$RUN cannot be written"
@@ -189,7 +196,7 @@ arm() {
         is_unchanged && stop no_space "cannot back up $target: $RUN/$n.before is not a complete copy"
         stop changed_meanwhile "$target was edited after the plan was made"
     }
-    pass_step "$COUNT file(s) as planned"
+    pass_step "$FILES as planned"
     if [ "$COUNT" != 0 ]; then
         begin_step stage
         for_each_file stage_file || { classify_complaint "$complaint"; stop "$kind" "$target cannot be replaced: $complaint" "$cause"; }
@@ -232,7 +239,7 @@ arm() {
 start_timer() { reserve_room && echo $((${now%.*} + DEADLINE_S)) >"$RUN/armed" && set_timer; }
 
 # install: the change itself.
-# Reads ACTION COUNT UNIT pid. Sets old.
+# Reads ACTION COUNT FILES UNIT pid. Sets old.
 install() {
     old=$pid
     if [ "$COUNT" != 0 ]; then
@@ -243,7 +250,7 @@ install() {
         mark_state installing
         for_each_file install_file || { classify_complaint "$complaint"; stop "$kind" "$target cannot be replaced: $complaint"; }
         is_as_validated || expectations check_after || stop "$kind" "$problem"
-        pass_step "$COUNT file(s)"
+        pass_step "$FILES"
     fi
     if [ "$ACTION" != none ]; then
         begin_step restart

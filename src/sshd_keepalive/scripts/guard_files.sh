@@ -181,11 +181,11 @@ remove_staged_files() { for_each_file remove_staged_file; }
 remove_staged_file() { rm -f "$staged" "$staged".*; remove_made_directory; }
 
 # replace_target FILE: a rename is all or nothing, and brings the bytes that were compared before. A file that is a mount
-# point of its own cannot be renamed over: it is written in place.
+# point of its own cannot be renamed over: it is written in place. Where FILE has gone the target stays as it is.
 # Reads target.
 replace_target() {
     mv -f "$1" "$target" 2>/dev/null && return
-    cat "$1" >"$target" && cmp -s "$1" "$target" && rm -f "$1"
+    [ -e "$1" ] && cat "$1" >"$target" && cmp -s "$1" "$target" && rm -f "$1"
 }
 
 # install_file: put the new content in the place of the old.

@@ -88,9 +88,10 @@ def restart(service: ServiceChoice) -> str:
         f'systemctl stop {unit}; systemctl reset-failed "$socket" {unit}; systemctl start "$socket"; fi; done\n'
         f"systemctl reset-failed {unit} 2>/dev/null; systemctl restart {unit} || {{ code=$?; "
         # What its processes say, without what systemd says of them. Of one that is gone at once the journal may not
-        # find out the unit any more; its name it said itself. Releases before 228 have no --sync.
-        f"journalctl --sync 2>/dev/null; journalctl _SYSTEMD_UNIT={unit} + SYSLOG_IDENTIFIER=sshd --boot --lines=6 "
-        "--output=cat --no-pager; return $code; }"
+        # find out the unit any more; its name it said itself. Releases before 228 have no --sync; a journald that hangs
+        # never answers it.
+        f"timeout 3 journalctl --sync 2>/dev/null; journalctl _SYSTEMD_UNIT={unit} + SYSLOG_IDENTIFIER=sshd --boot "
+        "--lines=6 --output=cat --no-pager; return $code; }"
     )
 
 
@@ -119,8 +120,8 @@ def find_obstacle(service: ServiceChoice) -> str:
         'elif [ "$ACTION" = reload ] && [ -n "$socket" ]; then '
         'problem="socket a reload would end a socket-activated sshd: use --service-action restart"\n'
         f'elif [ -n "$socket" ] && {_SOCKET_DIFFERS}; then '
-        'problem="socket_ports ${socket% } would listen on port(s) $given, '
-        'the sshd that accepted this login listens on $used"\n'
+        'problem="socket_ports the listening ports of ${socket% } are ${given% }, '
+        'those of the sshd that accepted this login are ${used% }"\n'
         'elif [ "$kill" != process ] && [ "$kill" != none ] && [ "$ACTION" = restart ] && '
         'grep -q -F "/$name" /proc/self/cgroup; then '
         'problem="kill_mode KillMode=$kill of $name would end every session, also this one"; fi'

@@ -298,6 +298,29 @@ def test_second_half_after_the_time_was_up_changes_nothing(machine: Machine) -> 
     assert machine.config.read_bytes() == OLD
 
 
+def test_second_half_that_begins_while_the_run_is_removed_changes_nothing(machine: Machine) -> None:
+    """Files go one by one: the decision may have gone when the new content is still there."""
+    change = machine.change(rehearsed=True)
+    machine.make(change)
+    removing, removed = machine.folder / "removing", machine.folder / "removed"
+    write_command(
+        machine.fence,
+        "rm",
+        f'if [ "$*" = "-rf {change.directory}" ] && [ ! -e {removing} ]; then\n'
+        f'/bin/rm -rf "$2/decided"; : >{removing}; until [ -e {removed} ]; do /bin/sleep 0.02; done\nfi\n'
+        'exec /bin/rm "$@"',
+    )
+    machine.up.touch()
+    machine.wait(removing.exists)
+    inode = machine.config.stat().st_ino
+    late = machine.tell(guard.build_install_command(change.directory))
+    removed.touch()
+    assert (late.end, late.cause) == ("refused", "expired"), late
+    assert (machine.config.read_bytes(), machine.config.stat().st_ino) == (OLD, inode)
+    machine.wait(lambda: not Path(change.directory).exists())
+    assert machine.litter() == []
+
+
 def test_a_restart_that_fails_is_taken_back_at_once(machine: Machine) -> None:
     machine.fails.touch()
     change = machine.change()
@@ -468,10 +491,20 @@ def test_a_file_that_cannot_be_installed_takes_all_others_back(machine: Machine,
     """As bad as it gets: the new file vanishes, and the old one is cut to nothing."""
     change = machine.change(more=others(machine))
     before = tree(machine.config.parent)
-    write_command(machine.fence, "mv", f'case "$*" in *{name}) rm -f "$2"; exit 1 ;; esac\nexec /bin/mv "$@"')
+    fails = f'case "$*" in *{name}) rm -f "$2"; : >"$3"; exit 1 ;; esac'
+    write_command(machine.fence, "mv", f'{fails}\nexec /bin/mv "$@"')
     answer = machine.make(change)
     assert (answer.end, answer.steps[-2].name, answer.steps[-2].ok) == ("rolled_back", "install", False), answer
     assert tree(machine.config.parent) == before
+
+
+def test_a_new_file_that_has_gone_leaves_the_old_one_untouched(machine: Machine) -> None:
+    change = machine.change()
+    before_ns = machine.config.stat().st_mtime_ns
+    write_command(machine.fence, "mv", 'case "$*" in *sshd_config) rm -f "$2"; exit 1 ;; esac\nexec /bin/mv "$@"')
+    answer = machine.make(change)
+    assert (answer.end, answer.steps[-2].name) == ("rolled_back", "install"), answer
+    assert (machine.config.read_bytes(), machine.config.stat().st_mtime_ns) == (OLD, before_ns), "cut and put back"
 
 
 def test_the_backup_is_on_the_disk_before_a_file_goes(machine: Machine) -> None:
@@ -819,6 +852,21 @@ def test_a_guard_whose_directory_somebody_else_may_write_to_by_now_writes_nothin
     os.chown(machine.config.parent, 0, 0)
     assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
     assert machine.config.read_bytes() == OLD
+
+
+def test_nothing_of_the_timer_outlives_a_change_that_is_reverted(machine: Machine) -> None:
+    """A shell waits for its sleep: both must end."""
+    change = machine.change()
+    assert machine.make(change).end == "changed"
+    leader = (Path(change.directory) / "sleeper").read_text().split()[0]
+
+    def count() -> int:
+        listed = subprocess.run(["ps", "-e", "-o", "pgid="], capture_output=True, text=True, check=True)
+        return listed.stdout.split().count(leader)
+
+    machine.wait(lambda: count() > 1)
+    assert machine.tell(guard.build_revert_command(change.directory)).end == "rolled_back"
+    machine.wait(lambda: count() == 0)
 
 
 @pytest.mark.parametrize("differs", ["boot", "start", "nothing"])
