@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
 
@@ -18,10 +17,9 @@ class Agent:
 
     name: str
     paths: tuple[str, ...]  # it installs or reads one of them
-    source: str  # where this was read: an address, or repository and path
+    source: str  # where this was read, on 2026-11-27: an address, or repository and path
     sets: str = ""  # what it writes, and when; a clause with a verb; empty: nothing by itself
     change: str = ""  # where to change the values instead
-    dated: date = date(2026, 11, 27)  # when it was read
 
 
 AGENTS: Final = (

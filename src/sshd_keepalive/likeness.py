@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
@@ -135,14 +135,13 @@ def _select_findings(report: HostReport, verbose: int) -> list[Finding]:
 def _format_finding(finding: Finding) -> str:
     """`ClientAliveInterval 0, wanted 300 for Match User root  /etc/ssh/sshd_config:98`: one place is enough."""
     place = f"  {finding.place}" if finding.place else ""
-    whom = f" for {finding.scope.label}" if place and finding.scope != GLOBAL else finding.for_whom
     if finding.setting.is_observation:
         scope = "" if finding.scope == GLOBAL else f" ({finding.scope})"
         wanted = f", wanted {finding.wanted}" if finding.wanted and finding.state is not State.OK else ""
         return f"{finding.setting}{scope}: {finding.value}{wanted}{place}"
-    value = f"{finding.setting} {finding.value}" if finding.value else finding.setting
-    wanted = f", wanted {finding.wanted}" if finding.wanted else ""
-    return f"{value}{wanted}{whom}{place}"
+    if place:
+        finding = replace(finding, scope=replace(finding.scope, place=None))
+    return f"{finding}{place}"
 
 
 def _write_headline(report: HostReport) -> str:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from sshd_keepalive.cli import COMMANDS, command
+from sshd_keepalive.config import document
 from tests.support.cli import keepalive
 
 
@@ -42,6 +43,13 @@ def test_every_source_is_named() -> None:
         "user jo (environment, SSHD_KEEPALIVE_USER)",
         "limit - (default)",
     } <= set(lines)
+
+
+def test_the_file_is_read_once_for_the_values_and_once_for_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, paths = document.read, []
+    monkeypatch.setattr(document, "read", lambda path: paths.append(path) or read(path))
+    assert len(shown()) > len(COMMANDS)
+    assert paths == ["sshd-keepalive.yaml"] * 2
 
 
 def test_what_is_set_is_grouped_by_command() -> None:

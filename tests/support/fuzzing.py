@@ -22,7 +22,7 @@ from sshd_keepalive.cli import command as program
 from sshd_keepalive.errors import ConnectError, HostError
 from sshd_keepalive.model import Completed, FailureKind, Host
 from sshd_keepalive.probing.idle_limit import SpacedResult
-from sshd_keepalive.probing.proof import IdleResult, KeepAlive, Loss
+from sshd_keepalive.probing.proof import IdleResult, Loss
 from sshd_keepalive.remote import execute
 from sshd_keepalive.ssh import connect
 from tests.support import snapshots
@@ -178,11 +178,10 @@ class Shell:
 
     def _held(self, idle_s: float) -> IdleResult:
         random = self._hostile.random
-        keep_alives = tuple(KeepAlive(at_s=float(n)) for n in range(random.randint(0, 3)))
+        keep_alives_s = tuple(map(float, range(random.randint(0, 3))))
         loss = random.choice((None, *Loss))
-        return IdleResult(
-            idle_s=idle_s, quiet_s=random.choice((0.0, idle_s)), keep_alives=keep_alives, loss=loss, farewell="\x1b[2J"
-        )
+        quiet_s = random.choice((0.0, idle_s))
+        return IdleResult(quiet_s=quiet_s, keep_alives_s=keep_alives_s, loss=loss, farewell="\x1b[2J")
 
 
 class _Clock:

@@ -48,6 +48,26 @@ def test_no_cause_or_state_is_compared_with_a_text(path: Path) -> None:
     assert compared == []
 
 
+def test_every_field_has_a_reader() -> None:
+    """By name: a field that shares its name with one that is read is not found."""
+    trees = [ast.parse(path.read_text()) for path in MODULES]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    unread = {
+        f"{node.name}.{field.target.id}"
+        for node in nodes
+        if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(one) for one in node.decorator_list)
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.target.id not in read
+    }
+    assert unread == {
+        *(f"Options.{name}" for name in ("interval", "keep_alive_every", "drop_dead_after")),  # read by name
+        *("Row.example", "Rule.example"),  # the tests read the messages that a row is for
+        "PlanFile.made_at",  # for people who read the file
+        "Run.by",  # is read by page.html
+    }
+
+
 def test_a_command_is_one_file_and_nothing_else_is_among_the_commands() -> None:
     files = {path.stem for path in (SOURCE / "cli/commands").glob("*.py")} - {"__init__"}
     assert files == {name.replace("-", "_") for name in COMMANDS}

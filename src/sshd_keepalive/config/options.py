@@ -123,11 +123,8 @@ def _find_lines(document: YamlDocument) -> dict[tuple[str, str], int]:
     return lines
 
 
-def find_places(name: str | None = None) -> dict[tuple[str, str], str]:
-    """Find the place of each setting of the configuration file: (command, option) → `path:line`; "": top level."""
-    source = find(name)
-    if source is None:
-        return {}
+def find_places(source: Source) -> dict[tuple[str, str], str]:
+    """Find the place of each setting of a configuration file: (command, option) → `path:line`; "": top level."""
     from sshd_keepalive.config import document as documents
 
     return {key: f"{source.path}:{line}" for key, line in _find_lines(documents.read(str(source.path))).items()}

@@ -244,7 +244,7 @@ def _add_observed(
         facts["loaded"] = "older files" if is_older else "the present files"
     if result is not None:
         facts["observed"] = proof.describe(result)
-        facts["keepalives"] = str(len(result.keep_alives))
+        facts["keepalives"] = str(len(result.keep_alives_s))
         facts["quiet_s"] = f"{result.quiet_s:.1f}"
         if result.spacing_s is not None:
             facts["spacing_s"] = f"{result.spacing_s:.2f}"

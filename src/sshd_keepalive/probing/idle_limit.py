@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sshd_keepalive.model import Finding, State, Subject
-from sshd_keepalive.probing.proof import Loss, compute_tolerance_s, suggest_idle
+from sshd_keepalive.probing.proof import compute_tolerance_s, suggest_idle
 from sshd_keepalive.sshd_config.keepalive import Values
 
 #: On both sides of the limits that products have: 240, 300, 350, 600, 900, 3600 s.
@@ -28,7 +28,6 @@ class SpacedResult:
     spacing_s: float
     proven_s: float  # the longest silence, in both directions, that it outlived
     lethal_s: float | None = None  # the silence in which it was lost; None: it lives
-    loss: Loss | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

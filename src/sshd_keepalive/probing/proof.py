@@ -36,20 +36,11 @@ class Loss(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeepAlive:
-    """One keep-alive that arrived."""
-
-    at_s: float  # since the silence began
-    is_global: bool = False  # sshd sends a channel request where a channel is open
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class IdleResult:
     """One silence."""
 
-    idle_s: float  # planned length
-    quiet_s: float  # measured length
-    keep_alives: tuple[KeepAlive, ...] = ()
+    quiet_s: float  # its length
+    keep_alives_s: tuple[float, ...] = ()  # when each arrived, since the silence began
     loss: Loss | None = None  # None: alive, and it answered at the end
     farewell: str = ""  # the server's disconnect message
     was_stopped: bool = False  # by Ctrl-C
@@ -57,13 +48,12 @@ class IdleResult:
     @property
     def spacings_s(self) -> tuple[float, ...]:
         """From our last packet to the first keep-alive, then between keep-alives."""
-        times = [0.0, *(keep_alive.at_s for keep_alive in self.keep_alives)]
-        return tuple(later - earlier for earlier, later in pairwise(times))
+        return tuple(later - earlier for earlier, later in pairwise((0.0, *self.keep_alives_s)))
 
     @property
     def spacing_s(self) -> float | None:
         """The usual one; None when no keep-alive arrived."""
-        return median(self.spacings_s) if self.keep_alives else None
+        return median(self.spacings_s) if self.keep_alives_s else None
 
 
 def compute_needed_s(values: Values | None, policy_interval_s: int) -> float:
@@ -100,7 +90,7 @@ def describe(result: IdleResult) -> str:
     ending += ", when the test was interrupted" if result.was_stopped else ""
     if result.spacing_s is None:
         return f"no keep-alive, {ending}"
-    return f"a keep-alive every {result.spacing_s:.1f} s ({len(result.keep_alives)} seen), {ending}"
+    return f"a keep-alive every {result.spacing_s:.1f} s ({len(result.keep_alives_s)} seen), {ending}"
 
 
 def compose_answer(observed: Sequence[Finding], values: Values | None) -> str:
@@ -138,7 +128,7 @@ def _judge_silence(result: IdleResult, values: Values | None, wanted_s: int) -> 
         return State.DRIFT, _explain_loss(result, values)
     expected_s = values.consequence.request_after_s if values is not None else wanted_s
     if values is not None and values.interval_s <= 0:
-        if result.keep_alives:
+        if result.keep_alives_s:
             return State.DRIFT, f"keep-alives arrive although {values} sends none: the running sshd uses other values"
         return State.DRIFT, values.consequence.sentence
     if expected_s is None:  # never together with an interval above 0
@@ -191,7 +181,7 @@ def _explain_loss(result: IdleResult, values: Values | None) -> str:
         if limit_s is not None and abs(result.quiet_s - limit_s) <= compute_tolerance_s(limit_s):
             return f"{after}: {values.consequence.sentence}"
     if result.loss in (Loss.RESET, Loss.NO_ANSWER):
-        last_s = result.keep_alives[-1].at_s if result.keep_alives else 0.0
+        last_s = result.keep_alives_s[-1] if result.keep_alives_s else 0.0
         quiet_s = result.quiet_s - last_s
         return (
             f"{after}; a firewall, NAT or load balancer drops a connection that is idle for less than {quiet_s:.0f} s"

@@ -21,7 +21,6 @@ class SessionLog:
     """The sessions in the log of a host."""
 
     groups: tuple[SessionGroup, ...]
-    n_sessions: int  # that began in the time looked at
     first_at: datetime | None  # of the first line of sshd; None: there is none
     last_at: datetime | None
     sources: tuple[str, ...]  # "journal", "2 text logs"; empty: the host has no log
@@ -66,7 +65,7 @@ def parse(stdout: bytes) -> SessionLog:
     unread: list[str] = []
     sources: tuple[str, ...] = ()
     was_cut = False
-    n_sessions, n_left_out, first_at, last_at = 0, 0, None, None
+    n_left_out, first_at, last_at = 0, None, None
     in_effect_since, run_id = None, ""
     for kind, value in read_records(stdout):
         text = decode(value)
@@ -90,14 +89,12 @@ def parse(stdout: bytes) -> SessionLog:
                 elif words[0] == "left-out":
                     n_left_out = int(words[1])
                 elif words[0] == "seen":
-                    n_sessions = int(words[1])
-                    first_at, last_at = map(_read_time, words[2:4])
+                    first_at, last_at = map(_read_time, words[1:3])
     if len(groups) > _MOST_GROUPS:
         raise make_too_large(f"its log has more than {_MOST_GROUPS} groups of sessions")
     groups.sort(key=lambda group: (-group.n, group.account, group.address, group.end, group.is_new))
     return SessionLog(
         groups=tuple(groups),
-        n_sessions=n_sessions,
         first_at=first_at,
         last_at=last_at,
         sources=sources,

@@ -211,7 +211,6 @@ count() {
                 pid_of[key] = pid
                 by_pid[pid] = key
                 n_open++
-                n_begun++
                 next
             }
             if (message ~ /^Timeout, client not responding/) how = "timeout"
@@ -234,7 +233,7 @@ count() {
         }
         END {
             for (key in began) add(key, "open", last_at)
-            printf "seen %.0f %.0f %.0f\n", n_begun, began_at, last_at
+            printf "seen %.0f %.0f\n", began_at, last_at
             printf "left-out %.0f\n", n_left_out
             for (cell in lived) {
                 split(cell, part, SUBSEP)

@@ -37,7 +37,6 @@ class LiveSession:
     user: str
     line: str  # pts/0, notty; empty where sshd does not tell
     peer: str  # address:port of the client; empty when it is not known
-    port: int | None  # the daemon's
     began_at: datetime
     age_s: float
     commands: tuple[str, ...]  # what runs in it; empty: nothing, or only forwarded ports
@@ -107,7 +106,6 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
                 user=title["user"],
                 line=line,
                 peer=peer,
-                port=local,
                 began_at=now - timedelta(seconds=age_s),
                 age_s=age_s,
                 commands=tuple(command for p in family for command in commands.get(p.pid, [])),

@@ -13,7 +13,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from sshd_keepalive.errors import ConfigError, ExtraError, require_extra
+from sshd_keepalive.config.values import REFERENCES
+from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.program import suggest_extra
 from sshd_keepalive.quoting import join, quote
 
@@ -34,10 +35,7 @@ def resolve(reference: str, purpose: str) -> str:
     if read is not None and argument:
         return read(argument)
     # The text is not repeated: it may be the secret itself instead of its reference.
-    raise ConfigError(
-        f"{purpose}: not a secret reference",
-        hint="write env:NAME, file:PATH, keyring:SERVICE/USER, command:ARGV or prompt",
-    )
+    raise ConfigError(f"{purpose}: not a secret reference", hint=f"write {REFERENCES}")
 
 
 def _read_environment(name: str) -> str:
@@ -70,12 +68,11 @@ def _read_keyring(argument: str) -> str:
     if not service or not user:
         raise ConfigError(f"keyring:{argument}: write keyring:SERVICE/USER")
     try:
-        with require_extra("keyring"):
-            import keyring
-            import keyring.errors
-    except ExtraError as error:  # the worker of an engine may be another machine
-        message = f"keyring:{argument}: {error} on {os.uname().nodename}"
-        raise ConfigError(message, hint=suggest_extra(error.extra)) from None
+        import keyring
+        import keyring.errors
+    except ImportError as error:  # the worker of an engine may be another machine
+        message = f"keyring:{argument}: {error.name} is not installed on {os.uname().nodename}"
+        raise ConfigError(message, hint=suggest_extra("keyring")) from None
     try:
         value = keyring.get_password(service, user)
     except keyring.errors.KeyringError as error:

@@ -18,7 +18,7 @@ from paramiko.common import MSG_GLOBAL_REQUEST
 from sshd_keepalive.deadline import REAPER, Deadline
 from sshd_keepalive.model import Host
 from sshd_keepalive.probing.idle_limit import SpacedResult
-from sshd_keepalive.probing.proof import IdleResult, KeepAlive, Loss
+from sshd_keepalive.probing.proof import IdleResult, Loss
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connection import Connection
 from sshd_keepalive.ssh.errors import LoginCause, make_error
@@ -39,19 +39,18 @@ class _Watch:
 
     def __init__(self, *, answers: bool) -> None:
         self.began_s = time.monotonic()
-        self.keep_alives: list[KeepAlive] = []
+        self.keep_alives_s: list[float] = []
         self._answers = answers
 
     def note(self, kind: int, message: paramiko.Message) -> bool:
         """Note a request; True lets it be answered."""
         at_s = time.monotonic() - self.began_s
         copy = paramiko.Message(message.asbytes())
-        is_global = kind == MSG_GLOBAL_REQUEST
-        if not is_global:
+        if kind != MSG_GLOBAL_REQUEST:  # sshd sends a channel request where a channel is open
             copy.get_int()
         if copy.get_text() != KEEPALIVE:
             return True
-        self.keep_alives.append(KeepAlive(at_s=at_s, is_global=is_global))
+        self.keep_alives_s.append(at_s)
         return self._answers
 
 
@@ -119,15 +118,14 @@ def pace(connection: Connection, spacing_s: float, total_s: float, *, stop: Call
         if stop():
             break
         spoken_s = time.monotonic() - watch.began_s
-        arrivals_s = (keep_alive.at_s for keep_alive in watch.keep_alives)
-        traffic = [last_s, *(at_s for at_s in arrivals_s if last_s < at_s < spoken_s), spoken_s]
+        traffic = [last_s, *(at_s for at_s in watch.keep_alives_s if last_s < at_s < spoken_s), spoken_s]
         gaps = [later - earlier for earlier, later in pairwise(traffic)]
         loss = ask_back(connection) if client.is_active() else _loss(client)
         # The last gap has no answer yet.
         proven_s = max([proven_s, *(gaps[:-1] if loss is not None else gaps)])
         if loss is not None:
             client.steps.listener = None
-            return SpacedResult(spacing_s=spacing_s, proven_s=proven_s, lethal_s=gaps[-1], loss=loss)
+            return SpacedResult(spacing_s=spacing_s, proven_s=proven_s, lethal_s=gaps[-1])
         last_s = time.monotonic() - watch.began_s
     client.steps.listener = None
     return SpacedResult(spacing_s=spacing_s, proven_s=proven_s)
@@ -163,9 +161,8 @@ def _stay_silent(
     elif answers:
         loss = ask_back(connection)
     return IdleResult(
-        idle_s=idle_s,
         quiet_s=quiet_s,
-        keep_alives=tuple(watch.keep_alives),
+        keep_alives_s=tuple(watch.keep_alives_s),
         loss=loss,
         farewell=client.farewell,
         was_stopped=was_stopped and loss is None,

@@ -28,7 +28,7 @@ def study(
 ) -> Losses:
     interval, count = map(int, pair.split("/"))
     log = SessionLog(
-        groups=groups, n_sessions=sum(g.n for g in groups), first_at=SINCE, last_at=SINCE, sources=("journal",),
+        groups=groups, first_at=SINCE, last_at=SINCE, sources=("journal",),
         unread=(), was_cut=False, in_effect_since=since, run_id=run_id,
     )  # fmt: skip
     known = Known(name="h", version=Version.parse(version), interval_s=interval, count_max=count)
@@ -125,7 +125,7 @@ def test_an_address_whose_sessions_are_dropped_since_does_not_answer() -> None:
 def test_accounts_can_be_hidden_and_counts_stay() -> None:
     log = SessionLog(
         groups=(group("cut", 2, account="alice"), group("peer", 1, account="bob"), group("peer", 1, account="alice")),
-        n_sessions=4, first_at=None, last_at=None, sources=(), unread=(), was_cut=False,
+        first_at=None, last_at=None, sources=(), unread=(), was_cut=False,
     )  # fmt: skip
     assert [one.account for one in losses.hide_accounts(log).groups] == ["account-1", "account-2", "account-1"]
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from sshd_keepalive.model import State
 from sshd_keepalive.probing import idle_limit
 from sshd_keepalive.probing.idle_limit import Bounds, SpacedResult
-from sshd_keepalive.probing.proof import Loss
 from sshd_keepalive.sshd_config.keepalive import Values
 from sshd_keepalive.sshd_config.version import Version
 
@@ -24,7 +23,7 @@ def under(limit_s: float, idle_s: float) -> Bounds:
         tuple(
             SpacedResult(spacing_s=s, proven_s=float(s))
             if s < limit_s
-            else SpacedResult(spacing_s=s, proven_s=0.0, lethal_s=float(s), loss=Loss.NO_ANSWER)
+            else SpacedResult(spacing_s=s, proven_s=0.0, lethal_s=float(s))
             for s in idle_limit.choose_spacings(idle_s)
         )
     )

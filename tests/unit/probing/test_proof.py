@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from sshd_keepalive.model import State
 from sshd_keepalive.probing import proof
-from sshd_keepalive.probing.proof import IdleResult, KeepAlive, Loss
+from sshd_keepalive.probing.proof import IdleResult, Loss
 from sshd_keepalive.scripts import trial
 from sshd_keepalive.scripts.trial import TRIALS
 from sshd_keepalive.sshd_config import keepalive
@@ -29,7 +30,7 @@ def values(pair: str, version: str = "9.6p1") -> Values:
 
 def silence(quiet_s: float, every_s: float | None = None, loss: Loss | None = None) -> IdleResult:
     times = [] if every_s is None else [every_s * n for n in range(1, 1000) if every_s * n <= quiet_s]
-    return IdleResult(idle_s=quiet_s, quiet_s=quiet_s, keep_alives=tuple(KeepAlive(at_s=at) for at in times), loss=loss)
+    return IdleResult(quiet_s=quiet_s, keep_alives_s=times, loss=loss)
 
 
 @pytest.mark.parametrize("version", RELEASES)
@@ -56,7 +57,7 @@ def test_the_silence_a_host_needs_proves_what_its_release_does(pair: str, versio
 
 
 def test_a_busy_host_of_a_late_release_may_keep_its_interval() -> None:
-    mixed = IdleResult(idle_s=45, quiet_s=45, keep_alives=(KeepAlive(at_s=10.0), KeepAlive(at_s=30.2)))
+    mixed = IdleResult(quiet_s=45, keep_alives_s=(10.0, 30.2))
     assert proof.judge(mixed, values("10/3", "9.2p1"), 10).state is State.OK
     assert proof.judge(silence(45, 20), values("10/3", "9.2p1"), 10).state is State.OK
     assert proof.judge(mixed, values("10/3", "9.5p1"), 10).state is State.DRIFT
@@ -89,18 +90,15 @@ def test_every_death_is_a_failure_with_a_side(loss: Loss) -> None:
 
 
 def test_an_interrupted_silence_is_no_failure() -> None:
-    held = replace(silence(5), idle_s=60, was_stopped=True)
+    held = replace(silence(5), was_stopped=True)
     assert proof.judge(held, values("4/3"), 4).state is State.UNKNOWN
 
 
 @given(st.lists(st.floats(min_value=0.01, max_value=1e4), max_size=20))
 def test_spacings_add_up_to_the_last_keep_alive(gaps: list[float]) -> None:
-    at_s, keep_alives = 0.0, []
-    for gap in gaps:
-        at_s += gap
-        keep_alives.append(KeepAlive(at_s=at_s))
-    held = IdleResult(idle_s=at_s, quiet_s=at_s, keep_alives=tuple(keep_alives))
-    assert sum(held.spacings_s) == pytest.approx(at_s)
+    arrivals_s = tuple(accumulate(gaps))
+    held = IdleResult(quiet_s=sum(gaps), keep_alives_s=arrivals_s)
+    assert sum(held.spacings_s) == pytest.approx(sum(gaps))
     assert (held.spacing_s is None) == (not gaps)
 
 

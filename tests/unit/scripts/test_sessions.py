@@ -39,8 +39,8 @@ NETWORK = V4 + "01 0000000000000000FFFF00000B0200C0:08AE 0000000000000000FFFF000
 
 def test_sessions_are_reported_with_user_peer_age_and_command() -> None:
     ops, root = sessions.parse(told(network=NETWORK))
-    assert (ops.user, ops.line, ops.peer, ops.port, ops.commands) == ("ops", "pts/0", "192.0.2.9:50200", 22, ("-bash",))
-    assert (root.user, root.line, root.peer, root.port) == ("root", "notty", "192.0.2.9:50201", 2222)
+    assert (ops.user, ops.line, ops.peer, ops.commands) == ("ops", "pts/0", "192.0.2.9:50200", ("-bash",))
+    assert (root.user, root.line, root.peer) == ("root", "notty", "192.0.2.9:50201")
     assert (ops.age_s, root.age_s) == (50.5, 10.5)
     assert (ops.is_ours, root.is_ours) == (False, True)
     assert ops.began_at == datetime.fromtimestamp(1700000050, UTC)
@@ -69,7 +69,7 @@ def test_who_has_logged_in_is_counted() -> None:
 
 def test_what_the_kernel_does_not_tell_is_left_out() -> None:
     ops, root = sessions.parse(told(network=""))
-    assert (ops.peer, ops.port, root.peer) == ("", None, "")
+    assert (ops.peer, root.peer) == ("", "")
 
 
 def test_ipv6_is_bracketed() -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
-from sshd_keepalive.cli import COMMANDS, find_all_options
-from sshd_keepalive.cli.base import Command
+from sshd_keepalive.cli import COMMANDS
+from sshd_keepalive.cli.base import Command, find_options
 from sshd_keepalive.cli.options import format_options
 from sshd_keepalive.cli.records import REFERENCES
 from sshd_keepalive.config import options as files
@@ -55,9 +55,11 @@ def command(ctx: click.Context, words: tuple[str, ...], format: str) -> None:  #
         from sshd_keepalive.spelling import did_you_mean
 
         ctx.fail(f"no such command {words[0]!r}{did_you_mean(words[0], COMMANDS)}")
-    rows = [row for name in words[:1] or COMMANDS for row in _find_rows(ctx.find_root(), name, words[1:])]
-    source = files.find(ctx.find_root().params.get("config"))
+    root = ctx.find_root()
+    source = files.find(root.params.get("config"))
     path = None if source is None else str(source.path)
+    places = {} if source is None else files.find_places(source)
+    rows = [row for name in words[:1] or COMMANDS for row in _find_rows(root, name, words[1:], places)]
     if format == "json":
         options = [row._asdict() for row in rows]
         click.echo(json.dumps({"schema_version": 1, "command": "config", "file": path, "options": options}, indent=1))
@@ -73,16 +75,17 @@ def command(ctx: click.Context, words: tuple[str, ...], format: str) -> None:  #
         click.echo("every option has its default; sshd-keepalive config check shows those of check")
 
 
-def _find_rows(root: click.Context, name: str, words: tuple[str, ...]) -> Iterator[_Row]:
+def _find_rows(
+    root: click.Context, name: str, words: tuple[str, ...], places: Mapping[tuple[str, str], str]
+) -> Iterator[_Row]:
     group = root.command
     command = group.get_command(root, name) if isinstance(group, click.Group) else None
     if command is None:
         return
     # Without words, arguments that the command requires may be missing.
     context = command.make_context(name, list(words), parent=root, resilient_parsing=not words)
-    lines = files.find_places(root.params.get("config"))
-    for spelling, option in find_all_options(root)[name].items():
-        origin = _describe_origin(context, option, lines.get((name, spelling)) or lines.get(("", spelling), ""))
+    for spelling, option in find_options(command).items():
+        origin = _describe_origin(context, option, places.get((name, spelling)) or places.get(("", spelling), ""))
         yield _Row(name, spelling, _mask(spelling, context.params.get(option.name or "")), origin)
 
 
