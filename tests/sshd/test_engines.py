@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,35 @@ def test_ctrl_c_lets_local_workers_finish_what_they_have(sshd: Sshd, tmp_path: P
     assert ran.host("silent")["failure"]["kind"] == "timeout"
     causes = {host["failure"] and host["failure"]["cause"] for host in ran.data["hosts"][1:]}
     assert causes <= {None, "interrupted"}
+
+
+def test_ctrl_c_of_a_terminal_does_not_end_local_workers_while_they_start(sshd: Sshd, tmp_path: Path) -> None:
+    """They get it all the time here; the program itself does not."""
+    process = started("dask", ["check"], inventory(sshd, tmp_path, n=4), timeout_s=60)
+    interrupted = set()
+
+    def interrupt_workers() -> bool:
+        for pid in workers_of(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+                interrupted.add(pid)
+        return process.poll() is not None
+
+    wait_until(interrupt_workers, 240, "the end of the run")
+    ran = ended(process)
+    assert (ran.status, ran.stderr) == (1, "")
+    assert interrupted
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes that Dask started: `multiprocessing` runs them, and another one that looks after its own files."""
+    found = []
+    with suppress(OSError):  # somebody has ended meanwhile
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in children.read_text().split():
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+    return found
 
 
 def test_a_scheduler_that_is_not_there_is_reported_before_any_host_is_contacted(sshd: Sshd, tmp_path: Path) -> None:

@@ -390,9 +390,6 @@ def _read_identity(dask_worker: Any) -> str:
 
 def _load_job(run: str, packed_job: bytes, *, is_local: bool, dask_worker: Any) -> str:
     """Keep the job of a run and give the version of this program."""
-    if is_local:  # Ctrl-C reaches every process of the terminal; the controller decides what it means
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
     if run not in _jobs:
         _jobs[run] = _Unpacker(io.BytesIO(packed_job), dask_worker if is_local else None).load()
     return __version__
@@ -531,11 +528,16 @@ def _refuse_code_in_pickles() -> None:
 
 def _start(distributed: Any, workers: int) -> _Connection:
     """Start one worker process for each processor of this machine; they end with this process."""
+    from multiprocessing import resource_tracker
+
     from dask import config
     from dask.system import CPU_COUNT
 
+    resource_tracker.ensure_running()  # when it starts, it unblocks what is blocked below, up to Python 3.11
     n_processes = max(1, min(CPU_COUNT, workers))
     folder = tempfile.TemporaryDirectory(prefix="sshd-keepalive-")
+    # Ctrl-C reaches every process of the terminal; the controller decides what it means. The workers inherit this.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         with config.set(_LOCAL):
             cluster = distributed.LocalCluster(
@@ -555,6 +557,8 @@ def _start(distributed: Any, workers: int) -> _Connection:
             f"--engine dask: no workers could be started on this machine: {str(error).partition(chr(10))[0]}",
             hint="leave out --engine",
         ) from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     client = distributed.Client(cluster, set_as_default=False, name="sshd-keepalive")
     connection = _Connection(client=client, address="", cluster=cluster, folder=folder)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="secret")  # a question may wait for a person
