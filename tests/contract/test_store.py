@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -345,6 +346,26 @@ def test_a_record_that_cannot_be_read_is_damage(url: str, store: Store) -> None:
     _tell(url, "UPDATE documents SET text = '{\"host\": 7}'")
     with pytest.raises(StoreError, match="damaged"):
         store.list_records("a")
+
+
+def test_a_locked_file_is_waited_for_and_the_wait_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    reports: list[str] = []
+    with closing(sqlite3.connect(path)) as holder:
+
+        def release() -> None:
+            reports.append("locked")
+            holder.rollback()
+
+        store = Store(parse_address(str(path)), report_wait=release)
+        for mode in ("delete", "wal"):
+            holder.execute(f"PRAGMA journal_mode = {mode}")
+            holder.execute("BEGIN EXCLUSIVE")
+            store.save(a_check(len(reports)))
+            store.close()
+    assert reports == ["locked", "locked"]
+    assert len(store.list_runs()) == 2
+    store.close()
 
 
 @pytest.mark.parametrize("harm", ["not a database at all, but long enough to be read " * 100, "middle"])

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sshd_keepalive.errors import ParseError, PlanError
+from sshd_keepalive.errors import HostError, ParseError, PlanError
 from sshd_keepalive.model import COUNT_MAX, GLOBAL, INTERVAL, Context, MatchOverrides, Snapshot, State
 from sshd_keepalive.planning import diff, judge, plan
 from sshd_keepalive.sshd_config import document
@@ -108,10 +108,16 @@ def test_any_bytes_are_read_or_refused(main: bytes, other: bytes, version: Versi
 
 @given(SEEDS, st.sampled_from(["8.4p1", "9.2p1", "10.0p2"]))
 @example(817283100, "8.4p1")
+@example(14352904, "9.2p1")  # an accident made a pattern that is too long
 def test_a_plan_keeps_every_promise(seed: int, version: str) -> None:
-    snapshot = found(seed, version)
-    policy = snapshot.host.policy
-    verdicts = {finding.state for finding in judge.judge(read(snapshot), policy)}
+    try:
+        snapshot = found(seed, version)
+        policy = snapshot.host.policy
+        verdicts = {finding.state for finding in judge.judge(read(snapshot), policy)}
+    except HostError as error:
+        if "too large to judge" not in str(error):
+            raise
+        return
     try:
         planned = plan.plan(read(snapshot), policy)
     except (ParseError, PlanError):

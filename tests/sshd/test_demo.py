@@ -16,8 +16,10 @@ from tests.support.sshd import wait_until
 pytestmark = pytest.mark.sshd
 
 
-def test_the_demo_repairs_four_servers_and_rolls_the_fifth_back() -> None:
-    ran = keepalive("demo")
+def test_the_demo_repairs_four_servers_and_rolls_the_fifth_back(tmp_path: Path) -> None:
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    ran = keepalive("demo", TMPDIR=str(folder))
     assert ran.status == 0, ran.stdout
     assert "\nrolled_back fragile\n" in ran.stdout
     assert "\n5 hosts: 4 applied, 1 rolled_back\n" in ran.stdout

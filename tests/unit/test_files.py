@@ -18,7 +18,7 @@ from tests.support.devices import FULL, NULL, device, is_device
 def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
     file = tmp_path / "report"
     files.write(file, b"one")
-    assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~os.umask(os.umask(0o022))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
     with file.open("rb") as before:
         files.write(file, b"two")
         assert (before.read(), file.read_bytes()) == (b"one", b"two")

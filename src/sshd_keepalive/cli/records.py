@@ -72,7 +72,12 @@ def open_store(text: str, secrets: Secrets) -> Store:
 
     if text.startswith(REFERENCES):
         text = secrets.get(text, purpose="--store").reveal()
-    return store.Store(store.parse_address(text))
+    address = store.parse_address(text)
+
+    def report_wait() -> None:
+        sys.stderr.write(printable(f"waiting for the history {address}: another program has locked it\n"))
+
+    return store.Store(address, report_wait=report_wait)
 
 
 def holds_password(text: str) -> bool:

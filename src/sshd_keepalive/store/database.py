@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from sshd_keepalive.store.address import Address
 from sshd_keepalive.store.tables import SCHEMA, VERSION_TABLE
 
 WAIT_S: Final = 30.0  # for another writer, and for a server to answer
+_PATIENCE_S: Final = 2.0  # of a person who is not told what the program waits for
 _WRITES: Final = "writes"
 #: Any number, as long as every release takes the same: who holds it brings the schema up to date.
 _LOCK: Final = 0x5373_6864_6B61
@@ -27,10 +28,18 @@ _ROUND_S: Final = 0.05
 class Database:
     """Opened lazily; `reading` and `writing` give a connection in a transaction, and StoreError for all trouble."""
 
-    def __init__(self, address: Address, *, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self, address: Address, *, wait_s: float = WAIT_S, report_wait: Callable[[], None] = lambda: None
+    ) -> None:
+        """Open nothing.
+
+        Args:
+            report_wait: called when a file has been locked for two seconds and is waited for.
+        """
         self.address = address
         self._wait_s = wait_s
-        self._engine = _create_engine(address, wait_s)
+        self._report_wait = report_wait
+        self._engine = _create_engine(address, wait_s, report_wait)
         self._is_current = False
 
     def exists(self) -> bool:
@@ -92,7 +101,8 @@ class Database:
             try:
                 with self._engine.connect() as connection:
                     driver: Any = connection.connection.driver_connection  # outside of any transaction
-                    if driver.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                    mode = _execute_patiently(driver, "PRAGMA journal_mode", self._wait_s, self._report_wait)
+                    if mode.fetchone()[0] != "wal":
                         driver.execute("PRAGMA journal_mode = wal")
                 return
             except Exception as error:
@@ -121,7 +131,7 @@ class Database:
             ) from None
 
 
-def _create_engine(address: Address, wait_s: float) -> Engine:
+def _create_engine(address: Address, wait_s: float, report_wait: Callable[[], None]) -> Engine:
     if address.file is None:
         engine = create_engine(address.url, connect_args={"connect_timeout": max(2, int(wait_s))}, hide_parameters=True)
         return engine
@@ -137,9 +147,28 @@ def _create_engine(address: Address, wait_s: float) -> Engine:
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        driver = connection.connection.driver_connection
+        _execute_patiently(driver, "BEGIN IMMEDIATE" if writes else "BEGIN", wait_s, report_wait)
 
     return engine
+
+
+def _execute_patiently(driver: Any, statement: str, wait_s: float, report_wait: Callable[[], None]) -> Any:
+    """Wait for a locked file, and report that when it takes longer than a moment."""
+    import sqlite3
+
+    patience_s = min(_PATIENCE_S, wait_s)
+    driver.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
+    try:
+        return driver.execute(statement)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname != "SQLITE_BUSY":
+            raise
+        report_wait()
+        driver.execute(f"PRAGMA busy_timeout = {int((wait_s - patience_s) * 1000)}")
+        return driver.execute(statement)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {int(wait_s * 1000)}")
 
 
 def _make(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -33,9 +33,11 @@ class Store:
     recorded last, whatever the clocks said; lists are in the order of their start.
     """
 
-    def __init__(self, address: Address, *, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self, address: Address, *, wait_s: float = WAIT_S, report_wait: Callable[[], None] = lambda: None
+    ) -> None:
         self.address = address
-        self._database = Database(address, wait_s=wait_s)
+        self._database = Database(address, wait_s=wait_s, report_wait=report_wait)
 
     def close(self) -> None:
         """Close the connections."""

@@ -23,6 +23,7 @@ import click
 from sshd_keepalive import program
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.quoting import quote
 
 #: name → (what is typical about it, the files below its directory). `@` is that directory, `ME` the account.
 SERVERS = {
@@ -84,7 +85,7 @@ def command(keep: bool) -> None:
     """Start real sshd servers on loopback, and check, plan, apply and check them."""
     binary = _find_sshd()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-", dir=_choose_parent())))
         if os.geteuid() == 0:
             stack.enter_context(_make_separation_directory())
         key = _make_key(folder / "id_ed25519")
@@ -102,6 +103,12 @@ def command(keep: bool) -> None:
         raise SystemExit(5)
     click.echo("\nfour servers keep quiet sessions alive, verified over new logins; one was rolled back")
     click.echo("next, with a host of yours: sshd-keepalive check ops@192.0.2.11")
+
+
+def _choose_parent() -> str:
+    """Choose a directory whose path needs no quotes: the words of an sshd are read from its title, which has none."""
+    parent = tempfile.gettempdir()
+    return parent if quote(parent) == parent else "/tmp"  # noqa: S108 - TemporaryDirectory makes the name
 
 
 def _find_sshd() -> str:
