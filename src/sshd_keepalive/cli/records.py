@@ -19,7 +19,7 @@ from sshd_keepalive.cli.output import render_error
 from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, find_changes
 from sshd_keepalive.model import Host, HostReport, PastRun, Run
-from sshd_keepalive.quoting import join
+from sshd_keepalive.quoting import join, printable
 
 if TYPE_CHECKING:
     from sshd_keepalive.secrets.retrieval import Secrets
