@@ -440,7 +440,7 @@ def test_a_port_that_is_still_held_is_rolled_back_once_it_is_free(wrapped: Targe
     hold = (
         "perl -MSocket -e 'socket S, AF_INET6, SOCK_STREAM, 0; setsockopt S, SOL_SOCKET, SO_REUSEADDR, 1; "
         'bind S, pack_sockaddr_in6(22, Socket::IN6ADDR_ANY) or exit; listen S, 1; open F, ">/held"; close F; '
-        "sleep 6' & n=0; until [ -e /held ] || [ $n -gt 50 ]; do n=$((n+1)); sleep 0.1; done"
+        "sleep 6' & n=0; until [ -e /held ] || [ $n -gt 150 ]; do n=$((n+1)); sleep 0.1; done"
     )
     starts_with(wrapped, hold)
     ran = wrapped("apply", "--confirm-timeout", "60")
