@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from sshd_keepalive.cli.commands import demo
-from tests.support.cli import keepalive
+from tests.support.cli import PROGRAM, keepalive
 from tests.support.sshd import wait_until
 
 pytestmark = pytest.mark.sshd
@@ -39,3 +40,17 @@ def test_nobody_else_is_given_the_port_of_a_server_that_restarts(tmp_path: Path)
         wait_until(lambda: not pid_file.exists(), 60, "the end of sshd")
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", server.port))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_servers_of_a_kept_demo_end_with_it(number: signal.Signals) -> None:
+    with subprocess.Popen([*PROGRAM, "demo", "--keep"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        shown = next(line for line in process.stdout if "the inventory is" in line)
+        directory = Path(shown.split()[3]).parent
+        pids = [int(file.read_text()) for file in directory.glob("*/sshd.pid")]
+        assert len(pids) == 5
+        process.send_signal(number)
+        assert process.wait(60) == 0
+    assert not directory.exists()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,7 @@ class Server:
 def command(keep: bool) -> None:
     """Start real sshd servers on loopback, and check, plan, apply and check them."""
     binary = _find_sshd()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers end with the program, as after Ctrl-C
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-", dir=_choose_parent())))
         if os.geteuid() == 0:
@@ -96,8 +97,11 @@ def command(keep: bool) -> None:
         (folder / "hosts.yaml").write_text(_write_inventory(servers, key, folder), encoding="utf-8")
         is_as_expected = all(_run_step(folder, words) == code for words, code in STEPS)
         if keep:
+            ends = {signal.SIGINT, signal.SIGTERM}
+            signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # from the moment on at which a person may press Ctrl-C
             click.echo(f"\nthe inventory is {folder}/hosts.yaml; Ctrl-C ends the servers and removes it")
-            _wait_for_interrupt()
+            signal.sigwait(ends)
+            click.echo("")
     if not is_as_expected:
         click.echo("\na step of the demo did not end as expected; please report the output above")
         raise SystemExit(5)
@@ -254,9 +258,3 @@ def _read(output: io.RawIOBase) -> bytes:
         return output.read(65536) or b""
     except OSError:
         return b""
-
-
-def _wait_for_interrupt() -> None:
-    with suppress(KeyboardInterrupt):
-        signal.pause()
-    click.echo("")
