@@ -196,7 +196,7 @@ def _probe_limit(
                         zip(shells, idle_limit.choose_spacings(total_s, len(shells)), strict=True),
                     )
                 )
-            is_alive = all(one.loss is None for one in results)
+            is_alive = all(one.lethal_s is None for one in results)
         finally:
             probe.board.end_silence(alive=is_alive)
     finally:
@@ -209,7 +209,7 @@ def _probe_limit(
     facts = (
         *report.facts,
         ("idle_limit", idle_limit.describe(bounds)),
-        ("lost", str(sum(p.loss is not None for p in results))),
+        ("lost", str(sum(one.lethal_s is not None for one in results))),
     )
     return replace(report, facts=facts)
 
