@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -180,3 +181,39 @@ def test_the_version_comes_with_those_of_the_libraries_when_asked() -> None:
     names = [line.split()[0] for line in ran.stdout.splitlines()]
     assert names == ["sshd-keepalive,", "Python", "paramiko", "cryptography", "click"]
     assert keepalive("--version").stdout == ran.stdout.splitlines(keepends=True)[0]
+
+
+IMPORT_WAITS = """
+import sys
+
+class Waits:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "paramiko":
+            sys.stdin.readline()
+
+sys.meta_path.insert(0, Waits)
+from sshd_keepalive.__main__ import main
+main()
+"""
+
+
+def test_the_host_is_contacted_before_paramiko_is_imported(tmp_path: Path) -> None:
+    """The import takes about as long as the TCP handshake with a host that is far away."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        words = ["check", f"ops@127.0.0.1:{server.getsockname()[1]}"]
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", IMPORT_WAITS, *words],
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            try:
+                server.accept()[0].close()
+            finally:
+                printed, _ = process.communicate("\n", timeout=60)
+    assert (process.returncode, "no key" in printed) == (3, True), printed

@@ -6,6 +6,7 @@ host: that is the `failure` of the report, so that one host never delays or hide
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from sshd_keepalive.planning.undo import Past
     from sshd_keepalive.scripts.guard import Change
     from sshd_keepalive.secrets.retrieval import Secrets
+    from sshd_keepalive.ssh.dial import DialAhead
     from sshd_keepalive.sshd_config.reading import Reading
 
 
@@ -386,6 +388,7 @@ def connect(host: Host, orders: Orders, *, is_patient: bool = False) -> Shell:
     Raises:
         ConnectError.
     """
+    ahead = _dial_ahead(host, orders)
     from sshd_keepalive.ssh import connect as ssh  # paramiko costs 60 ms: not before a connection is needed
 
     _import_readers()
@@ -396,7 +399,24 @@ def connect(host: Host, orders: Orders, *, is_patient: bool = False) -> Shell:
             timeout_s=orders.timeout_s,
             connect_timeout_s=orders.connect_timeout_s,
             is_patient=is_patient,
+            ahead=ahead,
         )
+
+
+def _dial_ahead(host: Host, orders: Orders) -> DialAhead | None:
+    """Begin the first connection of the process, which is made while paramiko is imported.
+
+    It precedes the keys and the throttle, which allows more than one connection; so it is one alone.
+    """
+    is_first = "paramiko" not in sys.modules and _first.acquire(blocking=False)
+    if not is_first or host.jump or host.obstacle:
+        return None
+    from sshd_keepalive.ssh.dial import DialAhead
+
+    return DialAhead(host, orders.timeout_s, orders.connect_timeout_s)
+
+
+_first = threading.Lock()  # never released: the thread that gets it makes the first connection
 
 
 @cache

@@ -43,7 +43,7 @@ def prepare(host: Host, secrets: Secrets) -> None:
     """Load the host's keys and fetch its password, so that no half-open login waits for a file or for a person.
 
     Raises:
-        HostError: kind `auth`; the host was not contacted.
+        HostError: kind `auth`; no login was begun.
     """
     if _tries_keys(host):
         load_identities(host, secrets)

@@ -18,6 +18,7 @@ from sshd_keepalive.ssh import throttle
 from sshd_keepalive.ssh.auth import prepare
 from sshd_keepalive.ssh.channel import Session
 from sshd_keepalive.ssh.connection import Connection, log_in
+from sshd_keepalive.ssh.dial import DialAhead
 from sshd_keepalive.ssh.errors import LoginCause, make_error
 from sshd_keepalive.ssh.jump import open_wire
 from sshd_keepalive.ssh.shell import Shell
@@ -34,6 +35,7 @@ def connect(
     timeout_s: float,
     connect_timeout_s: float = 10.0,
     is_patient: bool = False,
+    ahead: DialAhead | None = None,
 ) -> Shell:
     """Log in.
 
@@ -41,6 +43,7 @@ def connect(
         timeout_s: for everything from the first packet to the ready Shell, jump hosts included.
         connect_timeout_s: for the TCP connection alone.
         is_patient: try a connection that sshd turned away again, after a while; see ssh.throttle.
+        ahead: a connection to the host that was begun already.
     Raises:
         ConnectError: with `kind` and `cause` as ssh.errors lists them.
     """
@@ -50,17 +53,28 @@ def connect(
         with waiting():
             for hop in (*host.jump, host):
                 prepare(hop, secrets)
-        return _log_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient)
+        return _log_in(host, secrets, timeout_s, connect_timeout_s, is_patient=is_patient, ahead=ahead)
     except HostError as error:
         raise ConnectError(str(error), kind=error.kind, cause=error.cause, hint=error.hint) from None
+    finally:
+        if ahead is not None:
+            ahead.close()
 
 
-def _log_in(host: Host, secrets: Secrets, timeout_s: float, connect_timeout_s: float, *, is_patient: bool) -> SshShell:
+def _log_in(
+    host: Host,
+    secrets: Secrets,
+    timeout_s: float,
+    connect_timeout_s: float,
+    *,
+    is_patient: bool,
+    ahead: DialAhead | None,
+) -> SshShell:
     for n_tries in itertools.count(1):
         try:
             with throttle.throttle(host):
                 deadline = Deadline(timeout_s)  # neither a person's time to answer nor a queue's is the host's
-                dial = partial(open_wire, host, secrets, deadline, connect_timeout_s)
+                dial = partial(open_wire, host, secrets, deadline, connect_timeout_s, ahead)
                 connection = log_in(host, dial, secrets, deadline, opens_ahead=True)
                 return SshShell(host, timeout_s - deadline.left_s(), connection, secrets)
         except HostError as error:

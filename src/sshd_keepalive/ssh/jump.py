@@ -17,7 +17,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind, Host
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connection import Connection, log_in
-from sshd_keepalive.ssh.dial import dial
+from sshd_keepalive.ssh.dial import DialAhead, dial
 from sshd_keepalive.ssh.errors import LoginCause, make_error
 from sshd_keepalive.ssh.wire import ChannelWire, SocketWire, Wire
 
@@ -29,14 +29,19 @@ _SETTLE_S: Final = 0.1
 _REMEMBER_S: Final = 5.0  # other failures: long enough for the hosts that wait already
 
 
-def open_wire(host: Host, secrets: Secrets, deadline: Deadline, connect_timeout_s: float) -> Wire:
+def open_wire(
+    host: Host, secrets: Secrets, deadline: Deadline, connect_timeout_s: float, ahead: DialAhead | None = None
+) -> Wire:
     """Connect to a host, directly or through its jump hosts.
+
+    Args:
+        ahead: a direct connection that was begun already.
 
     Raises:
         HostError: of this host, or of the jump host that failed.
     """
     if not host.jump:
-        return SocketWire(dial(host, deadline, connect_timeout_s))
+        return SocketWire((ahead.take() if ahead else None) or dial(host, deadline, connect_timeout_s))
     with _lock:
         jump_host = _jump_hosts.setdefault(host.jump, _JumpHost(host.jump))
     return jump_host.open_wire_to(host, secrets, deadline, connect_timeout_s)
