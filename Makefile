@@ -139,7 +139,7 @@ $(NODE_CLIENT): $(NODE_CLIENT:node_modules=package-lock.json)
 	@touch $@
 
 packages-plain:
-	@tools/install-packages busybox mksh patch zsh fish man-db mandoc
+	@tools/install-packages busybox mksh patch xz-utils bzip2 zsh fish man-db mandoc
 
 packages-ssh:
 	@tools/install-packages openssh-server openssh-client dropbear-bin tinysshd
