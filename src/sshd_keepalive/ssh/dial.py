@@ -18,8 +18,8 @@ from sshd_keepalive.ssh.errors import LoginCause, make_error
 _Address = tuple[socket.AddressFamily, Any]
 _UNACKNOWLEDGED_MS: Final = 20_000
 _PING_S: Final = 0.5
-#: How old a connection that was made ahead may be: the user may have been asked for a passphrase meanwhile, and sshd
-#: waits only LoginGraceTime, 120 s, for a login.
+#: How long a connection that was made ahead may wait, while the user is asked for a passphrase for example: since
+#: OpenSSH 9.8 sshd turns away addresses whose connections exceed LoginGraceTime, 120 s (PerSourcePenalties).
 _FRESH_S: Final = 10.0
 
 
@@ -84,50 +84,48 @@ class DialAhead:
     """A connection to a host that a thread makes while this one does something else."""
 
     def __init__(self, host: Host, timeout_s: float, connect_timeout_s: float) -> None:
-        self._expiry = Deadline(_FRESH_S)
         self._lock = threading.Lock()
-        self._is_wanted = True
+        self._is_made = threading.Event()
+        self._is_ended = threading.Event()  # taken, or not wanted
         self._sock: socket.socket | None = None
         self._error: HostError | None = None
         arguments = (host, Deadline(timeout_s), connect_timeout_s)
-        self._thread = threading.Thread(target=self._dial, args=arguments, name=f"dial {host.address}", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, args=arguments, name=f"dial {host.address}", daemon=True).start()
 
     def take(self) -> socket.socket | None:
-        """Wait for the connection and give it, once; None: it was taken, or is too old.
+        """Wait for the connection and give it, once; None: it was taken, or was closed because it waited for long.
 
         Raises:
             HostError: as for `dial`.
         """
-        self._thread.join()  # `dial` has a time limit
+        self._is_made.wait()  # `dial` has a time limit
         error, self._error = self._error, None
         if error is not None:
             raise error
-        if self._expiry.is_over:
-            self.close()
-        with self._lock:
-            sock, self._sock = self._sock, None
-        return sock
+        return self._remove()
 
     def close(self) -> None:
         """Close the connection unless it was taken, without waiting for it."""
-        with self._lock:
-            self._is_wanted = False
-            if self._sock is not None:
-                self._sock.close()
-                self._sock = None
+        self._is_ended.set()
 
-    def _dial(self, host: Host, deadline: Deadline, connect_timeout_s: float) -> None:
+    def _run(self, host: Host, deadline: Deadline, connect_timeout_s: float) -> None:
         try:
-            sock = dial(host, deadline, connect_timeout_s)
+            self._sock = dial(host, deadline, connect_timeout_s)
         except HostError as error:
             self._error = error
             return
+        finally:
+            self._is_made.set()
+        self._is_ended.wait(_FRESH_S)
+        sock = self._remove()
+        if sock is not None:
+            sock.close()
+
+    def _remove(self) -> socket.socket | None:
+        self._is_ended.set()
         with self._lock:
-            if self._is_wanted:
-                self._sock = sock
-            else:
-                sock.close()
+            sock, self._sock = self._sock, None
+        return sock
 
 
 def _resolve(host: Host, limit: Deadline) -> tuple[_Address, ...]:

@@ -39,19 +39,19 @@ def test_a_connection_is_given_once(server: socket.socket) -> None:
 def test_one_that_is_not_taken_is_closed(server: socket.socket) -> None:
     ahead = dial_ahead(server)
     ahead.close()
-    assert ahead.take() is None
     with server.accept()[0] as accepted:
         accepted.settimeout(60)
         assert accepted.recv(1) == b""
+    assert ahead.take() is None
 
 
 def test_one_that_has_waited_for_long_is_closed(server: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial, "_FRESH_S", 0.0)
     ahead = dial_ahead(server)
-    assert ahead.take() is None
     with server.accept()[0] as accepted:
         accepted.settimeout(60)
-        assert accepted.recv(1) == b""
+        assert accepted.recv(1) == b"", "before anybody asks for it"
+    assert ahead.take() is None
 
 
 def test_why_there_is_none_is_raised(server: socket.socket) -> None:
