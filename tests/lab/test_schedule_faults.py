@@ -51,7 +51,7 @@ def test_a_run_in_progress_is_not_begun_again_and_one_that_is_killed_fails(contr
 def test_a_run_that_is_stopped_finishes_the_hosts_in_flight(controller: Controller) -> None:
     host = controller("d12py")
     host.run(MUTE)
-    keepalive(host, "schedule install --every week -i mute.yaml --timeout 10")
+    keepalive(host, "schedule install --every week -i mute.yaml --timeout 30")
     host.run(f"systemctl start --no-block {UNIT}")
     wait_for_a_host_in_flight(host)
     host.run(f"systemctl stop {UNIT}", timeout_s=240)

@@ -71,8 +71,8 @@ def test_several_hosts_of_one_key_are_asked_about_one_by_one_and_all_log_in(tmp_
 
 
 def test_a_person_may_take_longer_than_sshd_waits(tmp_path: Path) -> None:
-    with Sshd("LoginGraceTime 5") as sshd:  # a busy machine must log in within it
-        with Terminal("check", "-i", inventory(sshd, tmp_path), "--timeout", "20", NO_COLOR="1") as terminal:
+    with Sshd("LoginGraceTime 10") as sshd:  # a busy machine must log in within it
+        with Terminal("check", "-i", inventory(sshd, tmp_path), "--timeout", "60", NO_COLOR="1") as terminal:
             terminal.wait_for(QUESTION)
             children = Path(f"/proc/{sshd.pid}/task/{sshd.pid}/children")
             wait_until(lambda: not children.read_text(), 60, "sshd to give up")

@@ -154,8 +154,8 @@ def test_a_shell_that_echoes_gets_no_password(tmp_path: Path, monkeypatch: pytes
         with contextlib.closing(connect(host, secrets=Secrets(), timeout_s=60)) as shell, pytest.raises(HostError):
             shell.login_through("sh /nowhere rehearse", timeout_s=1)
         with contextlib.closing(connect(host, secrets=Secrets(), timeout_s=60)) as shell, pytest.raises(HostError):
-            shell.run("echo never", timeout_s=3)
-        wait_until(lambda: "SKA1 PASSWORD" in kept.read_text(), 60, "what was sent to be kept")
+            shell.run("echo never", timeout_s=8)
+        wait_until(lambda: kept.exists() and "SKA1 PASSWORD" in kept.read_text(), 60, "what was sent to be kept")
     assert "sesame" not in kept.read_text()
 
 
