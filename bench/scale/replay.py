@@ -40,16 +40,19 @@ class _Recorder(SocketWire):
         super().__init__(sock)
         self.n_sent = 0
         self.pieces: list[tuple[int, bytes]] = []
+        self._lock = threading.Lock()  # an answer may be here before the request is counted
 
     def send(self, data: bytes, /) -> int:
-        n = super().send(data)
-        self.n_sent += n
+        with self._lock:
+            n = super().send(data)
+            self.n_sent += n
         return n
 
     def recv(self, n_bytes: int, /) -> bytes:
         data = super().recv(n_bytes)
         if data:
-            self.pieces.append((self.n_sent, data))
+            with self._lock:
+                self.pieces.append((self.n_sent, data))
         return data
 
 
