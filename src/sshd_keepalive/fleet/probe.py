@@ -182,6 +182,10 @@ def _probe_limit(
 ) -> HostReport:
     """Keep several connections to one host at the same time, each with its own spacing."""
     total_s = probe.idle_s if probe.idle_s is not None else _LIMIT_S
+
+    def pace(one: Shell, spacing_s: float) -> idle_limit.SpacedResult:
+        return one.pace(spacing_s, total_s, stop=probe.stop)
+
     others, notes = _open_logins(shell, len(idle_limit.choose_spacings(total_s)) - 1, orders)
     try:
         slot.close()
@@ -190,12 +194,7 @@ def _probe_limit(
         is_alive = False
         try:
             with ThreadPoolExecutor(max_workers=len(shells)) as pool:
-                results = tuple(
-                    pool.map(
-                        lambda pair: pair[0].pace(pair[1], total_s, stop=probe.stop),
-                        zip(shells, idle_limit.choose_spacings(total_s, len(shells)), strict=True),
-                    )
-                )
+                results = tuple(pool.map(pace, shells, idle_limit.choose_spacings(total_s, len(shells))))
             is_alive = all(one.lethal_s is None for one in results)
         finally:
             probe.board.end_silence(alive=is_alive)
