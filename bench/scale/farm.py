@@ -17,14 +17,13 @@ from tests.support.sshd import Sshd
 CONFIG = "ClientAliveInterval 300\nClientAliveCountMax 3\nMaxStartups 2000\nLogLevel ERROR\n"
 
 
-#: What the account runs instead of a shell: it reads the script for its nonce and repeats a recorded answer.
+#: What the account runs instead of a shell: it reads the script for its nonce and repeats a recorded answer. It ends
+#: with the last line of a framed script (ssh.framing), after which our shell would wait for another one.
 ANSWER = r"""
-match($0, /SKA1 BEGIN [0-9a-f]+/) { nonce = substr($0, RSTART + 11, RLENGTH - 11) }
-END {
-    printf "\nSKA1 BEGIN %s\n", nonce
-    while ((getline line < ANSWERED) > 0) print line
-    printf "\nSKA1 END %s 0\n", nonce
-}
+nonce=$(sed -n 's/.*SKA1 BEGIN \([0-9a-f]*\).*/\1/p; /^task$/q')
+printf '\nSKA1 BEGIN %s\n' "$nonce"
+cat "$1"
+printf '\nSKA1 END %s 0\n' "$nonce"
 """
 
 
@@ -73,8 +72,8 @@ class Farm:
             shell.close()
         assert (answered.ended, answered.status) == (True, 0), answered
         (self.folder / "answered").write_bytes(answered.stdout)
-        (self.folder / "answer.awk").write_text(ANSWER)
-        command = f"exec awk -v ANSWERED={self.folder}/answered -f {self.folder}/answer.awk"
+        (self.folder / "answer.sh").write_text(ANSWER)
+        command = f"exec sh {self.folder}/answer.sh {self.folder}/answered"
         config = self.sshd.config_file
         config.write_text(f"ForceCommand {command}\n{config.read_text()}")
         self.sshd.reload()
