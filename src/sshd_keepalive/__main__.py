@@ -38,7 +38,7 @@ def main() -> None:
         sys.stderr.write(f"error: cannot write to standard output: {os.strerror(output.error)}\n")
         code = max(code, ExitCode.UNKNOWN)
     # Hosts are not waited for after Ctrl-C or a time limit. After a KeyboardInterrupt out of `exec`, which dataclasses
-    # use, Python ends itself with SIGINT, whoever has caught it (Python/pythonrun.c, unhandled_keyboard_interrupt).
+    # use, Python ends itself with SIGINT, even if it was caught (Python/pythonrun.c, unhandled_keyboard_interrupt).
     if code == ExitCode.INTERRUPTED or threading.active_count() > 1:
         _leave(code)
     gc.freeze()  # the memory goes with the process: Python need not look for garbage at its end, 30 ms
