@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
 
-from sshd_keepalive.config.settings import HOST, NAME, SHARED
-
-Schema = dict[str, Any]
+from sshd_keepalive.config.settings import HOST, NAME, SHARED, Schema
 
 
 def build() -> Schema:
