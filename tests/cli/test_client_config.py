@@ -9,8 +9,7 @@ import paramiko
 import pytest
 from click.testing import CliRunner, Result
 
-from sshd_keepalive import clients
-from sshd_keepalive.cli.commands.client_config import command
+from sshd_keepalive.cli.commands.client_config import CLIENTS, NAMES, command
 
 
 def run(*words: str | Path) -> Result:
@@ -21,7 +20,7 @@ def run(*words: str | Path) -> Result:
 
 def test_every_client_gets_the_numbers() -> None:
     told = json.loads(run("--interval", "1m", "--count", "4", "--format", "json").stdout)["clients"]
-    assert set(told) == set(clients.NAMES)
+    assert set(told) == set(NAMES)
     for name, client in told.items():
         assert ("60000" if name == "jsch" else "60") in client["text"]
     assert run("--for", "jsch").stdout.startswith("jsch: before session.connect()")
@@ -33,7 +32,7 @@ def test_paramiko_has_what_is_printed_for_it() -> None:
 
 def test_what_is_printed_for_openssh_passes_the_check(tmp_path: Path) -> None:
     config = tmp_path / "config"
-    config.write_text("Host etl\n  User ops\n" + clients.CLIENTS[0].render(60, 3) + "\n")
+    config.write_text("Host etl\n  User ops\n" + CLIENTS[0].render(60, 3) + "\n")
     checked = run("--check", config, "--interval", "60")
     assert checked.exit_code == 0
     assert checked.stdout == "ok    etl  ServerAliveInterval 60\nok    any other host  ServerAliveInterval 60\n"

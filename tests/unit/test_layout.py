@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -14,8 +15,10 @@ import sshd_keepalive
 from sshd_keepalive.cli import COMMANDS
 
 SOURCE = Path(sshd_keepalive.__file__).parent
+ROOT = SOURCE.parents[1]
 LONGEST = 60  # lines; ruff counts the parameters
 MOST_MODULES = 20
+MOST_LINES = 400  # of two modules that could be one
 MODULES = [path for path in sorted(SOURCE.rglob("*.py")) if "migrations" not in path.parts]
 
 
@@ -78,6 +81,38 @@ def test_no_package_has_more_modules_than_a_reader_can_survey() -> None:
     assert {package: n for package, n in sizes.items() if n > MOST_MODULES} == {}
 
 
+def find_importers(paths: Iterable[Path]) -> dict[str, set[Path]]:
+    """Find which files import each module of the program."""
+    importers: dict[str, set[Path]] = defaultdict(set)
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            for name in names:
+                importers[name].add(path)
+    return importers
+
+
+def test_no_module_exists_only_for_one_other_of_its_package() -> None:
+    """One that a test or benchmark uses is a seam; two that would be too long to read together stay apart."""
+    paths = {".".join((SOURCE.name, *path.relative_to(SOURCE).with_suffix("").parts)): path for path in MODULES}
+    users = find_importers(MODULES)
+    checkers = find_importers(path for name in ("tests", "bench") for path in (ROOT / name).rglob("*.py"))
+    parts: dict[Path, list[Path]] = defaultdict(list)
+    for name, path in paths.items():
+        if len(users[name]) != 1 or checkers[name] or path.parent == SOURCE / "cli/commands":  # started by their names
+            continue
+        (user,) = users[name]
+        if path.parent in (user.parent, SOURCE) and user.stem != "__init__":
+            parts[user].append(path)
+    lengths = {user: sum(len(one.read_text().splitlines()) for one in (user, *more)) for user, more in parts.items()}
+    assert {str(user): parts[user] for user, length in lengths.items() if length <= MOST_LINES} == {}
+
+
 def test_no_two_classes_have_the_same_name() -> None:
     places = defaultdict(list)
     for path in MODULES:
@@ -88,7 +123,7 @@ def test_no_two_classes_have_the_same_name() -> None:
 
 
 def test_the_architecture_page_names_functions_that_exist() -> None:
-    page = (SOURCE.parents[1] / "docs/explanation/architecture.md").read_text()
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
     names = re.findall(r"`((?:ssh|remote|planning|sshd_config|fleet)(?:\.\w+)+)`", page)
     assert len(names) > 5
     for name in names:
@@ -96,7 +131,7 @@ def test_the_architecture_page_names_functions_that_exist() -> None:
 
 
 def test_the_architecture_page_lists_every_package() -> None:
-    page = (SOURCE.parents[1] / "docs/explanation/architecture.md").read_text()
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
     first_cells = re.findall(r"^\| (`\w+/`.*?) \|", page.partition("## Packages")[2], re.MULTILINE)
     listed = {name for cell in first_cells for name in re.findall(r"`(\w+)/`", cell)}
     assert listed == {path.parent.name for path in SOURCE.glob("*/__init__.py")}
