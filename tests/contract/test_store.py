@@ -368,6 +368,26 @@ def test_a_locked_file_is_waited_for_and_the_wait_is_reported(tmp_path: Path) ->
     store.close()
 
 
+@pytest.mark.sshd
+def test_tables_that_a_stranger_locked_are_waited_for_and_the_wait_is_reported(postgresql: Postgresql) -> None:
+    url = postgresql.new()
+    reports: list[str] = []
+
+    def release() -> None:
+        reports.append("locked")
+        holder.rollback()
+
+    store = Store(parse_address(url), report_wait=release)
+    store.save(a_check(1))
+    with create_engine(parse_address(url).url, poolclass=NullPool).connect() as holder:
+        for use in (store.list_runs, lambda: store.save(a_check(2))):
+            holder.execute(text("LOCK TABLE results IN ACCESS EXCLUSIVE MODE"))
+            use()
+    assert reports == ["locked", "locked"]
+    assert len(store.list_runs()) == 2
+    store.close()
+
+
 @pytest.mark.parametrize("harm", ["not a database at all, but long enough to be read " * 100, "middle"])
 def test_a_damaged_file_is_reported_and_kept(tmp_path: Path, harm: str) -> None:
     path = tmp_path / "history.db"

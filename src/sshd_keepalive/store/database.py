@@ -4,25 +4,48 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, table, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, table
 from sqlalchemy import column as named
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from sshd_keepalive.errors import StoreError
 from sshd_keepalive.store.address import Address
-from sshd_keepalive.store.tables import SCHEMA, VERSION_TABLE
+from sshd_keepalive.store.tables import SCHEMA, VERSION_TABLE, metadata
 
 WAIT_S: Final = 30.0  # for another writer, and for a server to answer
-_PATIENCE_S: Final = 2.0  # of a person who is not told what the program waits for
-_WRITES: Final = "writes"
-#: Any number, as long as every release takes the same: who holds it brings the schema up to date.
-_LOCK: Final = 0x5373_6864_6B61
+#: For one attempt to get a lock; then the wait is reported. PostgreSQL ends its own maintenance for us within a second.
+_ATTEMPT_S: Final = 2.0
 _ROUND_S: Final = 0.05
+
+#: Statements that begin a transaction, for each database. SQLite reads at once, so that all that is read is of one
+#: moment. PostgreSQL gets all locks at once: so it is known what is waited for.
+_Begin = Mapping[str, tuple[str, ...]]
+_TABLES: Final = ", ".join(metadata.tables)
+_LOOK: Final[_Begin] = {"sqlite": ("BEGIN", "SELECT 1 FROM sqlite_master LIMIT 1"), "postgresql": ()}
+_READ: Final[_Begin] = {
+    "sqlite": _LOOK["sqlite"],
+    "postgresql": (
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        f"LOCK TABLE {_TABLES} IN ACCESS SHARE MODE",
+    ),
+}
+_WRITE: Final[_Begin] = {
+    "sqlite": ("BEGIN IMMEDIATE",),
+    "postgresql": (
+        "LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE",  # one writer
+        f"LOCK TABLE {_TABLES} IN ROW EXCLUSIVE MODE",
+    ),
+}
+#: The number is any one that every release takes: who holds it brings the schema up to date.
+_MIGRATE: Final[_Begin] = {
+    "sqlite": ("BEGIN IMMEDIATE",),
+    "postgresql": ("SELECT pg_advisory_xact_lock(91755137756001)",),
+}
 
 
 class Database:
@@ -34,12 +57,12 @@ class Database:
         """Open nothing.
 
         Args:
-            report_wait: called when a file has been locked for two seconds and is waited for.
+            report_wait: called when another program has locked the history for two seconds.
         """
         self.address = address
         self._wait_s = wait_s
         self._report_wait = report_wait
-        self._engine = _create_engine(address, wait_s, report_wait)
+        self._engine = self._create_engine()
         self._is_current = False
 
     def exists(self) -> bool:
@@ -51,32 +74,65 @@ class Database:
         """Read in one consistent transaction."""
         with self._translate_errors():
             self._prepare()
-            with self._engine.connect() as connection:
-                if connection.dialect.name == "postgresql":
-                    connection = connection.execution_options(isolation_level="REPEATABLE READ")
-                with connection.begin():
-                    yield connection
+            with self._transaction(_READ) as connection:
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Write in one exclusive transaction; a second writer waits."""
         with self._translate_errors():
             self._prepare()
-            with self._lock() as connection:
-                if connection.dialect.name == "postgresql":
-                    connection.execute(text("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE"))
+            with self._transaction(_WRITE) as connection:
                 yield connection
 
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
 
+    def _create_engine(self) -> Engine:
+        if self.address.file is None:
+            limits: dict[str, Any] = {"connect_timeout": max(2, int(self._wait_s))}
+            return create_engine(self.address.url, connect_args=limits, hide_parameters=True)
+        engine = create_engine(self.address.url, connect_args={"timeout": _ATTEMPT_S}, hide_parameters=True)
+
+        @event.listens_for(engine, "connect")
+        def connected(driver: Any, _: Any) -> None:
+            driver.isolation_level = None  # the driver would begin transactions too late: after the first read
+            driver.execute("PRAGMA foreign_keys = on")
+            # Readers and writers do not wait for each other then. A locked file refuses the switch without waiting.
+            self._wait_for_lock(driver, lambda: driver.execute("PRAGMA journal_mode = wal"))
+
+        return engine
+
     @contextmanager
-    def _lock(self) -> Iterator[Connection]:
-        with self._engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
-            if connection.dialect.name == "postgresql":
-                connection.execute(text(f"SET LOCAL lock_timeout = {int(self._wait_s * 1000)}"))
+    def _transaction(self, begin: _Begin) -> Iterator[Connection]:
+        with self._engine.connect() as connection, connection.begin():
+
+            def attempt() -> None:
+                if connection.dialect.name == "postgresql":
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_ATTEMPT_S}s'")
+                for statement in begin[connection.dialect.name]:
+                    connection.exec_driver_sql(statement)
+
+            self._wait_for_lock(connection.connection, attempt)
             yield connection
+
+    def _wait_for_lock(self, driver: Any, attempt: Callable[[], object]) -> None:
+        """Repeat what needs a lock until it succeeds; report once that another program holds it."""
+        started_s, is_reported = time.monotonic(), False
+        while True:
+            try:
+                attempt()
+                return
+            except Exception as error:
+                waited_s = time.monotonic() - started_s
+                if not _name_error(error).startswith(("SQLITE_BUSY", "55P03")) or waited_s > self._wait_s:
+                    raise
+            driver.rollback()
+            if waited_s >= _ATTEMPT_S and not is_reported:
+                is_reported = True
+                self._report_wait()
+            time.sleep(_ROUND_S)
 
     def _prepare(self) -> None:
         """Create the file and the tables, and run missing migrations."""
@@ -84,41 +140,18 @@ class Database:
             return
         if self.address.file is not None:
             _make(self.address.file)
-            self._write_ahead()
-        with self._engine.connect() as connection, connection.begin():
+        with self._transaction(_LOOK) as connection:
             version = _read_version(connection)
         if version != SCHEMA:
-            with self._lock() as connection:
-                if connection.dialect.name == "postgresql":
-                    connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            with self._transaction(_MIGRATE) as connection:
                 _migrate(connection, _read_version(connection))
         self._is_current = True
 
-    def _write_ahead(self) -> None:
-        """Switch the file to write-ahead logging, so that readers and writers do not wait for each other."""
-        until = time.monotonic() + self._wait_s
-        while True:
-            try:
-                with self._engine.connect() as connection:
-                    driver: Any = connection.connection.driver_connection  # outside of any transaction
-                    mode = _execute_patiently(driver, "PRAGMA journal_mode", self._wait_s, self._report_wait)
-                    if mode.fetchone()[0] != "wal":
-                        driver.execute("PRAGMA journal_mode = wal")
-                return
-            except Exception as error:
-                if getattr(error, "sqlite_errorname", "") != "SQLITE_BUSY" or time.monotonic() > until:
-                    raise
-                time.sleep(_ROUND_S)
-
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        import sqlite3
-
         try:
             yield
         except DBAPIError as error:
-            raise _translate_error(error.orig or error, self.address) from None
-        except sqlite3.Error as error:
             raise _translate_error(error, self.address) from None
         except OSError as error:
             raise StoreError(
@@ -129,46 +162,6 @@ class Database:
             raise StoreError(
                 f"the history {self.address} is damaged ({type(error).__name__})", hint=_HINT_DAMAGED
             ) from None
-
-
-def _create_engine(address: Address, wait_s: float, report_wait: Callable[[], None]) -> Engine:
-    if address.file is None:
-        engine = create_engine(address.url, connect_args={"connect_timeout": max(2, int(wait_s))}, hide_parameters=True)
-        return engine
-    engine = create_engine(address.url, connect_args={"timeout": wait_s}, hide_parameters=True)
-
-    # The driver begins transactions after the first read, which is too late for consistency, so they begin here.
-    # Source: SQLAlchemy, dialects/sqlite, "Serializable isolation / Savepoints / Transactional DDL".
-    @event.listens_for(engine, "connect")
-    def connected(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA foreign_keys = on")
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES)
-        driver = connection.connection.driver_connection
-        _execute_patiently(driver, "BEGIN IMMEDIATE" if writes else "BEGIN", wait_s, report_wait)
-
-    return engine
-
-
-def _execute_patiently(driver: Any, statement: str, wait_s: float, report_wait: Callable[[], None]) -> Any:
-    """Wait for a locked file, and report that when it takes longer than a moment."""
-    import sqlite3
-
-    patience_s = min(_PATIENCE_S, wait_s)
-    driver.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
-    try:
-        return driver.execute(statement)
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorname != "SQLITE_BUSY":
-            raise
-        report_wait()
-        driver.execute(f"PRAGMA busy_timeout = {int((wait_s - patience_s) * 1000)}")
-        return driver.execute(statement)
-    finally:
-        driver.execute(f"PRAGMA busy_timeout = {int(wait_s * 1000)}")
 
 
 def _make(path: Path) -> None:
@@ -231,12 +224,18 @@ _TROUBLES: Final = {
 }
 
 
-def _translate_error(error: BaseException, address: Address) -> StoreError:
-    name = str(getattr(error, "sqlite_errorname", "") or getattr(error, "sqlstate", "") or "")
-    message = " ".join(address.scrub(str(error)).split())
+def _translate_error(error: DBAPIError, address: Address) -> StoreError:
+    name = _name_error(error)
+    message = " ".join(address.scrub(str(error.orig or error)).split())
     for beginning, (what, hint) in _TROUBLES.items():
         if name.startswith(beginning):
             return StoreError(f"the history {address} {what}: {message}", hint=hint)
     if address.file is None and not name:
         return StoreError(f"the history {address} cannot be reached: {message}", hint="test the URL with psql")
     return StoreError(f"the history {address} cannot be used: {message}", hint="read the log of the database server")
+
+
+def _name_error(error: Exception) -> str:
+    """Name an error of SQLite, or give its code of PostgreSQL; empty: it is not of a database."""
+    cause = getattr(error, "orig", error)
+    return str(getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "") or "")
