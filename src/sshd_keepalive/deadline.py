@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-Action = Callable[[], None]
-
 
 class Deadline:
     """A time on the monotonic clock. An alarm that was armed with it keeps the time of that moment."""
@@ -91,8 +89,8 @@ class Alarm:
 
     __slots__ = ("_action", "_reaper", "fired")
 
-    def __init__(self, action: Action, reaper: Reaper) -> None:
-        self._action: Action | None = action
+    def __init__(self, action: Callable[[], None], reaper: Reaper) -> None:
+        self._action: Callable[[], None] | None = action
         self._reaper = reaper
         self.fired = False
 
@@ -122,7 +120,7 @@ class Reaper:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def arm(self, deadline: Deadline, action: Action) -> Alarm:
+    def arm(self, deadline: Deadline, action: Callable[[], None]) -> Alarm:
         """Run `action` at the deadline in the reaper's thread; it must not block."""
         alarm = Alarm(action, self)
         with self._changed:
@@ -162,7 +160,7 @@ REAPER: Final = Reaper()
 class Limit:
     """A deadline with its armed action, whose clock stops while the user is asked."""
 
-    def __init__(self, deadline: Deadline, action: Action) -> None:
+    def __init__(self, deadline: Deadline, action: Callable[[], None]) -> None:
         self._deadline = deadline
         self._action = action
         self._alarm = REAPER.arm(deadline, action)

@@ -19,6 +19,7 @@ ROOT = SOURCE.parents[1]
 LONGEST = 60  # lines; ruff counts the parameters
 MOST_MODULES = 20
 MOST_LINES = 400  # of two modules that could be one
+TYPE_NAME = re.compile(r"[A-Z][a-z]\w")
 MODULES = [path for path in sorted(SOURCE.rglob("*.py")) if "migrations" not in path.parts]
 
 
@@ -113,12 +114,15 @@ def test_no_module_exists_only_for_one_other_of_its_package() -> None:
     assert {str(user): parts[user] for user, length in lengths.items() if length <= MOST_LINES} == {}
 
 
-def test_no_two_classes_have_the_same_name() -> None:
+def test_no_two_types_have_the_same_name() -> None:
     places = defaultdict(list)
     for path in MODULES:
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef):
-                places[node.name].append(str(path.relative_to(SOURCE)))
+            names = [node.name] if isinstance(node, ast.ClassDef) else []
+            if isinstance(node, ast.Assign):  # a name of a type, `Wave = tuple[Host, ...]`
+                names = [one.id for one in node.targets if isinstance(one, ast.Name) and TYPE_NAME.match(one.id)]
+            for name in names:
+                places[name].append(str(path.relative_to(SOURCE)))
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 

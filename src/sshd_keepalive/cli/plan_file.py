@@ -36,7 +36,7 @@ class PlannedHost:
     port: int
     sshd_config: str
     policy: Policy
-    fingerprint: str  # see planning.plan.compute_fingerprint
+    fingerprint: str  # see planning.plan.compute_plan_fingerprint
     diff: str
     value_diff: str
     restarts: bool

@@ -20,7 +20,7 @@ FILE: Final = f"{PROGRAM}.yaml"
 VARIABLE: Final = "SSHD_KEEPALIVE_CONFIG"
 
 #: Command → its options, spelled as people type them → whether an option may be given several times.
-Options = Mapping[str, Mapping[str, bool]]
+KnownOptions = Mapping[str, Mapping[str, bool]]
 
 
 #: Options that a file of the working directory may set: number of hosts at a time, times, and output. None of
@@ -73,7 +73,7 @@ def _refuse_foreign(source: Source) -> Source:
     return source
 
 
-def read(source: Source, options: Options) -> dict[str, dict[str, Any]]:
+def read(source: Source, options: KnownOptions) -> dict[str, dict[str, Any]]:
     """Read what a configuration file says: command → option → value.
 
     An option at the top level applies to every command that has it; below a command's name, to that command.
@@ -102,7 +102,7 @@ def read(source: Source, options: Options) -> dict[str, dict[str, Any]]:
     }
 
 
-def _refuse_harmful(document: YamlDocument, options: Options) -> None:
+def _refuse_harmful(document: YamlDocument, options: KnownOptions) -> None:
     path = document.path
     for (command, option), line in _find_lines(document).items():
         if option not in HARMLESS and (command or option not in options):

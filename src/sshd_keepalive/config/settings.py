@@ -113,7 +113,7 @@ class Free:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of a record."""
+    """One key of a section."""
 
     shape: Shape
     about: str  # description for the reference and for editors
@@ -121,7 +121,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Section:
     """A mapping with known keys. `build` makes the value; its ValueError is a mistake of the whole mapping."""
 
     fields: Mapping[str, Field]
@@ -233,7 +233,7 @@ _SECONDS: Final = {
         {"type": "string", "pattern": "^([0-9]+[sSmMhHdDwW])*[0-9]*$", "minLength": 1},
     ]
 }
-POLICY: Final = Record(
+POLICY: Final = Section(
     {
         "ClientAliveInterval": Field(
             Text(_check_policy_value("ClientAliveInterval"), _SECONDS), "Seconds between keep-alives, 300 or 5m."
@@ -261,7 +261,7 @@ POLICY: Final = Record(
     },
     build=_build_policy,
 )
-BECOME: Final = Record(
+BECOME: Final = Section(
     {
         "method": Field(METHOD, "How the login becomes root."),
         "password": Field(SECRET, "Reference to the password that sudo asks for. doas needs `permit nopass`."),
@@ -269,7 +269,7 @@ BECOME: Final = Record(
     build=lambda given: Become(**given),
     short=Text(lambda method: Become(method=METHOD.parse(method)), METHOD.json),
 )
-SERVICE: Final = Record(
+SERVICE: Final = Section(
     {
         "manager": Field(Text(_parse_manager, STRING), "The service manager, for example systemd, command or pidfile."),
         "unit": Field(LINE, "The unit, for example ssh.service."),
@@ -279,7 +279,7 @@ SERVICE: Final = Record(
     },
     build=_build_service,
 )
-WAIVER: Final = Record(
+WAIVER: Final = Section(
     {
         "reason": Field(LINE, "Why this host may differ.", required=True),
         "owner": Field(LINE, "Who is responsible for it.", required=True),

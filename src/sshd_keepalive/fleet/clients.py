@@ -15,7 +15,7 @@ from sshd_keepalive.ssh.shell import Shell
 from sshd_keepalive.sshd_config.reading import Reading
 
 
-def observe(shell: Shell, snapshot: Snapshot, timeout_s: float, *, asks_silence: bool = False) -> list[LiveSession]:
+def list_live(shell: Shell, snapshot: Snapshot, timeout_s: float, *, asks_silence: bool = False) -> list[LiveSession]:
     """List the sessions of the daemon, without the one of this login.
 
     Raises:
@@ -39,7 +39,7 @@ def find_loading_time(snapshot: Snapshot) -> datetime | None:
 def count_doubtful_clients(shell: Shell, reading: Reading, timeout_s: float) -> int | None:
     """Count the live sessions whose client is not seen to answer keep-alives; None: the host cannot list them."""
     try:
-        live = observe(shell, reading.snapshot, timeout_s, asks_silence=True)
+        live = list_live(shell, reading.snapshot, timeout_s, asks_silence=True)
     except HostError:
         return None
     since, n_answering = find_loading_time(reading.snapshot), 0

@@ -177,7 +177,7 @@ def _undo(host: Host, orders: Orders, *, only_plan: bool = False) -> HostReport:
             report,
             diff=diff.render_diff(planned),
             value_diff=diff.render_value_diff(planned) if planned.contents else "",
-            fingerprint=plan.compute_fingerprint(planned.contents),
+            fingerprint=plan.compute_plan_fingerprint(planned.contents),
             restarts=planned.restart,
         )
         _refuse_other_than_shown(planned, orders, host)
@@ -263,7 +263,7 @@ def quote_complaints(lines: Sequence[str]) -> tuple[str, ...]:
 def _refuse_other_than_shown(planned: Plan, orders: Orders, host: Host) -> None:
     from sshd_keepalive.planning import plan
 
-    if orders.shown is not None and plan.compute_fingerprint(planned.contents) != orders.shown.get(host.name):
+    if orders.shown is not None and plan.compute_plan_fingerprint(planned.contents) != orders.shown.get(host.name):
         raise HostError(
             "the host has changed since the plan was made",
             kind=FailureKind.CHANGED_MEANWHILE,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sshd_keepalive.sshd_config.reading import Reading
     from sshd_keepalive.sshd_config.version import Build
 
-Work = TypeVar("Work", bound=Callable[..., HostReport])
+PassFunction = TypeVar("PassFunction", bound=Callable[..., HostReport])
 
 _WITH_POLICY: Final = frozenset({"check", "plan", "apply", "confirm"})
 #: Failures without a hint of their own → the reason for the command to type next, and the command.
@@ -67,14 +67,14 @@ class RepeatedWords:
         return host.name if self.inventory or host.user is None else f"{host.user}@{host.name}"
 
 
-def report_errors(end: End | None = None) -> Callable[[Work], Work]:
+def report_errors(end: End | None = None) -> Callable[[PassFunction], PassFunction]:
     """Make a decorator for a pass: an error of the pass becomes the failure of its report.
 
     Args:
         end: how a pass that changes hosts ends when it raises; None for one that only reads.
     """
 
-    def decorate(work: Work) -> Work:
+    def decorate(work: PassFunction) -> PassFunction:
         @functools.wraps(work)
         def call(host: Host, orders: Any, *args: Any, **more: Any) -> HostReport:
             began = time.monotonic()
@@ -243,7 +243,7 @@ def add_plan(report: HostReport, planned: Plan) -> HostReport:
         drops_silent_after_s=plan.find_new_drop_s(planned, Version.parse(report.version)),
         diff=diff.render_diff(planned),
         value_diff=diff.render_value_diff(planned),
-        fingerprint=plan.compute_fingerprint(planned.contents),
+        fingerprint=plan.compute_plan_fingerprint(planned.contents),
         caveat=planned.caveat,
         restarts=planned.restart,
         notes=(*report.notes, *planned.notes),

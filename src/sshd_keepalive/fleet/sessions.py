@@ -22,7 +22,7 @@ def list_sessions(host: Host, orders: Orders, *, is_all: bool) -> HostReport:
     """
     with log_in_and_observe(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        live = clients.observe(shell, reading.snapshot, orders.timeout_s)
+        live = clients.list_live(shell, reading.snapshot, orders.timeout_s)
     since = clients.find_loading_time(reading.snapshot)
     older = [session for session in live if session.is_older(since)]
     findings = [
@@ -55,7 +55,7 @@ def list_silent_clients(host: Host, orders: Orders) -> HostReport:
     """List the live sessions whose client has not answered the last keep-alive; change nothing."""
     with log_in_and_observe(host, orders) as (shell, reading):
         report = report_settled(reading, orders.run_id)
-        live = clients.observe(shell, reading.snapshot, orders.timeout_s, asks_silence=True)
+        live = clients.list_live(shell, reading.snapshot, orders.timeout_s, asks_silence=True)
     since = clients.find_loading_time(reading.snapshot)
     findings, n_unknown = [], 0
     for session in live:

@@ -17,7 +17,7 @@ from sshd_keepalive.hosts.target import parse_address
 from sshd_keepalive.model import Host
 from sshd_keepalive.spelling import show
 
-Server = Mapping[str, Any]
+CloudServer = Mapping[str, Any]
 
 #: Metadata that the cloud itself writes; it gives no groups.
 _CLOUDS_OWN: Final = re.compile(
@@ -51,7 +51,9 @@ class ServerSelection:
         return ip_network(text)
 
 
-def build_hosts(servers: Iterable[Server], wanted: ServerSelection, *, systems: Mapping[str, str]) -> tuple[Host, ...]:
+def build_hosts(
+    servers: Iterable[CloudServer], wanted: ServerSelection, *, systems: Mapping[str, str]
+) -> tuple[Host, ...]:
     """Build a host for every ACTIVE server that does not run Windows, in their order.
 
     Servers with the same name get the beginning of their id appended. A server without the wanted address stays in the
@@ -71,12 +73,12 @@ def build_hosts(servers: Iterable[Server], wanted: ServerSelection, *, systems: 
     return tuple(_build_host(server, wanted.prefix + name, wanted) for name, server in zip(names, active, strict=True))
 
 
-def is_active(server: Server) -> bool:
+def is_active(server: CloudServer) -> bool:
     """Whether the server runs."""
     return str(server.get("status", "")).upper() == "ACTIVE"
 
 
-def find_image(server: Server) -> str | None:
+def find_image(server: CloudServer) -> str | None:
     """Find the image that names the operating system; None: the server names it, or has no image (boot from volume)."""
     image = server.get("image")
     if _find_system(server) or not isinstance(image, dict):
@@ -84,17 +86,17 @@ def find_image(server: Server) -> str | None:
     return str(image.get("id") or "") or None
 
 
-def _find_system(server: Server) -> str:
+def _find_system(server: CloudServer) -> str:
     metadata = server.get("metadata") or {}
     return str(metadata.get("os_type") or metadata.get("__os_type") or "")
 
 
-def _is_windows(server: Server, systems: Mapping[str, str]) -> bool:
+def _is_windows(server: CloudServer, systems: Mapping[str, str]) -> bool:
     system = _find_system(server) or systems.get(find_image(server) or "", "")
     return system.lower().startswith("win")
 
 
-def _build_host(server: Server, name: str, wanted: ServerSelection) -> Host:
+def _build_host(server: CloudServer, name: str, wanted: ServerSelection) -> Host:
     at = _choose_address(server, wanted)
     labels = {"id": str(server["id"]), "name": str(server.get("name") or "")}
     return Host(
@@ -107,7 +109,7 @@ def _build_host(server: Server, name: str, wanted: ServerSelection) -> Host:
     )
 
 
-def _choose_name(server: Server) -> str:
+def _choose_name(server: CloudServer) -> str:
     text = _clean(str(server.get("name") or ""))
     return text or str(server["id"])
 
@@ -117,7 +119,7 @@ def _clean(text: str) -> str:
     return _NOT_IN_NAMES.sub("_", text.strip()).lstrip(_NOT_IN_FRONT)[:_LONGEST]
 
 
-def _choose_address(server: Server, wanted: ServerSelection) -> str | None:
+def _choose_address(server: CloudServer, wanted: ServerSelection) -> str | None:
     """Choose the first wanted address, IPv4 before IPv6."""
     network = wanted.parse_network()
     addresses = list(_list_addresses(server))
@@ -134,7 +136,7 @@ def _choose_address(server: Server, wanted: ServerSelection) -> str | None:
     return min(fitting, key=lambda text: ip_address(text).version, default=None)
 
 
-def _list_addresses(server: Server) -> Iterator[tuple[str, str]]:
+def _list_addresses(server: CloudServer) -> Iterator[tuple[str, str]]:
     for given in (server.get("addresses") or {}).values():
         for one in given:
             if _is_address(text := str(one.get("addr") or "")):
@@ -149,7 +151,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _list_groups(server: Server) -> Iterator[str]:
+def _list_groups(server: CloudServer) -> Iterator[str]:
     """List the groups of a server: tags as they are; `zone=`, `net=` and `vpc=`; metadata as `KEY=VALUE`."""
     metadata = server.get("metadata") or {}
     for tag in server.get("tags") or ():

@@ -80,7 +80,7 @@ def plan(reading: Reading, policy: Policy) -> Plan:
     )
 
 
-def compute_fingerprint(contents: Iterable[NewContent]) -> str:
+def compute_plan_fingerprint(contents: Iterable[NewContent]) -> str:
     """Give a text that differs when a plan would write other files, other bytes, or over other bytes: SHA-256."""
     digest = sha256()
     for content in contents:

@@ -30,7 +30,7 @@ def prove_in_effect(
     """
     condition = None
     if confirms:
-        expected = survey.predict(change.snapshot, change.plan)
+        expected = survey.predict_records(change.snapshot, change.plan)
         condition = survey.Condition(expected=expected, guard=f"{change.directory}/guard.sh")
     reading = observe(shell, now, timeout_s=timeout_s, again=True, expected=change.after, confirms=condition)
     after = reading.snapshot

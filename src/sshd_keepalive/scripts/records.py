@@ -81,7 +81,7 @@ def legible(what: str) -> Iterator[None]:
         ) from None
 
 
-def read_clock(text: str) -> tuple[float, bool]:
-    """Read the output of `date +%s.%N`: the time, and whether it has a fraction; busybox date does not support %N."""
+def parse_clock(text: str) -> tuple[float, bool]:
+    """Parse the output of `date +%s.%N`: the time, and whether it has a fraction; busybox date does not support %N."""
     has_fraction = text.replace(".", "").isdigit()
     return (float(text) if has_fraction else float(text.partition(".")[0] or 0)), has_fraction

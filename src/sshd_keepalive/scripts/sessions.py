@@ -14,7 +14,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import legible, read_clock, read_records
+from sshd_keepalive.scripts.records import legible, parse_clock, read_records
 from sshd_keepalive.sshd_config.limits import make_too_large
 from sshd_keepalive.sshd_config.tokens import decode
 
@@ -77,7 +77,7 @@ def parse(stdout: bytes, *, daemon: int | None = None) -> tuple[LiveSession, ...
         HostError: kind `observe`, the output is cut, or names too many processes.
     """
     values, processes, commands = _read_processes(stdout)
-    now = datetime.fromtimestamp(read_clock(values.get("clock", ""))[0], UTC)
+    now = datetime.fromtimestamp(parse_clock(values.get("clock", ""))[0], UTC)
     hertz, uptime_s = int(values.get("hertz") or 100), float(values.get("uptime") or 0)
     listening, peers = _read_network(values.get("network", ""))
     ports = {listening[s] for s in processes[daemon].sockets if s in listening} if daemon in processes else set()

@@ -28,7 +28,7 @@ from sshd_keepalive.model import (
     Snapshot,
 )
 from sshd_keepalive.scripts import compose
-from sshd_keepalive.scripts.records import Record, legible, read_clock, read_records
+from sshd_keepalive.scripts.records import Record, legible, parse_clock, read_records
 from sshd_keepalive.sshd_config import command_line
 from sshd_keepalive.sshd_config.limits import (
     MAX_CONFIG_BYTES,
@@ -97,7 +97,7 @@ _VARIES: Final = ("command", "described", "details", "loaded", "pending", "pid",
 _MOST_EXPECTED_BYTES: Final = 32 * 1024
 
 
-def predict(snapshot: Snapshot, plan: Plan) -> str:
+def predict_records(snapshot: Snapshot, plan: Plan) -> str:
     """Predict what `survey.sh` prints and keeps once a plan is in effect, except what varies.
 
     Empty if that is not possible: a file is added or removed, sshd did not answer, or the plan predicts no answer.
@@ -448,7 +448,7 @@ def _read_start(words: dict[str, str]) -> tuple[float, float]:
         age = uptime - int(words["started"]) / int(words["hertz"])
         if age < -_TICK_S:  # a container's own uptime beside the machine's start times (lxcfs)
             raise ValueError(age)
-        now, has_fraction = read_clock(words["clock"])
+        now, has_fraction = parse_clock(words["clock"])
         return now - age, max(_TICK_S if has_fraction else 1.0, uptime - float(words["before"]))
     except (KeyError, ValueError):
         raise MomentaryError(

@@ -18,7 +18,7 @@ from sshd_keepalive.errors import KeepaliveError
 from sshd_keepalive.model import Host
 from sshd_keepalive.secrets.attempts import AttemptRefused
 from sshd_keepalive.secrets.retrieval import Secret, Secrets
-from sshd_keepalive.ssh.errors import LoginCause, make_error, printable
+from sshd_keepalive.ssh.errors import LoginCause, clean, make_error
 from sshd_keepalive.ssh.keys import TRIES_MAX, load_identities
 from sshd_keepalive.ssh.transport import Client
 
@@ -35,7 +35,7 @@ class _UnansweredQuestionError(paramiko.SSHException):
     """The server asked a question that this program does not answer."""
 
     def __init__(self, prompt: str) -> None:
-        super().__init__(printable(prompt))
+        super().__init__(clean(prompt))
         self.is_change = bool(_CHANGE.search(prompt))
 
 

@@ -14,6 +14,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import FailureKind as Kind
 from sshd_keepalive.model import Host
 
+_LONGEST: Final = 300  # characters of a detail
 #: How far a login or a script had come; "" where that does not matter.
 Stage = Literal["", "version", "kex", "hostkey", "auth", "jump-host", "channel", "exec", "stdin", "read"]
 
@@ -253,7 +254,7 @@ def make_error(
         phase: of the login, for `deadline` and `lost`; the cause of the report is then `deadline(kex)`.
         hint: a better next step than the usual one.
     """
-    suffix = f" ({printable(detail)})" if detail else ""
+    suffix = f" ({clean(detail)})" if detail else ""
     reported = f"{cause}({phase})" if phase else cause
     return HostError(
         f"{where(host)}: {cause.message}{suffix}", kind=cause.kind, cause=reported, hint=hint or cause.hint
@@ -266,10 +267,10 @@ def where(host: Host) -> str:
     return address if host.name in (host.address, address) else f"{host.name} ({address})"
 
 
-def printable(text: str, length: int = 300) -> str:
+def clean(text: str) -> str:
     """Make text from a server safe for a terminal: one line, no control characters, limited length."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= length else line[: length - 1] + "…"
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
 #: First match wins; sudo(8) and doas(1) under LC_ALL=C, and sudo-rs.

@@ -15,9 +15,6 @@ from sshd_keepalive.sshd_config.tokens import encode
 _MAX_PATTERN: Final = 1023  # match_pattern_list: a longer one makes the whole list fail
 _MAX_ADDRESS: Final = 63  # addr_pton_cidr: a longer one is not an address
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 class BadPattern(ValueError):
     """sshd would refuse this list."""
@@ -119,7 +116,7 @@ def match_addresses(address: str | None, entries: bytes) -> int:
 
 
 @lru_cache(maxsize=4096)
-def parse_network(entry: bytes) -> Network | None:
+def parse_network(entry: bytes) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     """Read ADDRESS or ADDRESS/BITS; None for anything that is compared as a wildcard pattern instead.
 
     Raises:
@@ -145,7 +142,7 @@ def parse_network(entry: bytes) -> Network | None:
 
 
 @lru_cache(maxsize=4096)
-def parse_address(text: str) -> Address | None:
+def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Read a numeric address as getaddrinfo(3) does, the short and hexadecimal IPv4 forms included."""
     if "%" in text:  # a zone needs the host's interfaces
         return None

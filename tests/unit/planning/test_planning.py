@@ -91,8 +91,8 @@ def test_where_silent_clients_are_dropped_or_sooner_it_is_reported(
 def test_a_fingerprint_differs_when_anything_differs() -> None:
     (content,) = plan.plan(read(look({MAIN: "X11Forwarding no\n"})), Policy()).contents
     others = [replace(content, path="/x"), replace(content, after=b"y"), replace(content, before=b"z")]
-    assert len({plan.compute_fingerprint((one,)) for one in (content, *others)}) == 4
-    assert plan.compute_fingerprint((content,)) == plan.compute_fingerprint((replace(content),))
+    assert len({plan.compute_plan_fingerprint((one,)) for one in (content, *others)}) == 4
+    assert plan.compute_plan_fingerprint((content,)) == plan.compute_plan_fingerprint((replace(content),))
 
 
 def test_with_a_match_root_the_login_and_every_scope_are_asked_about() -> None:

@@ -185,7 +185,7 @@ def expect(host: Host, shell: str) -> survey.Condition:
     (folder / "it's guard.sh").write_text('echo "$1" >>"$0.said"; printf "end 7\\napplied\\n"\n')
     pair = (("clientaliveinterval", "0"), ("clientalivecountmax", "3"))
     planned = Plan(host=host, predictions=(Prediction(context=BLANK, before=pair, after=pair),))
-    expected = survey.predict(look(host, shell=shell), planned)
+    expected = survey.predict_records(look(host, shell=shell), planned)
     assert expected
     return survey.Condition(expected=expected, guard=str(folder / "it's guard.sh"))
 

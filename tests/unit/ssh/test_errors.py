@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sshd_keepalive.model import Host
-from sshd_keepalive.ssh.errors import LoginCause, make_error, make_shell_error, printable, where
+from sshd_keepalive.ssh.errors import LoginCause, clean, make_error, make_shell_error, where
 
 HOST = Host(name="web", address="192.0.2.1", port=2222)
 
@@ -55,8 +55,8 @@ def test_a_phase_belongs_to_the_cause_but_not_to_the_table() -> None:
 
 
 def test_strangers_words_are_made_printable() -> None:
-    assert printable("a\x1b[31mred\x07\n\u202eb\tc") == "a [31mred b c"
-    assert len(printable("x" * 1000)) == 300
+    assert clean("a\x1b[31mred\x07\n\u202eb\tc") == "a [31mred b c"
+    assert len(clean("x" * 1000)) == 300
 
 
 @pytest.mark.parametrize(
