@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from sshd_keepalive.config.ansible_ssh import SshVariables
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.hosts.assemble import Group, HostEntry, SourcedValue, assemble
+from sshd_keepalive.hosts.assemble import Group, HostEntry, Settings, SourcedValue, assemble
 from sshd_keepalive.model import Host
 from sshd_keepalive.spelling import join_first, join_mistakes, show
 
@@ -165,7 +165,7 @@ def build_hosts(inventory: AnsibleInventory) -> tuple[Host, ...]:
         variables = SshVariables(
             name, {**order.merge_variables(above), **own, **_build_magic(name)}, inventory.add_mistake
         )
-        settings = {key: SourcedValue(value, _At(name)) for key, value in variables.read_settings().items()}
+        settings: Settings = {key: SourcedValue(value, _At(name)) for key, value in variables.read_settings().items()}
         for variable in variables.secrets:
             secrets.setdefault(variable, []).append(name)
         mentions = tuple(groups[group] for group in order.sort_outer_first(above) if group not in (ALL, UNGROUPED))

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from sshd_keepalive import registry
 from sshd_keepalive.config import values
 from sshd_keepalive.config.document import Node, Pairs, YamlDocument
-from sshd_keepalive.hosts.assemble import Settings, SourcedValue
+from sshd_keepalive.hosts.assemble import Part, Settings, SourcedValue
 from sshd_keepalive.hosts.target import parse_address, parse_user
 from sshd_keepalive.model import Become, ServiceChoice, Waiver
 from sshd_keepalive.planning.policy import read_value, refuse_mixture
@@ -344,7 +344,7 @@ def read_settings(pairs: Pairs, document: YamlDocument) -> Settings:
         if value is None:
             continue
         if key in MERGED:
-            settings.update((f"{key}.{part}", SourcedValue(one, node)) for part, one in value.items())
+            settings.update((Part(key, part), SourcedValue(one, node)) for part, one in value.items())
         else:
             settings[key] = SourcedValue(value, node)
     return settings

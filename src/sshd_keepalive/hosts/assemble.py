@@ -25,8 +25,23 @@ class SourcedValue(NamedTuple):
     at: Any  # the place: something with a `line`
 
 
-#: By name: "port", or "policy.ClientAliveInterval" for settings that are merged key by key.
-Settings = dict[str, SourcedValue]
+class Part(NamedTuple):
+    """The name of one key of a setting that is merged key by key, such as a policy."""
+
+    setting: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}.{self.key}"
+
+
+#: By name.
+Settings = dict[str | Part, SourcedValue]
+
+
+def select_parts(setting: str, settings: Settings) -> dict[str, SourcedValue]:
+    """Select what is given of a setting that is merged key by key."""
+    return {key.key: given for key, given in settings.items() if isinstance(key, Part) and key.setting == setting}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,13 +61,13 @@ class Group:
 class GroupConflict:
     """Two groups, neither of which contains the other, with different values for one setting."""
 
-    setting: str
+    setting: str | Part
     one: Group
     other: Group
 
 
 #: Two ways to write the same policy. The one nearest to the host applies; the other one is dropped.
-_EITHER: Final = tuple(tuple(f"policy.{name}" for name in way) for way in (BY_VALUE, BY_EFFECT))
+_EITHER: Final = tuple(tuple(Part("policy", name) for name in way) for way in (BY_VALUE, BY_EFFECT))
 
 
 def overlay(outer: Settings, inner: Settings) -> Settings:
@@ -61,7 +76,7 @@ def overlay(outer: Settings, inner: Settings) -> Settings:
     return {key: given for key, given in outer.items() if key not in rivals} | inner if rivals else outer | inner
 
 
-def _find_rivals(settings: Settings) -> tuple[str, ...]:
+def _find_rivals(settings: Settings) -> tuple[Part, ...]:
     """Name the keys of the other way to write the same policy."""
     one, other = _EITHER
     return (
@@ -83,13 +98,13 @@ def inherit(defaults: Settings, groups: Iterable[Group]) -> tuple[Settings, list
     lines = [member.list_ancestors() for member in groups]
     around = {group: set(line[:depth]) for line in lines for depth, group in enumerate(line)}
     settings = dict(defaults)
-    source: dict[str, Group] = {}
-    conflicts: dict[str, GroupConflict] = {}
+    source: dict[str | Part, Group] = {}
+    conflicts: dict[str | Part, GroupConflict] = {}
     for group in sorted(around, key=lambda group: len(around[group])):
-        for key in _find_rivals(group.settings):
-            if source.get(key) is None or source[key] in around[group]:
-                settings.pop(key, None)
-                source.pop(key, None)
+        for rival in _find_rivals(group.settings):
+            if source.get(rival) is None or source[rival] in around[group]:
+                settings.pop(rival, None)
+                source.pop(rival, None)
         for key, given in group.settings.items():
             earlier = source.get(key)
             if earlier and earlier not in around[group] and given.value != settings[key].value:
@@ -143,7 +158,7 @@ def assemble(entries: Mapping[str, HostEntry], defaults: Settings, mistake: Note
         if base.conflicts:
             _report_conflicts(name, entry, base, mistake)
         settings = overlay(base.settings, entry.settings)
-        plain = {key: given.value for key, given in settings.items() if "." not in key}
+        plain = {key: given.value for key, given in settings.items() if isinstance(key, str)}
         if hops := plain.pop("jump", ()):
             jumps[name] = hops if "jump" in entry.settings else cut_at_itself(name, hops)
         if "address" not in plain:
@@ -152,7 +167,7 @@ def assemble(entries: Mapping[str, HostEntry], defaults: Settings, mistake: Note
             except ValueError:
                 mistake(entry.at, f"{show(name)} is not an address, and the host has no 'address'")
                 continue
-        labels = tuple(_select_part("labels.", settings).items())
+        labels = tuple((key, given.value) for key, given in select_parts("labels", settings).items())
         hosts[name] = Host(name=name, groups=base.groups, labels=labels, policy=policies.get(entry, settings), **plain)
     login = {key: given.value for key, given in defaults.items() if key in LOGIN}
     return _add_ways(hosts, Ways(hosts, jumps, partial(_apply_login, login)), entries, mistake)
@@ -178,20 +193,16 @@ class _Policies:
         self._policies: dict[tuple[tuple[str, Any], ...], Policy] = {}
 
     def get(self, entry: HostEntry, settings: Settings) -> Policy:
-        wanted = _select_part("policy.", settings)
+        wanted = {key: given.value for key, given in select_parts("policy", settings).items()}
         key = tuple(wanted.items())
         if key not in self._policies:
             try:
                 self._policies[key] = from_mapping(wanted)
             except ConfigError as error:
-                own = (given.at for name, given in entry.settings.items() if name.startswith("policy."))
-                self._mistake(next(own, entry.at), str(error))
+                own = next(iter(select_parts("policy", entry.settings).values()), entry)
+                self._mistake(own.at, str(error))
                 return Policy()
         return self._policies[key]
-
-
-def _select_part(prefix: str, settings: Settings) -> dict[str, Any]:
-    return {key.removeprefix(prefix): given.value for key, given in settings.items() if key.startswith(prefix)}
 
 
 def _add_ways(

@@ -11,7 +11,7 @@ from sshd_keepalive.config.document import Node, Pairs, YamlDocument
 from sshd_keepalive.config.settings import ADDRESS, HOST, MEANT, NAME, POLICY, SHARED, read_settings
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.hosts import ranges
-from sshd_keepalive.hosts.assemble import Group, HostEntry, Settings, SourcedValue, assemble
+from sshd_keepalive.hosts.assemble import Group, HostEntry, Part, Settings, SourcedValue, assemble, select_parts
 from sshd_keepalive.hosts.target import parse_address
 from sshd_keepalive.model import Host
 
@@ -71,12 +71,12 @@ class _InventoryReader:
             self.defaults = read_settings(pairs, self._document)
         if "policy" in top:
             key, node = top["policy"]
-            if any(setting.startswith("policy.") for setting in self.defaults):
+            if select_parts("policy", self.defaults):
                 self._document.add_mistake(
                     key, "the policy of all hosts is given here and in defaults: keep one of them"
                 )
             policy = POLICY.read(node, self._document) or {}
-            self.defaults |= {f"policy.{name}": SourcedValue(value, node) for name, value in policy.items()}
+            self.defaults |= {Part("policy", name): SourcedValue(value, node) for name, value in policy.items()}
         self._read_members({name: top[name] for name in top if name in MEMBERS}, None)
         if not self.entries and not self._document.has_mistakes:
             self._document.add_mistake(root, "the file contains no host")
