@@ -112,8 +112,8 @@ def _list_hosts(ctx: click.Context, _word: str) -> Iterable[str]:
     from sshd_keepalive import inventories
     from sshd_keepalive.config import options
 
-    sources: Any = ctx.params.get("inventory") or options.peek(
-        "inventory", ctx.info_name or "", ctx.find_root().params.get("config")
+    sources: Any = ctx.params.get("inventory") or options.peek_inventory(
+        ctx.info_name or "", ctx.find_root().params.get("config")
     )
     hosts = inventories.list_known(sources or ())
     names = [name for host in hosts for name in (host.name, *host.groups)]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +16,7 @@ from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.duration import DAY_S, Duration
 from sshd_keepalive.cli.options import Options, option_group
 from sshd_keepalive.cli.output import render_error
+from sshd_keepalive.config.values import is_reference
 from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced, find_changes
 from sshd_keepalive.model import Host, HostReport, PastRun, Run
@@ -59,9 +60,6 @@ recording_options = option_group(
 )
 
 
-REFERENCES: Final = ("env:", "file:", "keyring:", "command:")
-
-
 def open_store(text: str, secrets: Secrets) -> Store:
     """Open the history that `--store` names.
 
@@ -70,7 +68,7 @@ def open_store(text: str, secrets: Secrets) -> Store:
     """
     from sshd_keepalive import store  # SQLAlchemy, 250 ms
 
-    if text.startswith(REFERENCES):
+    if is_reference(text):
         text = secrets.get(text, purpose="--store").reveal()
     address = store.parse_address(text)
 
@@ -82,7 +80,7 @@ def open_store(text: str, secrets: Secrets) -> Store:
 
 def holds_password(text: str) -> bool:
     """Whether the text of `--store` has a password in it."""
-    if text.startswith(REFERENCES) or "://" not in text:
+    if is_reference(text) or "://" not in text:
         return False
     from sshd_keepalive import store
 

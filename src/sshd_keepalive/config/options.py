@@ -130,22 +130,21 @@ def find_places(source: Source) -> dict[tuple[str, str], str]:
     return {key: f"{source.path}:{line}" for key, line in _find_lines(documents.read(str(source.path))).items()}
 
 
-def peek(option: str, command: str, name: str | None = None) -> list[str]:
-    """Give the values of one option, even if the rest of the file is wrong; empty: the option is not set."""
+def peek_inventory(command: str, name: str | None = None) -> list[str]:
+    """Give the values of --inventory, even if the rest of the file is wrong; empty: it is not set."""
     source = find(name)
-    if source is None or not (source.is_named or option in HARMLESS):
+    if source is None or not source.is_named:
         return []
     from sshd_keepalive.config import document as documents
 
     document = documents.read(str(source.path))
     top = document.read_pairs(document.root) if document.root else {}
     under = document.read_pairs(top[command][1]) if command in top else {}
-    for pairs in (under, top):
-        if option in pairs:
-            node = pairs[option][1]
-            nodes = node.value if node.kind == "list" else [node]
-            return [one.value for one in nodes if one.kind == "text"]
-    return []
+    pair = under.get("inventory") or top.get("inventory")
+    if pair is None:
+        return []
+    nodes = pair[1].value if pair[1].kind == "list" else [pair[1]]
+    return [one.value for one in nodes if one.kind == "text"]
 
 
 def _read_values(document: YamlDocument, pairs: Pairs, options: Mapping[str, bool]) -> dict[str, Any]:

@@ -144,6 +144,11 @@ def allow_only(*words: str) -> Callable[[str], str]:
 REFERENCES: Final = "env:NAME, file:PATH, keyring:SERVICE/USER, command:ARGV or prompt"
 
 
+def is_reference(text: str) -> bool:
+    """Whether a text that may also be something else names the place of a secret."""
+    return text.startswith(("env:", "file:", "keyring:", "command:"))
+
+
 def parse_reference(text: str) -> str:
     """Parse a reference to a secret. No message repeats the text, because it may be the secret itself.
 

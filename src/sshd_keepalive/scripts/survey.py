@@ -326,7 +326,8 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
             cause="other-config",
             hint="start sshd with an absolute path, or name it in the inventory: sshd_config: /path/to/sshd_config",
         )
-    if not words.get("state", "").startswith("/"):
+    state_dir = words.get("state", "")
+    if not state_dir.startswith("/"):
         raise ValueError("the host did not report the directory for backups")
     running = _VERSION.search(banner)
     version = running[1] if running and running[1].startswith(match[1] + "p") else match[1]
@@ -339,7 +340,7 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
         "os": words.get("os", "").strip('"'),
         "system": words.get("system", ""),
         "sshd_config": config_path,
-        "state": words.get("state", ""),
+        "state": state_dir,
         "agents": ", ".join(agents),
         "files": ", ".join(file.path for file in look.files),
     }
@@ -357,7 +358,7 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
         described=words.get("described", ""),
         active=words.get("active", "yes") == "yes",
         config_path=config_path,
-        state_dir=facts["state"],
+        state_dir=state_dir,
         pending=pending,
         reverted=_read_reverted(words.get("reverted", "")),
         agents=agents,

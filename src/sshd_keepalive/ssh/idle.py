@@ -176,9 +176,9 @@ def _loss(client: Client) -> Loss:
     return Loss.RESET if isinstance(error, OSError) else Loss.CLOSED
 
 
-def ask_back(connection: Connection, *, within_s: float = ANSWER_S) -> Loss | None:
+def ask_back(connection: Connection) -> Loss | None:
     """Send one keep-alive of ours; a reply of any kind proves the path in both directions."""
-    alarm = REAPER.arm(Deadline(within_s), connection.interrupt)
+    alarm = REAPER.arm(Deadline(ANSWER_S), connection.interrupt)
     try:
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
             connection.client.global_request(KEEPALIVE, wait=True)

@@ -14,8 +14,8 @@ from click.core import ParameterSource
 from sshd_keepalive.cli import COMMANDS
 from sshd_keepalive.cli.base import Command, find_options
 from sshd_keepalive.cli.options import format_options
-from sshd_keepalive.cli.records import REFERENCES
 from sshd_keepalive.config import options as files
+from sshd_keepalive.config.values import is_reference
 from sshd_keepalive.quoting import printable
 
 _PASSWORD = re.compile(r"(://[^/:@]*:).*(?=@)|(password=)[^&]*")
@@ -97,7 +97,7 @@ def _mask(option: str, value: Any) -> Any:
         return value
     if option == "notify":
         kind, colon, target = value.partition(":")
-        return value if target.startswith(REFERENCES) else f"{kind}{colon}***" if colon else "***"
+        return value if is_reference(target) else f"{kind}{colon}***" if colon else "***"
     return _PASSWORD.sub(r"\1\2***", value)
 
 
