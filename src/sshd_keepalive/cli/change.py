@@ -257,8 +257,7 @@ def _roll_out(
     run: FleetRun, rollout: Rollout, work: fleet.Pass, changing: Changing, watching: Watching
 ) -> tuple[dict[str, HostReport], Journal]:
     """Give the report of every host in a wave, by its name, and the journal, still open."""
-    # A host may revert an unconfirmed change later: --resume must not skip it, so the journal has another command.
-    journal = Journal(run.orders.run_id, run.command if run.orders.confirms else f"{run.command} --no-confirm")
+    journal = Journal(run.orders.run_id, run.command, confirms=run.orders.confirms)
     reports: dict[str, HostReport] = {}
 
     def keep(report: HostReport) -> None:

@@ -31,8 +31,8 @@ def find_directory() -> Path:
 class Journal:
     """The journal of one run. If it cannot be written, the run goes on after a warning: --resume will not work."""
 
-    def __init__(self, run_id: str, command: str) -> None:
-        self._command = command
+    def __init__(self, run_id: str, command: str, *, confirms: bool) -> None:
+        self._run = {"command": command, "confirms": confirms}
         self._path = find_directory() / f"{run_id}.jsonl"
         self._fd: int | None = None
         try:
@@ -47,9 +47,7 @@ class Journal:
         if self._fd is None:
             return
         end = report.end.value if report.end else None
-        line = json.dumps(
-            {"host": report.host.name, "command": self._command, "end": end, "failed": has_failed(report)}
-        )
+        line = json.dumps({"host": report.host.name, **self._run, "end": end, "failed": has_failed(report)})
         try:
             os.write(self._fd, f"{line}\n".encode())
             os.fsync(self._fd)
@@ -96,7 +94,8 @@ def find_done(begin: str, command: str) -> frozenset[str]:
     """Find the hosts that an earlier run has finished without a failure; the last line of a host counts.
 
     Raises:
-        ConfigError: the run does not exist, or it was one of another command.
+        ConfigError: the run does not exist, was one of another command, or left its changes to be confirmed: a host may
+            revert such a change, and must not be skipped.
     """
     run_id = find_run(begin)
     if not run_id:
@@ -110,6 +109,9 @@ def find_done(begin: str, command: str) -> frozenset[str]:
             continue
         if entry.get("command") != command:
             raise ConfigError(f"--resume {run_id}: that was a run of {entry.get('command')}, not of {command}")
+        if not entry.get("confirms"):
+            hint = f"run {command} again without --resume"
+            raise ConfigError(f"--resume {run_id}: that run did not confirm its changes (--no-confirm)", hint=hint)
         done[entry["host"]] = entry.get("end") in _DONE and not entry.get("failed")
     return frozenset(host for host, is_done in done.items() if is_done)
 
