@@ -115,6 +115,15 @@ def test_what_is_left_of_a_run_is_suggested_as_it_works(place: Place) -> None:
     assert "unreachable" in run_hint(place, check)
 
 
+def test_what_a_stopped_run_left_to_be_confirmed_is_suggested_as_it_works(place: Place) -> None:
+    place.inventory.write_text(
+        yaml.safe_dump({"hosts": {"one": place.host, "closed": {**place.host, "port": 1}}}, sort_keys=False)
+    )
+    stopped = place.run("apply", "--yes", "--canary", "1", "--no-confirm", "--confirm-timeout", "600")
+    (confirm,) = list_commands(stopped.stderr)
+    assert "applied" in run_hint(place, confirm)  # not --resume: the host would revert
+
+
 @pytest.mark.parametrize(
     ("log", "words"),
     [

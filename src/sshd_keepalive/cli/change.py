@@ -175,7 +175,11 @@ def change_fleet(
         failed = journal.close(reports)
         is_interrupted = run.stop.is_set() and not rollout.is_spent
         code = run.show(run.end(reports, interrupted=is_interrupted), with_diffs=not (shows_first or run.options.quiet))
-    if (is_interrupted or rollout.is_spent) and any(map(waves.has_failed, reports)):
+    is_left = (is_interrupted or rollout.is_spent) and any(map(waves.has_failed, reports))
+    if not run.orders.confirms and any(report.end is End.APPLIED for report in reports):
+        run.output.say("not confirmed: the hosts revert by themselves, unless you confirm")
+        run.suggest("confirm")
+    elif is_left and run.orders.confirms:
         _suggest_resume(run)
     elif run.suggest_confirm(reports):
         pass

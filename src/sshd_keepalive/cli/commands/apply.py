@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sshd_keepalive.cli import ExitCode, plan_file
+from sshd_keepalive.cli import plan_file
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.change import Changing, Watching, change_fleet, change_options, select_change
 from sshd_keepalive.cli.commands.plan import show_plan
@@ -76,11 +76,9 @@ def command(
         )
     run = select_change("apply", options, hosts, changing, recording, plan=plan, confirms=not no_confirm)
     run.plan_path = path
-    code = change_fleet(run, changing, preview=fleet.plan_host, work=fleet.apply_host, plan=plan, watching=watching)
-    if no_confirm and code == ExitCode.OK:
-        run.output.say("not confirmed: the hosts revert by themselves, unless you confirm")
-        run.suggest("confirm")
-    raise SystemExit(code)
+    raise SystemExit(
+        change_fleet(run, changing, preview=fleet.plan_host, work=fleet.apply_host, plan=plan, watching=watching)
+    )
 
 
 def _refuse_other_choice(path: Path, *, dry_run: bool) -> None:
