@@ -101,7 +101,7 @@ def run(hosts: dict[str, Any], folder: Path, *words: str) -> Measured:
 
 
 def markdown(fast: Measured, quiet: Measured, load: float) -> str:
-    """The page that keeps the last run."""
+    """Write the page that keeps the last run."""
     release = quiet.document["hosts"][0]["facts"]["openssh"]
     seen = sorted(int(one["facts"].get("keepalives", 0)) for one in quiet.document["hosts"])
     rows = (

@@ -38,7 +38,7 @@ def ours(host: Host, secrets: Secrets) -> None:
 
 
 def plain(host: Host, _: Secrets) -> None:
-    """What most scripts do."""
+    """Run the script as most programs do."""
     client = paramiko.SSHClient()
     client.load_host_keys(host.known_hosts or "")
     try:

@@ -76,7 +76,7 @@ def asked(path: Path) -> dict[str, Took]:
 
 
 def recording(path: Path) -> Took:
-    """What `--record --keep` adds to a check: to import, to read, to compare, to write, to forget one run."""
+    """Measure what `--record --keep` adds to a check: import, read, compare, write and forget one run."""
     code = "import sshd_keepalive.cli.commands.check as check"
     without = _slowest(lambda: subprocess.run([sys.executable, "-c", code], check=True))
     imported = _slowest(lambda: subprocess.run([sys.executable, "-c", f"{code}, sshd_keepalive.store"], check=True))
@@ -94,7 +94,7 @@ def recording(path: Path) -> Took:
 
 
 def check() -> Took:
-    """A check of a thousand hosts that does not record; the hosts' own processor time is not counted."""
+    """Measure a check of a thousand hosts that does not record, without the hosts' own processor time."""
     settings = "ClientAliveInterval 300\nClientAliveCountMax 3\nMaxStartups 500\n"
     with Sshd(settings) as server, tempfile.TemporaryDirectory() as folder:
         defaults = server.inventory_host

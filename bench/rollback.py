@@ -24,7 +24,7 @@ LIMITS_S = {"by the login": 5.0, "by the guard": 10.0}
 
 
 def by_login(victim: Victim) -> float:
-    """A login that the new files allow, and a proof that fails: the file is not what was installed."""
+    """Log in as the new files allow, and let the proof fail: the file is not what was installed."""
     with victim.stopped_before("verify") as process:
         (victim.host.files / CONFIG.lstrip("/")).write_bytes(victim.stock + b"# somebody else\n")
     host = json.loads(process.communicate(timeout=240)[0])["hosts"][0]
@@ -34,7 +34,7 @@ def by_login(victim: Victim) -> float:
 
 
 def by_guard(victim: Victim) -> float:
-    """The controller is gone once all is done and only the new login is missing: nobody is left but the timer."""
+    """End the controller when only the new login is missing: the timer alone remains."""
     with victim.stopped_before("verify", "--confirm-timeout", str(DEADLINE_S)) as process:
         (armed,) = victim.host.files.glob(f"{STATE.lstrip('/')}/2*/armed")
         fires_at = armed.stat().st_mtime + DEADLINE_S

@@ -106,7 +106,7 @@ def _sizes(farm: Farm, sizes: list[int], forks: int, rounds: int) -> list[str]:
 
 
 def _everybody(farm: Farm, n: int, forks: int, rounds: int) -> dict[str, Cost]:
-    """The cost of each program over n hosts, in turns; medians."""
+    """Measure each program over n hosts, in turns; give medians."""
     inventory, task = farm.inventory(n), str(farm.task(n, forks))
     programs = {
         "check": _ours(inventory, forks),
@@ -198,7 +198,7 @@ def _trips(farm: Farm) -> list[str]:
 
 
 def _dead(farm: Farm, n: int, forks: int) -> list[str]:
-    """The same number of hosts that answer, without and with dead ones among them."""
+    """Measure the same number of hosts that answer, without and with dead ones among them."""
     n_dead = n // 20
     log = farm.folder / "log"
     alive = _run(_ours(farm.inventory(n - n_dead), forks), farm)

@@ -37,7 +37,7 @@ def run(address: str, task: dict) -> int:
 
 
 def again(address: str, task: dict) -> int:
-    """Some ten thousand logins meet an "Invalid packet blocking" of paramiko: it must not end a benchmark."""
+    """Run a task; once more after an "Invalid packet blocking" of paramiko, as one of some ten thousand logins ends."""
     try:
         return run(address, task)
     except paramiko.SSHException:

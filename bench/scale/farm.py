@@ -79,7 +79,7 @@ class Farm:
         self.sshd.reload()
 
     def host(self, n: int = 0, *, port: int | None = None) -> Host:
-        """The n-th host."""
+        """Give the n-th host."""
         return Host(
             name=f"h{n}",
             address=f"127.{10 + n // 62500}.{n // 250 % 250}.{n % 250 + 1}",
@@ -93,7 +93,7 @@ class Farm:
         )
 
     def inventory(self, n: int, *, n_dead: int = 0) -> Path:
-        """A file with n hosts; of these the dead ones stand evenly among the others."""
+        """Write a file with n hosts; spread the dead ones evenly among the others."""
         host = self.host()
         defaults = {
             "user": host.user,
@@ -113,12 +113,12 @@ class Farm:
         return path
 
     def script(self) -> str:
-        """What `check` has a host run: the bare scripts send the same."""
+        """Build what `check` has a host run: the bare scripts send the same."""
         host = self.host()
         return survey.build_script(host, build_functions(host.service), users=("root",), banner="SSH-2.0-OpenSSH_9.2p1")
 
     def task(self, n: int, at_once: int) -> Path:
-        """What a bare script needs to know, as a file."""
+        """Write what a bare script needs to know to a file."""
         path = self.folder / f"task-{n}.json"
         data = {
             "addresses": [self.host(i).address for i in range(n)],

@@ -116,7 +116,7 @@ def record(host: Host) -> Recording:
 
 
 def check(host: Host, *, recording: Recording) -> HostReport:
-    """The job for an engine."""
+    """Run the job for an engine."""
     _fix_chance()
     ssh.open_wire = lambda *_: _Player(recording)  # type: ignore[assignment]
     report = check_host(host, _orders())

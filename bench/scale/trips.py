@@ -30,7 +30,7 @@ def _seconds(visit: Callable[[int], object], port: int) -> float:
 
 @contextmanager
 def delaying(address: str, port: int, delay_s: float) -> Iterator[int]:
-    """A proxy on loopback; gives its port."""
+    """Start a proxy on loopback; give its port."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, daemon=True).start()
 

@@ -99,7 +99,7 @@ class _Stream(io.FileIO):
 
 
 def _text(stream: _Stream, like: Any) -> io.TextIOWrapper:
-    """A stream for text in the encoding that Python has chosen; it escapes what that cannot express."""
+    """Wrap a stream for text in the encoding that Python has chosen; escape what that cannot express."""
     encoding = getattr(like, "encoding", "utf-8")  # None: the stream was closed
     return io.TextIOWrapper(io.BufferedWriter(stream), encoding, "backslashreplace", line_buffering=True)
 

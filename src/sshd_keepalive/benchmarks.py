@@ -95,7 +95,7 @@ def judge(benchmark: Benchmark, findings: Iterable[Finding]) -> State:
 
 
 def wanted_pairs(run: Run) -> tuple[Pair, ...]:
-    """The different pairs that the policies of a run ask for, in the order of the hosts.
+    """List the different pairs that the policies of a run ask for, in the order of the hosts.
 
     A policy by effect asks for different pairs on different releases; that of a host is in its findings.
     """

@@ -24,7 +24,7 @@ class Deadline:
         self.at_s = time.monotonic() + after_s
 
     def left_s(self, at_most_s: float = float("inf")) -> float:
-        """Seconds that are left, never negative, never more than `at_most_s`."""
+        """Give the seconds that are left, never negative, never more than `at_most_s`."""
         return min(at_most_s, max(0.0, self.at_s - time.monotonic()))
 
     def extend(self, by_s: float) -> None:

@@ -19,7 +19,7 @@ _ALWAYS: Final = (Subject.SESSION, Subject.LOST_SESSIONS, Subject.SILENT_CLIENT)
 
 
 def is_fine(report: HostReport) -> bool:
-    """Nothing about this host wants attention."""
+    """Whether nothing about this host wants attention."""
     return outcome.rank_report(report) <= outcome.rank_word(End.APPLIED) and not (report.all_notes or report.changes)
 
 
@@ -133,7 +133,7 @@ def _select_findings(report: HostReport, verbose: int) -> list[Finding]:
 
 
 def _format_finding(finding: Finding) -> str:
-    """`ClientAliveInterval 0, wanted 300 for Match User root  /etc/ssh/sshd_config:98`: one place is enough."""
+    """Write `ClientAliveInterval 0, wanted 300 for Match User root  /etc/ssh/sshd_config:98`: one place is enough."""
     place = f"  {finding.place}" if finding.place else ""
     if finding.setting.is_observation:
         scope = "" if finding.scope == GLOBAL else f" ({finding.scope})"

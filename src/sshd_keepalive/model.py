@@ -718,7 +718,7 @@ class Losses:
         return replace(self, groups=tuple(groups), unanswering=())
 
     def count(self, *ends: SessionEnd, is_new: bool | None = None, address: str | None = None) -> int:
-        """How many sessions ended so; without an argument all."""
+        """Count the sessions that ended so; without an argument all."""
         return sum(
             group.n
             for group in self.groups

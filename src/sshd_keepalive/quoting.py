@@ -29,12 +29,12 @@ def join(words: Iterable[str]) -> str:
 
 
 def quote_bytes(value: bytes) -> str:
-    """Like `quote`, for file contents; bytes that are not UTF-8 travel as surrogate escapes."""
+    """Quote file contents, like `quote`; bytes that are not UTF-8 become surrogate escapes."""
     return quote(value.decode("utf-8", "surrogateescape"))
 
 
 def quote_unit_word(text: str) -> str:
-    """One word of a unit file: systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers".
+    """Quote a word of a unit file: systemd.service(5), "Command lines", and systemd.unit(5), "Specifiers".
 
     Raises:
         ValueError: a NUL byte, which no command line can carry.
@@ -43,7 +43,7 @@ def quote_unit_word(text: str) -> str:
 
 
 def quote_unit_path(text: str) -> str:
-    """One path of a list of paths in a unit file, where systemd expands no variables: systemd.exec(5).
+    """Quote a path of a list of paths in a unit file, where systemd expands no variables: systemd.exec(5).
 
     Raises:
         ValueError: a NUL byte, which no path can hold.
@@ -55,7 +55,7 @@ def quote_unit_path(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Text from a host, safe for a terminal: control characters as \x1b, line ends and tabs kept.
+    r"""Make text from a host safe for a terminal: control characters as \x1b, line ends and tabs kept.
 
     Also escapes what rearranges lines (bidirectional overrides) and undecodable bytes (surrogates).
     """
@@ -65,7 +65,7 @@ def printable(text: str) -> str:
 
 
 def printable_line(text: str) -> str:
-    r"""Like `printable`, on one line: line ends are shown as \x0a and the like, tabs are kept."""
+    r"""Make text safe like `printable`, on one line: line ends are shown as \x0a and the like, tabs are kept."""
     return printable(text).replace("\n", "\\x0a")
 
 

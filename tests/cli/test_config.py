@@ -129,7 +129,7 @@ def test_what_is_not_a_command_line_is_reported(words: list[str], said: str) -> 
         ("config", "check", "--config=own.yaml"),
     ],
 )
-def test_a_named_file_counts_wherever_the_option_stands(place: Path, words: tuple[str, ...]) -> None:
+def test_a_named_file_counts_wherever_the_option_is(place: Path, words: tuple[str, ...]) -> None:
     (place / "own.yaml").write_text("inventory: other.yaml\n")
     lines = [" ".join(line.split()) for line in keepalive(*words).stdout.splitlines()]
     assert lines[0] == "file: own.yaml"

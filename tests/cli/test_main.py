@@ -137,7 +137,7 @@ def test_every_command_is_tried_with_output_that_cannot_be_written() -> None:
 
 
 @pytest.mark.parametrize("shell", ["2>/dev/full", "2>&-"])
-def test_nobody_reads_standard_error(shell: str) -> None:
+def test_standard_error_that_has_no_reader(shell: str) -> None:
     assert run("check", "ops@127.0.0.1:1", "--verbose", shell=shell).returncode == 3
     assert run("check", "--nonsense", shell=shell).returncode == 2
 

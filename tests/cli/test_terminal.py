@@ -38,7 +38,7 @@ def test_a_bar_is_as_full_as_the_work_is_done() -> None:
     assert "." not in draw_bar("check", 1.0, "2/2", 80)
 
 
-def test_what_is_written_stands_above_the_line_and_the_end_erases_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_is_above_the_line_and_the_end_erases_it(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
     monkeypatch.setattr(sys, "stderr", shown)
     monkeypatch.setenv("COLUMNS", "80")

@@ -143,7 +143,7 @@ def test_a_mistake_that_click_finds_looks_like_every_other(words: list[str], ste
 
 
 @pytest.mark.parametrize("columns", [40, 60])
-def test_a_mistake_is_told_without_a_broken_word(columns: int) -> None:
+def test_a_mistake_is_reported_without_breaking_words(columns: int) -> None:
     words = ("check", "host", "--private-key", f"/nowhere/{'long-' * 20}key")
     with Terminal(*words, program=PROGRAM, COLUMNS=str(columns)) as terminal:
         assert terminal.end() == 2
@@ -198,7 +198,7 @@ def test_a_schedule_that_does_not_exist_is_not_created_to_be_removed() -> None:
     assert (ran.status, "schedule install" in ran.stderr) == (2, False)
 
 
-def test_unreachable_and_unknown_addresses_are_distinguished_and_hide_nobody(tmp_path: Path) -> None:
+def test_unreachable_and_unknown_addresses_are_distinguished_and_hide_no_host(tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yaml"
     inventory.write_text("hosts: {closed: {address: 127.0.0.1, port: 1}, lost: {address: nowhere.invalid}}\n")
     key = tmp_path / "key"
@@ -224,7 +224,7 @@ def test_a_reader_who_goes_away_ends_the_program_quietly(inventory: Path) -> Non
     assert completed.stderr == ""
 
 
-def test_the_list_ends_with_what_tells_the_hosts_apart(tmp_path: Path) -> None:
+def test_the_list_ends_with_the_differing_ends_of_the_names(tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yaml"
     inventory.write_text(
         "hosts:\n  a: 192.0.2.1\n  b: 192.0.2.2\n  c: {address: 192.0.2.3, policy: {ClientAliveInterval: 120}}\n"

@@ -121,7 +121,7 @@ def test_detection_takes_the_lowest_rank_that_answers() -> None:
         assert sh(f'{answer}; {text}detect; echo "$manager"', "bash").stdout == f"{found}\n"
 
 
-def test_nothing_that_lies_on_a_disk_makes_a_manager() -> None:
+def test_a_file_on_a_disk_does_not_make_a_manager() -> None:
     """The commands and files of all of them, and an sshd of nobody's: only process 1 and the parent of sshd count."""
     common = resources.files("sshd_keepalive.scripts").joinpath("common.sh").read_text()
     managers = {name: registry.load("services", name) for name in registry.list_names("services")}

@@ -459,7 +459,7 @@ def test_a_journald_that_hangs_does_not_hide_that_the_restart_failed(wrapped: Ta
     assert wrapped("check").host()["failure"] is None
 
 
-def test_a_start_limit_that_is_reached_is_forgiven(target: Target) -> None:
+def test_a_start_limit_that_is_reached_is_reset(target: Target) -> None:
     folder = "/etc/systemd/system/ssh.service.d"
     target.host.run(
         f"mkdir {folder}; printf '[Unit]\\nStartLimitIntervalSec=300\\nStartLimitBurst=1\\n' >{folder}/limit.conf; "
@@ -473,7 +473,7 @@ def test_a_start_limit_that_is_reached_is_forgiven(target: Target) -> None:
         target.host.run(f"rm -r {folder}; systemctl daemon-reload")
 
 
-def test_a_pending_restart_is_said_and_made_good(target: Target) -> None:
+def test_a_pending_restart_is_reported_and_done(target: Target) -> None:
     """The files are right, the daemon is older: only the daemon wants something done."""
     target.host.run(f"sed -i '1i ClientAliveInterval 300\\nClientAliveCountMax 3' {CONFIG}")
     look = f"cksum {CONFIG}; stat -c %i {CONFIG}"

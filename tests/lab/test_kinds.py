@@ -429,7 +429,7 @@ def test_a_generator_that_fails_stops_a_change_before_it_begins(one: Callable[[s
     assert case("apply", "--yes").host()["change"] == "applied"
 
 
-def test_an_sshd_that_openrc_has_lost_is_replaced_by_one_that_it_knows(one: Callable[[str], Case]) -> None:
+def test_an_sshd_that_openrc_lost_is_replaced_by_one_that_it_supervises(one: Callable[[str], Case]) -> None:
     """OpenRC takes it for stopped: to restart it means to start it, and start-stop-daemon sees one that runs."""
     case = one("alpine")
     case.host.run("rc-service sshd zap")

@@ -134,7 +134,7 @@ def reach(port: int, key: Path) -> Host:
     return Host(name="x", address="127.0.0.1", port=port, identity_file=str(key))
 
 
-def test_nobody_listens(key: Path) -> None:
+def test_a_port_without_a_listener(key: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # so that nobody else gets the port meanwhile
         host = reach(taken.getsockname()[1], key)

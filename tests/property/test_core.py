@@ -152,7 +152,7 @@ def test_a_plan_keeps_every_promise(seed: int, version: str) -> None:
 
 
 @given(SEEDS)
-def test_the_diff_tells_every_change(seed: int) -> None:
+def test_the_diff_shows_every_change(seed: int) -> None:
     snapshot = found(seed, "9.2p1")
     try:
         planned = plan.plan(read(snapshot), snapshot.host.policy)

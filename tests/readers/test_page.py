@@ -224,7 +224,7 @@ def evil_host(text: str) -> HostReport:
     )
 
 
-def test_nothing_that_a_host_says_runs(opened: Opened) -> None:
+def test_no_text_of_a_host_runs(opened: Opened) -> None:
     past = tuple(PastRun(id=text, command=text, started_at=NOW, counts={"ok": 1, "drift": 1}) for text in EVIL)
     hosts = tuple(evil_host(text) for text in EVIL)
     run = Run(id=EVIL[0], command=EVIL[1], started_at=NOW, ended_at=NOW, exit_code=1, hosts=hosts, past=past)

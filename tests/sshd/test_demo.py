@@ -32,7 +32,7 @@ def test_the_demo_repairs_four_servers_and_rolls_the_fifth_back(tmp_path: Path) 
     assert ran.stdout.endswith("sshd-keepalive check ops@192.0.2.11\n")
 
 
-def test_nobody_else_is_given_the_port_of_a_server_that_restarts(tmp_path: Path) -> None:
+def test_no_other_program_gets_the_port_of_a_server_that_restarts(tmp_path: Path) -> None:
     key = demo._make_key(tmp_path / "key")
     with demo._run_server(demo._find_sshd(), tmp_path, "stock", key) as server:
         pid_file = server.directory / "sshd.pid"

@@ -31,7 +31,7 @@ def mark(sshd: Sshd) -> str:
 
 
 @pytest.mark.parametrize("answers", [["yes"], ["maybe", "YES"], ["{fingerprint}"], ["SHA256:other", "{fingerprint}"]])
-def test_who_says_yes_or_the_fingerprint_accepts_it(tmp_path: Path, answers: list[str]) -> None:
+def test_yes_or_the_fingerprint_accepts_the_key(tmp_path: Path, answers: list[str]) -> None:
     with Sshd() as sshd:
         with Terminal("check", "-i", inventory(sshd, tmp_path), NO_COLOR="1") as terminal:
             terminal.wait_for(QUESTION)
@@ -47,7 +47,7 @@ def test_who_says_yes_or_the_fingerprint_accepts_it(tmp_path: Path, answers: lis
         assert "Accepted publickey" in sshd.log
 
 
-def test_who_says_no_refuses_it(tmp_path: Path) -> None:
+def test_no_refuses_the_key(tmp_path: Path) -> None:
     with Sshd() as sshd:
         with Terminal("check", "-i", inventory(sshd, tmp_path), NO_COLOR="1") as terminal:
             terminal.wait_for(QUESTION)
@@ -82,7 +82,7 @@ def test_a_person_may_take_longer_than_sshd_waits(tmp_path: Path) -> None:
         assert terminal.shown.count(QUESTION) == 1
 
 
-def test_nobody_is_asked_where_a_policy_was_chosen_or_nobody_is_there(tmp_path: Path) -> None:
+def test_no_question_where_a_policy_was_chosen_or_there_is_no_terminal(tmp_path: Path) -> None:
     with Sshd() as sshd:
         for words, settings in ((("--host-keys", "strict"), ""), ((), ", host_keys: strict")):
             hosts = inventory(sshd, tmp_path, settings=settings)

@@ -185,7 +185,7 @@ def test_where_no_client_is_silent_the_line_of_the_host_says_so(tmp_path: Path) 
     assert (ran.status, first.split("  ")[-1]) == (0, "no session has left its last keep-alive unanswered")
 
 
-def test_a_client_is_not_to_blame_for_an_sshd_that_is_late_with_its_keep_alives(tmp_path: Path) -> None:
+def test_an_sshd_that_is_late_with_its_keep_alives_is_not_counted_against_a_client(tmp_path: Path) -> None:
     with Sshd("ClientAliveInterval 1\nClientAliveCountMax 100\nLogLevel DEBUG1\n") as server:
         hosts = inventory(server, tmp_path)
         healthy = client(server, "3009")

@@ -87,7 +87,7 @@ def test_an_interrupted_target_does_not_disturb_the_others(target: Sshd, hop: Ss
     assert hop.log.count("Accepted publickey") == 1
 
 
-def test_a_hop_that_lets_us_in_no_more_is_asked_once(target: Sshd, hop: Sshd, tmp_path: Path) -> None:
+def test_a_hop_that_refuses_further_logins_is_tried_once(target: Sshd, hop: Sshd, tmp_path: Path) -> None:
     host = behind(target, reach(hop, name="hop", identity_file=str(make_key(tmp_path / "wrong"))))
     for _ in range(3):
         with pytest.raises(HostError) as caught:

@@ -239,7 +239,7 @@ def test_verbose_shows_what_the_server_accepted(sshd: Sshd, tmp_path: Path, way:
 
 
 @pytest.mark.usefixtures("agent")
-def test_an_encrypted_key_in_the_agent_asks_nobody(sshd: Sshd, tmp_path: Path) -> None:
+def test_an_encrypted_key_in_the_agent_needs_no_passphrase(sshd: Sshd, tmp_path: Path) -> None:
     key = make_key(tmp_path / "key")
     authorize(sshd, key)
     add_to_agent(key)

@@ -85,7 +85,7 @@ def test_reports_go_where_they_are_sent_and_a_directory_that_is_read_only_is_nam
     assert "fleet.html" in refused.stderr
 
 
-def test_nobody_is_asked_anything(hosts: Path) -> None:
+def test_no_command_asks_without_a_terminal(hosts: Path) -> None:
     inventory = yaml.safe_load(hosts.read_text(encoding="utf-8"))
     inventory["hosts"]["büro-1"]["password"] = "prompt"
     inventory["hosts"]["büro-1"].pop("identity_file")

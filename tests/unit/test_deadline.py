@@ -40,7 +40,7 @@ def test_a_cancelled_alarm_is_forgotten() -> None:
     assert fired == []
 
 
-def test_an_action_that_fails_stops_nobody() -> None:
+def test_an_action_that_fails_does_not_stop_the_others() -> None:
     reaper = Reaper()
     done = threading.Event()
     reaper.arm(Deadline(0), lambda: 1 / 0)

@@ -68,7 +68,7 @@ def test_paths_count_from_the_folder_of_the_file(place: Path, monkeypatch: pytes
     assert (host.certificate_file, host.known_hosts, host.password) == ("/home/jo/c.pub", "/k", "file:/home/jo/pw")
 
 
-def test_a_home_of_nobody_is_reported(place: Path) -> None:
+def test_a_home_without_an_account_is_reported(place: Path) -> None:
     (place / "h").write_text("hosts:\n  a: {identity_file: ~nobody-here/id}\n")
     with pytest.raises(ConfigError, match="h:2:22: the user does not exist on this machine"):
         names("h")

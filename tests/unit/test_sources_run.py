@@ -126,7 +126,7 @@ def test_what_a_program_leaves_running_does_not_hold_us(script: Callable[[str], 
 
 
 @pytest.mark.parametrize("text", ["yes", "yes >&2"])
-def test_a_flood_is_cut(script: Callable[[str], Path], text: str) -> None:
+def test_too_much_output_is_cut(script: Callable[[str], Path], text: str) -> None:
     path = script(text)
     with pytest.raises(ConfigError, match="prints more than 1 MiB"):
         run_program([str(path)], most_bytes=1024 * 1024)

@@ -224,6 +224,6 @@ def test_a_target_is_reached_as_ssh_would(home: Path) -> None:
         inventories.resolve_targets(("web",))
 
 
-def test_without_a_configuration_a_target_is_what_it_says() -> None:
+def test_without_a_configuration_a_target_is_taken_literally() -> None:
     (web,) = inventories.resolve_targets(("ops@web:2222",))
     assert web == Host(name="web:2222", address="web", port=2222, user="ops")

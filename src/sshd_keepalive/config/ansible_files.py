@@ -124,7 +124,7 @@ class _Ini:
 
 
 def _parse_literal(text: str) -> str:
-    """A value as Python reads it, else as it stands: quotes and a comment behind a literal go."""
+    """Parse a value as Python reads it, else as it is written, without quotes and a comment behind a literal."""
     try:
         return to_text(ast.literal_eval(text)) or ""
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -140,7 +140,7 @@ class _Yaml:
         self._seen: set[tuple[int, str]] = set()
 
     def read(self) -> None:
-        """The whole file."""
+        """Read the whole file."""
         root = self._document.root
         if root is None or root.is_empty:
             return

@@ -88,7 +88,7 @@ def parse_hop(text: str) -> str:
 
 
 def parse_port_number(text: str) -> int:
-    """A TCP port.
+    """Parse a TCP port.
 
     Raises:
         ValueError: not a whole number from 1 to 65535.
@@ -97,7 +97,7 @@ def parse_port_number(text: str) -> int:
 
 
 def parse_fingerprint(text: str) -> str:
-    """A host key's fingerprint as `ssh-keygen -l` prints it.
+    """Parse a host key's fingerprint as `ssh-keygen -l` prints it.
 
     Raises:
         ValueError: not SHA256 in unpadded base64.
@@ -111,7 +111,7 @@ def parse_fingerprint(text: str) -> str:
 
 
 def parse_day(text: str) -> date:
-    """A day.
+    """Parse a day.
 
     Raises:
         ValueError: not written YYYY-MM-DD.

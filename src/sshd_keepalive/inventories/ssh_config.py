@@ -132,7 +132,7 @@ class _ConfigReader:
         self._not_followed: dict[str, list[str]] = {}  # option → hosts
 
     def read(self, questions: Mapping[str, _SshQuestion]) -> tuple[Host, ...]:
-        """Hosts with their ways in, by the names that they get."""
+        """List the hosts with their ways in, by the names that they get."""
         _ = self._config.defaults  # once, not in each thread; and without ssh this raises
         with ThreadPoolExecutor(_AT_ONCE) as pool:  # a process of some milliseconds for each name
             self._answers = dict(zip(questions, pool.map(self._resolve, questions.values()), strict=True))

@@ -90,7 +90,7 @@ class Draft:
 
 
 def replace_value(line: Line, number: int) -> bytes:
-    """The line with another value: quotes around it stay, and a comment glued to it gets its space."""
+    """Put another value into a line; keep quotes around it, and put a space before a comment that touches it."""
     token: Token = line.arguments[0]
     old, text = line.raw[token.start : token.end], str(number).encode()
     if len(old) > 1 and old[:1] in _QUOTES and old[-1:] == old[:1] and old.count(old[:1]) == 2:
@@ -104,7 +104,7 @@ _COMMENTED: Final = rb"[ \t]*#+ ?%b(?:[ \t]*=[ \t]*|[ \t]+)\"?[0-9]\w*\"?[ \t\r]
 
 
 def choose_lines(main: Document, keywords: Sequence[str], events: Sequence[Event]) -> dict[str, int]:
-    """For each missing keyword, the line of the main file it goes before (number of lines + 1: the end).
+    """Choose, for each missing keyword, the line of the main file it goes before (number of lines + 1: the end).
 
     Below its commented default; else beside the other keep-alive setting, written or about to be; else before
     the first Match line, above the comment that belongs to it; else at the end.
@@ -126,7 +126,7 @@ def choose_lines(main: Document, keywords: Sequence[str], events: Sequence[Event
 
 
 def _find_commented_default(main: Document, keyword: str, limit: int) -> int | None:
-    """The line below the first `#Keyword value` before `limit`."""
+    """Find the line below the first `#Keyword value` before `limit`."""
     pattern = re.compile(_COMMENTED % keyword.encode(), re.IGNORECASE)
     for line in main.lines[: limit - 1]:
         if not line.keyword and b"#" in line.raw and pattern.match(line.raw):
@@ -154,7 +154,7 @@ _HEADER: Final = "# Written by sshd-keepalive. The first value of a setting wins
 
 
 def render_drop_in(policy: Policy, *, shield: bool) -> bytes:
-    """Both settings; with `shield` also for every connection that a later Match block would decide for.
+    """Write both settings; with `shield` also for every connection that a later Match block would decide for.
 
     A `Match all` read first beats all later blocks, and it ends with the file.
     """
@@ -171,7 +171,7 @@ def is_ours(document: Document) -> bool:
 
 
 def list_drop_in_paths(tree: Tree) -> Iterator[str]:
-    """Where such a file could stand: each directory that a global Include of the tree reads, by reading order.
+    """List where such a file could be: each directory that a global Include of the tree reads, by reading order.
 
     Whether it wins there is for the caller to prove.
     """

@@ -148,7 +148,7 @@ def find_doubt(reading: Reading, keyword: str) -> Doubt | None:
 
 
 def find_other_start(reading: Reading) -> str | None:
-    """How the next start of sshd would differ from the last one in what decides the settings; None: in nothing.
+    """Say how the next start of sshd would differ from the last in what decides the settings; None: in nothing.
 
     The options come from the unit and its environment files, which may have changed since.
     """
@@ -176,7 +176,7 @@ def find_unknown_start(snapshot: Snapshot) -> Doubt | None:
 
 
 def find_contradiction(reading: Reading) -> str | None:
-    """Both readings, where the host's sshd reads its files otherwise than we do; None: not so, as far as it was asked.
+    """Give both readings where the host's sshd reads its files differently; None: not so, as far as it was asked.
 
     An edit would rest on a misreading.
     """

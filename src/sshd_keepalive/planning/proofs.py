@@ -26,7 +26,7 @@ Fact = tuple[str, tuple[bytes, ...], Conditions, bool | None]
 
 
 def prove_untouched_bytes(contents: Iterable[NewContent], edits: Iterable[Edit]) -> None:
-    """Every line that no edit names is the same, byte for byte and in the same order; every edit is in the contents.
+    """Check that a line without an edit is the same byte for byte, in the same order, and every edit in the contents.
 
     Raises:
         PlanError: it is not.
@@ -53,7 +53,7 @@ def prove_untouched_bytes(contents: Iterable[NewContent], edits: Iterable[Edit])
 
 
 def prove_only_values(edits: Iterable[Edit], wanted: Mapping[str, int], tree: Tree) -> None:
-    """A line that is edited keeps everything but its value, which is the wanted one; our own files are free.
+    """Check that an edited line keeps all but its value, which is the wanted one; our own files are free.
 
     A comment that was glued to the value gets a space, and a last line that gets a successor its line ending.
 
@@ -73,7 +73,7 @@ def prove_only_values(edits: Iterable[Edit], wanted: Mapping[str, int], tree: Tr
 
 
 def _cut_frame(line: Line) -> tuple[bytes, bytes] | None:
-    """What stands before and after the value; None where there is none."""
+    """Give the text before and after the value; None where there is no value."""
     if not line.arguments:
         return None
     value, raw = line.arguments[0], line.raw
@@ -81,7 +81,7 @@ def _cut_frame(line: Line) -> tuple[bytes, bytes] | None:
 
 
 def prove_untouched_settings(before: Tree, after: Tree) -> None:
-    """Every other keyword keeps its lines, in the same order and under the same conditions.
+    """Check that every other keyword keeps its lines, in the same order and under the same conditions.
 
     This holds for every connection there can be, and for keywords we know nothing about.
 
@@ -99,7 +99,7 @@ def prove_untouched_settings(before: Tree, after: Tree) -> None:
 
 
 def _list_facts(tree: Tree, interned: dict[Conditions, Conditions]) -> list[Fact]:
-    """Every line that must stay.
+    """List every line that must stay.
 
     Args:
         interned: conditions seen so far: equal ones become one object, which is compared at once however long it is.
@@ -136,7 +136,7 @@ def predict(before: Reading, after: Reading) -> Iterator[Prediction]:
 
 
 def _list_contexts(reading: Reading) -> Iterator[tuple[Scope, Context]]:
-    """Whom to ask about: everybody, root, the login of the tool, and one connection for each scope.
+    """List whom to ask about: everybody, root, the login of the tool, and one connection for each scope.
 
     A connection that needs a member of a group cannot be made up. Without a Match line all are the same.
     """
@@ -159,7 +159,7 @@ def _list_contexts(reading: Reading) -> Iterator[tuple[Scope, Context]]:
 
 
 def _list_decided(reading: Reading, context: Context) -> tuple[tuple[str, str], ...] | None:
-    """Both values for a connection; None if a block that may or may not match would change one of them.
+    """Give both values for a connection; None if a block that may or may not match would change one of them.
 
     What the host has printed for this very connection decides where it can.
     """

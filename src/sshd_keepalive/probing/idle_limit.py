@@ -44,7 +44,7 @@ class Bounds:
 
 
 def choose_spacings(idle_s: float, most: int = CONNECTIONS_MAX) -> tuple[int, ...]:
-    """The spacings to try, shortest first; the longest ones that fit into the time, one for each connection."""
+    """Choose the spacings to try, shortest first: the longest that fit into the time, one for each connection."""
     return tuple(spacing for spacing in _LADDER_S if spacing <= idle_s)[-most:]
 
 
@@ -83,7 +83,7 @@ def judge(bounds: Bounds, values: Values | None, wanted_s: int) -> Finding:
 
 
 def _judge_without_limit(proven_s: float, every_s: int | None) -> tuple[State, str]:
-    """No limit was met; that is enough where the host's keep-alives are closer together than what was proved."""
+    """Judge a proof that met no limit: enough where the host's keep-alives are closer together than what was proved."""
     if every_s is None:
         return State.UNKNOWN, f"the host sends no keep-alive: idle times above {proven_s:.0f} s were not tested"
     if proven_s + compute_tolerance_s(every_s) < every_s:
@@ -97,7 +97,7 @@ def _judge_without_limit(proven_s: float, every_s: int | None) -> tuple[State, s
 
 
 def describe(bounds: Bounds) -> str:
-    """`between 290 s and 310 s`."""
+    """Describe the bounds: `between 290 s and 310 s`."""
     if bounds.at_most_s is None:
         return f"none up to {bounds.at_least_s:.0f} s"
     if bounds.at_least_s <= 0:

@@ -57,7 +57,7 @@ class IdleResult:
 
 
 def compute_needed_s(values: Values | None, policy_interval_s: int) -> float:
-    """How long a silence must be to prove something: past the first keep-alive, for short intervals the second."""
+    """Compute how long a silence must be as a proof: past the first keep-alive, for short intervals the second."""
     first_s = policy_interval_s
     if values is not None:
         first_s = values.consequence.request_after_s or 0
@@ -85,7 +85,7 @@ def judge(result: IdleResult, values: Values | None, wanted_s: int) -> Finding:
 
 
 def describe(result: IdleResult) -> str:
-    """`a keep-alive every 2.0 s (7 seen), alive after 15 s`."""
+    """Describe a result: `a keep-alive every 2.0 s (7 seen), alive after 15 s`."""
     ending = f"alive after {result.quiet_s:.0f} s" if result.loss is None else f"dead after {result.quiet_s:.1f} s"
     ending += ", when the test was interrupted" if result.was_stopped else ""
     if result.spacing_s is None:
@@ -112,7 +112,7 @@ def _format_duration(seconds: int) -> str:
 
 
 def recommend(values: Values, wanted_s: int) -> str:
-    """What to configure where the release does not keep the interval; empty where it does."""
+    """Say what to configure where the release does not keep the interval; empty where it does."""
     if not keepalive.has_doubled_interval(values.version) or values.consequence.request_after_s == wanted_s:
         return ""
     interval_s = values.interval_s if values.interval_s > 0 else wanted_s
@@ -151,7 +151,7 @@ def _judge_silence(result: IdleResult, values: Values | None, wanted_s: int) -> 
 
 
 def compute_earliest_s(values: Values) -> int:
-    """The spacing that is expected at least.
+    """Compute the spacing that is expected at least.
 
     OpenSSH 9.2 to 9.4 wake up after one interval and then find, in whole seconds, that it is not over yet; where the
     host is busy they wake up late enough to ask after one already (seen on 9.2 under load: 10 s, then 20 s).
@@ -161,12 +161,12 @@ def compute_earliest_s(values: Values) -> int:
 
 
 def compute_tolerance_s(expected_s: float) -> float:
-    """How far from its time a keep-alive may come."""
+    """Compute how far from its time a keep-alive may come."""
     return max(_TOLERANCE_S, _TOLERANCE * expected_s)
 
 
 def suggest_idle(expected_s: int) -> str:
-    """The `--idle` that shows a keep-alive due after so many seconds: `13`, `6m`."""
+    """Choose the `--idle` that shows a keep-alive due after so many seconds: `13`, `6m`."""
     if expected_s <= _SHORT_S:
         return str(2 * expected_s + 5)
     return f"{int(expected_s + _SPARE_S) // 60 + 1}m"

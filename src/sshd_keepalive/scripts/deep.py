@@ -178,7 +178,7 @@ def _list_tmouts(lines: str) -> Iterator[tuple[Place, int]]:
 
 
 def _find_logind_s(words: dict[str, str]) -> int | None:
-    """`t 900000000` of busctl, in effect; else the last line of its files, which systemd reads in this order."""
+    """Read `t 900000000` of busctl, in effect; else the last line of its files, which systemd reads in this order."""
     kind, _, usec = words.get("logind", "").strip().partition(" ")
     if kind == "t" and usec.isdigit():
         return None if int(usec) >= _NEVER_USEC else int(usec) // 1_000_000
@@ -189,7 +189,7 @@ def _find_logind_s(words: dict[str, str]) -> int | None:
 
 
 def _find_tcp_keep_alive(words: dict[str, str], dump: Dump) -> tuple[str, ...]:
-    """`no`, or after which silence the kernel asks, and when it gives up; empty: not known."""
+    """Say `no`, or after which silence the kernel asks, and when it gives up; empty: not known."""
     if dump.find("tcpkeepalive") in ("no", "false"):  # 10.6 prints true and false
         return ("no",)
     numbers = words.get("kernel", "").split()

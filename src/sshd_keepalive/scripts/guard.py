@@ -172,7 +172,7 @@ def build_guard_script(change: Change) -> str:
 
 
 def _identities(change: Change) -> str:
-    """Shell text for a change of the main file alone: who all the others are that `sshd -T` reads or looks into.
+    """Write shell text for a change of the main file alone: which other files `sshd -T` reads or looks into.
 
     Included files, the directories of the Includes, host keys. Links among the files are not judged.
     """
@@ -312,6 +312,6 @@ def _kind(word: str) -> FailureKind | None:
 
 
 def read_contents(snapshot: Snapshot, contents: tuple[NewContent, ...]) -> tuple[tuple[str, bytes | None], ...]:
-    """What the changed paths hold now; None for a file that is not there."""
+    """Give what the changed paths hold now; None for a file that does not exist."""
     now = {file.path: file.content for file in snapshot.files}
     return tuple((content.path, now.get(content.path)) for content in contents)

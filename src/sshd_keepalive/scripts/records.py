@@ -18,7 +18,7 @@ _MOST_HEAD: Final = 64  # bytes of a record's first line
 
 
 def read_records(stdout: bytes) -> Iterator[Record]:
-    """Each record in order; nothing in a value can be taken for a record.
+    """Yield each record in order; nothing in a value can be taken for a record.
 
     Raises:
         MomentaryError: the output does not add up: it was cut off, or a file changed while it was read.

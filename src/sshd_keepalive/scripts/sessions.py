@@ -143,7 +143,7 @@ def _read_processes(stdout: bytes) -> tuple[dict[str, str], dict[int, _Process],
 
 
 def count_logged_in(titles: Iterable[str]) -> int:
-    """How many of the processes that a restart left alone serve a session with a completed login.
+    """Count the processes left alone by a restart that serve a session with a completed login.
 
     Args:
         titles: theirs, as `tell_lasting` of the guard gives them.
@@ -167,7 +167,7 @@ def _read_table(table: str) -> Iterator[_Process]:
 
 
 def _is_inner(process: _Process, processes: dict[int, _Process]) -> bool:
-    """The unprivileged half of a session, `sshd: ops@notty` below `sshd: ops [priv]`."""
+    """Say whether this is the unprivileged half of a session, `sshd: ops@notty` below `sshd: ops [priv]`."""
     above = processes.get(process.parent)
     if above is None:
         return False
@@ -184,7 +184,7 @@ def _list_ancestors(pid: int, processes: dict[int, _Process]) -> set[int]:
 
 
 def _read_network(table: str) -> tuple[dict[str, int], dict[str, tuple[int, str]]]:
-    """Inode → the port, of those that listen; inode → the port here and the address there, of connections."""
+    """Map each listening inode to its port, and each connected inode to the port here and the address there."""
     listening, peers = {}, {}
     for words in map(str.split, table.splitlines()):
         if len(words) == 4:
@@ -198,7 +198,7 @@ def _read_network(table: str) -> tuple[dict[str, int], dict[str, tuple[int, str]
 
 
 def _read_address(text: str) -> str:
-    """`0100007F:0016` of /proc/net/tcp: four bytes at a time, little-endian nearly everywhere."""
+    """Read `0100007F:0016` of /proc/net/tcp: four bytes at a time, little-endian nearly everywhere."""
     digits, _, port = text.rpartition(":")
     packed = b"".join(bytes.fromhex(digits[at : at + 8])[::-1] for at in range(0, len(digits), 8))
     address = ip_address(packed)

@@ -234,7 +234,7 @@ def parse(stdout: bytes, host: Host, taken_at: datetime, *, banner: str = "") ->
 
 
 def _limit_records(stdout: bytes) -> Iterator[Record]:
-    """The records, none of them larger than any real host's and none more often.
+    """Give the records; refuse one that is larger or comes more often than any real host's.
 
     Raises:
         HostError: kind `observe`, cause `too_large`.
@@ -288,12 +288,12 @@ def _take_files(look: _Look, content: bytes) -> None:
 
 
 def _find_latest(details: list[str]) -> float:
-    """The later of mtime and ctime: a file moved or restored into place keeps its old mtime."""
+    """Take the later of mtime and ctime: a file moved or restored into place keeps its old mtime."""
     return max(float(details[1]), float(details[2]))
 
 
 def _read_settings(answer: str) -> tuple[tuple[str, str], ...]:
-    """OpenSSH 10.4 and newer print keywords in mixed case."""
+    """Read what `sshd -T` prints: OpenSSH 10.4 and newer print keywords in mixed case."""
     lines = (line.partition(" ") for line in answer.splitlines())
     return tuple((keyword.lower(), value) for keyword, _, value in lines)
 

@@ -31,16 +31,16 @@ class Service(Protocol):
     DETECT: str
 
     def find(self, service: ServiceChoice) -> str:
-        """Shell text that sets `$unit` to the unit which runs process `$pid`, and leaves it empty when there is none.
+        """Give shell text that sets `$unit` to the unit which runs process `$pid`; empty when there is none.
 
         Not used where the inventory names the unit.
         """
 
     def is_active(self, service: ServiceChoice) -> str:
-        """Shell text, exit 0 when the unit is up."""
+        """Give shell text that exits 0 when the unit is up."""
 
     def restart(self, service: ServiceChoice) -> str:
-        """Shell text that stops and starts, also from a failed state; exit 0 when the manager reports success."""
+        """Give shell text that stops and starts, also from a failed state; exit 0 when the manager reports success."""
 
 
 class Manager:
@@ -57,11 +57,11 @@ class Manager:
         self.restart = module.restart
 
     def find(self, service: ServiceChoice) -> str:
-        """The module's text, unless the inventory names the unit."""
+        """Give the module's text, unless the inventory names the unit."""
         return f"unit={quote_unit(service)}" if service.unit else self._module.find(service)
 
     def find_next_start(self, service: ServiceChoice) -> str:
-        """Shell text that sets `$following` to the words sshd would be started with now; empty where it is unknown.
+        """Give shell text that sets `$following` to the words sshd would be started with; empty where unknown.
 
         Without quotes: `follow TEXT FILE...` sets it to a text with its `$NAME` replaced by what environment files
         set. The output of the manager may be left in `$described`, for `find_obstacle`. By default: unknown.
@@ -69,7 +69,7 @@ class Manager:
         return self._own("find_next_start", service, default=":")
 
     def find_obstacle(self, service: ServiceChoice) -> str:
-        """Shell text that sets `$problem` to `CAUSE SENTENCE` when `$ACTION` would not reach the daemon `$pid`.
+        """Give shell text that sets `$problem` to `CAUSE SENTENCE` when `$ACTION` would not reach the daemon `$pid`.
 
         `$described` is what `find_next_start` left of it in this run; empty where `find_obstacle` must ask the manager.
         By default `find` must name the unit as the one that runs `$pid`; what the inventory describes has no obstacle.
@@ -78,25 +78,25 @@ class Manager:
         return self._own("find_obstacle", service, default=default)
 
     def set_timer(self, name: str, command: str, after_s: int) -> str:
-        """Shell text that runs `command` in `after_s` seconds, also after the end of this session.
+        """Give shell text that runs `command` in `after_s` seconds, also after the end of this session.
 
         By default a shell sleeps in a session of its own.
         """
         return self._own("set_timer", name, command, after_s, default=start_sleeper(name, command, after_s))
 
     def cancel_timer(self, name: str) -> str:
-        """Shell text that cancels what `set_timer` started under this name; exit 0 when there is none."""
+        """Give shell text that cancels what `set_timer` started under this name; exit 0 when there is none."""
         return self._own("cancel_timer", name, default=_END_SLEEPER)
 
     def hook_boot(self, name: str, command: str) -> str:
-        """Shell text that runs `command` at every boot, before sshd; `return 2` where that is not possible.
+        """Give shell text that runs `command` at every boot, before sshd; `return 2` where that is not possible.
 
         By default it is not possible: the guard misses a reboot before the confirmation, and the run says so.
         """
         return self._own("hook_boot", name, command, default="return 2")
 
     def unhook_boot(self, name: str) -> str:
-        """Shell text that removes what `hook_boot` installed; exit 0 when there is nothing."""
+        """Give shell text that removes what `hook_boot` installed; exit 0 when there is nothing."""
         return self._own("unhook_boot", name, default=":")
 
     def _own(self, member: str, *arguments: Any, default: str) -> str:
@@ -113,12 +113,12 @@ def is_init(module: Service) -> bool:
 
 
 def quote_unit(service: ServiceChoice) -> str:
-    """The unit as one word of shell text: the inventory's, else the one that `find` put into `$unit`."""
+    """Quote the unit as one word of shell text: the inventory's, else the one that `find` put into `$unit`."""
     return quote(service.unit) if service.unit else '"$unit"'
 
 
 def build_functions(managers: Mapping[str, Service], service: ServiceChoice) -> str:
-    """The shell functions that the scripts call: detect, find_unit, next_start, is_active, restart_unit, find_obstacle.
+    """Write the functions that the scripts call: detect, find_unit, next_start, is_active, restart_unit, find_obstacle.
 
     `detect` sets `$manager`; the others follow it. The manager that the inventory names is not looked for.
     """
@@ -188,7 +188,7 @@ def _cases(managers: Mapping[str, Service], word: str, text: Callable[[Manager],
 
 
 def start_sleeper(name: str, command: str, after_s: int) -> str:
-    """`set_timer` for managers without timers: a shell in a session of its own, noted in `$RUN/sleeper`.
+    """Write `set_timer` for managers without timers: a shell in a session of its own, noted in `$RUN/sleeper`.
 
     `setsid` is in util-linux and busybox; where it is missing, `nohup` still survives the end of the login.
     """
@@ -202,12 +202,12 @@ def find_script(service: ServiceChoice) -> str:
 
 
 def write_script(path: str, lines: Iterable[str]) -> str:
-    """Shell text that writes an executable file."""
+    """Give shell text that writes an executable file."""
     return f"printf '%s\\n' {' '.join(quote(line) for line in lines)} >{path} && chmod 0755 {path}"
 
 
 def find_settings_start(service: ServiceChoice) -> str:
-    """`find_next_start` for init scripts: the options stand in a file of one of these names.
+    """Write `find_next_start` for init scripts: the options are in a file of one of these names.
 
     The scripts start a listener; a process for each connection is started by inetd or systemd, with its own options.
     Source: debian/openssh-server.ssh.init, Fedora's and SUSE's sshd.init, Gentoo's sshd.initd.
@@ -222,7 +222,7 @@ _SETTINGS = "/etc/default/ssh /etc/sysconfig/sshd /etc/sysconfig/ssh /etc/conf.d
 
 
 def find_script_obstacle(service: ServiceChoice) -> str:
-    """`find_obstacle` for init scripts: they stop the process of their PID file and start it with their own options.
+    """Write `find_obstacle` for init scripts: they stop the process of their PID file and start their own command.
 
     Proved is what the script, its settings file, or OpenRC's record of what it started (`/run/openrc/daemons`) spell
     out: the PID file that names `$pid`, and every word of its command line.

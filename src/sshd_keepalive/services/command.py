@@ -12,10 +12,10 @@ def find(service: ServiceChoice) -> str:
 
 
 def is_active(service: ServiceChoice) -> str:
-    """The inventory's `is_active`."""
+    """Run the inventory's `is_active`."""
     return service.is_active or "false"
 
 
 def restart(service: ServiceChoice) -> str:
-    """The inventory's `restart`."""
+    """Run the inventory's `restart`."""
     return service.restart or "false"

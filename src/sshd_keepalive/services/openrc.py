@@ -48,5 +48,5 @@ def hook_boot(name: str, command: str) -> str:
 
 
 def unhook_boot(name: str) -> str:
-    """Shell text that removes both files."""
+    """Give shell text that removes both files."""
     return f"rm -f /etc/runlevels/default/{quote(name)} /etc/init.d/{quote(name)}"

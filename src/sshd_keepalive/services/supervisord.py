@@ -50,7 +50,7 @@ def restart(service: ServiceChoice) -> str:
 
 
 def find_obstacle(service: ServiceChoice) -> str:
-    """`supervisorctl pid` names the process that a restart would reach."""
+    """Compare with `supervisorctl pid`, which names the process that a restart would reach."""
     return (
         f"name={quote_unit(service)}\n{_CONTROL}"
         'if [ -z "$name" ]; then problem="no_unit supervisorctl lists no program for the sshd '

@@ -39,7 +39,7 @@ def find(service: ServiceChoice) -> str:
 
 
 def find_next_start(service: ServiceChoice) -> str:
-    """The command of the unit, or of the template that serves each connection, with its environment files.
+    """Print the command of the unit, or of the template that serves each connection, with its environment files.
 
     Nothing where a variable of the command stands in the unit itself, whose quoting `systemctl show` does not keep, and
     where two templates start sshd differently: it is not known which of them serves this port. systemd up to 229 prints
@@ -65,7 +65,7 @@ def find_next_start(service: ServiceChoice) -> str:
 
 
 def is_active(service: ServiceChoice) -> str:
-    """A process of the unit that listens, or systemd's word; `activating`, as between two failed starts, is not up."""
+    """Ask for a listening process of the unit, or systemd; `activating`, as between two failed starts, is not up."""
     unit = quote_unit(service)
     return (
         'if [ "$listener" ]; then\nwhile IFS= read -r line; do\ncase $line in\n'
@@ -96,7 +96,7 @@ def restart(service: ServiceChoice) -> str:
 
 
 def find_obstacle(service: ServiceChoice) -> str:
-    """What the unit says of itself: masked, another daemon, a kill mode that would end this very session."""
+    """Find what the unit itself says: masked, another daemon, a kill mode that would end this very session."""
     return (
         f"name={quote_unit(service)} load='' main='' kill='' socket=''\n"
         'if [ -z "$name" ]; then\n'

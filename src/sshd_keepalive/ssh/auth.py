@@ -70,7 +70,7 @@ def authenticate(client: Client, host: Host, secrets: Secrets, deadline: Deadlin
 
 
 def _tries_keys(host: Host) -> bool:
-    """A host with a password and without a key of its own gets the password only."""
+    """Say whether to try keys: not where the host has a password and no key of its own."""
     return host.identity_file is not None or host.password is None
 
 

@@ -304,7 +304,7 @@ class Client(paramiko.Transport):
         self._left = channel, rests
 
     def resume(self) -> paramiko.Channel | None:
-        """The channel whose shell waits for another script, when it still lives."""
+        """Take the channel whose shell waits for another script, when it still lives."""
         channel, rests = self._left or (None, False)
         if channel is None or not rests or channel.closed or channel.eof_sent or ended_by_peer(channel):
             return None

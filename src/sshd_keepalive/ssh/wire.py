@@ -138,5 +138,5 @@ class ChannelWire:
             self._channel.close()
 
     def find_lost_hop(self) -> Host | None:
-        """None: the other end is on the host itself."""
+        """Find none: the other end is on the host itself."""
         return None

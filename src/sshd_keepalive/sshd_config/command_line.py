@@ -13,7 +13,7 @@ _CONFIG: Final = re.compile(r"\s-[46DdeiqtTG]*f\s*(\S+)")
 
 
 def read_options(command: str) -> tuple[str, ...]:
-    """The values of the -o options, in order."""
+    """List the values of the -o options, in order."""
     words = command.split("[listener]")[0].split()
     options: list[str] = []
     at = 0
@@ -29,6 +29,6 @@ def read_options(command: str) -> tuple[str, ...]:
 
 
 def find_config(command: str) -> str | None:
-    """The file that -f names; None: the one that was compiled in."""
+    """Find the file that -f names; None: the one that was compiled in."""
     match = _CONFIG.search(command)
     return match[1] if match else None

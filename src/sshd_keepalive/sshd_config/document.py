@@ -68,7 +68,7 @@ def render(document: Document) -> bytes:
 
 
 def find_line_ending(raw: bytes) -> bytes:
-    """The line ending of a line: CR LF, LF, or nothing."""
+    """Give the line ending of a line: CR LF, LF, or nothing."""
     if raw.endswith(b"\r\n"):
         return b"\r\n"
     return b"\n" if raw.endswith(b"\n") else b""
@@ -85,7 +85,7 @@ def _read(content: bytes, version: Version) -> tuple[Line, ...]:
 
 
 def _never(raw: bytes) -> None:
-    """No line is skipped unseen where even a comment can be too long."""
+    """Skip no line unseen where even a comment can be too long."""
 
 
 _remembered = lru_cache(maxsize=32)(_read)

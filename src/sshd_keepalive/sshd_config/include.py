@@ -31,7 +31,7 @@ _CLASSES: Final = {
 
 
 def make_absolute(pattern: str, version: Version) -> str | None:
-    """The pattern sshd hands to glob(): relative ones are below the configuration directory.
+    """Give the pattern sshd hands to glob(): relative ones are below the configuration directory.
 
     None for what never finds a file: a tilde, which is not expanded, and relative patterns in 8.2.
     """
@@ -43,7 +43,7 @@ def make_absolute(pattern: str, version: Version) -> str | None:
 
 
 def list_patterns(line: Line, version: Version) -> tuple[str, ...]:
-    """The absolute patterns of an Include line that can find a file, in order."""
+    """List the absolute patterns of an Include line that can find a file, in order."""
     words = [decode(token.text) for token in line.arguments]
     if not version.at_least(8, 7) and "" in words:  # an empty word ends the list there
         words = words[: words.index("")]
@@ -57,7 +57,7 @@ def is_literal(pattern: str) -> bool:
 
 
 def collapse(pattern: str, paths: Iterable[str]) -> str:
-    """The pattern without `//`, `/./` and `x/..`: without a disk, a path is known by one name only.
+    """Remove `//`, `/./` and `x/..` from a pattern: without a disk, a path is known by one name only.
 
     A directory that none of `paths` is in does not exist, and nothing is found through it.
     """
@@ -68,7 +68,7 @@ def collapse(pattern: str, paths: Iterable[str]) -> str:
 
 
 def expand(pattern: str, paths: Iterable[str]) -> tuple[str, ...]:
-    """Those of `paths` that a pattern names, in the order of sshd."""
+    """List those of `paths` that a pattern names, in the order of sshd."""
     compiled = _compile(pattern)
     return tuple(
         path for raw, path in sorted((encode(path), path) for path in paths) if compiled.match(_decode_bytes(raw))
@@ -76,7 +76,7 @@ def expand(pattern: str, paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def estimate_steps(pattern: str, n_paths: int) -> int:
-    """What `expand` costs; see `limits.Work`."""
+    """Estimate what `expand` costs; see `limits.Work`."""
     return 20 + 10 * len(pattern) + n_paths * (8 + len(pattern) // 4)
 
 
@@ -86,7 +86,7 @@ def is_match(pattern: str, path: str) -> bool:
 
 
 def _decode_bytes(raw: bytes) -> str:
-    """One letter for each byte: in the C locale `?` is a byte."""
+    """Decode each byte as one letter: in the C locale `?` is a byte."""
     return raw.decode("latin-1")
 
 
@@ -116,7 +116,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 def _join(pieces: list[str]) -> str:
-    """One path component as a regular expression.
+    """Write one path component as a regular expression.
 
     What stands between two stars is matched at its first occurrence and never again (an atomic group), which
     keeps many stars from taking exponential time.
@@ -129,7 +129,7 @@ def _join(pieces: list[str]) -> str:
 
 
 def _compile_set(chars: list[str], at: int) -> tuple[str, int] | None:
-    """A set that begins behind `[`; None when it is not closed and so means itself."""
+    """Parse a set that begins behind `[`; None when it is not closed and so means itself."""
     start, padded = at, [*chars, "", "", ""]
     negated = padded[at] == "!"
     at += negated

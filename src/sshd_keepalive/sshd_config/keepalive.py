@@ -100,12 +100,12 @@ def choose_pair(
 
 
 def count_intervals(version: Version) -> int:
-    """How many intervals of silence pass before a keep-alive is sent."""
+    """Count the intervals of silence that pass before a keep-alive is sent."""
     return 2 if has_doubled_interval(version) else 1
 
 
 def has_doubled_interval(version: Version) -> bool:
-    """9.2, 9.3 and 9.4 ask after two intervals instead of one; fixed in 9.5."""
+    """Whether keep-alives come after two intervals instead of one: in 9.2, 9.3 and 9.4; fixed in 9.5."""
     return (9, 2) <= (version.major, version.minor) <= (9, 4)
 
 
@@ -116,5 +116,5 @@ def has_same_effect(one: Version, other: Version) -> bool:
 
 
 def can_disable_dropping(version: Version) -> bool:
-    """From 8.2 a count of 0 switches dropping off; RHEL 8's 8.0p1 does the same from build 13, one after Include."""
+    """Whether a count of 0 disables dropping: from 8.2 on; in RHEL 8's 8.0p1 from build 13, one after Include."""
     return version.at_least(8, 2) or version.include_backport

@@ -169,7 +169,7 @@ TOS_NUMBERS: Final = {b"lowdelay": b"16", b"throughput": b"8", b"reliability": b
 
 
 def fold(keyword: str) -> str:
-    """The keyword a folded name stands for: itself, or what it is an alias of."""
+    """Resolve a folded name: the keyword itself, or the one that it is an alias of."""
     return _ALIASES.get(keyword, keyword)
 
 

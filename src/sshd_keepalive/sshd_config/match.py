@@ -72,7 +72,7 @@ class Block:
         object.__setattr__(self, "steps", steps if outer is None else steps + outer.steps)
 
     def chain(self) -> Iterator[Block]:
-        """This block and the ones around it."""
+        """List this block and the ones around it."""
         block: Block | None = self
         while block is not None:
             yield block
@@ -290,7 +290,7 @@ def find_connection(block: Block, version: Version, work: Work | None = None) ->
 
 
 def _list_choices(name: str, criteria: list[Criterion], version: Version, work: Work) -> list[dict[str, Any]]:
-    """Values of one field to try, as arguments of a context; without one that works, the field is left alone."""
+    """List values of one field to try, as arguments of a context; without one that works, the field is left alone."""
     if name == "localport":
         ports = (c.argument.decode("latin-1") for c in criteria if c.argument.strip(b"0").isdigit())
         return [{"local_port": int(port)} for port in ports] or [{}]

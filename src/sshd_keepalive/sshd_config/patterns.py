@@ -40,7 +40,7 @@ def is_match(text: bytes, pattern: bytes) -> bool:
 
 
 def estimate_steps(patterns: bytes) -> int:
-    """What it costs to hold a name or an address against a list; see `limits.Work`.
+    """Estimate what it costs to compare a name or an address with a list; see `limits.Work`.
 
     Entries are cut and compared in C, addresses are parsed; only `?` is followed byte by byte, in time at most the
     product of both lengths.
@@ -84,7 +84,7 @@ def match_list(text: bytes, patterns: bytes, *, fold: bool = False) -> int:
 
 
 def list_positive(patterns: bytes) -> tuple[bytes, ...]:
-    """The patterns of a list that are not negated; a list without any matches nothing."""
+    """List the patterns that are not negated; a list without any matches nothing."""
     return tuple(pattern for pattern in _split(patterns) if not pattern.startswith(b"!"))
 
 
@@ -153,7 +153,7 @@ def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | 
 
 
 def _read_classful(text: str) -> ipaddress.IPv4Address | None:
-    """inet_aton(3): one to four numbers, decimal, octal or hexadecimal; the last one fills the rest."""
+    """Read as inet_aton(3) does: one to four numbers, decimal, octal or hexadecimal; the last one fills the rest."""
     parts = text.split(".")
     if not 1 <= len(parts) <= 4:
         return None

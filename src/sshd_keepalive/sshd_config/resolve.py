@@ -139,11 +139,11 @@ class Layers:
                 self.maybe.setdefault(keyword, []).append(event)
 
     def list_of_connection(self, keyword: str) -> Sequence[Event]:
-        """The connection's layer; what only the daemon's start reads has none, also below `Match all`."""
+        """Give the connection's layer; what only the daemon's start reads has none, also below `Match all`."""
         return () if is_global_only(keyword, self.version) else self.connection.get(keyword, ())
 
     def list_counting(self, keyword: str) -> Iterator[Event]:
-        """All lines that count, the deciding one first; lines that count as not written are left out."""
+        """Yield all lines that count, the deciding one first; leave out lines that count as not written."""
         yielded: set[Event] = set()
         for event in (*self.list_of_connection(keyword), *self.everybody.get(keyword, ())):
             if event not in yielded and _is_counted(event):
@@ -159,7 +159,7 @@ class Layers:
         return Effective(settings=settings, undecided=tuple(self.undecided))
 
     def list_possible(self) -> dict[str, tuple[int, ...]]:
-        """Every value both keep-alive settings may have: one, or more if some block is undecided.
+        """List every value both keep-alive settings may have: one, or more if some block is undecided.
 
         The first is the one of `resolve`.
         """
@@ -172,7 +172,7 @@ class Layers:
         return answer
 
     def _setting(self, keyword: str) -> Setting:
-        """The deciding value and what it hides."""
+        """Give the deciding value and what it hides."""
         events = [*self.list_counting(keyword)]
         if not events:
             return Setting(keyword=keyword, number=values.get_default(keyword), place=None)

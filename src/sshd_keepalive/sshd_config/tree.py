@@ -64,7 +64,7 @@ class Tree:
         return self._events
 
     def read_as(self, version: Version) -> Tree:
-        """The same files as another release reads them."""
+        """Give the same files as another release reads them."""
         documents = {
             path: parse(path, b"".join([line.raw for line in document.lines]), version=version)
             for path, document in self.documents.items()
@@ -72,14 +72,14 @@ class Tree:
         return replace(self, version=version, documents=documents, _events=[])
 
     def comment_out(self, place: Place) -> Tree:
-        """The same tree after one line was made a comment."""
+        """Give the same tree after one line was made a comment."""
         lines = self.documents[place.path].lines
         kept = tuple(Line(number=n, raw=line.raw) if n == place.line else line for n, line in enumerate(lines, 1))
         documents = {**self.documents, place.path: Document(path=place.path, lines=kept)}
         return replace(self, documents=documents, _events=[])
 
     def change_files(self, contents: Mapping[str, bytes], gone: Collection[str] = ()) -> Tree:
-        """The same tree after some files got new contents or came to be, and others were removed."""
+        """Give the same tree after some files were written or created, and others were removed."""
         documents = {**self.documents, **{path: parse(path, c, version=self.version) for path, c in contents.items()}}
         documents = {path: document for path, document in documents.items() if path not in gone}
         globs = self.globs
@@ -136,7 +136,7 @@ def is_alike(one: Snapshot, other: Snapshot) -> bool:
 
 
 def _inputs(snapshot: Snapshot) -> tuple[object, ...]:
-    """All that `of_snapshot` looks at."""
+    """List all that `of_snapshot` looks at."""
     return (
         {file.path: (file.content, file.real_path) for file in snapshot.files},
         {glob.pattern: glob.paths for glob in snapshot.globs},
@@ -156,7 +156,7 @@ def read_release(snapshot: Snapshot) -> Version:
 
 
 def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
-    """The file the daemon reads first: its -f, else the inventory's, else the vendor's where that is absent.
+    """Find the file the daemon reads first: its -f, else the inventory's, else the vendor's where that is absent.
 
     A snapshot names the file that was used on the host; where it does not, the command line of the daemon does.
     """
@@ -294,7 +294,7 @@ class _Unrolling:
 
 
 def find_deciding_options(options: Collection[str], tree: Tree) -> tuple[str, ...]:
-    """Those daemon options that decide: the first of each keep-alive setting, and what sshd would not start with."""
+    """List the options that decide: the first of each keep-alive setting, and what sshd would not start with."""
     deciding: dict[str, str] = {}
     for option in options:
         tree.work.spend(_OPTION_STEPS)
@@ -320,12 +320,12 @@ def read_line(tree: Tree, event: Event, raw: bytes) -> Event:
 
 
 def list_members(tree: Tree, line: Line, place: Place) -> tuple[str, ...]:
-    """The files that one Include line brings in, in the order in which sshd reads them."""
+    """List the files that one Include line brings in, in the order in which sshd reads them."""
     return tuple(_Unrolling(tree)._members(line, place))
 
 
 def find_missing_globs(tree: Tree) -> tuple[str, ...]:
-    """Absolute Include patterns that reading the tree needs and that were not looked up; ask the host, then ask again.
+    """List absolute Include patterns that the tree needs and that were not looked up; ask the host, then ask again.
 
     Files that cannot be read further, for another reason, need nothing more: `events` raises the reason.
     """

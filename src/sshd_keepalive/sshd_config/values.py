@@ -89,7 +89,7 @@ def is_portable(keyword: str, text: bytes) -> bool:
 
 
 def get_default(keyword: str) -> int:
-    """The compiled-in value of a keep-alive setting: 0 seconds, 3 misses (sshd_config(5), all releases)."""
+    """Give the compiled-in value of a keep-alive setting: 0 seconds, 3 misses (sshd_config(5), all releases)."""
     return {INTERVAL: 0, COUNT_MAX: 3}[keyword]
 
 
@@ -131,7 +131,7 @@ def _add_parts_with_fraction(text: bytes) -> int:
 
 
 def _read_integer(digits: bytes) -> int:
-    """A decimal number with an optional sign; one that is too long for every use is cut, not computed."""
+    """Parse a decimal number with an optional sign; one that is too long for every use is cut, not computed."""
     bare = digits.lstrip(b"+-").lstrip(b"0")[:40]
     return int(bare or b"0") * (-1 if digits.startswith(b"-") else 1)
 

@@ -59,7 +59,7 @@ class Version:
         return (self.major, self.minor) >= (major, minor)
 
     def with_include(self) -> Version:
-        """The same release, known to understand Include."""
+        """Give the same release, known to understand Include."""
         return self if self.include else replace(self, include_backport=True)
 
     @property

@@ -113,7 +113,7 @@ def test_a_limit_for_terminals_does_not_end_a_job_without_one() -> None:
     assert ranked(of(PUBLISHED, known("300/3", channel_timeout=300)))["channel-timeout"] is Likelihood.CERTAIN
 
 
-def test_sshd_that_says_so_and_a_host_with_that_limit_leave_no_doubt() -> None:
+def test_sshds_message_and_a_host_with_that_limit_are_conclusive() -> None:
     log = (CASES / "sshd-gave-up-dead.log").read_bytes()
     assert ranked(of(log, known("300/3")))["dead-client"] is Likelihood.CERTAIN
     assert ranked(of(log, known("300/3", "9.2p1")))["dead-client"] is Likelihood.LIKELY  # 2400 s there
@@ -124,7 +124,7 @@ def test_a_conclusive_rule_excludes_all_other_causes() -> None:
     assert ranked(of((CASES / "jenkins-own-limit.log").read_bytes())) == {"own-limit": Likelihood.CERTAIN}
 
 
-def test_a_status_of_the_script_itself_outweighs_the_schedulers_blame() -> None:
+def test_a_status_of_the_script_itself_outweighs_the_scheduler() -> None:
     log = PUBLISHED.replace(b"[-1]", b"[2]")
     assert (of(log).was_killed, of(log).finished.value) == (False, "yes")
     assert of(log + b"com.jcraft.jsch.JSchException: session is down\n").was_killed is True
@@ -297,7 +297,7 @@ def test_the_tables_agree() -> None:
          "source-penalty"),
     ],
 )  # fmt: skip
-def test_a_login_that_sshd_ended_has_a_cause_and_no_session_was_killed(log: str, cause: str) -> None:
+def test_a_login_that_sshd_ended_has_a_cause_and_no_session_was_ended(log: str, cause: str) -> None:
     found = of(log.encode())
     assert found.was_killed is False
     assert ranked(found) == {cause: Likelihood.CERTAIN}

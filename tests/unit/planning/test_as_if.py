@@ -176,7 +176,7 @@ def test_more_refused_lines_than_are_reported_make_the_comparison_unknown() -> N
     assert "the files cannot be compared" in found.reason
 
 
-def test_a_relative_include_that_nobody_looked_up_names_no_file() -> None:
+def test_a_relative_include_that_was_not_looked_up_names_no_file() -> None:
     snapshot = look({MAIN: "Include d/*.conf\n"}, version="8.2p1")
     (found,) = as_if.compare(read(replace(snapshot, globs=())), releases.find("8.4"))
     assert (found.now, found.then) == ("nothing", "/etc/ssh/d/*.conf")

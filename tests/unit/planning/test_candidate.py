@@ -20,7 +20,7 @@ def test_without_a_change_there_is_nothing_to_check() -> None:
     assert stand_ins(found, plan.plan(read(found), Policy())) == {}
 
 
-def test_a_main_file_stands_for_itself() -> None:
+def test_a_changed_main_file_is_the_only_candidate() -> None:
     found = look({MAIN: INCLUDE + "ClientAliveInterval 9\n", f"{D}/a.conf": "Port 22\n"})
     (name, text), *more = stand_ins(found, plan.plan(read(found), Policy())).items()
     assert (name, text) == ("candidate.0", INCLUDE + "ClientAliveInterval 300\nClientAliveCountMax 3\n")

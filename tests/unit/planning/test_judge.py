@@ -58,7 +58,7 @@ def test_a_default_can_pass() -> None:
     assert verdicts(judged("")) == ["drift", "ok"]
 
 
-def test_files_that_no_sshd_was_asked_about_are_judged_by_themselves() -> None:
+def test_files_without_an_sshd_are_judged_by_themselves() -> None:
     reading = read_files({MAIN: b"ClientAliveInterval 300\nMatch User x\nClientAliveInterval 0\n"})
     assert verdicts(judge.judge_files(reading, USUAL)) == ["ok", "ok", "drift"]
 
@@ -251,7 +251,7 @@ def test_start_options_that_wait_for_a_restart(now: str, then: str | None, told:
     assert "restart sshd" in (refused.value.hint or "")
 
 
-def test_a_process_per_connection_with_options_that_nobody_knows_is_unknown_and_not_changed() -> None:
+def test_a_process_per_connection_with_unknown_options_is_unknown_and_not_changed() -> None:
     daemon = Daemon(pid=None, command_line="sshd: ops [priv]")
     for text in ("", GOOD):
         assert set(verdicts(judged(text, daemon=daemon))) == {"unknown"}

@@ -295,7 +295,7 @@ def test_no_way_in_at_all() -> None:
             plan.plan(read(look({vendor: "ClientAliveInterval 9\n"})), policy)
 
 
-def test_files_that_nobody_asked_a_server_about() -> None:
+def test_files_that_were_not_given_to_a_server() -> None:
     files = {
         MAIN: f"{INCLUDE}Include more\n".encode(),
         f"{D}/a.conf": b"ClientAliveInterval 9\nClientAliveCountMax 3\n",

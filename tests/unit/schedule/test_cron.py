@@ -27,7 +27,7 @@ def test_other_lines_of_a_crontab_are_never_touched(before: str, after: str) -> 
     assert cron.remove_line(with_line, SCRIPT.with_name("other.sh")) == with_line
 
 
-def test_a_line_is_one_that_cron_reads_as_it_stands() -> None:
+def test_cron_reads_a_line_unchanged() -> None:
     line = cron.add_line("", Path("/opt/50%/it's.sh"), NIGHTLY)
     assert line == "30 2 * * * /bin/sh '/opt/50\\%/it'\\''s.sh'\n"
 

@@ -402,7 +402,7 @@ def test_a_run_whose_machine_was_started_anew_is_undone_by_the_next(machine: Mac
     machine.tell(guard.build_revert_command(f"{machine.state}/20260101T000001Z-bbbbbb"))
 
 
-def test_nobody_listens_any_more(machine: Machine, tmp_path: Path) -> None:
+def test_a_daemon_that_no_longer_listens(machine: Machine, tmp_path: Path) -> None:
     """The login dies: the script meets a closed pipe, takes everything back at once and waits for no timer."""
     gone = machine.folder / "gone"
     change = with_restart(machine, f"until [ -e {quote(str(gone))} ]; do sleep 0.02; done; {machine.service.restart}")
@@ -640,7 +640,7 @@ def test_who_reverts_is_known_before_the_decision_can_be_read(machine: Machine) 
     assert answer.result().end == "rolled_back"
 
 
-def test_a_confirmation_that_comes_too_late_hears_what_the_host_does(machine: Machine) -> None:
+def test_a_confirmation_that_comes_too_late_reports_what_the_host_does(machine: Machine) -> None:
     change = machine.change()
     assert machine.make(change).end == "changed"
     decided = Path(change.directory) / "decided"
@@ -652,7 +652,7 @@ def test_a_confirmation_that_comes_too_late_hears_what_the_host_does(machine: Ma
 
 
 @pytest.mark.parametrize("how", ["unproved", "unknown", "reverting"])
-def test_a_run_that_failed_to_revert_keeps_nobody_waiting(machine: Machine, how: str) -> None:
+def test_a_run_that_failed_to_revert_ends_the_wait(machine: Machine, how: str) -> None:
     """`unknown` is an earlier version's word. A run that still reverts is waited for."""
     first = machine.change()
     assert machine.make(first).end == "changed"
@@ -810,7 +810,7 @@ def test_links_of_root_alone_may_lead_to_the_state_directory(machine: Machine) -
 
 @as_root
 @pytest.mark.parametrize("how", ["link to itself", "no ls", "no readlink"])
-def test_where_nobody_can_tell_who_may_write_nothing_is_written(machine: Machine, how: str) -> None:
+def test_nothing_is_written_where_the_writers_are_unknown(machine: Machine, how: str) -> None:
     machine.state.symlink_to("state" if how == "link to itself" else "real")
     (machine.folder / "real").mkdir()
     if how != "link to itself":

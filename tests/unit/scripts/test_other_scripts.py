@@ -42,7 +42,7 @@ def test_sessions_are_read_from_the_processes_of_this_machine(shell: str) -> Non
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_deep_look_tells_the_kernels_keep_alive_and_the_tmout_of_a_profile(shell: str, tmp_path: Path) -> None:
+def test_the_deep_check_reports_the_kernels_keep_alive_and_the_tmout_of_a_profile(shell: str, tmp_path: Path) -> None:
     (tmp_path / ".profile").write_text("# TMOUT=1\nreadonly TMOUT=900; export TMOUT\n")
     completed = LocalShell(shell=shell, folder=tmp_path).run(deep.build_script(), timeout_s=120)
     found = deep.judge(completed.stdout, SNAPSHOT)

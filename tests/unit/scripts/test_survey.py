@@ -357,7 +357,7 @@ def test_a_look_writes_nothing(host: Host) -> None:
     assert sorted((str(path), path.stat().st_mtime_ns) for path in folder.parent.rglob("*")) == before
 
 
-def test_sshd_is_asked_for_users_only_where_a_match_stands(host: Host) -> None:
+def test_sshd_is_asked_for_users_only_where_the_file_has_a_match(host: Host) -> None:
     assert [dump.context.user for dump in look(host).dumps] == [None]
     tree(host, sshd_config="match user root\n X11Forwarding no\n")
     assert [dump.context.user for dump in look(host).dumps] == [None, "root"]
@@ -575,7 +575,7 @@ def test_agents_are_recognised_by_their_directories_each_once(host: Host, shell:
         ("compiled_in", "Missing privilege separation directory", "exec /opt/real-daemon", True, True),
     ],
 )
-def test_the_path_that_was_compiled_in_is_recognised_by_its_neighbour_or_stands_in_the_program(
+def test_the_compiled_in_path_is_recognised_by_its_neighbour_or_read_from_the_program(
     tmp_path: Path, shell: str, moduli: str, said: str, program: str, is_so: bool, searched: bool
 ) -> None:
     write_command(tmp_path / "fence", "grep", 'echo x >>searched; exec /bin/grep "$@"')

@@ -102,7 +102,7 @@ def test_prompt_asks_once_for_each_purpose() -> None:
     assert asked == ["sudo password of ops", "passphrase of ~/.ssh/id_rsa"]
 
 
-def test_nobody_to_ask() -> None:
+def test_a_prompt_without_a_terminal() -> None:
     failure = error("prompt")
     assert "cannot ask without a terminal" in str(failure)
     assert failure.hint

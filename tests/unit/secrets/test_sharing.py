@@ -105,7 +105,7 @@ def test_a_value_is_in_no_argument_no_environment_and_no_file_of_a_worker() -> N
         assert value.encode() not in path.read_bytes(), path
 
 
-def test_nobody_without_the_key_of_the_run_can_ask() -> None:
+def test_a_process_without_the_key_of_the_run_gets_no_secret() -> None:
     """Another account of this machine reaches the port of the scheduler, and nothing more."""
     from distributed import Client, Security
 

@@ -64,7 +64,7 @@ def test_root_runs_directly(shell: str, tmp_path: Path, fence: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_sudo_without_a_password_sees_no_script(shell: str, tmp_path: Path, fence: Path) -> None:
+def test_sudo_without_a_password_gets_the_script_on_standard_input(shell: str, tmp_path: Path, fence: Path) -> None:
     (tmp_path / "nopasswd").touch()
     done = LocalShell(shell=shell, fence=fence, folder=tmp_path, way=Way.ROOT).run(SCRIPT, timeout_s=30)
     assert (done.stdout, done.status) == (PRINTED, 7)

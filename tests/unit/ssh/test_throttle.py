@@ -38,7 +38,7 @@ def visit(one: LoginThrottle, cause: str = "") -> None:
         pass
 
 
-def test_it_grows_while_all_goes_well_and_halves_when_somebody_objects() -> None:
+def test_it_grows_while_logins_succeed_and_halves_when_a_host_refuses() -> None:
     one = LoginThrottle(4)
     for _ in range(6):
         visit(one)

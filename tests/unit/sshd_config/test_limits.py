@@ -152,7 +152,7 @@ def test_patterns_take_linear_time(search: Callable[[], object]) -> None:
     search()
 
 
-def test_a_line_that_speaks_of_the_asking_is_no_refusal() -> None:
+def test_a_message_about_the_question_is_not_a_refusal() -> None:
     asking = "'Match User' in configuration but 'user' not in connection test specification."
     assert not judge._is_refusal(f"/etc/ssh/sshd_config line 3: {asking}")
     assert judge._is_refusal(f"{asking} /etc/ssh/sshd_config line 3: Bad configuration")

@@ -70,7 +70,7 @@ def test_a_block_inside_another_needs_both() -> None:
     assert inner.label == "Match User root / Match Address 10.0.0.0/8"
 
 
-def test_a_dead_block_reaches_nobody() -> None:
+def test_a_block_that_cannot_match_decides_for_no_connection() -> None:
     assert match.is_met(block("Match all", dead=True), ROOT, NEW) is False
     assert match.is_active_at_start(block("Match all", dead=True), NEW) is True
 
@@ -173,7 +173,7 @@ def test_where_none_can_be_made_up(text: str) -> None:
     assert match.find_connection(block(text), NEW) is None
 
 
-def test_only_negations_match_nobody() -> None:
+def test_only_negations_match_no_connection() -> None:
     assert not match.can_match(block("Match User !bob"))
     assert not match.can_match(block("Match all", block("Match Address !10.0.0.1")))
     assert match.can_match(block("Match User !bob,*"))

@@ -187,6 +187,6 @@ def test_a_block_of_many_conditions_is_beaten_by_its_twin() -> None:
     assert [event.number for event in readings.read_tree(built).overrides] == [1, 3]
 
 
-def test_a_line_in_a_block_that_counts_as_not_written_decides_for_nobody() -> None:
+def test_a_line_in_a_block_that_counts_as_not_written_decides_for_no_connection() -> None:
     built = tree("Match User bob\nClientAliveCountMax -1\nMatch User amy\nClientAliveCountMax 9\n", "7.4p1")
     assert scopes(built)[1:] == [(f"Match User amy ({MAIN}:3)", (COUNT_MAX,))]

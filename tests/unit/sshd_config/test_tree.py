@@ -141,7 +141,7 @@ def test_options_come_first_and_have_no_includes() -> None:
 # ------------------------------------------------------------------------------------ from a snapshot
 
 
-def test_patterns_nobody_looked_up_are_asked_for_one_after_the_other() -> None:
+def test_patterns_that_were_not_looked_up_are_requested_one_after_the_other() -> None:
     found = look({MAIN: f"Include {D}/*.conf more/*\n", f"{D}/a.conf": "Include /opt/*\nInclude /srv/x\n"}, globs=())
     assert tree.find_missing_globs(tree.build_from_snapshot(found)) == (f"{D}/*.conf", "/etc/ssh/more/*")
     globs = tuple(Glob(pattern=p, paths=q) for p, q in ((f"{D}/*.conf", (f"{D}/a.conf",)), ("/etc/ssh/more/*", ())))
