@@ -21,7 +21,7 @@ from typing import NamedTuple
 import yaml
 
 from sshd_keepalive.cli.options import Options
-from sshd_keepalive.cli.records import Recorder, Recording
+from sshd_keepalive.cli.records import Recorder
 from sshd_keepalive.model import Run
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.store import Store, parse_address
@@ -81,11 +81,11 @@ def recording(path: Path) -> Took:
     without = _slowest(lambda: subprocess.run([sys.executable, "-c", code], check=True))
     imported = _slowest(lambda: subprocess.run([sys.executable, "-c", f"{code}, sshd_keepalive.store"], check=True))
     fleet = a_fleet(HOSTS, n_past=0, seed=3)
-    asked_for = Recording(record=True, store=str(path), keep=(RUNS - 2) * 86400.0)
-    options = Options(format="json", out=(), quiet=True, verbose=0, color="never")
+    keep_s = (RUNS - 2) * 86400.0
+    options = Options(format="json", quiet=True, color="never", record=True, store=str(path), keep=keep_s)
 
     def record() -> None:
-        recorder = Recorder(asked_for, "check", options, (), [report.host for report in fleet.hosts], Secrets())
+        recorder = Recorder("check", options, [report.host for report in fleet.hosts], Secrets())
         told = tuple(map(recorder.add_changes, fleet.hosts))
         recorder.record(Run(id="new", command="check", started_at=NOW, ended_at=NOW, exit_code=1, hosts=told))
 

@@ -1,24 +1,21 @@
-"""What `apply` and `undo` share: their options; show what would change, ask, and carry it out in waves."""
+"""What `apply` and `undo` share: show what would change, ask, and carry it out in waves."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
-
-import click
 
 from sshd_keepalive import engines
 from sshd_keepalive.cli import ExitCode, changing_hosts
-from sshd_keepalive.cli.duration import SecondsRange
 from sshd_keepalive.cli.fleet_run import FleetRun, make_run_id, read_clock
 from sshd_keepalive.cli.interrupts import finish_changes
 from sshd_keepalive.cli.journal import Journal, find_done
-from sshd_keepalive.cli.options import Options, option_group
+from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.plan_file import PlanFile
 from sshd_keepalive.cli.prompts import PROMPTS
-from sshd_keepalive.cli.records import Recording
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.fleet import waves
@@ -29,123 +26,15 @@ from sshd_keepalive.model import Action, End, Host, HostReport, State
 from sshd_keepalive.spelling import write_count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changing:
-    """The options of `apply` and `undo`."""
-
-    yes: bool
-    confirm_timeout: int
-    no_rehearsal: bool
-    service_action: str
-    canary: int
-    serial: str
-    soak: float
-    max_fail: str | None
-    on_failure: str
-    resume: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watching:
-    """The options for the time after a change."""
-
-    watch: float = 0.0  # seconds
-    on_loss: str = "report"
-
-
-change_options = option_group(
-    "changing",
-    Changing,
-    click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed without a terminal."),
-    click.option(
-        "--confirm-timeout",
-        metavar="SECONDS",
-        type=click.IntRange(5, 3600),
-        default=60,
-        show_default=True,
-        help="A host that no new login has confirmed within this time reverts by itself.",
-    ),
-    click.option(
-        "--no-rehearsal", is_flag=True, help="Do not try a login through the new files before they are installed."
-    ),
-    click.option(
-        "--service-action",
-        type=click.Choice([action.value for action in Action]),
-        default=Action.RESTART.value,
-        show_default=True,
-        help="reload: SIGHUP, not before OpenSSH 8.0; none: the files only, a restart stays pending.",
-    ),
-    click.option(
-        "--canary", metavar="N", type=click.IntRange(0), default=0, help="Change N hosts first, in a wave of their own."
-    ),
-    click.option(
-        "--serial",
-        metavar="SIZES",
-        default="100%",
-        help="Change hosts in waves of these sizes: 1,10%,100%, or by label:NAME.",
-    ),
-    click.option(
-        "--soak", metavar="SECONDS", type=SecondsRange(0), default=0.0, help="Wait and check again after each wave."
-    ),
-    click.option(
-        "--max-fail",
-        metavar="N|P%",
-        help="Start no more hosts when more hosts than this failed; unreachable ones count. "
-        "[default: 0 with waves, no limit without]",
-    ),
-    click.option(
-        "--on-failure",
-        type=click.Choice(("stop", "continue", "undo")),
-        default="stop",
-        show_default=True,
-        help="After more failures than --max-fail: start no more hosts, continue, or revert what this run changed.",
-    ),
-    click.option("--resume", metavar="RUN", help="Skip the hosts that an earlier, interrupted run has finished."),
-)
-
-
-def select_change(
+def change_fleet(
     command: str,
     options: Options,
-    arguments: tuple[str, ...],
-    changing: Changing,
-    recording: Recording,
-    *,
-    plan: PlanFile | None = None,
-    **orders: Any,
-) -> FleetRun:
-    """Select the hosts that a command changes, without those that --resume skips.
-
-    Args:
-        plan: the plan that is applied.
-        orders: fields of `fleet.Orders`.
-    Raises:
-        ConfigError: without a terminal, or no run to resume.
-    """
-    if not changing.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ConfigError("cannot ask without a terminal", hint="read the plan, then add --yes")
-    return FleetRun(
-        command,
-        options,
-        arguments,
-        recording=recording,
-        plan=plan,
-        skip=find_done(changing.resume, command) if changing.resume else frozenset(),
-        confirm_timeout_s=changing.confirm_timeout,
-        action=Action(changing.service_action),
-        rehearses=not changing.no_rehearsal,
-        **orders,
-    )
-
-
-def change_fleet(
-    run: FleetRun,
-    changing: Changing,
     *,
     preview: fleet.Pass,
     work: fleet.Pass,
     plan: PlanFile | None = None,
-    watching: Watching | None = None,
+    plan_path: Path | None = None,
+    **orders: Any,
 ) -> int:
     """Show the changes, ask, carry them out, report; give the exit code.
 
@@ -154,12 +43,17 @@ def change_fleet(
     Args:
         preview: finds the changes; not called where there is a `plan`.
         work: changes a host.
-        watching: whether the sessions of changed hosts are watched.
+        orders: fields of `fleet.Orders`.
+    Raises:
+        ConfigError: without a terminal, or no run to resume.
     """
-    _plan_rollout(run, changing, run.hosts)  # a mistake in the options ends the run before any host is contacted
-    asks = not changing.yes
+    asks = not options.yes
+    if asks and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfigError("cannot ask without a terminal", hint="read the plan, then add --yes")
+    run = _select(command, options, plan, orders)
+    _plan_rollout(run, run.hosts)  # a mistake in the options ends the run before any host is contacted
     shows_first = asks or run.orders.force or plan is not None
-    planned = _show(run, preview, plan, asks=asks) if shows_first else {}
+    planned = _show(run, preview, plan) if shows_first else {}
     if run.stop.is_set():
         raise KeyboardInterrupt
     if asks and not _ask(planned):
@@ -167,20 +61,20 @@ def change_fleet(
         return ExitCode.DRIFT
     n_failed = sum(report.failure is not None for report in planned.values())
     hosts = tuple(host for host in run.hosts if not planned or outcome.is_change_planned(planned[host.name]))
-    rollout = _plan_rollout(run, changing, hosts, n_failed=n_failed)
+    rollout = _plan_rollout(run, hosts, n_failed=n_failed)
     with changing_hosts():  # until their state is reported
         with finish_changes(run.stop):
-            changed, journal = _roll_out(run, rollout, work, changing, watching or Watching())
+            changed, journal = _roll_out(run, rollout, work)
         reports = [changed.get(host.name) or _leave(planned[host.name]) for host in run.hosts]
         failed = journal.close(reports)
         is_interrupted = run.stop.is_set() and not rollout.is_spent
-        code = run.show(run.end(reports, interrupted=is_interrupted), with_diffs=not (shows_first or run.options.quiet))
+        code = run.show(run.end(reports, interrupted=is_interrupted), with_diffs=not (shows_first or options.quiet))
     is_left = (is_interrupted or rollout.is_spent) and any(map(waves.has_failed, reports))
     if not run.orders.confirms and any(report.end is End.APPLIED for report in reports):
         run.output.say("not confirmed: the hosts revert by themselves, unless you confirm")
         run.suggest("confirm")
     elif is_left and run.orders.confirms:
-        _suggest_resume(run)
+        run.suggest_apply(plan_path, "--resume", run.orders.run_id)
     elif run.suggest_confirm(reports):
         pass
     elif failed and len(reports) > 1:
@@ -190,20 +84,26 @@ def change_fleet(
     return code
 
 
-def _suggest_resume(run: FleetRun) -> None:
-    words = ("--resume", run.orders.run_id)
-    if run.plan_path is None:
-        run.suggest(run.command, *words)
-    else:
-        run.suggest_plan(run.plan_path, *words)
+def _select(command: str, options: Options, plan: PlanFile | None, orders: dict[str, Any]) -> FleetRun:
+    """Select the hosts to change, without those that --resume skips."""
+    return FleetRun(
+        command,
+        options,
+        plan=plan,
+        skip=find_done(options.resume, command) if options.resume else frozenset(),
+        confirm_timeout_s=options.confirm_timeout,
+        action=Action(options.service_action),
+        rehearses=not options.no_rehearsal,
+        **orders,
+    )
 
 
-def _show(run: FleetRun, preview: fleet.Pass, plan: PlanFile | None, *, asks: bool) -> dict[str, HostReport]:
+def _show(run: FleetRun, preview: fleet.Pass, plan: PlanFile | None) -> dict[str, HostReport]:
     """Show every change; from then on a host is changed only as shown."""
     reports = run.repeat(preview, tell=False) if plan is None else plan.to_reports(run.hosts)
     planned = {report.host.name: report for report in reports}
     run.output.show_diffs(run.make_run(planned.values()))
-    run.warn_of_silent_clients(reports, always=asks)  # the answer may depend on it
+    run.warn_of_silent_clients(reports, always=not run.options.yes)  # the answer may depend on it
     run.orders = replace(run.orders, shown={name: report.fingerprint for name, report in planned.items()})
     return planned
 
@@ -224,7 +124,7 @@ def _leave(report: HostReport) -> HostReport:
     return replace(report, end=End.UNCHANGED if report.failure is None else End.REFUSED)
 
 
-def _plan_rollout(run: FleetRun, changing: Changing, hosts: tuple[Host, ...], *, n_failed: int = 0) -> Rollout:
+def _plan_rollout(run: FleetRun, hosts: tuple[Host, ...], *, n_failed: int = 0) -> Rollout:
     """Plan the waves and the budget as the options say.
 
     Args:
@@ -233,22 +133,22 @@ def _plan_rollout(run: FleetRun, changing: Changing, hosts: tuple[Host, ...], *,
     Raises:
         ConfigError: sizes, labels or a budget that cannot be read.
     """
-    n_canary = min(changing.canary, len(run.hosts))
+    n_canary = min(run.options.canary, len(run.hosts))
     names = {host.name for host in hosts}
     divided = tuple(
         wave
-        for whole in waves.divide(run.hosts, changing.serial, canary=n_canary)
+        for whole in waves.divide(run.hosts, run.options.serial, canary=n_canary)
         if (wave := tuple(host for host in whole if host.name in names))
     )
-    max_fail = changing.max_fail if changing.max_fail is not None else "0" if len(divided) > 1 else None
+    max_fail = run.options.max_fail if run.options.max_fail is not None else "0" if len(divided) > 1 else None
     budget = Budget(None) if max_fail is None else Budget.parse(max_fail, len(run.hosts))
     rollout = Rollout(
         waves=divided,
-        budget=Budget(None) if changing.on_failure == "continue" else budget,
+        budget=Budget(None) if run.options.on_failure == "continue" else budget,
         engine=engines.select(run.options.engine),
         workers=run.options.forks,
         stop=run.stop,
-        soak_s=changing.soak,
+        soak_s=run.options.soak,
         soaked=lambda number, seconds: run.output.say(
             f"wave {number} of {len(divided)} changed; waiting {seconds:g} s, then it is checked again"
         ),
@@ -257,9 +157,7 @@ def _plan_rollout(run: FleetRun, changing: Changing, hosts: tuple[Host, ...], *,
     return rollout
 
 
-def _roll_out(
-    run: FleetRun, rollout: Rollout, work: fleet.Pass, changing: Changing, watching: Watching
-) -> tuple[dict[str, HostReport], Journal]:
+def _roll_out(run: FleetRun, rollout: Rollout, work: fleet.Pass) -> tuple[dict[str, HostReport], Journal]:
     """Give the report of every host in a wave, by its name, and the journal, still open."""
     journal = Journal(run.orders.run_id, run.command, confirms=run.orders.confirms)
     reports: dict[str, HostReport] = {}
@@ -278,22 +176,22 @@ def _roll_out(
         if rollout.is_spent:
             failed, n_max = write_count(rollout.n_failed, "host"), rollout.budget.n_max
             sys.stderr.write(f"stopped: {failed} failed, and --max-fail allows {n_max}\n")
-        if rollout.is_spent and changing.on_failure == "undo":
+        if rollout.is_spent and run.options.on_failure == "undo":
             for report in _undo(run, rollout, changed, "more hosts failed than --max-fail allows"):
                 keep(report)
-        elif watching.watch and changed:
-            for report in _watch(run, rollout, changed, watching):
+        elif run.options.watch and changed:
+            for report in _watch(run, rollout, changed):
                 keep(report)
     return {host.name: reports.get(host.name) or rollout.report_not_begun(host) for host in hosts}, journal
 
 
-def _watch(run: FleetRun, rollout: Rollout, changed: list[HostReport], watching: Watching) -> Iterator[HostReport]:
+def _watch(run: FleetRun, rollout: Rollout, changed: list[HostReport]) -> Iterator[HostReport]:
     """Wait, then report the hosts whose new values dropped sessions; with `undo` they get the old values again."""
-    run.output.say(f"watching {write_count(len(changed), 'host')} for {watching.watch:g} s")
-    run.stop.wait(watching.watch)
+    run.output.say(f"watching {write_count(len(changed), 'host')} for {run.options.watch:g} s")
+    run.stop.wait(run.options.watch)
     losing = []
     for report in rollout.find_losses(changed, run.orders):
-        if report.state is State.DRIFT and watching.on_loss == "undo":
+        if report.state is State.DRIFT and run.options.on_loss == "undo":
             losing.append(report)
         else:
             yield report

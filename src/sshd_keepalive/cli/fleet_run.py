@@ -6,7 +6,7 @@ import getpass
 import platform
 import secrets as randomness
 import sys
-from collections.abc import Generator, Iterable, Sequence, Set
+from collections.abc import Generator, Iterable, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from sshd_keepalive.cli.interrupts import finish_changes, finish_reading
 from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.output import Output
 from sshd_keepalive.cli.prompts import PROMPTS
-from sshd_keepalive.cli.records import Recorder, Recording
+from sshd_keepalive.cli.records import Recorder
 from sshd_keepalive.cli.selection import repeat_config, repeat_words, select_hosts
 from sshd_keepalive.fleet import one_host as fleet
 from sshd_keepalive.model import Benchmark, End, HostReport, Phase, Run, State
@@ -35,7 +35,6 @@ class FleetRun:
 
     Args:
         command: the word of the command, as reports carry it.
-        arguments: the hosts or patterns of the command line.
         output: where something else is shown than for other commands.
         skip: names of hosts that are left out.
         plan: selects some of the hosts of the options.
@@ -46,9 +45,7 @@ class FleetRun:
         self,
         command: str,
         options: Options,
-        arguments: tuple[str, ...],
         *,
-        recording: Recording | None = None,
         output: Output | None = None,
         skip: Set[str] = frozenset(),
         plan: PlanFile | None = None,
@@ -57,16 +54,13 @@ class FleetRun:
         self.command = command
         self.options = options
         self.output = output or Output(options, command)
-        hosts = select_hosts(options, arguments)
+        hosts = select_hosts(options)
         self.hosts = tuple(host for host in (plan.select(hosts) if plan else hosts) if host.name not in skip)
         self.started_at = read_clock()
-        self.orders = replace(make_orders(options, make_run_id(self.started_at), arguments), **orders)
+        self.orders = replace(make_orders(options, make_run_id(self.started_at)), **orders)
         self.stop = self.orders.stop
-        self.plan_path: Path | None = None  # of the plan that is carried out
         self._has_warned = False
-        self._recorder = Recorder(
-            recording or Recording(), command, options, arguments, self.hosts, self.orders.secrets
-        )
+        self._recorder = Recorder(command, options, self.hosts, self.orders.secrets)
 
     def repeat(
         self,
@@ -186,10 +180,13 @@ class FleetRun:
         """Suggest the command to type next for the same hosts."""
         self.output.suggest(self.orders.repeated.write_command(command, *more))
 
-    def suggest_plan(self, path: Path, *more: str) -> None:
-        """Suggest the command that applies a plan; passwords are asked for again."""
+    def suggest_apply(self, plan: Path | None, *more: str) -> None:
+        """Suggest the command of this run again, or the one that applies a plan; passwords are asked for again."""
+        if plan is None:
+            self.suggest(self.command, *more)
+            return
         asks = [word for word, asks in (("-k", self.options.ask_pass), ("-K", self.options.ask_become_pass)) if asks]
-        self.output.suggest(join(["sshd-keepalive", "apply", *repeat_config(), *asks, str(path), *more]))
+        self.output.suggest(join(["sshd-keepalive", "apply", *repeat_config(), *asks, str(plan), *more]))
 
     def suggest_confirm(self, reports: Iterable[HostReport]) -> bool:
         """Suggest `confirm` if a change waits for it; give whether one does."""
@@ -212,7 +209,7 @@ def make_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%SZ}-{randomness.token_hex(3)}"
 
 
-def make_orders(options: Options, run_id: str, arguments: Sequence[str] = ()) -> fleet.Orders:
+def make_orders(options: Options, run_id: str) -> fleet.Orders:
     """Make the orders of a pass; passwords are asked for on the terminal, if there is one."""
     from sshd_keepalive.secrets.retrieval import Secrets
 
@@ -229,7 +226,7 @@ def make_orders(options: Options, run_id: str, arguments: Sequence[str] = ()) ->
         run_id=run_id,
         secrets=Secrets(PROMPTS.ask_secret, PROMPTS.confirm_key) if can_ask else Secrets(),
         timeout_s=options.timeout,
-        repeated=repeat_words(options, arguments),
+        repeated=repeat_words(options),
     )
 
 

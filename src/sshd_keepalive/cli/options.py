@@ -1,50 +1,159 @@
-"""The options of the commands that read an inventory or connect to hosts; all of them have the same values."""
+"""The options that several commands share: a field of `Options` declares its option, and a command names its fields."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 import click
 from click.core import ParameterSource
 
-from sshd_keepalive.cli.duration import Duration, SecondsRange
+from sshd_keepalive.cli.duration import DAY_S, Duration, SecondsRange
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import BecomeMethod, HostKeyRule, Strategy
+from sshd_keepalive.model import Action, BecomeMethod, HostKeyRule, Strategy
 from sshd_keepalive.planning.policy import BY_EFFECT, BY_VALUE
 from sshd_keepalive.sshd_config.values import INT_MAX
+
+Function = Callable[..., Any]
+Decorator = Callable[[Function], Function]
+
+
+def option(default: Any, *names: str, **attributes: Any) -> Any:
+    """Declare a field and its option.
+
+    Args:
+        default: also says whether the option is a flag, can be repeated, and shows its default.
+        names: the first one is written in suggested commands; without any, the long option alone.
+        attributes: those of click.
+    """
+    return field(default=default, metadata={"names": names, "attributes": attributes})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The values of the shared options; a command that lacks an option has its default."""
 
-    inventory: tuple[str, ...] = ()
-    limit: str | None = None
-    forks: int = 1
-    user: str | None = None
-    port: int | None = None
-    private_key: str | None = None
-    host_keys: HostKeyRule | None = None
-    jump: str | None = None
-    ask_pass: bool = False
-    become: BecomeMethod | None = None
-    ask_become_pass: bool = False
-    timeout: float = 60.0
-    format: str = "text"
-    out: tuple[str, ...] = ()
-    quiet: bool = False
-    verbose: int = 0
-    color: str = "auto"
-    no_progress: bool = True
-    engine: str = "thread"
-    interval: float | None = None
-    count: int | None = None
-    keep_alive_every: float | None = None
-    drop_dead_after: float | None = None
-    strategy: str | None = None
+    hosts: tuple[str, ...] = option((), nargs=-1, metavar="[HOST]...")  # an argument
+    inventory: tuple[str, ...] = option((), "-i", metavar="SOURCE", help="A file, or KIND:ARGUMENT; repeatable.")
+    limit: str | None = option(
+        None, "--limit", "-l", metavar="PATTERN", help="Only these hosts or groups: a,b  web*  !db  @FILE."
+    )
+    user: str | None = option(None, "-u", metavar="NAME", help="Log in as this account; overrides the inventory.")
+    port: int | None = option(None, "-p", metavar="PORT", type=click.IntRange(1, 65535), help="Connect to this port.")
+    private_key: str | None = option(None, metavar="FILE", help="Log in with this key.")
+    ask_pass: bool = option(False, "-k", help="Ask once for the login password, and log in with it.")
+    become: BecomeMethod | None = option(
+        None, "-b", type=click.Choice(("sudo", "doas", "none")), help="How the login becomes root."
+    )
+    ask_become_pass: bool = option(False, "-K", help="Ask once for the sudo password.")
+    jump: str | None = option(None, "-J", metavar="HOPS", help="Go through user@host:port[,…]; none: directly.")
+    host_keys: HostKeyRule | None = option(
+        None,
+        type=click.Choice(("strict", "accept-new")),
+        help="strict: refuse unknown host keys; accept-new: write them to known_hosts; without it you are asked.",
+    )
+    timeout: float = option(
+        60.0,
+        metavar="SECONDS",
+        type=SecondsRange(1, 3600),
+        help="Time limit of one login, and of one script that runs over it.",
+    )
+    keep_alive_every: float | None = option(
+        None,
+        metavar="TIME",
+        type=Duration(1, INT_MAX, whole=True),
+        help="Require a keep-alive at least this often, for example 5m; the host's release decides the interval.",
+    )
+    drop_dead_after: float | None = option(
+        None,
+        metavar="TIME",
+        type=Duration(1, INT_MAX, whole=True),
+        help="With --keep-alive-every: require that a dead session is dropped within this time, for example 20m.",
+    )
+    interval: float | None = option(
+        None, metavar="TIME", type=Duration(0, INT_MAX, whole=True), help="Require this ClientAliveInterval."
+    )
+    count: int | None = option(None, metavar="N", type=click.IntRange(0), help="Require this ClientAliveCountMax.")
+    strategy: str | None = option(
+        None,
+        type=click.Choice([strategy.value for strategy in Strategy]),
+        help="edit: change the line that decides; drop-in: write a file that sshd reads first, if it knows Include.",
+    )
+    out: tuple[str, ...] = option((), metavar="KIND:FILE", help="Write a report to a file as well; repeatable.")
+    format: str = option("text")  # see `format_options`
+    quiet: bool = option(False, "-q", help="Show only the hosts that are not compliant.")
+    verbose: int = option(0, "-v", count=True, help="Show every host and step; -vv: also what was read.")
+    color: str = option(
+        "auto",
+        type=click.Choice(("auto", "always", "never")),
+        help="Colour the output; auto: on a terminal, unless NO_COLOR is set.",
+    )
+    no_progress: bool = option(False, help="No progress bar.")
+    forks: int = option(20, "-f", metavar="N", type=click.IntRange(1, 1000), help="Hosts at a time.")
+    engine: str = option(
+        "thread",
+        metavar="KIND",
+        help="How hosts run in parallel: thread, dask (a process for each processor), dask:tls://SCHEDULER.",
+    )
+    record: bool = option(
+        False, help="Keep the result in the history, and show what changed since the last recorded run."
+    )
+    store: str = option(
+        "",
+        metavar="URL",
+        help="Where the history is kept: a file, postgresql://…, or a reference to it: env:NAME, file:PATH.",
+    )
+    keep: float | None = option(
+        None,
+        metavar="TIME",
+        type=Duration(DAY_S, 36500 * DAY_S),
+        help="With --record: delete runs that are older than this, for example 400d. Without it no run is deleted.",
+    )
+    yes: bool = option(False, "-y", help="Do not ask. Needed without a terminal.")
+    confirm_timeout: int = option(
+        60,
+        metavar="SECONDS",
+        type=click.IntRange(5, 3600),
+        help="A host that no new login has confirmed within this time reverts by itself.",
+    )
+    no_rehearsal: bool = option(False, help="Do not try a login through the new files before they are installed.")
+    service_action: str = option(
+        Action.RESTART.value,
+        type=click.Choice([action.value for action in Action]),
+        help="reload: SIGHUP, not before OpenSSH 8.0; none: the files only, a restart stays pending.",
+    )
+    canary: int = option(0, metavar="N", type=click.IntRange(0), help="Change N hosts first, in a wave of their own.")
+    serial: str = option(
+        "100%", metavar="SIZES", help="Change hosts in waves of these sizes: 1,10%,100%, or by label:NAME."
+    )
+    soak: float = option(0.0, metavar="SECONDS", type=SecondsRange(0), help="Wait and check again after each wave.")
+    max_fail: str | None = option(
+        None,
+        metavar="N|P%",
+        help="Start no more hosts when more hosts than this failed; unreachable ones count. "
+        "[default: 0 with waves, no limit without]",
+    )
+    on_failure: str = option(
+        "stop",
+        type=click.Choice(("stop", "continue", "undo")),
+        help="After more failures than --max-fail: start no more hosts, continue, or revert what this run changed.",
+    )
+    resume: str | None = option(
+        None, metavar="RUN", help="Skip the hosts that an earlier, interrupted run has finished."
+    )
+    watch: float = option(
+        0.0,
+        metavar="TIME",
+        type=Duration(1, DAY_S),
+        help="Wait this long after the change, for example 25m, then look for sessions that the new values dropped.",
+    )
+    on_loss: str = option(
+        "report",
+        type=click.Choice(("report", "undo")),
+        help="With --watch: report such a host, or revert it to the old values.",
+    )
 
     @property
     def policy(self) -> dict[str, int | str]:
@@ -55,65 +164,78 @@ class Options:
         }
 
 
-Function = Callable[..., Any]
-
-_SELECTION = (
-    click.option("-i", "--inventory", metavar="SOURCE", multiple=True, help="A file, or KIND:ARGUMENT; repeatable."),
-    click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts or groups: a,b  web*  !db  @FILE."),
-)
-_LOGIN = (
-    click.option("-u", "--user", metavar="NAME", help="Log in as this account; overrides the inventory."),
-    click.option("-p", "--port", metavar="PORT", type=click.IntRange(1, 65535), help="Connect to this port."),
-    click.option("--private-key", metavar="FILE", help="Log in with this key."),
-    click.option("-k", "--ask-pass", is_flag=True, help="Ask once for the login password, and log in with it."),
-    click.option("-b", "--become", type=click.Choice(("sudo", "doas", "none")), help="How the login becomes root."),
-    click.option("-K", "--ask-become-pass", is_flag=True, help="Ask once for the sudo password."),
-    click.option("-J", "--jump", metavar="HOPS", help="Go through user@host:port[,…]; none: directly."),
-    click.option(
-        "--host-keys",
-        type=click.Choice(("strict", "accept-new")),
-        help="strict: refuse unknown host keys; accept-new: write them to known_hosts; without it you are asked.",
-    ),
-    click.option(
-        "--timeout",
-        metavar="SECONDS",
-        type=SecondsRange(1, 3600),
-        default=60.0,
-        show_default=True,
-        help="Time limit of one login, and of one script that runs over it.",
-    ),
-)
 #: Option → its key in `planning.policy`.
 POLICY_KEYS: Final = {
     **dict(zip(("interval", "count", "keep_alive_every", "drop_dead_after"), (*BY_VALUE, *BY_EFFECT), strict=True)),
     "strategy": "strategy",
 }
-_POLICY = (
-    click.option(
-        "--keep-alive-every",
-        metavar="TIME",
-        type=Duration(1, INT_MAX, whole=True),
-        help="Require a keep-alive at least this often, for example 5m; the host's release decides the interval.",
-    ),
-    click.option(
-        "--drop-dead-after",
-        metavar="TIME",
-        type=Duration(1, INT_MAX, whole=True),
-        help="With --keep-alive-every: require that a dead session is dropped within this time, for example 20m.",
-    ),
-    click.option(
-        "--interval", metavar="TIME", type=Duration(0, INT_MAX, whole=True), help="Require this ClientAliveInterval."
-    ),
-    click.option("--count", metavar="N", type=click.IntRange(0), help="Require this ClientAliveCountMax."),
-    click.option(
-        "--strategy",
-        type=click.Choice([strategy.value for strategy in Strategy]),
-        help="edit: change the line that decides; drop-in: write a file that sshd reads first, if it knows Include.",
-    ),
+POLICY: Final = tuple(POLICY_KEYS)
+#: Options that choose hosts and say what they should get.
+CHOOSING: Final = ("inventory", "limit", *POLICY)
+LOGIN: Final = (
+    *("user", "port", "private_key", "ask_pass", "become", "ask_become_pass", "jump", "host_keys", "timeout"),
+)
+OUTPUT: Final = ("out", "format", "quiet", "verbose", "color")
+#: Of a command that connects to one host after the other.
+ONE_BY_ONE: Final = ("inventory", "limit", *LOGIN, *OUTPUT)
+#: Of a command that connects to many hosts at a time.
+FLEET: Final = ("hosts", *ONE_BY_ONE, "no_progress", "forks", "engine")
+RECORD: Final = ("record", "store", "keep")
+CHANGE: Final = (
+    *("yes", "confirm_timeout", "no_rehearsal", "service_action", "canary", "serial", "soak", "max_fail"),
+    *("on_failure", "resume"),
 )
 
 
-def format_options(*formats: str) -> Callable[[Function], Function]:
+def list_names(name: str, value_type: type = Options) -> tuple[str, ...]:
+    """List the names of an option as they are typed, the one of suggested commands first."""
+    names: tuple[str, ...] = value_type.__dataclass_fields__[name].metadata["names"]  # type: ignore[attr-defined]
+    return names if any(one.startswith("--") for one in names) else (*names, f"--{name.replace('_', '-')}")
+
+
+def _declare(value_type: type, name: str, default: Any, attributes: Mapping[str, Any]) -> Decorator:
+    """Make a decorator that adds the option of one field."""
+    if "nargs" in attributes:
+        return click.argument(name, **attributes)
+    if name == "format":
+        return format_options()
+    implied: dict[str, Any] = {"default": default, "show_default": bool(default)}
+    if default is False:
+        implied = {"is_flag": True}
+    elif default == ():
+        implied = {"multiple": True}
+    return click.option(*list_names(name, value_type), name, **implied, **attributes)
+
+
+def option_group(parameter: str, value_type: type, *names: str, **changed: Mapping[str, Any]) -> Decorator:
+    """Make a decorator that adds options to a command, which gets them as one value.
+
+    Args:
+        parameter: of the command, for that value.
+        names: fields of the type; without any, all.
+        changed: option → its attributes on this command, if they differ.
+    """
+    declared = {one.name: one for one in fields(value_type) if one.name in (names or value_type.__annotations__)}
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(**params: Any) -> Any:
+            return function(**{parameter: value_type(**{name: params.pop(name) for name in declared})}, **params)
+
+        wrapped: Function = call
+        for name, one in reversed(declared.items()):
+            attributes = {**one.metadata["attributes"], **changed.get(name, {})}
+            wrapped = _declare(value_type, name, one.default, attributes)(wrapped)
+        return wrapped
+
+    return decorate
+
+
+#: Adds options of `Options`; the parameter is `options`.
+shared_options = functools.partial(option_group, "options", Options)
+
+
+def format_options(*formats: str) -> Decorator:
     """Make a decorator that adds --format and --json.
 
     Args:
@@ -128,67 +250,6 @@ def format_options(*formats: str) -> Callable[[Function], Function]:
     return lambda function: short(shown(function))
 
 
-_OUT = click.option("--out", metavar="KIND:FILE", multiple=True, help="Write a report to a file as well; repeatable.")
-_PLAN_OUT = click.option(
-    "--out",
-    metavar="[KIND:]FILE",
-    multiple=True,
-    help="Write the plan to a file for `apply FILE`, or with a KIND a report; repeatable.",
-)
-_SHOWN = (
-    format_options(),
-    click.option("-q", "--quiet", is_flag=True, help="Show only the hosts that are not compliant."),
-    click.option("-v", "--verbose", count=True, help="Show every host and step; -vv: also what was read."),
-    click.option(
-        "--color",
-        type=click.Choice(("auto", "always", "never")),
-        default="auto",
-        show_default=True,
-        help="Colour the output; auto: on a terminal, unless NO_COLOR is set.",
-    ),
-)
-_FLEET = (
-    click.option("--no-progress", is_flag=True, help="No progress bar."),
-    click.option(
-        "-f",
-        "--forks",
-        metavar="N",
-        type=click.IntRange(1, 1000),
-        default=20,
-        show_default=True,
-        help="Hosts at a time.",
-    ),
-)
-_ENGINE = (
-    click.option(
-        "--engine",
-        metavar="KIND",
-        default="thread",
-        show_default=True,
-        help="How hosts run in parallel: thread, dask (a process for each processor), dask:tls://SCHEDULER.",
-    ),
-)
-
-
-def option_group(
-    name: str, value_type: type, *options: Callable[[Function], Function]
-) -> Callable[[Function], Function]:
-    """Make a decorator that adds options to a command, which gets them as one value under `name`."""
-
-    def decorate(function: Function) -> Function:
-        @functools.wraps(function)
-        def call(**params: Any) -> Any:
-            values = {field.name: params.pop(field.name) for field in fields(value_type) if field.name in params}
-            return function(**{name: value_type(**values)}, **params)
-
-        wrapped: Function = call
-        for option in reversed(options):
-            wrapped = option(wrapped)
-        return wrapped
-
-    return decorate
-
-
 def refuse_typed(names: Iterable[str], other: str, *, hint: str) -> None:
     """Refuse options that were typed beside another choice; a configuration file may set them for other runs.
 
@@ -199,20 +260,3 @@ def refuse_typed(names: Iterable[str], other: str, *, hint: str) -> None:
     for name in names:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise ConfigError(f"--{name.replace('_', '-')} cannot be combined with {other}", hint=hint)
-
-
-_OUTPUT = (_OUT, *_SHOWN)
-#: Of a command that reads the inventory and connects to no host.
-inventory_options = option_group("options", Options, *_SELECTION, format_options("text", "json", "jsonl"))
-#: Of a command that connects to one host after the other.
-host_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT)
-#: Of `probe`, which holds many hosts from one process.
-probe_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET)
-#: Of a command that connects to many hosts.
-fleet_options = option_group("options", Options, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET, *_ENGINE)
-#: The same, and those that replace the policy for one run.
-policy_options = option_group("options", Options, *_POLICY, *_SELECTION, *_LOGIN, *_OUTPUT, *_FLEET, *_ENGINE)
-#: The same, where --out also writes the plan itself.
-plan_options = option_group("options", Options, *_POLICY, *_SELECTION, *_LOGIN, _PLAN_OUT, *_SHOWN, *_FLEET, *_ENGINE)
-#: Of a command that connects to no host, but has a report.
-output_options = option_group("options", Options, *_OUTPUT)

@@ -14,22 +14,23 @@ from pathlib import Path
 from typing import Final
 
 from sshd_keepalive import files, serialization
-from sshd_keepalive.cli.options import Options
+from sshd_keepalive.cli.options import CHOOSING, LOGIN, Options
 from sshd_keepalive.cli.records import make_absolute
-from sshd_keepalive.cli.selection import CHOOSING, LOGIN
 from sshd_keepalive.errors import ConfigError
-from sshd_keepalive.model import Host, HostReport, Policy, State
+from sshd_keepalive.model import Host, HostReport, Policy, Run, State
 from sshd_keepalive.quoting import quote
 
 _MARK: Final = '{"sshd_keepalive_plan":'
 _VERSION: Final = 1
+_RECOGNISED: Final = ("address", "port", "sshd_config", "policy")  # of the host, beside its name
+_PLANNED: Final = ("fingerprint", "diff", "value_diff", "restarts")  # of its report
 #: A word of the command line that is a file and not a host: @FILE, !PATTERN, &PATTERN and ~REGEX choose hosts.
 _MEANS_FILE: Final = re.compile(r"^~?/|^[^@!&~].*(/|\.json$|\.plan$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedHost:
-    """The change of one host."""
+    """The change of one host. No field has a default: a damaged file is refused before a host is contacted."""
 
     name: str
     address: str
@@ -45,20 +46,8 @@ class PlannedHost:
         """Name what the inventory says otherwise now; empty: nothing that matters."""
         if host is None:
             return "is no longer among the hosts of the inventory"
-        names = ("address", "port", "sshd_config", "policy")
-        changed = [name for name in names if getattr(host, name) != getattr(self, name)]
+        changed = [name for name in _RECOGNISED if getattr(host, name) != getattr(self, name)]
         return f"has another {', '.join(changed)} than when the plan was made" if changed else ""
-
-    def to_report(self, host: Host) -> HostReport:
-        """Give what `plan` reported of the host."""
-        return HostReport(
-            host=host,
-            state=State.DRIFT,
-            diff=self.diff,
-            value_diff=self.value_diff,
-            restarts=self.restarts,
-            fingerprint=self.fingerprint,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +58,6 @@ class PlanFile:
     run_id: str
     made_at: datetime
     options: Options  # what chose the hosts, what they should get, and how to log in
-    arguments: tuple[str, ...]  # hosts or patterns of the command line
     hosts: tuple[PlannedHost, ...]
 
     def select(self, hosts: Iterable[Host]) -> tuple[Host, ...]:
@@ -86,42 +74,33 @@ class PlanFile:
 
     def to_reports(self, hosts: Iterable[Host]) -> tuple[HostReport, ...]:
         """Give what `plan` reported of these hosts."""
-        planned = {one.name: one for one in self.hosts}
-        return tuple(planned[host.name].to_report(host) for host in hosts)
+        changes = {one.name: {name: getattr(one, name) for name in _PLANNED} for one in self.hosts}
+        return tuple(HostReport(host=host, state=State.DRIFT, **changes[host.name]) for host in hosts)
 
     def override(self, options: Options) -> Options:
         """Give the options of `apply` with those of the plan. A login may be given again."""
         logins = {name for name in LOGIN if getattr(options, name) != getattr(Options(), name)}
-        return replace(options, **{name: getattr(self.options, name) for name in {*CHOOSING, *LOGIN} - logins})
+        return replace(options, **{name: getattr(self.options, name) for name in {"hosts", *CHOOSING, *LOGIN} - logins})
 
 
-def make_plan(
-    reports: Iterable[HostReport], options: Options, arguments: tuple[str, ...], *, run_id: str, made_at: datetime
-) -> PlanFile:
-    """Make the content of the file from the reports of `plan`."""
-    saved = {name: getattr(options, name) for name in (*CHOOSING, *LOGIN) if not name.startswith("ask_")}
+def make_plan(run: Run, options: Options) -> PlanFile:
+    """Make the content of the file from a run of `plan`."""
+    saved = {name: getattr(options, name) for name in ("hosts", *CHOOSING, *LOGIN) if not name.startswith("ask_")}
     saved["inventory"] = tuple(map(make_absolute, options.inventory))
     if options.private_key:
         saved["private_key"] = str(Path(options.private_key).expanduser().absolute())
     return PlanFile(
         sshd_keepalive_plan=_VERSION,
-        run_id=run_id,
-        made_at=made_at,
+        run_id=run.id,
+        made_at=run.started_at,
         options=Options(**saved),
-        arguments=arguments,
         hosts=tuple(
             PlannedHost(
                 name=report.host.name,
-                address=report.host.address,
-                port=report.host.port,
-                sshd_config=report.host.sshd_config,
-                policy=report.host.policy,
-                fingerprint=report.fingerprint,
-                diff=report.diff,
-                value_diff=report.value_diff,
-                restarts=report.restarts,
+                **{name: getattr(report.host, name) for name in _RECOGNISED},
+                **{name: getattr(report, name) for name in _PLANNED},
             )
-            for report in reports
+            for report in run.hosts
             if report.diff or report.restarts
         ),
     )

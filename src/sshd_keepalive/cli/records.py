@@ -5,16 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from sshd_keepalive.cli import ExitCode
-from sshd_keepalive.cli.duration import DAY_S, Duration
-from sshd_keepalive.cli.options import Options, option_group
+from sshd_keepalive.cli.options import Options
 from sshd_keepalive.cli.output import render_error
 from sshd_keepalive.config.values import is_reference
 from sshd_keepalive.errors import ConfigError, StoreError
@@ -25,39 +22,6 @@ from sshd_keepalive.quoting import join, printable
 if TYPE_CHECKING:
     from sshd_keepalive.secrets.retrieval import Secrets
     from sshd_keepalive.store import Store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """The options of the history."""
-
-    record: bool = False
-    store: str = ""
-    keep: float | None = None  # seconds
-
-
-STORE_OPTION = click.option(
-    "--store",
-    metavar="URL",
-    default="",
-    help="Where the history is kept: a file, postgresql://…, or a reference to it: env:NAME, file:PATH.",
-)
-recording_options = option_group(
-    "recording",
-    Recording,
-    click.option(
-        "--record",
-        is_flag=True,
-        help="Keep the result in the history, and show what changed since the last recorded run.",
-    ),
-    STORE_OPTION,
-    click.option(
-        "--keep",
-        metavar="TIME",
-        type=Duration(DAY_S, 36500 * DAY_S),
-        help="With --record: delete runs that are older than this, for example 400d. Without it no run is deleted.",
-    ),
-)
 
 
 def open_store(text: str, secrets: Secrets) -> Store:
@@ -110,26 +74,18 @@ class Recorder:
     has the reason, and the exit code is at least 3.
     """
 
-    def __init__(
-        self,
-        recording: Recording,
-        command: str,
-        options: Options,
-        arguments: Sequence[str],
-        hosts: Sequence[Host],
-        secrets: Secrets,
-    ) -> None:
-        self._recording = recording
-        self._selection = describe_selection(options, arguments)
+    def __init__(self, command: str, options: Options, hosts: Sequence[Host], secrets: Secrets) -> None:
+        self._keep_s = options.keep
+        self._selection = describe_selection(options)
         self._store: Store | None = None
         self._failure = ""  # why the history could not be read or written
         self._past: tuple[PastRun, ...] = ()
         self._last: dict[str, Recorded] = {}
         self._judged: dict[str, Recorded] = {}
         self._replaced: dict[str, tuple[Replaced, ...]] = {}
-        if not recording.record:
+        if not options.record:
             return
-        self._store = open_store(recording.store, secrets)
+        self._store = open_store(options.store, secrets)
         names = [host.name for host in hosts]
         with self._report_failure():
             self._past = self._store.list_previous(self._selection, command=command)
@@ -154,8 +110,8 @@ class Recorder:
             return run
         with self._report_failure():
             self._store.save(run)
-            if self._recording.keep is not None:
-                self._store.prune(timedelta(seconds=self._recording.keep), datetime.now(UTC).replace(microsecond=0))
+            if self._keep_s is not None:
+                self._store.prune(timedelta(seconds=self._keep_s), datetime.now(UTC).replace(microsecond=0))
         self._store.close()
         return replace(run, exit_code=max(run.exit_code, ExitCode.UNKNOWN)) if self._failure else run
 
@@ -169,11 +125,11 @@ class Recorder:
             self._failure = str(error)
 
 
-def describe_selection(options: Options, arguments: Sequence[str]) -> str:
+def describe_selection(options: Options) -> str:
     """Write the words that chose the hosts, the same from every directory."""
     words = [word for source in options.inventory for word in ("-i", make_absolute(source))]
     words += ["--limit", options.limit] if options.limit else []
-    return join([*words, *arguments])
+    return join([*words, *options.hosts])
 
 
 def make_absolute(source: str) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import click
 from click.core import ParameterSource
 
-from sshd_keepalive.cli.options import POLICY_KEYS, Options
+from sshd_keepalive.cli.options import LOGIN, POLICY_KEYS, Options, list_names
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.files import explain_missing
 from sshd_keepalive.fleet.report import RepeatedWords
@@ -19,10 +18,10 @@ from sshd_keepalive.model import Become, Host
 from sshd_keepalive.planning.policy import override, refuse_mixture
 
 
-def select_hosts(options: Options, arguments: Sequence[str] = ()) -> tuple[Host, ...]:
+def select_hosts(options: Options) -> tuple[Host, ...]:
     """Select the hosts of a command line.
 
-    With an inventory, arguments are patterns like those of `--limit`; without one they are targets, `user@host` or an
+    With an inventory, words are patterns like those of `--limit`; without one they are targets, `user@host` or an
     alias of ~/.ssh/config, reached as ssh(1) reaches them.
 
     Raises:
@@ -34,11 +33,11 @@ def select_hosts(options: Options, arguments: Sequence[str] = ()) -> tuple[Host,
     _refuse_contradiction(options)
     if options.inventory:
         hosts = inventories.load(options.inventory)
-        for pattern in (options.limit, ",".join(arguments)):
+        for pattern in (options.limit, ",".join(options.hosts)):
             if pattern:
                 hosts = limit.select(hosts, pattern)
-    elif arguments:
-        hosts = inventories.resolve_targets(arguments)
+    elif options.hosts:
+        hosts = inventories.resolve_targets(options.hosts)
         if options.limit:
             hosts = limit.select(hosts, options.limit)
     else:
@@ -97,25 +96,14 @@ def _override_settings(host: Host, options: Options) -> Host:
     return host
 
 
-#: Options that choose hosts and say what they should get, and those that log in, as fields of `Options`.
-CHOOSING: Final = ("inventory", "limit", *POLICY_KEYS)
-LOGIN: Final = (
-    *("user", "port", "private_key", "ask_pass", "become", "ask_become_pass", "jump", "host_keys", "timeout"),
-)
-_SHORT: Final = {
-    **{"inventory": "-i", "user": "-u", "port": "-p", "jump": "-J"},
-    **{"ask_pass": "-k", "become": "-b", "ask_become_pass": "-K"},
-}
-
-
-def repeat_words(options: Options, arguments: Sequence[str]) -> RepeatedWords:
+def repeat_words(options: Options) -> RepeatedWords:
     """Spell again what chooses hosts, their policy and the login."""
     return RepeatedWords(
         config=repeat_config(),
         inventory=tuple(_spell(options, "inventory")),
         policy=tuple(_spell(options, *POLICY_KEYS)),
         login=tuple(_spell(options, *LOGIN)),
-        hosts=(*_spell(options, "limit"), *arguments),
+        hosts=(*_spell(options, "limit"), *options.hosts),
     )
 
 
@@ -132,6 +120,6 @@ def _spell(options: Options, *names: str) -> Iterator[str]:
         if value == getattr(Options(), name):  # the default
             continue
         for one in value if isinstance(value, tuple) else (value,):
-            yield _SHORT.get(name, f"--{name.replace('_', '-')}")
+            yield list_names(name)[0]
             if one is not True:  # a flag has no value
                 yield f"{one:g}" if isinstance(one, float) else str(one)

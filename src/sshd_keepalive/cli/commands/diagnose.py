@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
@@ -16,7 +16,7 @@ from sshd_keepalive import registry
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.fleet_run import make_orders, make_run_id, read_clock
-from sshd_keepalive.cli.options import Options, host_options
+from sshd_keepalive.cli.options import ONE_BY_ONE, Options, shared_options
 from sshd_keepalive.cli.output import Output
 from sshd_keepalive.cli.selection import repeat_words, select_hosts
 from sshd_keepalive.diagnosis import rules
@@ -42,7 +42,7 @@ _PACKED: Final = {
 @click.command("diagnose", cls=Command, short_help="Read a job's run log and say what ended its session.")
 @click.argument("log", required=False, metavar="[LOG]")
 @click.option("--host", metavar="HOST", help="Examine this host too, and say which cause fits it.")
-@host_options
+@shared_options(*ONE_BY_ONE)
 def command(log: str | None, host: str | None, options: Options) -> None:
     """Read the run log of a job and say what ended its session.
 
@@ -53,7 +53,7 @@ def command(log: str | None, host: str | None, options: Options) -> None:
     out = Output(options, "diagnose")
     started_at = read_clock()
     run_id = make_run_id(started_at)
-    selected = select_hosts(options, (host,)) if host else ()
+    selected = select_hosts(replace(options, hosts=(host,))) if host else ()
     if len(selected) > 1:
         raise ConfigError(f"--host {host} names {len(selected)} hosts", hint="name one host; a log is from one host")
     run_log = read(_read_blocks(log))
@@ -64,7 +64,7 @@ def command(log: str | None, host: str | None, options: Options) -> None:
         user = next((name for matched in run_log.matches if (name := matched.find("user"))), selected[0].user)
         known, report = study_host(selected[0], make_orders(options, run_id), user)
         reports = (report,)
-    again = repeat_words(options, ())
+    again = repeat_words(options)
     repeated = join((*again.config, *again.inventory, *again.login, host)) if host else "HOST"
     diagnosis = rules.diagnose(run_log, known, host=repeated)
     code = {True: ExitCode.DRIFT, False: ExitCode.OK, None: ExitCode.UNKNOWN}[diagnosis.was_killed]

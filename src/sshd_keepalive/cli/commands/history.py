@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sshd_keepalive.cli.base import Command
-from sshd_keepalive.cli.options import format_options
-from sshd_keepalive.cli.records import STORE_OPTION, open_to_read
+from sshd_keepalive.cli.options import Options, format_options, shared_options
+from sshd_keepalive.cli.records import open_to_read
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.history import outcome
 from sshd_keepalive.history.changes import Recorded, find_changes
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     help="Show the newest N runs.",
 )
 @format_options("text", "json")
-@STORE_OPTION
+@shared_options("store")
 def command(
     words: tuple[str, ...],
     last: int,
     format: str,  # noqa: A002 (the option's name)
-    store: str,
+    options: Options,
 ) -> None:
     """List the recorded runs, the results of one HOST, or what changed between two runs.
 
@@ -53,7 +53,7 @@ def command(
     """
     if len(words) > 2:
         raise ConfigError("history takes one host, or two runs")
-    history = open_to_read(store)
+    history = open_to_read(options.store)
     if len(words) == 2:
         data, lines = _compare_runs(history, *words)
     elif words:

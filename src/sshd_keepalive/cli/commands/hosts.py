@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import click
 
 from sshd_keepalive.cli.base import Command
-from sshd_keepalive.cli.options import Options, inventory_options
+from sshd_keepalive.cli.options import Options, format_options, shared_options
 from sshd_keepalive.cli.output import wrap_for_stderr
 from sshd_keepalive.cli.selection import select_hosts
 from sshd_keepalive.model import SCHEMA_VERSION, Host
@@ -20,19 +20,19 @@ from sshd_keepalive.spelling import write_count
 
 
 @click.command("hosts", cls=Command, short_help="List the hosts of the inventory and its probable mistakes.")
-@click.argument("hosts", nargs=-1, metavar="[HOST]...")
-@inventory_options
-def command(hosts: tuple[str, ...], options: Options) -> None:
+@format_options("text", "json", "jsonl")
+@shared_options("hosts", "inventory", "limit")
+def command(options: Options, format: str) -> None:  # noqa: A002 (the option's name)
     """List the hosts of the inventory and its probable mistakes. No connection is made."""
     from sshd_keepalive.hosts.lint import lint
 
-    selected = select_hosts(options, hosts)
+    selected = select_hosts(options)
     warnings = lint(selected, today=datetime.now(UTC).date())
-    if options.format == "text":
+    if format == "text":
         _print_text(selected, warnings)
         return
     rows = [_to_data(host) for host in selected]
-    if options.format == "jsonl":
+    if format == "jsonl":
         click.echo("\n".join(map(json.dumps, rows)))
     else:
         data = {"schema_version": SCHEMA_VERSION, "command": "hosts", "hosts": rows, "warnings": warnings}

@@ -11,7 +11,7 @@ import click
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.duration import Duration
 from sshd_keepalive.cli.fleet_run import FleetRun
-from sshd_keepalive.cli.options import Options, probe_options
+from sshd_keepalive.cli.options import ONE_BY_ONE, Options, shared_options
 from sshd_keepalive.cli.output import Output
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet import probe as probing
@@ -21,7 +21,6 @@ _AT_ONCE: Final = 1000
 
 
 @click.command("probe", cls=Command, short_help="Prove that a quiet session stays open.")
-@click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option(
     "--idle",
     metavar="TIME",
@@ -34,8 +33,8 @@ _AT_ONCE: Final = 1000
     is_flag=True,
     help="Find the idle limit of firewalls on the path, up to --idle (6m), with up to ten connections to each host.",
 )
-@probe_options
-def command(hosts: tuple[str, ...], options: Options, idle: float | None, fast: bool, find_limit: bool) -> None:
+@shared_options("hosts", *ONE_BY_ONE, "no_progress", "forks")
+def command(options: Options, idle: float | None, fast: bool, find_limit: bool) -> None:
     """Prove that a quiet session stays open: stay idle, count and time the keep-alives that arrive.
 
     Three things must agree: the configured values, the values that the running sshd has loaded, and what was
@@ -46,7 +45,7 @@ def command(hosts: tuple[str, ...], options: Options, idle: float | None, fast: 
     if fast and idle is not None:
         raise ConfigError("--fast has its own duration", hint="leave out --idle")
     board = probing.Countdown()
-    run = FleetRun("probe", options, hosts, output=Output(options, "probe", gauge=board))
+    run = FleetRun("probe", options, output=Output(options, "probe", gauge=board))
     probe = probing.Probe(
         logins=threading.Semaphore(options.forks),
         idle_s=idle,

@@ -155,7 +155,9 @@ def _check_words(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, t
     from sshd_keepalive.secrets.retrieval import Secrets
 
     inner = check.make_context("check", ["--record", *words], parent=ctx.find_root())
-    options = Options(**{field.name: inner.params[field.name] for field in fields(Options)})
+    options = Options(
+        **{field.name: inner.params[field.name] for field in fields(Options) if field.name in inner.params}
+    )
     if options.ask_become_pass:
         raise ConfigError(
             "--ask-become-pass: a scheduled check cannot ask for a password",
@@ -172,7 +174,7 @@ def _check_words(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, t
         if inner.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT:
             note = f"note: {parameter.envvar} is set in this session, but will not be set when the check runs"
             click.echo(wrap_for_stderr(note), err=True, nl=False)
-    hosts = select_hosts(options, inner.params["hosts"])
+    hosts = select_hosts(options)
     for host in hosts:
         for hop in (*host.jump, host):
             for secret in (hop.password, hop.become.password):

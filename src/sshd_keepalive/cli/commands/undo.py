@@ -6,30 +6,18 @@ import click
 
 from sshd_keepalive.cli import journal
 from sshd_keepalive.cli.base import Command
-from sshd_keepalive.cli.change import Changing, change_fleet, change_options, select_change
+from sshd_keepalive.cli.change import change_fleet
 from sshd_keepalive.cli.fleet_run import FleetRun
-from sshd_keepalive.cli.options import Options, fleet_options
-from sshd_keepalive.cli.records import Recording, recording_options
+from sshd_keepalive.cli.options import CHANGE, FLEET, RECORD, Options, shared_options
 from sshd_keepalive.fleet import one_host as fleet
 
 
 @click.command("undo", cls=Command, short_help="Restore the files from before an earlier run.")
-@click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--run", "run_id", metavar="ID", default="", help="The run to undo; without it the latest of each host.")
 @click.option("--force", is_flag=True, help="Undo also if a file was edited since; the diff shows what is lost.")
 @click.option("--dry-run", is_flag=True, help="Show the diff, change nothing.")
-@change_options
-@recording_options
-@fleet_options
-def command(
-    hosts: tuple[str, ...],
-    run_id: str,
-    force: bool,
-    dry_run: bool,
-    changing: Changing,
-    recording: Recording,
-    options: Options,
-) -> None:
+@shared_options(*FLEET, *RECORD, *CHANGE)
+def command(options: Options, run_id: str, force: bool, dry_run: bool) -> None:
     """Restore the files from before an earlier run, byte for byte, with the same checks as apply.
 
     A host is refused if one of the files was edited since. The undo keeps a backup too: `undo --run ID` with its id
@@ -37,7 +25,8 @@ def command(
     """
     run_id = journal.find_run(run_id) or run_id if run_id else ""  # only the hosts know one of another controller
     if dry_run:
-        run = FleetRun("undo", options, hosts, undoes=run_id, force=force)
+        run = FleetRun("undo", options, undoes=run_id, force=force)
         raise SystemExit(run.show(run.end(run.repeat(fleet.undo_plan_host), judge_as="plan"), with_diffs=True))
-    run = select_change("undo", options, hosts, changing, recording, undoes=run_id, force=force)
-    raise SystemExit(change_fleet(run, changing, preview=fleet.undo_plan_host, work=fleet.undo_host))
+    raise SystemExit(
+        change_fleet("undo", options, preview=fleet.undo_plan_host, work=fleet.undo_host, undoes=run_id, force=force)
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
@@ -12,7 +11,7 @@ import click
 from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.fleet_run import make_orders, make_run_id, read_clock
-from sshd_keepalive.cli.options import Options, host_options
+from sshd_keepalive.cli.options import ONE_BY_ONE, Options, shared_options
 from sshd_keepalive.cli.output import Output, render_error, wrap_for_stderr
 from sshd_keepalive.cli.selection import select_hosts
 from sshd_keepalive.config.local_tree import read_tree
@@ -42,41 +41,26 @@ class _Address(click.ParamType):  # type: ignore[type-arg]  # generic from click
         return value
 
 
-_CONNECTION = (
-    click.option("--as", "as_user", metavar="NAME", help="The account that logs in; with --file also --user."),
-    click.option("--group", "groups", metavar="NAME", multiple=True, help="A group of that account; repeatable."),
-    click.option("--address", metavar="ADDRESS", type=_Address(), help="The address of the client."),
-    click.option("--client-host", metavar="NAME", help="The host name of the client."),
-    click.option(
-        "--local-address",
-        metavar="ADDRESS",
-        type=_Address(),
-        help="The address of the host that the client connects to.",
-    ),
-    click.option(
-        "--local-port",
-        metavar="PORT",
-        type=click.IntRange(1, 65535),
-        help="The port of the host that the client connects to.",
-    ),
-)
-
-
-def _connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_CONNECTION):
-        function = option(function)
-    return function
-
-
 @click.command("why", cls=Command, short_help="Show which line of which file decides each value.")
-@click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @click.option("--file", "path", metavar="PATH", help="Read this file, or a copied tree, instead of a host.")
 @click.option(
     "--openssh", metavar="VERSION", help=f"The release that reads --file: 9.2, debian-12, …  [default: {NEWEST}]"
 )
-@_connection_options
-@host_options
-def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, options: Options, **connection: Any) -> None:
+@click.option("--as", "as_user", metavar="NAME", help="The account that logs in; with --file also --user.")
+@click.option("--group", "groups", metavar="NAME", multiple=True, help="A group of that account; repeatable.")
+@click.option("--address", metavar="ADDRESS", type=_Address(), help="The address of the client.")
+@click.option("--client-host", metavar="NAME", help="The host name of the client.")
+@click.option(
+    "--local-address", metavar="ADDRESS", type=_Address(), help="The address of the host that the client connects to."
+)
+@click.option(
+    "--local-port",
+    metavar="PORT",
+    type=click.IntRange(1, 65535),
+    help="The port of the host that the client connects to.",
+)
+@shared_options("hosts", *ONE_BY_ONE)
+def command(options: Options, path: str | None, openssh: str | None, **connection: Any) -> None:
     """Show which line of which file decides each value, and which lines it hides.
 
     By default for everybody, and for every Match block that decides a value. With --as, --address and the
@@ -93,8 +77,8 @@ def command(hosts: tuple[str, ...], path: str | None, openssh: str | None, optio
         answers = [_explain(path, reading, context, options, warnings)]
     else:
         context = _build_context(**connection)
-        orders = make_orders(options, make_run_id(read_clock()), hosts)
-        answers = [redact(_explain_host(host, orders, context, options)) for host in select_hosts(options, hosts)]
+        orders = make_orders(options, make_run_id(read_clock()))
+        answers = [redact(_explain_host(host, orders, context, options)) for host in select_hosts(options)]
     code = ExitCode.UNKNOWN if any(answer["failure"] for answer in answers) else ExitCode.OK
     output = Output(options, "why")
     if output.is_text:
