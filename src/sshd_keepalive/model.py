@@ -385,6 +385,11 @@ class Snapshot:
     confirmation: bytes = b""  # what the guard printed, if the host found all as predicted
 
     @property
+    def contents(self) -> dict[str, bytes]:
+        """The files, by their paths."""
+        return {file.path: file.content for file in self.files}
+
+    @property
     def answers(self) -> dict[Context, Dump]:
         """The dumps without an error, by their context."""
         return {dump.context: dump for dump in self.dumps if dump.error is None}

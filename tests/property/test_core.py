@@ -124,7 +124,7 @@ def test_a_plan_keeps_every_promise(seed: int, version: str) -> None:
         assert verdicts != {State.OK}
         return
     assert planned.is_empty == (verdicts == {State.OK})
-    before = {file.path: file.content for file in snapshot.files}
+    before = snapshot.contents
     after = before | {content.path: content.after for content in planned.contents}
     # Only named lines change.
     for content in planned.contents:

@@ -43,7 +43,7 @@ def judge_and_plan(found: Snapshot, policy: Policy) -> Plan:
     assert judge.find_contradiction(reading) is None
     planned = plan.plan(reading, policy)
     assert candidate.build(reading, planned, "/var/x")
-    files = {file.path: file.content for file in found.files}
+    files = found.contents
     said = reading.after(planned.contents).everybody
     dumps = tuple(
         type(dump)(context=dump.context, settings=tuple((s.keyword, s.value) for s in said.settings))

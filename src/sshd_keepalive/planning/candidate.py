@@ -7,12 +7,11 @@ changed ones by their staged copies. Several arguments of an Include keep their 
 
 from __future__ import annotations
 
-from sshd_keepalive.model import Place, Plan
-from sshd_keepalive.sshd_config import tree as trees
+from sshd_keepalive.model import Plan
 from sshd_keepalive.sshd_config.document import Line
 from sshd_keepalive.sshd_config.reading import Reading
 from sshd_keepalive.sshd_config.tokens import encode
-from sshd_keepalive.sshd_config.tree import Tree
+from sshd_keepalive.sshd_config.tree import list_members
 
 
 def build(reading: Reading, plan: Plan, directory: str) -> tuple[tuple[str, bytes], ...]:
@@ -55,7 +54,7 @@ class _StagedFiles:
         if not self._is_other(path, line):
             return line.raw
         words = []
-        for member in self._members(self.tree, path, line):
+        for member in list_members(self.tree, path, line):
             if self._leads_to_change(member):
                 self.write(member)
                 words.append(f'"{self._directory}/{self.name(member)}"')
@@ -69,9 +68,9 @@ class _StagedFiles:
         """Whether the line is an Include that would find an old file, or one that will be removed."""
         if line.keyword != "include":
             return False
-        if self._gone and self._gone.intersection(self._members(self._before, path, line)):
+        if self._gone and self._gone.intersection(list_members(self._before, path, line)):
             return True
-        return any(self._leads_to_change(member) for member in self._members(self.tree, path, line))
+        return any(self._leads_to_change(member) for member in list_members(self.tree, path, line))
 
     def _leads_to_change(self, path: str) -> bool:
         if path in self._changed:
@@ -80,7 +79,3 @@ class _StagedFiles:
             self._reaches[path] = False  # ends a loop
             self._reaches[path] = any(self._is_other(path, line) for line in self.tree.documents[path].lines)
         return self._reaches[path]
-
-    @staticmethod
-    def _members(tree: Tree, path: str, line: Line) -> tuple[str, ...]:
-        return trees.list_members(tree, line, Place(path=path, line=line.number))

@@ -18,6 +18,7 @@ from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import ChangeCause, End, Failure, FailureKind, Snapshot, Step
 from sshd_keepalive.quoting import quote
 from sshd_keepalive.remote import verify
+from sshd_keepalive.remote.observe import observe
 from sshd_keepalive.remote.verify import Connect, ask_guard
 from sshd_keepalive.scripts import guard
 from sshd_keepalive.scripts.guard import Answer, Change, GuardEnd
@@ -297,7 +298,8 @@ class _Execution:
         began = time.monotonic()
         try:
             with closing(self._connect_for_proof()) as fresh:
-                problem = verify.find_unreverted(fresh, self._change, datetime.now(UTC), timeout_s=self._timeout_s)
+                seen = observe(fresh, datetime.now(UTC), timeout_s=self._timeout_s, again=True)
+                problem = verify.find_difference(seen.snapshot, self._change)
         except HostError as error:
             problem = str(error)
         detail = problem or "a new login finds the old files and an active daemon"

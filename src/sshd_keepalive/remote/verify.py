@@ -38,9 +38,9 @@ def prove_in_effect(
         raise HostError(
             f"{after.unit or 'sshd'} is not active after the restart", kind=FailureKind.EFFECTIVE, cause="inactive"
         )
-    now_there = dict(guard.read_contents(after, change.plan.contents))
+    now_there = after.contents
     for content in change.plan.contents:
-        if now_there[content.path] != (None if content.gone else content.after):
+        if now_there.get(content.path) != (None if content.gone else content.after):
             raise HostError(f"{content.path} is not what was installed", kind=FailureKind.EFFECTIVE, cause="file")
     wrong = [f for f in judge.judge(reading, change.plan.host.policy) if f.state in (State.DRIFT, State.UNKNOWN)]
     if change.action is Action.NONE:  # the daemon keeps the old values on request
@@ -57,16 +57,11 @@ def prove_in_effect(
     return reading
 
 
-def find_unreverted(shell: Shell, change: Change, now: datetime, *, timeout_s: float) -> str:
-    """Find what differs from the old state, over a new login; empty: nothing."""
-    return find_difference(observe(shell, now, timeout_s=timeout_s, again=True).snapshot, change)
-
-
 def find_difference(seen: Snapshot, change: Change) -> str:
     """Find the first difference from the state before the change: files, the output of `sshd -T`, the daemon."""
-    now_there = dict(guard.read_contents(seen, change.plan.contents))
+    now_there = seen.contents
     for content in change.plan.contents:
-        if now_there[content.path] != content.before:
+        if now_there.get(content.path) != content.before:
             return f"{content.path} does not hold its old content"
     if complaint := judge.find_refusal(seen):
         return f"sshd refuses the old files: {complaint}"

@@ -19,7 +19,6 @@ from sshd_keepalive.model import (
     Action,
     Context,
     FailureKind,
-    NewContent,
     Plan,
     Snapshot,
     Step,
@@ -61,14 +60,9 @@ class Change:
     after: Reading | None = None  # the files as the plan leaves them
 
     @property
-    def state(self) -> str:
-        """The directory of this configuration on the host."""
-        return self.snapshot.state_dir
-
-    @property
     def directory(self) -> str:
         """The directory of this run on the host: backups and guard."""
-        return f"{self.state}/{self.run_id}"
+        return f"{self.snapshot.state_dir}/{self.run_id}"
 
 
 class GuardEnd(StrEnum):
@@ -119,7 +113,7 @@ def build_change_script(change: Change) -> str:
         writes.append(f"put undoes {quote(change.undoes)}\n")
     writes += [f"put {quote(name)} {quote_bytes(content)}\n" for name, content in change.candidate]
     values = {
-        "STATE": change.state,
+        "STATE": change.snapshot.state_dir,
         "RUN": change.directory,
         "ID": change.run_id,
         "DEADLINE_S": str(change.deadline_s),
@@ -136,7 +130,7 @@ def build_guard_script(change: Change) -> str:
     blank = snapshot.answers.get(BLANK)
     values = {
         "RUN": change.directory,
-        "STATE": change.state,
+        "STATE": snapshot.state_dir,
         "ID": change.run_id,
         "CONFIG": snapshot.config_path,
         "SSHD": host.sshd or "",
@@ -309,9 +303,3 @@ def _kind(word: str) -> FailureKind | None:
     """Read the kind of a failure. Only the program itself reports its own defects, never a host."""
     kind = FailureKind(word) if word else None
     return None if kind is FailureKind.INTERNAL else kind
-
-
-def read_contents(snapshot: Snapshot, contents: tuple[NewContent, ...]) -> tuple[tuple[str, bytes | None], ...]:
-    """Give what the changed paths hold now; None for a file that does not exist."""
-    now = {file.path: file.content for file in snapshot.files}
-    return tuple((content.path, now.get(content.path)) for content in contents)

@@ -102,7 +102,7 @@ def predict_records(snapshot: Snapshot, plan: Plan) -> str:
 
     Empty if that is not possible: a file is added or removed, sshd did not answer, or the plan predicts no answer.
     """
-    files = {file.path: file.content for file in snapshot.files}
+    files = snapshot.contents
     if not snapshot.active or any(content.gone or content.path not in files for content in plan.contents):
         return ""
     files |= {content.path: content.after for content in plan.contents}

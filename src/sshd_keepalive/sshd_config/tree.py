@@ -118,10 +118,9 @@ def build_from_snapshot(snapshot: Snapshot) -> Tree:
     first: dict[str, str] = {}  # by where a link leads: a file with two paths is edited once
     for file in snapshot.files:
         first.setdefault(file.real_path or file.path, file.path)
-    files = {file.path: file.content for file in snapshot.files}
     built = build_from_files(
-        files,
-        main=_main_path(snapshot, files),
+        snapshot.contents,
+        main=_main_path(snapshot),
         version=read_release(snapshot),
         globs={glob.pattern: glob.paths for glob in snapshot.globs},
         options=daemon.options if daemon else (),
@@ -155,14 +154,14 @@ def read_release(snapshot: Snapshot) -> Version:
     return version.with_include() if snapshot.has_include_backport else version
 
 
-def _main_path(snapshot: Snapshot, files: Mapping[str, bytes]) -> str:
+def _main_path(snapshot: Snapshot) -> str:
     """Find the file the daemon reads first: its -f, else the inventory's, else the vendor's where that is absent.
 
     A snapshot names the file that was used on the host; where it does not, the command line of the daemon does.
     """
     named = command_line.find_config(snapshot.daemon.command_line) if snapshot.daemon else None
     choices = [snapshot.config_path, *([named] if named else []), snapshot.host.sshd_config, _VENDOR_CONFIG]
-    return next((path for path in choices if path in files), snapshot.host.sshd_config)
+    return next((path for path in choices if path in snapshot.contents), snapshot.host.sshd_config)
 
 
 class _Unrolling:
@@ -319,9 +318,9 @@ def read_line(tree: Tree, event: Event, raw: bytes) -> Event:
     return _Unrolling(tree)._event(line, event.place, event.block, event.chain)
 
 
-def list_members(tree: Tree, line: Line, place: Place) -> tuple[str, ...]:
+def list_members(tree: Tree, path: str, line: Line) -> tuple[str, ...]:
     """List the files that one Include line brings in, in the order in which sshd reads them."""
-    return tuple(_Unrolling(tree)._members(line, place))
+    return tuple(_Unrolling(tree)._members(line, Place(path=path, line=line.number)))
 
 
 def find_missing_globs(tree: Tree) -> tuple[str, ...]:
