@@ -182,6 +182,13 @@ def test_without_ssh_the_message_says_so(home: Path, monkeypatch: pytest.MonkeyP
     assert [host.name for host in ssh_config.list_known(f"{home}/config")] == ["a"]  # completion needs no ssh
 
 
+def test_completion_offers_the_names_of_a_file_with_a_match_exec_and_runs_nothing(home: Path) -> None:
+    (home / "config").write_text(f'Match exec "touch {home}/ran"\nHost a\n')
+    for source in ("config", "config?exec=no"):
+        assert [host.name for host in ssh_config.list_known(f"{home}/{source}")] == ["a"]
+    assert not (home / "ran").exists()
+
+
 def test_what_others_can_write_is_not_included(home: Path) -> None:
     (home / "open").write_text("Host b\n")
     (home / "open").chmod(0o666)

@@ -69,7 +69,7 @@ def can_load(head: bytes, path: str) -> bool:
 
 def list_known(source: str) -> tuple[Host, ...]:
     """List the names in the file, without running ssh."""
-    return tuple(Host(name=name, address=name) for name in _open_config(source.replace("exec=no", "exec=yes")).names)
+    return tuple(Host(name=name, address=name) for name in _open_config(source, names_only=True).names)
 
 
 def load(source: str) -> tuple[Host, ...]:
@@ -102,13 +102,14 @@ def resolve_targets(texts: Iterable[str]) -> tuple[Host, ...]:
     )
 
 
-def _open_config(source: str) -> SshConfig:
+def _open_config(source: str, *, names_only: bool = False) -> SshConfig:
+    """Open a configuration; to read its names, no Match exec is run, so none needs to be allowed."""
     file, options = argument.split(source or USERS_OWN, ("exec",))
     if options.get("exec", "no") not in ("yes", "no"):
         raise ConfigError(f"{file}: exec is yes or no")
     path = str(Path(file).expanduser())
     own = path == str(Path(USERS_OWN).expanduser())
-    return SshConfig(path, may_execute=options.get("exec") == "yes", is_users_own=own)
+    return SshConfig(path, may_execute=names_only or options.get("exec") == "yes", is_users_own=own)
 
 
 class _SshQuestion(NamedTuple):
