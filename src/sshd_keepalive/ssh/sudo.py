@@ -36,6 +36,11 @@ else sudo "$@"; fi
 }
 """
 _OUTPUT_BYTES: Final = 8 * 1024  # longer than a lecture of sudo
+#: Our prompt with any nonce: compiling one for each host would be 2 % of a check. sudo-rs puts ours between words of
+#: its own.
+_PROMPT: Final = re.compile(
+    rb"%b PASSWORD (\w+)|\[sudo: %b PASSWORD (\w+)\] [^\n]{0,80}: ?" % (MARK.encode(), MARK.encode())
+)
 # A PAM module may insist on a prompt of its own ("LDAP Password: "); one that asks for anything else gets nothing.
 _FOREIGN_PROMPT: Final = re.compile(rb"[^\n]{0,200}password[^\n:]{0,80}: ?", re.IGNORECASE)
 
@@ -56,9 +61,7 @@ class Dialogue:
         self._sudo = _line(f"{MARK} SUDO {nonce}")
         self._missing = _line(f"{MARK} MISSING {nonce}")
         self._ready = _line(f"{MARK} READY {nonce}")
-        # sudo-rs puts ours between words of its own.
-        prompt = re.escape(f"{MARK} PASSWORD {nonce}".encode())
-        self._prompt = re.compile(rb"%b|\[sudo: %b\] [^\n]{0,80}: ?" % (prompt, prompt))
+        self._nonce = nonce.encode()
         self._output = bytearray(b"\n")
         self.has_met_sudo = self.asks = self.is_answered = False
         self.rejected = self.is_missing = self.is_ready = False
@@ -91,7 +94,8 @@ class Dialogue:
     def _is_prompted(self) -> bool:
         """Whether what stands at the end is a prompt, at the beginning of its line."""
         last = self._output[self._output.rfind(b"\n") + 1 :]
-        return bool(self._prompt.fullmatch(last) or _FOREIGN_PROMPT.fullmatch(last))
+        ours = _PROMPT.fullmatch(last)
+        return (ours is not None and self._nonce in ours.groups()) or bool(_FOREIGN_PROMPT.fullmatch(last))
 
 
 def _line(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,14 @@ def test_the_second_prompt_is_a_refusal(prompt: bytes) -> None:
     exchange.feed(b"\nSorry, try again.\n" + prompt)
     assert (exchange.dialogue.asks, exchange.dialogue.rejected, exchange.sends_more) == (False, True, False)
     assert b"SKA1 PASSWORD" not in exchange.noise
+
+
+def test_no_pattern_is_compiled_for_one_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(re, "compile", lambda *_: pytest.fail("compiled once more"))
+    for nonce in ("n0", "n1"):
+        exchange = Exchange("", way=Way.PASSWORD, nonce=nonce)
+        exchange.feed(f"\nSKA1 SUDO {nonce}\nSKA1 PASSWORD {nonce}".encode())
+        assert exchange.dialogue.asks
 
 
 @pytest.mark.parametrize("way", [Way.ROOT, Way.PASSWORD])
