@@ -54,3 +54,14 @@ def test_the_servers_of_a_kept_demo_end_with_it(number: signal.Signals) -> None:
         assert process.wait(60) == 0
     assert not directory.exists()
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only an sshd of root needs the directory")
+def test_a_demo_of_root_leaves_the_directory_that_every_sshd_of_root_needs() -> None:
+    own_run = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && "$@"', "sh"]
+    if subprocess.run([*own_run, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine does not let root mount a file system")
+    then_stat = ["sh", "-c", '"$@" && stat -c "%U %a" /run/sshd', "sh", *PROGRAM, "demo"]
+    ran = subprocess.run([*own_run, *then_stat], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.endswith("\nroot 755\n")

@@ -88,7 +88,7 @@ def command(keep: bool) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-", dir=_choose_parent())))
         if os.geteuid() == 0:
-            stack.enter_context(_make_separation_directory())
+            _make_separation_directory()
         key = _make_key(folder / "id_ed25519")
         servers = [stack.enter_context(_run_server(binary, folder, name, key)) for name in SERVERS]
         click.echo(f"{len(servers)} real sshd servers on loopback, each with a typical configuration:")
@@ -124,18 +124,12 @@ def _find_sshd() -> str:
     return binary
 
 
-@contextmanager
-def _make_separation_directory() -> Iterator[None]:
-    """Make the directory that an sshd of root needs: Debian makes it only when its service starts."""
-    directory = Path("/run/sshd")
-    is_missing = not directory.exists()
-    if is_missing:
-        directory.mkdir(mode=0o755)
-    try:
-        yield
-    finally:
-        if is_missing:
-            directory.rmdir()
+def _make_separation_directory() -> None:
+    """Make the directory that every sshd of root needs; Debian makes it only when its service starts.
+
+    It stays: another sshd may use it by the time that the demo ends, and a reboot empties /run.
+    """
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
 
 
 def _make_key(path: Path) -> Path:
