@@ -120,7 +120,7 @@ def test_a_session_that_ends_alone_is_distinguished(server: FencedServer) -> Non
 def test_a_server_that_no_longer_answers_is_noticed_at_the_end(
     server: FencedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prove.ask_back, "__kwdefaults__", {"within_s": 0.3})
+    monkeypatch.setattr(prove, "ANSWER_S", 0.3)
 
     over = threading.Event()
 
