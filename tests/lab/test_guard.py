@@ -256,13 +256,19 @@ def test_confirmed_by_hand_or_not_at_all(target: Target) -> None:
     assert target.litter() == ""
     target.host.reset()
     stock = target.host.run(f"cat {CONFIG}").stdout
-    assert target.apply("--no-confirm", "--confirm-timeout", "60").host()["change"] == "applied"
-    target.host.wait_until(f"test -e {STATE}/taken_back", "the guard to take it back")
-    wait_until_clean(target.host)
+    # The time counts from before the change: a busy machine may need more than a minute for the change itself.
+    for limit_s in (60, 240):
+        target.host.run(FORGET)
+        change = target.apply("--no-confirm", "--confirm-timeout", str(limit_s)).host()["change"]
+        target.host.wait_until(f"test -e {STATE}/taken_back", "the guard to take it back", 2 * limit_s + 120)
+        wait_until_clean(target.host)
+        if change == "applied":
+            break
+    assert change == "applied"
     assert target.host.run(f"cat {CONFIG}").stdout == stock
     seen = target("check").host()
     assert seen["state"] == "drift"
-    assert seen["reverted"]["reason"] == "not confirmed within 60 s"
+    assert seen["reverted"]["reason"] == f"not confirmed within {limit_s} s"
     assert target.litter() == ""
 
 
