@@ -8,6 +8,7 @@ send a wrong one forty times before the first refusal arrives.
 from __future__ import annotations
 
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Hashable
 from typing import Final
 
@@ -24,8 +25,10 @@ class AttemptLimits:
     """Refusals of each credential (secret reference and user) in this process. Thread-safe."""
 
     def __init__(self) -> None:
-        self._by_credential: dict[Hashable, _CredentialAttempts] = {}
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._refused_by: defaultdict[Hashable, set[Hashable]] = defaultdict(set)  # by credential
+        self._n_trying: Counter[Hashable] = Counter()
+        self._proved: set[Hashable] = set()  # a host accepted the credential, so the limit no longer applies
 
     def start(self, credential: Hashable, host: Hashable, deadline: Deadline) -> Attempt:
         """Wait until the password may be sent once.
@@ -33,16 +36,29 @@ class AttemptLimits:
         Raises:
             AttemptRefused: this host, or LIMIT hosts, refused it before; or the deadline passed.
         """
-        with self._lock:
-            attempts = self._by_credential.setdefault(credential, _CredentialAttempts())
-        attempts.enter(host, deadline)
+        with self._changed:
+            refused_by = self._refused_by[credential]
+            while True:
+                if host in refused_by:
+                    raise AttemptRefused("it was refused before")
+                if len(refused_by) >= LIMIT:
+                    raise AttemptRefused(f"{LIMIT} hosts refused it, so it is not sent again")
+                if credential in self._proved or len(refused_by) + self._n_trying[credential] < LIMIT:
+                    break
+                if not self._changed.wait(deadline.left_s()):
+                    raise AttemptRefused("another host did not finish trying it in time")
+            self._n_trying[credential] += 1
         return Attempt(self, credential, host)
 
     def end(self, credential: Hashable, host: Hashable, *, accepted: bool | None) -> None:
         """Record the end of one attempt; None: no verdict, so it does not count."""
-        with self._lock:
-            attempts = self._by_credential[credential]
-        attempts.leave(host, accepted)
+        with self._changed:
+            self._n_trying[credential] -= 1
+            if accepted:
+                self._proved.add(credential)
+            elif accepted is False:
+                self._refused_by[credential].add(host)
+            self._changed.notify_all()
 
 
 class Attempt:
@@ -70,35 +86,3 @@ class Attempt:
         if self._open:
             self._open = False
             self._limits.end(self._credential, self._host, accepted=accepted)
-
-
-class _CredentialAttempts:
-    """The attempts with one credential. `proved`: a host accepted it, so the limit no longer applies."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._refused_by: set[Hashable] = set()
-        self._n_trying = 0
-        self._proved = False
-
-    def enter(self, host: Hashable, deadline: Deadline) -> None:
-        with self._changed:
-            while True:
-                if host in self._refused_by:
-                    raise AttemptRefused("it was refused before")
-                if len(self._refused_by) >= LIMIT:
-                    raise AttemptRefused(f"{LIMIT} hosts refused it, so it is not sent again")
-                if self._proved or len(self._refused_by) + self._n_trying < LIMIT:
-                    break
-                if not self._changed.wait(deadline.left_s()):
-                    raise AttemptRefused("another host did not finish trying it in time")
-            self._n_trying += 1
-
-    def leave(self, host: Hashable, accepted: bool | None) -> None:
-        with self._changed:
-            self._n_trying -= 1
-            if accepted:
-                self._proved = True
-            elif accepted is False:
-                self._refused_by.add(host)
-            self._changed.notify_all()

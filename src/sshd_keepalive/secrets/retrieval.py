@@ -79,7 +79,8 @@ class Secrets:
         self._confirmed: dict[tuple[str, str], bool] = {}
         self._asking = threading.Lock()  # one question at a time on the terminal
         self._lock = threading.Lock()
-        self._answers: dict[tuple[str, str], _Answer] = {}
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._answers: dict[tuple[str, str], Secret | KeepaliveError] = {}
 
     def get(self, reference: str, *, purpose: str) -> Secret:
         """Resolve a reference.
@@ -91,19 +92,19 @@ class Secrets:
         """
         key = (reference, purpose if reference == "prompt" else "")
         with self._lock:
-            answer = self._answers.setdefault(key, _Answer())
-        with answer.lock:  # one lock per reference, so a slow keyring does not delay other secrets
-            if answer.value is None and answer.error is None:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:  # one lock per reference, so a slow keyring does not delay other secrets
+            if key not in self._answers:
                 _write_no_core()
                 try:
                     value = self._ask(purpose) if reference == "prompt" else _resolve(reference, purpose)
-                    answer.value = Secret(value)
+                    self._answers[key] = Secret(value)
                 except KeepaliveError as error:
-                    answer.error = error
-        if answer.value is None:
-            failure = answer.error or ConfigError(f"{purpose}: nothing was answered")
-            raise copy(failure) from None
-        return answer.value
+                    self._answers[key] = error
+        answer = self._answers[key]
+        if isinstance(answer, KeepaliveError):
+            raise copy(answer) from None
+        return answer
 
     def ask(self, purpose: str) -> Secret:
         """Ask for a secret without a reference, such as a key's passphrase; once per process."""
@@ -142,15 +143,6 @@ class Secrets:
 
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:
         raise TypeError("secrets do not leave their process")
-
-
-class _Answer:
-    __slots__ = ("error", "lock", "value")
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.value: Secret | None = None
-        self.error: KeepaliveError | None = None
 
 
 def _resolve(reference: str, purpose: str) -> str:
