@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -296,9 +299,46 @@ def test_a_local_cluster_that_does_not_start_is_reported(monkeypatch: pytest.Mon
         next(engines.select("dask").run(jobs.passing, HOSTS, workers=2))
 
 
-def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+_WITHOUT_SHARED_MEMORY = """
+mount -t tmpfs tmpfs "$1"
+mkdir "$1/dev"
+for name in null zero urandom; do touch "$1/dev/$name"; mount --bind "/dev/$name" "$1/dev/$name"; done
+mount --rbind "$1/dev" /dev
+exec "$2" -c "
+from sshd_keepalive import engines
+from sshd_keepalive.errors import ConfigError
+from sshd_keepalive.model import Host
+from tests.support import jobs
+try:
+    next(engines.select('dask').run(jobs.passing, [Host(name='a', address='192.0.2.1')], workers=2))
+except ConfigError as error:
+    print(error, error.hint, sep='|')
+"
+"""
 
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run(
+        ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/tmp"], stderr=subprocess.DEVNULL, check=False
+    ).returncode
+    != 0,
+    reason="this account cannot have mounts of its own",
+)
+def test_without_shared_memory_the_cause_and_what_to_do_are_reported(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-ec", _WITHOUT_SHARED_MEMORY, "sh", tmp_path, sys.executable],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.stdout.startswith("--engine dask: worker processes need shared memory in /dev/shm: "), done.stderr
+    assert "|mkdir -p /dev/shm && mount" in done.stdout
+
+
+def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ExtraError) as caught:
         next(engines.select("dask:tcp://127.0.0.1:1").run(jobs.passing, HOSTS, workers=2))

@@ -528,11 +528,18 @@ def _refuse_code_in_pickles() -> None:
 
 def _start(distributed: Any, workers: int) -> _Connection:
     """Start one worker process for each processor of this machine; they end with this process."""
-    from multiprocessing import resource_tracker
+    from multiprocessing import get_context, resource_tracker
 
     from dask import config
     from dask.system import CPU_COUNT
 
+    try:
+        get_context("spawn").Lock()  # when a worker needs one, Dask does not say what is missing
+    except OSError as error:
+        raise ConfigError(
+            f"--engine dask: worker processes need shared memory in /dev/shm: {error.strerror}",
+            hint="mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 tmpfs /dev/shm; or leave out --engine",
+        ) from None
     resource_tracker.ensure_running()  # when it starts, it unblocks what is blocked below, up to Python 3.11
     n_processes = max(1, min(CPU_COUNT, workers))
     folder = tempfile.TemporaryDirectory(prefix="sshd-keepalive-")
