@@ -52,54 +52,39 @@ class Store:
     def save(self, run: Run) -> None:
         """Record a run. Hosts that were not begun are left out."""
         reports = tuple(report for report in run.hosts if report.end is not End.NOT_BEGUN)
+        names = [printable(report.host.name) for report in reports]
         written = [texts.write_host(report) for report in reports]
         digests = [texts.compute_digest(text) for text in written]
         with self._database.writing() as connection:
             run_id = _insert_run(connection, run, reports)
-            hosts_of = _find_ids(
-                connection, hosts, hosts.c.name, {printable(report.host.name): {} for report in reports}
-            )
-            host_ids = [hosts_of[printable(report.host.name)] for report in reports]
-            texts_of = _find_ids(
+            host_ids = _find_ids(connection, hosts.c.name, {name: {} for name in names})
+            document_ids = _find_ids(
                 connection,
-                documents,
                 documents.c.digest,
                 {digest: {"text": text} for digest, text in zip(digests, written, strict=True)},
             )
             rows = [
                 {
-                    "run_id": run_id,
-                    "position": position,
-                    "host_id": host_id,
+                    "host_id": host_ids[name],
                     "state": report.state.value,
                     "seconds_s": report.seconds_s,
-                    "document_id": texts_of[digest],
+                    "document_id": document_ids[digest],
                 }
-                for position, (report, host_id, digest) in enumerate(zip(reports, host_ids, digests, strict=True))
+                for report, name, digest in zip(reports, names, digests, strict=True)
             ]
-            if rows:
-                connection.execute(insert(results), rows)
+            _insert_rows(connection, results, run_id, rows)
             gone = [
-                (host_id, finding)
-                for report, host_id in zip(reports, host_ids, strict=True)
+                {
+                    "host_id": host_ids[name],
+                    "setting": finding.setting,
+                    "scope": finding.scope.text,
+                    "value": finding.value,
+                }
+                for report, name in zip(reports, names, strict=True)
                 if report.end is End.APPLIED and run.command == "apply"
                 for finding in report.replaced
             ]
-            if gone:
-                connection.execute(
-                    insert(replaced),
-                    [
-                        {
-                            "run_id": run_id,
-                            "position": position,
-                            "host_id": host_id,
-                            "setting": finding.setting,
-                            "scope": finding.scope.text,
-                            "value": finding.value,
-                        }
-                        for position, (host_id, finding) in enumerate(gone)
-                    ],
-                )
+            _insert_rows(connection, replaced, run_id, gone)
 
     def prune(self, keep: timedelta, now: datetime) -> int:
         """Delete the runs that started longer ago than `keep`, and give their number.
@@ -317,21 +302,28 @@ def _insert_run(connection: Connection, run: Run, reports: Sequence[HostReport])
     return number
 
 
-def _find_ids(connection: Connection, of: Table, key: Column[Any], wanted: dict[Any, dict[str, Any]]) -> dict[Any, int]:
+def _insert_rows(connection: Connection, into: Table, run_id: int, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows of a run, numbered in their order."""
+    if rows:
+        numbered = [{"run_id": run_id, "position": position, **row} for position, row in enumerate(rows)]
+        connection.execute(insert(into), numbered)
+
+
+def _find_ids(connection: Connection, key: Column[Any], wanted: dict[Any, dict[str, Any]]) -> dict[Any, int]:
     """Find the number of each key; insert missing ones with their other columns. No other process writes now."""
-
-    def read_numbers(keys: Sequence[Any]) -> dict[Any, int]:
-        numbers_read: dict[Any, int] = {}
-        for some in _split(keys):
-            rows = connection.execute(select(key, of.c.id).where(key.in_(some)))
-            numbers_read.update((name, number) for name, number in rows)
-        return numbers_read
-
-    numbers = read_numbers(list(wanted))
+    numbers = _read_ids(connection, key, list(wanted))
     missing = [name for name in wanted if name not in numbers]
     if missing:
-        connection.execute(insert(of), [{key.name: name, **wanted[name]} for name in missing])
-        numbers |= read_numbers(missing)
+        connection.execute(insert(key.table), [{key.name: name, **wanted[name]} for name in missing])
+        numbers |= _read_ids(connection, key, missing)
+    return numbers
+
+
+def _read_ids(connection: Connection, key: Column[Any], names: Sequence[Any]) -> dict[Any, int]:
+    numbers: dict[Any, int] = {}
+    for some in _split(names):
+        rows = connection.execute(select(key, key.table.c.id).where(key.in_(some)))
+        numbers.update((name, number) for name, number in rows)
     return numbers
 
 
