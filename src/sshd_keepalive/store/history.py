@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Column, Connection, Row, Select, Table, delete, insert, select, tuple_
 
-from sshd_keepalive.errors import ConfigError
+from sshd_keepalive import serialization
+from sshd_keepalive.errors import ConfigError, StoreError
 from sshd_keepalive.history import outcome
 from sshd_keepalive.history.changes import LOG_COMMAND, Recorded, Replaced
-from sshd_keepalive.model import End, HostReport, PastRun, Run, Scope, State, Subject
+from sshd_keepalive.model import End, Host, HostReport, PastRun, Run, Scope, State, Subject
 from sshd_keepalive.quoting import printable
-from sshd_keepalive.store import documents as texts
 from sshd_keepalive.store.address import Address
 from sshd_keepalive.store.database import WAIT_S, Database
 from sshd_keepalive.store.tables import documents, hosts, replaced, results, runs
@@ -53,8 +54,8 @@ class Store:
         """Record a run. Hosts that were not begun are left out."""
         reports = tuple(report for report in run.hosts if report.end is not End.NOT_BEGUN)
         names = [printable(report.host.name) for report in reports]
-        written = [texts.write_host(report) for report in reports]
-        digests = [texts.compute_digest(text) for text in written]
+        written = [_write_host(report) for report in reports]
+        digests = [blake2b(text.encode("ascii"), digest_size=20).digest() for text in written]
         with self._database.writing() as connection:
             run_id = _insert_run(connection, run, reports)
             host_ids = _find_ids(connection, hosts.c.name, {name: {} for name in names})
@@ -165,8 +166,8 @@ class Store:
                 .where(results.c.run_id == row.id)
                 .order_by(results.c.position)
             )
-            reports = tuple(texts.read_host(text, seconds_s) for text, seconds_s in rows)
-        run = texts.read(row.document, Run)
+            reports = tuple(_read_host(text, seconds_s) for text, seconds_s in rows)
+        run = _read_document(row.document, Run)
         return replace(run, hosts=reports, past=self.list_previous(run.selection, command=run.command, before=run_id))
 
     def compare(self, earlier: str, later: str) -> Iterator[tuple[str, Recorded | None, Recorded | None]]:
@@ -279,7 +280,7 @@ def _build_record(row: Row[Any]) -> Recorded:
         run_id=row.run,
         command=row.command,
         started_at=row.started_at,
-        report=texts.read_host(row.text, row.seconds_s),
+        report=_read_host(row.text, row.seconds_s),
     )
 
 
@@ -296,7 +297,7 @@ def _insert_run(connection: Connection, run: Run, reports: Sequence[HostReport])
         "started_at": run.started_at,
         "exit_code": run.exit_code,
         "counts": outcome.count(replace(run, hosts=tuple(reports))),
-        "document": texts.write_run(run),
+        "document": serialization.write(replace(run, hosts=(), past=())),
     }
     number: int = connection.execute(insert(runs).returning(runs.c.id), row).scalar_one()
     return number
@@ -329,3 +330,48 @@ def _read_ids(connection: Connection, key: Column[Any], names: Sequence[Any]) ->
 
 def _split(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
     return (values[at : at + _MANY] for at in range(0, len(values), _MANY))
+
+
+# ------------------------------------------------------------------------------------- documents
+
+
+def _write_host(report: HostReport) -> str:
+    """Write one host, with the settings that reports show; equal findings give equal texts, without the duration."""
+    host = report.host
+    shown = Host(
+        name=host.name,
+        address=host.address,
+        port=host.port,
+        user=host.user,
+        sshd_config=host.sshd_config,
+        policy=host.policy,
+        waiver=host.waiver,
+        groups=host.groups,
+        labels=host.labels,
+    )
+    losses = report.losses and report.losses.without_names()
+    return serialization.write(replace(report, host=shown, fingerprint="", losses=losses, seconds_s=0.0))
+
+
+def _read_host(text: str, seconds_s: float) -> HostReport:
+    """Read the report that `_write_host` wrote, without the login settings of the host.
+
+    Raises:
+        StoreError: the text is damaged.
+    """
+    return replace(_read_document(text, HostReport), seconds_s=seconds_s)
+
+
+def _read_document(text: str, of: type[_T]) -> _T:
+    """Read the report of a host, or a run without its hosts.
+
+    Raises:
+        StoreError: the text is damaged.
+    """
+    try:
+        return serialization.read(text, of)
+    except ValueError:
+        raise StoreError(
+            f"the history is damaged: a record cannot be read as a {of.__name__}",
+            hint="restore a copy of it, or record into a new one: --store PATH",
+        ) from None
