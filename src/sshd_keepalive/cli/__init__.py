@@ -129,15 +129,12 @@ class _Commands(CommandGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except StoreError as error:
-            raise StoreFailed(error) from None
-        except ExtraError as error:
-            from sshd_keepalive import program
-
-            error.hint = program.suggest_extra(error.extra)
-            raise UsageFailed(error) from None
         except KeepaliveError as error:
-            raise UsageFailed(error) from None
+            if isinstance(error, ExtraError):
+                from sshd_keepalive import program
+
+                error.hint = program.suggest_extra(error.extra)
+            raise (StoreFailed if isinstance(error, StoreError) else UsageFailed)(error) from None
 
 
 def _move_config(args: list[str]) -> list[str]:

@@ -9,13 +9,11 @@ from sshd_keepalive.cli import ExitCode
 from sshd_keepalive.history import outcome
 from sshd_keepalive.model import End, HostReport, State
 
-_BY_END: Final = {
+_BY_WORD: Final[dict[outcome.Word | None, ExitCode]] = {
     End.REFUSED: ExitCode.UNKNOWN,
     End.NOT_BEGUN: ExitCode.UNKNOWN,
     End.ROLLED_BACK: ExitCode.ROLLED_BACK,
     End.UNPROVED: ExitCode.UNPROVED,
-}
-_BY_STATE: Final = {
     State.OK: ExitCode.OK,
     State.WAIVED: ExitCode.OK,
     State.DRIFT: ExitCode.DRIFT,
@@ -32,12 +30,12 @@ def compute_exit_code(reports: Iterable[HostReport], command: str) -> int:
 def _code(report: HostReport, command: str) -> int:
     if command == "undo" and report.end in (End.APPLIED, End.UNCHANGED) and report.failure is None:
         return ExitCode.OK  # an undo does not need to meet the policy
-    if report.end in _BY_END:
-        return _BY_END[report.end]
+    if report.end in _BY_WORD:
+        return _BY_WORD[report.end]
     if report.failure is not None:
         return ExitCode.UNKNOWN
     if command == "plan":
         if outcome.is_change_planned(report):
             return ExitCode.DRIFT
         return ExitCode.OK if report.state.is_judged else ExitCode.UNKNOWN
-    return _BY_STATE[report.state]
+    return _BY_WORD[report.state]

@@ -111,15 +111,7 @@ class FleetRun:
 
     def make_run(self, reports: Iterable[HostReport], code: int = ExitCode.OK) -> Run:
         """Make the run as it is now."""
-        return Run(
-            id=self.orders.run_id,
-            command=self.command,
-            started_at=self.started_at,
-            ended_at=datetime.now(UTC),
-            exit_code=code,
-            by=f"{getpass.getuser()}@{platform.node()}",
-            hosts=tuple(reports),
-        )
+        return make_run(self.command, self.orders.run_id, self.started_at, reports, code)
 
     def end(
         self,
@@ -201,6 +193,19 @@ def _can_change(report: HostReport) -> bool:
     wrong = [finding.setting for finding in report.findings if finding.state is State.DRIFT]
     return bool(report.diff or report.restarts) or any(
         setting.is_changed_by_apply or setting.is_observation for setting in wrong
+    )
+
+
+def make_run(command: str, run_id: str, started_at: datetime, reports: Iterable[HostReport], code: int) -> Run:
+    """Make a run that ends now."""
+    return Run(
+        id=run_id,
+        command=command,
+        started_at=started_at,
+        ended_at=datetime.now(UTC),
+        exit_code=code,
+        by=f"{getpass.getuser()}@{platform.node()}",
+        hosts=tuple(reports),
     )
 
 

@@ -58,6 +58,8 @@ class LineKind(Enum):
 NO_LOGINS: Final = frozenset(
     {LineKind.NO_LOGIN, LineKind.GRACE_OVER, LineKind.PENALISED, LineKind.STARTUPS, LineKind.TURNED_AWAY}
 )
+#: A session was lost.
+LOSSES: Final = frozenset(LineKind) - NO_LOGINS - {LineKind.STARTED, LineKind.RAN, LineKind.FAILED, LineKind.SUCCEEDED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

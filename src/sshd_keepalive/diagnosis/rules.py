@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from sshd_keepalive.diagnosis.causes import CAUSES, NO_LOGINS, Cause, LineKind, find_mark, is_at_limit
+from sshd_keepalive.diagnosis.causes import CAUSES, LOSSES, NO_LOGINS, Cause, LineKind, find_mark, is_at_limit
 from sshd_keepalive.diagnosis.patterns import AIRFLOW, ANSIBLE, DATAARTS, JENKINS, JSCH, RUNDECK, SSHD
 from sshd_keepalive.diagnosis.run_log import MatchedLine, RunLog
 from sshd_keepalive.diagnosis.timestamps import measure_elapsed_s
@@ -155,9 +155,6 @@ def _advise_without_cause(kinds: frozenset[LineKind], was_killed: bool | None, h
 
 # ------------------------------------------------------------------------------------------- evidence
 
-_LOSS: Final = frozenset(LineKind) - NO_LOGINS - {LineKind.STARTED, LineKind.RAN, LineKind.FAILED, LineKind.SUCCEEDED}
-
-
 #: What is said as well when the script failed by itself, or there was no session.
 _SAID_ANYWAY: Final = frozenset({LineKind.BLAMED, LineKind.NO_STATUS})
 
@@ -168,7 +165,7 @@ def _judge_loss(matches: Sequence[MatchedLine]) -> bool | None:
     has_status = any(kind in (LineKind.SUCCEEDED, LineKind.FAILED) for kind, _ in kinds)
     accepted = [s.line for s in matches if s.row.kind is LineKind.STARTED and s.row.product == SSHD]
     for kind, line in kinds:
-        if kind not in _LOSS or (has_status and kind is LineKind.BLAMED):
+        if kind not in LOSSES or (has_status and kind is LineKind.BLAMED):
             continue
         # What is lost after a login that failed was never there, but a host's log tells of many logins.
         if no_login is None or any(at < line for at in accepted) or (line < no_login and kind not in _SAID_ANYWAY):
@@ -178,7 +175,7 @@ def _judge_loss(matches: Sequence[MatchedLine]) -> bool | None:
 
 def _find_duration(log: RunLog) -> tuple[float | None, str]:
     """The product's own number where it tells one, else the time from the first line to the loss."""
-    lost = next((matched.line for matched in log.matches if matched.row.kind in _LOSS), 0)
+    lost = next((matched.line for matched in log.matches if matched.row.kind in LOSSES), 0)
     durations = [(abs(s.line - lost), -float(value)) for s in log.matches if (value := s.find("seconds"))]
     if durations:  # of several runs the one that was lost, of several parts of a run the longest
         return -min(durations)[1], "the duration in the log"
@@ -191,7 +188,7 @@ def _find_duration(log: RunLog) -> tuple[float | None, str]:
     if limits:
         return max(limits), "the limit in the log"
     for end in log.matches:
-        lasted_s = _find_age(end, log.matches) if end.row.kind in _LOSS and end.find("port") else None
+        lasted_s = _find_age(end, log.matches) if end.row.kind in LOSSES and end.find("port") else None
         if lasted_s is not None:
             return lasted_s, "from the login to the loss"
     if log.lasted_s is not None and log.lasted_s > 0:
@@ -210,7 +207,7 @@ def _find_age(end: MatchedLine, matches: Iterable[MatchedLine]) -> float | None:
 
 def _find_silence(matches: Iterable[MatchedLine]) -> float | None:
     """Find how long nothing was written before the first line of the loss."""
-    return next((s.silence_s for s in matches if s.row.kind in _LOSS and s.silence_s), None)
+    return next((s.silence_s for s in matches if s.row.kind in LOSSES and s.silence_s), None)
 
 
 def _find_product(log: RunLog) -> str:
@@ -365,7 +362,7 @@ def find_causes(evidence: Evidence, *, was_killed: bool) -> Iterator[PossibleCau
 
 def _list_reasons(rule: Rule, evidence: Evidence) -> list[str]:
     cause = _BY_NAME[rule.cause]
-    kinds = sorted((rule.kinds or _LOSS) & evidence.kinds, key=lambda kind: kind.value)
+    kinds = sorted((rule.kinds or LOSSES) & evidence.kinds, key=lambda kind: kind.value)
     return [judge_by_host(cause, evidence)[1], _explain_mark(cause, evidence), *(kind.text for kind in kinds)]
 
 

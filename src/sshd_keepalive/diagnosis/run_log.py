@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Final
 
 from sshd_keepalive.diagnosis import patterns, timestamps
-from sshd_keepalive.diagnosis.causes import NO_LOGINS, LineKind
+from sshd_keepalive.diagnosis.causes import LOSSES, LineKind
 from sshd_keepalive.diagnosis.patterns import Row
 
 BLOCK_BYTES: Final = 1 << 20  # a good size to feed
@@ -28,7 +28,7 @@ _LOOKED_BACK: Final = 50  # lines, for a time
 _SNIFF_BYTES: Final = 4096
 
 #: Signs that say when the session ended.
-_ENDS: Final = frozenset(LineKind) - NO_LOGINS - {LineKind.STARTED, LineKind.RAN}
+_ENDS: Final = LOSSES | {LineKind.FAILED, LineKind.SUCCEEDED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

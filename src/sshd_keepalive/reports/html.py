@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -220,55 +220,53 @@ def _collect_details(run: Run) -> str:
 # ------------------------------------------------------------------------------------------------ the chart
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Moment:
-    """One run of the chart."""
+def _compute_share(counts: Mapping[str, int], upto: State) -> float:
+    """Compute the part of the hosts from the ground up to a state, 0 to 1."""
+    below = sum(counts.get(state, 0) for state in _ORDER[: _ORDER.index(upto) + 1])
+    return below / (outcome.count_hosts(counts) or 1)
 
-    at: datetime
-    counts: Mapping[str, int]
 
-    def compute_share(self, upto: State) -> float:
-        """Compute the part of the hosts from the ground up to a state, 0 to 1."""
-        total = outcome.count_hosts(self.counts)
-        below = sum(self.counts.get(state, 0) for state in _ORDER[: _ORDER.index(upto) + 1])
-        return below / total if total else 0.0
-
-    @property
-    def percent(self) -> str:
-        """The part of the hosts that is compliant."""
-        return _format_percent(self.counts.get(State.OK, 0), outcome.count_hosts(self.counts))
+def _format_compliant(counts: Mapping[str, int]) -> str:
+    return _format_percent(counts.get(State.OK, 0), outcome.count_hosts(counts))
 
 
 def _build_chart(run: Run) -> dict[str, Any] | None:
     """Areas over time, from the ground: one for each state. None when nothing was recorded before."""
-    past = [_Moment(at=one.started_at, counts=one.counts) for one in run.past[-_MOST_PAST:] if one.id != run.id]
+    past = [(one.started_at, one.counts) for one in run.past[-_MOST_PAST:] if one.id != run.id]
     if not past:
         return None
-    now = _Moment(at=run.started_at, counts=outcome.count(run))
-    moments = sorted([*past, now], key=lambda moment: moment.at)  # a clock may have gone backwards
-    begin, end = moments[0].at, moments[-1].at
+    now = run.started_at, outcome.count(run)
+    # A clock may have gone backwards.
+    moments: list[tuple[datetime, Mapping[str, int]]] = sorted([*past, now], key=lambda moment: moment[0])
+    begin, end = moments[0][0], moments[-1][0]
     length_s = (end - begin).total_seconds() or 1.0
+    across = [round(_WIDTH * (at - begin).total_seconds() / length_s, 1) for at, _ in moments]
 
-    def place(moment: _Moment) -> float:
-        return round(_WIDTH * (moment.at - begin).total_seconds() / length_s, 1)
+    def measure(state: State) -> list[str]:
+        """Give the points of the upper edge of a state."""
+        heights = (round(_HEIGHT * (1 - _compute_share(counts, state)), 1) for _, counts in moments)
+        return [f"{x},{y}" for x, y in zip(across, heights, strict=True)]
 
-    areas, floor = [], [f"{place(moment)},{_HEIGHT}" for moment in moments]
+    areas, floor = [], [f"{x},{_HEIGHT}" for x in across]
     for state in _ORDER:
-        top = [f"{place(moment)},{round(_HEIGHT * (1 - moment.compute_share(state)), 1)}" for moment in moments]
-        if any(moment.counts.get(state) for moment in moments):
+        top = measure(state)
+        if any(counts.get(state) for _, counts in moments):
             areas.append({"name": state.value, "points": " ".join([*top, *reversed(floor)])})
         floor = top
-    line = [(place(moment), round(_HEIGHT * (1 - moment.compute_share(State.OK)), 1)) for moment in moments]
+    line = measure(State.OK)
     return {
         "width": _WIDTH,
         "height": _HEIGHT,
         "areas": areas,
-        "line": " ".join(f"{across},{down}" for across, down in line),
-        "here": line[moments.index(now)],
+        "line": " ".join(line),
+        "here": line[moments.index(now)].split(","),
         "begin": begin,
         "end": end,
-        "before": past[-1].percent,
-        "numbers": [(m.at, [m.counts.get(state, 0) for state in _ORDER], m.percent) for m in reversed(moments)],
+        "before": _format_compliant(past[-1][1]),
+        "numbers": [
+            (at, [counts.get(state, 0) for state in _ORDER], _format_compliant(counts))
+            for at, counts in reversed(moments)
+        ],
         "names": [state.value for state in _ORDER],
     }
 

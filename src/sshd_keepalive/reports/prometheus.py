@@ -3,7 +3,7 @@
 from sshd_keepalive import benchmarks
 from sshd_keepalive.errors import require_extra
 from sshd_keepalive.history import outcome
-from sshd_keepalive.model import HostReport, Run, State
+from sshd_keepalive.model import Run, State
 from sshd_keepalive.reports import flatten
 
 with require_extra("reports"):
@@ -45,20 +45,14 @@ def render(run: Run) -> str:
         changes.labels(name).set(len(report.changes))
         if report.caveat is not None:
             late.labels(name).set(report.caveat.keep_alive_after_s)
-        for setting, scope, is_value, should_be in _list_numbers(report):
-            value.labels(name, setting, scope).set(is_value)
-            wanted.labels(name, setting, scope).set(should_be)
+        for finding in report.findings:
+            if finding.number is not None and finding.wanted_number is not None:
+                labels = name, flatten(finding.setting), flatten(str(finding.scope))
+                value.labels(*labels).set(finding.number)
+                wanted.labels(*labels).set(finding.wanted_number)
     held = make_gauge("benchmark_hosts", "Hosts by benchmark and state.", "benchmark", "state")
     for row in run.benchmarks:
         for state, number in benchmarks.count_states(run, row).items():
             held.labels(row.name, state).set(number)
     text: str = generate_latest(registry).decode()
     return text
-
-
-def _list_numbers(report: HostReport) -> list[tuple[str, str, int, int]]:
-    return [
-        (flatten(finding.setting), flatten(str(finding.scope)), finding.number, finding.wanted_number)
-        for finding in report.findings
-        if finding.number is not None and finding.wanted_number is not None
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -11,7 +11,7 @@ import click
 from sshd_keepalive import notifiers
 from sshd_keepalive.cli.base import Command
 from sshd_keepalive.cli.exit_code import compute_exit_code
-from sshd_keepalive.cli.fleet_run import FleetRun, make_run_id, read_clock
+from sshd_keepalive.cli.fleet_run import FleetRun, make_run, make_run_id, read_clock
 from sshd_keepalive.cli.options import (
     FLEET,
     POLICY,
@@ -27,7 +27,7 @@ from sshd_keepalive.config import benchmarks, releases
 from sshd_keepalive.errors import ConfigError
 from sshd_keepalive.fleet.check import Extras, check_file, check_host
 from sshd_keepalive.history.notice import When, is_due
-from sshd_keepalive.model import Benchmark, Policy, Run
+from sshd_keepalive.model import Benchmark, Policy
 from sshd_keepalive.planning.policy import override
 from sshd_keepalive.sshd_config.version import NEWEST, Build, Version
 
@@ -121,14 +121,7 @@ def _check_files(
     reports = tuple(check_file(path, version, policy, as_if) for path in dict.fromkeys(paths))
     for report in reports:
         output.show_host(report)
-    run = Run(
-        id=make_run_id(started_at),
-        command="check",
-        started_at=started_at,
-        ended_at=read_clock(),
-        exit_code=compute_exit_code(reports, "check"),
-        hosts=reports,
-        benchmarks=selected,
-    )
-    output.show_run(run, with_diffs=False)
-    return run.exit_code
+    code = compute_exit_code(reports, "check")
+    run = make_run("check", make_run_id(started_at), started_at, reports, code)
+    output.show_run(replace(run, benchmarks=selected), with_diffs=False)
+    return code
