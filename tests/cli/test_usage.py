@@ -117,6 +117,8 @@ def test_json_is_short_for_its_format(inventory: Path) -> None:
         (["apply", "host"], "add --yes"),
         (["-i", "hosts.yaml", "check"], "sshd-keepalive check -i"),
         (["--vesion"], "--version"),
+        (["schedule", "install", "--every", "daily", "--nmae", "x"], "--nmae, did you mean '--name'?"),
+        (["schedule", "install", "--every", "daily", "--notfy", "x"], "--notfy, did you mean '--notify'?"),
     ],
 )
 def test_mistakes_on_the_command_line(words: list[str], said: str) -> None:
@@ -134,6 +136,7 @@ def test_mistakes_on_the_command_line(words: list[str], said: str) -> None:
         (["chekc"], "sshd-keepalive --help"),
         (["check", "--inventroy", "x"], "sshd-keepalive check --help"),
         (["schedule", "list", "--nmae"], "sshd-keepalive schedule list --help"),
+        (["schedule", "install", "--every", "daily", "--nmae", "x"], "sshd-keepalive schedule install --help"),
     ],
 )
 def test_a_mistake_that_click_finds_looks_like_every_other(words: list[str], step: str) -> None:

@@ -86,6 +86,13 @@ def test_one_new_file_is_a_report_an_engine_or_a_notifier(tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", RUN, tmp_path, *words], capture_output=True, text=True, check=False)
     assert done.stdout == "127.0.0.1:1\n127.0.0.2:1\n", done.stderr
     assert (tmp_path / "notice").read_text()
+    text = DROPPED["notifiers"].replace("False", "True")
+    (tmp_path / "notifiers" / "dropped.py").write_text(text)
+    words = ["schedule", "install", "--every", "daily", "a@127.0.0.1:1", "--notify", "dropped:env:URL"]
+    done = subprocess.run([sys.executable, "-c", RUN, tmp_path, *words], capture_output=True, text=True, check=False)
+    assert done.stderr.startswith(
+        "error: --notify is env:URL, and the check will not have the variables of this session"
+    )
 
 
 def test_a_file_without_the_functions_is_refused(dropped_in: Path) -> None:

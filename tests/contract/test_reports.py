@@ -9,6 +9,7 @@ import pytest
 from sshd_keepalive import registry
 from sshd_keepalive.config import benchmarks
 from sshd_keepalive.model import (
+    Caveat,
     End,
     Failure,
     Finding,
@@ -77,3 +78,13 @@ def test_every_report_shows_what_changed(name: str) -> None:
     text = registry.load("reports", name).render(a_run((replace(changed, changes=("interval went to 0",)),)))
     assert "interval went to 0" in text or "sshd_keepalive_host_changes" in text
     assert text != quiet
+
+
+@pytest.mark.parametrize("name", registry.list_names("reports"))
+def test_every_report_shows_a_caveat(name: str) -> None:
+    late = Caveat(interval_s=300, keep_alive_after_s=600, release="9.2", cure_interval_s=150)
+    kept = HostReport(host=Host(name="ecs-01", address="192.0.2.1"), state=State.OK)
+    render = registry.load("reports", name).render
+    shown = (str(late), 'sshd_keepalive_first_keep_alive_seconds{host="ecs-01"} 600.0')  # Prometheus has the number
+    assert any(text in render(a_run((replace(kept, caveat=late),))) for text in shown)
+    assert not any(text in render(a_run((kept,))) for text in shown)

@@ -366,13 +366,6 @@ def test_text_shows_the_caveat_of_a_change_with_its_diff() -> None:
     assert text_report.render_totals(run) == "1 host: 1 drift; 1 to change\n"
 
 
-@pytest.mark.parametrize("kind", sorted({*registry.list_built_in("reports")} - {"prometheus"}))  # it tells a number
-def test_every_report_shows_a_caveat(kind: str) -> None:
-    report = registry.load("reports", kind)
-    assert SENTENCE in report.render(a_run(replace(OK, caveat=LATE)))
-    assert "600 s" not in report.render(a_run(OK))
-
-
 def test_prometheus_has_the_seconds_of_a_caveat() -> None:
     report = registry.load("reports", "prometheus")
     assert 'sshd_keepalive_first_keep_alive_seconds{host="ecs-01"} 600.0' in report.render(

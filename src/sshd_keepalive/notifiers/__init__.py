@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from sshd_keepalive import registry
@@ -39,11 +39,11 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """One `--notify`, ready to be sent to."""
+    """One `--notify`."""
 
     kind: str
     notifier: Notifier
-    target: str = field(repr=False)  # may be a secret
+    target: str = field(repr=False)  # may be a secret; until it is opened, its reference
 
 
 def open_sinks(texts: Sequence[str], secrets: Secrets) -> tuple[Sink, ...]:
@@ -55,16 +55,30 @@ def open_sinks(texts: Sequence[str], secrets: Secrets) -> tuple[Sink, ...]:
     return tuple(_open_sink(text, secrets) for text in texts)
 
 
+def find_reference(text: str) -> str:
+    """Find the secret reference in a `KIND:TARGET`; empty where a target of this kind is no secret.
+
+    Raises:
+        ConfigError: as `open_sinks`.
+    """
+    sink = _parse_sink(text)
+    return sink.target if sink.notifier.SECRET else ""
+
+
 def _open_sink(text: str, secrets: Secrets) -> Sink:
+    sink = _parse_sink(text)
+    if sink.notifier.SECRET:
+        sink = replace(sink, target=secrets.get(sink.target, purpose=f"--notify {sink.kind}").reveal())
+    sink.notifier.check(sink.target)
+    return sink
+
+
+def _parse_sink(text: str) -> Sink:
     kind, _, target = text.partition(":")
     if not target:
         hint = "for example --notify apprise:env:TEAM_CHAT or --notify command:./page-on-call"
         raise ConfigError("--notify: not KIND:TARGET", hint=hint)  # not repeated: it may hold a secret
-    notifier: Notifier = registry.load("notifiers", kind, option="--notify")
-    if notifier.SECRET:
-        target = secrets.get(target, purpose=f"--notify {kind}").reveal()
-    notifier.check(target)
-    return Sink(kind, notifier, target)
+    return Sink(kind, registry.load("notifiers", kind, option="--notify"), target)
 
 
 def send(run: Run, sinks: Sequence[Sink]) -> Iterator[str]:

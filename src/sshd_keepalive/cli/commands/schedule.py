@@ -154,7 +154,13 @@ def _check_words(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, t
     from sshd_keepalive.config import benchmarks
     from sshd_keepalive.secrets.retrieval import Secrets
 
-    inner = check.make_context("check", ["--record", *words], parent=ctx.find_root())
+    try:
+        inner = check.make_context("check", ["--record", *words], parent=ctx.find_root())
+    except click.NoSuchOption as error:  # it may have been meant for us
+        own = (name for parameter in ctx.command.params for name in parameter.opts)
+        raise click.NoSuchOption(
+            error.option_name, possibilities=(*(error.possibilities or ()), *own), ctx=ctx
+        ) from None
     options = Options(
         **{field.name: inner.params[field.name] for field in fields(Options) if field.name in inner.params}
     )
@@ -180,7 +186,7 @@ def _check_words(ctx: click.Context, words: tuple[str, ...]) -> tuple[Options, t
             for secret in (hop.password, hop.become.password):
                 _refuse_interactive(secret or "", f"{host.name}: its password")
     for target in inner.params["notify"]:
-        _refuse_interactive(target.removeprefix("apprise:"), "--notify")
+        _refuse_interactive(notifiers.find_reference(target), "--notify")
     _refuse_interactive(inner.params["store"], "--store")
     secrets = Secrets()
     Output(options, "check")
