@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -84,8 +83,7 @@ def test_a_daemon_that_ends_the_session_is_named(sshd: Sshd, tmp_path: Path) -> 
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_for_silence(sshd)
-    (pid,) = children(sshd.pid)
-    os.kill(pid, signal.SIGKILL)
+    sshd.kill_sessions()
     stdout, _ = process.communicate(timeout=60)  # at once, not after the silence
     assert process.returncode == 1
     assert "closed from the host" in stdout
@@ -99,10 +97,6 @@ def wait_for_silence(sshd: Sshd) -> None:
         return len(sessions) == 2 and " for keepalive" in sessions[1]
 
     wait_until(has_begun, 60, "the silence")
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_interrupted_it_says_what_was_seen_so_far(sshd: Sshd, tmp_path: Path) -> None:

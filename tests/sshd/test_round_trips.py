@@ -14,6 +14,7 @@ from sshd_keepalive.fleet.one_host import Orders, apply_host, observe_host
 from sshd_keepalive.model import Become, End, Host, ServiceChoice
 from sshd_keepalive.secrets.retrieval import Secrets
 from sshd_keepalive.ssh.connect import connect
+from tests.support.reach import reach as reach_directly
 from tests.support.slow_path import SlowPath
 from tests.support.sshd import Sshd, make_key, why_not
 
@@ -53,7 +54,7 @@ def reach(path: SlowPath, sshd: Sshd, key: Path, folder: Path) -> Host:
     kind, blob = sshd.known_hosts.read_text().split()[1:3]
     known = folder / "known_hosts"
     known.write_text(f"[{address}]:{port} {kind} {blob}\n")
-    return Host(name="far", address=address, port=port, user=sshd.user, identity_file=str(key), known_hosts=str(known))
+    return replace(reach_directly(sshd), address=address, port=port, identity_file=str(key), known_hosts=str(known))
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa", "ecdsa"])

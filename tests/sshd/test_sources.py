@@ -5,11 +5,13 @@ from __future__ import annotations
 import getpass
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sshd_keepalive import inventories
+from sshd_keepalive.model import Become
 from sshd_keepalive.ssh import jump
 from tests.support.cli import keepalive
 from tests.support.reach import run
@@ -57,7 +59,7 @@ def test_a_chain_with_aliases_and_several_known_hosts_is_walked_as_by_ssh(
     hosts = {host.name: host for host in inventories.load([f"ssh_config:{config}"])}
     assert [one.name for one in hosts["inner"].jump] == ["outer"]
     assert ssh(config, "inner") == "hello\n"
-    assert run(hosts["inner"]).stdout == b"hello\n"
+    assert run(replace(hosts["inner"], become=Become(method="none"))).stdout == b"hello\n"
     (tmp_path / "aliased").write_text(f"other {key}")
     assert "Host key verification failed" in ssh(config, "inner")
     ran = keepalive("check", "-i", config, "-l", "inner", "--format", "json")

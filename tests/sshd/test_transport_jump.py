@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -115,8 +112,7 @@ def test_a_target_the_hop_cannot_reach(target: Sshd, hop: Sshd) -> None:
 def test_a_hop_that_died_is_connected_to_again(target: Sshd, hop: Sshd) -> None:
     host = behind(target, reach(hop, name="hop"))
     shell = connect(host, secrets=Secrets(), timeout_s=60)
-    for pid in _children(hop.pid):
-        os.kill(pid, signal.SIGKILL)
+    hop.kill_sessions()
     wait_until(lambda: _fails(shell), 60, "the loss of the connection to be seen")
     shell.close()
     assert run(host).status == 0
@@ -127,8 +123,7 @@ def test_a_hop_that_dies_during_a_login_behind_it(hop: Sshd) -> None:
         host = silent.reach(jump=(reach(hop, name="hop"),), identity_file=str(hop.user_key))
         login = pool.submit(connect, host, secrets=Secrets(), timeout_s=60)
         wait_until(lambda: silent.n_connections == 1, 60, "the login to begin")
-        for pid in _children(hop.pid):
-            os.kill(pid, signal.SIGKILL)
+        hop.kill_sessions()
         with pytest.raises(HostError) as caught:
             login.result()
     assert (caught.value.kind, caught.value.cause) == ("tcp", "jump-host-lost")
@@ -143,8 +138,7 @@ def test_a_hop_that_dies_while_a_script_runs_is_named(target: Sshd, hop: Sshd, t
         with nothing_left(), ThreadPoolExecutor(1) as pool:
             done = pool.submit(run, host, f"echo some output; echo > {begun}; sleep 60", timeout_s=60)
             wait_until(begun.exists, 60, "the script to begin")
-            for pid in _children((hop, second)[n].pid):
-                os.kill(pid, signal.SIGKILL)
+            (hop, second)[n].kill_sessions()
             with pytest.raises(HostError) as caught:
                 done.result()
             jump.close_idle()
@@ -161,13 +155,3 @@ def _fails(shell: Shell) -> bool:
         return not shell.run("echo still there", timeout_s=30).ended
     except HostError:
         return True
-
-
-def _children(parent: int) -> list[int]:
-    """The processes that serve a connection."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(int(entry.name))
-    return found

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -133,6 +134,12 @@ class Sshd:
         wait_until(lambda: all(text in self.log for text in texts), timeout_s, f"{texts} in the log")
         return self.log
 
+    def kill_sessions(self) -> None:
+        """Kill the processes that serve connections: for an ordinary user a monitor and its child each, from above."""
+        for pid in _list_sshds_below(self.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def reload(self) -> None:
         """Have the server read its configuration again."""
         self._pid_file.unlink()
@@ -236,3 +243,12 @@ def _keygen(*arguments: str) -> None:
 
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
+
+
+def _list_sshds_below(pid: int) -> list[int]:
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if Path(f"/proc/{child}/comm").read_text().startswith("sshd"):  # a shell is not one
+                found += [int(child), *_list_sshds_below(int(child))]
+    return found
