@@ -75,13 +75,18 @@ class _JumpHost:
         return _SharedWire(channel, connection, self._hop, self._release)
 
     def close_if_idle(self) -> None:
-        """Close the connection unless a wire uses it."""
-        with self._lock:
+        """Close the connection unless a wire uses it, or will."""
+        # Whoever has the lock may be logging in. The end of an interrupted run does not wait for that.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             connection = self._connection if self._n_users == 0 else None
             if connection is not None:
                 self._connection = None
                 if self._idle_alarm is not None:
                     self._idle_alarm.cancel()
+        finally:
+            self._lock.release()
         if connection is not None:
             connection.close()
 
