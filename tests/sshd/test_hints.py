@@ -197,3 +197,22 @@ def test_a_time_limit_is_named_with_a_value_that_is_longer(place: Place) -> None
         place.write({})
         ran = place.run("check", "--json", "--timeout", "2")
     assert hint_of(ran).startswith("add --timeout 4, ")  # the engine may be the first to give up
+
+
+def test_a_daemon_whose_file_has_a_space_in_its_path_is_not_called_broken(place: Place, tmp_path: Path) -> None:
+    """It runs, and its files are right: only its words no longer tell the path."""
+
+    class Spaced(Sshd):
+        config_file = tmp_path / "my sshd_config"
+
+    with Spaced("ClientAliveInterval 300") as sshd:
+        for named in ({}, {"sshd_config": str(sshd.config_file)}):
+            host = {key: value for key, value in sshd.inventory_host.items() if key != "sshd_config"} | named
+            place.inventory.write_text(yaml.safe_dump({"hosts": {"a": host}}))
+            ran = keepalive("check", "-i", place.inventory, "--format", "json")
+            failure = ran.host()["failure"]
+            assert (ran.status, failure["cause"], "a path with a space" in failure["message"]) == (
+                3,
+                "other-config",
+                True,
+            )

@@ -310,6 +310,23 @@ def _read_context(spec: str) -> Context:
     )
 
 
+def _read_config_path(words: dict[str, str], host: Host) -> str:
+    config_path = words.get("config", host.sshd_config)
+    if not config_path.startswith("/"):
+        raise _make_error(
+            f"sshd was started with a relative path, -f {config_path}: cannot find out which file that is",
+            cause="other-config",
+            hint="start sshd with an absolute path, or name it in the inventory: sshd_config: /path/to/sshd_config",
+        )
+    if command_line.has_split_config(words.get("command", "")):
+        raise _make_error(
+            "sshd was started with -f and a path with a space, which cannot be told from two words",
+            cause="other-config",
+            hint="start sshd with a path without a space; a symbolic link to the file will do",
+        )
+    return config_path
+
+
 def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) -> Snapshot:
     words = look.words
     match = _VERSION.search(words.get("version", ""))
@@ -319,13 +336,7 @@ def _build_snapshot(look: _Look, host: Host, taken_at: datetime, banner: str) ->
             cause="not-openssh",
             hint="this program supports OpenSSH only; remove the host from the inventory",
         )
-    config_path = words.get("config", host.sshd_config)
-    if not config_path.startswith("/"):
-        raise _make_error(
-            f"sshd was started with a relative path, -f {config_path}: cannot find out which file that is",
-            cause="other-config",
-            hint="start sshd with an absolute path, or name it in the inventory: sshd_config: /path/to/sshd_config",
-        )
+    config_path = _read_config_path(words, host)
     state_dir = words.get("state", "")
     if not state_dir.startswith("/"):
         raise ValueError("the host did not report the directory for backups")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_CONFIG: Final = re.compile(r"\s-[46DdeiqtTG]*f\s*(\S+)")
+_CONFIG: Final = re.compile(r"\s-[46DdeiqtTG]*f\s*(\S+)(?:\s+([^\s-]))?")
 
 
 def read_options(command: str) -> tuple[str, ...]:
@@ -32,3 +32,9 @@ def find_config(command: str) -> str | None:
     """Find the file that -f names; None: the one that was compiled in."""
     match = _CONFIG.search(command)
     return match[1] if match else None
+
+
+def has_split_config(command: str) -> bool:
+    """Whether the path of -f has a space in it: what follows is no option, and sshd takes no other words."""
+    match = _CONFIG.search(command.split("[listener]")[0])
+    return match is not None and match[2] is not None

@@ -464,6 +464,7 @@ def record(kind: str, value: str) -> bytes:
         ("nosshd", "not in the usual places", "no-sshd"),
         ("elsewhere", "/srv/sshd_config", "other-config"),
         ("config", "sshd_config", "other-config"),
+        ("command", "sshd: /usr/sbin/sshd -D -f /srv/my conf/sshd_config [listener] 0 of 10-100", "other-config"),
         ("lost", "no sshd among the ancestors of this login", "no-daemon"),
         ("version", "dropbear", "not-openssh"),
         ("unreadable", "/etc/ssh/sshd_config", "unreadable-file"),

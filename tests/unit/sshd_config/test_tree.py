@@ -9,7 +9,7 @@ import pytest
 
 from sshd_keepalive.errors import ParseError
 from sshd_keepalive.model import COUNT_MAX, INTERVAL, Daemon, Glob, RemoteFile
-from sshd_keepalive.sshd_config import tree
+from sshd_keepalive.sshd_config import command_line, tree
 from sshd_keepalive.sshd_config.tree import build_from_files
 from sshd_keepalive.sshd_config.version import Version
 from tests.support import readings
@@ -179,12 +179,27 @@ def test_a_vendors_include_is_known_from_the_snapshot() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command_line", "expected"),
+    ("command", "expected"),
     [("sshd: /usr/sbin/sshd -D -f /srv/c [listener]", "/srv/c"), ("/usr/sbin/sshd -Df/srv/c", "/srv/c"), ("", MAIN)],
 )
-def test_the_daemons_own_file_is_read(command_line: str, expected: str) -> None:
-    found = look({MAIN: "", "/srv/c": ""}, daemon=Daemon(pid=1, command_line=command_line))
+def test_the_daemons_own_file_is_read(command: str, expected: str) -> None:
+    found = look({MAIN: "", "/srv/c": ""}, daemon=Daemon(pid=1, command_line=command))
     assert tree.build_from_snapshot(found).main == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "is_split"),
+    [
+        ("sshd: /usr/sbin/sshd -D -f /srv/my conf [listener] 0 of 10-100 startups", True),
+        ("/usr/sbin/sshd -Df/srv/my conf -E /log", True),
+        ("sshd: /usr/sbin/sshd -D -f /srv/c [listener] 0 of 10-100 startups", False),
+        ("/usr/sbin/sshd -f /srv/c -o Port 22", False),
+        ("/usr/sbin/sshd -o Banner /a b -D -f /srv/c ", False),
+        ("/usr/sbin/sshd -D", False),
+    ],
+)
+def test_a_path_with_a_space_is_seen_in_words_that_have_lost_their_quotes(command: str, is_split: bool) -> None:
+    assert command_line.has_split_config(command) is is_split
 
 
 def test_what_the_look_used_wins() -> None:
