@@ -49,7 +49,8 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.chdir(tmp_path)
-    with Sshd("ClientAliveInterval 300\nClientAliveCountMax 0\n") as sshd:
+    # Keep-alives come later than the loss in airflow-reset.log, whether OpenSSH waits for one interval or for two.
+    with Sshd("ClientAliveInterval 900\nClientAliveCountMax 0\n") as sshd:
         yield Place(sshd, tmp_path)
 
 
