@@ -145,6 +145,20 @@ def test_a_mistake_that_click_finds_looks_like_every_other(words: list[str], ste
     assert step_line == f"next: {step}"
 
 
+@pytest.mark.parametrize(
+    ("words", "said", "step"),
+    [
+        (["check", "-i", "/nowhere/hosts.yml"], "/nowhere/hosts.yml: the file does not exist", "-i FILE"),
+        (["diagnose", "/nowhere/log"], "/nowhere/log cannot be read: No such file or directory", "standard input"),
+    ],
+)
+def test_a_missing_file_is_named_with_what_to_name_instead(words: list[str], said: str, step: str) -> None:
+    error_line, step_line = keepalive(*words).stderr.splitlines()
+    assert error_line == f"error: {said}"
+    assert step_line.startswith("next: name ")
+    assert step in step_line
+
+
 @pytest.mark.parametrize("columns", [40, 60])
 def test_a_mistake_is_reported_without_breaking_words(columns: int) -> None:
     words = ("check", "host", "--private-key", f"/nowhere/{'long-' * 20}key")

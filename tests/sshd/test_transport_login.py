@@ -184,7 +184,10 @@ def test_a_wrong_passphrase(sshd: Sshd, tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_key(sshd: Sshd, tmp_path: Path, content: str) -> None:
     (tmp_path / "key").write_text(content)
-    assert refusal(reach(sshd, identity_file=str(tmp_path / "key"))).cause == "key-file"
+    failure = refusal(reach(sshd, identity_file=str(tmp_path / "key")))
+    assert failure.cause == "key-file"
+    assert str(failure).endswith(f"({tmp_path / 'key'}: not a private key that this program can read)")
+    assert "--private-key" in str(failure.hint)
 
 
 def test_a_certified_user(tmp_path: Path) -> None:

@@ -98,7 +98,10 @@ def recognise(source: str) -> tuple[str, str]:
             f"inventory {source}: the file does not exist, and {kind!r} is not a kind{did_you_mean(kind, kinds)}",
             hint=f"use one of {', '.join(kinds)}",
         )
-    if not path.is_file():  # a pipe can be read only once; the reader reports a directory or a missing file
+    if not path.exists():
+        hint = "name an inventory that exists, -i FILE, or a target, user@host"
+        raise ConfigError(f"{source}: the file does not exist", hint=hint)
+    if not path.is_file():  # a pipe can be read only once; the reader reports a directory
         return "yaml", str(path)
     return _detect_kind(path), str(path)
 

@@ -151,7 +151,12 @@ class LoginCause(StrEnum):
         "no key to log in with",
         "name a key with --private-key or `identity_file`, start an agent, or log in with a password: -k",
     )
-    KEY_FILE = ("key-file", Kind.AUTH, "cannot use the key", "check `identity_file`")
+    KEY_FILE = (
+        "key-file",
+        Kind.AUTH,
+        "cannot use the key",
+        "load it into an agent with ssh-add, or name another with --private-key or `identity_file`",
+    )
     SECRET = ("secret", Kind.AUTH, "cannot read the login password", "check the secret reference")
     ACCOUNT_CLOSED = (
         "account-closed",

@@ -168,10 +168,9 @@ def _parse(data: bytes, passphrase: bytes | None, path: Path) -> object:
             if passphrase is not None:
                 return _parse(data, None, path)
             raise NeedsPassphraseError(f"{path}: encrypted, and no passphrase is given") from None
-        except Exception as error:  # cryptography has no common class for what may be wrong with a key
-            reason = error
-    wrong = "wrong passphrase" if passphrase else "not a private key that this program can read"
-    raise BadKeyError(f"{path}: {wrong} ({reason})") from None
+        except Exception:  # cryptography has no common class for what may be wrong with a key
+            wrong = "wrong passphrase" if passphrase else "not a private key that this program can read"
+    raise BadKeyError(f"{path}: {wrong}")
 
 
 def _to_paramiko(key: object, path: Path) -> paramiko.PKey:

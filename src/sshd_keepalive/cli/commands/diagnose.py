@@ -105,7 +105,8 @@ def _read_blocks(log: str | None) -> Iterator[bytes]:
         with path.open("rb") as file:
             yield from _divide(file, quote(str(path)))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        hint = "name the log of a job's run, or - for standard input"
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=hint) from None
 
 
 def _divide(file: IO[bytes], name: str = "") -> Iterator[bytes]:
