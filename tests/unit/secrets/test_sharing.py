@@ -62,7 +62,7 @@ def test_on_another_machine_the_references_are_resolved_anew_and_once(monkeypatc
     assert dask._Unpacker(io.BytesIO(other), None).load().keywords["secrets"] is not first
 
 
-def test_processes_ask_back_and_a_person_is_asked_once() -> None:
+def test_processes_ask_back_and_a_person_is_asked_once(tmp_path: Path) -> None:
     asked = []
     lock = threading.Lock()
 
@@ -71,7 +71,7 @@ def test_processes_ask_back_and_a_person_is_asked_once() -> None:
             asked.append(purpose)
         return "hush-hush"
 
-    job = partial(jobs.asking, secrets=Secrets(prompt))
+    job = partial(jobs.asking, secrets=Secrets(prompt), meeting=tmp_path)
     reports = list(engines.select("dask").run(job, HOSTS, workers=4))
     assert len({dict(report.facts)["pid"] for report in reports}) == 2
     assert {dict(report.facts)["length"] for report in reports} == {"9"}
