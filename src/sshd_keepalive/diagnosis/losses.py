@@ -203,7 +203,7 @@ def _count_between(lengths: Counter[int], low: int, high: int) -> int:
 
 
 def _list_limits_s(known: Known | None) -> list[int]:
-    """The limits that lengths are held against: usual ones, and those of the values that the host has now."""
+    """List the limits to compare lengths with: usual ones, and those of the values that the host has now."""
     limits = set(_LIMITS_S)
     if known is not None and known.interval_s > 0:
         effect = known.consequence

@@ -174,7 +174,7 @@ def _judge_loss(matches: Sequence[MatchedLine]) -> bool | None:
 
 
 def _find_duration(log: RunLog) -> tuple[float | None, str]:
-    """The product's own number where it tells one, else the time from the first line to the loss."""
+    """Read the product's own number if there is one, else take the time from the first line to the loss."""
     lost = next((matched.line for matched in log.matches if matched.row.kind in LOSSES), 0)
     durations = [(abs(s.line - lost), -float(value)) for s in log.matches if (value := s.find("seconds"))]
     if durations:  # of several runs the one that was lost, of several parts of a run the longest
@@ -197,7 +197,7 @@ def _find_duration(log: RunLog) -> tuple[float | None, str]:
 
 
 def _find_age(end: MatchedLine, matches: Iterable[MatchedLine]) -> float | None:
-    """The age of a session by sshd's own log: the login from the same address and port."""
+    """Find the age of a session in sshd's own log: since the login from the same address and port."""
     for start in matches:
         same = all(start.find(name) == end.find(name) for name in ("peer", "port"))
         if start.row.kind is LineKind.STARTED and same and start.at and end.at:
@@ -211,7 +211,7 @@ def _find_silence(matches: Iterable[MatchedLine]) -> float | None:
 
 
 def _find_product(log: RunLog) -> str:
-    """The outermost product: a scheduler's log holds its library's messages."""
+    """Find the outermost product: a scheduler's log contains its library's messages."""
     products = [matched.row.product for matched in log.matches] + sorted(log.names)
     schedulers = (DATAARTS, AIRFLOW, JENKINS, RUNDECK, ANSIBLE)
     return next((name for name in schedulers if name in products), products[0] if products else "")
@@ -324,7 +324,7 @@ _BY_NAME: Final = {cause.name: cause for cause in CAUSES}
 
 
 def find_rules(rules: Sequence[Rule], evidence: Evidence) -> Iterator[Rule]:
-    """The rule that holds for each cause, best first; a conclusive one alone."""
+    """Find the rule that holds for each cause, best first; a conclusive one alone."""
     words = {cause.name: judge_by_host(cause, evidence)[0] for cause in CAUSES}
     held: dict[str, Rule] = {}
     for rule in rules:
@@ -387,7 +387,7 @@ def _explain_mark(cause: Cause, evidence: Evidence) -> str:
 
 
 def judge_by_host(cause: Cause, evidence: Evidence) -> tuple[HostVerdict, str]:
-    """What the host's own values say of a cause, and why."""
+    """Say what the host's own values mean for a cause, and why."""
     known = evidence.known
     if known is None:
         return HostVerdict.NOTHING, ""

@@ -105,12 +105,12 @@ def _decode(blocks: Iterable[bytes], log: RunLog) -> Iterator[tuple[str, bool]]:
 
 
 def _find_newline(text: str) -> str:
-    """The end of a line; a lone return is one only in a log without others, since progress bars are full of them."""
+    """Find what ends a line; a lone return does so only in a log without others: progress bars are full of them."""
     return "\n" if "\n" in text else "\r"
 
 
 def _detect_encoding(head: bytes) -> str:
-    """UTF-32 and UTF-16 by their mark or zeros; anything else as UTF-8, in which every telling word is ASCII."""
+    """Detect UTF-32 and UTF-16 by mark or zeros; the rest is read as UTF-8, in which the words looked for are ASCII."""
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -149,7 +149,7 @@ class _Reader:
         log.n_lines += text.count(newline) + (is_whole and not text.endswith(newline))
 
     def _read(self, piece: str, lines: list[str], number: int, rows: list[tuple[int, Row]]) -> None:
-        """A line, or a piece of a long one; its number counts from 0 within the present lines."""
+        """Read a line, or a piece of a long one; its number counts from 0 within the present lines."""
         lowered = piece.lower()
         matches = [(i, row, match) for i, row in rows if row.word in lowered for match in row.find(piece)]
         if not matches:  # times are dear
@@ -181,7 +181,7 @@ class _Reader:
 
 
 def _find_lines(lowered: str, newline: str, words: Iterable[str]) -> Iterator[int]:
-    """The lines, counted from 0, in which one of the words stands."""
+    """Find the lines, counted from 0, that contain one of the words."""
     offsets = sorted(at for word in words for at in _find_word(lowered, word))
     number, counted, last = 0, 0, -1
     for at in offsets:

@@ -17,7 +17,7 @@ _LEAP_YEAR: Final = 2000  # syslog tells no year; the 29th of February must exis
 
 
 def read_time(line: str) -> datetime | None:
-    """The time a line begins with, naive, in UTC where there is an offset; None when there is none.
+    """Read the time at the beginning of a line, naive, in UTC if there is an offset; None: there is no time.
 
     A clock without a date is one of the first of January; `measure_elapsed_s` mends midnight.
     """

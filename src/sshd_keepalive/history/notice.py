@@ -78,7 +78,7 @@ def count_wrong(past: PastRun) -> int:
 
 
 def _list_wrong(run: Run) -> list[HostReport]:
-    """The hosts that are neither compliant nor waived, worst first."""
+    """List the hosts that are neither compliant nor waived, worst first."""
     return [report for report in outcome.sort_worst_first(run) if report.state not in (State.OK, State.WAIVED)]
 
 

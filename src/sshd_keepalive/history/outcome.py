@@ -62,7 +62,7 @@ def count_hosts(counts: Mapping[str, int]) -> int:
 
 
 def summarize(counts: Mapping[str, int]) -> dict[str, int]:
-    """The `summary` of the JSON documents."""
+    """Count the hosts for the `summary` of the JSON documents."""
     return {"hosts": count_hosts(counts)} | {word.value: counts.get(word, 0) for word in (*State, *End)}
 
 

@@ -116,7 +116,7 @@ def _summarize_groups(run: Run) -> list[dict[str, Any]]:
 
 
 def _format_percent(part: int, whole: int) -> str:
-    """Rounded towards the bad side: 100 % is said only when it is all of them."""
+    """Write a share in percent, rounded down: 100 % means all of them."""
     if not whole:
         return "none"
     return f"{1000 * part // whole / 10:g} %"
@@ -303,7 +303,7 @@ def _read_source(name: str) -> str:
 
 
 def _build_security_policy(style: str, script: str) -> str:
-    """A Content-Security-Policy under which this one style and this one script run, and nothing is ever loaded."""
+    """Write a Content-Security-Policy that allows this one style and this one script, and loads nothing."""
 
     def hash_source(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -29,7 +29,7 @@ with require_extra("reports"):
 
 
 def render(run: Run) -> str:
-    """A case that is not compliant has failed; one that could not be judged is an error; a waived one is skipped."""
+    """Write a suite for each host: not compliant is a failure, not judged an error, waived is skipped."""
     document = JUnitXml()
     for number, report in enumerate(run.hosts):
         document.append(_build_suite(run, report, number))

@@ -82,7 +82,7 @@ def _render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _render_code(text: str) -> str:
-    """A code span for a cell: its fence is longer than any run of backticks in it, and no bar ends the cell.
+    """Write a code span for a cell: with a fence longer than any run of backticks in it, and no bar that ends the cell.
 
     Source: CommonMark 0.31, 6.1; GitHub Flavored Markdown, 4.10 (a bar in a cell is escaped in code, too).
     """

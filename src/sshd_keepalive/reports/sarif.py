@@ -118,7 +118,7 @@ def _build_location(report: HostReport, place: Place | None) -> dict[str, Any]:
 
 
 def _build_uri(host: str, path: str) -> str:
-    """A relative URI without anything that has to be escaped (RFC 3986, 2.3)."""
+    """Write a relative URI without anything that has to be escaped (RFC 3986, 2.3)."""
     parts = [part for part in (host, *path.split("/")) if part not in ("", ".", "..")]
     return "/".join(_encode(part) for part in parts)
 

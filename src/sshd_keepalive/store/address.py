@@ -39,7 +39,7 @@ class Address:
         return str(self.file or self.url.set(query={}).render_as_string(hide_password=True))
 
     def scrub(self, text: str) -> str:
-        """A driver's words without the password, should they repeat it."""
+        """Remove the password from a driver's words, if they repeat it."""
         password = str(self.url.password or "")
         for spelling in {password, quote(password, safe=""), quote_plus(password)} - {""}:
             text = text.replace(spelling, "***")

@@ -123,7 +123,7 @@ def _divide(file: IO[bytes], name: str = "") -> Iterator[bytes]:
 
 
 def _format_json(diagnosis: Diagnosis, log: RunLog, run: Run, *, indent: int | None) -> str:
-    """The run's document, its `hosts` those of --host, with the diagnosis beside them; on one line without indent."""
+    """Write the run as JSON, with the hosts of --host and the diagnosis; on one line without `indent`."""
     document = json.loads(registry.load("reports", "json").render(run))
     document["diagnosis"] = {
         "session_killed": diagnosis.was_killed,
