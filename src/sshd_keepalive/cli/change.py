@@ -49,7 +49,8 @@ def change_fleet(
     """
     asks = not options.yes
     if asks and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ConfigError("cannot ask without a terminal", hint="read the plan, then add --yes")
+        look = "read the plan" if plan else "look at the changes with --dry-run"
+        raise ConfigError("cannot ask without a terminal", hint=f"{look}, then add --yes")
     run = _select(command, options, plan, orders)
     _plan_rollout(run, run.hosts)  # a mistake in the options ends the run before any host is contacted
     shows_first = asks or run.orders.force or plan is not None
