@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sshd_keepalive.deadline import REAPER, Limit
 from sshd_keepalive.errors import HostError
 from sshd_keepalive.model import Completed, Host
 from sshd_keepalive.scripts.records import read_output
@@ -36,17 +37,17 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_key(tmp_path_factory.mktemp("keys") / "key")
 
 
-def attempt(treat: Treatment, key: Path, timeout_s: float) -> tuple[HostError | Completed, float]:
-    """One login and one script; what came of it and after how many seconds."""
+def attempt(treat: Treatment, key: Path, timeout_s: float, **login: str) -> tuple[HostError | Completed, float]:
+    """One login, with the key unless `login` says otherwise, and one script; the result, and after how many seconds."""
     with nothing_left(), HostileServer(treat) as server:
         started_s = time.monotonic()
-        return _run(server, key, timeout_s), time.monotonic() - started_s
+        return _run(server, key, timeout_s, login or {"identity_file": str(key)}), time.monotonic() - started_s
 
 
-def _run(server: HostileServer, key: Path, timeout_s: float) -> HostError | Completed:
+def _run(server: HostileServer, key: Path, timeout_s: float, login: dict[str, str]) -> HostError | Completed:
     # A file of its own: each is read once per process.
     known = key.with_name(f"known_hosts_{server.port}")
-    host = server.reach(identity_file=str(key), known_hosts=str(known))
+    host = server.reach(**login, known_hosts=str(known))
     known.write_text(f"[127.0.0.1]:{host.port} {Path(f'{key}.pub').read_text()}")
     try:
         shell = connect(host, secrets=Secrets(), timeout_s=timeout_s)
@@ -79,6 +80,16 @@ def test_no_answer_ends_at_the_deadline(treat: Treatment | str, cause: str, key:
     assert isinstance(found, HostError)
     assert (found.kind, found.cause) == ("timeout", cause)
     assert timeout_s - 0.05 <= after_s <= timeout_s + LATE_S
+
+
+def test_a_password_without_an_answer_is_not_called_wrong(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine paramiko's own time limit ends the login before ours does."""
+    monkeypatch.setattr(Limit, "__init__", lambda self, deadline, _: setattr(self, "_alarm", REAPER.arm(deadline, int)))
+    monkeypatch.setenv("KEEPALIVE_TEST_PASSWORD", "open sesame")
+    for login in ({"identity_file": str(key)}, {"password": "env:KEEPALIVE_TEST_PASSWORD"}):
+        found, _ = attempt(hostile.deaf_at("auth", key), key, LOGIN_TIMEOUT_S, **login)
+        assert isinstance(found, HostError)
+        assert (found.kind, found.cause) == ("timeout", "deadline(auth)")
 
 
 def test_a_script_without_output_ends_at_the_deadline_with_an_unknown_outcome(key: Path) -> None:

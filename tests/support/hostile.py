@@ -196,8 +196,11 @@ class _Deaf(paramiko.ServerInterface):
             raise EOFError
         return paramiko.AUTH_SUCCESSFUL
 
+    def check_auth_password(self, username: str, password: str) -> int:
+        return self.check_auth_publickey(username, paramiko.PKey())
+
     def get_allowed_auths(self, username: str) -> str:
-        return "publickey"
+        return "publickey,password"
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         self._reach("channel")

@@ -118,7 +118,7 @@ class _Authentication:
                     return tuple(error.allowed_types)
                 raise self._make_refusal(f"it accepts {', '.join(error.allowed_types)}") from None
             except paramiko.AuthenticationException:
-                if not self._client.is_active() and not self._client.was_refused:
+                if self._is_unanswered():
                     raise
             else:
                 self.accepted.append(f"{'certificate of ' if identity.key.public_blob else ''}{identity.source}")
@@ -154,7 +154,7 @@ class _Authentication:
                 cause = LoginCause.PASSWORD_EXPIRED if question.is_change else LoginCause.AUTH_PROMPT
                 raise make_error(self._host, cause, str(question)) from None
             except paramiko.AuthenticationException:
-                if not self._client.is_active() and not self._client.was_refused:
+                if self._is_unanswered():
                     raise
                 if method != "password" and not answer.is_given:
                     raise self._make_refusal("it did not ask for the password") from None
@@ -168,6 +168,10 @@ class _Authentication:
             attempt.accept()
         self.accepted.append("password" if method == "password" else "password by keyboard-interactive")
         return tuple(more)
+
+    def _is_unanswered(self) -> bool:
+        """Whether an attempt ended without the server's answer. paramiko calls the end of its own wait a refusal."""
+        return not self._client.was_refused and (self._deadline.is_over or not self._client.is_active())
 
     def _make_refusal(self, detail: str, hint: str | None = None) -> KeepaliveError:
         return make_error(self._host, LoginCause.AUTH_FAILED, f"user {self._user}, {detail}", hint=hint)
