@@ -136,7 +136,7 @@ def test_nonsense_has_a_class_at_once(treat: Treatment | str, kind: str, cause: 
 def test_sixty_kilobytes_before_the_version_are_read(key: Path) -> None:
     treat = hostile.after((b"welcome " * 125 + b"\r\n") * 60, hostile.answering(answers.saying(b"hello"), key))
     with HostileServer(treat) as server:
-        found = _run(server, key, 30)
+        found = _run(server, key, 30, {"identity_file": str(key)})
     assert isinstance(found, Completed), found
     assert found.stdout == b"hello"
 

@@ -105,9 +105,9 @@ class FencedHandler(mockssh.server.Handler):
         status = process.wait()
         for pump in pumps:
             pump.join()
-        # The thread that reads the answer to this has by then sent its own, that the command was started.
-        self.transport.global_request("is-started", wait=True)
         try:
+            # The thread that reads the answer to this has by then sent its own, that the command was started.
+            self.transport.global_request("is-started", wait=True)
             if status >= 0:
                 channel.send_exit_status(status)
             else:
