@@ -22,6 +22,7 @@ from sshd_keepalive.quoting import quote
 
 _MARK: Final = '{"sshd_keepalive_plan":'
 _VERSION: Final = 1
+_KEPT: Final = ("hosts", *CHOOSING, *LOGIN)  # of the options
 _RECOGNISED: Final = ("address", "port", "sshd_config", "policy")  # of the host, beside its name
 _PLANNED: Final = ("fingerprint", "diff", "value_diff", "restarts")  # of its report
 #: A word of the command line that is a file and not a host: @FILE, !PATTERN, &PATTERN and ~REGEX choose hosts.
@@ -80,12 +81,12 @@ class PlanFile:
     def override(self, options: Options) -> Options:
         """Give the options of `apply` with those of the plan. A login may be given again."""
         logins = {name for name in LOGIN if getattr(options, name) != getattr(Options(), name)}
-        return replace(options, **{name: getattr(self.options, name) for name in {"hosts", *CHOOSING, *LOGIN} - logins})
+        return replace(options, **{name: getattr(self.options, name) for name in {*_KEPT} - logins})
 
 
 def make_plan(run: Run, options: Options) -> PlanFile:
     """Make the content of the file from a run of `plan`."""
-    saved = {name: getattr(options, name) for name in ("hosts", *CHOOSING, *LOGIN) if not name.startswith("ask_")}
+    saved = {name: getattr(options, name) for name in _KEPT if not name.startswith("ask_")}
     saved["inventory"] = tuple(map(make_absolute, options.inventory))
     if options.private_key:
         saved["private_key"] = str(Path(options.private_key).expanduser().absolute())
